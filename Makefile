@@ -1,0 +1,70 @@
+# `make run` serves a demonstration, `make test` tests, `make check` is all that CI runs.
+# Everything is installed into .venv, from requirements.txt, whose hashes pip checks.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 8443
+
+.PHONY: run certs test check format lint types docs wheel-test soak lock clean help
+
+help:
+	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
+	@echo "make test     run the test suite"
+	@echo "make check    format, lint, types, tests, the built wheel, docs: what CI runs"
+	@echo "make soak     2,000 subscribers and 500 pollers for a minute"
+	@echo "make format   rewrite the sources as the formatter wants them"
+	@echo "make lock     resolve requirements.txt anew"
+	@echo "make clean    remove what these targets made"
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "livefeed needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+certs: $(READY)
+	@$(BIN)/livefeed certs --directory certs
+
+run: certs
+	@echo
+	@echo "  open    https://localhost:$(PORT)/           (the certificate is a development one: accept it)"
+	@echo "  poll    curl --cacert certs/ca.pem https://localhost:$(PORT)/feed"
+	@echo "  follow  SSL_CERT_FILE=certs/ca.pem $(BIN)/websockets wss://localhost:$(PORT)/feed.ws"
+	@echo
+	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
+
+test: $(READY)
+	$(BIN)/python -m pytest --quiet
+
+format: $(READY)
+	$(BIN)/ruff format livefeed tests twisted
+	$(BIN)/ruff check --fix livefeed tests twisted
+
+lint: $(READY)
+	$(BIN)/ruff format --check livefeed tests twisted
+	$(BIN)/ruff check livefeed tests twisted
+
+types: $(READY)
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python tests/check_docs.py
+
+soak: $(READY)
+	$(BIN)/python tests/soak.py
+
+check: lint types docs test
+
+# The development tools stand in pyproject.toml alone, as the dependency group "dev".
+lock: $(READY)
+	@mkdir -p build
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' > build/dev.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate \
+	    --output-file requirements.txt pyproject.toml build/dev.in
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis certs/*.pem certs/*.key twisted/plugins/dropin.cache

@@ -1,0 +1,198 @@
+"""A development CA and the certificate that it signs, for trying livefeed out on one's own machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from livefeed.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAMES = ("localhost", "127.0.0.1", "::1")
+CA_DAYS = 3650
+LEAF_DAYS = 397
+"""The longest that browsers accept of any certificate is 398 days."""
+
+RENEW_BEFORE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentCertificate:
+    """The files of a development certificate.
+
+    :ivar ca: the CA's certificate: what a client must trust.
+    :ivar cert: the server's certificate.
+    :ivar key: the server's private key, readable by its owner alone.
+    :ivar fingerprint: the SHA-256 of the server's certificate, as browsers show it.
+    :ivar made: whether the server's certificate was made just now.
+    """
+
+    ca: Path
+    cert: Path
+    key: Path
+    fingerprint: str
+    made: bool
+
+
+def default_directory() -> Path:
+    """Gives where a development certificate is kept if nothing else is said (XDG base directories)."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "livefeed" / "certs"
+
+
+def development_certificate(
+    directory: Path, names: Iterable[str] = NAMES, *, force: bool = False
+) -> DevelopmentCertificate:
+    """Gives the development certificate of a directory; makes what is missing or about to expire.
+
+    The CA's certificate limits it to *names*, so that a browser that trusts it is not put at risk for other sites.
+
+    :param directory: where ``ca.pem``, ``ca.key``, ``cert.pem`` and ``key.pem`` are kept; it is made if need be.
+    :param names: host names and IP addresses that the certificate is for.
+    :param force: makes all of them anew.
+    :raises ConfigurationError: if the directory cannot be read or written, or holds something else by these names.
+    """
+    wanted = tuple(dict.fromkeys(names))
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ca = None if force else _load(directory / "ca.pem", directory / "ca.key", wanted)
+        leaf = None if ca is None else _load(directory / "cert.pem", directory / "key.pem", wanted)
+        if ca is not None and leaf is not None and not _signed(ca, leaf):
+            leaf = None
+        if ca is None:
+            ca = _make(directory / "ca.pem", directory / "ca.key", wanted, None)
+        made = leaf is None
+        if leaf is None:
+            leaf = _make(directory / "cert.pem", directory / "key.pem", wanted, ca)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename}: {error.strerror}: no development certificate without it; give --cert and --key"
+        ) from None
+    return DevelopmentCertificate(
+        ca=directory / "ca.pem",
+        cert=directory / "cert.pem",
+        key=directory / "key.pem",
+        fingerprint=leaf.certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
+        made=made,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def _load(cert_path: Path, key_path: Path, names: tuple[str, ...]) -> _Pair | None:
+    """Gives what the files hold; ``None`` if there is nothing, or something for other names or about to expire."""
+    if not cert_path.exists() or not key_path.exists():
+        return None
+    try:
+        certificate = x509.load_pem_x509_certificate(cert_path.read_bytes())
+        key = load_pem_private_key(key_path.read_bytes(), password=None)
+    except ValueError:
+        raise ConfigurationError(f"{cert_path} or {key_path.name} is not PEM; remove both to have new ones") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        raise ConfigurationError(f"{key_path} is not the key of {cert_path.name}; remove both to have new ones")
+    if certificate.not_valid_after_utc < datetime.now(UTC) + RENEW_BEFORE:
+        return None
+    return _Pair(certificate, key) if _names_of(certificate) == names else None
+
+
+def _signed(ca: _Pair, leaf: _Pair) -> bool:
+    try:
+        leaf.certificate.verify_directly_issued_by(ca.certificate)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return tuple(str(name.value) for name in extension.value)
+
+
+def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair | None) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    is_ca = issuer is None
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "livefeed development"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "livefeed development CA" if is_ca else names[0][:64]),
+        ]
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=CA_DAYS if is_ca else LEAF_DAYS))
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_key_usage(is_ca=is_ca), critical=True)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+    )
+    if issuer is None:
+        permitted = [_general_name(name, constraint=True) for name in names]
+        builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
+    else:
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+        builder = builder.add_extension(authority, critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    certificate = builder.sign(key if issuer is None else issuer.key, hashes.SHA256())
+    _write(key_path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    _write(cert_path, certificate.public_bytes(Encoding.PEM), 0o644)
+    return _Pair(certificate, key)
+
+
+def _general_name(name: str, *, constraint: bool = False) -> x509.GeneralName:
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return x509.DNSName(name)
+    return x509.IPAddress(ip_network(address) if constraint else address)
+
+
+def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Puts a file in its place whole, and never readable by more than *mode* says."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(data)
+    scratch.replace(path)

@@ -1,0 +1,69 @@
+"""The settings of a livefeed process: typed, checked once, and never changed afterwards."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.feed import Push
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+_PATH = re.compile(r"\$\.([a-z_]+)")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator can set. Each is an option of the command line by the same name.
+
+    :ivar source: the URL of where the document is pulled from.
+    :ivar feed: the feed's name.
+    :ivar interval: seconds from one tick to the next, 0.05 to 3600.
+    :ivar listen: descriptions of the endpoints to serve on.
+    :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
+    :ivar key: the PEM file of its private key.
+    :ivar push: when subscribers are sent the document.
+    :ivar allow_origin: the origins whose pages may read the feed.
+    :ivar max_bytes: the size of the largest document that is served, up to 256 MiB.
+    """
+
+    source: str = "demo:"
+    feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
+    interval: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 1.0
+    listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
+    cert: Path | None = None
+    key: Path | None = None
+    push: Push = "tick"
+    allow_origin: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("*",)
+    max_bytes: Annotated[int, msgspec.Meta(ge=2, le=256 * 1024 * 1024)] = 1024 * 1024
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Settings:
+        """Makes settings of text.
+
+        :param values: a string, or a list of them where a setting is repeatable, by the settings' names; what is left
+            out has its default.
+        :raises ConfigurationError: if a value is not possible; the message names the option.
+        """
+        try:
+            settings = msgspec.convert(dict(values), cls, strict=False, dec_hook=_decode_path)
+        except msgspec.ValidationError as error:
+            reason, _, path = str(error).partition(" - at ")
+            name = _PATH.search(path)
+            option = f"--{name[1].replace('_', '-')}: " if name else ""
+            raise ConfigurationError(f"{option}{reason}") from None
+        if (settings.cert is None) != (settings.key is None):
+            raise ConfigurationError("--cert and --key go together: give both, or none")
+        return settings
+
+
+def _decode_path(wanted: type, value: Any) -> Any:
+    # Absolute at once: a daemon changes its directory.
+    if wanted is Path and isinstance(value, str) and value:
+        return Path(value).absolute()
+    raise ValueError("expected a path")

@@ -1,0 +1,74 @@
+"""The forms in which a document's bytes travel, each computed once per snapshot.
+
+Rule: this file is pure. Bytes in, bytes out; no Twisted, no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# 188 KB of JSON take 2.8 ms at level 6; level 9 takes three times that for 1 % fewer bytes.
+GZIP_LEVEL = 6
+
+_QVALUE = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
+
+
+def gzip_encode(data: bytes) -> bytes:
+    """Gives *data* as one gzip member (RFC 1952), without a time stamp, so that equal documents stay equal."""
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, wbits=31)
+    return compressor.compress(data) + compressor.flush()
+
+
+def content_codings(data: bytes) -> dict[str, bytes]:
+    """Gives *data* in each content coding that makes it smaller, the preferred one first (RFC 9110, 8.4.1)."""
+    encoded = gzip_encode(data)
+    return {"gzip": encoded} if len(encoded) < len(data) else {}
+
+
+def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> str:
+    """Gives the content coding to answer with (RFC 9110, 12.5.3).
+
+    :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
+    :param available: the codings that exist besides ``identity``, the preferred one first.
+    :returns: one of *available*, or ``"identity"``: also where the client accepts nothing that there is,
+        since a document that it can probably read is worth more than a 406.
+    """
+    if accept_encoding is None:
+        return "identity"
+    weights: dict[str, float] = {}
+    for member in accept_encoding.split(b","):
+        coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
+        name = coding.decode("latin-1").lower()
+        weights["gzip" if name == "x-gzip" else name] = _weight(parameters)
+    others = weights.get("*", 0.0)
+    # Ties go to the coding named first in `available`, and to any of them before identity: max() keeps the
+    # first of equals. Identity is acceptable unless excluded, but only wins where asked for more strongly.
+    candidates = [(weights.get(coding, others), coding) for coding in available]
+    weight, best = max(candidates, key=lambda candidate: candidate[0], default=(0.0, "identity"))
+    return best if weight > 0 and weight >= weights.get("identity", 0.0) else "identity"
+
+
+def _weight(parameters: list[bytes]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.lower() == b"q":
+            return float(value) if _QVALUE.match(value) else 0.0
+    return 1.0
+
+
+def websocket_text_frame(payload: bytes) -> bytes:
+    """Gives *payload*, UTF-8, as one whole unmasked text frame, ready for every subscriber (RFC 6455, 5.2)."""
+    length = len(payload)
+    if length <= 125:  # noqa: PLR2004
+        header = struct.pack("!BB", 0x81, length)
+    elif length <= 0xFFFF:  # noqa: PLR2004
+        header = struct.pack("!BBH", 0x81, 126, length)
+    else:
+        header = struct.pack("!BBQ", 0x81, 127, length)
+    return header + payload

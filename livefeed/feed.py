@@ -1,0 +1,152 @@
+"""The newest snapshot of a document, its state, and the subscribers that follow it.
+
+Rules: this file knows no transport: a subscriber is an object with one verb. No queue grows here: a subscription
+owes at most one thing, the newest version, which its subscriber has not been sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from twisted.logger import Logger
+
+from livefeed.snapshot import Sequence, Snapshot
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+Push = Literal["tick", "change"]
+
+_log = Logger()
+
+
+class State(StrEnum):
+    """How honest a feed is now."""
+
+    LIVE = "live"
+    """The last pull gave a document that may be served."""
+    STALE = "stale"
+    """The last pull failed or was refused; what is served is older than it should be."""
+
+
+class Subscriber(Protocol):
+    """Whoever is sent each new version, whatever carries it there."""
+
+    def send(self, snapshot: Snapshot, /) -> None:
+        """Takes the newest snapshot. It is called only while the subscription is not paused."""
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """What a feed owes one subscriber.
+
+    A transport that is full calls :meth:`pause`, and :meth:`resume` when it has drained. Versions in between are
+    skipped: the subscriber gets the newest one when it can take it, never a backlog.
+    """
+
+    # required parameters
+    _feed: Feed
+    _subscriber: Subscriber
+
+    # internal state
+    _sent: Snapshot | None = None
+    _paused: bool = False
+    _owed: bool = False
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Sends the snapshot, or remembers that a newer one than was sent is owed."""
+        if not self._paused:
+            self._sent = snapshot
+            self._subscriber.send(snapshot)
+        elif snapshot is not self._sent:
+            self._owed = True
+
+    def pause(self) -> None:
+        """The subscriber can take no more for now."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The subscriber can take more: it is sent the newest snapshot, if one is owed."""
+        self._paused = False
+        if self._owed and self._feed.snapshot is not None:
+            self._owed = False
+            self.push(self._feed.snapshot)
+
+    def cancel(self) -> None:
+        """Ends the subscription. Doing so twice is no error."""
+        self._feed.subscriptions.pop(self, None)
+
+
+@dataclass(slots=True, eq=False)
+class Feed:
+    """A named JSON document that is followed.
+
+    :ivar name: the document is served at ``/name``.
+    :ivar interval_s: seconds from one tick to the next.
+    :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
+    :ivar snapshot: the newest version; ``None`` before the first good pull.
+    :ivar state: how honest the feed is now.
+    :ivar confirmed_at: when a pull last gave the snapshot's document, in seconds since 1970; 0 before the first.
+    :ivar tick_at: when the last tick began, in seconds since 1970.
+    :ivar subscriptions: those to push to, in the order in which they came (a dict, since a set has none).
+    """
+
+    # required parameters
+    name: str
+    clock: IReactorTime
+    interval_s: float = 1.0
+    push: Push = "tick"
+
+    # internal state
+    snapshot: Snapshot | None = None
+    state: State = State.STALE
+    confirmed_at: float = 0.0
+    tick_at: float = 0.0
+    subscriptions: dict[Subscription, None] = field(default_factory=dict)
+    _sequence: Sequence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sequence = Sequence(int(self.clock.seconds() * 1000), 0)
+
+    def publish(self, data: bytes) -> None:
+        """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
+
+        :param data: a document that has passed the gate, or the newest snapshot's own bytes.
+        """
+        changed = self.snapshot is None or data != self.snapshot.data
+        if changed:
+            self._sequence = self._sequence.next()
+            self.snapshot = Snapshot.of(data, self._sequence)
+        assert self.snapshot is not None
+        self.state = State.LIVE
+        self.confirmed_at = self.clock.seconds()
+        if changed or self.push == "tick":
+            # A copy: a subscriber whose transport fails while it is sent to cancels itself.
+            for subscription in tuple(self.subscriptions):
+                try:
+                    subscription.push(self.snapshot)
+                except Exception:  # noqa: BLE001 - what breaks one subscriber is kept from the others
+                    _log.failure("feed {feed}: a subscriber broke and is dropped", feed=self.name)
+                    subscription.cancel()
+
+    def mark_stale(self) -> None:
+        """Takes note of a pull that failed or was refused. The snapshot stays; nothing is pushed."""
+        self.state = State.STALE
+
+    def subscribe(self, subscriber: Subscriber) -> Subscription:
+        """Begins a subscription, and sends the newest snapshot at once if there is one."""
+        subscription = Subscription(self, subscriber)
+        self.subscriptions[subscription] = None
+        if self.snapshot is not None:
+            subscription.push(self.snapshot)
+        return subscription
+
+    def age_s(self) -> float:
+        """Gives the seconds since a pull last confirmed the snapshot; never negative, though clocks are set back."""
+        return max(0.0, self.clock.seconds() - self.confirmed_at)
+
+    def next_tick_s(self) -> float:
+        """Gives the seconds until the next tick is due; 0 if it is overdue."""
+        return max(0.0, self.tick_at + self.interval_s - self.clock.seconds())

@@ -1,0 +1,112 @@
+"""Where to listen: ``tls:PORT``, which is livefeed's own, and every endpoint that Twisted knows."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+    wrapServerTLS,
+)
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.tls import server_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IStreamServerEndpoint
+
+BACKLOG = 1024
+"""How many connections may wait to be accepted. Twisted's 50 are gone in a moment when everybody comes back."""
+
+MAX_PORT = 65535
+_FORM = "tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE]"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """The PEM files of a server's certificate and its private key."""
+
+    cert: Path
+    key: Path
+
+
+def make_endpoint(
+    reactor: Any, description: str, certificate: Callable[[], CertificateFiles]
+) -> IStreamServerEndpoint:
+    """Gives the endpoint that a description names.
+
+    ``tls:`` followed by a number is livefeed's own. Twisted has a ``tls:`` too, which is followed by a directory of
+    certificates; that, and every other kind, is passed on to Twisted.
+
+    :param reactor: what will listen.
+    :param description: such as ``tls:8443:interface=127.0.0.1``; a colon within a part has a backslash before it.
+    :param certificate: gives the files to use where the description names none.
+    :raises ConfigurationError: if there is no such endpoint, or its certificate cannot be used.
+    """
+    kind, *parts = _split(description)
+    if kind == "tls" and parts and parts[0].isdecimal():
+        return _tls(reactor, parts, certificate)
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise ConfigurationError(f"--listen: {description}: {error}") from None
+    return endpoint
+
+
+def port_of(description: str) -> tuple[str, str] | None:
+    """Gives the URL scheme and port of a description, for showing; ``None`` where there is no port to name."""
+    kind, *parts = _split(description)
+    schemes = {"tls": "https", "ssl": "https", "tcp": "http", "tcp6": "http"}
+    if kind in schemes and parts and parts[0].isdecimal():
+        return schemes[kind], parts[0]
+    return None
+
+
+def _tls(reactor: Any, parts: list[str], certificate: Callable[[], CertificateFiles]) -> IStreamServerEndpoint:
+    port = int(parts[0])
+    options = dict(part.partition("=")[::2] for part in parts[1:])
+    interface = options.pop("interface", None)
+    cert, key = options.pop("cert", None), options.pop("key", None)
+    if options or len(parts) > 4 or port > MAX_PORT or (cert is None) != (key is None):  # noqa: PLR2004
+        raise ConfigurationError(f"--listen: tls:{':'.join(parts)} is not {_FORM}")
+    files = CertificateFiles(Path(cert), Path(key)) if cert and key else certificate()
+    endpoint: TCP4ServerEndpoint | TCP6ServerEndpoint
+    if interface is None:
+        # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.
+        interface = "::" if _dual_stack() else ""
+    if ":" in interface:
+        endpoint = TCP6ServerEndpoint(reactor, port, BACKLOG, interface)
+    else:
+        endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG, interface)
+    return wrapServerTLS(server_options(files.cert, files.key), endpoint)
+
+
+def _dual_stack() -> bool:
+    """Tells whether one socket can serve IPv6 and IPv4: many a machine has IPv6 built in, but switched off."""
+    if not socket.has_dualstack_ipv6():
+        return False
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::", 0))
+        except OSError:
+            return False
+    return True
+
+
+def _split(description: str) -> list[str]:
+    """Splits at the colons that are not escaped, and takes the escapes away."""
+    parts = [""]
+    characters = iter(description)
+    for character in characters:
+        if character == ":":
+            parts.append("")
+        else:
+            parts[-1] += next(characters, "") if character == "\\" else character
+    return parts

@@ -1,0 +1,99 @@
+"""The tick: every interval, fetch from the source, ask the gate, publish.
+
+Rule: a tick never raises. A LoopingCall stops for good at its first error, and with it the feed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from livefeed.exceptions import PullError, SourceError
+from livefeed.gate import check_document
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from livefeed.feed import Feed
+    from livefeed.sources import Source
+
+MIN_TIMEOUT_S = 1.0
+MAX_TIMEOUT_S = 10.0
+
+_log = Logger()
+
+
+@dataclass(eq=False)
+class Poller(Service):
+    """Keeps a feed at what its source holds, for as long as the service runs.
+
+    A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls never
+    overlap. Each change between good and failing is logged once.
+    """
+
+    # required parameters
+    feed: Feed
+    source: Source
+    clock: IReactorTime
+    max_bytes: int
+
+    # internal state
+    timeout_s: float = field(init=False)
+    _loop: LoopingCall = field(init=False)
+    _outcome: Literal["none yet", "good", "failed"] = "none yet"
+
+    def __post_init__(self) -> None:
+        self.timeout_s = min(max(self.feed.interval_s, MIN_TIMEOUT_S), MAX_TIMEOUT_S)
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self.tick()))
+        self._loop.clock = self.clock
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        self._loop.start(self.feed.interval_s, now=True)
+
+    def stopService(self) -> None:
+        """IService API."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        self.source.close()
+
+    async def tick(self) -> None:
+        """Pulls once, and publishes what was pulled or marks the feed stale."""
+        self.feed.tick_at = self.clock.seconds()
+        try:
+            self.feed.publish(await self._pull())
+            self._note_good()
+        except PullError as error:
+            self._note_failed(str(error))
+        except Exception:  # noqa: BLE001 - a tick never raises
+            _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
+            self._note_failed("an error inside livefeed")
+
+    async def _pull(self) -> bytes:
+        fetching = Deferred.fromCoroutine(self.source.fetch())
+        try:
+            data = await fetching.addTimeout(self.timeout_s, self.clock)
+        except DeferredTimeoutError:
+            raise SourceError(f"no answer within {self.timeout_s:g} s") from None
+        if self.feed.snapshot is None or data != self.feed.snapshot.data:
+            check_document(data, max_bytes=self.max_bytes)
+        return data
+
+    def _note_good(self) -> None:
+        if self._outcome != "good":
+            self._outcome = "good"
+            _log.info("feed {feed} is live: pulled from {source}", feed=self.feed.name, source=self.source)
+
+    def _note_failed(self, why: str) -> None:
+        self.feed.mark_stale()
+        if self._outcome != "failed":
+            self._outcome = "failed"
+            _log.warn("feed {feed} is stale: {source}: {why}", feed=self.feed.name, source=self.source, why=why)

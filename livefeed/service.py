@@ -1,0 +1,180 @@
+"""The only wiring: settings in, a tree of services out."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from livefeed.certificates import default_directory, development_certificate
+from livefeed.feed import Feed
+from livefeed.listen import CertificateFiles, make_endpoint, port_of
+from livefeed.poller import Poller
+from livefeed.sources import make_source
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Site
+from livefeed.websocket import GOING_AWAY, SubscriberFactory, WebSocketResource
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+
+    from livefeed.config import Settings
+
+DRAIN_S = 3.0
+"""How long requests under way and closing handshakes may take once livefeed is told to stop."""
+
+_DRAIN_POLL_S = 0.05
+
+_log = Logger()
+
+
+def make_service(settings: Settings, reactor: Any) -> MultiService:
+    """Gives the services that serve one feed.
+
+    :param settings: what the operator set.
+    :param reactor: what everything runs on.
+    :raises ConfigurationError: if a setting cannot work; nothing has been started then.
+    """
+    origins = Origins.parse(settings.allow_origin)
+    feed = Feed(settings.feed, clock=reactor, interval_s=settings.interval, push=settings.push)
+    source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
+    subscribers = SubscriberFactory(feed, reactor=reactor)
+    websocket = WebSocketResource(subscribers, origins)
+    site = Site(Root(feed, origins, websocket, websocket.upgrade), reactor=reactor)
+    certificate = _Certificate(settings)
+    listeners = [
+        _Listener(description, make_endpoint(reactor, description, certificate), site, settings.feed)
+        for description in settings.listen
+    ]
+    # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the tick ends.
+    services = MultiService()
+    for service in (
+        Poller(feed, source, clock=reactor, max_bytes=settings.max_bytes),
+        _Connections(site, subscribers, reactor),
+        *listeners,
+    ):
+        service.setServiceParent(services)
+    return services
+
+
+@dataclass(slots=True)
+class _Certificate:
+    """Gives the operator's certificate, or a development one, which is made when it is first asked for."""
+
+    settings: Settings
+
+    def __call__(self) -> CertificateFiles:
+        if self.settings.cert is not None and self.settings.key is not None:
+            return CertificateFiles(self.settings.cert, self.settings.key)
+        made = development_certificate(default_directory())
+        _log.warn(
+            "serving a development certificate, {cert}, of the CA {ca}; its SHA-256 fingerprint is {fingerprint}",
+            cert=made.cert,
+            ca=made.ca,
+            fingerprint=made.fingerprint,
+        )
+        return CertificateFiles(made.cert, made.key)
+
+
+@dataclass(eq=False)
+class _Listener(Service):
+    """Listens on one endpoint, or ends the start with a message that says why not."""
+
+    # required parameters
+    description: str
+    endpoint: IStreamServerEndpoint
+    site: Site
+    feed_name: str
+
+    # internal state
+    _port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """IService API. Ports below 1024 are bound before privileges are given up."""
+        super().privilegedStartService()
+        self.endpoint.listen(self.site).addCallbacks(self._listening, self._failed)
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        if self._port is None:
+            self.privilegedStartService()
+
+    def stopService(self) -> Any:
+        """IService API."""
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        shown = port_of(self.description)
+        if shown is None:
+            _log.info("listening on {description}", description=self.description)
+            return
+        scheme, _ = shown
+        address: Any = port.getHost()
+        _log.info(
+            "listening on {description}: the page is {scheme}://localhost:{port}/, "
+            "the document {scheme}://localhost:{port}/{feed}, the WebSocket {ws}://localhost:{port}/{feed}.ws",
+            description=self.description,
+            scheme=scheme,
+            ws={"https": "wss", "http": "ws"}[scheme],
+            port=address.port,
+            feed=self.feed_name,
+        )
+
+    def _failed(self, failure: Any) -> None:
+        error = failure.trap(CannotListenError, OSError)
+        why = failure.value.socketError if error is CannotListenError else failure.value
+        raise SystemExit(f"livefeed: --listen: {self.description}: {getattr(why, 'strerror', None) or why}")
+
+
+@dataclass(eq=False)
+class _Connections(Service):
+    """Lets everybody go when livefeed stops: requests are answered, subscribers told, nobody is waited for long."""
+
+    # required parameters
+    site: Site
+    subscribers: SubscriberFactory
+    reactor: IReactorTime
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        _raise_file_limit()
+
+    def stopService(self) -> Deferred[None]:
+        """IService API."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._let_go())
+
+    async def _let_go(self) -> None:
+        for subscriber in tuple(self.subscribers.protocols_open):
+            subscriber.close(GOING_AWAY)
+        for channel in tuple(self.site.channels):
+            channel.drain()
+        deadline = self.reactor.seconds() + DRAIN_S
+        while self._anybody() and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, _DRAIN_POLL_S)
+        left: list[Any] = [*self.subscribers.protocols_open, *self.site.channels]
+        for protocol in left:
+            protocol.transport.abortConnection()
+
+    def _anybody(self) -> bool:
+        return bool(self.subscribers.protocols_open or self.site.channels)
+
+
+def _raise_file_limit() -> None:
+    """Takes as many open files as may be had: each watcher is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        _log.info("the limit of open files is raised from {soft} to {hard}", soft=soft, hard=hard)

@@ -1,0 +1,79 @@
+"""Where a feed's document is pulled from: one file for each kind of source, and the parser of source URLs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from livefeed.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+
+class Source(Protocol):
+    """A place that holds the document.
+
+    ``str(source)`` names it in log lines, so it has no credentials in it.
+    """
+
+    async def fetch(self) -> bytes:
+        """Reads the document as it is now.
+
+        It is awaited once a tick, never twice at a time, and cancelled when it takes too long.
+
+        :raises SourceError: if the document could not be read; the message tells an operator why.
+        """
+
+    def close(self) -> None:
+        """Lets go of whatever is held open. Nothing is fetched afterwards."""
+
+
+def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
+    """Gives the source that a URL names.
+
+    :param url: ``demo:``, ``file:PATH`` or ``redis://[user:password@]host[:port]/db/key``.
+    :param reactor: the reactor that the source connects and keeps time with.
+    :param max_bytes: how much of a document is read at most; one byte more is enough to see that it is too large.
+    :raises ConfigurationError: if no source can ever be made of it; the message does not repeat credentials.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"--source: not a URL: {error}") from None
+    try:
+        make = _SCHEMES[parts.scheme]
+    except KeyError:
+        allowed = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
+        raise ConfigurationError(f"--source: unknown scheme {parts.scheme!r}; there are {allowed}") from None
+    return make(parts, reactor, max_bytes)
+
+
+# Each kind is imported when it is used: what one source needs is no burden to those who use another.
+
+
+def _demo(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:  # noqa: ARG001
+    from livefeed.sources.demo import DemoSource  # noqa: PLC0415
+
+    return DemoSource.from_url(parts, clock=reactor)
+
+
+def _file(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    from livefeed.sources.file import FileSource  # noqa: PLC0415
+
+    return FileSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
+def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    from livefeed.sources.redis import RedisSource  # noqa: PLC0415
+
+    return RedisSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
+_SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
+    "demo": _demo,
+    "file": _file,
+    "redis": _redis,
+}

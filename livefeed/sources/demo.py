@@ -1,0 +1,115 @@
+"""``demo:``, an election night that never ends: a new count each second, from nothing but the time of day."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import msgspec
+
+from livefeed.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from twisted.internet.interfaces import IReactorTime
+
+DISTRICTS = 32
+PARTIES = ("Greens", "Labour", "Liberals", "Conservatives", "Others")
+NIGHT_S = 3 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class _District:
+    name: str
+    electorate: int
+    first_result_s: float
+    count_takes_s: float
+    shares: tuple[float, ...]
+
+    def counted(self, night_s: float) -> float:
+        """Gives the part of the votes that is counted, 0 to 1: slow at first and at the end."""
+        done = min(max((night_s - self.first_result_s) / self.count_takes_s, 0.0), 1.0)
+        return (1 - math.cos(math.pi * done)) / 2
+
+
+@dataclass(slots=True)
+class DemoSource:
+    """An election night of three hours that begins anew when it is over.
+
+    The document is a function of the seed and of the second, so that every process that serves it serves the same.
+
+    :ivar seed: another seed is another election.
+    """
+
+    # required parameters
+    clock: IReactorTime
+    seed: int = 1
+
+    # internal state
+    _districts: tuple[_District, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        draw = random.Random(self.seed)  # noqa: S311 - an election, but not a real one
+        self._districts = tuple(_draw_district(draw, number) for number in range(1, DISTRICTS + 1))
+
+    @classmethod
+    def from_url(cls, parts: SplitResult, *, clock: IReactorTime) -> DemoSource:
+        """Makes the source of ``demo:`` or ``demo:?seed=N``.
+
+        :raises ConfigurationError: if there is anything else in the URL.
+        """
+        options = parse_qs(parts.query, keep_blank_values=True)
+        seed = options.pop("seed", ["1"])[-1]
+        if options or parts.netloc or parts.path or not (seed.isascii() and seed.isdigit()):
+            raise ConfigurationError("--source: demo: takes nothing but ?seed=N, a whole number")
+        return cls(clock, int(seed[:18]))
+
+    def __str__(self) -> str:
+        return "demo:"
+
+    async def fetch(self) -> bytes:
+        """Source API."""
+        return self.document(int(self.clock.seconds()))
+
+    def close(self) -> None:
+        """Source API."""
+
+    def document(self, second: int) -> bytes:
+        """Gives the document of a second, counted from 1970."""
+        night_s = second % NIGHT_S
+        votes_of = {
+            district.name: [int(district.electorate * district.counted(night_s) * share) for share in district.shares]
+            for district in self._districts
+        }
+        totals = [sum(votes[party] for votes in votes_of.values()) for party in range(len(PARTIES))]
+        return msgspec.json.encode(
+            {
+                "title": "Election night (a demonstration)",
+                "updated": datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z"),
+                "totals": dict(zip(PARTIES, totals, strict=True)),
+                "districts": [
+                    {
+                        "name": district.name,
+                        "counted": round(100 * district.counted(night_s), 2),
+                        "votes": dict(zip(PARTIES, votes_of[district.name], strict=True)),
+                    }
+                    for district in self._districts
+                ],
+            }
+        )
+
+
+def _draw_district(draw: random.Random, number: int) -> _District:
+    weights = [draw.gammavariate(4, 1) for _ in PARTIES]
+    return _District(
+        name=f"District {number}",
+        electorate=draw.randrange(20_000, 90_000),
+        first_result_s=draw.uniform(0, NIGHT_S / 6),
+        count_takes_s=draw.uniform(NIGHT_S / 3, NIGHT_S * 5 / 6),
+        shares=tuple(weight / sum(weights) for weight in weights),
+    )

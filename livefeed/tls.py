@@ -1,0 +1,59 @@
+"""TLS as livefeed speaks it: what Mozilla's 'intermediate' recommendation has, by Twisted's CertificateOptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL.crypto import X509, PKey
+from OpenSSL.SSL import Error as OpenSSLError
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
+
+from livefeed.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# For TLS 1.2. Those of TLS 1.3 are all good, and are OpenSSL's own.
+CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+
+
+def server_options(cert: Path, key: Path) -> CertificateOptions:
+    """Gives the TLS configuration of a server: TLS 1.2 and newer.
+
+    :param cert: a PEM file: the server's certificate, then those between it and the root.
+    :param key: a PEM file: the certificate's private key, not encrypted.
+    :raises ConfigurationError: if a file cannot be read, is not PEM, or the two do not belong together; the message
+        names the file.
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(cert.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"--cert: {cert}: {error.strerror}") from None
+    except ValueError:
+        raise ConfigurationError(f"--cert: {cert}: there is no certificate in PEM form in it") from None
+    try:
+        private_key = load_pem_private_key(key.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigurationError(f"--key: {key}: {error.strerror}") from None
+    except TypeError:
+        raise ConfigurationError(f"--key: {key}: the private key is encrypted; give one that is not") from None
+    except ValueError:
+        raise ConfigurationError(f"--key: {key}: there is no private key in PEM form in it") from None
+    leaf, *others = (X509.from_cryptography(certificate) for certificate in chain)
+    options = CertificateOptions(
+        privateKey=PKey.from_cryptography_key(private_key),  # type: ignore[arg-type]
+        certificate=leaf,
+        extraCertChain=others,
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+        acceptableCiphers=CIPHERS,
+    )
+    try:
+        options.getContext()
+    except OpenSSLError:
+        raise ConfigurationError(f"--key: {key}: it is not the private key of {cert}") from None
+    return options

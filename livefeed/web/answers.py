@@ -1,0 +1,53 @@
+"""Answers as a whole: the one way in which a resource of livefeed responds, and its small JSON body for errors."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+from twisted.web.server import NOT_DONE_YET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.web.server import Request
+
+
+SERVER = b"livefeed"
+EVERY_ANSWER = ((b"Server", SERVER), (b"X-Content-Type-Options", b"nosniff"))
+
+
+def answer(request: Request, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None = b"") -> int:
+    """Answers a request in one go.
+
+    :param status: the status code.
+    :param headers: the fields, besides those that every answer has.
+    :param body: the content; it is left out by itself where the method is ``HEAD``. ``None`` for a status that has no
+        content (204, 304), which then is sent no ``Content-Length``.
+    :returns: what ``render`` returns.
+    """
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
+    for name, value in (*EVERY_ANSWER, *headers):
+        request.responseHeaders.setRawHeaders(name, [value])
+    if body is not None:
+        request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+        request.write(body)
+    request.finish()
+    return NOT_DONE_YET
+
+
+def problem(status: int, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Gives the fields and the body that tell what went wrong (RFC 9457).
+
+    :param status: the status code.
+    :param detail: one sentence for the person who reads it. It holds nothing that the client sent.
+    """
+    body = msgspec.json.encode({"title": HTTPStatus(status).phrase, "status": status, "detail": detail})
+    return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
+
+
+def refuse(request: Request, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
+    """Answers a request with a problem."""
+    fields, body = problem(status, detail)
+    return answer(request, status, (*fields, *headers), body)

@@ -1,0 +1,246 @@
+"""The connection of an HTTP client: twisted.web's, and stricter.
+
+Rule: this file refuses and times out. What an accepted request is answered is the resources' business.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import interfaces
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.web.http import HTTPChannel
+
+from livefeed.web.answers import EVERY_ANSWER, problem
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IProtocol
+    from twisted.python.failure import Failure
+    from twisted.web.http import Request
+
+    from livefeed.web.site import Site
+
+HEAD_TIMEOUT_S = 10
+"""Nothing sends a head for that long but an attacker, or a line so bad that 4 KB will not come through either."""
+
+LINGER_S = 2
+"""How long a connection that is being closed is still read from. Closing with unread data would be a reset, which
+can reach the client before the answer does (RFC 9112, 9.6)."""
+
+# CTL but for HTAB, which may stand between values (RFC 9110, 5.5).
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# uri-host [ ":" port ] (RFC 9110, 7.2), without telling apart the kinds of host.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")
+_LONGEST_LENGTH = 19
+
+
+class Channel(HTTPChannel):
+    """An HTTP/1.1 connection on which twisted.web parses, and what it would let through is refused.
+
+    That is: a missing, repeated or malformed ``Host``, control characters anywhere in a head, a target that is not
+    ASCII, a head that is not whole after :data:`HEAD_TIMEOUT_S`. A request with content is answered at once, without
+    reading it, and the connection is closed, since no resource takes any.
+
+    :ivar site: the factory that made this channel.
+    """
+
+    MAX_LENGTH = HTTPChannel.totalHeadersSize
+
+    site: Site
+    transport: Any
+    _networkProducer: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head_timeout: IDelayedCall | None = None
+        self._upgraded: IProtocol | None = None
+        self._closing = False
+        self._last_request = False
+
+    # What comes in
+
+    def connectionMade(self) -> None:
+        """IProtocol API."""
+        super().connectionMade()
+        self.site.channels.add(self)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """IProtocol API."""
+        self._cancel_head_timeout()
+        self.site.channels.discard(self)
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        """IProtocol API."""
+        if self._closing:
+            return
+        super().dataReceived(data)
+        self._watch_head()
+
+    def lineReceived(self, line: bytes) -> bool | None:
+        """LineReceiver API."""
+        if not self._closing and _CONTROL.search(line):
+            self.refuse(400, "The head of the request has a control character in it.")
+        if not self._closing:
+            super().lineReceived(line)
+        return self._closing
+
+    def lineLengthExceeded(self, line: bytes) -> bool:
+        """LineReceiver API."""
+        self.refuse(431, f"The head of the request is larger than {self.totalHeadersSize} bytes.")
+        return True
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """LineReceiver API."""
+        if self._upgraded is not None:
+            self._upgraded.dataReceived(data)
+        elif not self._closing:
+            super().rawDataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """HTTPChannel API."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value.strip()) > _LONGEST_LENGTH:
+            self.refuse(413, "The content of the request is too large.")
+            return False
+        accepted: bool = super().headerReceived(line)
+        return accepted
+
+    def allHeadersReceived(self) -> None:
+        """HTTPChannel API."""
+        self._cancel_head_timeout()
+        request = self.requests[-1]
+        hosts = request.requestHeaders.getRawHeaders(b"Host", [])
+        if len(hosts) > 1 or (not hosts and self._version != b"HTTP/1.0"):
+            self.refuse(400, "The request must have one Host field.")
+        elif hosts and not _HOST.fullmatch(hosts[0]):
+            self.refuse(400, "The Host field of the request is malformed.")
+        elif not self._path.isascii():
+            self.refuse(400, "The target of the request is not ASCII.")
+        if self._closing:
+            return
+        if self.length != 0 or request.requestHeaders.hasHeader(b"Transfer-Encoding"):
+            # Answered now, without the content, of which as much as still comes is thrown away.
+            request.has_content = True
+            self._last_request = True
+            self.length = 0
+            self._transferDecoder = None
+        # Nobody is told to go on and send content, as twisted.web would by itself.
+        request.requestHeaders.removeHeader(b"Expect")
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """HTTPChannel API."""
+        if not self._closing:
+            super().allContentReceived()
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """HTTPChannel API."""
+        persistent: bool = super().checkPersistence(request, version)
+        if self._last_request and persistent:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return persistent
+
+    def requestDone(self, request: Request) -> None:
+        """HTTPChannel API."""
+        super().requestDone(request)
+        self._watch_head()
+
+    # What goes out
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answers what is not worth being made a request of, and closes the connection."""
+        headers, body = problem(status, detail)
+        fields = [*EVERY_ANSWER, *headers, (b"Connection", b"close"), (b"Content-Length", b"%d" % len(body))]
+        self.transport.writeSequence(
+            [
+                b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()),
+                *(b"%s: %s\r\n" % field for field in fields),
+                b"\r\n",
+                body,
+            ]
+        )
+        self.loseConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """HTTPChannel calls this wherever it finds a request malformed."""
+        if self._closing:
+            return
+        if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
+            self.refuse(431, "The head of the request is too large.")
+        else:
+            self.refuse(400, "The request is malformed.")
+
+    def loseConnection(self) -> None:
+        """Sends what is still to be sent, tells the client that it was the last, and closes soon after."""
+        if self._closing:
+            return
+        self._closing = True
+        self._cancel_head_timeout()
+        self.setTimeout(None)
+        # HTTPChannel.connectionLost cancels it.
+        self._abortingCall = self.callLater(LINGER_S, self.forceAbortClient)
+        self._networkProducer.unregisterProducer()
+        self._networkProducer.resumeProducing()
+        # TLS has an end of its own, close_notify, after which Twisted goes on reading until the client's.
+        tls = interfaces.ISSLTransport.providedBy(self.transport)
+        if not tls and interfaces.ITCPTransport.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def timeoutConnection(self) -> None:
+        """TimeoutMixin API."""
+        self.loseConnection()
+
+    def forceAbortClient(self) -> None:
+        """HTTPChannel API."""
+        self._abortingCall = None
+        self.transport.abortConnection()
+
+    def drain(self) -> None:
+        """Closes the connection as soon as no request is under way on it."""
+        self._last_request = True
+        if self._handlingRequest:
+            self.persistent = False
+        elif not self.requests and not self._buffer:
+            self.loseConnection()
+
+    def upgrade(self, protocol: IProtocol) -> None:
+        """Hands the connection over to another protocol, and with it what the client has sent after the request.
+
+        The request's resource has returned ``NOT_DONE_YET``, and the protocol writes the 101. From here on this
+        channel and its timeouts are out of the way.
+
+        :param protocol: not yet connected.
+        """
+        transport = self.transport
+        self.setTimeout(None)
+        self.site.channels.discard(self)
+        self._networkProducer.unregisterProducer()
+        self._upgraded = protocol
+        if isinstance(transport, ProtocolWrapper):
+            transport.wrappedProtocol = protocol
+        else:
+            transport.protocol = protocol
+        protocol.makeConnection(transport)
+        self._networkProducer.resumeProducing()
+
+    # The time that a head may take
+
+    def _watch_head(self) -> None:
+        under_way = bool(self._buffer or self.requests) and not self._handlingRequest and not self._closing
+        if under_way and self._head_timeout is None:
+            self._head_timeout = self.callLater(self.site.head_timeout_s, self._head_timed_out)
+
+    def _cancel_head_timeout(self) -> None:
+        if self._head_timeout is not None:
+            self._head_timeout.cancel()
+            self._head_timeout = None
+
+    def _head_timed_out(self) -> None:
+        self._head_timeout = None
+        self.refuse(408, "The head of the request took too long.")

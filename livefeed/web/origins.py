@@ -1,0 +1,82 @@
+"""Which origins may read the feed: CORS for requests (the Fetch standard, 3.2), a check for WebSocket handshakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from livefeed.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ANY = "*"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """The origins that are allowed.
+
+    :ivar allowed: origins as browsers send them; holds ``*`` if there is no limit.
+    """
+
+    allowed: frozenset[bytes]
+
+    @classmethod
+    def parse(cls, values: Iterable[str]) -> Origins:
+        """Makes the policy of ``--allow-origin``.
+
+        :param values: each ``*``, ``null`` or an origin such as ``https://example.org``.
+        :raises ConfigurationError: if a value is none of these.
+        """
+        return cls(frozenset(_normalise(value) for value in values))
+
+    @property
+    def any_origin(self) -> bool:
+        """Whether every origin may read the feed."""
+        return ANY.encode() in self.allowed
+
+    def response_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+        """Gives the fields that let a browser hand an answer to a page of *origin*.
+
+        :param origin: the request's ``Origin``; ``None`` if it sent none.
+        """
+        if self.any_origin:
+            return [(b"Access-Control-Allow-Origin", b"*")]
+        if origin is not None and origin.lower() in self.allowed:
+            return [(b"Access-Control-Allow-Origin", origin)]
+        return []
+
+    def allows_handshake(self, origin: bytes | None, host: bytes) -> bool:
+        """Tells whether a WebSocket handshake is accepted (RFC 6455, 10.2).
+
+        Allowed are clients that are no browsers (they send no origin), the origins of this policy, and pages of this
+        server itself. Behind a proxy that ends TLS the scheme differs, so only host and port are compared for these.
+
+        :param origin: the request's ``Origin``; ``None`` if it sent none.
+        :param host: the request's ``Host``.
+        """
+        if origin is None or self.any_origin or origin.lower() in self.allowed:
+            return True
+        return origin.lower().partition(b"://")[2] == host.lower()
+
+
+def _normalise(value: str) -> bytes:
+    """Gives an origin as a browser serialises it: in lower case, without a default port (RFC 6454, 6.2)."""
+    if value in (ANY, "null"):
+        return value.encode()
+    try:
+        parts = urlsplit(value.lower())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    rest = parts.path.rstrip("/") + parts.query + parts.fragment
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or rest or "@" in parts.netloc:
+        raise ConfigurationError(
+            f"--allow-origin: {value!r} is not an origin: give *, null, or one such as https://example.org:8443"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{suffix}".encode()

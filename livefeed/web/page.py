@@ -1,0 +1,93 @@
+"""``/``: a page that shows the document as it changes. And the tree of everything that the site serves."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from twisted.web.resource import Resource
+
+from livefeed.web.answers import answer, refuse
+from livefeed.web.document import DocumentResource, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.web.resource import IResource
+
+    from livefeed.feed import Feed
+    from livefeed.web.origins import Origins
+    from livefeed.web.site import Request
+
+ASSETS = b"-"
+"""The first part of the paths of what the page needs. No feed can be named so."""
+
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_TYPES = {
+    "html": b"text/html; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "css": b"text/css; charset=utf-8",
+}
+
+
+class StaticResource(Resource):
+    """A file of the page, read once.
+
+    :param name: its name in ``livefeed/static``.
+    :param replacements: what is put in the place of what.
+    """
+
+    isLeaf = True
+
+    def __init__(self, name: str, replacements: dict[str, str] | None = None) -> None:
+        super().__init__()
+        text = files("livefeed").joinpath("static", name).read_text("utf-8")
+        for old, new in (replacements or {}).items():
+            text = text.replace(old, new)
+        self._body = text.encode()
+        self._headers = (
+            (b"Content-Type", _TYPES[name.rpartition(".")[2]]),
+            (b"Content-Security-Policy", _POLICY),
+            (b"Cross-Origin-Opener-Policy", b"same-origin"),
+            (b"Referrer-Policy", b"no-referrer"),
+            (b"Cache-Control", b"no-cache"),
+        )
+
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        if request.method not in (b"GET", b"HEAD"):
+            return refuse(request, 405, "This is only read.", [(b"Allow", b"GET, HEAD")])
+        if request.has_content:
+            return refuse(request, 413, "A request for a page has no content.")
+        return answer(request, 200, self._headers, self._body)
+
+
+class Root(Resource):
+    """Everything that is served of one feed.
+
+    :param feed: the feed.
+    :param origins: who may read it from another site.
+    :param websocket: the resource at ``/name.ws``.
+    :param upgrade: takes over a request for the document that asks to become a WebSocket.
+    """
+
+    def __init__(self, feed: Feed, origins: Origins, websocket: IResource, upgrade: Callable[[Request], int]) -> None:
+        super().__init__()
+        self._not_found = NotFound(origins)
+        document = DocumentResource(feed, origins, upgrade)
+        self.putChild(b"", StaticResource("page.html", {"{{feed}}": feed.name}))
+        self.putChild(feed.name.encode(), document)
+        self.putChild(f"{feed.name}.json".encode(), document)
+        self.putChild(f"{feed.name}.ws".encode(), websocket)
+        assets = Resource()
+        assets.getChild = self.getChild  # type: ignore[method-assign]
+        for name in ("page.js", "page.css"):
+            assets.putChild(name.encode(), StaticResource(name))
+        self.putChild(ASSETS, assets)
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """IResource API."""
+        return self._not_found

@@ -1,0 +1,242 @@
+"""``/feed.ws``: subscribers on a WebSocket (RFC 6455). The only file that imports Autobahn.
+
+Rule: twisted.web has parsed the request and this file has judged it before Autobahn sees a handshake, so that a
+refusal is an ordinary answer and Autobahn is only handed what it accepts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+import txaio
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IPushProducer
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from livefeed.web.answers import SERVER, refuse
+from livefeed.web.document import asks_for_websocket, field
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from livefeed.feed import Feed, Subscription
+    from livefeed.snapshot import Snapshot
+    from livefeed.web.origins import Origins
+    from livefeed.web.site import Request
+
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+
+PING_INTERVAL_S = 25
+"""Below the 30 s after which the strictest mobile networks forget a silent connection."""
+
+PING_TIMEOUT_S = 60
+"""Long enough for a line on which the ping waits behind a document."""
+
+MAX_MESSAGE_BYTES = 4096
+"""A subscriber has nothing to say; what it says anyway is read up to here and ignored."""
+
+FREE_MESSAGES = 100
+"""So many frames, and one more each second, a subscriber may send before it is shown out."""
+
+CLOSE_TIMEOUT_S = 2
+KEY_BYTES = 16
+
+
+@implementer(IPushProducer)
+class SubscriberProtocol(WebSocketServerProtocol):
+    """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
+
+    The transport pauses it while its buffer is full. Nothing is written meanwhile, a pong neither, so that a client
+    that does not read cannot make the server's memory grow.
+    """
+
+    factory: SubscriberFactory
+    transport: Any
+
+    _subscription: Subscription | None = None
+    _paused = False
+    _received = 0
+    _opened_at = 0.0
+    _abort_call: IDelayedCall | None = None
+
+    # Subscriber API
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        # What Autobahn's sendPreparedMessage would write, without the log lines it puts together on the way.
+        if self.state == self.STATE_OPEN:
+            self.transport.write(snapshot.frame)
+
+    # IPushProducer API
+
+    def pauseProducing(self) -> None:
+        """IPushProducer API."""
+        self._paused = True
+        if self._subscription is not None:
+            self._subscription.pause()
+
+    def resumeProducing(self) -> None:
+        """IPushProducer API."""
+        self._paused = False
+        if self._subscription is not None:
+            self._subscription.resume()
+
+    def stopProducing(self) -> None:
+        """IPushProducer API."""
+
+    # Autobahn's API
+
+    def onOpen(self) -> None:
+        """WebSocketServerProtocol API."""
+        self._opened_at = self.factory.reactor.seconds()
+        self.factory.protocols_open[self] = None
+        self.registerProducer(self, True)
+        self._subscription = self.factory.feed.subscribe(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """WebSocketServerProtocol API. There is nothing that a plain subscriber could ask for."""
+        self._count_frame()
+
+    def onPing(self, payload: bytes) -> None:
+        """WebSocketServerProtocol API."""
+        self._count_frame()
+        if not self._paused:
+            super().onPing(payload)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """WebSocketServerProtocol API."""
+        self.factory.protocols_open.pop(self, None)
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+
+    def close(self, code: int) -> None:
+        """Begins the closing handshake; a client that does not answer it is cut off (RFC 6455, 7.1.1).
+
+        :param code: the status code, which may be one that Autobahn's ``sendClose`` keeps to itself.
+        """
+        self.sendCloseFrame(code=code)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """IProtocol API."""
+        if self._abort_call is not None:
+            self._abort_call.cancel()
+            self._abort_call = None
+        super().connectionLost(reason)
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        # Autobahn waits for ever for a client to end its side of TLS.
+        if not abort and self._abort_call is None:
+            self._abort_call = self.factory.reactor.callLater(CLOSE_TIMEOUT_S, self._abort)
+        super()._closeConnection(abort)
+
+    def _abort(self) -> None:
+        self._abort_call = None
+        self.transport.abortConnection()
+
+    def _count_frame(self) -> None:
+        self._received += 1
+        if self._received > FREE_MESSAGES + self.factory.reactor.seconds() - self._opened_at:
+            self.close(POLICY_VIOLATION)
+
+
+class SubscriberFactory(WebSocketServerFactory):
+    """Makes a :class:`SubscriberProtocol` of each accepted handshake.
+
+    :param feed: what they follow.
+    :param reactor: keeps their time.
+    :ivar protocols_open: those whose handshake is done and that are not closed.
+    """
+
+    protocol = SubscriberProtocol  # type: ignore[assignment]
+
+    def __init__(self, feed: Feed, *, reactor: IReactorTime) -> None:
+        super().__init__(server=SERVER.decode(), reactor=reactor)
+        # Autobahn's own batches are kept by the global reactor; these go by the one that was given.
+        timers: Any = txaio  # whose functions are put there when it is first used
+        self._batched_timer = timers.with_config(loop=reactor).make_batched_timer(0.2, 1000)
+        self.feed = feed
+        self.protocols_open: dict[SubscriberProtocol, None] = {}
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            maxFramePayloadSize=MAX_MESSAGE_BYTES,
+            maxMessagePayloadSize=MAX_MESSAGE_BYTES,
+            failByDrop=False,
+            openHandshakeTimeout=CLOSE_TIMEOUT_S,
+            closeHandshakeTimeout=CLOSE_TIMEOUT_S,
+            tcpNoDelay=True,
+            autoPingInterval=PING_INTERVAL_S,
+            autoPingTimeout=PING_TIMEOUT_S,
+            autoPingSize=12,
+            autoPingRestartOnAnyTraffic=True,
+            utf8validateIncoming=True,
+            requireMaskedClientFrames=True,
+        )
+
+
+class WebSocketResource(Resource):
+    """Judges handshakes, and hands the connection over to the factory's protocol.
+
+    :param factory: what makes the protocol.
+    :param origins: the origins whose pages may subscribe.
+    """
+
+    isLeaf = True
+
+    def __init__(self, factory: SubscriberFactory, origins: Origins) -> None:
+        super().__init__()
+        self._factory = factory
+        self._origins = origins
+
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        if request.method != b"GET":
+            return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", b"GET")])
+        if request.has_content:
+            return refuse(request, 413, "A WebSocket handshake has no content.")
+        if not asks_for_websocket(request):
+            headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
+            return refuse(request, 426, "This path speaks WebSocket only.", headers)
+        return self.upgrade(request)
+
+    def upgrade(self, request: Request) -> int:
+        """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused."""
+        if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
+            return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
+        connection = (field(request, b"Connection") or b"").lower().split(b",")
+        if b"upgrade" not in [option.strip() for option in connection]:
+            return refuse(request, 400, "The Connection field lacks the option Upgrade.")
+        if request.getHeader(b"Sec-WebSocket-Version") != b"13":
+            headers = [
+                (b"Sec-WebSocket-Version", b"13"),
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+            ]
+            return refuse(request, 426, "The server speaks version 13 of WebSocket.", headers)
+        keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
+        if len(keys) != 1 or not _is_key(keys[0]):
+            return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
+        if not self._origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
+            return refuse(request, 403, "Pages of this origin may not subscribe.")
+        protocol: Any = self._factory.buildProtocol(request.getClientAddress())
+        request.channel.upgrade(protocol)
+        # The handshake as Autobahn wants it: nothing of the client's is in it but the key.
+        protocol.dataReceived(
+            b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n" % keys[0]
+        )
+        return NOT_DONE_YET
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == KEY_BYTES
+    except binascii.Error:
+        return False
