@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IPushProducer
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from livefeed.web.answers import SERVER, refuse
-from livefeed.web.document import asks_for_websocket, field
+from livefeed.web.resource import Node, asks_for_websocket, field
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -181,19 +180,16 @@ class SubscriberFactory(WebSocketServerFactory):
         )
 
 
-class WebSocketResource(Resource):
+class WebSocketResource(Node):
     """Judges handshakes, and hands the connection over to the factory's protocol.
 
     :param factory: what makes the protocol.
     :param origins: the origins whose pages may subscribe.
     """
 
-    isLeaf = True
-
     def __init__(self, factory: SubscriberFactory, origins: Origins) -> None:
-        super().__init__()
+        super().__init__(origins)
         self._factory = factory
-        self._origins = origins
 
     def render(self, request: Request) -> int:
         """IResource API."""

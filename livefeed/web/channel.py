@@ -187,7 +187,7 @@ class Channel(HTTPChannel):
         self._networkProducer.resumeProducing()
         # TLS has an end of its own, close_notify, after which Twisted goes on reading until the client's.
         tls = interfaces.ISSLTransport.providedBy(self.transport)
-        if not tls and interfaces.ITCPTransport.providedBy(self.transport):
+        if not tls and hasattr(self.transport, "loseWriteConnection"):
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()

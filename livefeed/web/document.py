@@ -6,16 +6,13 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from twisted.web.resource import Resource
-
 from livefeed.encodings import choose_coding
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import none_match
+from livefeed.web.resource import Node, asks_for_websocket, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from twisted.web.resource import IResource
 
     from livefeed.feed import Feed
     from livefeed.web.origins import Origins
@@ -34,7 +31,7 @@ _RESPONSE_FIELDS = (
 )
 
 
-class DocumentResource(Resource):
+class DocumentResource(Node):
     """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed.
 
     :param feed: the feed.
@@ -42,17 +39,10 @@ class DocumentResource(Resource):
     :param upgrade: takes over a request that asks to become a WebSocket.
     """
 
-    isLeaf = False
-
     def __init__(self, feed: Feed, origins: Origins, upgrade: Callable[[Request], int]) -> None:
-        super().__init__()
+        super().__init__(origins)
         self._feed = feed
-        self._origins = origins
         self._upgrade = upgrade
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        """IResource API."""
-        return NotFound(self._origins)
 
     def render(self, request: Request) -> int:
         """IResource API."""
@@ -130,30 +120,3 @@ class DocumentResource(Resource):
             tick_s,
             STALE_IF_ERROR_S,
         )
-
-
-class NotFound(Resource):
-    """Answers what is not there, readable from other origins like the rest."""
-
-    isLeaf = True
-
-    def __init__(self, origins: Origins) -> None:
-        super().__init__()
-        self._origins = origins
-
-    def render(self, request: Request) -> int:
-        """IResource API."""
-        cors = self._origins.response_headers(field(request, b"Origin"))
-        return refuse(request, 404, "There is nothing at this path.", cors)
-
-
-def field(request: Request, name: bytes) -> bytes | None:
-    """Gives the value of a request's field, its lines joined with commas (RFC 9110, 5.3)."""
-    lines = request.requestHeaders.getRawHeaders(name)
-    return None if lines is None else b", ".join(lines)
-
-
-def asks_for_websocket(request: Request) -> bool:
-    """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1)."""
-    upgrade = field(request, b"Upgrade")
-    return upgrade is not None and b"websocket" in [name.strip().lower() for name in upgrade.split(b",")]

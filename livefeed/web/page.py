@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from twisted.web.resource import Resource
-
 from livefeed.web.answers import answer, refuse
-from livefeed.web.document import DocumentResource, NotFound
+from livefeed.web.document import DocumentResource
+from livefeed.web.resource import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,17 +32,16 @@ _TYPES = {
 }
 
 
-class StaticResource(Resource):
+class StaticResource(Node):
     """A file of the page, read once.
 
+    :param origins: who may read answers from another site.
     :param name: its name in ``livefeed/static``.
     :param replacements: what is put in the place of what.
     """
 
-    isLeaf = True
-
-    def __init__(self, name: str, replacements: dict[str, str] | None = None) -> None:
-        super().__init__()
+    def __init__(self, origins: Origins, name: str, replacements: dict[str, str] | None = None) -> None:
+        super().__init__(origins)
         text = files("livefeed").joinpath("static", name).read_text("utf-8")
         for old, new in (replacements or {}).items():
             text = text.replace(old, new)
@@ -65,7 +63,7 @@ class StaticResource(Resource):
         return answer(request, 200, self._headers, self._body)
 
 
-class Root(Resource):
+class Root(Node):
     """Everything that is served of one feed.
 
     :param feed: the feed.
@@ -75,19 +73,13 @@ class Root(Resource):
     """
 
     def __init__(self, feed: Feed, origins: Origins, websocket: IResource, upgrade: Callable[[Request], int]) -> None:
-        super().__init__()
-        self._not_found = NotFound(origins)
+        super().__init__(origins)
         document = DocumentResource(feed, origins, upgrade)
-        self.putChild(b"", StaticResource("page.html", {"{{feed}}": feed.name}))
+        assets = Node(origins)
+        for name in ("page.js", "page.css"):
+            assets.putChild(name.encode(), StaticResource(origins, name))
+        self.putChild(b"", StaticResource(origins, "page.html", {"{{feed}}": feed.name}))
+        self.putChild(ASSETS, assets)
         self.putChild(feed.name.encode(), document)
         self.putChild(f"{feed.name}.json".encode(), document)
         self.putChild(f"{feed.name}.ws".encode(), websocket)
-        assets = Resource()
-        assets.getChild = self.getChild  # type: ignore[method-assign]
-        for name in ("page.js", "page.css"):
-            assets.putChild(name.encode(), StaticResource(name))
-        self.putChild(ASSETS, assets)
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        """IResource API."""
-        return self._not_found

@@ -1,0 +1,100 @@
+"""Test doubles for programs that use livefeed, and for its own tests: no sockets, no sleeping.
+
+``request`` drives a whole site in memory, through twisted.web's own parser.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
+
+from livefeed.exceptions import SourceError
+
+if TYPE_CHECKING:
+    from livefeed.snapshot import Snapshot
+    from livefeed.web.site import Site
+
+
+@dataclass(slots=True)
+class MemorySource:
+    """A source that gives what it was told to.
+
+    :ivar answers: for each pull to come, the document, an error to raise, or a ``Deferred`` of the document. When
+        they have run out, pulls fail.
+    :ivar closed: whether livefeed has let go of it.
+    """
+
+    answers: deque[bytes | BaseException | Deferred[bytes]] = field(default_factory=deque)
+    closed: bool = False
+
+    def __str__(self) -> str:
+        return "memory:"
+
+    async def fetch(self) -> bytes:
+        """Source API."""
+        answer = self.answers.popleft() if self.answers else SourceError("there is nothing more in it")
+        if isinstance(answer, BaseException):
+            raise answer
+        return await answer if isinstance(answer, Deferred) else answer
+
+    def close(self) -> None:
+        """Source API."""
+        self.closed = True
+
+
+@dataclass(slots=True)
+class RecordingSubscriber:
+    """A subscriber that writes down what it is sent.
+
+    :ivar snapshots: the snapshots, in order.
+    """
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        self.snapshots.append(snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, taken apart.
+
+    :ivar status: the status code.
+    :ivar headers: the fields, by lower-case name; lines of the same name are joined with commas.
+    :ivar body: what follows the head.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> Response:
+        """Takes the bytes of one answer apart."""
+        head, _, body = data.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            name = name.lower()
+            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+        return cls(int(status_line.split(" ")[1]), headers, body)
+
+
+def request(site: Site, head: bytes) -> Response:
+    """Sends a request to a site over a connection in memory, and gives the answer.
+
+    :param head: the request line and the fields, lines ended by LF or CRLF; ``Host`` is added.
+    """
+    lines = head.strip().replace(b"\r\n", b"\n").split(b"\n")
+    transport = StringTransport()
+    channel = site.buildProtocol(None)
+    assert channel is not None
+    channel.makeConnection(transport)
+    channel.dataReceived(b"\r\n".join([*(line.strip() for line in lines), b"Host: localhost", b"", b""]))
+    return Response.parse(transport.value())

@@ -1,0 +1,290 @@
+"""Polling: what twisted.web renders of a feed, driven in memory."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from livefeed.feed import Feed
+from livefeed.testing import Response, request
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Request, Site
+
+DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
+NOW = 1_795_000_000.25
+
+
+class DocumentTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.serve("*")
+
+    def serve(self, *origins: str, interval_s: float = 1.0) -> None:
+        """Makes a site of a feed that has no snapshot yet."""
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.upgraded: list[Request] = []
+        self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
+        root = Root(self.feed, Origins.parse(origins), Resource(), self.upgrade)
+        self.site = Site(root, reactor=self.clock)
+
+    def upgrade(self, upgrading: Request) -> int:
+        """Takes the place of the WebSocket's handshake."""
+        self.upgraded.append(upgrading)
+        upgrading.setResponseCode(101)
+        upgrading.finish()
+        return 1
+
+    def get(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed") -> Response:
+        return request(self.site, b"\n".join([method + b" " + path + b" HTTP/1.1", *fields]))
+
+    def test_document_is_served_byte_for_byte(self) -> None:
+        """The body is what was pulled, and the fields say what it is."""
+        self.feed.publish(DOCUMENT)
+        response = self.get()
+        self.assertEqual((response.status, response.body), (200, DOCUMENT))
+        assert self.feed.snapshot is not None
+        version = self.feed.snapshot.version
+        expected = {
+            "content-type": "application/json",
+            "content-length": str(len(DOCUMENT)),
+            "etag": f'"{version}"',
+            "vary": "Accept-Encoding",
+            "x-content-type-options": "nosniff",
+            "access-control-allow-origin": "*",
+            "livefeed-version": version,
+            "livefeed-sequence": f"{int(NOW * 1000)}.1",
+            "livefeed-state": "live",
+            "livefeed-at": "2026-11-18T11:06:40.250Z",
+            "livefeed-age": "0",
+            "server": "livefeed",
+        }
+        self.assertEqual({name: response.headers.get(name) for name in expected}, expected)
+        self.assertNotIn("content-encoding", response.headers)
+
+    def test_alias_is_the_same_resource(self) -> None:
+        """/feed.json answers as /feed does, and a query changes nothing."""
+        self.feed.publish(DOCUMENT)
+        self.assertEqual(self.get(path=b"/feed.json"), self.get())
+        self.assertEqual(self.get(path=b"/feed?t=123"), self.get())
+
+    def test_gzip_is_the_same_document_under_another_tag(self) -> None:
+        """A strong tag names bytes, so that each encoding has its own."""
+        self.feed.publish(DOCUMENT)
+        response = self.get(b"Accept-Encoding: gzip, deflate, br")
+        self.assertEqual(gzip.decompress(response.body), DOCUMENT)
+        self.assertEqual(response.headers["content-encoding"], "gzip")
+        self.assertEqual(response.headers["content-length"], str(len(response.body)))
+        assert self.feed.snapshot is not None
+        self.assertEqual(response.headers["etag"], f'"{self.feed.snapshot.version}-gzip"')
+
+    def test_head_is_get_without_the_body(self) -> None:
+        """HEAD has all the fields of GET (RFC 9110, 9.3.2)."""
+        for publish in (False, True):
+            if publish:
+                self.feed.publish(DOCUMENT)
+            head, get = self.get(method=b"HEAD"), self.get()
+            self.assertEqual((head.status, head.headers, head.body), (get.status, get.headers, b""))
+
+    def test_known_version_is_304(self) -> None:
+        """A 304 says as much about the feed as a 200 does, and has no body and no length."""
+        self.feed.publish(DOCUMENT)
+        for encoding in (b"identity", b"gzip"):
+            full = self.get(b"Accept-Encoding: " + encoding)
+            response = self.get(b"Accept-Encoding: " + encoding, b"If-None-Match: " + full.headers["etag"].encode())
+            self.assertEqual((response.status, response.body), (304, b""))
+            self.assertNotIn("content-length", response.headers)
+            self.assertNotIn("content-type", response.headers)
+            kept = [name for name in full.headers if not name.startswith("content-")]
+            self.assertEqual(response.headers, {name: full.headers[name] for name in kept})
+
+    def test_tag_of_an_older_version_is_answered_in_full(self) -> None:
+        """The tag changes with the document."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"]
+        self.feed.publish(b"[]")
+        response = self.get(b"If-None-Match: " + etag.encode())
+        self.assertEqual((response.status, response.body), (200, b"[]"))
+
+    def test_several_lines_of_if_none_match_are_one_list(self) -> None:
+        """RFC 9110, 5.3."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"].encode()
+        self.assertEqual(self.get(b'If-None-Match: "other"', b"If-None-Match: W/" + etag).status, 304)
+
+    def test_stale_document_is_marked_and_ages(self) -> None:
+        """A failed pull takes nothing away, and nothing stale is passed off as fresh."""
+        self.feed.publish(DOCUMENT)
+        self.feed.mark_stale()
+        self.clock.advance(61.5)
+        for response in (self.get(), self.get(b"If-None-Match: *")):
+            self.assertEqual(response.headers["livefeed-state"], "stale")
+            self.assertEqual(response.headers["livefeed-age"], "61")
+            self.assertEqual(response.headers["livefeed-at"], "2026-11-18T11:06:40.250Z")
+        self.assertEqual(self.get().body, DOCUMENT)
+
+    def test_unchanged_document_is_confirmed(self) -> None:
+        """Each good pull makes the data young again; the version stays."""
+        self.feed.publish(DOCUMENT)
+        before = self.get()
+        self.clock.advance(10)
+        self.feed.publish(DOCUMENT)
+        after = self.get()
+        self.assertEqual(after.headers["livefeed-age"], "0")
+        self.assertEqual(after.headers["livefeed-at"], "2026-11-18T11:06:50.250Z")
+        self.assertEqual(after.headers["etag"], before.headers["etag"])
+        self.assertEqual(after.headers["livefeed-sequence"], before.headers["livefeed-sequence"])
+
+    def test_nothing_pulled_yet_is_503(self) -> None:
+        """Before the first good pull there is nothing to serve; the client is told when to come back."""
+        self.serve("*", interval_s=30)
+        self.feed.tick_at = self.clock.seconds() - 8.5
+        response = self.get()
+        self.assertEqual(response.status, 503)
+        self.assertEqual(response.headers["retry-after"], "22")
+        self.assertEqual(response.headers["livefeed-state"], "stale")
+        self.assertEqual(response.headers["cache-control"], "no-store")
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertEqual(json.loads(response.body)["status"], 503)
+        self.assertNotIn("etag", response.headers)
+        self.assertNotIn("livefeed-at", response.headers)
+
+    def test_answer_is_fresh_until_the_next_tick(self) -> None:
+        """Cache-Control is tuned to the tick, in whole seconds and at least one."""
+        self.serve("*", interval_s=30)
+        self.feed.tick_at = self.clock.seconds()
+        self.feed.publish(DOCUMENT)
+        for advance_s, fresh_s in ((0, 30), (10.5, 20), (19, 1), (5, 1)):
+            self.clock.advance(advance_s)
+            expected = f"public, max-age={fresh_s}, stale-while-revalidate=30, stale-if-error=300"
+            self.assertEqual(self.get().headers["cache-control"], expected)
+
+    def test_options_tells_the_methods(self) -> None:
+        """OPTIONS without preflight fields is about the resource."""
+        response = self.get(method=b"OPTIONS")
+        self.assertEqual((response.status, response.body), (204, b""))
+        self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS")
+        self.assertNotIn("access-control-allow-methods", response.headers)
+
+    def test_preflight_allows_conditional_requests(self) -> None:
+        """A page of another origin may poll with If-None-Match (Fetch standard, 3.2.3)."""
+        response = self.get(
+            b"Origin: https://example.org",
+            b"Access-Control-Request-Method: GET",
+            b"Access-Control-Request-Headers: if-none-match",
+            method=b"OPTIONS",
+        )
+        self.assertEqual(response.status, 204)
+        self.assertEqual(response.headers["access-control-allow-origin"], "*")
+        self.assertIn("If-None-Match", response.headers["access-control-allow-headers"])
+        self.assertEqual(response.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS")
+        self.assertEqual(response.headers["access-control-max-age"], "86400")
+
+    def test_own_fields_are_exposed_to_pages(self) -> None:
+        """Every field that a page may want to read is listed, on each kind of answer."""
+        self.feed.publish(DOCUMENT)
+        for response in (self.get(), self.get(b"If-None-Match: *")):
+            exposed = response.headers["access-control-expose-headers"].split(", ")
+            own = [name for name in response.headers if name.startswith("livefeed-")]
+            self.assertEqual(len(own), 5)
+            self.assertEqual({*own, "etag"} - {name.lower() for name in exposed}, set())
+
+    def test_origins_that_are_not_allowed_get_no_permission(self) -> None:
+        """With a list of origins, each answer depends on the request's."""
+        self.serve("https://a.example", "https://b.example:8443")
+        self.feed.publish(DOCUMENT)
+        for origin, allowed in (
+            (b"https://a.example", True),
+            (b"https://b.example:8443", True),
+            (b"https://b.example", False),
+            (b"http://a.example", False),
+            (b"null", False),
+            (b"https://a.example.evil.example", False),
+        ):
+            response = self.get(b"Origin: " + origin)
+            self.assertEqual(response.status, 200)
+            self.assertEqual(response.headers["vary"], "Accept-Encoding, Origin")
+            expected = origin.decode() if allowed else None
+            self.assertEqual(response.headers.get("access-control-allow-origin"), expected)
+
+    def test_unknown_path_is_404(self) -> None:
+        """Whatever is not there is answered in JSON, to be read from any origin."""
+        for path in (
+            b"/nope",
+            b"/feed/",
+            b"/feed/a",
+            b"/feed.xml",
+            b"/-/",
+            b"/-/nope.js",
+            b"//feed",
+            b"/%00",
+            b"/..",
+        ):
+            response = self.get(path=path)
+            self.assertEqual((path, response.status), (path, 404))
+            self.assertEqual(response.headers["content-type"], "application/problem+json")
+            self.assertEqual(response.headers["access-control-allow-origin"], "*")
+            self.assertEqual(json.loads(response.body)["title"], "Not Found")
+
+    def test_wrong_method_is_405(self) -> None:
+        """The answer names the methods that there are (RFC 9110, 15.5.6)."""
+        self.feed.publish(DOCUMENT)
+        for method in (b"POST", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"get", b"BREW"):
+            response = self.get(method=method)
+            self.assertEqual((method, response.status), (method, 405))
+            self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS")
+            self.assertEqual(json.loads(response.body)["status"], 405)
+
+    def test_absolute_form_is_understood(self) -> None:
+        """A server must accept it, whatever proxy it thinks that it is talking to (RFC 9112, 3.2.2)."""
+        self.feed.publish(DOCUMENT)
+        for target in (b"http://example.org/feed", b"https://example.org:8443/feed?x=y", b"HTTP://h/feed"):
+            response = self.get(path=target)
+            self.assertEqual((target, response.status, response.body), (target, 200, DOCUMENT))
+        self.assertEqual(self.get(path=b"http://example.org").status, 200)
+        self.assertEqual(self.get(path=b"http://example.org/nope").status, 404)
+
+    def test_request_that_asks_to_upgrade_is_passed_on(self) -> None:
+        """The WebSocket is also served on the document's own path."""
+        self.feed.publish(DOCUMENT)
+        for value in (b"websocket", b"WebSocket", b"h2c, websocket"):
+            self.get(b"Connection: Upgrade", b"Upgrade: " + value)
+        self.assertEqual(len(self.upgraded), 3)
+        self.assertEqual(self.get(b"Connection: Upgrade", b"Upgrade: h2c").status, 200)
+
+
+class PageTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        root = Root(Feed("results", clock=self.clock), Origins.parse("*"), Resource(), lambda request: 1)
+        self.site = Site(root, reactor=self.clock)
+
+    def test_page_names_its_feed(self) -> None:
+        """The page is made for the feed that the operator has named."""
+        response = request(self.site, b"GET / HTTP/1.1")
+        self.assertEqual((response.status, response.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn(b'data-feed="results"', response.body)
+        self.assertNotIn(b"{{", response.body)
+
+    def test_policy_allows_nothing_from_elsewhere(self) -> None:
+        """A strict policy, and nothing in the page that it would forbid."""
+        for path in (b"/", b"/-/page.js", b"/-/page.css"):
+            response = request(self.site, b"GET " + path + b" HTTP/1.1")
+            self.assertEqual(response.status, 200)
+            policy = response.headers["content-security-policy"]
+            self.assertTrue(policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'"))
+            self.assertNotIn("unsafe", policy)
+            for forbidden in (b"http:", b"https://", b"<style", b" style=", b" onclick=", b"eval("):
+                self.assertNotIn(forbidden, response.body)
+
+    def test_page_is_only_read(self) -> None:
+        """Other methods are 405, content is 413."""
+        response = request(self.site, b"POST / HTTP/1.1")
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
+        self.assertEqual(request(self.site, b"GET / HTTP/1.1\nContent-Length: 3").status, 413)
+        head = request(self.site, b"HEAD / HTTP/1.1")
+        self.assertEqual((head.status, head.body), (200, b""))
