@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import NOT_DONE_YET
@@ -20,6 +20,8 @@ from livefeed.web.answers import SERVER, refuse
 from livefeed.web.resource import Node, asks_for_websocket, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
@@ -145,6 +147,17 @@ class SubscriberProtocol(WebSocketServerProtocol):
             self.close(POLICY_VIOLATION)
 
 
+@dataclass(frozen=True, slots=True)
+class _Timer:
+    """Takes the place of Autobahn's batched timer, which is bound to the global reactor."""
+
+    reactor: IReactorTime
+
+    def call_later(self, delay_s: float, call: Callable[[], object]) -> IDelayedCall:
+        """IBatchedTimer API."""
+        return self.reactor.callLater(delay_s, call)
+
+
 class SubscriberFactory(WebSocketServerFactory):
     """Makes a :class:`SubscriberProtocol` of each accepted handshake.
 
@@ -157,9 +170,7 @@ class SubscriberFactory(WebSocketServerFactory):
 
     def __init__(self, feed: Feed, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
-        # Autobahn's own batches are kept by the global reactor; these go by the one that was given.
-        timers: Any = txaio  # whose functions are put there when it is first used
-        self._batched_timer = timers.with_config(loop=reactor).make_batched_timer(0.2, 1000)
+        self._batched_timer = _Timer(reactor)
         self.feed = feed
         self.protocols_open: dict[SubscriberProtocol, None] = {}
         self.setProtocolOptions(

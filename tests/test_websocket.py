@@ -1,0 +1,356 @@
+"""Subscribers on a WebSocket, driven in memory: Autobahn on one side, an independent implementation on the other."""
+
+from __future__ import annotations
+
+import base64
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response as Handshake
+from websockets.uri import parse_uri
+
+from livefeed.feed import Feed, Push
+from livefeed.testing import Response, request
+from livefeed.web.channel import Channel
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Site
+from livefeed.websocket import SubscriberFactory, WebSocketResource
+
+FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
+
+
+class WebSocketTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.serve()
+
+    def serve(self, *origins: str, push: Push = "tick") -> None:
+        self.clock = Clock()
+        self.feed = Feed("feed", clock=self.clock, push=push)
+        self.factory = SubscriberFactory(self.feed, reactor=self.clock)
+        allowed = Origins.parse(origins or ("*",))
+        websocket = WebSocketResource(self.factory, allowed)
+        self.site = Site(Root(self.feed, allowed, websocket, websocket.upgrade), reactor=self.clock)
+
+
+class Client:
+    """A client that speaks to the site in memory.
+
+    :ivar frames: what it has received since it was last asked.
+    """
+
+    def __init__(self, site: Site, *, path: str = "/feed.ws", extra: bytes = b"") -> None:
+        self.transport = StringTransport()
+        channel = site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.transport.protocol = channel  # type: ignore[attr-defined]
+        channel.makeConnection(self.transport)
+        self.protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"))
+        self.protocol.send_request(self.protocol.connect())
+        self.send(extra=extra)
+
+    def send(self, *, extra: bytes = b"") -> None:
+        """Hands over what the client wants to send, and reads what comes back."""
+        # The transport's protocol changes with the upgrade, as it does on a real transport.
+        self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)  # type: ignore[attr-defined]
+
+    def receive(self) -> list[tuple[Opcode, bytes]]:
+        """Gives the frames that have come in."""
+        self.protocol.receive_data(self.transport.value())
+        self.transport.clear()
+        frames = []
+        for event in self.protocol.events_received():
+            if isinstance(event, Handshake):
+                assert event.status_code == 101, event
+            else:
+                assert isinstance(event, Frame)
+                frames.append((event.opcode, bytes(event.data)))
+        return frames
+
+    def pause(self) -> None:
+        """The client stops reading, and the transport's buffer is full."""
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+
+    def resume(self) -> None:
+        """The transport's buffer is empty again."""
+        assert self.transport.producer is not None
+        self.transport.producer.resumeProducing()
+
+
+def text(document: bytes) -> tuple[Opcode, bytes]:
+    return (Opcode.TEXT, document)
+
+
+class PushTests(WebSocketTestCase):
+    def test_newest_document_is_sent_at_once(self) -> None:
+        """On either path, byte for byte, as one text message."""
+        self.feed.publish(FIRST)
+        for path in ("/feed.ws", "/feed", "/feed.json", "/feed.ws?x=y"):
+            self.assertEqual(Client(self.site, path=path).receive(), [text(FIRST)])
+
+    def test_subscriber_of_an_empty_feed_waits(self) -> None:
+        """The handshake is accepted before there is a document."""
+        client = Client(self.site)
+        self.assertEqual(client.receive(), [])
+        self.feed.publish(FIRST)
+        self.assertEqual(client.receive(), [text(FIRST)])
+
+    def test_each_good_pull_is_pushed(self) -> None:
+        """Also where nothing has changed: the push is the sign of life."""
+        client = Client(self.site)
+        for document in (FIRST, FIRST, SECOND):
+            self.feed.publish(document)
+        self.assertEqual(client.receive(), [text(FIRST), text(FIRST), text(SECOND)])
+
+    def test_changes_alone_are_pushed_where_asked_for(self) -> None:
+        """--push=change."""
+        self.serve(push="change")
+        client = Client(self.site)
+        for document in (FIRST, FIRST, SECOND):
+            self.feed.publish(document)
+        self.assertEqual(client.receive(), [text(FIRST), text(SECOND)])
+
+    def test_all_subscribers_are_sent_the_same_bytes(self) -> None:
+        """The frame is made once for a snapshot."""
+        clients = [Client(self.site) for _ in range(3)]
+        for client in clients:
+            client.receive()
+        self.feed.publish(FIRST)
+        assert self.feed.snapshot is not None
+        for client in clients:
+            self.assertEqual(client.transport.value(), self.feed.snapshot.frame)
+
+    def test_full_subscriber_skips_versions(self) -> None:
+        """Nothing is written while it is full, and then the newest version alone."""
+        slow, fast = Client(self.site), Client(self.site)
+        slow.receive()
+        fast.receive()
+        slow.pause()
+        for document in (FIRST, SECOND, THIRD):
+            self.feed.publish(document)
+        self.assertEqual(slow.transport.value(), b"")
+        self.assertEqual(fast.receive(), [text(FIRST), text(SECOND), text(THIRD)])
+        slow.resume()
+        self.assertEqual(slow.receive(), [text(THIRD)])
+        self.feed.publish(FIRST)
+        self.assertEqual(slow.receive(), [text(FIRST)])
+
+    def test_frames_behind_the_handshake_are_read(self) -> None:
+        """A client need not wait for the 101 to arrive before it sends."""
+        ping = Frame(Opcode.PING, b"early").serialize(mask=True, extensions=[])
+        self.assertEqual(Client(self.site, extra=ping).receive(), [(Opcode.PONG, b"early")])
+
+
+class LivenessTests(WebSocketTestCase):
+    def test_subscriber_is_pinged(self) -> None:
+        """Every 25 s, so that networks on the way do not forget the connection; the idle timeout of HTTP is gone."""
+        client = Client(self.site)
+        client.receive()
+        for _ in range(20):
+            self.clock.pump([1.0] * 26)
+            opcodes = [opcode for opcode, _ in client.receive()]
+            self.assertEqual(opcodes, [Opcode.PING])
+            client.send()
+            self.assertFalse(client.transport.disconnecting)
+
+    def test_subscriber_that_does_not_answer_is_dropped(self) -> None:
+        """A phone that left without a word costs nothing a minute and a half later."""
+        client = Client(self.site)
+        self.clock.pump([1.0] * 90)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_gone_subscriber_is_forgotten(self) -> None:
+        """Nothing is kept of it: no subscription, no timer."""
+        client = Client(self.site)
+        self.assertEqual(len(self.feed.subscriptions), 1)
+        client.transport.protocol.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
+        self.assertEqual(len(self.feed.subscriptions), 0)
+        self.assertEqual(self.factory.protocols_open, {})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.feed.publish(FIRST)
+
+    def test_closing_handshake_of_the_client_is_answered(self) -> None:
+        """RFC 6455, 5.5.1; and a client that then does not hang up is hung up on."""
+        client = Client(self.site)
+        client.receive()
+        client.protocol.send_close(1000)
+        client.send()
+        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe8")])
+        self.assertTrue(client.transport.disconnecting)
+        self.feed.publish(FIRST)
+        self.assertEqual(client.transport.value(), b"")
+        self.clock.advance(2)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_server_says_that_it_goes_away(self) -> None:
+        """Close code 1001; a client that does not answer is cut off."""
+        client = Client(self.site)
+        client.receive()
+        (protocol,) = self.factory.protocols_open
+        protocol.close(1001)
+        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9")])
+        self.feed.publish(FIRST)
+        self.assertEqual(client.transport.value(), b"")
+        self.clock.pump([1.0] * 4)
+        self.assertTrue(client.transport.disconnected)
+
+
+class LimitTests(WebSocketTestCase):
+    def open(self) -> Client:
+        """Gives a client whose handshake is done."""
+        client = Client(self.site)
+        client.receive()
+        return client
+
+    def closed_with(self, client: Client) -> int:
+        """Gives the code of the close frame that the client has been sent."""
+        opcode, payload = client.receive()[-1]
+        self.assertEqual(opcode, Opcode.CLOSE)
+        return int.from_bytes(payload[:2], "big")
+
+    def test_messages_are_ignored(self) -> None:
+        """A plain subscriber has nothing to ask for."""
+        client = self.open()
+        client.protocol.send_text(b"hello")
+        client.protocol.send_binary(b"\x00" * 4096)
+        client.send()
+        self.assertEqual(client.receive(), [])
+        self.assertFalse(client.transport.disconnecting)
+
+    def test_large_message_is_too_big(self) -> None:
+        """Whole or in fragments."""
+        client = self.open()
+        client.protocol.send_text(b"a" * 4097)
+        client.send()
+        self.assertEqual(self.closed_with(client), 1009)
+        client = self.open()
+        client.protocol.send_text(b"a" * 4000, fin=False)
+        client.protocol.send_continuation(b"a" * 4000, fin=False)
+        client.send()
+        self.assertEqual(self.closed_with(client), 1009)
+
+    def test_talkative_subscriber_is_shown_out(self) -> None:
+        """100 frames are free, and one more each second."""
+        for opcode in (Opcode.TEXT, Opcode.PING):
+            client = self.open()
+            self.clock.advance(20)
+            frame = Frame(opcode, b"x").serialize(mask=True, extensions=[])
+            client.send(extra=frame * 120)
+            self.assertNotIn(Opcode.CLOSE, [received for received, _ in client.receive()])
+            client.send(extra=frame)
+            self.assertEqual(self.closed_with(client), 1008)
+
+    def test_pings_of_a_full_subscriber_are_not_answered(self) -> None:
+        """Or a client that pings and never reads would fill the server's memory with pongs."""
+        client = self.open()
+        client.pause()
+        client.protocol.send_ping(b"x")
+        client.send()
+        self.assertEqual(client.transport.value(), b"")
+        client.resume()
+        client.protocol.send_ping(b"y")
+        client.send()
+        self.assertEqual(client.receive(), [(Opcode.PONG, b"y")])
+
+    def test_unmasked_frame_is_a_protocol_error(self) -> None:
+        """RFC 6455, 5.1."""
+        client = self.open()
+        client.send(extra=Frame(Opcode.TEXT, b"x").serialize(mask=False, extensions=[]))
+        self.assertEqual(self.closed_with(client), 1002)
+
+    def test_text_that_is_not_utf_8_is_refused(self) -> None:
+        """RFC 6455, 8.1."""
+        client = self.open()
+        client.protocol.send_text(b"\xff")
+        client.send()
+        self.assertEqual(self.closed_with(client), 1007)
+
+
+class HandshakeTests(WebSocketTestCase):
+    FIELDS = (
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: " + base64.b64encode(b"0123456789abcdef"),
+    )
+
+    def handshake(self, *fields: bytes, without: bytes = b"-", line: bytes = b"GET /feed.ws HTTP/1.1") -> Response:
+        kept = [field for field in self.FIELDS if not field.startswith(without)]
+        return request(self.site, b"\n".join([line, *kept, *fields]))
+
+    def test_handshake_is_accepted(self) -> None:
+        """The key is answered as RFC 6455, 1.3, has it; no extension and no subprotocol is agreed on."""
+        response = self.handshake(
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+            b"Sec-WebSocket-Protocol: chat, chat",
+            without=b"Sec-WebSocket-Key",
+        )
+        self.assertEqual(response.status, 101)
+        self.assertEqual(response.headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        self.assertEqual(response.headers["upgrade"].lower(), "websocket")
+        self.assertEqual(response.headers["connection"].lower(), "upgrade")
+        self.assertNotIn("sec-websocket-extensions", response.headers)
+        self.assertNotIn("sec-websocket-protocol", response.headers)
+
+    def test_lists_and_other_cases_are_understood(self) -> None:
+        """Firefox sends 'keep-alive, Upgrade'."""
+        self.assertEqual(self.handshake(b"Connection: keep-alive, UPGRADE", without=b"Connection").status, 101)
+        self.assertEqual(self.handshake(b"Upgrade: WebSocket", without=b"Upgrade").status, 101)
+
+    def test_request_that_is_no_handshake_is_told_what_is(self) -> None:
+        """RFC 9110, 15.5.22."""
+        for response in (self.handshake(without=b"Upgrade"), self.handshake(b"Upgrade: h2c", without=b"Upgrade")):
+            self.assertEqual(response.status, 426)
+            self.assertEqual(response.headers["upgrade"], "websocket")
+            self.assertEqual(response.headers["content-type"], "application/problem+json")
+
+    def test_incomplete_handshakes_are_refused(self) -> None:
+        """In twisted.web's own way, so that Autobahn never sees them."""
+        for response in (
+            self.handshake(without=b"Connection"),
+            self.handshake(without=b"Sec-WebSocket-Key"),
+            self.handshake(b"Sec-WebSocket-Key: c2hvcnQ=", without=b"Sec-WebSocket-Key"),
+            self.handshake(b"Sec-WebSocket-Key: !" + b"a" * 23, without=b"Sec-WebSocket-Key"),
+            self.handshake(self.FIELDS[3]),
+            self.handshake(line=b"GET /feed.ws HTTP/1.0"),
+            self.handshake(line=b"HEAD /feed HTTP/1.1"),
+        ):
+            self.assertEqual(response.status, 400)
+
+    def test_other_versions_are_told_ours(self) -> None:
+        """RFC 6455, 4.2.2."""
+        for version in (b"8", b"14", b"13, 8", b"x"):
+            response = self.handshake(b"Sec-WebSocket-Version: " + version, without=b"Sec-WebSocket-Version")
+            self.assertEqual((response.status, response.headers["sec-websocket-version"]), (426, "13"))
+        self.assertEqual(self.handshake(without=b"Sec-WebSocket-Version").status, 426)
+
+    def test_wrong_method_and_content_are_refused(self) -> None:
+        """A handshake is a GET without content."""
+        response = self.handshake(line=b"POST /feed.ws HTTP/1.1")
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET"))
+        self.assertEqual(self.handshake(b"Content-Length: 5").status, 413)
+
+    def test_origin_is_checked(self) -> None:
+        """Programs send none; pages must be of an allowed origin, or of this server (RFC 6455, 10.2)."""
+        self.serve("https://a.example")
+        self.assertEqual(self.handshake().status, 101)
+        for origin, status in (
+            (b"https://a.example", 101),
+            (b"https://localhost", 101),
+            (b"https://localhost:8443", 403),
+            (b"https://evil.example", 403),
+            (b"http://a.example", 403),
+            (b"null", 403),
+        ):
+            self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
+
+    def test_nothing_lies_below_the_path(self) -> None:
+        """/feed.ws/x is not a WebSocket."""
+        self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)

@@ -1,0 +1,385 @@
+"""What livefeed refuses that twisted.web would let through, how long it waits, and how it closes."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.feed import Feed
+from livefeed.testing import Response, request
+from livefeed.web.channel import Channel
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Request, Site
+
+DOCUMENT = b'{"a": 1.50}'
+GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class HalfClosingTransport(StringTransport):
+    """A TCP connection, as far as closing it goes.
+
+    :ivar ended: whether the server has said its last word.
+    """
+
+    ended = False
+    protocol: Protocol
+
+    def loseWriteConnection(self) -> None:
+        self.ended = True
+
+
+class Recorder(Protocol):
+    """A protocol that writes down what it receives."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+
+class ChannelTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        feed = Feed("feed", clock=self.clock)
+        feed.publish(DOCUMENT)
+        self.recorder = Recorder()
+        root = Root(feed, Origins.parse("*"), Resource(), self.upgrade)
+        root.putChild(b"later", LaterResource())
+        self.site = Site(root, reactor=self.clock, idle_timeout_s=75)
+        self.connect()
+
+    def upgrade(self, upgrading: Request) -> int:
+        upgrading.channel.upgrade(self.recorder)
+        return NOT_DONE_YET
+
+    def connect(self) -> None:
+        self.transport = HalfClosingTransport()
+        channel = self.site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.channel = channel
+        self.channel.makeConnection(self.transport)
+
+    def receive(self, data: bytes) -> Response:
+        """Sends bytes, and gives the answer to them."""
+        self.transport.clear()
+        self.channel.dataReceived(data)
+        return Response.parse(self.transport.value())
+
+    def assert_refused(self, status: int, data: bytes) -> None:
+        """Sends bytes on a new connection; they are answered once, in JSON, and the connection ends."""
+        self.connect()
+        response = self.receive(data)
+        self.assertEqual((data[:200], response.status), (data[:200], status))
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertEqual(response.headers["connection"], "close")
+        self.assertEqual(response.headers["cache-control"], "no-store")
+        self.assertEqual(int(response.headers["content-length"]), len(response.body))
+        self.assertEqual(json.loads(response.body)["status"], status)
+        self.assert_closing()
+
+    def assert_closing(self) -> None:
+        """The server has said its last word, listens no more, and hangs up if the client does not."""
+        self.assertTrue(self.transport.ended)
+        sent = self.transport.value()
+        self.channel.dataReceived(GET)
+        self.assertEqual(self.transport.value(), sent)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(2)
+        self.assertTrue(self.transport.disconnected)
+
+
+class LaterResource(Resource):
+    """Answers when it is told to."""
+
+    isLeaf = True
+    waiting: Request | None = None
+
+    def render(self, request: Request) -> int:
+        type(self).waiting = request
+        return NOT_DONE_YET
+
+    @classmethod
+    def answer(cls) -> None:
+        assert cls.waiting is not None
+        cls.waiting.write(b"at last")
+        cls.waiting.finish()
+        cls.waiting = None
+
+
+class StrictnessTests(ChannelTestCase):
+    def test_ordinary_request_is_answered_and_the_connection_kept(self) -> None:
+        """Strictness is for the others."""
+        for _ in range(3):
+            response = self.receive(GET)
+            self.assertEqual((response.status, response.body), (200, DOCUMENT))
+        self.assertFalse(self.transport.ended)
+
+    def test_host_is_required_once(self) -> None:
+        """RFC 9112, 3.2."""
+        self.assert_refused(400, b"GET /feed HTTP/1.1\r\n\r\n")
+        self.assert_refused(400, b"GET /feed HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n")
+        self.assert_refused(400, b"GET /feed HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n")
+
+    def test_malformed_host_is_refused(self) -> None:
+        """RFC 9112, 3.2: a Host that cannot be one is no better than none."""
+        for host in (
+            b"",
+            b"a b",
+            b"a/b",
+            b"user@a",
+            b"a:80:81",
+            b"a:x",
+            b"[::1",
+            b"a,b c",
+            b"\xc3\xa4",
+            b"a?b",
+            b"a#b",
+        ):
+            self.assert_refused(400, b"GET /feed HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+
+    def test_all_kinds_of_host_are_accepted(self) -> None:
+        """Names, addresses, with and without a port (RFC 3986, 3.2.2)."""
+        for host in (
+            b"a",
+            b"a.example:8443",
+            b"127.0.0.1",
+            b"[::1]",
+            b"[::1]:8443",
+            b"xn--4ca.example",
+            b"a_b",
+            b"a:",
+        ):
+            self.connect()
+            response = self.receive(b"GET /feed HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            self.assertEqual((host, response.status), (host, 200))
+
+    def test_http_1_0_needs_no_host_and_is_not_kept(self) -> None:
+        """Old clients and health checks of balancers."""
+        response = self.receive(b"GET /feed HTTP/1.0\r\n\r\n")
+        self.assertEqual((response.status, response.body), (200, DOCUMENT))
+        self.assert_closing()
+
+    def test_control_characters_are_refused(self) -> None:
+        """In the request line, in names, in values and in what belongs to the value before (RFC 9110, 5.5)."""
+        for code in (*range(0x09), 0x0A, 0x0B, 0x0C, 0x0D, *range(0x0E, 0x20), 0x7F):
+            character = bytes([code])
+            for template in (
+                b"GET /fe%sed HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                b"GET /feed HTTP/1.1\r\nHost: localhost\r\nX-A%s: b\r\n\r\n",
+                b"GET /feed HTTP/1.1\r\nX-A: b%sc\r\nHost: localhost\r\n\r\n",
+                b"GET /feed HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n c%sd\r\n\r\n",
+            ):
+                self.assert_refused(400, template % character)
+
+    def test_tab_and_text_beyond_ascii_are_let_through_in_values(self) -> None:
+        """They are allowed there, if not recommended."""
+        self.assertEqual(self.receive(GET[:-2] + b"X-A: b\tc\xe4\xff\r\n\r\n").status, 200)
+
+    def test_target_beyond_ascii_is_refused(self) -> None:
+        """RFC 3986 has nothing but ASCII."""
+        for character in (b"\x80", b"\xa0", b"\xb0", b"\xc3\xa4"):
+            self.assert_refused(400, b"GET /fe" + character + b"ed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def test_malformed_requests_are_refused_in_json(self) -> None:
+        """What twisted.web refuses by itself is answered like the rest."""
+        for head in (
+            b"nonsense\r\n",
+            b"GET /feed\r\n",
+            b"GET  /feed HTTP/1.1\r\n",
+            b"GET /feed HTTP/2.0\r\n",
+            b"G@T /feed HTTP/1.1\r\n",
+            b"GET /feed HTTP/1.1\r\nno colon\r\nHost: localhost\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost : localhost\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\n folded: first\r\nHost: localhost\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n",
+        ):
+            self.assert_refused(400, head)
+
+    def test_large_heads_are_refused(self) -> None:
+        """16 KiB in all, one long line or many short ones; 500 fields (RFC 6585, 5)."""
+        self.assert_refused(431, b"GET /" + b"a" * 20_000)
+        self.assert_refused(431, GET[:-2] + b"X-A: " + b"a" * 16_384 + b"\r\n\r\n")
+        self.assert_refused(431, GET[:-2] + (b"X-A: " + b"a" * 1000 + b"\r\n") * 17 + b"\r\n")
+        self.assert_refused(431, GET[:-2] + b"A: b\r\n" * 501 + b"\r\n")
+        self.connect()
+        self.assertEqual(self.receive(GET[:-2] + b"X-A: " + b"a" * 15_000 + b"\r\n\r\n").status, 200)
+
+    def test_content_is_not_waited_for(self) -> None:
+        """A request with content is answered at once, and the rest of it is thrown away."""
+        for method, status in ((b"GET", 413), (b"HEAD", 413), (b"OPTIONS", 204), (b"POST", 405), (b"PUT", 405)):
+            for field in (
+                b"Content-Length: 99999999999",
+                b"Transfer-Encoding: chunked",
+                b"Transfer-Encoding: identity",
+            ):
+                self.connect()
+                response = self.receive(method + b" /feed HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n")
+                self.assertEqual((method, field, response.status), (method, field, status))
+                self.assertEqual(response.headers["connection"], "close")
+                self.assert_closing()
+
+    def test_length_that_no_number_holds_is_refused(self) -> None:
+        """Python refuses to convert more than 4,300 digits; nobody sends more than 19."""
+        self.assert_refused(413, GET[:-2] + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")
+
+    def test_empty_content_is_none(self) -> None:
+        """A length of zero says that there is no content, and the connection is kept."""
+        response = self.receive(GET[:-2] + b"Content-Length: 0\r\n\r\n")
+        self.assertEqual(response.status, 200)
+        self.assertFalse(self.transport.ended)
+
+    def test_nobody_is_told_to_go_on(self) -> None:
+        """Whoever asks before sending content is given the final answer (RFC 9110, 10.1.1)."""
+        head = b"POST /feed HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+        self.assertEqual(self.receive(head).status, 405)
+        self.connect()
+        self.assertEqual(self.receive(GET[:-2] + b"Expect: 100-continue\r\n\r\n").status, 200)
+
+    def test_nothing_is_answered_after_a_refusal(self) -> None:
+        """What follows a malformed request in the same bytes is not believed: it may have been smuggled."""
+        self.assert_refused(400, b"GET /feed HTTP/1.1\r\nHost: a\r\nX\x01: b\r\n\r\n" + GET)
+        self.assert_refused(400, b"GET /feed HTTP/1.1\r\nHost: a\r\nbad\r\nContent-Length: 5\r\n\r\n" + GET)
+        self.connect()
+        self.channel.dataReceived(b"POST /feed HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n" + GET)
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 "), 1)
+
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
+        """RFC 9112, 9.3.2."""
+        self.channel.dataReceived(GET + b"GET /nope HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
+        statuses = [part[:3] for part in self.transport.value().split(b"HTTP/1.1 ")[1:]]
+        self.assertEqual(statuses, [b"200", b"404", b"200"])
+
+    @given(st.binary(max_size=60), st.lists(st.integers(0, 200), max_size=5))
+    @settings(deadline=None, max_examples=200)
+    def test_any_bytes_are_answered_the_same_however_they_are_cut(self, noise: bytes, cuts: list[int]) -> None:
+        """No byte breaks the channel, and no boundary between segments changes an answer."""
+        data = GET[:20] + noise + GET[20:] + GET
+        self.connect()
+        self.channel.dataReceived(data)
+        whole = self.transport.value()
+        self.connect()
+        places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+        for start, end in pairwise(places):
+            self.channel.dataReceived(data[start:end])
+        self.assertEqual(self.transport.value(), whole)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class TimeTests(ChannelTestCase):
+    def test_slow_head_is_cut_off(self) -> None:
+        """Each byte is in time for the idle timeout, the whole is not."""
+        for data in (b"G", b"ET /feed HTTP/1.1\r\n", b"Host: a\r\n", b"X-A: b\r\n"):
+            self.channel.dataReceived(data)
+            self.clock.advance(2.4)
+        self.assertEqual(self.transport.value(), b"")
+        self.clock.advance(0.4)
+        self.assertEqual(Response.parse(self.transport.value()).status, 408)
+        self.assert_closing()
+
+    def test_second_head_has_its_own_time(self) -> None:
+        """The deadline counts from where a head begins, and ends with it."""
+        self.channel.dataReceived(GET[:10])
+        self.clock.advance(9)
+        self.channel.dataReceived(GET[10:] + GET[:10])
+        self.transport.clear()
+        self.clock.advance(9)
+        response = self.receive(GET[10:])
+        self.assertEqual(response.status, 200)
+        self.clock.advance(60)
+        self.assertFalse(self.transport.ended)
+
+    def test_idle_connection_is_closed(self) -> None:
+        """After 75 s without a request; nothing is written then."""
+        self.receive(GET)
+        self.transport.clear()
+        self.clock.advance(74)
+        self.assertFalse(self.transport.ended)
+        self.clock.advance(1)
+        self.assertEqual(self.transport.value(), b"")
+        self.assert_closing()
+
+    def test_request_that_waits_is_not_idle(self) -> None:
+        """An answer may take its time."""
+        self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.clock.advance(500)
+        self.assertFalse(self.transport.ended)
+        LaterResource.answer()
+        self.assertIn(b"at last", self.transport.value())
+
+    def test_nothing_is_left_ticking(self) -> None:
+        """A closed connection leaves no timer behind."""
+        self.channel.dataReceived(GET[:10])
+        self.channel.connectionLost(None)  # type: ignore[arg-type]
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.site.channels, set())
+
+
+class DrainTests(ChannelTestCase):
+    def test_idle_connection_is_closed_at_once(self) -> None:
+        """Nobody is waiting on it."""
+        self.receive(GET)
+        self.channel.drain()
+        self.assert_closing()
+
+    def test_request_whose_head_has_begun_is_still_answered(self) -> None:
+        """And told that it was the last."""
+        self.channel.dataReceived(GET[:10])
+        self.channel.drain()
+        self.assertFalse(self.transport.ended)
+        response = self.receive(GET[10:])
+        self.assertEqual((response.status, response.body), (200, DOCUMENT))
+        self.assertEqual(response.headers["connection"], "close")
+        self.assert_closing()
+
+    def test_request_that_waits_is_still_answered(self) -> None:
+        """The connection is closed after the answer."""
+        self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.channel.drain()
+        self.assertFalse(self.transport.ended)
+        LaterResource.answer()
+        self.assertIn(b"at last", self.transport.value())
+        self.assert_closing()
+
+
+class UpgradeTests(ChannelTestCase):
+    def test_protocol_takes_the_connection_over(self) -> None:
+        """It gets the transport, and what the client sent behind the request; the channel's timeouts are gone."""
+        self.channel.dataReceived(GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\nfirst frame")
+        self.assertEqual(self.recorder.received, b"first frame")
+        self.assertIs(self.recorder.transport, self.transport)
+        self.assertIs(self.transport.protocol, self.recorder)
+        self.assertEqual(self.site.channels, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class FailureTests(ChannelTestCase):
+    def test_failure_to_answer_is_500_and_tells_nothing(self) -> None:
+        """The traceback is for the log."""
+
+        class Broken(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                raise RuntimeError("secret")
+
+        self.site.resource.putChild(b"broken", Broken())
+        response = request(self.site, b"GET /broken HTTP/1.1")
+        self.assertEqual(response.status, 500)
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertNotIn(b"secret", response.body)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
