@@ -20,6 +20,7 @@ help:
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "livefeed needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv: on Debian, apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -51,10 +52,10 @@ types: $(READY)
 	$(BIN)/mypy
 
 docs: $(READY)
-	$(BIN)/python tests/check_docs.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 
 soak: $(READY)
-	$(BIN)/python tests/soak.py
+	$(BIN)/python -m tests.soak
 
 check: lint types docs test
 

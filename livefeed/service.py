@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         Poller(feed, source, clock=reactor, max_bytes=settings.max_bytes),
         _Connections(site, subscribers, reactor),
         *listeners,
+        _Termination(reactor),
     ):
         service.setServiceParent(services)
     return services
@@ -170,6 +172,32 @@ class _Connections(Service):
 
     def _anybody(self) -> bool:
         return bool(self.subscribers.protocols_open or self.site.channels)
+
+
+@dataclass(eq=False)
+class _Termination(Service):
+    """Makes SIGTERM an orderly end, with exit code 0.
+
+    Twisted stops on SIGTERM too, but twistd then ends itself by that signal, which supervisors take for a failure.
+    """
+
+    # required parameters
+    reactor: Any
+
+    # internal state
+    _stopping: bool = False
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        # Only then does the reactor install its own handlers, which this one takes the place of.
+        self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
+
+    def _terminate(self, number: int, frame: object) -> None:
+        if not self._stopping:
+            self._stopping = True
+            _log.info("Received SIGTERM, shutting down.")
+            self.reactor.callFromThread(self.reactor.stop)
 
 
 def _raise_file_limit() -> None:
