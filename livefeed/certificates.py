@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -26,12 +27,16 @@ from livefeed.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+
 NAMES = ("localhost", "127.0.0.1", "::1")
 CA_DAYS = 3650
 LEAF_DAYS = 397
 """The longest that browsers accept of any certificate is 398 days."""
 
 RENEW_BEFORE = timedelta(days=7)
+
+_ORGANIZATION = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "livefeed development")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def development_certificate(
     :param force: makes all of them anew.
     :raises ConfigurationError: if the directory cannot be read or written, or holds something else by these names.
     """
-    wanted = tuple(dict.fromkeys(names))
+    wanted = tuple(dict.fromkeys(_normalise(name) for name in names))
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         ca = None if force else _load(directory / "ca.pem", directory / "ca.key", wanted)
@@ -103,15 +108,22 @@ class _Pair:
 
 def _load(cert_path: Path, key_path: Path, names: tuple[str, ...]) -> _Pair | None:
     """Gives what the files hold; ``None`` if there is nothing, or something for other names or about to expire."""
-    if not cert_path.exists() or not key_path.exists():
+    hint = "remove or rename both to have new ones"
+    missing = [path for path in (cert_path, key_path) if not path.exists()]
+    if len(missing) == 1 and key_path.name == "ca.key":
+        there = key_path if missing[0] is cert_path else cert_path
+        raise ConfigurationError(f"{there} is there, but {missing[0].name} is not; {hint}")
+    if missing:
         return None
     try:
         certificate = x509.load_pem_x509_certificate(cert_path.read_bytes())
         key = load_pem_private_key(key_path.read_bytes(), password=None)
-    except ValueError:
-        raise ConfigurationError(f"{cert_path} or {key_path.name} is not PEM; remove both to have new ones") from None
+    except (ValueError, TypeError):
+        raise ConfigurationError(f"{cert_path} or {key_path.name} is not plain PEM; {hint}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise ConfigurationError(f"{key_path} is not the key of {cert_path.name}; remove both to have new ones")
+        raise ConfigurationError(f"{key_path} is not the key of {cert_path.name}; {hint}")
+    if _ORGANIZATION not in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME):
+        raise ConfigurationError(f"{cert_path} is not one that livefeed has made; {hint}")
     if certificate.not_valid_after_utc < datetime.now(UTC) + RENEW_BEFORE:
         return None
     return _Pair(certificate, key) if _names_of(certificate) == names else None
@@ -136,7 +148,7 @@ def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair
     is_ca = issuer is None
     subject = x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "livefeed development"),
+            _ORGANIZATION,
             x509.NameAttribute(NameOID.COMMON_NAME, "livefeed development CA" if is_ca else names[0][:64]),
         ]
     )
@@ -164,6 +176,21 @@ def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair
     _write(key_path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     _write(cert_path, certificate.public_bytes(Encoding.PEM), 0o644)
     return _Pair(certificate, key)
+
+
+def _normalise(name: str) -> str:
+    """Gives a name as it stands in certificates: an address in its shortest form, a host name in ASCII and lower case."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        pass
+    try:
+        ascii_name = name.encode("idna").decode().lower()
+    except UnicodeError:
+        ascii_name = ""
+    if not _HOST_NAME.fullmatch(ascii_name):
+        raise ConfigurationError(f"{name!r} is neither a host name nor an IP address")
+    return ascii_name
 
 
 def _general_name(name: str, *, constraint: bool = False) -> x509.GeneralName:

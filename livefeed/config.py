@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -14,7 +14,10 @@ from livefeed.feed import Push
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+Transport = Literal["fast", "twisted"]
+Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
+
+_FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _PATH = re.compile(r"\$\.([a-z_]+)")
 
 
@@ -25,6 +28,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :ivar feed: the feed's name.
     :ivar interval: seconds from one tick to the next, 0.05 to 3600.
     :ivar listen: descriptions of the endpoints to serve on.
+    :ivar transport: what carries the connections: livefeed's own transport, or Twisted's.
+    :ivar max_connections: so many at a time; 0 for as many as there may be open files.
+    :ivar accept_rate: new connections a second; 0 for no limit.
+    :ivar handshake_timeout: seconds that a TLS handshake may take.
+    :ivar head_timeout: seconds that the head of a request may take.
+    :ivar idle_timeout: seconds that a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
     :ivar push: when subscribers are sent the document.
@@ -36,6 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
     interval: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 1.0
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
+    transport: Transport = "fast"
+    max_connections: Annotated[int, msgspec.Meta(ge=0)] = 0
+    accept_rate: Annotated[int, msgspec.Meta(ge=0)] = 0
+    handshake_timeout: Seconds = 10.0
+    head_timeout: Seconds = 10.0
+    idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
     push: Push = "tick"

@@ -15,6 +15,8 @@ from twisted.logger import Logger
 from livefeed.snapshot import Sequence, Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
 Push = Literal["tick", "change"]
@@ -54,9 +56,12 @@ class Subscription:
     _sent: Snapshot | None = None
     _paused: bool = False
     _owed: bool = False
+    _cancelled: bool = False
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends the snapshot, or remembers that a newer one than was sent is owed."""
+        if self._cancelled:
+            return
         if not self._paused:
             self._sent = snapshot
             self._subscriber.send(snapshot)
@@ -76,6 +81,7 @@ class Subscription:
 
     def cancel(self) -> None:
         """Ends the subscription. Doing so twice is no error."""
+        self._cancelled = True
         self._feed.subscriptions.pop(self, None)
 
 
@@ -90,6 +96,7 @@ class Feed:
     :ivar state: how honest the feed is now.
     :ivar confirmed_at: when a pull last gave the snapshot's document, in seconds since 1970; 0 before the first.
     :ivar tick_at: when the last tick began, in seconds since 1970.
+    :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
     :ivar subscriptions: those to push to, in the order in which they came (a dict, since a set has none).
     """
 
@@ -104,6 +111,7 @@ class Feed:
     state: State = State.STALE
     confirmed_at: float = 0.0
     tick_at: float = 0.0
+    changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     _sequence: Sequence = field(init=False)
 
@@ -115,14 +123,15 @@ class Feed:
 
         :param data: a document that has passed the gate, or the newest snapshot's own bytes.
         """
-        changed = self.snapshot is None or data != self.snapshot.data
-        if changed:
+        new = self.snapshot is None or data != self.snapshot.data
+        if new:
             self._sequence = self._sequence.next()
             self.snapshot = Snapshot.of(data, self._sequence)
         assert self.snapshot is not None
         self.state = State.LIVE
         self.confirmed_at = self.clock.seconds()
-        if changed or self.push == "tick":
+        self._tell()
+        if new or self.push == "tick":
             # A copy: a subscriber whose transport fails while it is sent to cancels itself.
             for subscription in tuple(self.subscriptions):
                 try:
@@ -134,13 +143,25 @@ class Feed:
     def mark_stale(self) -> None:
         """Takes note of a pull that failed or was refused. The snapshot stays; nothing is pushed."""
         self.state = State.STALE
+        self._tell()
+
+    def _tell(self) -> None:
+        for observer in self.changed:
+            try:
+                observer()
+            except Exception:
+                _log.failure("feed {feed}: an observer broke", feed=self.name)
 
     def subscribe(self, subscriber: Subscriber) -> Subscription:
         """Begins a subscription, and sends the newest snapshot at once if there is one."""
         subscription = Subscription(self, subscriber)
         self.subscriptions[subscription] = None
         if self.snapshot is not None:
-            subscription.push(self.snapshot)
+            try:
+                subscription.push(self.snapshot)
+            except BaseException:
+                subscription.cancel()
+                raise
         return subscription
 
     def age_s(self) -> float:
@@ -148,5 +169,5 @@ class Feed:
         return max(0.0, self.clock.seconds() - self.confirmed_at)
 
     def next_tick_s(self) -> float:
-        """Gives the seconds until the next tick is due; 0 if it is overdue."""
-        return max(0.0, self.tick_at + self.interval_s - self.clock.seconds())
+        """Gives the seconds until the next tick is due; 0 if it is overdue, and an interval at most."""
+        return min(max(0.0, self.tick_at + self.interval_s - self.clock.seconds()), self.interval_s)

@@ -6,17 +6,24 @@ Rule: this file is pure. It says yes or no to bytes and never changes them: what
 from __future__ import annotations
 
 import json
+import re
 from typing import NoReturn
 
 from livefeed.exceptions import DocumentError
+
+
+# Every escape of a string: a surrogate pair, half of one, or anything else.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
 
 
 def check_document(data: bytes, *, max_bytes: int) -> None:
     """Lets a document through that every JSON parser reads alike.
 
     That is a JSON text (RFC 8259) in UTF-8 without a byte order mark, with no name twice in one object and no
-    ``NaN`` or ``Infinity`` (as RFC 7493 has it, but for numbers: they may be of any size and precision, since
-    nothing here converts them).
+    ``NaN``, ``Infinity`` or lone surrogate (as RFC 7493 has it, but for numbers: they may be of any size and
+    precision, since nothing here converts them).
 
     :param data: the document as it was pulled.
     :param max_bytes: the largest size that is let through.
@@ -38,6 +45,14 @@ def check_document(data: bytes, *, max_bytes: int) -> None:
         ) from None
     except RecursionError:
         raise DocumentError("the document is nested too deeply") from None
+    if "\\ud" in text or "\\uD" in text:
+        _check_surrogates(text)
+
+
+def _check_surrogates(text: str) -> None:
+    for escape in _ESCAPE.finditer(text):
+        if escape["lone"]:
+            raise DocumentError(f"the document has {escape['lone']} in it, half of a surrogate pair")
 
 
 def _object(members: list[tuple[str, object]]) -> None:

@@ -7,12 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.endpoints import (
-    TCP4ServerEndpoint,
-    TCP6ServerEndpoint,
-    serverFromString,
-    wrapServerTLS,
-)
+from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls import server_options
@@ -55,7 +50,7 @@ def make_endpoint(
         return _tls(reactor, parts, certificate)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
         raise ConfigurationError(f"--listen: {description}: {error}") from None
     return endpoint
 
@@ -72,20 +67,25 @@ def port_of(description: str) -> tuple[str, str] | None:
 def _tls(reactor: Any, parts: list[str], certificate: Callable[[], CertificateFiles]) -> IStreamServerEndpoint:
     port = int(parts[0])
     options = dict(part.partition("=")[::2] for part in parts[1:])
-    interface = options.pop("interface", None)
-    cert, key = options.pop("cert", None), options.pop("key", None)
-    if options or len(parts) > 4 or port > MAX_PORT or (cert is None) != (key is None):  # noqa: PLR2004
+    wrong = (
+        port > MAX_PORT
+        or len(options) < len(parts) - 1  # one of them twice
+        or not options.keys() <= {"interface", "cert", "key"}
+        or not all(options.values())
+        or ("cert" in options) != ("key" in options)
+    )
+    if wrong:
         raise ConfigurationError(f"--listen: tls:{':'.join(parts)} is not {_FORM}")
-    files = CertificateFiles(Path(cert), Path(key)) if cert and key else certificate()
-    endpoint: TCP4ServerEndpoint | TCP6ServerEndpoint
+    if "cert" in options:
+        files = CertificateFiles(Path(options["cert"]), Path(options["key"]))
+    else:
+        files = certificate()
+    interface = options.get("interface")
     if interface is None:
         # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.
         interface = "::" if _dual_stack() else ""
-    if ":" in interface:
-        endpoint = TCP6ServerEndpoint(reactor, port, BACKLOG, interface)
-    else:
-        endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG, interface)
-    return wrapServerTLS(server_options(files.cert, files.key), endpoint)
+    # For all its name, it takes addresses of IPv6, too.
+    return SSL4ServerEndpoint(reactor, port, server_options(files.cert, files.key), BACKLOG, interface)
 
 
 def _dual_stack() -> bool:

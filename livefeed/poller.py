@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from livefeed.exceptions import PullError, SourceError
 from livefeed.gate import check_document
@@ -46,6 +47,8 @@ class Poller(Service):
     # internal state
     timeout_s: float = field(init=False)
     _loop: LoopingCall = field(init=False)
+    _fetching: Deferred[bytes] | None = None
+    _stopped: bool = False
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
 
     def __post_init__(self) -> None:
@@ -56,36 +59,49 @@ class Poller(Service):
     def startService(self) -> None:
         """IService API."""
         super().startService()
+        self._stopped = False
         self._loop.start(self.feed.interval_s, now=True)
 
     def stopService(self) -> None:
         """IService API."""
         super().stopService()
+        self._stopped = True
         if self._loop.running:
             self._loop.stop()
+        if self._fetching is not None:
+            self._fetching.cancel()
         self.source.close()
 
     async def tick(self) -> None:
         """Pulls once, and publishes what was pulled or marks the feed stale."""
         self.feed.tick_at = self.clock.seconds()
         try:
-            self.feed.publish(await self._pull())
-            self._note_good()
+            data = await self._pull()
+            if not self._stopped:
+                self.feed.publish(data)
+                self._note_good()
         except PullError as error:
             self._note_failed(str(error))
-        except Exception:  # noqa: BLE001 - a tick never raises
-            _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
+        except Exception:
+            if self._outcome != "failed" and not self._stopped:
+                _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
             self._note_failed("an error inside livefeed")
 
     async def _pull(self) -> bytes:
-        fetching = Deferred.fromCoroutine(self.source.fetch())
+        self._fetching = Deferred.fromCoroutine(self.source.fetch())
         try:
-            data = await fetching.addTimeout(self.timeout_s, self.clock)
-        except DeferredTimeoutError:
-            raise SourceError(f"no answer within {self.timeout_s:g} s") from None
+            data = await self._fetching.addTimeout(self.timeout_s, self.clock, self._too_slow)
+        finally:
+            self._fetching = None
         if self.feed.snapshot is None or data != self.feed.snapshot.data:
             check_document(data, max_bytes=self.max_bytes)
         return data
+
+    def _too_slow(self, result: bytes | Failure, timeout_s: float) -> bytes:
+        """Takes the place of whatever a source makes of being cancelled, since it took too long."""
+        if isinstance(result, Failure):
+            raise SourceError(f"no answer within {timeout_s:g} s")
+        return result
 
     def _note_good(self) -> None:
         if self._outcome != "good":
@@ -93,6 +109,8 @@ class Poller(Service):
             _log.info("feed {feed} is live: pulled from {source}", feed=self.feed.name, source=self.source)
 
     def _note_failed(self, why: str) -> None:
+        if self._stopped:
+            return
         self.feed.mark_stale()
         if self._outcome != "failed":
             self._outcome = "failed"

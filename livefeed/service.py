@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import select
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from livefeed.websocket import GOING_AWAY, SubscriberFactory, WebSocketResource
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+    from twisted.python.failure import Failure
 
     from livefeed.config import Settings
 
@@ -48,10 +50,17 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
     subscribers = SubscriberFactory(feed, reactor=reactor)
     websocket = WebSocketResource(subscribers, origins)
-    site = Site(Root(feed, origins, websocket, websocket.upgrade), reactor=reactor)
+    site = Site(
+        Root(feed, origins, websocket, websocket.upgrade),
+        reactor=reactor,
+        head_timeout_s=settings.head_timeout,
+        idle_timeout_s=settings.idle_timeout,
+    )
+    feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
+    listening = _listening_reactor(settings, reactor)
     listeners = [
-        _Listener(description, make_endpoint(reactor, description, certificate), site, settings.feed)
+        _Listener(description, make_endpoint(listening, description, certificate), site, settings.feed)
         for description in settings.listen
     ]
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the tick ends.
@@ -64,6 +73,25 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     ):
         service.setServiceParent(services)
     return services
+
+
+def _listening_reactor(settings: Settings, reactor: Any) -> Any:
+    """Gives what endpoints listen with: the fast transport's pool, or the reactor itself."""
+    if settings.transport == "twisted":
+        return reactor
+    if not hasattr(select, "epoll"):
+        _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
+        return reactor
+    from livefeed.transport.endpoint import PoolReactor
+    from livefeed.transport.pool import Limits, Pool
+
+    limits = Limits(
+        connections=settings.max_connections,
+        accept_rate=settings.accept_rate,
+        handshake_s=settings.handshake_timeout,
+        idle_s=settings.idle_timeout,
+    )
+    return PoolReactor(Pool(reactor, limits))
 
 
 @dataclass(slots=True)
@@ -101,7 +129,14 @@ class _Listener(Service):
     def privilegedStartService(self) -> None:
         """IService API. Ports below 1024 are bound before privileges are given up."""
         super().privilegedStartService()
-        self.endpoint.listen(self.site).addCallbacks(self._listening, self._failed)
+        failures: list[Failure] = []
+        self.endpoint.listen(self.site).addCallbacks(self._listening, failures.append)
+        # Raised here, outside of the Deferred, so that the start ends with it.
+        for failure in failures:
+            error = failure.value
+            why = error.socketError if isinstance(error, CannotListenError) else error
+            why = getattr(why, "strerror", None) or why
+            raise SystemExit(f"livefeed: --listen: {self.description}: {why}")
 
     def startService(self) -> None:
         """IService API."""
@@ -133,11 +168,6 @@ class _Listener(Service):
             feed=self.feed_name,
         )
 
-    def _failed(self, failure: Any) -> None:
-        error = failure.trap(CannotListenError, OSError)
-        why = failure.value.socketError if error is CannotListenError else failure.value
-        raise SystemExit(f"livefeed: --listen: {self.description}: {getattr(why, 'strerror', None) or why}")
-
 
 @dataclass(eq=False)
 class _Connections(Service):
@@ -159,6 +189,7 @@ class _Connections(Service):
         return Deferred.fromCoroutine(self._let_go())
 
     async def _let_go(self) -> None:
+        self.subscribers.going_away = True
         for subscriber in tuple(self.subscribers.protocols_open):
             subscriber.close(GOING_AWAY)
         for channel in tuple(self.site.channels):
@@ -190,14 +221,16 @@ class _Termination(Service):
     def startService(self) -> None:
         """IService API."""
         super().startService()
-        # Only then does the reactor install its own handlers, which this one takes the place of.
+        signal.signal(signal.SIGTERM, self._terminate)
+        # Again, since the reactor installs its own handlers when it begins to run.
         self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
 
     def _terminate(self, number: int, frame: object) -> None:
         if not self._stopping:
             self._stopping = True
             _log.info("Received SIGTERM, shutting down.")
-            self.reactor.callFromThread(self.reactor.stop)
+            later = self.reactor.callFromThread if self.reactor.running else self.reactor.callWhenRunning
+            later(self.reactor.stop)
 
 
 def _raise_file_limit() -> None:

@@ -34,6 +34,12 @@ class Options(usage.Options):
         ],
         ["key", None, None, "PEM file of its private key"],
         ["push", None, "tick", "when subscribers are sent the document: tick (each pull) or change"],
+        ["transport", None, "fast", "what carries the connections: fast (Linux), or twisted"],
+        ["max-connections", None, "0", "connections at a time [default: as many as there may be open files]"],
+        ["accept-rate", None, "0", "new connections a second [default: no limit]"],
+        ["handshake-timeout", None, "10", "seconds that a TLS handshake may take (fast transport)"],
+        ["head-timeout", None, "10", "seconds that the head of a request may take"],
+        ["idle-timeout", None, "75", "seconds that a connection is kept without a request"],
         ["max-bytes", None, "1048576", "largest document that is served"],
     ]
     compData = usage.Completions(
@@ -41,6 +47,7 @@ class Options(usage.Options):
             "cert": usage.CompleteFiles("*.pem"),
             "key": usage.CompleteFiles("*.pem"),
             "push": usage.CompleteList(["tick", "change"]),
+            "transport": usage.CompleteList(["fast", "twisted"]),
         }
     )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL.crypto import X509, PKey
 from OpenSSL.SSL import Error as OpenSSLError
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 
@@ -44,9 +43,10 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
         raise ConfigurationError(f"--key: {key}: the private key is encrypted; give one that is not") from None
     except ValueError:
         raise ConfigurationError(f"--key: {key}: there is no private key in PEM form in it") from None
-    leaf, *others = (X509.from_cryptography(certificate) for certificate in chain)
+    # Twisted asks for pyOpenSSL's own types, and pyOpenSSL for those of cryptography instead.
+    leaf, *others = cast("list[Any]", chain)
     options = CertificateOptions(
-        privateKey=PKey.from_cryptography_key(private_key),  # type: ignore[arg-type]
+        privateKey=cast("Any", private_key),
         certificate=leaf,
         extraCertChain=others,
         raiseMinimumTo=TLSVersion.TLSv1_2,
@@ -54,6 +54,12 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
     )
     try:
         options.getContext()
-    except OpenSSLError:
-        raise ConfigurationError(f"--key: {key}: it is not the private key of {cert}") from None
+    except TypeError:
+        raise ConfigurationError(f"--key: {key}: TLS has no use for this kind of key") from None
+    except OpenSSLError as error:
+        reasons = [reason for _, _, reason in error.args[0]] if error.args else []
+        if "key values mismatch" in reasons:
+            raise ConfigurationError(f"--key: {key}: it is not the private key of {cert}") from None
+        why = ", ".join(reasons) or "OpenSSL refuses it"
+        raise ConfigurationError(f"--cert: {cert}: {why} (--key: {key})") from None
     return options

@@ -11,7 +11,9 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.wamp.types import TransportDetails
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -42,11 +44,15 @@ PING_TIMEOUT_S = 60
 MAX_MESSAGE_BYTES = 4096
 """A subscriber has nothing to say; what it says anyway is read up to here and ignored."""
 
-FREE_MESSAGES = 100
+FREE_FRAMES = 100
 """So many frames, and one more each second, a subscriber may send before it is shown out."""
 
 CLOSE_TIMEOUT_S = 2
 KEY_BYTES = 16
+
+
+_txaio: Any = txaio  # whose functions are put there when Autobahn is imported
+_DETAILS = TransportDetails(is_server=True, is_secure=False)
 
 
 @implementer(IPushProducer)
@@ -65,6 +71,13 @@ class SubscriberProtocol(WebSocketServerProtocol):
     _received = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """IProtocol API."""
+        # Autobahn's own asks Twisted's TLS for a channel id, which no other transport has and nobody here wants.
+        self._transport_details = _DETAILS
+        self.peer = ""
+        self._connectionMade()
 
     # Subscriber API
 
@@ -85,13 +98,19 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def resumeProducing(self) -> None:
         """IPushProducer API."""
         self._paused = False
-        if self._subscription is not None:
+        if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
+            # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
+            self.unregisterProducer()
+        elif self._subscription is not None:
             self._subscription.resume()
 
     def stopProducing(self) -> None:
         """IPushProducer API."""
 
     # Autobahn's API
+
+    # Autobahn's lines about single connections are for nobody: there can be as many as a client wants.
+    log = _txaio.make_logger(level="critical")
 
     def onOpen(self) -> None:
         """WebSocketServerProtocol API."""
@@ -100,15 +119,39 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self.registerProducer(self, True)
         self._subscription = self.factory.feed.subscribe(self)
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """WebSocketServerProtocol API. There is nothing that a plain subscriber could ask for."""
-        self._count_frame()
+    def onFrameBegin(self) -> None:
+        """WebSocketProtocol API. There is nothing that a plain subscriber could ask for, so frames are only counted."""
+        self._received += 1
+        if self._received > FREE_FRAMES + self.factory.reactor.seconds() - self._opened_at:
+            self._fail_connection(POLICY_VIOLATION, "too many frames")
+        super().onFrameBegin()
 
     def onPing(self, payload: bytes) -> None:
         """WebSocketServerProtocol API."""
-        self._count_frame()
         if not self._paused:
             super().onPing(payload)
+
+    def dataReceived(self, data: bytes) -> None:
+        """IProtocol API."""
+        # Autobahn would go on reading, without limits, what it has refused already.
+        if not self.failedByMe:
+            super().dataReceived(data)
+
+    def _fail_connection(self, code: int = GOING_AWAY, reason: str = "") -> None:
+        if not self.failedByMe:
+            super()._fail_connection(code, reason)
+
+    def _protocol_violation(self, reason: str) -> bool:
+        super()._protocol_violation(reason)
+        return self._read_no_more()
+
+    def _invalid_payload(self, reason: str) -> bool:
+        super()._invalid_payload(reason)
+        return self._read_no_more()
+
+    def _read_no_more(self) -> bool:
+        self.data = b""
+        return True
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """WebSocketServerProtocol API."""
@@ -132,7 +175,9 @@ class SubscriberProtocol(WebSocketServerProtocol):
         super().connectionLost(reason)
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # Autobahn waits for ever for a client to end its side of TLS.
+        # Autobahn resets the connection where the client has answered the closing handshake, and waits for ever for a
+        # client to end its side of TLS where it has not.
+        abort = abort and not self.wasClean
         if not abort and self._abort_call is None:
             self._abort_call = self.factory.reactor.callLater(CLOSE_TIMEOUT_S, self._abort)
         super()._closeConnection(abort)
@@ -140,11 +185,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def _abort(self) -> None:
         self._abort_call = None
         self.transport.abortConnection()
-
-    def _count_frame(self) -> None:
-        self._received += 1
-        if self._received > FREE_MESSAGES + self.factory.reactor.seconds() - self._opened_at:
-            self.close(POLICY_VIOLATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +204,10 @@ class SubscriberFactory(WebSocketServerFactory):
     :param feed: what they follow.
     :param reactor: keeps their time.
     :ivar protocols_open: those whose handshake is done and that are not closed.
+    :ivar going_away: whether livefeed is being stopped, so that handshakes are refused.
     """
+
+    going_away = False
 
     protocol = SubscriberProtocol  # type: ignore[assignment]
 
@@ -232,6 +275,8 @@ class WebSocketResource(Node):
             return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
         if not self._origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
             return refuse(request, 403, "Pages of this origin may not subscribe.")
+        if self._factory.going_away:
+            return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
         protocol: Any = self._factory.buildProtocol(request.getClientAddress())
         request.channel.upgrade(protocol)
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.

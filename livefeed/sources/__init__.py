@@ -41,8 +41,9 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"--source: not a URL: {error}") from None
+    except ValueError:
+        # What it says repeats the URL.
+        raise ConfigurationError("--source: this is not a URL") from None
     try:
         make = _SCHEMES[parts.scheme]
     except KeyError:

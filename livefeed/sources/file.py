@@ -45,8 +45,11 @@ class FileSource:
         """
         if not parts.path or parts.query or parts.fragment or parts.netloc not in ("", "localhost"):
             raise ConfigurationError("--source: file: takes a path, as in file:/srv/results.json; write ? as %3F")
+        path = unquote(parts.path, errors="surrogateescape")
+        if "\0" in path:
+            raise ConfigurationError("--source: file: takes a path, and no path has %00 in it")
         # Absolute at once: a daemon changes its directory.
-        return cls(os.path.abspath(unquote(parts.path)), cast("IReactorThreads", reactor), max_bytes)
+        return cls(os.path.abspath(path), cast("IReactorThreads", reactor), max_bytes)
 
     def __str__(self) -> str:
         return f"file:{self.path}"
@@ -74,15 +77,17 @@ class FileSource:
 def _read_whole(path: str, limit: int) -> bytes:
     # Non-blocking, since opening a named pipe would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise SourceError("is not a regular file")
         chunks = []
-        while limit > 0 and (chunk := file.read(limit)):
+        while limit > 0 and (chunk := os.read(descriptor, limit)):
             chunks.append(chunk)
             limit -= len(chunk)
         after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise SourceError("was being written while it was read")
     return b"".join(chunks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -25,6 +25,8 @@ CONNECT_TIMEOUT_S = 5
 # What a reply is made of besides the document: its length, line ends, and the answers to AUTH and SELECT.
 _REPLY_OVERHEAD = 1024
 _PATH = re.compile(r"/(?P<db>[0-9]{1,5})/(?P<key>.+)", re.DOTALL)
+# The first line of a reply (RESP2): a status or an error, a number, or the length of what follows.
+_REPLY = re.compile(r"[+-].*|:-?[0-9]{1,19}|[$*](?:-1|[0-9]{1,10})")
 _FORM = "redis://[user:password@]host[:port]/db/key"
 
 
@@ -47,6 +49,13 @@ class _Redis(txredisapi.RedisProtocol):  # type: ignore[misc]
         except (ValueError, LookupError, txredisapi.RedisError):
             self.transport.abortConnection()
 
+    def lineReceived(self, line: str) -> None:
+        """LineReceiver API."""
+        if line and not _REPLY.fullmatch(line):
+            self.transport.abortConnection()
+        else:
+            super().lineReceived(line)
+
 
 @dataclass(slots=True)
 class RedisSource:
@@ -68,8 +77,8 @@ class RedisSource:
     port: int
     database: int
     key: bytes
-    username: str | None
-    password: str | None
+    username: str | None = field(repr=False)
+    password: str | None = field(repr=False)
     max_bytes: int
 
     # internal state
@@ -83,9 +92,11 @@ class RedisSource:
         """
         path = _PATH.fullmatch(parts.path)
         try:
-            port = parts.port or PORT
+            port = PORT if parts.port is None else parts.port
         except ValueError:
-            raise ConfigurationError(f"--source: the port is not a number up to 65535 in {_FORM}") from None
+            port = 0
+        if not port:
+            raise ConfigurationError(f"--source: the port is not a number from 1 to 65535 in {_FORM}") from None
         if not parts.hostname:
             raise ConfigurationError(f"--source: the host is missing in {_FORM}")
         if path is None:
@@ -142,7 +153,12 @@ class RedisSource:
         endpoint = HostnameEndpoint(cast("Any", self.reactor), self.host, self.port, timeout=CONNECT_TIMEOUT_S)
         self._connection = cast("_Redis", await endpoint.connect(factory))
         if self.password is not None:
-            await self._ask("AUTH", *filter(None, (self.username,)), self.password)
+            try:
+                await self._ask("AUTH", *filter(None, (self.username,)), self.password)
+            except txredisapi.ResponseError as error:
+                # A server that does not know the command repeats it.
+                said = _first_line(error).partition(", with args")[0].replace(self.password, "***")
+                raise SourceError(f"Redis says: {said}") from None
         await self._ask("SELECT", self.database)
 
     async def _ask(self, *command: object) -> object:

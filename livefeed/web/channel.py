@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import interfaces
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from livefeed.web.answers import EVERY_ANSWER, problem
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IProtocol
-    from twisted.python.failure import Failure
-    from twisted.web.http import Request
+    from collections.abc import Hashable, Iterable
 
-    from livefeed.web.site import Site
+    from twisted.internet.interfaces import IProtocol
+    from twisted.python.failure import Failure
+
+    from livefeed.transport.replay import Replay
+    from livefeed.web.site import Request, Site
 
 HEAD_TIMEOUT_S = 10
 """Nothing sends a head for that long but an attacker, or a line so bad that 4 KB will not come through either."""
@@ -29,18 +32,27 @@ LINGER_S = 2
 """How long a connection that is being closed is still read from. Closing with unread data would be a reset, which
 can reach the client before the answer does (RFC 9112, 9.6)."""
 
+SEND_TIMEOUT_S = 300
+"""How long an answer may take to be sent: 1 MiB at 3.5 KB/s."""
+
+MAX_NAME_BYTES = 128
+"""The longest name of a field. Twisted remembers the names that it has seen, however long they are."""
+
 # CTL but for HTAB, which may stand between values (RFC 9110, 5.5).
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # uri-host [ ":" port ] (RFC 9110, 7.2), without telling apart the kinds of host.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")
 _LONGEST_LENGTH = 19
+# origin-form, absolute-form or asterisk-form (RFC 9112, 3.2), in ASCII; what nobody serves needs no closer look.
+_TARGET = re.compile(rb"(?:/|https?://|\*\Z)[\x21-\x7e]*\Z", re.IGNORECASE)
 
 
+@implementer(interfaces.IHalfCloseableProtocol)
 class Channel(HTTPChannel):
     """An HTTP/1.1 connection on which twisted.web parses, and what it would let through is refused.
 
-    That is: a missing, repeated or malformed ``Host``, control characters anywhere in a head, a target that is not
-    ASCII, a head that is not whole after :data:`HEAD_TIMEOUT_S`. A request with content is answered at once, without
+    That is: a missing, repeated or malformed ``Host``, control characters anywhere in a head, folded lines, a target
+    that is not one, a head that is not whole after :data:`HEAD_TIMEOUT_S`. A request with content is answered at once, without
     reading it, and the connection is closed, since no resource takes any.
 
     :ivar site: the factory that made this channel.
@@ -54,9 +66,11 @@ class Channel(HTTPChannel):
 
     def __init__(self) -> None:
         super().__init__()
-        self._head_timeout: IDelayedCall | None = None
+        self._in_head = False
+        self._replayable: Hashable = None
         self._upgraded: IProtocol | None = None
         self._closing = False
+        self._hung_up = False
         self._last_request = False
 
     # What comes in
@@ -68,7 +82,6 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """IProtocol API."""
-        self._cancel_head_timeout()
         self.site.channels.discard(self)
         super().connectionLost(reason)
 
@@ -83,6 +96,9 @@ class Channel(HTTPChannel):
         """LineReceiver API."""
         if not self._closing and _CONTROL.search(line):
             self.refuse(400, "The head of the request has a control character in it.")
+        elif not self._closing and line[:1] in (b" ", b"\t"):
+            # obs-fold: a server either refuses or unfolds it (RFC 9112, 5.2).
+            self.refuse(400, "The head of the request has a folded line in it.")
         if not self._closing:
             super().lineReceived(line)
         return self._closing
@@ -102,6 +118,9 @@ class Channel(HTTPChannel):
     def headerReceived(self, line: bytes) -> bool:
         """HTTPChannel API."""
         name, _, value = line.partition(b":")
+        if len(name) > MAX_NAME_BYTES:
+            self.refuse(431, f"The request has a field with a name of more than {MAX_NAME_BYTES} bytes.")
+            return False
         if name.lower() == b"content-length" and len(value.strip()) > _LONGEST_LENGTH:
             self.refuse(413, "The content of the request is too large.")
             return False
@@ -110,15 +129,17 @@ class Channel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         """HTTPChannel API."""
-        self._cancel_head_timeout()
+        self._in_head = False
         request = self.requests[-1]
         hosts = request.requestHeaders.getRawHeaders(b"Host", [])
         if len(hosts) > 1 or (not hosts and self._version != b"HTTP/1.0"):
             self.refuse(400, "The request must have one Host field.")
         elif hosts and not _HOST.fullmatch(hosts[0]):
             self.refuse(400, "The Host field of the request is malformed.")
-        elif not self._path.isascii():
-            self.refuse(400, "The target of the request is not ASCII.")
+        elif not _TARGET.match(self._path):
+            self.refuse(400, "The target of the request is malformed.")
+        elif getattr(self.transport, "over_capacity", False):
+            self.refuse(503, "There are too many connections. Come back later.", [(b"Retry-After", b"5")])
         if self._closing:
             return
         if self.length != 0 or request.requestHeaders.hasHeader(b"Transfer-Encoding"):
@@ -146,15 +167,22 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """HTTPChannel API."""
+        self._replayable = request.replayable
         super().requestDone(request)
         self._watch_head()
 
     # What goes out
 
-    def refuse(self, status: int, detail: str) -> None:
+    def refuse(self, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answers what is not worth being made a request of, and closes the connection."""
-        headers, body = problem(status, detail)
-        fields = [*EVERY_ANSWER, *headers, (b"Connection", b"close"), (b"Content-Length", b"%d" % len(body))]
+        fields_of_problem, body = problem(status, detail)
+        fields = [
+            *EVERY_ANSWER,
+            *fields_of_problem,
+            *headers,
+            (b"Connection", b"close"),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
         self.transport.writeSequence(
             [
                 b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()),
@@ -179,12 +207,13 @@ class Channel(HTTPChannel):
         if self._closing:
             return
         self._closing = True
-        self._cancel_head_timeout()
-        self.setTimeout(None)
-        # HTTPChannel.connectionLost cancels it.
-        self._abortingCall = self.callLater(LINGER_S, self.forceAbortClient)
         self._networkProducer.unregisterProducer()
         self._networkProducer.resumeProducing()
+        if self._transport_keeps_time():
+            # It does what follows by itself.
+            self.transport.loseConnection()
+            return
+        self.setTimeout(LINGER_S)
         # TLS has an end of its own, close_notify, after which Twisted goes on reading until the client's.
         tls = interfaces.ISSLTransport.providedBy(self.transport)
         if not tls and hasattr(self.transport, "loseWriteConnection"):
@@ -192,13 +221,34 @@ class Channel(HTTPChannel):
         else:
             self.transport.loseConnection()
 
-    def timeoutConnection(self) -> None:
-        """TimeoutMixin API."""
-        self.loseConnection()
+    def pauseProducing(self) -> None:
+        """IPushProducer API. Nothing more is answered, either, until the client has read what was."""
+        super().pauseProducing()
+        self.paused = True
+        self._set_timeout_for_now()
+
+    def resumeProducing(self) -> None:
+        """IPushProducer API."""
+        self.paused = False
+        super().resumeProducing()
+        self._set_timeout_for_now()
+        if self._buffer and not self._closing and self._upgraded is None:
+            # LineReceiver takes up what it left lying.
+            self.dataReceived(b"")
+
+    def readConnectionLost(self) -> None:
+        """IHalfCloseableProtocol API. A client that sends no more is still answered."""
+        if self._handlingRequest or self.paused:
+            self.persistent = False
+            self._last_request = True
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """IHalfCloseableProtocol API."""
 
     def forceAbortClient(self) -> None:
         """HTTPChannel API."""
-        self._abortingCall = None
         self.transport.abortConnection()
 
     def drain(self) -> None:
@@ -222,6 +272,7 @@ class Channel(HTTPChannel):
         self.site.channels.discard(self)
         self._networkProducer.unregisterProducer()
         self._upgraded = protocol
+        self.paused = False
         if isinstance(transport, ProtocolWrapper):
             transport.wrappedProtocol = protocol
         else:
@@ -229,18 +280,70 @@ class Channel(HTTPChannel):
         protocol.makeConnection(transport)
         self._networkProducer.resumeProducing()
 
-    # The time that a head may take
+    # What replay asks
+
+    @property
+    def replay(self) -> Replay:
+        """The answers that may be given again on this connection."""
+        return self.site.replays[self.isSecure()]
+
+    def at_boundary(self) -> bool:
+        """Tells whether what comes next is the beginning of a request, and nothing else is going on."""
+        return not (self.requests or self._buffer or self.paused or self._closing or self._last_request)
+
+    def replayable(self) -> Hashable:
+        """Gives what the last answer counts as, if it may be given again; ``None`` if it may not."""
+        return self._replayable if self.at_boundary() else None
+
+    # The time that things may take: one deadline at a time, for what the connection is doing now
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """TimeoutMixin API. A transport that sweeps deadlines is left to it, which spares a timer each connection."""
+        if self._transport_keeps_time():
+            self.transport.set_deadline(period)
+        else:
+            super().setTimeout(period)
+        # What HTTPChannel takes for the period before, and sets again when a request is done.
+        idle: float | None = self.site.timeOut
+        return idle
+
+    def _transport_keeps_time(self) -> bool:
+        return hasattr(self.transport, "set_deadline")
+
+    def _set_timeout_for_now(self) -> None:
+        if self._closing or self._upgraded is not None:
+            return
+        if self.paused:
+            self.setTimeout(SEND_TIMEOUT_S)
+        elif self._handlingRequest:
+            self.setTimeout(None)
+        else:
+            self.setTimeout(self.site.head_timeout_s if self._in_head else self.site.timeOut)
+
+    def resetTimeout(self) -> None:
+        """TimeoutMixin API. Receiving something puts nothing off: a slow head is late with its last byte."""
+
+    def timeoutConnection(self) -> None:
+        """TimeoutMixin API."""
+        if self._hung_up or self.paused:
+            self.forceAbortClient()
+        elif self._closing:
+            # Orderly, below TLS if there is any: the kernel goes on sending what it has, which a reset would discard.
+            self._hung_up = True
+            self.setTimeout(SEND_TIMEOUT_S)
+            below: Any = self.transport
+            if isinstance(below, ProtocolWrapper):
+                below = below.transport
+            below.loseConnection()
+        elif self._in_head:
+            self.refuse(408, "The head of the request took too long.")
+        else:
+            self.loseConnection()
 
     def _watch_head(self) -> None:
-        under_way = bool(self._buffer or self.requests) and not self._handlingRequest and not self._closing
-        if under_way and self._head_timeout is None:
-            self._head_timeout = self.callLater(self.site.head_timeout_s, self._head_timed_out)
-
-    def _cancel_head_timeout(self) -> None:
-        if self._head_timeout is not None:
-            self._head_timeout.cancel()
-            self._head_timeout = None
-
-    def _head_timed_out(self) -> None:
-        self._head_timeout = None
-        self.refuse(408, "The head of the request took too long.")
+        under_way = bool(self._buffer or self.requests) and not self._handlingRequest
+        if self._closing or self.paused:
+            return
+        if under_way and not self._in_head:
+            self._in_head = True
+            self._set_timeout_for_now()

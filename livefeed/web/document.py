@@ -73,7 +73,9 @@ class DocumentResource(Node):
             (b"Livefeed-Version", snapshot.version.encode()),
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         )
-        if not none_match(field(request, b"If-None-Match"), etag):
+        changed = none_match(field(request, b"If-None-Match"), etag)
+        request.replayable = (200 if changed else 304, "https" if request.isSecure() else "http", coding)
+        if not changed:
             return answer(request, 304, headers, None)
         if coding == "identity":
             return answer(request, 200, (*headers, (b"Content-Type", b"application/json")), snapshot.data)

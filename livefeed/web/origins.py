@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ANY = "*"
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -60,7 +63,8 @@ class Origins:
         """
         if origin is None or self.any_origin or origin.lower() in self.allowed:
             return True
-        return origin.lower().partition(b"://")[2] == host.lower()
+        scheme, _, authority = origin.lower().partition(b"://")
+        return scheme in (b"https", b"http") and authority == host.lower()
 
 
 def _normalise(value: str) -> bytes:
@@ -69,14 +73,14 @@ def _normalise(value: str) -> bytes:
         return value.encode()
     try:
         parts = urlsplit(value.lower())
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    rest = parts.path.rstrip("/") + parts.query + parts.fragment
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or rest or "@" in parts.netloc:
+        host, port = parts.hostname or "", parts.port
+        host = f"[{ip_address(host)}]" if ":" in host else host.encode("idna").decode()
+    except ValueError:  # UnicodeError is one
+        host = ""
+    rest = "" if not host else parts.path.rstrip("/") + parts.query + parts.fragment
+    if not _HOST.fullmatch(host) or parts.scheme not in _DEFAULT_PORTS or rest or "@" in parts.netloc:
         raise ConfigurationError(
             f"--allow-origin: {value!r} is not an origin: give *, null, or one such as https://example.org:8443"
         )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.encode("idna").decode()
     suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{suffix}".encode()

@@ -31,8 +31,10 @@ class Node(Resource):
 
     def render(self, request: Request) -> int:
         """IResource API. There is nothing at a path that only leads to others, either."""
-        cors = self._origins.response_headers(field(request, b"Origin"))
-        return refuse(request, 404, "There is nothing at this path.", cors)
+        headers = self._origins.response_headers(field(request, b"Origin"))
+        if not self._origins.any_origin:
+            headers.append((b"Vary", b"Origin"))
+        return refuse(request, 404, "There is nothing at this path.", headers)
 
 
 class NotFound(Node):

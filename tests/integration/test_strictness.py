@@ -1,0 +1,376 @@
+"""What a client may not send: refused on TLS and on plain TCP alike, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.harness import TCP, TLS, Livefeed, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from livefeed.certificates import DevelopmentCertificate
+
+GOOD = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 501
+"""What a TLS client says first: where HTTP is spoken, a line that has no end."""
+
+HEAD_LIMIT = 16 * 1024
+SLOW_HEAD_WAIT_S = 14.0
+"""How long a slow head is waited for: the 10 s that it may take, and a little."""
+
+
+def get(*lines: bytes, target: bytes = b"/feed", version: bytes = b"HTTP/1.1") -> bytes:
+    return b"".join(line + b"\r\n" for line in (b"GET " + target + b" " + version, *lines, b""))
+
+
+class SlowHeads:
+    """Connections on which a head was begun when this module's first test ran, and is never ended.
+
+    A test takes one over when the others are done, so that its 10 s pass meanwhile.
+    """
+
+    def __init__(self, server: Livefeed) -> None:
+        self._stack = ExitStack()
+        self._stop = threading.Event()
+        self.wires: dict[tuple[str, str], Wire] = {}
+        for scheme in server.ports:
+            for kind, begun in (
+                ("silent", b"GET /feed HTTP/1.1\r\nHost:"),
+                ("dripping", b"GET /feed HTTP/1.1\r\nX-Slow: "),
+                ("bare LF", GOOD.replace(b"\r\n", b"\n")),
+                ("second", GOOD + b"GET"),
+                ("no line", CLIENT_HELLO),
+            ):
+                wire = self._stack.enter_context(server.wire(scheme))
+                wire.send(begun)
+                self.wires[scheme, kind] = wire
+        self._thread = threading.Thread(target=self._drip, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._stack.close()
+
+    def _drip(self) -> None:
+        dripping = [wire for (_, kind), wire in self.wires.items() if kind == "dripping"]
+        while dripping and not self._stop.wait(0.5):
+            for wire in [*dripping]:
+                try:
+                    wire.send(b"x")
+                except OSError:
+                    dripping.remove(wire)
+
+
+@pytest.fixture(scope="module")
+def server(certificate: DevelopmentCertificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Livefeed]:
+    directory = tmp_path_factory.mktemp("strictness")
+    with Livefeed(directory=directory, certificate=certificate, listen=(TLS, TCP)) as livefeed:
+        yield livefeed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow_heads(server: Livefeed) -> Iterator[SlowHeads]:
+    slow = SlowHeads(server)
+    try:
+        yield slow
+    finally:
+        slow.close()
+
+
+@pytest.fixture(params=["https", "http"])
+def wire(request: pytest.FixtureRequest, server: Livefeed) -> Iterator[Wire]:
+    with server.wire(request.param) as connection:
+        yield connection
+
+
+def assert_refused(wire: Wire, status: int) -> None:
+    """Fails unless the one answer is a problem, and the connection ends after it."""
+    response = wire.response()
+    assert response.status == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Connection"].lower() == "close"
+    assert json.loads(response.body)["status"] == status
+    assert wire.rest() == b""
+
+
+class TestHeads:
+    @pytest.mark.parametrize(
+        "head",
+        [
+            get(),
+            get(b"Host: localhost", b"Host: localhost"),
+            get(b"Host: localhost", b"hOST: other.example"),
+            get(b"Host: local host"),
+            get(b"Host: localhost, other.example"),
+            get(b"Host: localhost", b"X: a\x01b"),
+            get(b"Host: localhost", b"X: a\x00b"),
+            get(b"Host: localhost", b"X: a\x7fb"),
+            get(b"Host: localhost", b"X: a\rb"),
+            get(b"Host: localhost", b"X: a\nY: b"),
+            get(b"Host: localhost", b"X\x00: a"),
+            get(b"Host: localhost", b"X : a"),
+            get(b"Host: localhost", b": a"),
+            get(b"Host: localhost", b"no colon"),
+            get(b"Host: localhost", target=b"/fe\x00ed"),
+            get(b"Host: localhost", target=b"/fe\x01ed"),
+            get(b"Host: localhost", target=b"/fe\xffed"),
+            get(b"Host: localhost", target=b"/feed x"),
+            get(b"Host: localhost", target=b""),
+            get(b"Host: localhost", version=b"HTTP/1.1.1"),
+            get(b"Host: localhost", version=b"ICY/1.1"),
+            b"GET /feed\r\n\r\n",
+            b"\x80\x81\x82 nothing that anybody speaks \xff\r\n\r\n",
+            b"G\x00ET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            get(b"Host: localhost", b"Content-Length: abc"),
+            get(b"Host: localhost", b"Content-Length: -1"),
+            get(b"Host: localhost", b"Content-Length: +1"),
+            get(b"Host: localhost", b"Content-Length: 0x1"),
+            get(b"Host: localhost", b"Content-Length: 1_0"),
+            get(b"Host: localhost", b"Content-Length: 1", b"Content-Length: 2"),
+            get(b"Host: localhost", b"Content-Length: 0", b"Content-Length: 2"),
+        ],
+        ids=repr,
+    )
+    def test_malformed_ones_are_refused(self, wire: Wire, head: bytes) -> None:
+        """A head that is not as RFC 9112 has it is answered 400, and the connection ends."""
+        wire.send(head)
+        assert_refused(wire, 400)
+
+    def test_what_follows_a_malformed_one_is_not_read(self, wire: Wire) -> None:
+        """Where one request ended cannot be known after a malformed one: nothing more is answered."""
+        wire.send(get(b"Host: localhost", b"X: a\x01b") + GOOD + GOOD)
+        assert_refused(wire, 400)
+
+    def test_what_comes_before_a_malformed_one_is_answered(self, wire: Wire) -> None:
+        """A good request is answered, though a malformed one follows it."""
+        wire.send(GOOD + get())
+        assert wire.response().status == 200
+        assert_refused(wire, 400)
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            get(b"Host: localhost", b"X: " + b"x" * HEAD_LIMIT),
+            get(b"Host: localhost", *[b"X-%d: %s" % (number, b"x" * 100) for number in range(200)]),
+            get(b"Host: localhost", target=b"/" + b"x" * HEAD_LIMIT),
+            get(b"Host: localhost", *[b"X: y"] * 600),
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 4 * HEAD_LIMIT,
+        ],
+        ids=["long field", "many long fields", "long target", "many short fields", "endless field"],
+    )
+    def test_too_large_ones_are_refused(self, wire: Wire, head: bytes) -> None:
+        """A head of more than 16 KiB, or of too many fields, is answered 431."""
+        wire.send(head)
+        assert_refused(wire, 431)
+
+    def test_large_ones_are_not(self, wire: Wire) -> None:
+        """A head of a little less than 16 KiB is read."""
+        wire.send(get(b"Host: localhost", b"Cookie: " + b"x" * (HEAD_LIMIT - 200)))
+        assert wire.response().status == 200
+
+    def test_folded_fields_are_one_line(self, wire: Wire) -> None:
+        """A folded field means what it means on one line (RFC 9112, 5.2)."""
+        wire.send(GOOD)
+        version = wire.response().headers["Livefeed-Version"]
+        tag = f'"{version}"'.encode()
+        wire.send(get(b"Host: localhost", b'If-None-Match: "other",', b" " + tag, b"Connection: close"))
+        response = wire.response()
+        # The demo's next version may have come in between.
+        assert response.status == (304 if response.headers["Livefeed-Version"] == version else 200)
+
+    def test_a_folded_host_is_refused(self, wire: Wire) -> None:
+        """A Host that is no host when it is unfolded is malformed."""
+        wire.send(get(b"Host: local", b" host"))
+        assert_refused(wire, 400)
+
+    @pytest.mark.parametrize("host", [b"localhost:8443", b"127.0.0.1", b"[::1]:8443", b"example.org."])
+    def test_hosts_of_every_kind_are_taken(self, wire: Wire, host: bytes) -> None:
+        """A name, an IPv4 and an IPv6 address are hosts, with a port and without."""
+        wire.send(get(b"Host: " + host))
+        assert wire.response().status == 200
+
+
+class TestContent:
+    @pytest.mark.parametrize(
+        "fields",
+        [(b"Content-Length: 5",), (b"Transfer-Encoding: chunked",)],
+        ids=["length", "chunked"],
+    )
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            (b"GET", b"/feed", 413),
+            (b"GET", b"/", 413),
+            (b"GET", b"/feed.ws", 413),
+            (b"POST", b"/feed", 405),
+            (b"PUT", b"/", 405),
+            (b"POST", b"/nothing", 404),
+        ],
+    )
+    def test_is_refused_before_it_is_sent(
+        self, wire: Wire, method: bytes, path: bytes, status: int, fields: tuple[bytes, ...]
+    ) -> None:
+        """A request with content is answered from its head alone, and the connection ends."""
+        wire.send(b"%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % (method, path, b"\r\n".join(fields)))
+        assert_refused(wire, status)
+
+    def test_a_large_one_is_not_waited_for(self, wire: Wire) -> None:
+        """The answer to a POST of gigabytes comes at once, and is not 'go on'."""
+        wire.send(
+            b"POST /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert_refused(wire, 405)
+
+    def test_the_answer_reaches_a_client_that_sends_all_of_it(self, wire: Wire) -> None:
+        """A client that sends its content before it reads finds the answer, and no reset."""
+        body = b"x" * 512 * 1024
+        wire.send(b"POST /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
+        wire.send(body)
+        assert wire.response().status == 405
+
+    def test_a_length_of_thousands_of_digits_is_refused(self, wire: Wire) -> None:
+        """A number that nobody means is not converted."""
+        wire.send(get(b"Host: localhost", b"Content-Length: " + b"9" * 5000))
+        assert_refused(wire, 413)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 4",
+            b"Transfer-Encoding: chunked, identity",
+            b"Transfer-Encoding: xchunked",
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            b"Content-Length: 4",
+            b"Transfer-Encoding: chunked",
+        ],
+    )
+    def test_is_never_taken_for_a_request(self, wire: Wire, fields: bytes) -> None:
+        """Whatever a request says of its content, nothing after its head is answered."""
+        wire.send(b"POST /feed HTTP/1.1\r\nHost: localhost\r\n" + fields + b"\r\n\r\n0\r\n\r\n" + GOOD + GOOD)
+        response = wire.response()
+        assert response.status in (400, 405, 413, 501)
+        assert response.headers["Connection"].lower() == "close"
+        assert wire.rest() == b""
+
+
+class TestRequests:
+    def test_pipelined_ones_are_answered_in_order(self, wire: Wire) -> None:
+        """Requests that come in one piece are answered one after the other."""
+        wire.send(
+            GOOD
+            + GOOD.replace(b"/feed", b"/nothing")
+            + GOOD.replace(b"GET", b"HEAD")
+            + GOOD.replace(b"GET", b"OPTIONS")
+            + GOOD.replace(b"/feed", b"/")
+            + LAST
+        )
+        methods = ("GET", "GET", "HEAD", "OPTIONS", "GET", "GET")
+        responses = [wire.response(method) for method in methods]
+        assert [response.status for response in responses] == [200, 404, 200, 204, 200, 200]
+        assert responses[4].body.startswith(b"<!doctype html>")
+        assert json.loads(responses[5].body)
+        assert wire.rest() == b""
+
+    def test_many_pipelined_ones_are_all_answered(self, wire: Wire) -> None:
+        """A few hundred requests in one piece are no more than that many answers."""
+        wire.send(GOOD.replace(b"GET", b"HEAD") * 300 + LAST)
+        for _ in range(300):
+            assert wire.response("HEAD").status == 200
+        assert wire.response().status == 200
+        assert wire.rest() == b""
+
+    def test_byte_by_byte_is_no_other_than_at_once(self, wire: Wire) -> None:
+        """A head can come in any pieces."""
+        for position in range(len(LAST)):
+            wire.send(LAST[position : position + 1])
+        assert wire.response().status == 200
+        assert wire.rest() == b""
+
+    def test_empty_lines_before_one_are_skipped(self, wire: Wire) -> None:
+        """A line end that an old client sends too much is not taken amiss (RFC 9112, 2.2)."""
+        wire.send(b"\r\n" + LAST)
+        assert wire.response().status == 200
+
+    def test_http_1_0_is_answered_and_closed(self, wire: Wire) -> None:
+        """An old client needs no Host, and the end of the connection is the end of its answer."""
+        wire.send(b"GET /feed HTTP/1.0\r\n\r\n")
+        response = wire.response()
+        assert response.status == 200
+        assert json.loads(response.body)
+        assert "Transfer-Encoding" not in response.headers
+        assert wire.rest() == b""
+
+    @pytest.mark.parametrize("target", [b"http://other.example/feed", b"HTTPS://other.example:8443/feed?x=/y"])
+    def test_an_absolute_target_is_the_same_document(self, wire: Wire, target: bytes) -> None:
+        """A target with scheme and host, as proxies send it, is answered as its path is (RFC 9112, 3.2.2)."""
+        wire.send(get(b"Host: localhost", target=target))
+        response = wire.response()
+        assert response.status == 200
+        assert json.loads(response.body)
+
+    def test_an_absolute_target_without_a_path_is_the_page(self, wire: Wire) -> None:
+        """The root can be asked for without a slash."""
+        wire.send(get(b"Host: localhost", target=b"http://other.example"))
+        assert wire.response().body.startswith(b"<!doctype html>")
+
+    @pytest.mark.parametrize("line", [b"OPTIONS *", b"CONNECT localhost:443", b"GET *", b"GET feed"])
+    def test_other_targets_are_no_documents(self, wire: Wire, line: bytes) -> None:
+        """A target that is no path is answered, with no document and without breaking."""
+        wire.send(line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        response = wire.response()
+        assert response.status in ((200, 204) if line == b"OPTIONS *" else (400, 404, 405))
+        assert response.body == b"" or response.headers["Content-Type"] == "application/problem+json"
+        assert wire.rest() == b""
+
+
+class TestTransport:
+    @pytest.mark.parametrize("data", [GOOD, b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"\xff" * 200])
+    def test_what_is_not_tls_is_cut_off(self, server: Livefeed, data: bytes) -> None:
+        """Plain HTTP and garbage on the TLS port get an alert at most, and the connection ends."""
+        with server.tcp_socket("https") as sock:
+            sock.sendall(data)
+            received = Wire(sock).rest()
+        assert len(received) <= 7
+        assert received[:1] in (b"", b"\x15")
+
+    def test_a_reset_in_the_middle_of_anything_hurts_nobody(self, server: Livefeed) -> None:
+        """Clients that vanish, at whatever point, leave the server as it was."""
+        for scheme in server.ports:
+            for data in (b"", GOOD[:20], GOOD, GOOD * 50, GOOD * 50 + GOOD[:20]):
+                with server.wire(scheme) as wire:
+                    wire.send(data)
+        with server.wire() as wire:
+            wire.send(LAST)
+            assert wire.response().status == 200
+
+
+class TestAfterwards:
+    @pytest.mark.parametrize("scheme", ["https", "http"])
+    @pytest.mark.parametrize("kind", ["silent", "dripping", "bare LF", "second", "no line"])
+    def test_a_slow_head_got_408(self, slow_heads: SlowHeads, scheme: str, kind: str) -> None:
+        """A head that was not whole after 10 s was answered so, however busy the client was with it."""
+        wire = slow_heads.wires[scheme, kind]
+        wire.sock.settimeout(SLOW_HEAD_WAIT_S)
+        if kind == "second":
+            assert wire.response().status == 200
+        assert_refused(wire, 408)
+
+    def test_the_server_is_as_it_was(self, server: Livefeed) -> None:
+        """After all of this the server answers, pushes, and has nothing to report."""
+        assert server.http.get("/feed").headers["Livefeed-State"] == "live"
+        with server.websocket() as subscriber:
+            subscriber.recv(timeout=5)
+            assert subscriber.recv(timeout=5)
+        server.assert_unbroken()
+        assert server.log().count("is stale") == 0

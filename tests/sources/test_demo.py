@@ -1,0 +1,114 @@
+"""The demonstration: an election night that is a function of seed and second."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.gate import check_document
+from livefeed.sources.demo import DISTRICTS, NIGHT_S, PARTIES, DemoSource
+
+NIGHT_BEGINS = 1_700_000_000 // NIGHT_S * NIGHT_S
+
+
+class DocumentTests(SynchronousTestCase):
+    """What the document holds."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.source = DemoSource(self.clock)
+
+    def night(self, second: int) -> Any:
+        return json.loads(self.source.document(NIGHT_BEGINS + second))
+
+    def test_fetch_gives_the_document_of_now(self) -> None:
+        """The clock decides, in whole seconds."""
+        self.clock.advance(NIGHT_BEGINS + 5000.7)
+        document = self.successResultOf(Deferred.fromCoroutine(self.source.fetch()))
+        self.assertEqual(document, self.source.document(NIGHT_BEGINS + 5000))
+
+    def test_every_process_has_the_same(self) -> None:
+        """Two sources of one seed agree at every second; another seed is another election."""
+        other, another = DemoSource(Clock()), DemoSource(Clock(), seed=2)
+        for second in range(0, NIGHT_S, 997):
+            document = self.source.document(NIGHT_BEGINS + second)
+            self.assertEqual(document, other.document(NIGHT_BEGINS + second))
+        self.assertNotEqual(self.source.document(NIGHT_BEGINS + 5000), another.document(NIGHT_BEGINS + 5000))
+
+    def test_each_second_has_its_version(self) -> None:
+        """The document changes each second, at the beginning and the end of the night too."""
+        seconds = [*range(60), *range(NIGHT_S - 60, NIGHT_S + 60)]
+        self.assertEqual(len({self.source.document(NIGHT_BEGINS + second) for second in seconds}), len(seconds))
+
+    @settings(deadline=None, max_examples=50)
+    @given(st.integers(0, 4_000_000_000), st.integers(0, 10**18 - 1))
+    def test_document_passes_the_gate(self, second: int, seed: int) -> None:
+        """At any time, of any seed, it is a document that may be served, with every party and district."""
+        data = DemoSource(self.clock, seed).document(second)
+        check_document(data, max_bytes=16_384)
+        document = json.loads(data)
+        self.assertEqual(tuple(document["totals"]), PARTIES)
+        self.assertEqual(len(document["districts"]), DISTRICTS)
+
+    def test_totals_are_sums(self) -> None:
+        """The totals are those of the districts."""
+        document = self.night(7000)
+        for party in PARTIES:
+            self.assertEqual(document["totals"][party], sum(row["votes"][party] for row in document["districts"]))
+
+    def test_votes_are_never_taken_back(self) -> None:
+        """In the course of a night a count only grows, from nothing to all."""
+        before = self.night(0)
+        self.assertEqual(set(before["totals"].values()), {0})
+        for second in range(300, NIGHT_S, 300):
+            after = self.night(second)
+            for old, new in zip(before["districts"], after["districts"], strict=True):
+                self.assertLessEqual(old["counted"], new["counted"])
+                for party in PARTIES:
+                    self.assertLessEqual(old["votes"][party], new["votes"][party])
+            before = after
+        self.assertEqual({row["counted"] for row in self.night(NIGHT_S - 1)["districts"]}, {100.0})
+
+    def test_night_begins_anew(self) -> None:
+        """After its last second nothing is counted again."""
+        self.assertGreater(sum(self.night(NIGHT_S - 1)["totals"].values()), 100_000)
+        self.assertEqual(sum(self.night(NIGHT_S)["totals"].values()), 0)
+
+    def test_time_is_utc(self) -> None:
+        """The time in the document is RFC 3339 in UTC."""
+        self.assertEqual(json.loads(self.source.document(1_700_000_000))["updated"], "2023-11-14T22:13:20Z")
+
+
+class UrlTests(SynchronousTestCase):
+    """demo: URLs."""
+
+    def seed(self, url: str) -> int:
+        return DemoSource.from_url(urlsplit(url), clock=Clock()).seed
+
+    def test_seed(self) -> None:
+        """The seed is 1 unless it is said."""
+        self.assertEqual(self.seed("demo:"), 1)
+        self.assertEqual(self.seed("demo:?seed=42"), 42)
+        self.assertEqual(self.seed("demo:?seed=0"), 0)
+
+    def test_anything_else_is_refused(self) -> None:
+        """A path, a host, a fragment, another option, or a seed that is no whole number."""
+        for url in (
+            *("demo:x", "demo://host", "demo:#x", "demo:?seed=1#x"),
+            *("demo:?sede=1", "demo:?seed", "demo:?seed=", "demo:?seed=-1", "demo:?seed=1.5", "demo:?seed=%C2%B2"),
+        ):
+            self.assertRaises(ConfigurationError, self.seed, url)
+
+    def test_name(self) -> None:
+        """In log lines it is named by its scheme; closing it has nothing to let go of."""
+        source = DemoSource(Clock())
+        source.close()
+        self.assertTrue(str(source).startswith("demo:"))

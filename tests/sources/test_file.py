@@ -1,0 +1,221 @@
+"""The file source: whole files, read in a thread."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import SourceError
+from livefeed.sources.file import FileSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_BYTES = 100
+
+
+class ThreadPoolDouble:
+    """Does in the calling thread, when the test says so, what a pool would do in one of its own."""
+
+    def __init__(self) -> None:
+        self.queue: list[Callable[[], None]] = []
+        self.immediate = True
+
+    def callInThreadWithCallback(
+        self, done: Callable[[bool, Any], None], work: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        def run() -> None:
+            try:
+                result = work(*args, **kwargs)
+            except Exception:  # noqa: BLE001 - as twisted.python.threadpool does
+                done(False, Failure())
+            else:
+                done(True, result)
+
+        self.queue.append(run)
+        if self.immediate:
+            self.run()
+
+    def run(self) -> None:
+        while self.queue:
+            self.queue.pop(0)()
+
+
+class ReactorDouble(MemoryReactorClock):
+    """A reactor whose threads are the test's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = ThreadPoolDouble()
+
+    def getThreadPool(self) -> ThreadPoolDouble:
+        return self.pool
+
+    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:  # noqa: A002
+        callable(*args, **kwargs)
+
+
+class FileTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+        self.path = self.directory / "results.json"
+        self.reactor = ReactorDouble()
+        self.source = FileSource(str(self.path), self.reactor, MAX_BYTES)  # type: ignore[arg-type]
+
+    def fetch(self) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(self.source.fetch())
+
+    def fetched(self) -> bytes:
+        return self.successResultOf(self.fetch())
+
+    def failed(self) -> str:
+        return str(self.failureResultOf(self.fetch(), SourceError).value)
+
+
+class ReadTests(FileTestCase):
+    """What is read."""
+
+    def test_bytes_are_as_they_are(self) -> None:
+        """Nothing is decoded, stripped or converted."""
+        self.path.write_bytes(b'\xef\xbb\xbf{"a": 1.50}\r\n\x00')
+        self.assertEqual(self.fetched(), b'\xef\xbb\xbf{"a": 1.50}\r\n\x00')
+
+    def test_each_pull_reads_anew(self) -> None:
+        """A file that was written again, or put in the place of another, is seen."""
+        self.path.write_bytes(b"1")
+        self.assertEqual(self.fetched(), b"1")
+        self.path.write_bytes(b"22")
+        self.assertEqual(self.fetched(), b"22")
+        other = self.directory / "new.json"
+        other.write_bytes(b"333")
+        other.replace(self.path)
+        self.assertEqual(self.fetched(), b"333")
+
+    def test_empty_file(self) -> None:
+        """An empty file is no failure of the source; what to make of it is the gate's business."""
+        self.path.write_bytes(b"")
+        self.assertEqual(self.fetched(), b"")
+
+    def test_no_more_is_read_than_shows_that_it_is_too_large(self) -> None:
+        """One byte beyond the limit is enough for the gate to refuse it."""
+        self.path.write_bytes(b"x" * MAX_BYTES)
+        self.assertEqual(len(self.fetched()), MAX_BYTES)
+        self.path.write_bytes(b"x" * MAX_BYTES * 50)
+        self.assertEqual(len(self.fetched()), MAX_BYTES + 1)
+
+    def test_symbolic_link_is_followed(self) -> None:
+        """Publishing by moving a link is as good as by renaming a file."""
+        self.path.symlink_to("one.json")
+        (self.directory / "one.json").write_bytes(b"1")
+        self.assertEqual(self.fetched(), b"1")
+
+    def test_descriptors_are_closed(self) -> None:
+        """However a read ends, nothing is left open: at one pull a second a leak ends the process within hours."""
+        self.path.write_bytes(b"1")
+        os.mkfifo(self.directory / "pipe")
+        for path in (self.path, self.directory, self.directory / "pipe", self.directory / "missing"):
+            self.source.path = str(path)
+            before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+            for _ in range(5):
+                self.fetch().addErrback(lambda failure: failure.trap(SourceError))
+            self.assertEqual(len(os.listdir("/proc/self/fd")), before, path)  # noqa: PTH208
+
+
+class FailureTests(FileTestCase):
+    """What a read that fails says."""
+
+    def test_missing_file(self) -> None:
+        """It says so; and once the file is there, it is read."""
+        self.assertEqual(self.failed(), "cannot be read: No such file or directory")
+        self.path.write_bytes(b"1")
+        self.assertEqual(self.fetched(), b"1")
+
+    def test_directory(self) -> None:
+        """A directory is refused."""
+        self.path.mkdir()
+        self.assertRegex(self.failed(), "[Ii]s a directory|not a regular file")
+
+    def test_named_pipe_does_not_hang(self) -> None:
+        """A pipe without a writer is refused at once."""
+        os.mkfifo(self.path)
+        self.assertEqual(self.failed(), "is not a regular file")
+
+    def test_written_while_it_is_read(self) -> None:
+        """A file that grows, or is cut, or changes in place during the read is refused: half of it may be old."""
+        read = os.fstat
+
+        def changing(content: bytes) -> Callable[[int], os.stat_result]:
+            calls = 0
+
+            def fstat(descriptor: int) -> os.stat_result:
+                nonlocal calls
+                calls += 1
+                if calls == 2:
+                    self.path.write_bytes(content)
+                    os.utime(self.path, ns=(0, 5))
+                return read(descriptor)
+
+            return fstat
+
+        for content in (b"[1, 2, 3]", b"[", b"[9, 8]"):
+            self.path.write_bytes(b"[1, 2]")
+            self.patch(os, "fstat", changing(content))
+            self.assertEqual(self.failed(), "was being written while it was read")
+        self.patch(os, "fstat", read)
+        self.assertEqual(self.fetched(), b"[9, 8]")
+
+
+class ThreadTests(FileTestCase):
+    """Reads that take their time."""
+
+    def test_reading_is_the_threads_business(self) -> None:
+        """Nothing is read in the reactor's thread."""
+        self.reactor.pool.immediate = False
+        self.path.write_bytes(b"1")
+        fetching = self.fetch()
+        self.assertNoResult(fetching)
+        self.path.write_bytes(b"2")
+        self.reactor.pool.run()
+        self.assertEqual(self.successResultOf(fetching), b"2")
+
+    def test_hanging_read_is_not_joined_by_others(self) -> None:
+        """While a read that was given up still hangs, no other thread is sent after it."""
+        self.reactor.pool.immediate = False
+        self.path.write_bytes(b"1")
+        hanging = self.fetch()
+        hanging.cancel()
+        self.failureResultOf(hanging, CancelledError)
+        for _ in range(3):
+            self.assertEqual(self.failed(), "an earlier read still hangs")
+        self.assertEqual(len(self.reactor.pool.queue), 1)
+
+    def test_reads_go_on_after_a_hang(self) -> None:
+        """When the hanging read has ended, well or not, the next pull reads."""
+        for present in (True, False):
+            self.reactor.pool.immediate = False
+            if present:
+                self.path.write_bytes(b"1")
+            else:
+                self.path.unlink()
+            hanging = self.fetch()
+            hanging.cancel()
+            self.failureResultOf(hanging, CancelledError)
+            self.reactor.pool.run()
+            self.reactor.pool.immediate = True
+            self.path.write_bytes(b"2")
+            self.assertEqual(self.fetched(), b"2")
+
+    def test_closing_is_harmless(self) -> None:
+        """There is nothing to let go of, so closing may come at any time."""
+        self.path.write_bytes(b"1")
+        self.source.close()
+        self.assertEqual(self.fetched(), b"1")

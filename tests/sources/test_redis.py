@@ -1,0 +1,438 @@
+"""The Redis source, against a peer in memory that says what the test wants."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionRefusedError as RefusedError
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import ConfigurationError, SourceError
+from livefeed.sources.redis import RedisSource
+
+MAX_BYTES = 5000
+PASSWORD = "correct-horse"
+OK = b"+OK\r\n"
+
+
+def bulk(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, factory: Any) -> None:
+        self.transport = StringTransportWithDisconnection()
+        self.protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 6379))
+        self.transport.protocol = self.protocol
+        self.protocol.makeConnection(self.transport)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the source has cut the connection."""
+        return not self.transport.connected
+
+    def commands(self) -> list[list[bytes]]:
+        """Gives what was sent since it was last asked, each command as its arguments."""
+        data = self.transport.value()
+        self.transport.clear()
+        found = []
+        while data:
+            count, _, data = data.partition(b"\r\n")
+            assert count.startswith(b"*")
+            command = []
+            for _ in range(int(count[1:])):
+                length, _, data = data.partition(b"\r\n")
+                assert length.startswith(b"$")
+                size = int(length[1:])
+                command.append(data[:size])
+                assert data[size : size + 2] == b"\r\n"
+                data = data[size + 2 :]
+            found.append(command)
+        return found
+
+    def says(self, *replies: bytes) -> None:
+        for reply in replies:
+            self.protocol.dataReceived(reply)
+
+    def is_lost(self) -> None:
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class RedisTestCase(SynchronousTestCase):
+    url = "redis://host/0/key"
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.source = RedisSource.from_url(urlsplit(self.url), reactor=self.reactor, max_bytes=MAX_BYTES)
+        self.addCleanup(self.source.close)
+
+    def fetch(self) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(self.source.fetch())
+
+    def failed(self, fetching: Deferred[bytes]) -> str:
+        return str(self.failureResultOf(fetching, SourceError).value)
+
+    def accept(self) -> Peer:
+        """Lets the newest connection attempt succeed."""
+        _, _, factory, _, _ = self.reactor.tcpClients.pop()
+        return Peer(factory)
+
+    def connected(self) -> Peer:
+        """Gives a peer whose first answer has been read."""
+        fetching = self.fetch()
+        peer = self.accept()
+        peer.says(OK, bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+        peer.commands()
+        return peer
+
+    def assert_recovers(self) -> None:
+        """Finds that the next pull makes a new connection, and reads the document."""
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.connected()
+
+
+class FetchTests(RedisTestCase):
+    """What is asked, and what is made of the answer."""
+
+    def test_document_is_as_it_is(self) -> None:
+        """The bytes are those of the store: not decoded, no number of them converted, line ends and NUL kept."""
+        for document in (
+            b"1.50",
+            b"42",
+            b'{"a": "\xc3\xa9"}',
+            b"\xff\x00",
+            b"a\r\nb\r\n",
+            b"\r\n",
+            b"$5\r\nhello\r\n",
+        ):
+            fetching = self.fetch()
+            peer = self.accept()
+            peer.says(OK, bulk(document))
+            self.assertEqual(self.successResultOf(fetching), document)
+            self.source.close()
+
+    def test_commands(self) -> None:
+        """The database is selected, then no more is asked for than shows that it is too large."""
+        fetching = self.fetch()
+        peer = self.accept()
+        self.assertEqual(peer.commands(), [[b"SELECT", b"0"]])
+        self.assertNoResult(fetching)
+        peer.says(OK)
+        self.assertEqual(peer.commands(), [[b"GETRANGE", b"key", b"0", b"%d" % MAX_BYTES]])
+        peer.says(bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+
+    def test_connection_is_kept(self) -> None:
+        """Later pulls are one command each on the same connection."""
+        peer = self.connected()
+        for document in (b"2", b"3"):
+            fetching = self.fetch()
+            self.assertEqual([command[0] for command in peer.commands()], [b"GETRANGE"])
+            peer.says(bulk(document))
+            self.assertEqual(self.successResultOf(fetching), document)
+        self.assertEqual(self.reactor.tcpClients, [])
+
+    def test_document_of_one_byte_too_many(self) -> None:
+        """What is just too large comes through, for the gate to refuse it in its own words."""
+        peer = self.connected()
+        fetching = self.fetch()
+        peer.says(bulk(b"x" * (MAX_BYTES + 1)))
+        self.assertEqual(len(self.successResultOf(fetching)), MAX_BYTES + 1)
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.binary(min_size=1, max_size=300), st.lists(st.integers(1, 310), max_size=6))
+    def test_answer_in_pieces(self, document: bytes, cuts: list[int]) -> None:
+        """However TCP cuts the answer, the same document is read."""
+        peer = self.connected()
+        fetching = self.fetch()
+        answer = bulk(document)
+        edges = [0, *sorted(cut for cut in set(cuts) if cut < len(answer)), len(answer)]
+        for start, end in itertools.pairwise(edges):
+            self.assertNoResult(fetching)
+            peer.says(answer[start:end])
+        self.assertEqual(self.successResultOf(fetching), document)
+        self.source.close()
+
+    def test_missing_key(self) -> None:
+        """GETRANGE answers an empty string for a key that is not there; that is no document."""
+        peer = self.connected()
+        fetching = self.fetch()
+        peer.says(bulk(b""))
+        self.assertEqual(self.failed(fetching), "the key is missing, or holds an empty string")
+        fetching = self.fetch()
+        peer.says(bulk(b"2"))
+        self.assertEqual(self.successResultOf(fetching), b"2")
+
+    def test_key_of_another_type(self) -> None:
+        """The words of Redis are passed on."""
+        peer = self.connected()
+        fetching = self.fetch()
+        peer.says(b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n")
+        self.assertIn("Redis says: WRONGTYPE Operation against a key", self.failed(fetching))
+
+    def test_long_error_is_cut(self) -> None:
+        """The server cannot fill the log."""
+        peer = self.connected()
+        fetching = self.fetch()
+        peer.says(b"-ERR " + b"x" * 900 + b"\r\n")
+        self.assertLess(len(self.failed(fetching)), 250)
+
+    def test_database_that_is_not_there(self) -> None:
+        """A refused SELECT fails the pull, and no document is read from another database."""
+        fetching = self.fetch()
+        peer = self.accept()
+        peer.says(b"-ERR DB index is out of range\r\n")
+        self.assertIn("DB index is out of range", self.failed(fetching))
+        self.assertTrue(peer.closed)
+        self.assertNotIn([b"GETRANGE"], [command[:1] for command in peer.commands()])
+        self.assert_recovers()
+
+
+class AuthenticationTests(RedisTestCase):
+    """With user and password."""
+
+    url = f"redis://reader:{PASSWORD}@host/7/key"
+
+    def test_authentication_comes_first(self) -> None:
+        """AUTH with user and password, then SELECT, each after the other's answer."""
+        fetching = self.fetch()
+        peer = self.accept()
+        self.assertEqual(peer.commands(), [[b"AUTH", b"reader", PASSWORD.encode()]])
+        peer.says(OK)
+        self.assertEqual(peer.commands(), [[b"SELECT", b"7"]])
+        peer.says(OK, bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+
+    def test_password_without_user(self) -> None:
+        """The default user has a password alone."""
+        url = urlsplit(f"redis://:{PASSWORD}@host/0/key")
+        self.source = RedisSource.from_url(url, reactor=self.reactor, max_bytes=MAX_BYTES)
+        fetching = self.fetch()
+        peer = self.accept()
+        self.assertEqual(peer.commands(), [[b"AUTH", PASSWORD.encode()]])
+        peer.says(OK, OK, bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+
+    def test_wrong_password(self) -> None:
+        """The failure says so without the password; nothing is asked of the server, and the next pull tries again."""
+        fetching = self.fetch()
+        peer = self.accept()
+        peer.commands()
+        peer.says(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+        failed = self.failed(fetching)
+        self.assertIn("WRONGPASS invalid username-password pair", failed)
+        self.assertNotIn(PASSWORD, failed)
+        self.assertEqual(peer.commands(), [])
+        self.assertTrue(peer.closed)
+        fetching = self.fetch()
+        self.accept().says(OK, OK, bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+
+    def test_error_that_repeats_the_password(self) -> None:
+        """A server that does not know AUTH repeats its arguments: they are kept out of the log."""
+        fetching = self.fetch()
+        self.accept().says(
+            b"-ERR unknown command 'AUTH', with args beginning with: 'reader' '%b' \r\n" % PASSWORD.encode()
+        )
+        failed = self.failed(fetching)
+        self.assertIn("unknown command 'AUTH'", failed)
+        self.assertNotIn(PASSWORD, failed)
+
+    def test_names_hold_no_credentials(self) -> None:
+        """Neither str(), which is in log lines, nor repr(), which may come into a traceback, shows the password."""
+        self.assertEqual(str(self.source), "redis://host:6379/7/key")
+        self.assertNotIn(PASSWORD, repr(self.source))
+
+
+class TroubleTests(RedisTestCase):
+    """Connections that fail, and peers that are not to be believed."""
+
+    def test_refused_connection(self) -> None:
+        """The failure says that it was connecting that failed; the next pull tries again."""
+        fetching = self.fetch()
+        _, _, factory, _, _ = self.reactor.tcpClients.pop()
+        factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(RefusedError()))
+        self.reactor.advance(1)
+        self.assertIn("cannot connect: Connection was refused", self.failed(fetching))
+        self.assert_recovers()
+
+    def test_connection_lost_while_waiting(self) -> None:
+        """A pull whose connection is lost fails at once, wherever in the answer that was."""
+        for part in (b"", b"$", b"$500\r\n", b"$500\r\nhalf of it", b"$4\r\nfull\r"):
+            peer = self.connected()
+            fetching = self.fetch()
+            peer.says(part)
+            peer.is_lost()
+            self.assertEqual(self.failed(fetching), "the connection was lost", part)
+            self.assert_recovers()
+            self.source.close()
+
+    def test_connection_lost_between_pulls(self) -> None:
+        """A server that was restarted costs no failed pull: the next one connects anew."""
+        self.connected().is_lost()
+        self.assert_recovers()
+
+    def test_peer_that_is_not_redis(self) -> None:
+        """Whatever else answers is cut off at once, not when the time is up, and what it said is no document."""
+        for garbage in (
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            b"220 mail.example ESMTP\r\n",
+            b"\xff\xfe\xfd\r\n",
+            b"$many\r\n",
+            b":many\r\n",
+            b"*many\r\n",
+            b"$-7\r\n",
+            b"*-7\r\n",
+            b"x" * 20_000,
+        ):
+            peer = self.connected()
+            fetching = self.fetch()
+            peer.says(garbage)
+            self.failureResultOf(fetching, SourceError)
+            self.assertTrue(peer.closed, garbage)
+            self.assert_recovers()
+            self.source.close()
+
+    def test_answer_that_is_no_string(self) -> None:
+        """A status, a number, nothing, and a list are answers of Redis, but not to GETRANGE."""
+        for answer in (b"+OK\r\n", b":5\r\n", b"$-1\r\n", b"*-1\r\n", b"*1\r\n$1\r\n1\r\n"):
+            peer = self.connected()
+            fetching = self.fetch()
+            peer.says(answer)
+            self.assertEqual(self.failed(fetching), "the answer is not a string", answer)
+            self.assertTrue(peer.closed)
+            self.assert_recovers()
+            self.source.close()
+
+    def test_peer_that_sends_too_much(self) -> None:
+        """A peer that keeps on sending is cut off before it has filled the memory."""
+        for start in (b"$999999999\r\n", b"*1000000\r\n", b""):
+            peer = self.connected()
+            fetching = self.fetch()
+            peer.says(start)
+            sent = 0
+            while not peer.closed:
+                peer.says(b":1\r\n" * 100 if start.startswith(b"*") else b"x" * 400)
+                sent += 400
+                self.assertLess(sent, 3 * MAX_BYTES)
+            self.assertEqual(self.failed(fetching), "the connection was lost")
+            self.assert_recovers()
+            self.source.close()
+
+    def test_allowance_is_for_each_answer(self) -> None:
+        """Many answers on one connection are not taken for one that is too long."""
+        peer = self.connected()
+        for _ in range(10):
+            fetching = self.fetch()
+            peer.says(bulk(b"x" * MAX_BYTES))
+            self.assertEqual(len(self.successResultOf(fetching)), MAX_BYTES)
+
+    def test_cancelled_while_waiting(self) -> None:
+        """After a pull that was given up the connection is not used again: its answer may still come."""
+        peer = self.connected()
+        fetching = self.fetch()
+        fetching.cancel()
+        self.failureResultOf(fetching, CancelledError)
+        self.assertTrue(peer.closed)
+        self.assert_recovers()
+
+    def test_cancelled_while_connecting(self) -> None:
+        """An attempt that was given up is ended, and the next pull makes another."""
+        fetching = self.fetch()
+        (connector,) = self.reactor.connectors
+        fetching.cancel()
+        self.failureResultOf(fetching)
+        assert connector.stoppedConnecting
+        self.reactor.tcpClients.clear()
+        self.assert_recovers()
+
+    def test_closing(self) -> None:
+        """Closing cuts the connection; doing so twice, or before the first pull, is no error."""
+        self.source.close()
+        peer = self.connected()
+        self.source.close()
+        self.source.close()
+        self.assertTrue(peer.closed)
+
+    def test_closing_ends_a_pull(self) -> None:
+        """A pull under way fails when the source is closed."""
+        self.connected()
+        fetching = self.fetch()
+        self.source.close()
+        self.assertEqual(self.failed(fetching), "the connection was lost")
+
+
+class UrlTests(SynchronousTestCase):
+    """redis:// URLs."""
+
+    def source(self, url: str) -> RedisSource:
+        return RedisSource.from_url(urlsplit(url), reactor=MemoryReactorClock(), max_bytes=MAX_BYTES)
+
+    def test_parts(self) -> None:
+        """Each part is where it belongs, and has its default."""
+        source = self.source("redis://reader:p%40ss@redis.example:7000/3/live/results%3Fx")
+        self.assertEqual((source.host, source.port, source.database), ("redis.example", 7000, 3))
+        self.assertEqual((source.username, source.password), ("reader", "p@ss"))
+        self.assertEqual(source.key, b"live/results?x")
+        self.assertEqual(source.max_bytes, MAX_BYTES)
+        source = self.source("redis://localhost/0/k")
+        self.assertEqual((source.port, source.username, source.password), (6379, None, None))
+
+    def test_ipv6(self) -> None:
+        """An IPv6 address stands in brackets, and is named so."""
+        source = self.source("redis://[::1]:7000/0/k")
+        self.assertEqual(source.host, "::1")
+        self.assertEqual(str(source), "redis://[::1]:7000/0/k")
+
+    @settings(deadline=None)
+    @given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.binary(min_size=1, max_size=8))
+    def test_percent_encoding(self, username: str, password: str, key: bytes) -> None:
+        """User, password and key may hold any character, once it is encoded; the key any byte."""
+        url = f"redis://{quote(username, safe='')}:{quote(password, safe='')}@host/0/{quote(key, safe='')}"
+        source = self.source(url)
+        self.assertEqual((source.username, source.password, source.key), (username, password, key))
+
+    @settings(deadline=None)
+    @given(st.binary(min_size=1, max_size=8))
+    def test_name_is_text_without_credentials(self, key: bytes) -> None:
+        """Whatever bytes the key has, the source has a name, and no credentials in it."""
+        name = str(self.source(f"redis://reader:{PASSWORD}@host/0/{quote(key, safe='')}"))
+        self.assertTrue(name.startswith("redis://host:6379/0/"))
+        self.assertNotIn(PASSWORD, name)
+        name.encode()
+
+    def test_missing_and_impossible_parts(self) -> None:
+        """Each refusal says which part it is, and repeats none."""
+        for url, what in (
+            ("redis://u:secret@/0/k", "host"),
+            ("redis:/0/k", "host"),
+            ("redis://u:secret@host", "database"),
+            ("redis://u:secret@host/", "database"),
+            ("redis://u:secret@host/k", "database"),
+            ("redis://u:secret@host/0", "key"),
+            ("redis://u:secret@host/0/", "key"),
+            ("redis://u:secret@host/x/k", "database"),
+            ("redis://u:secret@host/-1/k", "database"),
+            ("redis://u:secret@host:99999/0/k", "port"),
+            ("redis://u:secret@host:x/0/k", "port"),
+            ("redis://u:secret@host:0/0/k", "port"),
+            ("redis://u:secret@host/0/k?timeout=5", "%3F"),
+            ("redis://u:secret@host/0/k#part", "%23"),
+        ):
+            error = self.assertRaises(ConfigurationError, self.source, url)
+            self.assertTrue(str(error).startswith("--source: "), url)
+            self.assertIn(what, str(error))
+            self.assertNotIn("secret", str(error))

@@ -1,0 +1,134 @@
+"""The parser of source URLs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.sources import Source, make_source
+from livefeed.sources.demo import DemoSource
+from livefeed.sources.file import FileSource
+from livefeed.sources.redis import RedisSource
+
+SECRET = "correct-horse"
+
+
+def source_of(url: str) -> Source:
+    return make_source(url, reactor=MemoryReactorClock(), max_bytes=100)
+
+
+class MakeSourceTests(SynchronousTestCase):
+    """make_source."""
+
+    def refusal(self, url: str) -> str:
+        return str(self.assertRaises(ConfigurationError, source_of, url))
+
+    def test_each_scheme_has_its_source(self) -> None:
+        """The scheme decides, in lower or upper case."""
+        for url, kind in (
+            ("demo:", DemoSource),
+            ("file:x.json", FileSource),
+            ("redis://localhost/0/key", RedisSource),
+            ("DEMO:", DemoSource),
+        ):
+            self.assertIsInstance(source_of(url), kind)
+
+    def test_collaborators_are_handed_on(self) -> None:
+        """Each source gets the reactor and the limit that were given."""
+        clock = Clock()
+        demo = make_source("demo:?seed=7", reactor=clock, max_bytes=1)
+        assert isinstance(demo, DemoSource)
+        self.assertIs(demo.clock, clock)
+        self.assertEqual(demo.seed, 7)
+        reactor = MemoryReactorClock()
+        for url in ("file:x.json", "redis://localhost/0/key"):
+            source = make_source(url, reactor=reactor, max_bytes=77)
+            assert isinstance(source, FileSource | RedisSource)
+            self.assertIs(source.reactor, reactor)
+            self.assertEqual(source.max_bytes, 77)
+
+    def test_unknown_scheme(self) -> None:
+        """The refusal names the schemes that there are."""
+        for url in ("", "results.json", "/srv/results.json", "mysql://localhost/x"):
+            refusal = self.refusal(url)
+            self.assertTrue(refusal.startswith("--source: unknown scheme"), url)
+            for scheme in ("demo:", "file:", "redis:"):
+                self.assertIn(scheme, refusal)
+
+    def test_refusals_hold_no_credentials(self) -> None:
+        """Whatever is wrong with a URL, and wherever in it the password stands, the password is not repeated."""
+        for url in (
+            f"bogus://user:{SECRET}@host/0/key",
+            f"redis://user:{SECRET}@host:99999/0/key",
+            f"redis://user:{SECRET}@host:port/0/key",
+            f"redis://user:{SECRET}@/0/key",
+            f"redis://user:{SECRET}@host",
+            f"redis://user:{SECRET}@host/key",
+            f"redis://user:{SECRET}@host/0/",
+            f"redis://user:{SECRET}@host/0/key?x=1",
+            f"redis://user:{SECRET}@host/0/key#x",
+            f"redis://user:{SECRET}/@host/0/key",
+            f"redis://user:{SECRET}#@host/0/key",
+            f"redis://user:{SECRET}?@host/0/key",
+            f"redis://user:{SECRET}]@host/0/key",
+            f"redis://user:[{SECRET}]@host/0/key",
+            f"redis://user:{SECRET}\u2100@host/0/key",
+        ):
+            self.assertNotIn(SECRET, self.refusal(url), url)
+
+    @settings(deadline=None)
+    @given(st.text(alphabet="abz09:/@?#[]%. \u2100\n", max_size=25))
+    def test_any_text_is_a_source_or_refused(self, rest: str) -> None:
+        """No URL raises anything but ConfigurationError, and none shows what stands before its @."""
+        for scheme in ("redis", "file", "demo"):
+            try:
+                str(source_of(f"{scheme}://:{SECRET}{rest}@host/0/key"))
+                str(source_of(f"{scheme}:{rest}"))
+            except ConfigurationError as error:
+                self.assertNotIn(SECRET, str(error))
+
+
+class FileUrlTests(SynchronousTestCase):
+    """file: URLs."""
+
+    def path(self, url: str) -> str:
+        source = source_of(url)
+        assert isinstance(source, FileSource)
+        return source.path
+
+    def test_forms(self) -> None:
+        """A path may be relative, absolute, behind an empty authority or localhost, and percent-encoded."""
+        self.assertEqual(self.path("file:/srv/results.json"), "/srv/results.json")
+        self.assertEqual(self.path("file:///srv/results.json"), "/srv/results.json")
+        self.assertEqual(self.path("file://localhost/srv/results.json"), "/srv/results.json")
+        self.assertEqual(self.path("file:/srv/a%20b%3Fc%23d"), "/srv/a b?c#d")
+
+    def test_relative_path_is_made_absolute_at_once(self) -> None:
+        """A daemon changes its directory; the file stays the one that the operator meant."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.addCleanup(os.chdir, os.getcwd())  # noqa: PTH109
+            os.chdir(directory)
+            source = source_of("file:results.json")
+            os.chdir("/")
+            assert isinstance(source, FileSource)
+            self.assertEqual(os.path.realpath(source.path), os.path.realpath(f"{directory}/results.json"))
+
+    def test_bytes_that_are_not_utf8(self) -> None:
+        """A name of a file is bytes: those that are not UTF-8 arrive as they are."""
+        self.assertEqual(os.fsencode(self.path("file:/srv/%FF.json")), b"/srv/\xff.json")
+
+    def test_impossible_paths(self) -> None:
+        """No path, another host, a query, a fragment, or a NUL is refused when it is set and not at each pull."""
+        for url in ("file:", "file://", "file://host/srv/x", "file:x?y=1", "file:x#y", "file:x%00y"):
+            self.assertRaises(ConfigurationError, source_of, url)
+
+    def test_name(self) -> None:
+        """In log lines a file is named by its path."""
+        self.assertEqual(str(source_of("file:/srv/results.json")), "file:/srv/results.json")

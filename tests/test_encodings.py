@@ -1,0 +1,186 @@
+"""Content codings, their negotiation, and WebSocket framing."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import TYPE_CHECKING
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+
+from livefeed.encodings import choose_coding, content_codings, gzip_encode, websocket_text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CODINGS = ("zstd", "br", "gzip")
+
+
+@st.composite
+def accept_encodings(draw: st.DrawFn) -> tuple[bytes, dict[str, float]]:
+    """Field values, each with the weights that it gives, no coding twice."""
+    names = draw(st.lists(st.sampled_from([*CODINGS, "identity", "*", "deflate"]), unique=True))
+    thousandths = draw(st.lists(st.integers(0, 1000), min_size=len(names), max_size=len(names)))
+    members = []
+    for name, weight in zip(names, thousandths, strict=True):
+        spelled = draw(st.sampled_from([name, name.upper(), name.title()]))
+        separator = draw(st.sampled_from([";", " ;", "; ", "\t; "]))
+        parameter = draw(st.sampled_from(["q", "Q"]))
+        value = f"{weight // 1000}.{weight % 1000:03}"
+        shortened = draw(st.sampled_from([value, value.rstrip("0"), value.rstrip("0").rstrip(".")]))
+        default = weight == 1000 and draw(st.booleans())
+        members.append(spelled if default else f"{spelled}{separator}{parameter}={shortened}")
+    field = draw(st.sampled_from([",", ", ", " ,\t", ", ,"])).join(members)
+    weights = {name: weight / 1000 for name, weight in zip(names, thousandths, strict=True)}
+    return field.encode(), weights
+
+
+def expected_coding(weights: dict[str, float], available: Sequence[str]) -> str:
+    """An independent reading of RFC 9110, 12.5.3: walks the codings in the order of preference."""
+    chosen, best = "identity", weights.get("identity", 0.0)
+    for coding in reversed(available):
+        weight = weights[coding] if coding in weights else weights.get("*", 0.0)
+        if weight > 0.0 and weight >= best:
+            chosen, best = coding, weight
+    return chosen
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Reads one unmasked frame with another implementation, and finds that nothing is left over."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    parsing = Frame.parse(reader.read_exact, mask=False, max_size=None)
+    try:
+        next(parsing)
+    except StopIteration as stop:
+        frame = stop.value
+    else:
+        raise AssertionError("the frame is cut short")
+    assert isinstance(frame, Frame)
+    assert not reader.buffer
+    return frame
+
+
+class GzipTests(SynchronousTestCase):
+    """gzip_encode and content_codings."""
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=4096))
+    def test_gzip_round_trip(self, data: bytes) -> None:
+        """Any gzip reader gives back the document's bytes."""
+        self.assertEqual(gzip.decompress(gzip_encode(data)), data)
+
+    def test_gzip_has_no_time_stamp(self) -> None:
+        """Equal documents have equal encodings on every worker, so the header's MTIME is zero (RFC 1952, 2.3.1)."""
+        self.assertEqual(gzip_encode(b"{}" * 100)[4:8], bytes(4))
+
+    def test_compressible_document_has_gzip(self) -> None:
+        """A coding that makes the document smaller is offered."""
+        data = b'{"votes": 0}' * 100
+        codings = content_codings(data)
+        self.assertEqual(list(codings), ["gzip"])
+        self.assertEqual(gzip.decompress(codings["gzip"]), data)
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=300))
+    def test_no_coding_makes_the_document_larger(self, data: bytes) -> None:
+        """What a coding cannot make smaller is not offered in it."""
+        for encoded in content_codings(data).values():
+            self.assertLess(len(encoded), len(data))
+
+    def test_tiny_document_has_no_coding(self) -> None:
+        """Two bytes grow under gzip, so there is only identity."""
+        self.assertEqual(content_codings(b"{}"), {})
+
+
+class ChooseCodingTests(SynchronousTestCase):
+    """choose_coding."""
+
+    @settings(deadline=None, max_examples=300)
+    @given(accept_encodings(), st.lists(st.sampled_from(CODINGS), unique=True))
+    @example((b"*;q=0.5, identity;q=0.5", {"*": 0.5, "identity": 0.5}), ["gzip"])
+    def test_agrees_with_the_rfc(self, accept: tuple[bytes, dict[str, float]], available: list[str]) -> None:
+        """A generated field gives what a separate reading of RFC 9110 gives."""
+        field, weights = accept
+        self.assertEqual(choose_coding(field, available), expected_coding(weights, available), field)
+
+    @settings(deadline=None)
+    @given(st.one_of(st.none(), st.binary(max_size=60), st.text(alphabet="gzip*;q=01., \tidentx-", max_size=40)))
+    def test_anything_gives_a_coding_that_exists(self, field: bytes | str | None) -> None:
+        """No field value, however malformed, raises or names a coding that there is not."""
+        raw = field.encode() if isinstance(field, str) else field
+        self.assertIn(choose_coding(raw, ("gzip",)), {"gzip", "identity"})
+
+    def test_absent_field_gives_identity(self) -> None:
+        """A client that says nothing may be one that cannot decode."""
+        self.assertEqual(choose_coding(None, CODINGS), "identity")
+
+    def test_empty_field_gives_identity(self) -> None:
+        """An empty field asks for no coding (RFC 9110, 12.5.3)."""
+        self.assertEqual(choose_coding(b"", CODINGS), "identity")
+
+    def test_browser_field(self) -> None:
+        """Of equals, the coding that the server prefers is chosen, in whatever order the client names them."""
+        self.assertEqual(choose_coding(b"gzip, deflate, br, zstd", CODINGS), "zstd")
+        self.assertEqual(choose_coding(b"gzip, deflate, br, zstd", ("gzip",)), "gzip")
+
+    def test_weight_zero_excludes(self) -> None:
+        """q=0 means 'not acceptable', in each of its spellings, and against the asterisk."""
+        for field in (b"gzip;q=0", b"gzip;q=0.", b"gzip;q=0.000", b"*, gzip;q=0", b"*;q=0"):
+            self.assertEqual(choose_coding(field, ("gzip",)), "identity", field)
+
+    def test_identity_wins_only_where_it_is_preferred(self) -> None:
+        """Identity is taken when its weight is greater, and not when it is equal."""
+        self.assertEqual(choose_coding(b"gzip;q=0.4, identity;q=0.5", ("gzip",)), "identity")
+        self.assertEqual(choose_coding(b"gzip;q=0.5, identity;q=0.5", ("gzip",)), "gzip")
+
+    def test_nothing_acceptable_gives_identity(self) -> None:
+        """A document that can probably be read is given instead of a 406."""
+        self.assertEqual(choose_coding(b"identity;q=0, deflate", ("gzip",)), "identity")
+
+    def test_x_gzip_is_gzip(self) -> None:
+        """The old name is an alias (RFC 9110, 8.4.1.3)."""
+        self.assertEqual(choose_coding(b"x-gzip", ("gzip",)), "gzip")
+
+    def test_malformed_weight_is_not_acceptance(self) -> None:
+        """A weight that is none (RFC 9110, 12.4.2) does not count as a wish for the coding."""
+        for weight in (b"2", b"-1", b"1.5", b"0.0001", b"nan", b"inf", b"1e0", b"", b"0x1", b"1.000\n"):
+            self.assertEqual(choose_coding(b"gzip;q=" + weight, ("gzip",)), "identity", weight)
+
+    def test_other_parameters_are_skipped(self) -> None:
+        """A parameter that is not the weight changes nothing."""
+        self.assertEqual(choose_coding(b"gzip;level=9;q=0", ("gzip",)), "identity")
+        self.assertEqual(choose_coding(b"gzip;level=9", ("gzip",)), "gzip")
+
+
+class FrameTests(SynchronousTestCase):
+    """websocket_text_frame."""
+
+    @settings(deadline=None)
+    @given(st.text(max_size=400))
+    def test_frame_round_trip(self, text: str) -> None:
+        """Another implementation reads one whole text frame with the payload unchanged."""
+        frame = decode_frame(websocket_text_frame(text.encode()))
+        self.assertEqual(frame.opcode, Opcode.TEXT)
+        self.assertEqual(bytes(frame.data), text.encode())
+        self.assertTrue(frame.fin)
+        self.assertFalse(frame.rsv1 or frame.rsv2 or frame.rsv3)
+
+    def test_length_forms(self) -> None:
+        """The length is in the shortest of its three forms, at both sides of each limit (RFC 6455, 5.2)."""
+        for length, header in (
+            (0, b"\x81\x00"),
+            (125, b"\x81\x7d"),
+            (126, b"\x81\x7e\x00\x7e"),
+            (65535, b"\x81\x7e\xff\xff"),
+            (65536, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+        ):
+            payload = b"x" * length
+            frame = websocket_text_frame(payload)
+            self.assertTrue(re.match(re.escape(header) + b"(x|$)", frame), length)
+            self.assertEqual(bytes(decode_frame(frame).data), payload)

@@ -1,0 +1,450 @@
+"""The feed: the newest version, its state, conflation and fan-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.feed import Feed, Push, State, Subscription
+from livefeed.snapshot import Sequence, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = 1_700_000_000.25
+
+
+@dataclass(eq=False)
+class RecordingSubscriber:
+    """Keeps what it is sent, and then does what the test wants."""
+
+    sent: list[Snapshot] = field(default_factory=list)
+    then: Callable[[], object] = lambda: None
+
+    def send(self, snapshot: Snapshot) -> None:
+        self.sent.append(snapshot)
+        self.then()
+
+    @property
+    def documents(self) -> list[bytes]:
+        return [snapshot.data for snapshot in self.sent]
+
+
+class BrokenSubscriberError(Exception):
+    """What a broken subscriber raises."""
+
+
+def break_down() -> None:
+    raise BrokenSubscriberError
+
+
+class FeedTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+
+    def feed(self, push: Push = "tick", interval_s: float = 1.0) -> Feed:
+        return Feed("feed", clock=self.clock, interval_s=interval_s, push=push)
+
+    def follow(self, feed: Feed) -> tuple[RecordingSubscriber, Subscription]:
+        subscriber = RecordingSubscriber()
+        return subscriber, feed.subscribe(subscriber)
+
+
+class PublishTests(FeedTestCase):
+    """What publish does to the feed itself."""
+
+    def test_before_the_first_document(self) -> None:
+        """A feed that has pulled nothing has no snapshot, and does not pretend to be live."""
+        feed = self.feed()
+        self.assertIsNone(feed.snapshot)
+        self.assertIs(feed.state, State.STALE)
+
+    def test_publish_makes_a_snapshot(self) -> None:
+        """A good pull makes the feed live, with the pulled bytes as they were."""
+        feed = self.feed()
+        feed.publish(b'{"a": 1.50}')
+        assert feed.snapshot is not None
+        self.assertEqual(feed.snapshot.data, b'{"a": 1.50}')
+        self.assertIs(feed.state, State.LIVE)
+        self.assertEqual(feed.confirmed_at, NOW)
+
+    def test_sequence_begins_at_one_in_an_epoch_of_now(self) -> None:
+        """The epoch is when the counter was begun, in milliseconds, so that a restart is a later one."""
+        feed = self.feed()
+        feed.publish(b"1")
+        assert feed.snapshot is not None
+        self.assertEqual(feed.snapshot.sequence, Sequence(1_700_000_000_250, 1))
+        self.clock.advance(1)
+        later = self.feed()
+        later.publish(b"1")
+        assert later.snapshot is not None
+        self.assertGreater(later.snapshot.sequence, feed.snapshot.sequence)
+
+    def test_sequence_counts_changes_only(self) -> None:
+        """An unchanged document is the same snapshot; each change has the next number, a change back too."""
+        feed = self.feed()
+        numbers = []
+        for document in (b"1", b"1", b"2", b"1", b"1"):
+            self.clock.advance(1)
+            feed.publish(document)
+            assert feed.snapshot is not None
+            numbers.append(feed.snapshot.sequence.number)
+        self.assertEqual(numbers, [1, 1, 2, 3, 3])
+
+    def test_unchanged_document_keeps_the_snapshot(self) -> None:
+        """Compressing, hashing and framing are not done again for the same bytes."""
+        feed = self.feed()
+        feed.publish(b"[1]")
+        first = feed.snapshot
+        feed.publish(bytes(bytearray(b"[1]")))
+        self.assertIs(feed.snapshot, first)
+
+    def test_unchanged_document_is_confirmed_anew(self) -> None:
+        """A pull that gave the same bytes says that they are still true."""
+        feed = self.feed()
+        feed.publish(b"1")
+        self.clock.advance(5)
+        feed.publish(b"1")
+        self.assertEqual(feed.confirmed_at, NOW + 5)
+
+    def test_stale_takes_nothing_away(self) -> None:
+        """A failed pull changes the state, and nothing else."""
+        feed = self.feed()
+        feed.publish(b"1")
+        snapshot, confirmed_at = feed.snapshot, feed.confirmed_at
+        subscriber, _ = self.follow(feed)
+        self.clock.advance(1)
+        feed.mark_stale()
+        self.assertIs(feed.state, State.STALE)
+        self.assertIs(feed.snapshot, snapshot)
+        self.assertEqual(feed.confirmed_at, confirmed_at)
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_recovers_from_stale(self) -> None:
+        """The next good pull makes the feed live again, with the same document too."""
+        feed = self.feed()
+        feed.publish(b"1")
+        feed.mark_stale()
+        feed.publish(b"1")
+        self.assertIs(feed.state, State.LIVE)
+
+
+class ObserverTests(FeedTestCase):
+    """Those who are told that the feed's answers change."""
+
+    def test_told_at_each_tick(self) -> None:
+        """A good pull, with or without a change, and a failed one are told, with the new state in place."""
+        feed = self.feed()
+        told: list[tuple[bytes, State]] = []
+        feed.changed.append(lambda: told.append((feed.snapshot.data if feed.snapshot else b"", feed.state)))
+        feed.publish(b"1")
+        feed.publish(b"1")
+        feed.mark_stale()
+        feed.publish(b"2")
+        self.assertEqual(told, [(b"1", State.LIVE), (b"1", State.LIVE), (b"1", State.STALE), (b"2", State.LIVE)])
+
+    def test_told_before_anything_is_pushed(self) -> None:
+        """Who polls after it was pushed a version must not be given the one before it."""
+        feed = self.feed()
+        order: list[str] = []
+        feed.changed.append(lambda: order.append("told"))
+        feed.subscribe(RecordingSubscriber(then=lambda: order.append("pushed")))
+        feed.publish(b"1")
+        self.assertEqual(order, ["told", "pushed"])
+
+
+class TimeTests(FeedTestCase):
+    """age_s and next_tick_s."""
+
+    def test_age_counts_from_the_last_confirmation(self) -> None:
+        """The age grows with the clock until a pull confirms the snapshot."""
+        feed = self.feed()
+        feed.publish(b"1")
+        self.clock.advance(2.5)
+        self.assertEqual(feed.age_s(), 2.5)
+        feed.mark_stale()
+        self.assertEqual(feed.age_s(), 2.5)
+        feed.publish(b"1")
+        self.assertEqual(feed.age_s(), 0.0)
+
+    def test_age_is_never_negative(self) -> None:
+        """A clock that is set back gives an age of 0."""
+        feed = self.feed()
+        feed.publish(b"1")
+        self.clock.rightNow -= 3600
+        self.assertEqual(feed.age_s(), 0.0)
+
+    def test_next_tick(self) -> None:
+        """It is due an interval after the last one began, and overdue is 0."""
+        feed = self.feed(interval_s=10.0)
+        feed.tick_at = self.clock.seconds()
+        self.clock.advance(4)
+        self.assertEqual(feed.next_tick_s(), 6.0)
+        self.clock.advance(7)
+        self.assertEqual(feed.next_tick_s(), 0.0)
+
+    def test_next_tick_is_never_further_than_the_interval(self) -> None:
+        """A clock that is set back must not tell caches to keep a document for an hour."""
+        feed = self.feed(interval_s=10.0)
+        feed.tick_at = self.clock.seconds()
+        self.clock.rightNow -= 3600
+        self.assertLessEqual(feed.next_tick_s(), 10.0)
+
+
+class SubscribeTests(FeedTestCase):
+    """Beginning and ending subscriptions."""
+
+    def test_newest_snapshot_comes_at_once(self) -> None:
+        """A subscriber need not wait for the next tick."""
+        feed = self.feed()
+        feed.publish(b"1")
+        feed.publish(b"2")
+        subscriber, _ = self.follow(feed)
+        self.assertEqual(subscriber.documents, [b"2"])
+
+    def test_nothing_comes_before_the_first_document(self) -> None:
+        """Without a snapshot there is nothing to send; the first one is sent when it is there."""
+        feed = self.feed()
+        subscriber, _ = self.follow(feed)
+        self.assertEqual(subscriber.sent, [])
+        feed.publish(b"1")
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_cancelled_subscription_gets_nothing(self) -> None:
+        """After its end nothing is sent; ending it twice is no error."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.cancel()
+        subscription.cancel()
+        feed.publish(b"1")
+        self.assertEqual(subscriber.sent, [])
+        self.assertEqual(feed.subscriptions, {})
+
+    def test_cancelled_subscription_is_owed_nothing(self) -> None:
+        """A transport that drains after it was let go is not written to any more."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        subscription.cancel()
+        subscription.resume()
+        self.assertEqual(subscriber.sent, [])
+
+    def test_all_are_handed_the_same_snapshot(self) -> None:
+        """Work is done once: each subscriber gets the very same object, in the order in which they came."""
+        feed = self.feed()
+        order: list[int] = []
+        subscribers = [RecordingSubscriber() for _ in range(3)]
+        for number, subscriber in enumerate(subscribers):
+            subscriber.then = lambda number=number: order.append(number)  # type: ignore[misc]
+            feed.subscribe(subscriber)
+        feed.publish(b"1")
+        for subscriber in subscribers:
+            self.assertEqual(len(subscriber.sent), 1)
+            self.assertIs(subscriber.sent[0], feed.snapshot)
+        self.assertEqual(order, [0, 1, 2])
+
+
+class PushTests(FeedTestCase):
+    """When subscribers are sent the document."""
+
+    def test_tick_sends_at_each_good_pull(self) -> None:
+        """With push=tick an unchanged document is sent again, as a sign of life."""
+        feed = self.feed(push="tick")
+        subscriber, _ = self.follow(feed)
+        for document in (b"1", b"1", b"2"):
+            feed.publish(document)
+        self.assertEqual(subscriber.documents, [b"1", b"1", b"2"])
+
+    def test_change_sends_changes_only(self) -> None:
+        """With push=change an unchanged document is not sent again, a change back is."""
+        feed = self.feed(push="change")
+        subscriber, _ = self.follow(feed)
+        for document in (b"1", b"1", b"2", b"1", b"1"):
+            feed.publish(document)
+        self.assertEqual(subscriber.documents, [b"1", b"2", b"1"])
+
+
+class ConflationTests(FeedTestCase):
+    """What a slow subscriber gets."""
+
+    def test_paused_subscriber_skips_to_the_newest(self) -> None:
+        """It gets nothing while paused, and on resuming the newest version alone."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        feed.publish(b"1")
+        subscription.pause()
+        for document in (b"2", b"3", b"4"):
+            feed.publish(document)
+        self.assertEqual(subscriber.documents, [b"1"])
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1", b"4"])
+
+    def test_debt_is_paid_once(self) -> None:
+        """Resuming again, after what was owed was sent, sends nothing."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        subscription.resume()
+        subscription.resume()
+        subscription.pause()
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_the_version_it_has_is_not_owed(self) -> None:
+        """Ticks without a change leave a paused subscriber nothing to catch up with."""
+        feed = self.feed(push="tick")
+        subscriber, subscription = self.follow(feed)
+        feed.publish(b"1")
+        subscription.pause()
+        feed.publish(b"1")
+        feed.publish(b"1")
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_nothing_is_owed_without_a_publish(self) -> None:
+        """Pausing and resuming by themselves send nothing."""
+        feed = self.feed()
+        feed.publish(b"1")
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_paused_before_the_first_document(self) -> None:
+        """The first version is owed like any other."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        self.assertEqual(subscriber.sent, [])
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_full_again_while_it_catches_up(self) -> None:
+        """A transport that is full again at once is paused again, and owed what comes then."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscriber.then = subscription.pause
+        feed.publish(b"1")
+        feed.publish(b"2")
+        feed.publish(b"3")
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1", b"3"])
+        feed.publish(b"4")
+        self.assertEqual(subscriber.documents, [b"1", b"3"])
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
+
+    def test_pausing_one_leaves_the_others_alone(self) -> None:
+        """A slow subscriber is slow for itself only."""
+        feed = self.feed()
+        _, slow = self.follow(feed)
+        quick, _ = self.follow(feed)
+        slow.pause()
+        feed.publish(b"1")
+        feed.publish(b"2")
+        self.assertEqual(quick.documents, [b"1", b"2"])
+
+    @settings(deadline=None, max_examples=200)
+    @given(
+        st.lists(st.sampled_from(["1", "2", "3", "pause", "resume"]), max_size=20),
+        st.sampled_from(["tick", "change"]),
+    )
+    def test_conflation_in_any_order(self, steps: list[str], push: Push) -> None:
+        """Nothing is sent while paused, at most one by resume, never an old version, and the end is the newest."""
+        feed = self.feed(push=push)
+        subscriber, subscription = self.follow(feed)
+        paused = False
+        for step in [*steps, "resume"]:
+            before = len(subscriber.sent)
+            match step:
+                case "pause":
+                    subscription.pause()
+                    paused = True
+                case "resume":
+                    subscription.resume()
+                    paused = False
+                    self.assertLessEqual(len(subscriber.sent) - before, 1)
+                    if len(subscriber.sent) > before > 0:
+                        self.assertIsNot(subscriber.sent[-1], subscriber.sent[before - 1])
+                case document:
+                    feed.publish(document.encode())
+            if paused:
+                self.assertEqual(len(subscriber.sent), before)
+            elif feed.snapshot is not None:
+                self.assertIs(subscriber.sent[-1], feed.snapshot)
+        numbers = [snapshot.sequence.number for snapshot in subscriber.sent]
+        self.assertEqual(numbers, sorted(numbers))
+
+
+class FanOutTests(FeedTestCase):
+    """What happens to the others when one of them misbehaves while it is sent to."""
+
+    def test_broken_subscriber_is_dropped(self) -> None:
+        """One that raises is logged and dropped; those before and after it are sent everything."""
+        feed = self.feed()
+        first, _ = self.follow(feed)
+        broken = RecordingSubscriber(then=break_down)
+        feed.subscribe(broken)
+        last, _ = self.follow(feed)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        feed.publish(b"2")
+        self.assertEqual(first.documents, [b"1", b"2"])
+        self.assertEqual(last.documents, [b"1", b"2"])
+        self.assertEqual(broken.documents, [b"1"])
+        self.assertIs(feed.state, State.LIVE)
+
+    def test_broken_newcomer_is_not_kept(self) -> None:
+        """One that raises while it is sent its first snapshot leaves no subscription that nobody can cancel."""
+        feed = self.feed()
+        feed.publish(b"1")
+        with self.assertRaises(BrokenSubscriberError):
+            feed.subscribe(RecordingSubscriber(then=break_down))
+        self.assertEqual(feed.subscriptions, {})
+
+    def test_leaving_while_being_sent_to(self) -> None:
+        """A subscriber may end its own subscription from within send."""
+        feed = self.feed()
+        leaving, subscription = self.follow(feed)
+        leaving.then = subscription.cancel
+        staying, _ = self.follow(feed)
+        feed.publish(b"1")
+        feed.publish(b"2")
+        self.assertEqual(leaving.documents, [b"1"])
+        self.assertEqual(staying.documents, [b"1", b"2"])
+
+    def test_one_that_was_cancelled_in_the_same_turn(self) -> None:
+        """When one subscriber's send ends another's subscription, that one is not sent to any more."""
+        feed = self.feed()
+        first, _ = self.follow(feed)
+        second, subscription = self.follow(feed)
+        third, _ = self.follow(feed)
+        first.then = subscription.cancel
+        feed.publish(b"1")
+        self.assertEqual(second.sent, [])
+        self.assertEqual(third.documents, [b"1"])
+
+    def test_joining_during_a_turn(self) -> None:
+        """Who subscribes from within another's send gets the snapshot once."""
+        feed = self.feed()
+        newcomer = RecordingSubscriber()
+        first, _ = self.follow(feed)
+
+        def join() -> None:
+            first.then = lambda: None
+            feed.subscribe(newcomer)
+
+        first.then = join
+        feed.publish(b"1")
+        self.assertEqual(newcomer.documents, [b"1"])
+        feed.publish(b"2")
+        self.assertEqual(newcomer.documents, [b"1", b"2"])

@@ -1,0 +1,207 @@
+"""Endpoint descriptions: livefeed's own tls:, and those of Twisted."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint, quoteStringArgument
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import listen
+from livefeed.certificates import development_certificate
+from livefeed.exceptions import ConfigurationError
+from livefeed.listen import BACKLOG, CertificateFiles, make_endpoint, port_of
+from livefeed.tls import server_options
+
+
+class ListenTestCase(SynchronousTestCase):
+    directory: tempfile.TemporaryDirectory[str]
+    files: CertificateFiles
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.directory = tempfile.TemporaryDirectory()
+        made = development_certificate(Path(cls.directory.name))
+        cls.files = CertificateFiles(made.cert, made.key)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.directory.cleanup()
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.asked = 0
+        self.used: list[tuple[Path, Path]] = []
+        self.made: list[object] = []
+
+        def record(cert: Path, key: Path) -> Any:
+            self.used.append((cert, key))
+            self.made.append(server_options(cert, key))
+            return self.made[-1]
+
+        self.patch(listen, "server_options", record)
+        self.patch(listen, "_dual_stack", lambda: True)
+
+    def certificate(self) -> CertificateFiles:
+        self.asked += 1
+        return self.files
+
+    def listened(self, description: str) -> tuple[int, Any, int, str]:
+        """Gives port, TLS configuration, backlog and interface of what is listened on."""
+        endpoint = make_endpoint(self.reactor, description, self.certificate)
+        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        ((port, _, options, backlog, interface),) = self.reactor.sslServers
+        self.assertEqual(self.reactor.tcpServers, [])
+        self.reactor.sslServers.clear()
+        return port, options, backlog, interface
+
+    def refusal(self, description: str) -> str:
+        return str(self.assertRaises(ConfigurationError, make_endpoint, self.reactor, description, self.certificate))
+
+
+class TlsTests(ListenTestCase):
+    """tls: followed by a port."""
+
+    def test_tls_is_tls(self) -> None:
+        """It listens with the configuration of livefeed.tls, and lets many connections wait."""
+        port, options, backlog, interface = self.listened("tls:8443")
+        self.assertEqual((port, backlog, interface), (8443, BACKLOG, "::"))
+        self.assertEqual([options], self.made)
+
+    def test_without_ipv6(self) -> None:
+        """Where one socket cannot serve both, IPv4 is served."""
+        self.patch(listen, "_dual_stack", lambda: False)
+        self.assertEqual(self.listened("tls:8443")[3], "")
+
+    def test_interface(self) -> None:
+        """An interface may be an address of either kind, its colons escaped."""
+        self.assertEqual(self.listened("tls:8443:interface=127.0.0.1")[3], "127.0.0.1")
+        self.assertEqual(self.listened(r"tls:8443:interface=\:\:1")[3], "::1")
+
+    def test_certificate_of_the_operator(self) -> None:
+        """Without files of its own the description uses those that the callable gives."""
+        make_endpoint(self.reactor, "tls:8443", self.certificate)
+        self.assertEqual(self.asked, 1)
+        self.assertEqual(self.used, [(self.files.cert, self.files.key)])
+
+    def test_certificate_of_its_own(self) -> None:
+        """Files in the description are used, and then no development certificate is made."""
+        cert, key = Path(self.directory.name) / "a:b.pem", Path(self.directory.name) / "a:b.key"
+        cert.write_bytes(self.files.cert.read_bytes())
+        key.write_bytes(self.files.key.read_bytes())
+        quoted = [quoteStringArgument(str(path)) for path in (cert, key)]
+        make_endpoint(self.reactor, f"tls:8443:cert={quoted[0]}:key={quoted[1]}", self.certificate)
+        self.assertEqual(self.used, [(cert, key)])
+        self.assertEqual(self.asked, 0)
+
+    def test_port_range(self) -> None:
+        """65535 is the last port, and 0 asks the system for one."""
+        self.assertEqual(self.listened("tls:65535")[0], 65535)
+        self.assertEqual(self.listened("tls:0")[0], 0)
+        self.assertIn("tls:65536 is not tls:PORT", self.refusal("tls:65536"))
+
+    def test_certificate_without_key(self) -> None:
+        """One of the two alone, or one of them empty, is refused: no other certificate is put in its place."""
+        for parts in ("cert=c.pem", "key=k.pem", "cert=c.pem:key=", "cert=:key=k.pem", "cert=:key="):
+            self.assertIn(f"tls:8443:{parts} is not tls:PORT", self.refusal(f"tls:8443:{parts}"))
+        self.assertEqual(self.asked, 0)
+
+    def test_unknown_parts(self) -> None:
+        """A misspelt part, or one too many, is refused with the form that is allowed."""
+        for parts in ("interfce=::1", "8444", "", "interface=::1", "cert=a:key=b:interface=c:interface=d"):
+            self.assertIn("is not tls:PORT[:interface=ADDRESS]", self.refusal(f"tls:8443:{parts}"), parts)
+
+    def test_same_part_twice(self) -> None:
+        """Of two interfaces neither is silently dropped."""
+        self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface=127.0.0.1:interface=10.0.0.1"))
+
+    def test_part_without_a_value(self) -> None:
+        """An interface that was left out by mistake does not mean everybody."""
+        self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface"))
+
+    def test_unusable_certificate(self) -> None:
+        """A file that is missing is named before anything is started."""
+        self.assertIn("/no/such.pem", self.refusal("tls:8443:cert=/no/such.pem:key=/no/such.key"))
+
+
+class TwistedTests(ListenTestCase):
+    """All other kinds are Twisted's."""
+
+    def test_endpoints_of_twisted(self) -> None:
+        """They are made by Twisted, and no certificate is asked for."""
+        tcp = make_endpoint(self.reactor, "tcp:8080:interface=127.0.0.1", self.certificate)
+        self.assertIsInstance(tcp, TCP4ServerEndpoint)
+        unix = make_endpoint(self.reactor, "unix:/run/livefeed.sock", self.certificate)
+        self.assertIsInstance(unix, UNIXServerEndpoint)
+        self.assertEqual(self.asked, 0)
+
+    def test_tls_directory_is_twisteds(self) -> None:
+        """tls: followed by anything but a port is the kind that Twisted has, with a directory of certificates."""
+        directory = Path(self.directory.name) / "empty"
+        directory.mkdir()
+        make_endpoint(self.reactor, f"tls:{quoteStringArgument(str(directory))}", self.certificate)
+        self.assertEqual(self.used, [])
+        self.assertEqual(self.asked, 0)
+
+    def test_refusals_name_option_and_description(self) -> None:
+        """Whatever Twisted raises for a description, the operator is told which one it was."""
+        broken = Path(self.directory.name) / "broken.pem"
+        broken.write_text("nothing")
+        for description in (
+            "",
+            ":",
+            "bogus:1",
+            "tcp",
+            "tcp:",
+            "tcp:http",
+            "tcp:8080:colour=red",
+            "ssl:8443:privateKey=/no/such.pem",
+            f"ssl:8443:privateKey={broken}",
+            f"ssl:8443:privateKey={self.files.key}:certKey={broken}",
+            "systemd:domain=INET:index=0",
+            "systemd:domain=INET:name=web",
+            "systemd:domain=BOGUS:index=0",
+            "unix:/x:mode=rwx",
+        ):
+            self.assertTrue(self.refusal(description).startswith(f"--listen: {description}: "), description)
+
+
+class PortOfTests(SynchronousTestCase):
+    """port_of."""
+
+    def test_ports_to_show(self) -> None:
+        """Scheme and port of what a browser can be pointed at."""
+        for description, shown in (
+            ("tls:8443", ("https", "8443")),
+            ("tls:8443:interface=127.0.0.1", ("https", "8443")),
+            ("ssl:443:privateKey=x", ("https", "443")),
+            ("tcp:8080", ("http", "8080")),
+            (r"tcp6:8080:interface=\:\:", ("http", "8080")),
+        ):
+            self.assertEqual(port_of(description), shown)
+
+    def test_nothing_to_show(self) -> None:
+        """There is no port in a socket file, a directory, or an inherited socket."""
+        for description in ("unix:/x", "tls:/etc/certs", "systemd:domain=INET:index=0", "tcp", "tls:", ""):
+            self.assertIsNone(port_of(description), description)
+
+
+class SplitTests(SynchronousTestCase):
+    """How descriptions are taken apart."""
+
+    @settings(deadline=None)
+    @given(st.lists(st.text(alphabet=st.sampled_from("ab:\\=é /"), max_size=8), min_size=1, max_size=5))
+    def test_round_trip_with_twisted(self, parts: list[str]) -> None:
+        """What Twisted quotes comes back as it was."""
+        description = ":".join(quoteStringArgument(part) for part in parts)
+        self.assertEqual(listen._split(description), parts)
+
+    def test_backslash_at_the_end(self) -> None:
+        """An escape that escapes nothing is no error here; what is made of it is."""
+        self.assertEqual(listen._split("tcp:8080\\"), ["tcp", "8080"])

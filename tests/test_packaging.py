@@ -1,0 +1,205 @@
+"""The wheel and the sdist: what is in them, and that the wheel works where nothing else is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import __version__
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js"))
+WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
+
+
+def constraints() -> str:
+    """Gives the versions of requirements.txt, without its hashes."""
+    pins = re.findall(
+        r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?(==[^\s\\;]+)", (CHECKOUT / "requirements.txt").read_text(), re.MULTILINE
+    )
+    assert pins
+    return "".join(f"{name}{version}\n" for name, version in pins)
+
+
+class PackagingTestCase(SynchronousTestCase):
+    directory: tempfile.TemporaryDirectory[str]
+    scratch: Path
+    wheel: Path
+    sdist: Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.scratch = Path(cls.directory.name)
+        cls.build(CHECKOUT, cls.scratch / "dist")
+        (cls.wheel,) = (cls.scratch / "dist").glob("*.whl")
+        (cls.sdist,) = (cls.scratch / "dist").glob("*.tar.gz")
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.directory.cleanup()
+
+    @staticmethod
+    def build(source: Path, output: Path) -> None:
+        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(output), str(source)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+class ContentTests(PackagingTestCase):
+    """What is in the archives."""
+
+    def wheel_names(self) -> list[str]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return archive.namelist()
+
+    def sdist_names(self) -> list[str]:
+        with tarfile.open(self.sdist) as archive:
+            return [name.partition("/")[2] for name in archive.getnames()]
+
+    def assert_clean(self, names: list[str]) -> None:
+        for name in names:
+            self.assertFalse(name.endswith((".pem", ".key", ".pyc")), name)
+            self.assertNotEqual(name.rpartition("/")[2], "dropin.cache")
+        self.assertNotIn("twisted/__init__.py", names)
+        self.assertNotIn("twisted/plugins/__init__.py", names)
+
+    def test_wheel_has_what_it_needs(self) -> None:
+        """The package with its page and its types, and the plugin that makes twistd find it."""
+        names = self.wheel_names()
+        for wanted in WANTED:
+            self.assertIn(wanted, names)
+        self.assertIn(f"livefeed-{__version__}.dist-info/licenses/LICENSE", names)
+
+    def test_wheel_has_nothing_else(self) -> None:
+        """No tests, no keys, and nothing that would hide Twisted."""
+        names = self.wheel_names()
+        self.assert_clean(names)
+        self.assertEqual(
+            {name.partition("/")[0] for name in names}, {"livefeed", "twisted", f"livefeed-{__version__}.dist-info"}
+        )
+        self.assertEqual(
+            [name for name in names if name.startswith("twisted/")], ["twisted/plugins/livefeed_plugin.py"]
+        )
+
+    def test_wheel_has_every_file_of_the_package(self) -> None:
+        """No module and no file beside them is forgotten."""
+        present = {
+            str(path.relative_to(CHECKOUT))
+            for path in (CHECKOUT / "livefeed").rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        self.assertEqual(present - set(self.wheel_names()), set())
+
+    def test_sdist_has_what_it_needs(self) -> None:
+        """The sources, and what is needed to test them."""
+        names = self.sdist_names()
+        for wanted in (*WANTED, "pyproject.toml", "requirements.txt", "Makefile", "README.md", "LICENSE"):
+            self.assertIn(wanted, names)
+        self.assertIn(f"tests/{Path(__file__).name}", names)
+
+    def test_sdist_is_clean(self) -> None:
+        """A key or a cache that lies in the checkout does not come along."""
+        self.assert_clean(self.sdist_names())
+
+    def test_keys_in_the_checkout_stay_there(self) -> None:
+        """With certificates and caches in every place where they may lie, the archives hold none."""
+        source = self.scratch / "source"
+        with tarfile.open(self.sdist) as archive:
+            archive.extractall(source, filter="data")
+        (root,) = source.iterdir()
+        for name in (
+            *("certs/ca.pem", "certs/ca.key", "livefeed/key.pem", "tests/tls.key"),
+            *("twisted/plugins/dropin.cache", "livefeed/__pycache__/x.cpython-311.pyc"),
+        ):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text("secret")
+        self.build(root, self.scratch / "again")
+        (wheel,) = (self.scratch / "again").glob("*.whl")
+        (sdist,) = (self.scratch / "again").glob("*.tar.gz")
+        with zipfile.ZipFile(wheel) as archive_of_wheel, tarfile.open(sdist) as archive_of_sdist:
+            self.assert_clean(archive_of_wheel.namelist())
+            self.assert_clean([name.partition("/")[2] for name in archive_of_sdist.getnames()])
+
+
+class InstalledTests(PackagingTestCase):
+    """The wheel, in an environment of its own and away from the checkout."""
+
+    binaries: Path
+    elsewhere: Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.binaries = cls.scratch / "venv" / "bin"
+        cls.elsewhere = cls.scratch / "elsewhere"
+        cls.elsewhere.mkdir()
+        pins = cls.scratch / "constraints.txt"
+        pins.write_text(constraints())
+        for command in (
+            [sys.executable, "-m", "venv", str(cls.binaries.parent)],
+            [str(cls.binaries / "python"), "-m", "pip", "install", "--quiet", "-c", str(pins), str(cls.wheel)],
+        ):
+            run = subprocess.run(command, cwd=cls.elsewhere, capture_output=True, text=True, check=False)
+            assert run.returncode == 0, run.stdout + run.stderr
+
+    def run_installed(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.binaries / program), *arguments],
+            cwd=self.elsewhere,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.elsewhere), "LANG": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def output_of(self, program: str, *arguments: str) -> str:
+        run = self.run_installed(program, *arguments)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertNotIn("Traceback", run.stderr)
+        return run.stdout
+
+    def test_it_is_the_wheel_that_is_tested(self) -> None:
+        """What is imported there is not the checkout."""
+        where = self.output_of("python", "-c", "import livefeed; print(livefeed.__file__)")
+        self.assertTrue(where.startswith(str(self.scratch)), where)
+
+    def test_server_commands_know_livefeed(self) -> None:
+        """Each way in which Twisted starts a plugin finds it, and shows its options."""
+        for program, *arguments in (("twistd",), ("twist",), ("python", "-m", "twisted")):
+            output = self.output_of(program, *arguments, "livefeed", "--help")
+            for option in ("--source", "--listen", "--allow-origin", "--max-bytes", "--interval"):
+                self.assertIn(option, output, program)
+            self.assertIn("livefeed", self.output_of(program, *arguments, "--help"))
+
+    def test_version(self) -> None:
+        """The command says which version was installed."""
+        self.assertEqual(self.output_of("livefeed", "--version"), f"livefeed {__version__}\n")
+        self.assertEqual(self.output_of("twistd", "livefeed", "--version"), f"livefeed {__version__}\n")
+
+    def test_wrong_option(self) -> None:
+        """A wrong option is a message and a code that is not 0."""
+        run = self.run_installed("twistd", "--nodaemon", "--pidfile=", "livefeed", "--interval", "0")
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("--interval: ", run.stdout + run.stderr)
+        self.assertNotIn("Traceback", run.stdout + run.stderr)
+
+    def test_dependencies_agree(self) -> None:
+        """What was installed is complete, and everything in it can be imported."""
+        self.output_of("python", "-m", "pip", "check")
+        code = "import pkgutil, importlib, livefeed\n"
+        code += "for m in pkgutil.walk_packages(livefeed.__path__, 'livefeed.'): importlib.import_module(m.name)"
+        self.output_of("python", "-W", "error::ImportWarning", "-c", code)
+
+    def test_page_is_there(self) -> None:
+        """The files of the page are found in the installed package."""
+        code = "from importlib.resources import files\n"
+        code += "print(len(files('livefeed').joinpath('static/page.html').read_text()))"
+        self.assertGreater(int(self.output_of("python", "-c", code)), 100)

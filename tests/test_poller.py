@@ -1,0 +1,440 @@
+"""The tick: it keeps its interval, and nothing that a source does can stop it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, eventAsText
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import SourceError
+from livefeed.feed import Feed, State
+from livefeed.poller import Poller
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from livefeed.snapshot import Snapshot
+
+PASSWORD = "correct-horse"
+
+
+class ProgrammingError(Exception):
+    """What a defect in a source or subscriber raises."""
+
+
+@dataclass(eq=False)
+class ScriptedSource:
+    """Does at each fetch what the test has set; counts those under way."""
+
+    answer: Callable[[], Awaitable[bytes]]
+    password: str = field(default=PASSWORD, repr=False)
+    fetches: int = 0
+    under_way: int = 0
+    most_under_way: int = 0
+    closed: int = 0
+
+    def __str__(self) -> str:
+        return "scripted://host/0/key"
+
+    async def fetch(self) -> bytes:
+        self.fetches += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            return await self.answer()
+        finally:
+            self.under_way -= 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def gives(self, data: bytes) -> None:
+        async def answer() -> bytes:
+            return data
+
+        self.answer = answer
+
+    def fails(self, error: BaseException) -> None:
+        async def answer() -> bytes:
+            raise error
+
+        self.answer = answer
+
+    def hangs(self) -> list[Deferred[bytes]]:
+        """Lets each fetch wait; gives the list that what they wait for is added to."""
+        waiting: list[Deferred[bytes]] = []
+
+        def answer() -> Deferred[bytes]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.answer = answer
+        return waiting
+
+
+class PollerTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.source = ScriptedSource(lambda: succeed(b"{}"))
+        self.feed = Feed("results", clock=self.clock)
+
+    def start(self, interval_s: float = 1.0, max_bytes: int = 100) -> Poller:
+        self.feed.interval_s = interval_s
+        poller = Poller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes)
+        poller.startService()
+        return poller
+
+    def document(self) -> bytes | None:
+        return None if self.feed.snapshot is None else self.feed.snapshot.data
+
+
+class IntervalTests(PollerTestCase):
+    """When the source is asked."""
+
+    def test_first_pull_is_at_once(self) -> None:
+        """Nobody waits an interval for the first document."""
+        self.start(interval_s=60)
+        self.assertEqual(self.document(), b"{}")
+        self.assertIs(self.feed.state, State.LIVE)
+
+    def test_one_pull_each_interval(self) -> None:
+        """The source is asked at the interval, neither earlier nor more often."""
+        self.start(interval_s=2.5)
+        self.clock.advance(2.4)
+        self.assertEqual(self.source.fetches, 1)
+        self.clock.advance(0.1)
+        self.assertEqual(self.source.fetches, 2)
+        self.clock.pump([0.5] * 10)
+        self.assertEqual(self.source.fetches, 4)
+
+    def test_tick_is_noted(self) -> None:
+        """The feed knows when the last tick began, for saying when the next is due, when pulls fail too."""
+        self.start(interval_s=2)
+        self.clock.advance(2)
+        self.assertEqual(self.feed.tick_at, 1002)
+        self.source.fails(SourceError("is away"))
+        self.clock.advance(2)
+        self.assertEqual(self.feed.tick_at, 1004)
+
+    def test_slow_pull_delays_the_next(self) -> None:
+        """While a pull is under way no other begins; the next comes at its usual time afterwards."""
+        waiting = self.source.hangs()
+        self.start(interval_s=1)
+        self.clock.pump([0.1] * 9)
+        self.assertEqual(self.source.fetches, 1)
+        waiting[0].callback(b"1")
+        self.clock.advance(0.2)
+        self.assertEqual(self.source.fetches, 2)
+        self.assertEqual(self.document(), b"1")
+
+    def test_pulls_never_overlap(self) -> None:
+        """A source that always takes longer than the interval is asked by one pull at a time."""
+        waiting = self.source.hangs()
+        self.start(interval_s=0.1)
+        for turn in range(5):
+            self.clock.pump([0.1] * 6)
+            self.assertEqual(len(waiting), turn + 1)
+            waiting[-1].callback(b"%d" % turn)
+            self.clock.advance(0.1)
+        self.assertEqual(self.source.most_under_way, 1)
+        self.assertEqual(self.source.fetches, 6)
+
+    def test_time_limit_follows_the_interval(self) -> None:
+        """A pull may take an interval, but at least 1 s and at most 10 s."""
+        for interval_s, timeout_s in ((0.05, 1.0), (1.0, 1.0), (4.0, 4.0), (3600.0, 10.0)):
+            self.feed.interval_s = interval_s
+            poller = Poller(self.feed, self.source, clock=self.clock, max_bytes=100)
+            self.assertEqual(poller.timeout_s, timeout_s)
+
+    def test_stopping_ends_the_pulls(self) -> None:
+        """After stopService the source is closed and is not asked again, and nothing is left on the clock."""
+        poller = self.start()
+        poller.stopService()
+        self.clock.pump([1] * 5)
+        self.assertEqual(self.source.fetches, 1)
+        self.assertEqual(self.source.closed, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_starting_again(self) -> None:
+        """A service that was stopped can be started anew, and does all that it did before."""
+        poller = self.start()
+        poller.stopService()
+        self.source.gives(b"2")
+        poller.startService()
+        self.assertEqual(self.document(), b"2")
+        self.clock.advance(1)
+        self.assertEqual(self.source.fetches, 3)
+        self.source.fails(SourceError("is away"))
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.STALE)
+
+
+class StopDuringPullTests(PollerTestCase):
+    """Stopping while a pull is under way."""
+
+    def test_nothing_is_left_on_the_clock(self) -> None:
+        """The pull's time limit goes with it."""
+        self.source.hangs()
+        poller = self.start()
+        poller.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopping_is_no_failure(self) -> None:
+        """A pull that is ended by closing its source is not logged as the feed's going stale."""
+        waiting = self.source.hangs()
+        poller = self.start()
+        with capturedLogs() as events:
+            poller.stopService()
+            for fetch in waiting:
+                if not fetch.called:
+                    fetch.errback(SourceError("the connection was lost"))
+        self.assertEqual([eventAsText(event) for event in events], [])
+
+    def test_nothing_is_published_afterwards(self) -> None:
+        """A document that comes after the end is not pushed to subscribers that are being let go."""
+        waiting = self.source.hangs()
+        poller = self.start()
+        poller.stopService()
+        for fetch in waiting:
+            if not fetch.called:
+                fetch.callback(b"1")
+        self.assertIsNone(self.feed.snapshot)
+
+
+class FailureTests(PollerTestCase):
+    """What a pull that fails does, and what it does not."""
+
+    def test_failed_pull_keeps_the_last_good_snapshot(self) -> None:
+        """The document stays, and is marked stale; its age grows."""
+        self.start()
+        snapshot = self.feed.snapshot
+        self.source.fails(SourceError("is away"))
+        self.clock.pump([1] * 5)
+        self.assertIs(self.feed.snapshot, snapshot)
+        self.assertIs(self.feed.state, State.STALE)
+        self.assertEqual(self.feed.age_s(), 5)
+        self.assertEqual(self.source.fetches, 6)
+
+    def test_feed_recovers(self) -> None:
+        """The first good pull after failures makes the feed live, with the document of now."""
+        self.source.fails(SourceError("is away"))
+        self.start()
+        self.assertIs(self.feed.state, State.STALE)
+        self.assertIsNone(self.feed.snapshot)
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.LIVE)
+        self.assertEqual(self.document(), b"2")
+
+    def test_refused_document_keeps_the_last_good_snapshot(self) -> None:
+        """What the gate refuses is never served, in each of the ways to be refused."""
+        self.start()
+        snapshot = self.feed.snapshot
+        for refused in (b"", b'{"half": ', b'{"a": 1, "a": 2}', b"NaN", b"\xff", b"[" + b" " * 100 + b"]"):
+            self.source.gives(b"{}")
+            self.clock.advance(1)
+            self.assertIs(self.feed.state, State.LIVE)
+            self.source.gives(refused)
+            self.clock.advance(1)
+            self.assertIs(self.feed.state, State.STALE, refused)
+            self.assertIs(self.feed.snapshot, snapshot)
+
+    def test_unchanged_document_is_not_checked_again(self) -> None:
+        """What is served already has passed the gate: a limit that was lowered since is no reason to go stale."""
+        poller = self.start()
+        poller.max_bytes = 1
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.LIVE)
+        self.source.gives(b"[]")
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.STALE)
+
+    def test_pull_that_takes_too_long(self) -> None:
+        """After its time limit a pull is cancelled, the feed is stale, and the next pull is made."""
+        self.start()
+        cancelled: list[Deferred[bytes]] = []
+        self.source.answer = lambda: Deferred(cancelled.append)
+        self.clock.advance(1)
+        self.clock.advance(0.9)
+        self.assertIs(self.feed.state, State.LIVE)
+        self.clock.advance(0.1)
+        self.assertIs(self.feed.state, State.STALE)
+        self.assertEqual(len(cancelled), 1)
+        self.assertEqual(self.document(), b"{}")
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.assertEqual(self.document(), b"2")
+        self.assertEqual(self.source.most_under_way, 1)
+
+    def test_document_that_comes_too_late(self) -> None:
+        """The answer to a pull that was given up is not published."""
+        waiting = self.source.hangs()
+        self.start()
+        self.clock.advance(1)
+        waiting[0].callback(b"late")
+        self.assertIsNone(self.feed.snapshot)
+        self.assertIs(self.feed.state, State.STALE)
+
+    def test_error_inside_a_source(self) -> None:
+        """An exception that no source should raise makes the feed stale; the pulls go on."""
+        self.start()
+        self.source.fails(ProgrammingError("oops"))
+        self.clock.advance(1)
+        self.assertGreaterEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        self.assertIs(self.feed.state, State.STALE)
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.assertEqual(self.document(), b"2")
+
+    def test_fetch_that_raises_instead_of_awaiting(self) -> None:
+        """A fetch that is no coroutine at all, and raises when it is called, does not stop the pulls either."""
+        poller = self.start()
+
+        class Broken(ScriptedSource):
+            def fetch(self) -> Any:
+                raise ProgrammingError("oops")
+
+        poller.source = Broken(lambda: succeed(b""))
+        self.clock.advance(1)
+        self.assertGreaterEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        poller.source = self.source
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.assertEqual(self.document(), b"2")
+
+    def test_cancelled_fetch(self) -> None:
+        """A fetch that is cancelled from elsewhere is a failed pull; the pulls go on."""
+        self.source.fails(CancelledError())
+        self.start()
+        self.flushLoggedErrors(CancelledError)
+        self.assertIs(self.feed.state, State.STALE)
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.assertEqual(self.document(), b"2")
+
+    def test_error_inside_a_subscriber(self) -> None:
+        """A subscriber that raises neither stops the pulls nor makes the feed stale."""
+
+        class Broken:
+            def send(self, snapshot: Snapshot) -> None:
+                raise ProgrammingError("oops")
+
+        self.feed.subscribe(Broken())
+        self.start()
+        self.assertEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        self.assertIs(self.feed.state, State.LIVE)
+        self.clock.advance(1)
+        self.assertEqual(self.source.fetches, 2)
+        self.assertIs(self.feed.state, State.LIVE)
+
+    def test_error_inside_an_observer(self) -> None:
+        """An observer of the feed that raises at each change, good or bad, does not stop the pulls."""
+
+        def break_down() -> None:
+            raise ProgrammingError("oops")
+
+        self.start()
+        self.feed.changed.append(break_down)
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.source.fails(SourceError("is away"))
+        self.clock.advance(1)
+        self.feed.changed.clear()
+        self.source.gives(b"3")
+        self.clock.advance(1)
+        self.assertGreaterEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        self.assertEqual(self.document(), b"3")
+        self.assertEqual(self.source.fetches, 4)
+
+
+class LogTests(PollerTestCase):
+    """A line for each change of state, and none for each tick."""
+
+    def run_pulls(self, *outcomes: bytes | BaseException) -> list[str]:
+        with capturedLogs() as events:
+            poller: Poller | None = None
+            for outcome in outcomes:
+                if isinstance(outcome, bytes):
+                    self.source.gives(outcome)
+                else:
+                    self.source.fails(outcome)
+                if poller is None:
+                    poller = self.start()
+                else:
+                    self.clock.advance(1)
+        return [f"{event['log_level'].name}: {eventAsText(event, includeTimestamp=False)}" for event in events]
+
+    def test_good_pulls_are_logged_once(self) -> None:
+        """One line says that the feed is live and where it is pulled from, though the document changes."""
+        lines = self.run_pulls(b"1", b"1", b"2", b"3")
+        self.assertEqual(len(lines), 1)
+        self.assertIn("info", lines[0])
+        self.assertIn("feed results is live: pulled from scripted://host/0/key", lines[0])
+
+    def test_failing_pulls_are_logged_once(self) -> None:
+        """One line says that the feed is stale, and why, however long it lasts."""
+        lines = self.run_pulls(b"1", SourceError("is away"), SourceError("is away"), b"}{")
+        self.assertEqual(len(lines), 2)
+        self.assertIn("warn", lines[1])
+        self.assertIn("feed results is stale: scripted://host/0/key: is away", lines[1])
+
+    def test_each_change_is_logged(self) -> None:
+        """Going stale and coming back are a line each, every time."""
+        away = SourceError("is away")
+        lines = self.run_pulls(away, away, b"1", b"1", away, away, b"1")
+        self.assertEqual(
+            ["stale" if "is stale" in line else "live" for line in lines], ["stale", "live", "stale", "live"]
+        )
+
+    def test_refusal_is_explained(self) -> None:
+        """The line of a refused document has the gate's words."""
+        lines = self.run_pulls(b'{"a": ')
+        self.assertEqual(len(lines), 1)
+        self.assertIn("the document is not JSON", lines[0])
+
+    def test_time_limit_is_explained(self) -> None:
+        """The line of a pull that took too long says how long it might have taken."""
+        self.source.hangs()
+        with capturedLogs() as events:
+            self.start(interval_s=3600)
+            self.clock.advance(10)
+        self.assertEqual(len(events), 1)
+        self.assertIn("no answer within 10 s", eventAsText(events[0]))
+
+    def test_source_that_fails_in_its_own_way_when_cancelled(self) -> None:
+        """What a library raises on being cancelled is the time limit all the same, and no error inside livefeed."""
+
+        def cancel(deferred: Deferred[bytes]) -> None:
+            deferred.errback(ProgrammingError("cancelled while connecting"))
+
+        self.source.answer = lambda: Deferred(cancel)
+        with capturedLogs() as events:
+            self.start()
+            self.clock.advance(1)
+        self.flushLoggedErrors(ProgrammingError)
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.warn])
+        self.assertIn("no answer within 1 s", eventAsText(events[0]))
+
+    def test_error_inside_a_source_is_logged_once(self) -> None:
+        """A defect has its traceback in the log, once and not at each tick."""
+        lines = self.run_pulls(b"1", *[ProgrammingError("oops") for _ in range(5)])
+        self.assertEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        self.assertEqual(len([line for line in lines if "is stale" in line]), 1)
+
+    def test_no_line_has_the_password(self) -> None:
+        """Neither the text of a line nor the fields of its event show what is secret."""
+        with capturedLogs() as events:
+            self.start()
+            self.source.fails(SourceError("is away"))
+            self.clock.advance(1)
+            self.source.gives(b"2")
+            self.clock.advance(1)
+        self.assertEqual(len(events), 3)
+        for event in events:
+            self.assertNotIn(PASSWORD, eventAsText(event))
+            self.assertNotIn(PASSWORD, str(event))

@@ -1,0 +1,104 @@
+"""What importing a module brings along, seen in a fresh process."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import livefeed
+
+PACKAGE = Path(livefeed.__file__).parent
+PLUGIN = PACKAGE.parent / "twisted" / "plugins" / "livefeed_plugin.py"
+PURE = ("livefeed.snapshot", "livefeed.encodings", "livefeed.gate", "livefeed.web.conditional")
+REACTOR = "twisted.internet.reactor"
+
+
+def loaded_by(code: str) -> set[str]:
+    """Gives the modules that a fresh interpreter has loaded after running the code."""
+    script = f"{code}\nimport sys\nprint(*sys.modules, sep='\\n')"
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return set(run.stdout.split())
+
+
+def of(package: str, modules: set[str]) -> set[str]:
+    return {module for module in modules if module == package or module.startswith(f"{package}.")}
+
+
+def imported_by(path: Path) -> set[str]:
+    """Gives the modules that a file's import statements name, wherever in it they stand."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return names
+
+
+class PurityTests(SynchronousTestCase):
+    """Who may import what."""
+
+    def test_pure_modules_are_without_twisted(self) -> None:
+        """What only computes can be used by programs that know nothing of Twisted."""
+        for module in PURE:
+            modules = loaded_by(f"import {module}")
+            self.assertIn(module, modules)
+            self.assertEqual(of("twisted", modules), set(), module)
+
+    def test_instrument_sees_twisted(self) -> None:
+        """What the other tests look for is seen where it is."""
+        self.assertIn(REACTOR, loaded_by(f"import {REACTOR}"))
+
+    def test_plugin_file_is_light(self) -> None:
+        """Every twistd on the machine reads it: it brings in nothing of livefeed, and no reactor."""
+        modules = loaded_by(f"import runpy; runpy.run_path({str(PLUGIN)!r})")
+        self.assertEqual(of("livefeed", modules), set())
+        self.assertNotIn(REACTOR, modules)
+
+    def test_plugin_is_known_to_twistd(self) -> None:
+        """The plugin's data name the module and the command."""
+        code = f"import runpy; plugin = runpy.run_path({str(PLUGIN)!r})['livefeed']; import importlib\n"
+        code += "assert plugin.tapname == 'livefeed', plugin.tapname\n"
+        code += "assert importlib.import_module(plugin.module).makeService"
+        self.assertIn("livefeed.tap", loaded_by(code))
+
+    def test_options_install_no_reactor(self) -> None:
+        """The command line may name another reactor, so parsing it must not install one."""
+        modules = loaded_by("from livefeed.tap import Options; Options().parseOptions(['--interval', '2'])")
+        self.assertIn("livefeed.config", modules)
+        self.assertNotIn(REACTOR, modules)
+
+    def test_what_takes_its_reactor_installs_none(self) -> None:
+        """These modules are given what they run on."""
+        for module in ("feed", "poller", "sources", "sources.demo", "listen", "tls", "web.origins"):
+            self.assertNotIn(REACTOR, loaded_by(f"import livefeed.{module}"), module)
+
+    def test_sources_are_imported_when_they_are_used(self) -> None:
+        """Who reads a file has no need of the Redis client."""
+        modules = loaded_by(
+            "from livefeed.sources import make_source; make_source('file:x', reactor=None, max_bytes=9)"
+        )
+        self.assertIn("livefeed.sources.file", modules)
+        self.assertEqual(of("txredisapi", modules), set())
+
+    def test_autobahn_is_imported_in_one_place(self) -> None:
+        """Autobahn can be replaced by rewriting one file."""
+        importers = {
+            str(path.relative_to(PACKAGE))
+            for path in PACKAGE.rglob("*.py")
+            if any(of(package, imported_by(path)) for package in ("autobahn", "txaio"))
+        }
+        self.assertEqual(importers, {"websocket.py"})
+
+    def test_no_global_reactor(self) -> None:
+        """The reactor is imported by the plugin's makeService alone, and handed on from there."""
+        importers: set[str] = set()
+        for path in PACKAGE.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module == "twisted.internet":
+                    importers.update(str(path.relative_to(PACKAGE)) for name in node.names if name.name == "reactor")
+        self.assertEqual(importers, {"tap.py"})

@@ -1,0 +1,190 @@
+"""What a server's TLS configuration accepts, seen from a client in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.certificates import DevelopmentCertificate, development_certificate
+from livefeed.exceptions import ConfigurationError
+from livefeed.tls import server_options
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
+
+
+def write_key(path: Path, key: PrivateKey, encryption: KeySerializationEncryption | None = None) -> None:
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption()))
+
+
+def write_certificate(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
+    """Writes a certificate that the key has signed itself."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def handshake(server_context: SSL.Context, client_context: SSL.Context) -> SSL.Connection:
+    """Does a handshake in memory; gives the client's end. Raises SSL.Error where one side refuses."""
+    server, client = SSL.Connection(server_context, None), SSL.Connection(client_context, None)
+    server.set_accept_state()
+    client.set_connect_state()
+    for _ in range(10):
+        for near, far in ((client, server), (server, client)):
+            with contextlib.suppress(SSL.WantReadError):
+                near.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                far.bio_write(near.bio_read(1 << 16))
+    client.do_handshake()
+    return client
+
+
+class TlsTestCase(SynchronousTestCase):
+    directory: Path
+    made: DevelopmentCertificate
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+        self.made = development_certificate(self.directory)
+
+
+class HandshakeTests(TlsTestCase):
+    """Who gets through."""
+
+    def client(self, ciphers: bytes = b"", *, highest: int = 0) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        if ciphers:
+            context.set_cipher_list(ciphers)
+        if highest:
+            context.set_max_proto_version(highest)
+        return context
+
+    def server(self) -> SSL.Context:
+        return server_options(self.made.cert, self.made.key).getContext()
+
+    def test_tls_1_3(self) -> None:
+        """A client of today gets TLS 1.3."""
+        client = handshake(self.server(), self.client())
+        self.assertEqual(client.get_protocol_version_name(), "TLSv1.3")
+
+    def test_tls_1_2(self) -> None:
+        """An older one gets TLS 1.2, with forward secrecy and authenticated encryption."""
+        client = handshake(self.server(), self.client(highest=SSL.TLS1_2_VERSION))
+        self.assertEqual(client.get_protocol_version_name(), "TLSv1.2")
+        cipher = client.get_cipher_name()
+        assert cipher is not None
+        self.assertTrue(cipher.startswith("ECDHE-ECDSA-"), cipher)
+        self.assertTrue("GCM" in cipher or "CHACHA20" in cipher, cipher)
+
+    def test_tls_1_1_is_refused(self) -> None:
+        """Nothing older than TLS 1.2 gets through."""
+        client = self.client(b"ALL:@SECLEVEL=0", highest=SSL.TLS1_1_VERSION)
+        self.assertRaises(SSL.Error, handshake, self.server(), client)
+
+    def test_cbc_is_refused(self) -> None:
+        """A cipher that Mozilla's 'intermediate' does not have is not accepted, though OpenSSL knows it."""
+        for cipher in (b"ECDHE-ECDSA-AES128-SHA256", b"ECDHE-ECDSA-AES256-SHA"):
+            client = self.client(cipher, highest=SSL.TLS1_2_VERSION)
+            self.assertRaises(SSL.Error, handshake, self.server(), client)
+
+    def test_chain_is_sent(self) -> None:
+        """What stands behind the certificate in its file is sent along, in that order."""
+        chain = self.directory / "chain.pem"
+        chain.write_bytes(self.made.cert.read_bytes() + self.made.ca.read_bytes())
+        server = server_options(chain, self.made.key).getContext()
+        sent = handshake(server, self.client()).get_peer_cert_chain(as_cryptography=True)
+        self.assertEqual(sent, x509.load_pem_x509_certificates(chain.read_bytes()))
+
+    def test_idle_connections_are_small(self) -> None:
+        """OpenSSL gives its buffers back between records: thousands of connections are idle most of the time."""
+        mode = self.server().set_mode(0)
+        self.assertTrue(mode & 0x10)  # SSL_MODE_RELEASE_BUFFERS
+
+    def test_rsa(self) -> None:
+        """A certificate of 2048 bits RSA works as well."""
+        key = rsa.generate_private_key(65537, 2048)
+        write_key(self.directory / "rsa.key", key)
+        write_certificate(self.directory / "rsa.pem", key)
+        server = server_options(self.directory / "rsa.pem", self.directory / "rsa.key").getContext()
+        client = handshake(server, self.client(highest=SSL.TLS1_2_VERSION))
+        self.assertTrue((client.get_cipher_name() or "").startswith("ECDHE-RSA-"))
+
+
+class RefusalTests(TlsTestCase):
+    """What is said of files that cannot be used."""
+
+    def refusal(self, cert: Path, key: Path) -> str:
+        return str(self.assertRaises(ConfigurationError, server_options, cert, key))
+
+    def test_missing_files(self) -> None:
+        """The option and the file are named."""
+        missing = self.directory / "missing.pem"
+        self.assertEqual(self.refusal(missing, self.made.key), f"--cert: {missing}: No such file or directory")
+        self.assertEqual(self.refusal(self.made.cert, missing), f"--key: {missing}: No such file or directory")
+
+    def test_not_pem(self) -> None:
+        """A file with something else in it, or with nothing, is named."""
+        for content in (b"", b"hello", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+            other = self.directory / "other.pem"
+            other.write_bytes(content)
+            self.assertIn(f"--cert: {other}: there is no certificate", self.refusal(other, self.made.key))
+            self.assertIn(f"--key: {other}: there is no private key", self.refusal(self.made.cert, other))
+
+    def test_interchanged_files(self) -> None:
+        """A key in the place of the certificate is said to be no certificate."""
+        self.assertIn(f"--cert: {self.made.key}: there is no cert", self.refusal(self.made.key, self.made.cert))
+
+    def test_files_of_different_pairs(self) -> None:
+        """A key that belongs to another certificate is found out before the first client comes."""
+        other = self.directory / "ca.key"
+        refusal = self.refusal(self.made.cert, other)
+        self.assertTrue(refusal.startswith(f"--key: {other}"), refusal)
+        self.assertIn(str(self.made.cert), refusal)
+
+    def test_encrypted_key(self) -> None:
+        """A key with a passphrase is refused in words: nobody is there to type it."""
+        encrypted = self.directory / "encrypted.pem"
+        write_key(encrypted, ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"passphrase"))
+        self.assertIn("the private key is encrypted", self.refusal(self.made.cert, encrypted))
+
+    def test_key_of_a_kind_that_cannot_sign(self) -> None:
+        """A key that TLS cannot use for a server is refused in words."""
+        other = self.directory / "x25519.pem"
+        write_key(other, x25519.X25519PrivateKey.generate())
+        self.assertIn(f"--key: {other}: ", self.refusal(self.made.cert, other))
+
+    def test_weak_key(self) -> None:
+        """A key that OpenSSL finds too small is not said to be the wrong one."""
+        key = rsa.generate_private_key(65537, 1024)
+        write_key(self.directory / "weak.key", key)
+        write_certificate(self.directory / "weak.pem", key)
+        refusal = self.refusal(self.directory / "weak.pem", self.directory / "weak.key")
+        self.assertIn(f"--cert: {self.directory / 'weak.pem'}: ", refusal)
+        self.assertIn("key too small", refusal)

@@ -1,0 +1,84 @@
+"""If-None-Match."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.web.conditional import none_match
+
+OPAQUE = st.binary(max_size=6).map(lambda raw: bytes(byte for byte in raw if byte == 0x21 or 0x23 <= byte != 0x7F))
+TAGS = st.sampled_from([b"a", b"b", b"a,b", b"", b"W/", b"*"]) | OPAQUE
+MEMBERS = st.lists(st.tuples(st.booleans(), TAGS), min_size=1, max_size=6)
+SEPARATORS = st.sampled_from([b",", b", ", b" ,", b"\t,\t", b",,", b", , "])
+
+
+class NoneMatchTests(SynchronousTestCase):
+    """none_match: whether the request is answered in full."""
+
+    def test_absent_field(self) -> None:
+        """Without a precondition there is an answer."""
+        self.assertTrue(none_match(None, b'"a"'))
+
+    def test_same_tag(self) -> None:
+        """The newest tag means that the client has it."""
+        self.assertFalse(none_match(b'"a"', b'"a"'))
+        self.assertTrue(none_match(b'"b"', b'"a"'))
+
+    def test_comparison_is_weak(self) -> None:
+        """A tag that a proxy has weakened, by compressing say, still matches (RFC 9110, 8.8.3.2)."""
+        self.assertFalse(none_match(b'W/"a"', b'"a"'))
+
+    def test_weakness_is_case_sensitive(self) -> None:
+        """A small w is no mark of weakness (RFC 9110, 8.8.3)."""
+        self.assertTrue(none_match(b'w/"a"', b'"a"'))
+
+    def test_tags_are_case_sensitive(self) -> None:
+        """Tags are compared byte for byte."""
+        self.assertTrue(none_match(b'"A"', b'"a"'))
+
+    def test_asterisk(self) -> None:
+        """An asterisk alone matches whatever there is; in quotes or in a list it is not that asterisk."""
+        self.assertFalse(none_match(b"*", b'"a"'))
+        self.assertFalse(none_match(b" *\t", b'"a"'))
+        self.assertTrue(none_match(b'"*"', b'"a"'))
+        self.assertTrue(none_match(b'*, "b"', b'"a"'))
+
+    def test_comma_inside_a_tag(self) -> None:
+        """Only commas between tags separate them."""
+        self.assertTrue(none_match(b'"a,b"', b'"a"'))
+        self.assertTrue(none_match(b'"x","b"', b'"x","b"'))
+        self.assertFalse(none_match(b'"x,\\", "a"', b'"a"'))
+
+    def test_tag_without_quotes(self) -> None:
+        """Without its quotes it is no tag: the answer is given in full."""
+        self.assertTrue(none_match(b"a", b'"a"'))
+        self.assertTrue(none_match(b'"a', b'"a"'))
+        self.assertTrue(none_match(b'"a"b', b'"a"'))
+
+    def test_empty_field(self) -> None:
+        """An empty list matches nothing."""
+        for field in (b"", b" ", b",", b", ,"):
+            self.assertTrue(none_match(field, b'"a"'), field)
+
+    def test_list_counts_up_to_where_it_is_one(self) -> None:
+        """Garbage ends the list; the tags before it count, those behind it do not."""
+        self.assertFalse(none_match(b'"a", garbage', b'"a"'))
+        self.assertTrue(none_match(b'garbage, "a"', b'"a"'))
+
+    @settings(deadline=None, max_examples=300)
+    @given(MEMBERS, SEPARATORS, st.sampled_from([b"", b" ", b", ", b"\t,"]), TAGS)
+    def test_lists_of_tags(
+        self, members: list[tuple[bool, bytes]], separator: bytes, edge: bytes, current: bytes
+    ) -> None:
+        """In any list, strong and weak tags mixed and empty members between them, each tag is found."""
+        field = edge + separator.join(b'%b"%b"' % (b"W/" if weak else b"", tag) for weak, tag in members) + edge
+        self.assertEqual(none_match(field, b'"%b"' % current), current not in [tag for _, tag in members])
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=200))
+    def test_any_bytes(self, field: bytes) -> None:
+        """No field value raises, and none matches without having the tag in it."""
+        if not none_match(field, b'"tag"'):
+            self.assertTrue(b'"tag"' in field or field.strip(b" \t") == b"*")
