@@ -175,9 +175,9 @@ class SubscriberProtocol(WebSocketServerProtocol):
         super().connectionLost(reason)
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # Autobahn resets the connection where the client has answered the closing handshake, and waits for ever for a
-        # client to end its side of TLS where it has not.
-        abort = abort and not self.wasClean
+        # Autobahn resets the connection where the client has answered the closing handshake, or was shown out, and waits
+        # for ever for a client to end its side of TLS.
+        abort = abort and not self.wasClean and not self.failedByMe
         if not abort and self._abort_call is None:
             self._abort_call = self.factory.reactor.callLater(CLOSE_TIMEOUT_S, self._abort)
         super()._closeConnection(abort)

@@ -107,6 +107,9 @@ class HandshakeTests(TlsTestCase):
         """Nothing older than TLS 1.2 gets through."""
         client = self.client(b"ALL:@SECLEVEL=0", highest=SSL.TLS1_1_VERSION)
         self.assertRaises(SSL.Error, handshake, self.server(), client)
+        options = self.server().set_options(0)
+        for older in (SSL.OP_NO_SSLv3, SSL.OP_NO_TLSv1, SSL.OP_NO_TLSv1_1):
+            self.assertTrue(options & older)
 
     def test_cbc_is_refused(self) -> None:
         """A cipher that Mozilla's 'intermediate' does not have is not accepted, though OpenSSL knows it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.client import ClientProtocol
@@ -38,6 +40,15 @@ class WebSocketTestCase(SynchronousTestCase):
         self.site = Site(Root(self.feed, allowed, websocket, websocket.upgrade), reactor=self.clock)
 
 
+class Transport(StringTransport):
+    """A transport that, like the real ones, does not mind a producer that leaves twice."""
+
+    protocol: Any
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
 class Client:
     """A client that speaks to the site in memory.
 
@@ -45,10 +56,10 @@ class Client:
     """
 
     def __init__(self, site: Site, *, path: str = "/feed.ws", extra: bytes = b"") -> None:
-        self.transport = StringTransport()
+        self.transport = Transport()
         channel = site.buildProtocol(None)
         assert isinstance(channel, Channel)
-        self.transport.protocol = channel  # type: ignore[attr-defined]
+        self.transport.protocol = channel
         channel.makeConnection(self.transport)
         self.protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"))
         self.protocol.send_request(self.protocol.connect())
@@ -57,7 +68,7 @@ class Client:
     def send(self, *, extra: bytes = b"") -> None:
         """Hands over what the client wants to send, and reads what comes back."""
         # The transport's protocol changes with the upgrade, as it does on a real transport.
-        self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)  # type: ignore[attr-defined]
+        self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)
 
     def receive(self) -> list[tuple[Opcode, bytes]]:
         """Gives the frames that have come in."""
@@ -169,7 +180,7 @@ class LivenessTests(WebSocketTestCase):
         """Nothing is kept of it: no subscription, no timer."""
         client = Client(self.site)
         self.assertEqual(len(self.feed.subscriptions), 1)
-        client.transport.protocol.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
+        client.transport.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(len(self.feed.subscriptions), 0)
         self.assertEqual(self.factory.protocols_open, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -245,6 +256,52 @@ class LimitTests(WebSocketTestCase):
             self.assertNotIn(Opcode.CLOSE, [received for received, _ in client.receive()])
             client.send(extra=frame)
             self.assertEqual(self.closed_with(client), 1008)
+
+    def test_frames_of_every_kind_are_counted(self) -> None:
+        """Pongs that nobody asked for, and fragments without end, too."""
+        pong = Frame(Opcode.PONG, b"").serialize(mask=True, extensions=[])
+        first = Frame(Opcode.TEXT, b"", fin=False).serialize(mask=True, extensions=[])
+        more = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True, extensions=[])
+        for frames in (pong * 101, first + more * 100):
+            client = self.open()
+            client.send(extra=frames)
+            self.assertEqual(self.closed_with(client), 1008)
+
+    def test_nothing_is_kept_of_what_was_refused(self) -> None:
+        """A control frame that says it has a terabyte is refused, and what follows is thrown away."""
+        client = self.open()
+        client.send(extra=b"\x8a\xff" + (1 << 40).to_bytes(8, "big") + b"\x00" * 4)
+        self.assertEqual(self.closed_with(client), 1002)
+        (protocol,) = self.factory.protocols_open
+        for _ in range(100):
+            client.send(extra=b"a" * 65536)
+        self.assertEqual(protocol.data, b"")
+        self.assertNotIn("control_frame_data", vars(protocol))
+
+    def test_malformed_close_is_answered(self) -> None:
+        """RFC 6455, 7.4: with a code that says what was wrong with it."""
+        for payload, code in (
+            (b"\x00", 1002),
+            (b"\x03\xe7", 1002),
+            (b"\x03\xed", 1002),
+            (b"\x13\x88", 1002),
+            (b"\x03\xe8\xff", 1007),
+        ):
+            client = self.open()
+            frame = b"\x88" + bytes([0x80 | len(payload)]) + b"\x00" * 4 + payload
+            client.send(extra=frame)
+            self.assertEqual((payload, self.closed_with(client)), (payload, code))
+
+    def test_clients_write_no_log(self) -> None:
+        """Whatever they do: there can be as many as somebody wants."""
+        with capturedLogs() as events:
+            client = self.open()
+            self.clock.pump([1.0] * 26)
+            client.receive()
+            client.send(extra=Frame(Opcode.PONG, b"bogus").serialize(mask=True, extensions=[]) * 10)
+            client.send(extra=b"\xff\xff")
+            self.clock.pump([1.0] * 90)
+        self.assertEqual([event["log_format"] for event in events], [])
 
     def test_pings_of_a_full_subscriber_are_not_answered(self) -> None:
         """Or a client that pings and never reads would fill the server's memory with pongs."""

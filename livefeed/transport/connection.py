@@ -518,7 +518,7 @@ class TLSConnection(Connection):
     :ivar send: what writes it.
     """
 
-    __slots__ = ("_crossed", "_handshaking", "_notified", "_ssl", "_usual")
+    __slots__ = ("_crossed", "_handshaking", "_notified", "_raw", "_ssl", "_usual")
 
     receive = staticmethod(openssl.receive)
     send = staticmethod(openssl.send)
@@ -529,6 +529,7 @@ class TLSConnection(Connection):
         self._handshaking = True
         self._crossed = False  # reading waits for writing, or writing for reading
         self._notified = False  # close_notify is sent
+        self._raw = False  # TLS has failed, and what still comes is thrown away
         self._ssl: Any = SSL.Connection(context, sock)
         self._ssl.set_accept_state()
         # Twisted's contexts find the connection by it, to abort it.
@@ -581,8 +582,12 @@ class TLSConnection(Connection):
         except SSL.WantWriteError:
             self._watch(EPOLLOUT)
         except SSL.Error:
-            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log line.
-            self._end(Failure(ConnectionLost()))
+            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log line. It
+            # has been sent an alert, which a reset would overtake.
+            self._raw = True
+            self._handshaking = False
+            self._notified = True
+            self.loseConnection()
         except Exception:
             self._broke("the TLS handshake")
         else:
@@ -594,6 +599,8 @@ class TLSConnection(Connection):
                 self._protocol.handshakeCompleted()
 
     def _receive(self) -> bytes:
+        if self._raw:
+            return super()._receive()
         try:
             return self.receive(self._ssl)
         except SSL.WantReadError:

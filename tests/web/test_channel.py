@@ -181,13 +181,35 @@ class StrictnessTests(ChannelTestCase):
                 b"GET /fe%sed HTTP/1.1\r\nHost: localhost\r\n\r\n",
                 b"GET /feed HTTP/1.1\r\nHost: localhost\r\nX-A%s: b\r\n\r\n",
                 b"GET /feed HTTP/1.1\r\nX-A: b%sc\r\nHost: localhost\r\n\r\n",
-                b"GET /feed HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n c%sd\r\n\r\n",
             ):
                 self.assert_refused(400, template % character)
 
     def test_tab_and_text_beyond_ascii_are_let_through_in_values(self) -> None:
         """They are allowed there, if not recommended."""
         self.assertEqual(self.receive(GET[:-2] + b"X-A: b\tc\xe4\xff\r\n\r\n").status, 200)
+
+    def test_target_that_is_none_is_refused(self) -> None:
+        """RFC 9112, 3.2: it begins with a slash, is a URL, or is an asterisk."""
+        for target in (b"feed", b"xfeed", b"?", b"*feed", b"ftp://a/feed", b"a:443"):
+            self.assert_refused(400, b"HEAD " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def test_asterisk_is_for_options_alone(self) -> None:
+        """RFC 9112, 3.2.4."""
+        response = self.receive(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual((response.status, response.headers["server"]), (204, "livefeed"))
+        response = self.receive(b"GET * HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual((response.status, response.headers["server"]), (400, "livefeed"))
+
+    def test_folded_lines_are_refused(self) -> None:
+        """RFC 9112, 5.2."""
+        self.assert_refused(400, GET[:-2] + b"X-A: b\r\n c\r\n\r\n")
+        self.assert_refused(400, GET[:-2] + b"X-A: b\r\n\tc\r\n\r\n")
+
+    def test_long_names_are_refused(self) -> None:
+        """Twisted remembers ten thousand names of fields for ever, however long they are."""
+        self.assert_refused(431, GET[:-2] + b"X" * 129 + b": b\r\n\r\n")
+        self.connect()
+        self.assertEqual(self.receive(GET[:-2] + b"X" * 128 + b": b\r\n\r\n").status, 200)
 
     def test_target_beyond_ascii_is_refused(self) -> None:
         """RFC 3986 has nothing but ASCII."""
@@ -281,6 +303,56 @@ class StrictnessTests(ChannelTestCase):
             self.channel.dataReceived(data[start:end])
         self.assertEqual(self.transport.value(), whole)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class BackPressureTests(ChannelTestCase):
+    """A client that does not read what it asked for is answered no more."""
+
+    def test_pipelined_requests_wait_for_their_reader(self) -> None:
+        """Or one write of 30 KB would be answered with gigabytes."""
+        answers = 0
+
+        def write(data: bytes) -> None:
+            nonlocal answers
+            if data == DOCUMENT:
+                answers += 1
+                if answers == 3:
+                    self.channel.pauseProducing()
+
+        self.transport.write = write  # type: ignore[method-assign]
+        self.channel.dataReceived(GET * 10)
+        self.assertEqual(answers, 3)
+        self.channel.dataReceived(GET * 10)
+        self.assertEqual(answers, 3)
+        self.channel.resumeProducing()
+        self.assertEqual(answers, 20)
+
+    def test_answer_may_take_five_minutes_to_be_read(self) -> None:
+        """A phone on a bad line is not idle while it reads."""
+        self.receive(GET)
+        self.channel.pauseProducing()
+        self.clock.advance(299)
+        self.assertFalse(self.transport.ended)
+        self.channel.resumeProducing()
+        self.assertEqual(self.receive(GET).status, 200)
+        self.channel.pauseProducing()
+        self.clock.advance(300)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_client_that_sends_no_more_is_answered(self) -> None:
+        """Half-closing behind a request is allowed (RFC 9112, 9.6)."""
+        self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.channel.readConnectionLost()
+        self.assertFalse(self.transport.ended)
+        LaterResource.answer()
+        self.assertIn(b"at last", self.transport.value())
+        self.assert_closing()
+
+    def test_idle_client_that_sends_no_more_is_closed(self) -> None:
+        """There is nothing to wait for."""
+        self.receive(GET)
+        self.channel.readConnectionLost()
+        self.assert_closing()
 
 
 class TimeTests(ChannelTestCase):

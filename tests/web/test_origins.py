@@ -123,6 +123,7 @@ class HandshakeTests(SynchronousTestCase):
         """The same host and port is this server itself, behind a proxy that ends TLS too."""
         for origin in (b"https://feed.example:8443", b"http://feed.example:8443", b"https://FEED.example:8443"):
             self.assertTrue(self.origins.allows_handshake(origin, b"feed.example:8443"))
+            self.assertTrue(self.origins.allows_handshake(origin, b"Feed.Example:8443"))
 
     def test_other_pages(self) -> None:
         """Other origins may not: another port, a longer name, a part of it."""

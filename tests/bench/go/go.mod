@@ -1,0 +1,3 @@
+module livefeed/bench
+
+go 1.21

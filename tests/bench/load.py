@@ -1,0 +1,216 @@
+"""The load: wrk for requests, and a client of the bench's own for subscribers, since nothing else holds ten thousand of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+from OpenSSL import SSL
+
+from livefeed.transport import openssl
+from tests.bench.servers import HOST, LOAD_CORE
+
+if TYPE_CHECKING:
+    from tests.bench.servers import Server
+
+WARM_UP_S = 1
+
+IDENTICAL = "wrk.headers = {}"
+DIFFERENT = """
+local n = 0
+function request()
+  n = n + 1
+  return wrk.format("GET", "/feed", {
+    ["Host"] = "127.0.0.1",
+    ["Connection"] = "keep-alive",
+    ["sec-ch-ua"] = '"Chromium";v="156", "Not-A.Brand";v="24"',
+    ["sec-ch-ua-mobile"] = "?0",
+    ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36 " .. n,
+    ["Accept"] = "*/*",
+    ["Origin"] = "https://www.example.org",
+    ["Sec-Fetch-Site"] = "cross-site",
+    ["Sec-Fetch-Mode"] = "cors",
+    ["Sec-Fetch-Dest"] = "empty",
+    ["Referer"] = "https://www.example.org/results?" .. n,
+    ["Accept-Language"] = "en-US,en;q=0.9",%s
+    ["Cookie"] = "session=" .. n,
+  })
+end
+"""
+SCRIPTS = {
+    "identical": IDENTICAL,
+    "different": DIFFERENT % "",
+    "gzip": DIFFERENT % '\n    ["Accept-Encoding"] = "gzip, deflate, br",',
+    "304": DIFFERENT % '\n    ["If-None-Match"] = \'{etag}\',',
+    "new connection": 'wrk.headers["Connection"] = "close"',
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one round of one row gave.
+
+    :ivar rate: requests or deliveries a second.
+    :ivar cpu_us: the server's processor time for each, in microseconds.
+    :ivar p50_ms: half took no longer.
+    :ivar p99_ms: 99 of 100 took no longer.
+    :ivar memory_bytes: the server's memory for each connection, where that was the question.
+    """
+
+    rate: float = 0
+    cpu_us: float = 0
+    p50_ms: float = 0
+    p99_ms: float = 0
+    memory_bytes: float = 0
+    errors: int = 0
+
+
+def requests(server: Server, script: str, *, connections: int, seconds: float, plain: bool = False) -> Measured:
+    """Puts wrk on a server for a while, with one thread on the load's core."""
+    text = SCRIPTS[script]
+    if script == "304":
+        text = text.replace("{etag}", etag_of(server))
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
+        lua.write(text)
+        lua.flush()
+        url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
+        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
+        subprocess.run([*command, f"-d{WARM_UP_S}s", url], capture_output=True, check=True)
+        before = server.cpu_seconds()
+        run = subprocess.run([*command, f"-d{seconds:.0f}s", url], capture_output=True, check=True, text=True)
+        cpu = server.cpu_seconds() - before
+    output = run.stdout
+    count = int(_find(r"(\d+) requests in", output))
+    errors = sum(int(number) for number in re.findall(r"(?:connect|read|write|timeout|Non-2xx or 3xx responses:?) (\d+)", output))
+    return Measured(
+        rate=float(_find(r"Requests/sec:\s+([\d.]+)", output)),
+        cpu_us=cpu / max(count, 1) * 1e6,
+        p50_ms=_milliseconds(_find(r"50%\s+(\S+)", output)),
+        p99_ms=_milliseconds(_find(r"99%\s+(\S+)", output)),
+        errors=errors,
+    )
+
+
+def etag_of(server: Server) -> str:
+    """Gives the tag that a server answers with."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((HOST, server.port), timeout=10) as plain, context.wrap_socket(plain) as sock:
+        sock.sendall(b"GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(65536)
+    found = re.search(rb"\r\netag: ([^\r]+)", head, re.IGNORECASE)
+    return found[1].decode() if found else '"none"'
+
+
+class Subscribers:
+    """Many subscribers on TLS WebSockets, in one process: an epoll, and no more Python for each message than must be.
+
+    :param frame_bytes: how long one message is on the wire, with its header.
+    """
+
+    def __init__(self, server: Server, path: str, frame_bytes: int) -> None:
+        self._server = server
+        self._path = path
+        self._frame_bytes = frame_bytes
+        self._epoll = select.epoll()
+        self._connections: dict[int, tuple[socket.socket, SSL.Connection]] = {}
+        self._received: dict[int, int] = {}
+        self._context = SSL.Context(SSL.TLS_METHOD)
+        self.lost = 0
+
+    def connect(self, count: int, at_a_time: int = 200) -> None:
+        """Opens so many more; each has done its handshake when this returns."""
+        request = (
+            f"GET {self._path} HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ).encode()
+        while count > 0:
+            batch = min(count, at_a_time)
+            count -= batch
+            opening = []
+            for _ in range(batch):
+                sock = socket.create_connection((HOST, self._server.port), timeout=30)
+                connection = SSL.Connection(self._context, sock)
+                connection.set_connect_state()
+                opening.append((sock, connection))
+            for sock, connection in opening:
+                retry(connection.do_handshake)
+                connection.sendall(request)
+            for sock, connection in opening:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += retry(lambda connection=connection: connection.recv(16384))
+                if not head.startswith(b"HTTP/1.1 101"):
+                    raise RuntimeError(f"the handshake was answered {head[:80]!r}")
+                sock.setblocking(False)
+                fd = sock.fileno()
+                self._connections[fd] = (sock, connection)
+                self._received[fd] = len(head.partition(b"\r\n\r\n")[2])
+                self._epoll.register(fd, select.EPOLLIN)
+                while True:
+                    try:
+                        self._received[fd] += len(connection.recv(16384))
+                    except SSL.WantReadError:
+                        break
+
+    def run(self, seconds: float) -> list[float]:
+        """Receives for a while, and gives when messages were complete."""
+        done: list[float] = []
+        end = time.monotonic() + seconds
+        frame_bytes, received, connections = self._frame_bytes, self._received, self._connections
+        while (now := time.monotonic()) < end:
+            for fd, _ in self._epoll.poll(min(end - now, 0.5), 1024):
+                try:
+                    data = openssl.receive(connections[fd][1])
+                except (SSL.WantReadError, SSL.WantWriteError):
+                    continue
+                except SSL.Error:
+                    self._epoll.unregister(fd)
+                    self.lost += 1
+                    continue
+                total = received[fd] + len(data)
+                if total // frame_bytes > received[fd] // frame_bytes:
+                    done.append(time.monotonic())
+                received[fd] = total
+        return done
+
+    def close(self) -> None:
+        """Ends all connections."""
+        for sock, _ in self._connections.values():
+            sock.close()
+        self._epoll.close()
+
+
+def retry(call):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Calls again where pyOpenSSL wants more: a socket with a time limit does not block."""
+    for _ in range(10_000):
+        try:
+            return call()
+        except (SSL.WantReadError, SSL.WantWriteError):
+            time.sleep(0.001)
+    raise TimeoutError
+
+
+def _find(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    if found is None:
+        raise RuntimeError(f"wrk said:\n{text}")
+    return found[1]
+
+
+def _milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit]

@@ -1,0 +1,322 @@
+"""The servers that are compared: each is started on one core, serves one document at ``/feed``, and is ended by its handle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livefeed.certificates import DevelopmentCertificate
+
+HOST = "127.0.0.1"
+SERVER_CORE, LOAD_CORE = 0, 1
+START_S = 30
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Setting:
+    """What all servers are started with.
+
+    :ivar directory: where they may write.
+    :ivar document: the file that they serve.
+    """
+
+    directory: Path
+    document: Path
+    certificate: DevelopmentCertificate
+
+
+@dataclass
+class Server:
+    """A server that runs.
+
+    :ivar name: what it is called in the tables.
+    :ivar port: of HTTPS.
+    :ivar plain_port: of HTTP; 0 if it has none.
+    :ivar publish: makes a new version of the document; ``None`` if it is read from the file.
+    """
+
+    name: str
+    setting: Setting
+    port: int = 0
+    plain_port: int = 0
+    subscribe_path: str = "/feed.ws"
+    publish: Callable[[bytes], None] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Starts the processes."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.port, self.plain_port = free_ports(2)
+        self.start()
+        try:
+            wait_for_port(self.port, self.processes)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the processes."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes.clear()
+
+    def run(self, *arguments: str | Path, directory: Path | None = None) -> None:
+        """Starts a process on the servers' core."""
+        log = (self.setting.directory / f"{self.name.replace(' ', '-')}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                ["taskset", "-c", str(SERVER_CORE), *map(str, arguments)],
+                cwd=directory or self.setting.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "GOMAXPROCS": "1"},
+            )
+        self.processes.append(process)
+
+    def pids(self) -> list[int]:
+        """Gives the processes, and theirs."""
+        found, queue = [], [process.pid for process in self.processes]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                queue += [int(child) for child in task.read_text().split()]
+        return found
+
+    def cpu_seconds(self) -> float:
+        """Gives the processor time that they have taken."""
+        total = 0.0
+        for pid in self.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / TICK
+        return total
+
+    def memory_bytes(self) -> int:
+        """Gives the memory that they have in use, what they share counted once."""
+        total = 0
+        for pid in self.pids():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+
+class Livefeed(Server):
+    """livefeed, with one of its transports."""
+
+    transport = "fast"
+
+    def start(self) -> None:
+        certificate = self.setting.certificate
+        arguments: list[str | Path] = [Path(sys.executable).with_name("twistd"), "--nodaemon", "--pidfile=", "livefeed"]
+        arguments += ["--source", f"file:{self.setting.document}", "--transport", self.transport]
+        arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
+        arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
+        arguments += ["--cert", certificate.cert, "--key", certificate.key]
+        self.run(*arguments)
+
+
+class LivefeedTwisted(Livefeed):
+    """livefeed on Twisted's own transport."""
+
+    transport = "twisted"
+
+
+class TwistedWeb(Server):
+    """twisted.web as its documentation has it."""
+
+    def start(self) -> None:
+        certificate = self.setting.certificate
+        here = Path(__file__).parent
+        self.run(
+            sys.executable, here / "twisted_web.py", str(self.port), str(self.plain_port),
+            certificate.cert, certificate.key, self.setting.document,
+        )  # fmt: skip
+
+
+class Go(Server):
+    """Go's net/http."""
+
+    def start(self) -> None:
+        certificate = self.setting.certificate
+        binary = self.setting.directory / "gobench"
+        if not binary.exists():
+            source = Path(__file__).parent / "go"
+            subprocess.run(["go", "build", "-o", str(binary), "."], cwd=source, check=True)
+        for port, kind in ((self.port, "tls"), (self.plain_port, "tcp")):
+            self.run(binary, f"{HOST}:{port}", kind, certificate.cert, certificate.key, self.setting.document)
+
+
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx-error.log;
+worker_rlimit_nofile 100000;
+{modules}
+events {{ worker_connections 30000; }}
+http {{
+    access_log off;
+    default_type application/json;
+    keepalive_timeout 75;
+    keepalive_requests 1000000000;
+    open_file_cache max=10;
+    sendfile on;
+    gzip_static {gzip_static};
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    ssl_certificate {cert};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    server {{
+        listen {host}:{port} ssl backlog=4096;
+        listen {host}:{plain_port} backlog=4096;
+        location = /feed {{
+            root {directory}/www;
+            add_header Cache-Control "public, max-age=1";
+            add_header Access-Control-Allow-Origin "*";
+        }}
+        {extra}
+    }}
+}}
+"""
+
+
+class Nginx(Server):
+    """nginx, one worker, a static file."""
+
+    modules = ""
+    extra = ""
+
+    def start(self) -> None:
+        directory, certificate = self.setting.directory / self.name.replace(" ", "-"), self.setting.certificate
+        (directory / "www").mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.setting.document, directory / "www" / "feed")
+        subprocess.run(["gzip", "-kf", str(directory / "www" / "feed")], check=True)
+        configuration = directory / "nginx.conf"
+        configuration.write_text(
+            NGINX.format(
+                directory=directory, cert=certificate.cert, key=certificate.key, host=HOST, port=self.port,
+                plain_port=self.plain_port, modules=self.modules, extra=self.extra, gzip_static="on",
+            )
+        )  # fmt: skip
+        os.chmod(self.setting.directory, 0o755)
+        self.run("nginx", "-p", directory, "-c", configuration, "-g", "user root;")
+
+
+class Nchan(Nginx):
+    """nginx with nchan: a publisher's location, and subscribers on WebSockets."""
+
+    modules = "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;"
+    extra = """
+        location = /publish { nchan_publisher; nchan_channel_id feed; nchan_message_buffer_length 1; client_max_body_size 8m; }
+        location = /feed.ws { nchan_subscriber websocket; nchan_channel_id feed; nchan_subscriber_first_message newest; }
+    """
+
+    def start(self) -> None:
+        super().start()
+        self.publish = self._publish
+
+    def _publish(self, document: bytes) -> None:
+        head = b"POST /publish HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(document)
+        with socket.create_connection((HOST, self.plain_port), timeout=30) as sock:
+            sock.sendall(head + document)
+            while sock.recv(65536):
+                pass
+
+
+class VarnishHitch(Server):
+    """Varnish, with hitch in front of it for TLS, and nginx's file behind it."""
+
+    def start(self) -> None:
+        directory, certificate = self.setting.directory / "varnish", self.setting.certificate
+        directory.mkdir(exist_ok=True)
+        self._origin = Nginx("varnish origin", self.setting)
+        self._origin.__enter__()
+        pem = directory / "both.pem"
+        pem.write_bytes(certificate.key.read_bytes() + certificate.cert.read_bytes())
+        vcl = directory / "default.vcl"
+        vcl.write_text(
+            f'vcl 4.1; backend default {{ .host = "{HOST}"; .port = "{self._origin.plain_port}"; }}\n'
+            "sub vcl_backend_response { set beresp.ttl = 1h; }\n"
+        )
+        self.run("varnishd", "-F", "-n", directory / "work", "-a", f"{HOST}:{self.plain_port}", "-f", vcl, "-s", "malloc,64m")
+        wait_for_port(self.plain_port, self.processes)
+        self.run("hitch", f"--frontend=[{HOST}]:{self.port}", f"--backend=[{HOST}]:{self.plain_port}", "--workers=1",
+                 "--user=nobody", pem)  # fmt: skip
+
+    def stop(self) -> None:
+        super().stop()
+        if hasattr(self, "_origin"):
+            self._origin.stop()
+
+
+KINDS: dict[str, tuple[type[Server], tuple[str, ...]]] = {
+    "livefeed": (Livefeed, ()),
+    "livefeed, Twisted's transport": (LivefeedTwisted, ()),
+    "twisted.web": (TwistedWeb, ()),
+    "Go net/http": (Go, ("go",)),
+    "nginx": (Nginx, ("nginx",)),
+    "nginx + nchan": (Nchan, ("nginx", "/usr/lib/nginx/modules/ngx_nchan_module.so")),
+    "varnish behind hitch": (VarnishHitch, ("nginx", "varnishd", "hitch")),
+}
+"""The servers, and what must be installed for each."""
+
+
+def missing(name: str) -> list[str]:
+    """Gives what a server needs and is not installed."""
+    return [need for need in KINDS[name][1] if not (Path(need).exists() if "/" in need else shutil.which(need))]
+
+
+def free_ports(count: int) -> list[int]:
+    """Gives ports that nobody listens on now."""
+    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+def wait_for_port(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Returns when a port takes connections."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        for process in processes:
+            if process.poll() is not None:
+                raise RuntimeError(f"{process.args} has ended with exit code {process.returncode}")
+        with closing(socket.socket()) as sock:
+            sock.settimeout(1)
+            if sock.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
