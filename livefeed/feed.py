@@ -136,7 +136,7 @@ class Feed:
             for subscription in tuple(self.subscriptions):
                 try:
                     subscription.push(self.snapshot)
-                except Exception:  # noqa: BLE001 - what breaks one subscriber is kept from the others
+                except Exception:
                     _log.failure("feed {feed}: a subscriber broke and is dropped", feed=self.name)
                     subscription.cancel()
 

@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from livefeed.exceptions import DocumentError
 
-
 # Every escape of a string: a surrogate pair, half of one, or anything else.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
@@ -73,6 +72,4 @@ def _number(text: str) -> None:
     """Leaves numbers unread: their size is unlimited, and converting a long one takes quadratic time."""
 
 
-_decoder = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_constant, parse_int=_number, parse_float=_number
-)
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_number, parse_float=_number)

@@ -32,9 +32,7 @@ class CertificateFiles:
     key: Path
 
 
-def make_endpoint(
-    reactor: Any, description: str, certificate: Callable[[], CertificateFiles]
-) -> IStreamServerEndpoint:
+def make_endpoint(reactor: Any, description: str, certificate: Callable[[], CertificateFiles]) -> IStreamServerEndpoint:
     """Gives the endpoint that a description names.
 
     ``tls:`` followed by a number is livefeed's own. Twisted has a ``tls:`` too, which is followed by a directory of
@@ -76,10 +74,8 @@ def _tls(reactor: Any, parts: list[str], certificate: Callable[[], CertificateFi
     )
     if wrong:
         raise ConfigurationError(f"--listen: tls:{':'.join(parts)} is not {_FORM}")
-    if "cert" in options:
-        files = CertificateFiles(Path(options["cert"]), Path(options["key"]))
-    else:
-        files = certificate()
+    own = "cert" in options
+    files = CertificateFiles(Path(options["cert"]), Path(options["key"])) if own else certificate()
     interface = options.get("interface")
     if interface is None:
         # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.

@@ -118,9 +118,16 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self.factory.protocols_open[self] = None
         self.registerProducer(self, True)
         self._subscription = self.factory.feed.subscribe(self)
+        # The first document may have been more than the transport takes, or the last that it took.
+        if self._paused:
+            self._subscription.pause()
+        if self.state != self.STATE_OPEN:
+            self._subscription.cancel()
 
     def onFrameBegin(self) -> None:
-        """WebSocketProtocol API. There is nothing that a plain subscriber could ask for, so frames are only counted."""
+        """WebSocketProtocol API. There is nothing that a plain subscriber could ask for, so frames are only
+        counted.
+        """
         self._received += 1
         if self._received > FREE_FRAMES + self.factory.reactor.seconds() - self._opened_at:
             self._fail_connection(POLICY_VIOLATION, "too many frames")
@@ -175,7 +182,8 @@ class SubscriberProtocol(WebSocketServerProtocol):
         super().connectionLost(reason)
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # Autobahn resets the connection where the client has answered the closing handshake, or was shown out, and waits
+        # Autobahn resets the connection where the client has answered the closing handshake, or was shown out, and
+        # waits
         # for ever for a client to end its side of TLS.
         abort = abort and not self.wasClean and not self.failedByMe
         if not abort and self._abort_call is None:

@@ -46,9 +46,7 @@ class Counts:
         self.first_error = self.first_error or repr(error)
 
 
-async def subscribe(
-    url: str, context: ssl.SSLContext, counts: Counts, opening: asyncio.Semaphore, end: float
-) -> None:
+async def subscribe(url: str, context: ssl.SSLContext, counts: Counts, opening: asyncio.Semaphore, end: float) -> None:
     """Follows the feed on a WebSocket; a pause of more than 5 s between documents is an error."""
     try:
         async with opening:

@@ -122,9 +122,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertTrue(self.refusal("--listen", "tcp:0", "--source", "bogus:").startswith("livefeed: --source: "))
         self.assertTrue(self.refusal("--listen", "bogus:1").startswith("livefeed: --listen: bogus:1: "))
         self.assertTrue(
-            self.refusal("--listen", "tcp:0", "--allow-origin", "example.org").startswith(
-                "livefeed: --allow-origin: "
-            )
+            self.refusal("--listen", "tcp:0", "--allow-origin", "example.org").startswith("livefeed: --allow-origin: ")
         )
 
     def test_refused_source_does_not_show_its_password(self) -> None:

@@ -55,8 +55,10 @@ class Client:
     :ivar frames: what it has received since it was last asked.
     """
 
-    def __init__(self, site: Site, *, path: str = "/feed.ws", extra: bytes = b"") -> None:
-        self.transport = Transport()
+    def __init__(
+        self, site: Site, *, path: str = "/feed.ws", extra: bytes = b"", transport: Transport | None = None
+    ) -> None:
+        self.transport = transport or Transport()
         channel = site.buildProtocol(None)
         assert isinstance(channel, Channel)
         self.transport.protocol = channel
@@ -151,6 +153,26 @@ class PushTests(WebSocketTestCase):
         self.assertEqual(slow.receive(), [text(THIRD)])
         self.feed.publish(FIRST)
         self.assertEqual(slow.receive(), [text(FIRST)])
+
+    def test_subscriber_that_is_full_from_the_start_is_owed_the_newest(self) -> None:
+        """The first document alone may be more than the transport takes."""
+
+        class Small(Transport):
+            """Says that it is full as soon as there is something in it."""
+
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                if self.producer is not None:
+                    self.producer.pauseProducing()
+
+        self.feed.publish(FIRST)
+        client = Client(self.site, transport=Small())
+        self.assertEqual(client.receive(), [text(FIRST)])
+        for document in (SECOND, THIRD):
+            self.feed.publish(document)
+        self.assertEqual(client.receive(), [])
+        client.resume()
+        self.assertEqual(client.receive(), [text(THIRD)])
 
     def test_frames_behind_the_handshake_are_read(self) -> None:
         """A client need not wait for the 101 to arrive before it sends."""

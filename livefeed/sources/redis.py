@@ -124,7 +124,7 @@ class RedisSource:
             if self._connection is None or not self._connection.connected:
                 await self._connect()
             data = await self._ask("GETRANGE", self.key, 0, self.max_bytes)
-        except BaseException as error:  # a cancelled pull, too, leaves a connection of which nothing is known
+        except Exception as error:  # a cancelled pull, too, leaves a connection of which nothing is known
             self.close()
             if isinstance(error, txredisapi.ResponseError):
                 raise SourceError(f"Redis says: {_first_line(error)}") from None

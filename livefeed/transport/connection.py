@@ -1,6 +1,7 @@
 """One connection of the fast transport: what a Twisted protocol writes to, TLS or not.
 
-Rules: what a protocol writes goes to the socket at once, and only what the socket does not take is kept. Nothing here calls
+Rules: what a protocol writes goes to the socket at once, and only what the socket does not take is kept. Nothing
+here calls
 back into a protocol while that protocol is calling: ends are put off to the pool's next turn.
 """
 
@@ -10,6 +11,7 @@ import errno
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +59,8 @@ class Connection:
     :param pool: what holds the connection.
     :param sock: accepted, and not blocking.
     :param factory: makes the protocol, once there is something for it to do.
-    :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come back.
+    :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come
+    back.
     :ivar protocol: what is told of what happens here. Another can take its place at any time.
     :ivar deadline: when the pool's sweep ends the connection, or asks the protocol to, by the pool's clock.
     """
@@ -167,10 +170,8 @@ class Connection:
         if self.connected and self._reason is None:
             self.disconnecting = True
             self._out.clear()
-            try:
+            with suppress(OSError):  # it may be gone already
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            except OSError:
-                pass  # it is gone already
             self._end(Failure(ConnectionAborted()))
 
     def set_deadline(self, seconds: float | None) -> None:
@@ -510,7 +511,8 @@ class Connection:
 
 @implementer(INegotiated)
 class TLSConnection(Connection):
-    """A connection with TLS, by pyOpenSSL on the socket itself. It also provides ``ISSLTransport`` and ``INegotiated``.
+    """A connection with TLS, by pyOpenSSL on the socket itself. It also provides ``ISSLTransport`` and
+    ``INegotiated``.
 
     The protocol is made when the handshake is done, so that one that never is costs little.
 
@@ -582,7 +584,8 @@ class TLSConnection(Connection):
         except SSL.WantWriteError:
             self._watch(EPOLLOUT)
         except SSL.Error:
-            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log line. It
+            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log
+            # line. It
             # has been sent an alert, which a reset would overtake.
             self._raw = True
             self._handshaking = False
@@ -647,10 +650,8 @@ class TLSConnection(Connection):
         """Sends close_notify (RFC 8446, 6.1), as far as the socket takes it."""
         if not self._notified:
             self._notified = True
-            try:
+            with suppress(SSL.Error):  # in the middle of a handshake, or gone
                 self._ssl.shutdown()
-            except SSL.Error:
-                pass  # in the middle of a handshake, or gone
 
 
 def _lost(error: SSL.SysCallError) -> OSError:

@@ -1,6 +1,7 @@
 """What listens with the fast transport: the part of a reactor that Twisted's server endpoints use.
 
-An endpoint that is given a :class:`PoolReactor` in the place of the reactor listens in its pool: ``tcp:``, ``tcp6:``, ``unix:``,
+An endpoint that is given a :class:`PoolReactor` in the place of the reactor listens in its pool: ``tcp:``,
+``tcp6:``, ``unix:``,
 ``ssl:`` and ``systemd:`` work as they are.
 """
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from livefeed.transport.pool import Pool
 
 NOTSENT_LOWAT_BYTES = 16_384
-"""How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the newest version
+"""How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the
+newest version
 later instead of older ones from the kernel's buffer, which can be megabytes."""
 
 

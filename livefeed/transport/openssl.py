@@ -1,10 +1,13 @@
 """Reading and writing TLS by the shortest road there is.
 
-``SSL.Connection.recv`` and ``send`` allocate a buffer, and look for errors in four places, each time. The same two calls of
-pyOpenSSL's own cffi library, with one shared buffer, spare a part of a microsecond each, where a whole request takes ten.
+``SSL.Connection.recv`` and ``send`` allocate a buffer, and look for errors in four places, each time. The same two
+calls of
+pyOpenSSL's own cffi library, with one shared buffer, spare a part of a microsecond each, where a whole request
+takes ten.
 That library is not pyOpenSSL's public face: where it is not what it was, the public methods are taken.
 
-Rule: this is the only file that knows of that library. ``receive`` and ``send`` are either road, and raise alike: what
+Rule: this is the only file that knows of that library. ``receive`` and ``send`` are either road, and raise alike:
+what
 ``recv`` and ``send`` of :class:`OpenSSL.SSL.Connection` raise.
 """
 

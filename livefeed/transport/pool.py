@@ -1,6 +1,7 @@
 """All connections of a listener in one epoll, which is one reader of Twisted's reactor.
 
-Rules: a turn handles a bounded number of events, so that timers and everything else that the reactor does get theirs. There
+Rules: a turn handles a bounded number of events, so that timers and everything else that the reactor does get
+theirs. There
 is no timer for a connection: deadlines are looked at in sweeps.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import errno
 import resource
 import select
-import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from zope.interface import implementer
 from livefeed.transport.connection import Connection, TLSConnection
 
 if TYPE_CHECKING:
+    import socket
+
     from OpenSSL import SSL
     from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
     from twisted.python.failure import Failure
@@ -46,7 +48,8 @@ _log = Logger()
 class Limits:
     """What a pool allows.
 
-    :ivar connections: so many at a time; those beyond are told to come back. 0 for as many as there may be open files.
+    :ivar connections: so many at a time; those beyond are told to come back. 0 for as many as there may be open
+    files.
     :ivar accept_rate: new connections a second; the others wait in the kernel's queue. 0 for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
     :ivar idle_s: seconds that a connection may be idle after an answer was replayed on it.

@@ -1,6 +1,7 @@
 """Answers that twisted.web has rendered, given again to requests that cannot be answered otherwise.
 
-Rules: this file has no opinion about HTTP. It recognises requests that are so plain that nothing in them could matter but
+Rules: this file has no opinion about HTTP. It recognises requests that are so plain that nothing in them could
+matter but
 what the key holds; everything else is twisted.web's. And it stores only what the resource said may be repeated.
 """
 
@@ -93,7 +94,8 @@ class Replay:
 
         :param head: what was received: all of it, and nothing before or after it on the connection.
         """
-        # Many clients of one kind send the same head: a look-up instead of a match. Only while there are few heads: where
+        # Many clients of one kind send the same head: a look-up instead of a match. Only while there are few
+        # heads: where
         # all differ, hashing each in vain would cost a third of a microsecond.
         heads = self._heads
         answer = heads.get(head) if len(heads) < MAX_HEADS else None

@@ -26,9 +26,7 @@ PREFLIGHT_MAX_AGE_S = 86_400
 """How long a browser may remember a preflight: no browser takes more."""
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control"
-_RESPONSE_FIELDS = (
-    b"ETag, Retry-After, Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age"
-)
+_RESPONSE_FIELDS = b"ETag, Retry-After, Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age"
 
 
 class DocumentResource(Node):

@@ -1,19 +1,15 @@
-"""The load: wrk for requests, and a client of the bench's own for subscribers, since nothing else holds ten thousand of them."""
+"""The load: wrk for requests, and a client of the bench's own for subscribers, since nothing else holds so many."""
 
 from __future__ import annotations
 
-import os
 import re
 import select
-import shutil
 import socket
 import ssl
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import quantiles
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
@@ -36,7 +32,8 @@ function request()
     ["Connection"] = "keep-alive",
     ["sec-ch-ua"] = '"Chromium";v="156", "Not-A.Brand";v="24"',
     ["sec-ch-ua-mobile"] = "?0",
-    ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36 " .. n,
+    ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 " ..
+                     "(KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36 " .. n,
     ["Accept"] = "*/*",
     ["Origin"] = "https://www.example.org",
     ["Sec-Fetch-Site"] = "cross-site",
@@ -52,7 +49,7 @@ SCRIPTS = {
     "identical": IDENTICAL,
     "different": DIFFERENT % "",
     "gzip": DIFFERENT % '\n    ["Accept-Encoding"] = "gzip, deflate, br",',
-    "304": DIFFERENT % '\n    ["If-None-Match"] = \'{etag}\',',
+    "304": DIFFERENT % "\n    [\"If-None-Match\"] = '{etag}',",
     "new connection": 'wrk.headers["Connection"] = "close"',
 }
 
@@ -92,7 +89,9 @@ def requests(server: Server, script: str, *, connections: int, seconds: float, p
         cpu = server.cpu_seconds() - before
     output = run.stdout
     count = int(_find(r"(\d+) requests in", output))
-    errors = sum(int(number) for number in re.findall(r"(?:connect|read|write|timeout|Non-2xx or 3xx responses:?) (\d+)", output))
+    errors = sum(
+        int(number) for number in re.findall(r"(?:connect|read|write|timeout|Non-2xx or 3xx responses:?) (\d+)", output)
+    )
     return Measured(
         rate=float(_find(r"Requests/sec:\s+([\d.]+)", output)),
         cpu_us=cpu / max(count, 1) * 1e6,
@@ -146,7 +145,7 @@ class Subscribers:
                 connection = SSL.Connection(self._context, sock)
                 connection.set_connect_state()
                 opening.append((sock, connection))
-            for sock, connection in opening:
+            for _, connection in opening:
                 retry(connection.do_handshake)
                 connection.sendall(request)
             for sock, connection in opening:
@@ -194,7 +193,7 @@ class Subscribers:
         self._epoll.close()
 
 
-def retry(call):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+def retry(call):  # type: ignore[no-untyped-def]
     """Calls again where pyOpenSSL wants more: a socket with a time limit does not block."""
     for _ in range(10_000):
         try:

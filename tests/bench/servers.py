@@ -1,4 +1,4 @@
-"""The servers that are compared: each is started on one core, serves one document at ``/feed``, and is ended by its handle."""
+"""The servers that are compared: each is started on one core, serves one document at ``/feed``, and ends by its handle."""
 
 from __future__ import annotations
 
@@ -239,8 +239,12 @@ class Nchan(Nginx):
 
     modules = "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;"
     extra = """
-        location = /publish { nchan_publisher; nchan_channel_id feed; nchan_message_buffer_length 1; client_max_body_size 8m; }
-        location = /feed.ws { nchan_subscriber websocket; nchan_channel_id feed; nchan_subscriber_first_message newest; }
+        location = /publish {
+            nchan_publisher; nchan_channel_id feed; nchan_message_buffer_length 1; client_max_body_size 8m;
+        }
+        location = /feed.ws {
+            nchan_subscriber websocket; nchan_channel_id feed; nchan_subscriber_first_message newest;
+        }
     """
 
     def start(self) -> None:
@@ -270,7 +274,9 @@ class VarnishHitch(Server):
             f'vcl 4.1; backend default {{ .host = "{HOST}"; .port = "{self._origin.plain_port}"; }}\n'
             "sub vcl_backend_response { set beresp.ttl = 1h; }\n"
         )
-        self.run("varnishd", "-F", "-n", directory / "work", "-a", f"{HOST}:{self.plain_port}", "-f", vcl, "-s", "malloc,64m")
+        self.run(
+            "varnishd", "-F", "-n", directory / "work", "-a", f"{HOST}:{self.plain_port}", "-f", vcl, "-s", "malloc,64m"
+        )
         wait_for_port(self.plain_port, self.processes)
         self.run("hitch", f"--frontend=[{HOST}]:{self.port}", f"--backend=[{HOST}]:{self.plain_port}", "--workers=1",
                  "--user=nobody", pem)  # fmt: skip
@@ -313,7 +319,7 @@ def wait_for_port(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
     while time.monotonic() < deadline:
         for process in processes:
             if process.poll() is not None:
-                raise RuntimeError(f"{process.args} has ended with exit code {process.returncode}")
+                raise RuntimeError(f"{process.args!r} has ended with exit code {process.returncode}")
         with closing(socket.socket()) as sock:
             sock.settimeout(1)
             if sock.connect_ex((HOST, port)) == 0:

@@ -32,6 +32,8 @@ class Quiet(Site):
 
 root = Resource()
 root.putChild(b"feed", Feed())
-reactor.listenSSL(int(port), Quiet(root), ssl.DefaultOpenSSLContextFactory(key, cert), backlog=1024, interface="127.0.0.1")
+reactor.listenSSL(
+    int(port), Quiet(root), ssl.DefaultOpenSSLContextFactory(key, cert), backlog=1024, interface="127.0.0.1"
+)
 reactor.listenTCP(int(plain_port), Quiet(root), backlog=1024, interface="127.0.0.1")
 reactor.run()

@@ -64,9 +64,7 @@ class Process:
     :param environment: what it has in its environment besides this process's.
     """
 
-    def __init__(
-        self, arguments: Iterable[str], *, directory: Path, environment: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, arguments: Iterable[str], *, directory: Path, environment: dict[str, str] | None = None) -> None:
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()

@@ -157,9 +157,7 @@ def test_page_of_another_origin_polls_and_follows(browser: Chrome, demo: Livefee
     assert message.startswith('{"title"')
 
 
-def test_page_of_an_origin_that_is_not_allowed_reads_nothing(
-    browser: Chrome, start: Start, other_origin: str
-) -> None:
+def test_page_of_an_origin_that_is_not_allowed_reads_nothing(browser: Chrome, start: Start, other_origin: str) -> None:
     """Neither by request nor by WebSocket, while a page of the allowed origin does."""
     livefeed = start("--allow-origin", "https://example.org")
     browser.get(other_origin)

@@ -153,9 +153,7 @@ class TestFile:
 
         assert_goes_stale_and_back(livefeed, DOCUMENT, put_directory, put_file, b"[5]")
 
-    def test_subscribers_before_the_first_document_get_it_when_it_is_there(
-        self, start: Start, tmp_path: Path
-    ) -> None:
+    def test_subscribers_before_the_first_document_get_it_when_it_is_there(self, start: Start, tmp_path: Path) -> None:
         """Who subscribes before there is anything is sent the first version as soon as there is."""
         path = tmp_path / "a%20late?file.json"
         livefeed = start("--source", f"file:{tmp_path}/a%2520late%3Ffile.json", *FAST, live=False)
@@ -244,9 +242,7 @@ class TestRedis:
             redis.command("RPUSH", "list", "[1]")
             redis.command("RENAME", "list", "typed")
 
-        assert_goes_stale_and_back(
-            livefeed, DOCUMENT, put_list, lambda: redis.command("SET", "typed", b"[8]"), b"[8]"
-        )
+        assert_goes_stale_and_back(livefeed, DOCUMENT, put_list, lambda: redis.command("SET", "typed", b"[8]"), b"[8]")
         assert "WRONGTYPE" in livefeed.log()
 
     def test_a_large_document_is_served_whole(self, redis: Redis, start: Start) -> None:

@@ -34,7 +34,7 @@ class ThreadPoolDouble:
         def run() -> None:
             try:
                 result = work(*args, **kwargs)
-            except Exception:  # noqa: BLE001 - as twisted.python.threadpool does
+            except Exception:
                 done(False, Failure())
             else:
                 done(True, result)

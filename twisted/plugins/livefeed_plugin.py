@@ -2,6 +2,4 @@
 
 from twisted.application.service import ServiceMaker
 
-livefeed = ServiceMaker(
-    "livefeed", "livefeed.tap", "Serve one live JSON document over HTTPS and WebSocket", "livefeed"
-)
+livefeed = ServiceMaker("livefeed", "livefeed.tap", "Serve one live JSON document over HTTPS and WebSocket", "livefeed")
