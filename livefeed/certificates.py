@@ -179,9 +179,7 @@ def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair
 
 
 def _normalise(name: str) -> str:
-    """Gives a name as it stands in certificates: an address in its shortest form, a host name in ASCII and lower
-    case.
-    """
+    """Gives a name as certificates have it: an address in its shortest form, a host name in ASCII and lower case."""
     try:
         return str(ip_address(name))
     except ValueError:

@@ -125,9 +125,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
             self._subscription.cancel()
 
     def onFrameBegin(self) -> None:
-        """WebSocketProtocol API. There is nothing that a plain subscriber could ask for, so frames are only
-        counted.
-        """
+        """WebSocketProtocol API. A plain subscriber has nothing to ask for: its frames are only counted."""
         self._received += 1
         if self._received > FREE_FRAMES + self.factory.reactor.seconds() - self._opened_at:
             self._fail_connection(POLICY_VIOLATION, "too many frames")

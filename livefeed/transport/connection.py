@@ -511,8 +511,7 @@ class Connection:
 
 @implementer(INegotiated)
 class TLSConnection(Connection):
-    """A connection with TLS, by pyOpenSSL on the socket itself. It also provides ``ISSLTransport`` and
-    ``INegotiated``.
+    """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
 
     The protocol is made when the handshake is done, so that one that never is costs little.
 

@@ -94,9 +94,8 @@ class Replay:
 
         :param head: what was received: all of it, and nothing before or after it on the connection.
         """
-        # Many clients of one kind send the same head: a look-up instead of a match. Only while there are few
-        # heads: where
-        # all differ, hashing each in vain would cost a third of a microsecond.
+        # Many clients of one kind send the same head: then a look-up does instead of a match. Only while there are
+        # few: where all heads differ, hashing each in vain would cost a third of a microsecond.
         heads = self._heads
         answer = heads.get(head) if len(heads) < MAX_HEADS else None
         if answer is None:

@@ -1,4 +1,4 @@
-"""The servers that are compared: each is started on one core, serves one document at ``/feed``, and ends by its handle."""
+"""The servers that are compared: each has one core, and serves one document at ``/feed``."""
 
 from __future__ import annotations
 
