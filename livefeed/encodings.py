@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,16 +20,35 @@ GZIP_LEVEL = 6
 _QVALUE = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 
 
-def gzip_encode(data: bytes) -> bytes:
-    """Gives *data* as one gzip member (RFC 1952), without a time stamp, so that equal documents stay equal."""
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, wbits=31)
-    return compressor.compress(data) + compressor.flush()
+# ID, CM = deflate, no flags, no time (so that equal documents stay equal), no extra flags, OS unknown (RFC 1952, 2.3).
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"
 
 
-def content_codings(data: bytes) -> dict[str, bytes]:
-    """Gives *data* in each content coding that makes it smaller, the preferred one first (RFC 9110, 8.4.1)."""
-    encoded = gzip_encode(data)
-    return {"gzip": encoded} if len(encoded) < len(data) else {}
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """A document, compressed once, in the two forms that are made of it.
+
+    :ivar gzip: one gzip member (RFC 1952).
+    :ivar message: the payload of a compressed WebSocket message, which needs no other before it (RFC 7692, 7.2.1).
+    """
+
+    gzip: bytes
+    message: bytes
+
+
+def compress(data: bytes) -> Compressed:
+    """Compresses a document.
+
+    Both forms hold the same DEFLATE blocks, the gzip one with an end behind them, so that the work is done once.
+    """
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
+    blocks = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    check = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return Compressed(
+        gzip=b"".join((_GZIP_HEADER, blocks, compressor.flush(zlib.Z_FINISH), check)),
+        message=blocks.removesuffix(_EMPTY_BLOCK),
+    )
 
 
 def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> str:
@@ -62,13 +82,18 @@ def _weight(parameters: list[bytes]) -> float:
     return 1.0
 
 
-def websocket_text_frame(payload: bytes) -> bytes:
-    """Gives *payload*, UTF-8, as one whole unmasked text frame, ready for every subscriber (RFC 6455, 5.2)."""
+def websocket_text_frame(payload: bytes, *, compressed: bool = False) -> bytes:
+    """Gives a payload as one whole unmasked text frame, ready for every subscriber (RFC 6455, 5.2).
+
+    :param payload: UTF-8, or :attr:`Compressed.message`.
+    :param compressed: whether it is the latter, which the bit RSV1 tells (RFC 7692, 6).
+    """
+    first = 0xC1 if compressed else 0x81
     length = len(payload)
     if length <= 125:  # noqa: PLR2004
-        header = struct.pack("!BB", 0x81, length)
+        header = struct.pack("!BB", first, length)
     elif length <= 0xFFFF:  # noqa: PLR2004
-        header = struct.pack("!BBH", 0x81, 126, length)
+        header = struct.pack("!BBH", first, 126, length)
     else:
-        header = struct.pack("!BBQ", 0x81, 127, length)
+        header = struct.pack("!BBQ", first, 127, length)
     return header + payload

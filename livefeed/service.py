@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from livefeed.certificates import default_directory, development_certificate
+from livefeed.collector import Collector
 from livefeed.feed import Feed
 from livefeed.listen import CertificateFiles, make_endpoint, port_of
 from livefeed.poller import Poller
@@ -68,6 +69,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     for service in (
         Poller(feed, source, clock=reactor, max_bytes=settings.max_bytes),
         _Connections(site, subscribers, reactor),
+        Collector(lambda: len(site.channels) + len(subscribers.protocols_open), reactor),
         *listeners,
         _Termination(reactor),
     ):

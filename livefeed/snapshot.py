@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from livefeed.encodings import content_codings, websocket_text_frame
+from livefeed.encodings import compress, websocket_text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ class Snapshot:
     :ivar sequence: this version's place among the others.
     :ivar codings: the document in each content coding that makes it smaller, the preferred one first.
     :ivar frame: the document as one WebSocket text frame.
+    :ivar compressed_frame: the same, for those who have agreed on permessage-deflate without context takeover.
     """
 
     data: bytes
@@ -57,14 +58,17 @@ class Snapshot:
     sequence: Sequence
     codings: Mapping[str, bytes]
     frame: bytes
+    compressed_frame: bytes
 
     @classmethod
     def of(cls, data: bytes, sequence: Sequence) -> Self:
         """Makes the snapshot of a document that has passed the gate."""
+        compressed = compress(data)
         return cls(
             data=data,
             version=version_of(data),
             sequence=sequence,
-            codings=content_codings(data),
+            codings={"gzip": compressed.gzip} if len(compressed.gzip) < len(data) else {},
             frame=websocket_text_frame(data),
+            compressed_frame=websocket_text_frame(compressed.message, compressed=True),
         )

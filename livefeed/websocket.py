@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.wamp.types import TransportDetails
+from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -50,6 +51,9 @@ FREE_FRAMES = 100
 CLOSE_TIMEOUT_S = 2
 KEY_BYTES = 16
 
+_DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+_DEFLATE_PARAMETERS = {b"client_max_window_bits", b"client_no_context_takeover", b"server_no_context_takeover"}
+
 
 _txaio: Any = txaio  # whose functions are put there when Autobahn is imported
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
@@ -85,7 +89,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         """Subscriber API."""
         # What Autobahn's sendPreparedMessage would write, without the log lines it puts together on the way.
         if self.state == self.STATE_OPEN:
-            self.transport.write(snapshot.frame)
+            self.transport.write(snapshot.frame if self._perMessageCompress is None else snapshot.compressed_frame)
 
     # IPushProducer API
 
@@ -237,6 +241,7 @@ class SubscriberFactory(WebSocketServerFactory):
             autoPingRestartOnAnyTraffic=True,
             utf8validateIncoming=True,
             requireMaskedClientFrames=True,
+            perMessageCompressionAccept=_accept_deflate,
         )
 
 
@@ -288,9 +293,32 @@ class WebSocketResource(Node):
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.
         protocol.dataReceived(
             b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n" % keys[0]
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n"
+            % (keys[0], _DEFLATE if offers_deflate(field(request, b"Sec-WebSocket-Extensions")) else b"")
         )
         return NOT_DONE_YET
+
+
+def offers_deflate(extensions: bytes | None) -> bool:
+    """Tells whether a client offers permessage-deflate in a way that can be accepted (RFC 7692, 7.1).
+
+    :param extensions: the field's value; ``None`` if it was not sent. An offer that limits the server's window is
+    passed
+        over, since one frame is made for all.
+    """
+    for offer in (extensions or b"").lower().split(b","):
+        name, *parameters = (part.strip() for part in offer.split(b";"))
+        names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
+        if name == b"permessage-deflate" and set(names) <= _DEFLATE_PARAMETERS and len(set(names)) == len(names):
+            return True
+    return False
+
+
+def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept:
+    """Autobahn's API. What it is given is :data:`_DEFLATE`: neither side keeps a context from message to message."""
+    return PerMessageDeflateOfferAccept(
+        offers[0], request_no_context_takeover=True, no_context_takeover=True, max_message_size=MAX_MESSAGE_BYTES
+    )
 
 
 def _is_key(value: bytes) -> bool:

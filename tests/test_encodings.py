@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from typing import TYPE_CHECKING
 
 from hypothesis import example, given, settings
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from livefeed.encodings import choose_coding, content_codings, gzip_encode, websocket_text_frame
+from livefeed.encodings import choose_coding, compress, websocket_text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,36 +67,31 @@ def decode_frame(data: bytes) -> Frame:
     return frame
 
 
-class GzipTests(SynchronousTestCase):
-    """gzip_encode and content_codings."""
+class CompressTests(SynchronousTestCase):
+    """compress."""
 
     @settings(deadline=None)
     @given(st.binary(max_size=4096))
     def test_gzip_round_trip(self, data: bytes) -> None:
         """Any gzip reader gives back the document's bytes."""
-        self.assertEqual(gzip.decompress(gzip_encode(data)), data)
+        self.assertEqual(gzip.decompress(compress(data).gzip), data)
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=4096))
+    def test_message_round_trip(self, data: bytes) -> None:
+        """A message is read without any before it, once the bytes are put back that are left out (RFC 7692, 7.2.2)."""
+        message = compress(data).message
+        self.assertEqual(zlib.decompressobj(-15).decompress(message + b"\x00\x00\xff\xff"), data)
 
     def test_gzip_has_no_time_stamp(self) -> None:
         """Equal documents have equal encodings on every worker, so the header's MTIME is zero (RFC 1952, 2.3.1)."""
-        self.assertEqual(gzip_encode(b"{}" * 100)[4:8], bytes(4))
+        self.assertEqual(compress(b"{}" * 100).gzip[4:8], bytes(4))
 
-    def test_compressible_document_has_gzip(self) -> None:
-        """A coding that makes the document smaller is offered."""
-        data = b'{"votes": 0}' * 100
-        codings = content_codings(data)
-        self.assertEqual(list(codings), ["gzip"])
-        self.assertEqual(gzip.decompress(codings["gzip"]), data)
-
-    @settings(deadline=None)
-    @given(st.binary(max_size=300))
-    def test_no_coding_makes_the_document_larger(self, data: bytes) -> None:
-        """What a coding cannot make smaller is not offered in it."""
-        for encoded in content_codings(data).values():
-            self.assertLess(len(encoded), len(data))
-
-    def test_tiny_document_has_no_coding(self) -> None:
-        """Two bytes grow under gzip, so there is only identity."""
-        self.assertEqual(content_codings(b"{}"), {})
+    def test_both_forms_are_small(self) -> None:
+        """What repeats itself is compressed, not only wrapped."""
+        compressed = compress(b'{"votes": 0}' * 100)
+        self.assertLess(len(compressed.gzip), 100)
+        self.assertLess(len(compressed.message), 100)
 
 
 class ChooseCodingTests(SynchronousTestCase):

@@ -364,10 +364,10 @@ class HandshakeTests(WebSocketTestCase):
         return request(self.site, b"\n".join([line, *kept, *fields]))
 
     def test_handshake_is_accepted(self) -> None:
-        """The key is answered as RFC 6455, 1.3, has it; no extension and no subprotocol is agreed on."""
+        """The key is answered as RFC 6455, 1.3, has it; no unknown extension and no subprotocol is agreed on."""
         response = self.handshake(
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+            b"Sec-WebSocket-Extensions: x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=10",
             b"Sec-WebSocket-Protocol: chat, chat",
             without=b"Sec-WebSocket-Key",
         )
@@ -377,6 +377,25 @@ class HandshakeTests(WebSocketTestCase):
         self.assertEqual(response.headers["connection"].lower(), "upgrade")
         self.assertNotIn("sec-websocket-extensions", response.headers)
         self.assertNotIn("sec-websocket-protocol", response.headers)
+
+    def test_deflate_is_agreed_on_where_it_can_be(self) -> None:
+        """One frame is made for all, so neither side keeps a context, and no window is limited (RFC 7692, 7.1)."""
+        for offer, accepted in (
+            (b"permessage-deflate", True),
+            (b"permessage-deflate; client_max_window_bits", True),
+            (b"Permessage-Deflate;client_max_window_bits=10 ; server_no_context_takeover", True),
+            (b"permessage-deflate; server_max_window_bits=9, permessage-deflate", True),
+            (b"permessage-deflate; server_max_window_bits=9", False),
+            (b"permessage-deflate; unknown", False),
+            (b"permessage-deflate; client_no_context_takeover; client_no_context_takeover", False),
+            (b"permessage-bzip2", False),
+            (b";,;=,", False),
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
+            self.assertEqual(response.status, 101)
+            agreed = response.headers.get("sec-websocket-extensions")
+            expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+            self.assertEqual((offer, agreed), (offer, expected if accepted else None))
 
     def test_lists_and_other_cases_are_understood(self) -> None:
         """Firefox sends 'keep-alive, Upgrade'."""

@@ -192,6 +192,8 @@ class Livefeed:
         self._stack.close()
         if error is None:
             self.assert_unbroken()
+        else:
+            print(self.log())
 
     @property
     def pid(self) -> int:

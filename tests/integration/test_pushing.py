@@ -125,13 +125,17 @@ class TestHandshake:
         with demo.websocket(origin="https://anybody.example") as subscriber:
             assert subscriber.recv(timeout=5)
 
-    def test_compression_is_declined(self, server: Livefeed) -> None:
-        """A client that offers permessage-deflate goes without."""
+    def test_compression_is_agreed_on(self, server: Livefeed) -> None:
+        """A client that offers permessage-deflate is sent compressed frames, each readable by itself (RFC 7692)."""
         with server.websocket(compression="deflate") as subscriber:
             assert subscriber.request is not None
             assert "permessage-deflate" in subscriber.request.headers["Sec-WebSocket-Extensions"]
             assert subscriber.response is not None
-            assert "Sec-WebSocket-Extensions" not in subscriber.response.headers
+            agreed = subscriber.response.headers["Sec-WebSocket-Extensions"]
+            assert "server_no_context_takeover" in agreed
+            assert "client_no_context_takeover" in agreed
+            assert subscriber.recv(timeout=5) == DOCUMENT.decode()
+            subscriber.send("x" * 100)
             assert subscriber.recv(timeout=5) == DOCUMENT.decode()
 
     def test_an_unknown_subprotocol_is_not_chosen(self, server: Livefeed) -> None:

@@ -1,0 +1,238 @@
+"""The bench: rounds in turn (A B C A B C), medians, a table on stdout, JSON and a plot in ``docs/``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from twisted.internet.task import Clock
+
+from livefeed.certificates import development_certificate
+from livefeed.encodings import websocket_text_frame
+from livefeed.sources.demo import DemoSource
+from tests.bench import load, report
+from tests.bench.servers import KINDS, LOAD_CORE, Server, Setting, missing
+
+DOCUMENT_BYTES = 4195
+OURS = "livefeed"
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: what is asked of each server that can do it.
+
+    :ivar script: which requests; see ``load.SCRIPTS``.
+    """
+
+    title: str
+    script: str
+    connections: int
+    plain: bool = False
+
+
+REQUEST_ROWS = (
+    Row("HTTPS, identical heads, 200 connections", "identical", 200),
+    Row("HTTPS, all heads different, 200 connections", "different", 200),
+    Row("HTTPS, 304, all heads different", "304", 200),
+    Row("HTTPS, gzip, all heads different", "gzip", 200),
+    Row("HTTPS, all heads different, 2,000 connections", "different", 2000),
+    Row("HTTPS, a new connection for each request", "new connection", 50),
+    Row("HTTP, identical heads, 200 connections", "identical", 200, plain=True),
+)
+QUICK_ROWS = REQUEST_ROWS[:3]
+
+Results = dict[str, dict[str, list[load.Measured]]]
+
+
+def main() -> int:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="three rows, one round: under two minutes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=6, help="how long each measurement takes")
+    parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
+    parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
+    parser.add_argument("--only", choices=["requests", "subscribers"], help="one part of it")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.json and docs/benchmarks.svg")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds, options.subscribers = 1, 4, [1000]
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.sched_setaffinity(0, {LOAD_CORE % (os.cpu_count() or 1)})
+    names = [name for name in options.servers if not missing(name)]
+    for name in options.servers:
+        if name not in names:
+            print(f"left out: {name}: not installed: {', '.join(missing(name))} (make bench-peers says how)")
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as directory:
+        setting = make_setting(Path(directory))
+        if options.only != "subscribers":
+            measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, results)
+        if options.only != "requests":
+            holders = [name for name in names if name in (OURS, "livefeed, Twisted's transport", "nginx + nchan")]
+            for count in options.subscribers:
+                for _ in range(1 if options.quick else min(options.rounds, 2)):
+                    measure_subscribers(setting, holders, count, results)
+    medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
+    print(report.table(medians, OURS))
+    if options.write:
+        facts = machine()
+        data = {"machine": facts, "rows": {row: {n: asdict(m) for n, m in by.items()} for row, by in medians.items()}}
+        (DOCS / "benchmarks.json").write_text(json.dumps(data, indent=1) + "\n")
+        (DOCS / "benchmarks.svg").write_text(report.plot(medians, OURS))
+    return 0
+
+
+def make_setting(directory: Path) -> Setting:
+    """Gives what the servers are started with: a document of the size that all comparisons have had."""
+    directory.chmod(0o755)
+    document = directory / "document.json"
+    demo = DemoSource(Clock())
+    fitting = (demo.document(second) for second in range(0, 10_000, 100))
+    document.write_bytes(next(data for data in fitting if 4000 < len(data) < DOCUMENT_BYTES).ljust(DOCUMENT_BYTES))
+    return Setting(directory, document, development_certificate(directory / "certs"))
+
+
+def measure_requests(
+    setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, results: Results
+) -> None:
+    """Measures all rows on all servers, in turn."""
+    servers: list[Server] = []
+    try:
+        for name in names:
+            if name != "nginx + nchan":
+                servers.append(KINDS[name][0](name, setting).__enter__())  # noqa: PERF401 - to end them if one fails
+        for turn in range(options.rounds):
+            for row in rows:
+                for server in servers:
+                    got = load.requests(
+                        server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
+                    )
+                    results.setdefault(row.title, {}).setdefault(server.name, []).append(got)
+                    progress(f"round {turn + 1}", row.title, server.name, got)
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def measure_subscribers(setting: Setting, names: list[str], count: int, results: Results) -> None:
+    """Measures fan-out: a new version each second, to so many subscribers with TLS, while a few others poll."""
+    for name in names:
+        if count > 5000 and name == "livefeed, Twisted's transport":
+            continue
+        document = setting.document.read_bytes()
+        frame_bytes = len(websocket_text_frame(document))
+        with KINDS[name][0](name, setting) as server:
+            if server.publish is not None:
+                server.publish(document)
+            time.sleep(1)
+            idle = server.memory_bytes()
+            subscribers = load.Subscribers(server, server.subscribe_path, frame_bytes)
+            subscribers.connect(count)
+            stop = threading.Event()
+            publisher = threading.Thread(
+                target=publish_each_second, args=(setting, server, document, stop), daemon=True
+            )
+            publisher.start()
+            subscribers.run(3)
+            memory = (server.memory_bytes() - idle) / count
+            poller = subprocess.Popen(
+                [sys.executable, "-m", "tests.bench.pollers", str(server.port), "12"], stdout=subprocess.PIPE, text=True
+            )
+            before, started = server.cpu_seconds(), time.monotonic()
+            done = subscribers.run(12)
+            elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
+            polled = json.loads(poller.communicate()[0])
+            stop.set()
+            publisher.join()
+            subscribers.close()
+            spread = last_delivery(done, count)
+            got = load.Measured(
+                rate=len(done) / elapsed,
+                cpu_us=cpu / max(len(done), 1) * 1e6,
+                p50_ms=spread,
+                p99_ms=polled["p99_ms"],
+                memory_bytes=memory,
+                errors=subscribers.lost + polled["errors"],
+            )
+            results.setdefault(f"WebSocket, {count:,} subscribers with TLS", {}).setdefault(name, []).append(got)
+            progress("fan-out", f"{count:,} subscribers", name, got)
+
+
+def publish_each_second(setting: Setting, server: Server, document: bytes, stop: threading.Event) -> None:
+    """Makes a new version of the same length each second."""
+    body, number = document.rstrip(b" "), 0
+    while not stop.wait(1.0):
+        number += 1
+        new = (b" " * (number % 2) + body).ljust(len(document))
+        if server.publish is not None:
+            server.publish(new)
+        else:
+            scratch = setting.document.with_suffix(".new")
+            scratch.write_bytes(new)
+            scratch.replace(setting.document)
+
+
+def last_delivery(done: list[float], count: int) -> float:
+    """Gives the median of the milliseconds from the first subscriber that had a version to the last."""
+    spreads, start = [], 0
+    for index in range(1, len(done) + 1):
+        if index == len(done) or done[index] - done[index - 1] > 0.25:
+            if index - start >= count * 0.98:
+                spreads.append((done[index - 1] - done[start]) * 1000)
+            start = index
+    return median(spreads) if spreads else 0.0
+
+
+def middle(rounds: list[load.Measured]) -> load.Measured:
+    """Gives the median of each figure."""
+    fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
+    return load.Measured(**{**fields, "errors": int(max(each.errors for each in rounds))})
+
+
+def progress(*parts: object) -> None:
+    """Says what was measured."""
+    *words, got = parts
+    assert isinstance(got, load.Measured)
+    print(
+        f"{': '.join(map(str, words))}: {got.cpu_us:.1f} µs, {got.rate:,.0f}/s, p99 {got.p99_ms:.1f} ms"
+        + (f", {got.memory_bytes / 1024:.1f} KB each" if got.memory_bytes else "")
+        + (f", {got.errors} errors" if got.errors else ""),
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def machine() -> dict[str, str]:
+    """Gives what the figures were measured on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return {
+        "cpu": model,
+        "cores": str(os.cpu_count()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
