@@ -125,7 +125,7 @@ class Connection:
     @protocol.setter
     def protocol(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._replay = getattr(protocol, "replay", None)
+        self._replay = None if self.over_capacity else getattr(protocol, "replay", None)
 
     def write(self, data: bytes) -> None:
         """ITransport API."""

@@ -21,6 +21,7 @@ KEYED = (b"accept-encoding", b"if-none-match", b"origin", b"accept", b"connectio
 _FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer")
 
 MAX_FIELDS = 100
+MAX_NAME_BYTES = 64
 MAX_ANSWERS = 1024
 MAX_HEADS = 64
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -42,12 +43,12 @@ def _head_pattern() -> re.Pattern[bytes]:
     token, value = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]", rb"[\t\x20-\x7e\x80-\xff]*+"
     initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host")}
     free = bytes(c for c in range(ord("a"), ord("z") + 1) if c not in initials)
-    plain = rb"[%s%s]%s*+:%s" % (free, free.upper(), token, value)
+    plain = rb"[%s%s]%s{0,%d}+:%s" % (free, free.upper(), token, MAX_NAME_BYTES - 1, value)
     name = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?+"
     host = rb"%s:(?(2)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), name)
     keyed = [rb"%s:(?(%d)(?!))(%s)" % (_any_case(name), group, value) for group, name in enumerate(KEYED, start=3)]
     guarded = b"|".join(_any_case(name) for name in (*KEYED, *_FORBIDDEN, b"host"))
-    other = rb"(?!(?:%s):)%s++:%s" % (guarded, token, value)
+    other = rb"(?!(?:%s):)%s{1,%d}+:%s" % (guarded, token, MAX_NAME_BYTES, value)
     line = b"|".join((plain, host, *keyed, other))
     head = rb"((?:GET|HEAD) /[!-~]*+) HTTP/1\.1\r\n(?:(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
     return re.compile(head % (line, MAX_FIELDS))

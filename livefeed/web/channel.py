@@ -67,6 +67,7 @@ class Channel(HTTPChannel):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ate_line = False
         self._in_head = False
         self._replayable: Hashable = None
         self._upgraded: IProtocol | None = None
@@ -100,6 +101,8 @@ class Channel(HTTPChannel):
         elif not self._closing and line[:1] in (b" ", b"\t"):
             # obs-fold: a server either refuses or unfolds it (RFC 9112, 5.2).
             self.refuse(400, "The head of the request has a folded line in it.")
+        # HTTPChannel lets one empty line pass in front of a request, and remembers it.
+        self._ate_line = not line and not self.requests
         if not self._closing:
             super().lineReceived(line)
         return self._closing
@@ -290,7 +293,8 @@ class Channel(HTTPChannel):
 
     def at_boundary(self) -> bool:
         """Tells whether what comes next is the beginning of a request, and nothing else is going on."""
-        return not (self.requests or self._buffer or self.paused or self._closing or self._last_request)
+        busy = self.requests or self._buffer or self._ate_line or self.paused
+        return not (busy or self._closing or self._last_request)
 
     def replayable(self) -> Hashable:
         """Gives what the last answer counts as, if it may be given again; ``None`` if it may not."""

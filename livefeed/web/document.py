@@ -72,7 +72,8 @@ class DocumentResource(Node):
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         )
         changed = none_match(field(request, b"If-None-Match"), etag)
-        request.replayable = (200 if changed else 304, "https" if request.isSecure() else "http", coding)
+        scheme = "https" if request.isSecure() else "http"
+        request.replayable = (200, scheme, coding) if changed else (304, scheme, "identity")
         if not changed:
             return answer(request, 304, headers, None)
         if coding == "identity":
