@@ -180,9 +180,9 @@ class _Connections(Service):
     subscribers: SubscriberFactory
     reactor: IReactorTime
 
-    def startService(self) -> None:
-        """IService API."""
-        super().startService()
+    def privilegedStartService(self) -> None:
+        """IService API. This comes before the listeners, which take what they may hold from the limit."""
+        super().privilegedStartService()
         _raise_file_limit()
 
     def stopService(self) -> Deferred[None]:

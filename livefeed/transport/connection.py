@@ -81,6 +81,7 @@ class Connection:
         "_reason",
         "_replay",
         "_streaming",
+        "_write_ended",
         "_write_ending",
         "connected",
         "deadline",
@@ -113,6 +114,7 @@ class Connection:
         self._lingering = False
         self._read_ended = False
         self._write_ending = False
+        self._write_ended = False
         self._reason: Failure | None = None
 
     # What the protocol calls: ITransport and its kin
@@ -371,13 +373,16 @@ class Connection:
         self.sock.close()
         producer, self._producer = self._producer, None
         protocol, self._protocol = self._protocol, None
-        try:
-            if producer is not None:
+        if producer is not None:
+            try:
                 producer.stopProducing()
-            if protocol is not None:
+            except Exception:
+                self.pool.log_failure("stopProducing", producer)
+        if protocol is not None:
+            try:
                 protocol.connectionLost(reason)
-        except Exception:
-            self.pool.log_failure("connectionLost", protocol)
+            except Exception:
+                self.pool.log_failure("connectionLost", protocol)
 
     # What subclasses have of their own
 
@@ -467,7 +472,8 @@ class Connection:
             return
         if self.disconnecting:
             self._end_orderly()
-        elif self._write_ending:
+        elif self._write_ending and not self._write_ended:
+            self._write_ended = True
             self._end_writing()
             if IHalfCloseableProtocol.providedBy(self._protocol):
                 self._protocol.writeConnectionLost()

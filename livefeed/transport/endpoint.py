@@ -124,7 +124,8 @@ class PoolReactor:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.bind(address)
-            os.chmod(address, mode)
+            if not address.startswith("\0"):  # an abstract one, which is no file
+                os.chmod(address, mode)
             sock.listen(backlog)
         except OSError as error:
             sock.close()
@@ -133,7 +134,8 @@ class PoolReactor:
             raise CannotListenError(None, address, error) from None
 
         def clean_up() -> None:
-            os.unlink(address)
+            if not address.startswith("\0"):
+                os.unlink(address)
             if lock is not None:
                 lock.unlock()
 

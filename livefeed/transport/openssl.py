@@ -6,7 +6,9 @@ pyOpenSSL's own cffi library, with one shared buffer, spare a part of a microsec
 takes ten.
 That library is not pyOpenSSL's public face: where it is not what it was, the public methods are taken.
 
-Rule: this is the only file that knows of that library. ``receive`` and ``send`` are either road, and raise alike:
+Rule: this is the only file that knows of that library.
+
+``receive`` and ``send`` are either road, and raise alike:
 what
 ``recv`` and ``send`` of :class:`OpenSSL.SSL.Connection` raise.
 """
@@ -72,3 +74,16 @@ def direct_road() -> tuple[Receive, Send] | None:
 
 
 receive, send = direct_road() or public_road()
+
+
+def set_groups(context: SSL.Context, groups: bytes) -> bool:
+    """Sets which groups a context offers for the key exchange (RFC 8446, 4.2.7); pyOpenSSL has no public way to do so.
+
+    :param groups: their names, the preferred one first, with colons in between.
+    :returns: whether that could be done; OpenSSL's own choice stays if not.
+    """
+    try:
+        lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001
+        return bool(lib.SSL_CTX_set1_curves_list(context._context, groups) == 1)  # noqa: SLF001
+    except (AttributeError, TypeError):
+        return False

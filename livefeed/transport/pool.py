@@ -225,16 +225,22 @@ class Pool:
         if excess >= OVERFLOW:
             sock.close()
             return
-        self.accepted += 1
-        sock.setblocking(False)
         connection: Connection
-        if listener.context is None:
-            connection = Connection(self, sock, listener.factory)
-        else:
-            connection = TLSConnection(self, sock, listener.factory, listener.context)
+        try:
+            sock.setblocking(False)
+            if listener.context is None:
+                connection = Connection(self, sock, listener.factory)
+            else:
+                connection = TLSConnection(self, sock, listener.factory, listener.context)
+            self._epoll.register(connection.fd, select.EPOLLIN)
+        except Exception:
+            # No memory, in the process or in the kernel: this one client is sent away, and nobody else.
+            self.log_failure("accepting", listener.factory)
+            sock.close()
+            return
+        self.accepted += 1
         connection.over_capacity = excess >= 0
         self.connections[connection.fd] = connection
-        self._epoll.register(connection.fd, select.EPOLLIN)
         if listener.context is None:
             connection.start()
 

@@ -283,6 +283,10 @@ class Channel(HTTPChannel):
             transport.protocol = protocol
         protocol.makeConnection(transport)
         self._networkProducer.resumeProducing()
+        # The request is never finished. It and this channel are let go of here and now, not by the garbage collector.
+        for request in self.requests:
+            request.channel = None
+        self.requests.clear()
 
     # What replay asks
 

@@ -22,7 +22,7 @@ from livefeed.certificates import development_certificate
 from livefeed.encodings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
 from tests.bench import load, report
-from tests.bench.servers import KINDS, LOAD_CORE, Server, Setting, missing
+from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing
 
 DOCUMENT_BYTES = 4195
 OURS = "livefeed"
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6, help="how long each measurement takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
-    parser.add_argument("--only", choices=["requests", "subscribers"], help="one part of it")
+    parser.add_argument("--only", choices=["requests", "subscribers", "memory"], help="one part of it")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.json and docs/benchmarks.svg")
     options = parser.parse_args()
     if options.quick:
@@ -79,13 +79,17 @@ def main() -> int:
     results: Results = {}
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))
-        if options.only != "subscribers":
+        if options.only in (None, "requests"):
             measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, results)
-        if options.only != "requests":
+        if options.only in (None, "subscribers"):
             holders = [name for name in names if name in (OURS, "livefeed, Twisted's transport", "nginx + nchan")]
             for count in options.subscribers:
                 for _ in range(1 if options.quick else min(options.rounds, 2)):
                     measure_subscribers(setting, holders, count, results)
+        if options.only in (None, "memory"):
+            measure_idle(setting, [name for name in names if name in (OURS, "nginx", "Go net/http")], results)
+            if not options.quick:
+                measure_crowd(setting)
     medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
     print(report.table(medians, OURS))
     if options.write:
@@ -140,7 +144,7 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, results:
                 server.publish(document)
             time.sleep(1)
             idle = server.memory_bytes()
-            subscribers = load.Subscribers(server, server.subscribe_path, frame_bytes)
+            subscribers = load.Watchers(server, server.subscribe_path, frame_bytes)
             subscribers.connect(count)
             stop = threading.Event()
             publisher = threading.Thread(
@@ -170,6 +174,47 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, results:
             )
             results.setdefault(f"WebSocket, {count:,} subscribers with TLS", {}).setdefault(name, []).append(got)
             progress("fan-out", f"{count:,} subscribers", name, got)
+
+
+def measure_idle(setting: Setting, names: list[str], results: Results) -> None:
+    """Measures the memory of pollers between two requests."""
+    count = 2000
+    for name in names:
+        with KINDS[name][0](name, setting) as server:
+            idle = server.memory_bytes()
+            pollers = load.Watchers(server, None)
+            pollers.connect(count)
+            time.sleep(2)
+            got = load.Measured(memory_bytes=(server.memory_bytes() - idle) / count)
+            pollers.close()
+        results.setdefault(f"HTTPS, {count:,} idle pollers", {}).setdefault(name, []).append(got)
+        progress("idle pollers", name, got)
+
+
+def measure_crowd(setting: Setting) -> None:
+    """Has 15,000 come and go: the collector's longest pause, and whether the memory is given back."""
+    document = setting.document.read_bytes()
+    with Livefeed(OURS, setting) as server:
+        for turn in (1, 2):
+            idle = server.memory_bytes()
+            server.longest_pause_ms()
+            subscribers = load.Watchers(server, server.subscribe_path, len(websocket_text_frame(document)))
+            subscribers.connect(10_000)
+            pollers = load.Watchers(server, None)
+            pollers.connect(5000)
+            arriving_ms = server.longest_pause_ms()
+            subscribers.run(10)
+            staying_ms, full = server.longest_pause_ms(), server.memory_bytes()
+            subscribers.close()
+            pollers.close()
+            time.sleep(10)
+            leaving_ms, left = server.longest_pause_ms(), server.memory_bytes()
+            print(
+                f"15,000 connections, time {turn}: the collector's longest pause {arriving_ms:.1f} ms while they come, "
+                f"{staying_ms:.1f} ms while they stay, {leaving_ms:.1f} ms when they go; memory "
+                f"{idle / 2**20:.1f} MiB before, {full / 2**20:.1f} MiB with them, {left / 2**20:.1f} MiB after",
+                flush=True,
+            )
 
 
 def publish_each_second(setting: Setting, server: Server, document: bytes, stop: threading.Event) -> None:

@@ -135,12 +135,21 @@ class Livefeed(Server):
 
     def start(self) -> None:
         certificate = self.setting.certificate
-        arguments: list[str | Path] = [Path(sys.executable).with_name("twistd"), "--nodaemon", "--pidfile=", "livefeed"]
+        pauses = self.setting.directory / "pauses"
+        arguments: list[str | Path] = [sys.executable, "-m", "tests.bench.paused", pauses]
+        arguments += ["--nodaemon", "--pidfile=", "livefeed"]
         arguments += ["--source", f"file:{self.setting.document}", "--transport", self.transport]
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
-        self.run(*arguments)
+        self.run(*arguments, directory=Path(__file__).parents[2])
+
+    def longest_pause_ms(self) -> float:
+        """Gives how long the garbage collector has stopped it at most, since it was last asked."""
+        pauses = self.setting.directory / "pauses"
+        longest = float(pauses.read_text()) if pauses.exists() else 0.0
+        pauses.unlink(missing_ok=True)
+        return longest
 
 
 class LivefeedTwisted(Livefeed):
