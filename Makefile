@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8443
 
-.PHONY: run certs test check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs test test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, tests, the built wheel, docs: what CI runs"
+	@echo "make check    format, lint, types, docs, tests on both transports: what CI runs"
+	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install"
 	@echo "make soak     2,000 subscribers and 500 pollers for a minute"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make lock     resolve requirements.txt anew"
@@ -57,7 +58,22 @@ docs: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
-check: lint types docs test
+# The integration tests once more, on Twisted's own transport.
+test-twisted: $(READY)
+	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench --write
+
+bench-quick: $(READY)
+	$(BIN)/python -m tests.bench --quick
+
+bench-peers:
+	@echo "The servers that livefeed is compared with, and the load generator, are Debian's packages:"
+	@echo "  apt install nginx libnginx-mod-nchan varnish hitch wrk golang-go"
+	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
+
+check: lint types docs test test-twisted
 
 # The development tools stand in pyproject.toml alone, as the dependency group "dev".
 lock: $(READY)

@@ -32,6 +32,9 @@ NEVER = 1_000_000
 MANY, FEW = 2000, 500
 """Once there were many connections and there are few again, everything is looked at."""
 
+CALM = 4
+"""For so many periods there must have been few, so that those who are leaving are gone."""
+
 
 @dataclass(eq=False)
 class Collector(Service):
@@ -47,6 +50,7 @@ class Collector(Service):
     # internal state
     _loop: LoopingCall = field(init=False)
     _were_many: bool = False
+    _few_for: int = 0
     _thresholds: tuple[int, int, int] = field(default_factory=gc.get_threshold)
 
     def __post_init__(self) -> None:
@@ -72,7 +76,8 @@ class Collector(Service):
         """Frees the new objects that are garbage, and sets aside those that are not."""
         count = self.connections()
         self._were_many = self._were_many or count >= MANY
-        if self._were_many and count <= FEW:
+        self._few_for = self._few_for + 1 if count <= FEW else 0
+        if self._were_many and self._few_for >= CALM:
             self._were_many = False
             gc.unfreeze()
             gc.collect()

@@ -80,6 +80,7 @@ class Connection:
         "_read_ended",
         "_reason",
         "_replay",
+        "_replayed",
         "_streaming",
         "_write_ended",
         "_write_ending",
@@ -115,6 +116,7 @@ class Connection:
         self._read_ended = False
         self._write_ending = False
         self._write_ended = False
+        self._replayed = False
         self._reason: Failure | None = None
 
     # What the protocol calls: ITransport and its kin
@@ -304,9 +306,11 @@ class Connection:
             return
         replay = self._replay
         missed = None
-        if replay is not None and not self._out and self._protocol.at_boundary():
+        # After a replayed answer the protocol is where it was: it need not be asked, which takes 0.2 µs.
+        if replay is not None and not self._out and (self._replayed or self._protocol.at_boundary()):
             answer = replay.find(data)
             if answer is not None:
+                self._replayed = True
                 self.deadline = self.pool.idle_deadline
                 self._transmit(answer.data)
                 return
@@ -420,6 +424,7 @@ class Connection:
     def _deliver(self, data: bytes, key: Any) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""
         replay = self._replay
+        self._replayed = False
         self._corked = not self._out
         self._corked_bytes = 0
         try:

@@ -142,7 +142,12 @@ class Pool:
         for connection in tuple(self.connections.values()):
             connection.abortConnection()
         self._finish()
-        self._running = False
+        for listener in self._listeners.values():
+            listener.sock.close()
+        self._listeners.clear()
+        if self._running:
+            self._running = False
+            self._sweeping.stop()
         self._epoll.close()
 
     def doRead(self) -> None:
