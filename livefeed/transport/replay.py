@@ -43,15 +43,15 @@ def _head_pattern() -> re.Pattern[bytes]:
     token, value = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]", rb"[\t\x20-\x7e\x80-\xff]*+"
     initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host")}
     free = bytes(c for c in range(ord("a"), ord("z") + 1) if c not in initials)
-    # The first letters of three that every browser sends are shared with keyed ones: they need not be tried as those.
-    begun = rb"(?:[%s%s]|[Uu]ser-[Aa]|[Aa]ccept-[Ll]|[Cc]ookie)" % (free, free.upper())
-    plain = rb"%s%s{0,%d}+:%s" % (begun, token, MAX_NAME_BYTES - 12, value)
+    plain = rb"[%s%s]%s{0,%d}+:%s" % (free, free.upper(), token, MAX_NAME_BYTES - 1, value)
+    # What every browser sends and would otherwise be tried as each of the keyed fields first: 0.3 µs.
+    common = rb"(?:[Uu]ser-[Aa]|[Aa]ccept-[Ll]|[Cc]ookie)%s{0,%d}+:%s" % (token, MAX_NAME_BYTES - 12, value)
     name = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?+"
     host = rb"%s:(?(2)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), name)
     keyed = [rb"%s:(?(%d)(?!))(%s)" % (_any_case(name), group, value) for group, name in enumerate(KEYED, start=3)]
     guarded = b"|".join(_any_case(name) for name in (*KEYED, *_FORBIDDEN, b"host"))
     other = rb"(?!(?:%s):)%s{1,%d}+:%s" % (guarded, token, MAX_NAME_BYTES, value)
-    line = b"|".join((plain, host, *keyed, other))
+    line = b"|".join((plain, common, host, *keyed, other))
     head = rb"((?:GET|HEAD) /[!-~]*+) HTTP/1\.1\r\n(?:(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
     return re.compile(head % (line, MAX_FIELDS))
 
