@@ -1,0 +1,530 @@
+"""Both transports answer the same bytes with the same bytes: no answer by replay is another than twisted.web's."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.feed import Feed
+from livefeed.snapshot import version_of
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Site
+from livefeed.websocket import SubscriberFactory, WebSocketResource
+from tests.integration.harness import Livefeed, replace_file
+from tests.transport.driven import Client, DrivenReactor, make_pool, settle
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Iterator
+
+    from livefeed.certificates import DevelopmentCertificate
+
+DOCUMENTS = tuple(b'{"votes": [%s]}' % b", ".join(b"1.50" for _ in range(count)) for count in (20, 60))
+ETAGS = tuple(b'"%s%s"' % (version_of(data).encode(), suffix) for data in DOCUMENTS for suffix in (b"", b"-gzip"))
+KEY = base64.b64encode(bytes(16))
+PAGES = "https://page.example"
+"""The one origin whose pages may read the feed, so that answers depend on ``Origin``."""
+
+HOST = b"Host: localhost\r\n"
+GET = b"GET /feed HTTP/1.1\r\n" + HOST + b"\r\n"
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+HANDSHAKE = GET[:-2] + UPGRADE + b"Sec-WebSocket-Key: " + KEY + b"\r\n\r\n"
+CLOSE_FRAME = b"\x88\x82\0\0\0\0\x03\xe8"
+PING_FRAME = b"\x89\x81\0\0\0\0x"
+
+
+# What is sent: a grammar of requests, as they should be and as they should not
+
+
+def _often(*usual: bytes, seldom: Iterable[bytes]) -> st.SearchStrategy[bytes]:
+    """Mostly one of the usual values."""
+    return st.integers(0, 5).flatmap(lambda n: st.sampled_from([*seldom] if n == 5 else usual))
+
+
+_methods = _often(
+    b"GET",
+    b"HEAD",
+    seldom=(b"OPTIONS", b"POST", b"PUT", b"get", b"GETX", b"", b"TRACE", b"CONNECT", b"G\xc3\xa4T", b"G@T"),
+)
+_targets = _often(
+    b"/feed",
+    b"/feed.json",
+    b"/feed?a=b",
+    seldom=(
+        b"/",
+        b"/feed?" + b"q" * 3000,
+        b"/feed/",
+        b"//feed",
+        b"/feed#x",
+        b"/FEED",
+        b"/%66eed",
+        b"/feed%00",
+        b"/feed;x",
+        b"/fe\x80ed",
+        b"/-/page.css",
+        b"/feed.ws",
+        b"/nope",
+        b"http://localhost/feed",
+        b"HTTPS://other.example/feed?x",
+        b"http://localhost",
+        b"ftp://localhost/feed",
+        b"*",
+        b"feed",
+        b"localhost:80",
+        b'/feed?"<>\\^`{|}',
+    ),
+)
+_versions = _often(
+    b"HTTP/1.1",
+    seldom=(b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/0.9", b"http/1.1", b"HTTP/1.1 ", b"", b"HTTP/01.1"),
+)
+_hosts = _often(
+    b"Host: localhost",
+    b"host:localhost:8443",
+    b"HOST: \t[::1]:443 ",
+    seldom=(
+        b"Host:",
+        b"Host: a b",
+        b"Host: a,b",
+        b"Host: user@a",
+        b"Host: a/b",
+        b"Host: a:1:2",
+        b"Host: a:123456",
+        b"Host: [::1",
+        b"Host: [::g]",
+        b"Host: []",
+        b"Host: a~b%41!$",
+        b"Host: a_b.-",
+        b"Host: \xc3\xa4",
+        b"Host: a\x0b",
+        b"Host : a",
+        b" Host: a",
+        b"X-Host: a",
+        b"Host: a\r\nhost: a",
+        b"Host: a\r\n",
+        b"X: y",
+    ),
+)
+_tag_lists = st.lists(
+    st.sampled_from((*ETAGS, *(b"W/" + tag for tag in ETAGS), b'"other"', b"*", b"", b'W/"', b"nonsense", b'"\xff"')),
+    max_size=3,
+).map(b", ".join)
+_codings = st.lists(
+    st.tuples(
+        st.sampled_from((b"gzip", b"GZip", b"x-gzip", b"br", b"zstd", b"identity", b"*", b"", b"\xe4")),
+        st.sampled_from((b"", b";q=1", b";q=0", b"; q=0.5", b";Q=0.001", b";q=1.5", b";q=x", b";x=y;q=0.7")),
+    ).map(b"".join),
+    max_size=4,
+).map(b", ".join)
+_keyed = st.one_of(
+    st.tuples(st.sampled_from((b"If-None-Match", b"if-none-match", b"IF-NONE-MATCH")), _tag_lists),
+    st.tuples(st.sampled_from((b"Accept-Encoding", b"accept-encoding", b"aCCEPT-eNCODING")), _codings),
+    st.tuples(
+        st.sampled_from((b"Origin", b"origin")),
+        st.sampled_from((PAGES.encode(), b"HTTPS://PAGE.example", b"https://evil.example", b"null", b"", b"*")),
+    ),
+    st.tuples(
+        st.sampled_from((b"Connection", b"connection")),
+        st.sampled_from((b"keep-alive", b"close", b"Close", b"upgrade", b"close, x", b"keep-alive, Upgrade", b"")),
+    ),
+    st.tuples(st.sampled_from((b"Accept", b"accept")), st.sampled_from((b"*/*", b"text/event-stream", b"a, b;q=0"))),
+    st.tuples(st.sampled_from((b"Prefer", b"prefer")), st.sampled_from((b"wait=1", b"respond-async"))),
+    st.tuples(st.sampled_from((b"A-IM", b"a-im")), st.sampled_from((b"json-patch", b"gzip"))),
+)
+_others = st.sampled_from(
+    (
+        (b"User-Agent", b"Mozilla/5.0 (X11; Linux x86_64)"),
+        (b"Cookie", b"a=b; c=d"),
+        (b"Sec-Fetch-Mode", b"cors"),
+        (b"Referer", b"https://page.example/a?b=c"),
+        (b"X-Forwarded-For", b"10.0.0.1"),
+        (b"Authorization", b"Basic Og=="),
+        (b"Range", b"bytes=0-1"),
+        (b"If-Modified-Since", b"Sat, 29 Oct 1994 19:43:31 GMT"),
+        (b"Cache-Control", b"no-cache"),
+        (b"Acceptable", b"x"),
+        (b"Host-Not", b"x"),
+        (b"Tea", b"x"),
+        (b"Y" * 128, b"x"),
+        (b"X-Empty", b""),
+        (b"X-Text", b"\xe4\xff \t\x80"),
+    )
+)
+_bad_fields = st.sampled_from(
+    (
+        (b"Content-Length", b"0"),
+        (b"Content-Length", b"3"),
+        (b"content-length", b"-1"),
+        (b"Content-Length", b"9" * 30),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Transfer-Encoding", b"identity"),
+        (b"transfer-encoding", b"gzip, chunked"),
+        (b"Expect", b"100-continue"),
+        (b"TE", b"trailers"),
+        (b"Trailer", b"X"),
+        (b"Upgrade", b"websocket"),
+        (b"upgrade", b"h2c, WebSocket"),
+        (b"Y" * 129, b"x"),
+        (b"Z" * 600, b"x"),
+        (b"Content-Length ", b"3"),
+        (b"X-Control", b"a\x01b"),
+        (b"X-Null", b"a\0b"),
+        (b"X-Del", b"\x7f"),
+        (b"X-CR", b"a\rb"),
+        (b"X-LF", b"a\nb"),
+        (b"X-Folded", b"a\r\n b"),
+        (b"X-Folded", b"a\r\n\tb"),
+        (b"X-Smuggled", b"a\nContent-Length: 3"),
+        (b"", b"nameless"),
+        (b"(X)", b"x"),
+        (b"X\xe4", b"x"),
+        (b"X\tY", b"x"),
+        (b"!#$%&'*+-.^_`|~", b"x"),
+        (b"_", b"x"),
+        (b"1", b"x"),
+        (b"X-Long", b"y" * 9000),
+        (b"X-Longer", b"y" * 17_000),
+    )
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """Gives a request, most often one that could be answered by replay."""
+    kind = draw(st.sampled_from(("plain",) * 5 + ("fields",) * 5 + ("hostile", "hostile", "upgrade", "noise")))
+    if kind == "plain":
+        return draw(st.sampled_from((GET, GET.replace(b"GET", b"HEAD"))))
+    if kind == "upgrade":
+        return draw(st.sampled_from((HANDSHAKE, HANDSHAKE[:-2], HANDSHAKE + PING_FRAME + CLOSE_FRAME, HANDSHAKE + GET)))
+    if kind == "noise":
+        return draw(st.sampled_from((b"\r\n", b"\r\n\r\n", b"\n", b"G", b"\0", b"0\r\n\r\n", b"abc", GET[:-2])))
+    fields = draw(st.lists(_keyed, max_size=3))
+    fields += draw(st.lists(_others, max_size=2))
+    if kind == "fields":
+        return get(
+            *(b"%s: %s" % pair for pair in dict(fields).items()),
+            target=draw(st.sampled_from((b"/feed", b"/feed.json"))),
+        )
+    if kind == "hostile":
+        fields += draw(st.lists(_bad_fields, min_size=1, max_size=2))
+    if draw(st.integers(0, 15)) == 7:
+        fields += [(b"X-Many", b"%d" % number) for number in range(draw(st.sampled_from((95, 98, 99, 100, 101, 501))))]
+    lines = [
+        b"%s%s%s"
+        % (
+            name,
+            draw(
+                _often(b": ", b":", seldom=(b" : ", b":\t ")),
+            ),
+            value,
+        )
+        for name, value in fields
+    ]
+    lines.insert(draw(st.integers(0, len(lines))), draw(_hosts))
+    line = b" ".join((draw(_methods), draw(_targets), draw(_versions)))
+    end = draw(_often(b"\r\n", seldom=(b"\n", b"\r", b" \r\n", b"\r\r\n")))
+    request = end.join((line, *lines, b"", b""))
+    if draw(st.integers(0, 7)) == 5:
+        place = draw(st.integers(0, len(request)))
+        request = request[:place] + draw(st.binary(max_size=3)) + request[place + draw(st.integers(0, 2)) :]
+    return request + draw(_often(b"", seldom=(b"abc", b"3\r\nabc\r\n0\r\n\r\n", GET)))
+
+
+@dataclass(frozen=True)
+class Play:
+    """What a client does: the segments that it sends, again and again, and what happens meanwhile.
+
+    :ivar segments: each is one write of the client's.
+    :ivar events: by the number of the segment they come before: a publication, a failed pull, a second that passes.
+    :ivar times: how often the whole is done, each time on a new connection.
+    :ivar half_closes: whether the client says that it sends no more.
+    """
+
+    segments: tuple[bytes, ...]
+    events: tuple[tuple[int, str], ...] = ()
+    times: int = 3
+    half_closes: bool = False
+
+
+@st.composite
+def plays(draw: st.DrawFn) -> Play:
+    """Gives requests, one to a segment or pipelined, cut at random places."""
+    segments = [b""]
+    for request in draw(st.lists(requests(), min_size=1, max_size=5)):
+        if draw(st.integers(0, 7)) == 5:
+            segments[-1] += request
+        else:
+            segments.append(request)
+    pieces: list[bytes] = []
+    for segment in segments:
+        cuts = draw(st.lists(st.integers(0, len(segment)), max_size=2)) if draw(st.integers(0, 7)) == 5 else []
+        pieces += [segment[start:end] for start, end in pairwise([0, *sorted(cuts), len(segment)])]
+    sent = tuple(piece for piece in pieces if piece)
+    times = draw(st.integers(2, 4))
+    happenings = st.tuples(st.integers(0, len(sent) * times), st.sampled_from(("same", "other", "stale", "second")))
+    return Play(sent, tuple(draw(st.lists(happenings, max_size=2))), times, draw(st.booleans()))
+
+
+def whole(*requests: bytes, times: int = 3, half_closes: bool = False) -> Play:
+    """Gives a play in which each request is one segment, and nothing happens meanwhile."""
+    return Play(requests, (), times, half_closes)
+
+
+def get(*lines: bytes, target: bytes = b"/feed", method: bytes = b"GET") -> bytes:
+    """Gives a plain request with these fields, besides Host."""
+    return b"".join(
+        (method, b" ", target, b" HTTP/1.1\r\n", HOST, *(line + b"\r\n" for line in lines), b"\r\n"),
+    )
+
+
+# Where it is sent
+
+
+@dataclass(slots=True)
+class Served:
+    """One feed, served on each of the transports from one reactor."""
+
+    reactor: DrivenReactor = field(default_factory=DrivenReactor)
+    directory: str = field(default_factory=tempfile.mkdtemp)
+    paths: list[str] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    ports: list[Any] = field(default_factory=list)
+    clients: list[Client] = field(default_factory=list)
+    feed: Feed = field(init=False)
+    document: int = 0
+
+    def __enter__(self) -> Self:
+        self.feed = Feed("feed", clock=self.reactor)
+        origins = Origins.parse([PAGES])
+        for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
+            subscribers = SubscriberFactory(self.feed, reactor=self.reactor)
+            websocket = WebSocketResource(subscribers, origins)
+            site = Site(Root(self.feed, origins, websocket, websocket.upgrade), reactor=self.reactor)
+            self.feed.changed.append(site.forget_answers)
+            self.sites.append(site)
+            self.paths.append(str(Path(self.directory) / name))
+            self.ports.append(listening.listenUNIX(self.paths[-1], site))
+        self.feed.publish(DOCUMENTS[0])
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for client in self.clients:
+            client.close()
+        for port in self.ports:
+            port.stopListening()
+        self.reactor.settle()
+        self.reactor.advance(5)
+        self.reactor.close()
+        shutil.rmtree(self.directory)
+
+    def happen(self, event: str) -> None:
+        """Lets something happen that both transports have to notice."""
+        if event == "second":
+            self.reactor.advance(1)
+        elif event == "stale":
+            self.feed.mark_stale()
+        else:
+            self.document ^= event == "other"
+            self.feed.publish(DOCUMENTS[self.document])
+
+    def connect(self) -> list[Client]:
+        """Gives a client of each transport."""
+        clients = []
+        for path in self.paths:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(path)
+            clients.append(Client(sock))
+        self.clients += clients
+        settle(self.reactor, *clients)
+        return clients
+
+    def counts(self) -> list[Counter[Any]]:
+        """Gives what each site has counted."""
+        for site in self.sites:
+            site.forget_answers()
+        return [site.counts() for site in self.sites]
+
+
+_DATE = re.compile(rb"\r\nDate: [A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT\r\n")
+
+
+def masked(answers: bytes) -> bytes:
+    """Takes away what is known to differ."""
+    return _DATE.sub(b"\r\nDate: -\r\n", answers)
+
+
+class TransportsAgreeTests(SynchronousTestCase):
+    """In one process and on one clock, so that only the transports differ."""
+
+    def perform(self, play: Play) -> tuple[int, list[Counter[Any]]]:
+        """Fails unless the two transports answer alike; gives how much was replayed, and what was counted."""
+        events: dict[int, list[str]] = {}
+        for number, event in play.events:
+            events.setdefault(number, []).append(event)
+        number = 0
+        with Served() as served:
+            for _ in range(play.times):
+                clients = served.connect()
+                for segment in play.segments:
+                    for event in events.get(number, ()):
+                        served.happen(event)
+                    number += 1
+                    for client in clients:
+                        client.send(segment)
+                    settle(served.reactor, *clients)
+                    self.assert_agree(clients, segment)
+                if play.half_closes:
+                    for client in clients:
+                        client.sock.shutdown(socket.SHUT_WR)
+                    settle(served.reactor, *clients)
+                    self.assert_agree(clients, b"")
+                for client in clients:
+                    client.close()
+                served.reactor.settle()
+            fast, twisted = served.counts()
+            self.assertEqual(fast, twisted)
+            replayed = [sum(site.replays[False].counts.values()) for site in served.sites]
+            self.assertEqual(replayed[1], 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        return replayed[0], [fast, twisted]
+
+    def assert_agree(self, clients: list[Client], segment: bytes) -> None:
+        fast, twisted = clients
+        self.assertEqual((segment, masked(fast.received)), (segment, masked(twisted.received)))
+        self.assertEqual((segment, fast.ended), (segment, twisted.ended))
+
+    @given(plays())
+    @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @example(whole(GET, GET))
+    @example(whole(GET * 3, GET))
+    @example(whole(GET, get(b"Y" * 129 + b": x")))
+    @example(whole(GET, get(b"Y" * 128 + b": x")))
+    @example(whole(GET, b"\r\n", GET, b"\r\n", GET))
+    @example(whole(GET, b"\r\n" + GET))
+    @example(whole(GET, get(b"Host: localhost")))
+    @example(whole(GET, GET.replace(b"Host: localhost", b"Host: a b")))
+    @example(whole(GET, GET.replace(b"Host: localhost\r\n", b"")))
+    @example(whole(GET, GET.replace(b"\r\n", b"\n")))
+    @example(whole(GET, get(b"X: a\nb")))
+    @example(whole(GET, get(b"X: a\0b")))
+    @example(whole(GET, get(b"X: a\r\n b")))
+    @example(whole(GET, get(b"X : a")))
+    @example(whole(GET, GET.replace(b"1.1", b"1.0")))
+    @example(whole(GET, get(target=b"http://localhost/feed")))
+    @example(whole(get(b"Connection: close")))
+    @example(whole(GET, get(b"Connection: close"), GET))
+    @example(whole(get(b"Accept-Encoding: gzip"), get(b"Accept-Encoding: gzip", b"Accept-Encoding: identity")))
+    @example(whole(GET, get(b"Content-Length: 3") + b"abc"))
+    @example(whole(GET, get(b"Content-Length: 0"), GET))
+    @example(whole(GET, get(b"Transfer-Encoding: chunked") + b"0\r\n\r\n", GET))
+    @example(whole(GET, get(b"Expect: 100-continue"), GET))
+    @example(whole(GET, HANDSHAKE, PING_FRAME, CLOSE_FRAME))
+    @example(whole(GET, HANDSHAKE + PING_FRAME))
+    @example(whole(GET, get(*(b"X: %d" % n for n in range(99))), get(*(b"X: %d" % n for n in range(100)))))
+    @example(whole(GET, get(b"X: " + b"a" * 17_000)))
+    @example(whole(GET, get(b"X: " + b"a" * 16_000), GET))
+    @example(whole(GET, get(method=b"HEAD"), get(method=b"OPTIONS"), get(method=b"POST")))
+    @example(
+        whole(get(b"If-None-Match: " + ETAGS[0]), GET, get(b"If-None-Match: W/" + ETAGS[0]), get(b"If-None-Match: *"))
+    )
+    @example(whole(get(b"If-None-Match: " + ETAGS[1], b"Accept-Encoding: gzip")))
+    @example(whole(get(b"Origin: " + PAGES.encode()), GET, get(b"Origin: null")))
+    @example(Play((GET, GET), ((1, "other"), (2, "stale"), (3, "second")), 3))
+    @example(whole(GET[:10], GET[10:], GET, GET[:-1], GET[-1:]))
+    @example(whole(GET, half_closes=True))
+    @example(whole(GET, GET[:-3], half_closes=True))
+    def test_same_bytes_are_answered_the_same(self, play: Play) -> None:
+        """However they are cut, whatever was answered before, and whatever happens meanwhile."""
+        self.perform(play)
+
+    def test_replay_takes_part(self) -> None:
+        """What is asked again is replayed, and counted as if it had been rendered."""
+        replayed, (counts, _) = self.perform(whole(GET, get(b"User-Agent: x"), get(b"If-None-Match: *"), times=4))
+        self.assertEqual(replayed, 10)
+        self.assertEqual(counts, {(200, "http", "identity"): 8, (304, "http", "identity"): 4})
+
+    def test_generated_requests_are_replayed(self) -> None:
+        """The property above would prove nothing if hardly any request met an answer to be repeated."""
+        replayed = []
+
+        @given(plays())
+        @settings(deadline=None, max_examples=50, database=None, derandomize=True)
+        def count(play: Play) -> None:
+            replayed.append(self.perform(play)[0])
+
+        count()
+        self.assertGreater(sum(replayed), len(replayed) / 2)
+        self.assertGreater(sum(each > 0 for each in replayed), len(replayed) / 5)
+
+
+# The same over real TLS, between processes
+
+LAST = get(b"Connection: close")
+_DIFFERENT = re.compile(rb"\r\n(Date|Livefeed-At|Livefeed-Age|Livefeed-Sequence): [^\r\n]+")
+
+
+@pytest.fixture(scope="module")
+def servers(certificate: DevelopmentCertificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Livefeed]]:
+    """A livefeed on each of the transports, with the same document."""
+    document = tmp_path_factory.mktemp("agree") / "feed.json"
+    replace_file(document, DOCUMENTS[0])
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                Livefeed(
+                    *("--transport", transport, "--push", "change", "--source", f"file:{document}"),
+                    *("--allow-origin", PAGES),
+                    directory=tmp_path_factory.mktemp(transport),
+                    certificate=certificate,
+                )
+            )
+            for transport in ("fast", "twisted")
+        ]
+
+
+def answers(server: Livefeed, segments: Iterable[bytes]) -> bytes:
+    """Sends segments, each in one TLS record or more, and a request that is the last; gives all that is answered."""
+    with server.wire() as wire:
+        # The server closes where it refuses, and then does not take the rest.
+        with contextlib.suppress(OSError):
+            for segment in segments:
+                wire.send(segment)
+            wire.send(LAST)
+        return _DIFFERENT.sub(rb"\r\n\1: -", wire.rest())
+
+
+def _ends_by_itself(play: Play) -> bool:
+    """Tells whether a play ends without a WebSocket, which would wait two seconds for its closing handshake."""
+    return not any(b"Sec-WebSocket-Key" in segment for segment in play.segments)
+
+
+class TestTransportsAgreeOverTls:
+    """Two processes, as an operator starts them."""
+
+    @given(plays().filter(_ends_by_itself))
+    @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @example(whole(GET, GET, GET * 3))
+    @example(whole(get(b"Accept-Encoding: gzip"), get(b"If-None-Match: " + ETAGS[0]), get(method=b"HEAD")))
+    @example(whole(GET, b"\r\n", GET, b"\r\n", GET))
+    @example(whole(GET, HANDSHAKE, PING_FRAME, CLOSE_FRAME))
+    @example(whole(GET, GET[:-1], GET[-1:], get(b"X: a\0b")))
+    def test_same_bytes_are_answered_the_same(self, servers: list[Livefeed], play: Play) -> None:
+        """Also where answers were given before; times and the name of the process's counter aside."""
+        for _ in range(play.times):
+            fast, twisted = (answers(server, play.segments) for server in servers)
+            assert fast.startswith(b"HTTP/1.1 ")
+            assert fast == twisted

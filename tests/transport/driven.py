@@ -1,0 +1,146 @@
+"""Twisted's own reactor, but one turn at a time and with a time of its own: real sockets, and nothing sleeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.pollreactor import PollReactor
+
+from livefeed.transport.endpoint import PoolReactor
+from livefeed.transport.pool import Limits, Pool
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+MAX_TURNS = 5000
+"""How many turns anything may take."""
+
+
+class DrivenReactor(PollReactor):
+    """A reactor that is not installed, and never runs: a test takes its turns.
+
+    :ivar now: its time, in seconds.
+    :ivar pools: those that listen on it.
+    """
+
+    now = 0.0
+
+    def __init__(self) -> None:
+        self._busy = False
+        self.pools: list[Pool] = []
+        super().__init__()
+
+    def seconds(self) -> float:
+        """IReactorTime API."""
+        return self.now
+
+    def _doReadOrWrite(self, selectable: Any, fd: int, event: int) -> None:
+        self._busy = True
+        super()._doReadOrWrite(selectable, fd, event)
+
+    def turn(self) -> bool:
+        """Takes one turn, and tells whether any descriptor had something to do."""
+        self._busy = False
+        self.iterate(0)
+        return self._busy
+
+    def settle(self) -> None:
+        """Takes turns until there is nothing more to do at this time."""
+        idle = 0
+        for _ in range(MAX_TURNS):
+            idle = 0 if self.turn() else idle + 1
+            if idle == 2:  # what the first has put off is done in the second
+                return
+        raise AssertionError(f"still busy after {MAX_TURNS} turns")
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass, by half a second at most at a time."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(self.now + 0.5, end)
+            self.settle()
+
+    def close(self) -> None:
+        """Lets go of everything, as a reactor does at its end."""
+        self.disconnectAll()
+        self.settle()
+        for call in self.getDelayedCalls():
+            call.cancel()
+        self._internalReaders.discard(self.waker)
+        self.removeReader(self.waker)
+        self.waker.connectionLost(None)
+        for pool in self.pools:
+            pool._epoll.close()
+
+
+class Client:
+    """The other end of a connection: what it is sent is read only when it says so.
+
+    :param sock: connected.
+    :ivar received: what it has read.
+    :ivar ended: whether the server has ended its side, or the whole connection.
+    :ivar error: what went wrong on the socket, if anything did.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.received = b""
+        self.ended = False
+        self.error: OSError | None = None
+
+    def send(self, data: bytes) -> None:
+        """Sends, unless the connection is broken."""
+        try:
+            sent = self.sock.send(data)
+        except OSError as error:
+            self.error = error
+        else:
+            assert sent == len(data)
+
+    def read(self) -> bool:
+        """Reads what there is, and tells whether there was anything."""
+        try:
+            data = self.sock.recv(1 << 20)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.error = error
+            data = b""
+        self.received += data
+        news = bool(data) or not self.ended
+        self.ended = not data
+        return news
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self.sock.close()
+
+
+def settle(reactor: DrivenReactor, *clients: Client) -> None:
+    """Takes turns, and lets the clients read, until nobody has anything to do."""
+    for _ in range(MAX_TURNS):
+        reactor.settle()
+        if not sum(client.read() for client in clients):
+            return
+    raise AssertionError("the clients are still busy")
+
+
+def turn_until(reactor: DrivenReactor, condition: Callable[[], bool], *readers: Client) -> None:
+    """Takes turns until something is so; these clients read meanwhile."""
+    for _ in range(MAX_TURNS):
+        busy = reactor.turn()
+        read = sum(reader.read() for reader in readers)
+        if condition():
+            return
+        if not busy and not read:
+            reactor.iterate(0.001)  # the kernel may be a moment late
+    raise AssertionError("it never came to that")
+
+
+def make_pool(reactor: DrivenReactor, **limits: float) -> PoolReactor:
+    """Gives what listens in a new pool."""
+    pool = Pool(reactor, Limits(**limits))  # type: ignore[arg-type]
+    reactor.pools.append(pool)
+    return PoolReactor(pool)

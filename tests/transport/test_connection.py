@@ -1,0 +1,784 @@
+"""A connection without TLS, from end to end of a real socket: what is written, what is read, and how it ends."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from livefeed.transport.connection import LINGER_S, READ_BYTES, SEND_TIMEOUT_S, WRITE_BYTES, Connection
+from livefeed.transport.pool import SWEEP_S
+from livefeed.transport.replay import Replay
+from tests.transport.driven import Client, DrivenReactor, make_pool, settle, turn_until
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+LARGE = bytes(range(256)) * 8192
+"""Two MiB: more than the kernel takes at once."""
+
+
+class Recorder(Protocol):
+    """A protocol that writes down what happens to it, and does what it is told to.
+
+    :ivar received: what came in.
+    :ivar lost: why it ended; ``None`` before that.
+    :ivar answer: what it writes for each thing that it receives.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.times = 0
+        self.lost: Failure | None = None
+        self.timeouts = 0
+        self.answer: list[bytes] = []
+        self.broken = ""
+        self.events: list[str] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        self.times += 1
+        for piece in self.answer:
+            self.transport.write(piece)
+        self.break_if("dataReceived")
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        assert self.lost is None
+        self.lost = reason
+        self.break_if("connectionLost")
+
+    def break_if(self, place: str) -> None:
+        if self.broken == place:
+            raise RuntimeError(place)
+
+
+class ReluctantRecorder(Recorder):
+    """A protocol that wants to be asked whether it is to end."""
+
+    def timeoutConnection(self) -> None:
+        self.timeouts += 1
+        self.break_if("timeoutConnection")
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloseableRecorder(Recorder):
+    """A protocol that takes notice of each side's end."""
+
+    def readConnectionLost(self) -> None:
+        self.events.append("read")
+        self.break_if("readConnectionLost")
+
+    def writeConnectionLost(self) -> None:
+        self.events.append("write")
+
+
+@implementer(IPushProducer)
+class Pusher:
+    """A streaming producer, which only writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+@implementer(IPullProducer)
+class Puller:
+    """A producer that writes a piece each time that it is asked, and leaves after the last."""
+
+    def __init__(self, transport: Any, pieces: list[bytes], *, leave: bool = True) -> None:
+        self.transport = transport
+        self.pieces = pieces
+        self.leave = leave
+        self.stopped = False
+
+    def resumeProducing(self) -> None:
+        self.transport.write(self.pieces.pop(0))
+        if not self.pieces and self.leave:
+            self.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self.stopped = True
+
+
+class ConnectionTestCase(SynchronousTestCase):
+    """What has a pool, its reactor, and a connection with both of its ends.
+
+    :ivar protocol: the server's.
+    :ivar connection: what that writes to.
+    :ivar client: the other end.
+    """
+
+    protocol_class: type[Recorder] = Recorder
+    connection_class: type[Connection] = Connection
+
+    def setUp(self) -> None:
+        self.reactor = DrivenReactor()
+        self.listening = make_pool(self.reactor, handshake_s=10)
+        self.pool = self.listening.pool
+        self.protocols: list[Recorder] = []
+        self.clients: list[Client] = []
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = self.build
+        self.factory = factory
+        self.port = self.listen()
+        self.addCleanup(self.reactor.close)
+        self.addCleanup(self.end)
+        self.connect()
+
+    def end(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.port.stopListening()
+        self.reactor.settle()
+        self.reactor.advance(SEND_TIMEOUT_S + SWEEP_S)
+
+    def listen(self) -> Any:
+        return self.listening.listenTCP(0, self.factory, interface="127.0.0.1")
+
+    def build(self, address: object) -> Recorder:
+        self.protocols.append(self.protocol_class())
+        return self.protocols[-1]
+
+    def open(self, receive_buffer: int = 65_536) -> Client:
+        """Gives a client that is connected, whether or not it is accepted yet; its buffer does not grow."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.connect(("127.0.0.1", self.port.getHost().port))
+        self.clients.append(Client(sock))
+        return self.clients[-1]
+
+    def connect(self, receive_buffer: int = 65_536) -> None:
+        count = len(self.protocols)
+        self.client = self.open(receive_buffer)
+        self.turn_until(lambda: len(self.protocols) > count and self.protocols[-1].transport is not None, self.client)
+        self.protocol = self.protocols[-1]
+        self.connection = self.protocol.transport
+
+    def turn_until(self, condition: Any, *readers: Client) -> None:
+        """Takes turns until something is so; these clients read meanwhile."""
+        turn_until(self.reactor, condition, *readers)
+
+    def receive(self, count: int) -> None:
+        """Takes turns until the client has so many bytes."""
+        self.turn_until(lambda: len(self.client.received) >= count, self.client)
+
+    def send(self, data: bytes) -> None:
+        """Sends from the client, and takes turns until all has come."""
+        before = len(self.protocol.received)
+        self.client.send(data)
+        self.turn_until(lambda: len(self.protocol.received) >= before + len(data))
+
+    def settle(self) -> None:
+        settle(self.reactor, self.client)
+
+    def fill(self) -> bytes:
+        """Writes more than the socket takes, and gives it."""
+        self.connection.write(LARGE)
+        self.reactor.settle()
+        self.assertTrue(self.connection._out)
+        return LARGE
+
+    def assert_lost(self, *kinds: type[Exception]) -> None:
+        self.turn_until(lambda: self.protocol.lost is not None, self.client)
+        assert self.protocol.lost is not None
+        self.assertIsNotNone(self.protocol.lost.check(*kinds), self.protocol.lost)
+        self.assertNotIn(self.connection, self.pool.connections.values())
+
+    def watch_sending(self) -> list[bytes]:
+        """Gives the list to which each piece is added that is handed to the socket."""
+        sent: list[bytes] = []
+        original = self.connection_class._send
+
+        def send(connection: Connection, data: bytes) -> int:
+            count = original(connection, data)
+            sent.append(data[:count])
+            return count
+
+        self.patch(self.connection_class, "_send", send)
+        return sent
+
+
+class BothKinds(ConnectionTestCase):
+    """What holds with TLS and without it."""
+
+    __test__ = False
+
+    def test_interfaces(self) -> None:
+        """It is what Twisted's protocols expect to be given."""
+        verifyObject(ITCPTransport, self.connection)
+        verifyObject(IPushProducer, self.connection)
+
+    def test_bytes_come_through_in_both_directions(self) -> None:
+        """In order, at once, and whole."""
+        self.send(b"question")
+        self.assertEqual(self.protocol.received, b"question")
+        self.connection.write(b"one ")
+        self.connection.writeSequence([b"two ", b"three"])
+        self.receive(13)
+        self.assertEqual(self.client.received, b"one two three")
+
+    def test_large_writes_arrive_whole(self) -> None:
+        """What the socket does not take is sent when it does, piece by piece and in order."""
+        pieces = [b"%07d" % number * 50 for number in range(2000)]
+        sent = self.fill() + b"".join(pieces)
+        for piece in pieces:
+            self.connection.write(piece)
+        self.assertEqual(self.connection._mask & 4, 4)
+        self.receive(len(sent))
+        self.assertEqual(self.client.received, sent)
+        self.settle()
+        self.assertEqual(self.connection._mask & 4, 0)
+        self.connection.write(b"more")
+        self.receive(len(sent) + 4)
+
+    def test_large_reads_arrive_whole(self) -> None:
+        """However the network cuts them."""
+        data = LARGE[: 40 * READ_BYTES]
+        for start in range(0, len(data), 10_000):
+            self.send(data[start : start + 10_000])
+        self.assertEqual(self.protocol.received, data)
+
+    def test_answer_is_sent_in_one_piece(self) -> None:
+        """What a protocol writes in parts while it is told of data costs one system call, and comes in order."""
+        sent = self.watch_sending()
+        self.protocol.answer = [b"head: x\r\n", b"", b"\r\n", b"body"]
+        self.send(b"x")
+        self.assertEqual(sent, [b"head: x\r\n\r\nbody"])
+
+    def test_large_answers_are_not_put_off(self) -> None:
+        """Above 64 KiB the client is sent what there is, and a producer is asked to wait."""
+        pusher = Pusher()
+        self.connection.registerProducer(pusher, True)
+        paused_after: list[int] = []
+        original = pusher.pauseProducing
+
+        def pause() -> None:
+            original()
+            paused_after.append(len(written))
+
+        pusher.pauseProducing = pause  # type: ignore[method-assign]
+        written: list[int] = []
+
+        def answer(data: bytes) -> None:
+            for number in range(1000):
+                written.append(number)
+                self.connection.write(b"%4d" % number * 1000)
+
+        self.protocol.dataReceived = answer  # type: ignore[method-assign]
+        self.client.send(b"x")
+        self.turn_until(lambda: bool(written))
+        self.assertEqual(pusher.told, ["pause"])
+        self.assertGreater(paused_after[0] * 4000, WRITE_BYTES)
+        self.assertLess(paused_after[0], 1000)
+        self.receive(4_000_000)
+        self.assertEqual(self.client.received, b"".join(b"%4d" % number * 1000 for number in range(1000)))
+        self.settle()
+        self.assertEqual(pusher.told, ["pause", "resume"])
+
+    # Producers of what goes out
+
+    def test_streaming_producer_waits_while_the_socket_is_full(self) -> None:
+        """It is told once, and once that it may go on."""
+        pusher = Pusher()
+        self.connection.registerProducer(pusher, True)
+        self.reactor.settle()
+        self.assertEqual(pusher.told, [])
+        self.fill()
+        self.assertEqual(pusher.told, ["pause"])
+        self.connection.write(b"anyway")
+        self.assertEqual(pusher.told, ["pause"])
+        self.receive(len(LARGE) + 6)
+        self.settle()
+        self.assertEqual(pusher.told, ["pause", "resume"])
+        self.connection.unregisterProducer()
+        self.fill()
+        self.assertEqual(pusher.told, ["pause", "resume"])
+
+    def test_streaming_producer_that_comes_late(self) -> None:
+        """The socket may be full already."""
+        self.fill()
+        pusher = Pusher()
+        self.connection.registerProducer(pusher, True)
+        self.assertEqual(pusher.told, ["pause"])
+
+    def test_pulled_producer_is_asked_until_it_leaves(self) -> None:
+        """Each time that the socket can take more, and never while it is told of something else."""
+        pieces = [b"%06d" % number * 5000 for number in range(100)]
+        puller = Puller(self.connection, [*pieces])
+        self.connection.registerProducer(puller, False)
+        self.assertEqual(len(puller.pieces), 100)
+        self.reactor.settle()
+        self.assertTrue(0 < len(puller.pieces) < 100, len(puller.pieces))
+        self.receive(3_000_000)
+        self.assertEqual(self.client.received, b"".join(pieces))
+        self.settle()
+        self.assertEqual(self.connection._mask & 4, 0)
+
+    def test_only_one_producer(self) -> None:
+        """IConsumer says so."""
+        self.connection.registerProducer(Pusher(), True)
+        self.assertRaises(RuntimeError, self.connection.registerProducer, Pusher(), True)
+
+    def test_producer_of_a_lost_connection_is_stopped(self) -> None:
+        """One that is there, and one that comes too late."""
+        pusher, late = Pusher(), Pusher()
+        self.connection.registerProducer(pusher, True)
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.connection.registerProducer(late, True)
+        self.assertEqual((pusher.told, late.told), (["stop"], ["stop"]))
+        self.connect()
+        self.connection.abortConnection()
+        self.connection.registerProducer(late, True)
+        self.assertEqual(late.told, ["stop", "stop"])
+
+    def test_producer_that_breaks_when_it_is_stopped(self) -> None:
+        """The protocol is told of the end all the same."""
+        pusher = Pusher()
+        pusher.stopProducing = lambda: 1 / 0  # type: ignore[method-assign, assignment]
+        self.connection.registerProducer(pusher, True)
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_producer_that_breaks_ends_its_connection(self) -> None:
+        """And is logged."""
+        puller = Puller(self.connection, [])
+        self.connection.registerProducer(puller, False)
+        self.assert_lost(IndexError)
+        self.assertTrue(puller.stopped)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+
+    # What comes in
+
+    def test_reading_pauses(self) -> None:
+        """What is sent meanwhile waits, and is not lost."""
+        self.connection.pauseProducing()
+        self.client.send(b"waits")
+        self.reactor.settle()
+        self.assertEqual(self.protocol.received, b"")
+        self.connection.write(b"writing goes on")
+        self.receive(15)
+        self.assertEqual(self.protocol.received, b"")
+        self.connection.resumeProducing()
+        self.turn_until(lambda: self.protocol.received == b"waits")
+
+    def test_stop_producing_is_the_end(self) -> None:
+        """IPushProducer says so."""
+        self.connection.stopProducing()
+        self.settle()
+        self.assertTrue(self.client.ended)
+
+    # Ends
+
+    def test_lose_connection_sends_everything_first(self) -> None:
+        """However long the client takes to read it; what is written afterwards is ignored."""
+        self.fill()
+        self.connection.write(b"last")
+        self.connection.loseConnection()
+        self.assertTrue(self.connection.disconnecting)
+        self.connection.write(b"too late")
+        self.reactor.settle()
+        self.assertIsNone(self.protocol.lost)
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, LARGE + b"last")
+        self.assertIsNone(self.client.error)
+        self.client.close()
+        self.assert_lost(ConnectionDone, ConnectionLost)
+
+    def test_lose_connection_waits_for_the_producer(self) -> None:
+        """What it still writes is sent, and then the connection ends."""
+        pieces = [b"x" * 1000 for _ in range(10)]
+        self.connection.registerProducer(Puller(self.connection, pieces), False)
+        self.connection.loseConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, b"x" * 10_000)
+
+    def test_lose_connection_within_an_answer(self) -> None:
+        """The answer is sent; what comes behind it is not."""
+
+        def answer(data: bytes) -> None:
+            self.connection.write(b"goodbye")
+            self.connection.loseConnection()
+            self.connection.write(b"not this")
+
+        self.protocol.dataReceived = answer  # type: ignore[method-assign]
+        self.client.send(b"x")
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, b"goodbye")
+
+    def test_client_has_time_to_end_its_side(self) -> None:
+        """It may go on sending for two seconds, which nobody reads; a reset might overtake the answer."""
+        self.connection.write(b"answer")
+        self.connection.loseConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        for _ in range(10):
+            self.client.send(b"x" * 1000)
+            self.reactor.settle()
+        self.assertEqual(self.protocol.received, b"")
+        self.reactor.advance(LINGER_S - SWEEP_S)
+        self.assertIsNone(self.protocol.lost)
+        self.reactor.advance(2 * SWEEP_S)
+        self.assert_lost(ConnectionDone)
+        self.assertIsNone(self.client.error)
+        self.assertEqual(self.client.received, b"answer")
+
+    def test_client_that_reads_nothing_is_cut_off_at_last(self) -> None:
+        """Five minutes after the end was decided."""
+        self.fill()
+        self.connection.loseConnection()
+        self.reactor.advance(SEND_TIMEOUT_S - SWEEP_S)
+        self.assertIsNone(self.protocol.lost)
+        self.reactor.advance(2 * SWEEP_S)
+        self.assert_lost(ConnectionAborted)
+
+    def test_abort_is_a_reset(self) -> None:
+        """Nothing that was not sent is sent, and the protocol is told after it has said so, not while."""
+        self.fill()
+        self.connection.abortConnection()
+        self.assertIsNone(self.protocol.lost)
+        self.assert_lost(ConnectionAborted)
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertIsInstance(self.client.error, ConnectionResetError)
+
+    def test_writing_after_the_end_is_ignored(self) -> None:
+        """Protocols do it; and ending twice is no error."""
+        self.connection.abortConnection()
+        for _ in range(2):
+            self.connection.write(b"x")
+            self.connection.writeSequence([b"x"])
+            self.connection.loseConnection()
+            self.connection.loseWriteConnection()
+            self.connection.abortConnection()
+            self.connection.pauseProducing()
+            self.connection.resumeProducing()
+            self.connection.unregisterProducer()
+            self.assert_lost(ConnectionAborted)
+        self.assertEqual(self.connection.getPeer().host, "")
+
+    def test_reset_by_the_client(self) -> None:
+        """Is no orderly end, whether the server was reading, writing or neither."""
+        for prepare in (lambda: None, self.connection.pauseProducing, lambda: self.connection.write(LARGE)):
+            self.connect()
+            prepare()
+            self.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.client.close()
+            self.turn_until(lambda: self.protocol.lost is not None)
+            self.assertIsNotNone(self.protocol.lost and self.protocol.lost.check(ConnectionLost))
+
+    def test_protocols_that_break_end_alone(self) -> None:
+        """The exception is logged, once; the connection ends, and others do not notice."""
+        others = self.protocol, self.connection, self.client
+        for place in ("dataReceived", "connectionLost"):
+            self.connect()
+            self.protocol.broken = place
+            self.client.send(b"x")
+            if place == "connectionLost":
+                self.connection.abortConnection()
+            self.turn_until(lambda: self.protocol.lost is not None, self.client)
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1, place)
+        self.protocol, self.connection, self.client = others
+        self.send(b"still here")
+        self.assertEqual(len(self.pool.connections), 1)
+
+    def test_protocol_that_breaks_when_it_is_connected(self) -> None:
+        """Is logged, too."""
+
+        def connection_made(protocol: Recorder) -> None:
+            raise RuntimeError
+
+        self.patch(Recorder, "connectionMade", connection_made)
+        self.connect()
+        self.assert_lost(RuntimeError)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_factory_that_makes_no_protocol(self) -> None:
+        """The client is not wanted."""
+        self.factory.buildProtocol = lambda address: None
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(len(self.pool.connections), 1)
+
+    # Time
+
+    def test_nothing_ends_by_itself(self) -> None:
+        """Without a deadline a connection may be idle for ever."""
+        self.reactor.advance(1000)
+        self.send(b"still here")
+
+    def test_deadline_of_a_protocol_that_cannot_be_asked(self) -> None:
+        """It is ended."""
+        self.connection.set_deadline(5)
+        self.reactor.advance(5 - SWEEP_S)
+        self.assertIsNone(self.protocol.lost)
+        self.connection.set_deadline(5)
+        self.reactor.advance(5 - SWEEP_S)
+        self.assertIsNone(self.protocol.lost)
+        self.connection.set_deadline(None)
+        self.reactor.advance(100)
+        self.assertIsNone(self.protocol.lost)
+        self.connection.set_deadline(1)
+        self.reactor.advance(1 + SWEEP_S)
+        self.assert_lost(ConnectionAborted)
+
+    # Replay
+
+    def replaying(self) -> list[bytes]:
+        """Makes the protocol one whose answers are replayed; gives the list of what it was told itself."""
+        told: list[bytes] = []
+
+        class Replaying(Recorder):
+            replay = Replay()
+            label: str | None = "label"
+            boundary = True
+
+            def dataReceived(self, data: bytes) -> None:
+                told.append(data)
+                self.transport.writeSequence([b"answer ", b"%d" % len(told)])
+
+            def at_boundary(self) -> bool:
+                return self.boundary
+
+            def replayable(self) -> str | None:
+                return self.label
+
+        self.protocol_class = Replaying
+        self.connect()
+        return told
+
+    def test_answers_are_repeated(self) -> None:
+        """While the protocol allows it, in place of telling it; what may not be repeated is not stored."""
+        told = self.replaying()
+        protocol: Any = self.protocol
+        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        expected = b""
+        for data, label, boundary, number in (
+            (get, None, True, 1),
+            (get, "label", True, 2),
+            (get, "label", True, 2),
+            (get[:-1], "label", True, 3),
+            (get, "label", False, 4),
+            (get + get, "label", True, 5),
+            (get, None, True, 2),
+            (get.replace(b"Host", b"Accept: x\r\nHost"), "label", True, 6),
+        ):
+            protocol.label, protocol.boundary = label, boundary
+            self.client.send(data)
+            expected += b"answer %d" % number
+            self.receive(len(expected))
+            self.assertEqual(self.client.received, expected)
+        self.assertEqual(len(told), 6)
+
+    def test_replayed_answer_may_be_large(self) -> None:
+        """What the socket does not take is sent later; the request behind it waits its turn."""
+        self.replaying()
+        protocol: Any = self.protocol
+        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        protocol.replay.find(get)
+        protocol.replay.store(protocol.replay.missed, LARGE, "label")
+        self.client.send(get)
+        self.reactor.settle()
+        self.client.send(get)
+        self.receive(len(LARGE) + 8)
+        self.assertEqual(self.client.received, LARGE + b"answer 1")
+
+    def test_replay_puts_the_end_off(self) -> None:
+        """A connection on which an answer was repeated is not idle."""
+        told = self.replaying()
+        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        for count in (1, 2):
+            self.client.send(get)
+            self.receive(8 * count)
+        self.assertEqual(len(told), 1)
+        self.reactor.advance(self.pool.limits.idle_s - SWEEP_S)
+        self.assertIsNone(self.protocol.lost)
+        self.reactor.advance(2 * SWEEP_S)
+        self.assert_lost(ConnectionAborted)
+
+
+class ConnectionTests(BothKinds):
+    """Without TLS."""
+
+    __test__ = True
+
+    def test_addresses(self) -> None:
+        """Of both ends."""
+        host, peer = self.connection.getHost(), self.connection.getPeer()
+        self.assertEqual((host.host, host.port), self.client.sock.getpeername())
+        self.assertEqual((peer.host, peer.port), self.client.sock.getsockname())
+        self.assertIs(self.connection.getHandle(), self.connection.sock)
+
+    def test_options(self) -> None:
+        """Nagle's algorithm is off from the start."""
+        self.assertTrue(self.connection.getTcpNoDelay())
+        self.connection.setTcpNoDelay(False)
+        self.assertFalse(self.connection.getTcpNoDelay())
+        self.assertFalse(self.connection.getTcpKeepAlive())
+        self.connection.setTcpKeepAlive(True)
+        self.assertTrue(self.connection.getTcpKeepAlive())
+
+    def test_end_by_the_client(self) -> None:
+        """Is the end, for a protocol that does not know halves."""
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.assert_lost(ConnectionDone)
+
+    def test_client_that_only_listens_is_sent_the_rest(self) -> None:
+        """What was written before its end is sent."""
+        self.fill()
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, LARGE)
+        self.assert_lost(ConnectionDone)
+
+    def test_tiny_buffers(self) -> None:
+        """The socket takes a few KB at a time."""
+        self.connect(receive_buffer=2048)
+        self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        data = LARGE[:300_000]
+        for start in range(0, len(data), 7_000):
+            self.connection.write(data[start : start + 7_000])
+        self.receive(len(data))
+        self.assertEqual(self.client.received, data)
+
+
+class ExpiryTests(ConnectionTestCase):
+    protocol_class = ReluctantRecorder
+
+    def test_protocol_is_asked(self) -> None:
+        """And may decide that there is more time."""
+        self.connection.set_deadline(5)
+        self.reactor.advance(5 + SWEEP_S)
+        self.assertEqual((self.protocol.timeouts, self.protocol.lost), (1, None))
+        self.reactor.advance(100)
+        self.assertEqual(self.protocol.timeouts, 1)
+
+    def test_protocol_that_breaks_when_it_is_asked(self) -> None:
+        """Is ended, and the sweep goes on for the others."""
+        other = self.protocol
+        self.connect()
+        self.protocol.broken = "timeoutConnection"
+        for protocol in (self.protocol, other):
+            protocol.transport.set_deadline(5)
+        self.reactor.advance(5 + SWEEP_S)
+        self.assert_lost(RuntimeError)
+        self.assertEqual(other.timeouts, 1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        other.transport.set_deadline(5)
+        self.reactor.advance(5 + SWEEP_S)
+        self.assertEqual(other.timeouts, 2)
+
+
+class HalfCloseTests(ConnectionTestCase):
+    protocol_class = HalfCloseableRecorder
+
+    def test_client_ends_its_side(self) -> None:
+        """The protocol is told, once, and can still write."""
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.turn_until(lambda: bool(self.protocol.events))
+        self.reactor.advance(10)
+        self.assertEqual((self.protocol.events, self.protocol.lost), (["read"], None))
+        self.connection.write(b"still writing")
+        self.connection.resumeProducing()
+        self.receive(13)
+        self.connection.loseConnection()
+        self.assert_lost(ConnectionDone)
+        self.assertEqual(self.protocol.events, ["read"])
+
+    def test_server_ends_its_side(self) -> None:
+        """After what was written; the protocol is told, once, and can still read."""
+        self.fill()
+        self.connection.loseWriteConnection()
+        self.connection.write(b"too late")
+        self.assertEqual(self.protocol.events, [])
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, LARGE)
+        for _ in range(3):
+            self.send(b"still reading")
+        self.assertEqual((self.protocol.events, self.protocol.lost), (["write"], None))
+        self.connection.loseConnection()
+        self.client.close()
+        self.assert_lost(ConnectionDone)
+        self.assertEqual(self.protocol.events, ["write"])
+
+    def test_server_ends_its_side_within_an_answer(self) -> None:
+        """The answer is sent first."""
+
+        def answer(data: bytes) -> None:
+            self.connection.write(b"goodbye")
+            self.connection.loseWriteConnection()
+
+        self.protocol.dataReceived = answer  # type: ignore[method-assign]
+        self.client.send(b"x")
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual((self.client.received, self.protocol.events), (b"goodbye", ["write"]))
+
+    def test_server_ends_its_side_behind_a_producer(self) -> None:
+        """Once that has left."""
+        self.connection.registerProducer(Puller(self.connection, [b"a", b"b"]), False)
+        self.connection.loseWriteConnection()
+        self.settle()
+        self.assertEqual(self.protocol.events, ["write"])
+        self.assertTrue(self.client.ended)
+
+    def test_both_end_their_sides(self) -> None:
+        """Each is told once; the connection is the protocol's to end."""
+        self.connection.loseWriteConnection()
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.turn_until(lambda: {*self.protocol.events} == {"read", "write"})
+        self.assertEqual(sorted(self.protocol.events), ["read", "write"])
+
+    def test_protocol_that_breaks_when_told(self) -> None:
+        """Is logged, and ended."""
+        self.protocol.broken = "readConnectionLost"
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.assert_lost(RuntimeError)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class UnixTests(ConnectionTestCase):
+    """A socket file: no TCP, so nothing to set."""
+
+    def listen(self) -> Any:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = f"{directory.name}/s"
+        return self.listening.listenUNIX(self.path, self.factory)
+
+    def open(self, receive_buffer: int = 65_536) -> Client:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self.path)
+        self.clients.append(Client(sock))
+        return self.clients[-1]
+
+    def test_options_of_tcp_do_no_harm(self) -> None:
+        """Protocols set them without asking."""
+        self.connection.setTcpNoDelay(True)
+        self.connection.setTcpKeepAlive(True)
+        self.send(b"x")
+        self.connection.write(b"y")
+        self.receive(1)
+
+    def test_addresses(self) -> None:
+        """The server's is the file's name."""
+        self.assertEqual(self.connection.getHost().name, self.path.encode())
+        self.assertIn(self.connection.getPeer().name, (b"", None))

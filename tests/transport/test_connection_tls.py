@@ -1,0 +1,476 @@
+"""A connection with TLS, from end to end of a real socket; everything both by the direct and by the public road."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHandshakeListener, INegotiated, IProtocolNegotiationFactory, ISSLTransport
+from twisted.internet.ssl import Certificate, CertificateOptions
+from zope.interface import directlyProvides, implementer
+from zope.interface.verify import verifyObject
+
+from livefeed.certificates import DevelopmentCertificate, development_certificate
+from livefeed.tls import server_options
+from livefeed.transport import openssl
+from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection, TLSConnection
+from livefeed.transport.pool import SWEEP_S
+from tests.transport.driven import Client
+from tests.transport.test_connection import (
+    LARGE,
+    BothKinds,
+    ConnectionTestCase,
+    HalfCloseableRecorder,
+    Pusher,
+    Recorder,
+)
+
+HANDSHAKE_S = 10
+ALERT = 21
+
+
+class TLSClient(Client):
+    """A client that speaks TLS.
+
+    :ivar tls: its end of TLS.
+    :ivar notified: whether the server has said goodbye, so that what was received is whole.
+    """
+
+    def __init__(self, sock: socket.socket, context: SSL.Context) -> None:
+        super().__init__(sock)
+        self.notified = False
+        self.tls = SSL.Connection(context, sock)
+        self.tls.set_connect_state()
+
+    def send(self, data: bytes) -> None:
+        try:
+            sent = 0
+            while sent < len(data):
+                sent += self.tls.send(data[sent:])
+        except SSL.Error as error:
+            self.error = OSError(str(error))
+
+    def read(self) -> bool:
+        try:
+            data = self.tls.recv(1 << 20)
+        except SSL.WantReadError:
+            return False
+        except SSL.ZeroReturnError:
+            self.notified = True
+            data = b""
+        except SSL.SysCallError as error:
+            self.error = ConnectionResetError() if error.args[0] > 0 else self.error
+            data = b""
+        except SSL.Error as error:
+            self.error = OSError(str(error))
+            data = b""
+        self.received += data
+        news = bool(data) or not self.ended
+        self.ended = not data
+        return news
+
+
+@implementer(IHandshakeListener)
+class Listener(Recorder):
+    """A protocol that wants to know when the handshake is done."""
+
+    def handshakeCompleted(self) -> None:
+        self.events.append("handshake")
+
+
+class TLSTestCase(ConnectionTestCase):
+    """A server with the certificate that livefeed makes, and clients that trust it."""
+
+    connection_class: type[Connection] = TLSConnection
+    version = SSL.TLS1_3_VERSION
+    direct = False
+    made: DevelopmentCertificate
+    directory: tempfile.TemporaryDirectory[str]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.made = development_certificate(Path(cls.directory.name))
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.directory.cleanup()
+
+    def setUp(self) -> None:
+        road = openssl.direct_road() if self.direct else openssl.public_road()
+        assert road is not None
+        functions: list[Any] = [*road]
+        for name, function in zip(("receive", "send"), functions, strict=True):
+            self.addCleanup(setattr, TLSConnection, name, TLSConnection.__dict__[name])
+            setattr(TLSConnection, name, staticmethod(function))
+        self.options = self.server_options()
+        self.context = self.client_context()
+        super().setUp()
+
+    def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
+        """Gives what a client that trusts the certificate has; none of it can be changed once it is used."""
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(self.version if version is None else version)
+        context.load_verify_locations(str(self.made.ca))
+        context.set_verify(SSL.VERIFY_PEER)
+        if ciphers:
+            context.set_cipher_list(ciphers)
+        return context
+
+    def server_options(self) -> CertificateOptions:
+        return server_options(self.made.cert, self.made.key)
+
+    def listen(self) -> Any:
+        return self.listening.listenSSL(0, self.factory, self.options, interface="127.0.0.1")
+
+    def open(self, receive_buffer: int = 65_536) -> Client:
+        client = super().open(receive_buffer)
+        self.clients[-1] = TLSClient(client.sock, self.context)
+        return self.clients[-1]
+
+    def open_plain(self) -> Client:
+        """Gives a client that does not speak TLS by itself."""
+        return super().open()
+
+    @property
+    def tls(self) -> SSL.Connection:
+        assert isinstance(self.client, TLSClient)
+        return self.client.tls
+
+
+class HandshakeTests(TLSTestCase):
+    """Who gets through, and what becomes of the others."""
+
+    def test_interfaces(self) -> None:
+        verifyObject(ISSLTransport, self.connection)
+        verifyObject(INegotiated, self.connection)
+
+    def test_versions(self) -> None:
+        """TLS 1.3 with today's clients, 1.2 with older ones, and nothing else."""
+        for version, name in ((SSL.TLS1_3_VERSION, "TLSv1.3"), (SSL.TLS1_2_VERSION, "TLSv1.2")):
+            self.context = self.client_context(version)
+            self.connect()
+            self.assertEqual(self.tls.get_protocol_version_name(), name)
+        self.context = self.client_context(SSL.TLS1_1_VERSION, b"ALL:@SECLEVEL=0")
+        count = len(self.protocols)
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(len(self.protocols), count)
+
+    def test_protocol_is_made_after_the_handshake(self) -> None:
+        """One that is never done costs no protocol."""
+        client = self.open_plain()
+        self.reactor.settle()
+        self.assertEqual((len(self.protocols), len(self.pool.connections)), (1, 2))
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+        self.assertEqual(len(self.protocols), 1)
+
+    def test_handshake_in_small_pieces(self) -> None:
+        """However the network cuts it, byte by byte."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = ssl.create_default_context(cafile=self.made.ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        client = self.open_plain()
+        read = 0
+        for _ in range(10):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+            for byte in outgoing.read():
+                client.send(bytes([byte]))
+                self.reactor.settle()
+            client.read()
+            incoming.write(client.received[read:])
+            read = len(client.received)
+        tls.do_handshake()
+        self.assertEqual(len(self.protocols), 2)
+
+    def test_listener_is_told_of_the_handshake(self) -> None:
+        """IHandshakeListener says so."""
+        self.protocol_class = Listener
+        self.connect()
+        self.assertEqual(self.protocol.events, ["handshake"])
+
+    def test_handshake_has_ten_seconds(self) -> None:
+        """Whether nothing comes, or a byte now and then."""
+        silent, dripping = self.open_plain(), self.open_plain()
+        self.reactor.settle()
+        for byte in b"\x16\x03\x01\x02\0\x01\0\x01\xfc":
+            dripping.send(bytes([byte]))
+            self.reactor.advance(1)
+        self.assertEqual(len(self.pool.connections), 3)
+        self.reactor.advance(HANDSHAKE_S - 9 + SWEEP_S)
+        self.assertEqual(len(self.pool.connections), 1)
+        self.turn_until(lambda: silent.ended and dripping.ended, silent, dripping)
+        self.send(b"others do not notice")
+
+    def test_garbage_gets_an_alert(self) -> None:
+        """And an orderly end, which the alert arrives before."""
+        for garbage in (
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\x16\x03\x01\0\x05hello",
+            bytes(1000),
+            b"\xff" * 20_000,
+        ):
+            client = self.open_plain()
+            client.send(garbage)
+            self.turn_until(lambda client=client: client.ended, client)
+            self.assertIsNone(client.error)
+            if garbage.startswith(b"\x16"):
+                self.assertEqual(client.received[:1], bytes([ALERT]))
+            self.assertEqual(len(self.pool.connections), 2)
+            client.close()
+            self.turn_until(lambda: len(self.pool.connections) == 1)
+        self.assertEqual(len(self.protocols), 1)
+
+    def test_garbage_without_an_end(self) -> None:
+        """Is thrown away for two seconds, and then nothing is kept of it."""
+        client = self.open_plain()
+        client.send(b"\x16\x03\x01\0\x05hello")
+        self.turn_until(lambda: client.ended, client)
+        client.send(b"x" * 10_000)
+        self.reactor.settle()
+        self.assertEqual(len(self.pool.connections), 2)
+        self.reactor.advance(LINGER_S + SWEEP_S)
+        self.assertEqual(len(self.pool.connections), 1)
+
+    def test_no_cipher_in_common(self) -> None:
+        """Is an alert, too."""
+        self.context = self.client_context(SSL.TLS1_2_VERSION, b"ECDHE-ECDSA-AES128-SHA256")
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertIn("alert handshake failure", str(client.error))
+
+    def test_client_that_distrusts_the_certificate(self) -> None:
+        """Says so in an alert, and is forgotten."""
+        self.context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        self.context.set_verify(SSL.VERIFY_PEER)
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+
+    def test_reset_within_the_handshake(self) -> None:
+        """Leaves nothing behind."""
+        client = self.open_plain()
+        client.send(b"\x16\x03\x01")
+        self.reactor.settle()
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+
+    def test_protocol_is_negotiated(self) -> None:
+        """The first of the factory's that the client offers; without one in common, none (RFC 7301)."""
+        self.assertIsNone(self.connection.negotiatedProtocol)
+        self.port.stopListening()
+        self.factory.acceptableProtocols = lambda: [b"http/1.1", b"x"]
+        directlyProvides(self.factory, IProtocolNegotiationFactory)
+        self.options = self.server_options()
+        self.port = self.listen()
+        for offered, chosen in (
+            ([b"h2", b"x", b"http/1.1"], b"http/1.1"),
+            ([b"x"], b"x"),
+            ([b"h2"], None),
+        ):
+            self.context = self.client_context()
+            self.context.set_alpn_protos(offered)
+            self.connect()
+            self.assertEqual(self.connection.negotiatedProtocol, chosen)
+            self.assertEqual(self.tls.get_alpn_proto_negotiated(), chosen or b"")
+
+    def test_name_is_not_needed(self) -> None:
+        """With SNI and without it, and whatever the name."""
+        for name in (b"", b"localhost", b"other.example"):
+            client = self.open()
+            assert isinstance(client, TLSClient)
+            if name:
+                client.tls.set_tlsext_host_name(name)
+            count = len(self.protocols)
+            self.turn_until(lambda count=count: len(self.protocols) > count, client)
+            self.assertEqual(self.protocols[-1].transport.getHandle().get_servername(), name or None)
+
+    def test_many_at_once(self) -> None:
+        """Each has its own state."""
+        clients = [self.open() for _ in range(50)]
+        self.turn_until(lambda: len(self.protocols) == 51, *clients)
+        for number, protocol in enumerate(self.protocols[1:]):
+            protocol.transport.write(b"%d" % number)
+        for client in clients:
+            client.send(b"x")
+        self.turn_until(lambda: all(protocol.received for protocol in self.protocols[1:]), *clients)
+        self.turn_until(lambda: all(client.received for client in clients), *clients)
+        self.assertEqual({client.received for client in clients}, {b"%d" % number for number in range(50)})
+
+
+class ClientCertificateTests(TLSTestCase):
+    """A context that asks for the client's certificate."""
+
+    def setUp(self) -> None:
+        self.given = True
+        super().setUp()
+
+    def server_options(self) -> CertificateOptions:
+        made = server_options(self.made.cert, self.made.key)
+        authority = trustme.CA()
+        self.mine = authority.issue_cert("watcher.example")
+        trusted = Certificate.loadPEM(authority.cert_pem.bytes())
+        return CertificateOptions(
+            privateKey=made.privateKey, certificate=made.certificate, verify=True, caCerts=[trusted.original]
+        )
+
+    def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
+        context = super().client_context(version, ciphers)
+        if self.given:
+            pem = self.mine.private_key_and_cert_chain_pem.bytes()
+            context.use_certificate(x509.load_pem_x509_certificate(pem))
+            key: Any = load_pem_private_key(pem, None)
+            context.use_privatekey(key)
+        return context
+
+    def test_certificate_is_known(self) -> None:
+        """To whoever asks the transport."""
+        known = self.connection.getPeerCertificate()
+        sent = x509.load_pem_x509_certificate(self.mine.private_key_and_cert_chain_pem.bytes())
+        self.assertEqual(known.to_cryptography(), sent)
+
+    def test_client_without_one_is_refused(self) -> None:
+        """With an alert, and no protocol is made."""
+        self.given = False
+        self.context = self.client_context()
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertIn("alert", str(client.error))
+        self.assertEqual(len(self.protocols), 1)
+
+
+class PublicRoadTests(TLSTestCase, BothKinds):
+    """TLS 1.3 by pyOpenSSL's public methods."""
+
+    __test__ = True
+
+    def test_goodbye_is_said(self) -> None:
+        """So that the client knows that it has everything (RFC 8446, 6.1)."""
+        self.connection.write(b"all")
+        self.connection.loseConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        assert isinstance(self.client, TLSClient)
+        self.assertEqual((self.client.received, self.client.notified), (b"all", True))
+        self.tls.shutdown()
+        self.assert_lost(ConnectionDone)
+
+    def test_goodbye_of_the_client(self) -> None:
+        """Is an orderly end."""
+        self.tls.shutdown()
+        self.assert_lost(ConnectionDone)
+
+    def test_goodbye_of_the_client_while_there_is_something_to_send(self) -> None:
+        """It is sent before the end."""
+        self.fill()
+        self.tls.shutdown()
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.turn_until(lambda: len(self.client.received) == len(LARGE) or self.client.ended, self.client)
+        self.assert_lost(ConnectionDone)
+
+    def test_end_without_goodbye(self) -> None:
+        """Is not taken for an orderly one: somebody may have cut off the rest."""
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.assert_lost(ConnectionLost)
+
+    def test_broken_record(self) -> None:
+        """Ends the connection."""
+        self.client.sock.send(b"\x17\x03\x03\0\x20" + bytes(32))
+        self.assert_lost(ConnectionLost)
+
+    def test_records_of_all_sizes(self) -> None:
+        """From empty to the largest, and several that come at once."""
+        sizes = (1, 2, READ_BYTES - 1, READ_BYTES, 1, 5000, READ_BYTES, 7)
+        data = b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+        position = 0
+        for size in sizes:
+            self.client.send(data[position : position + size])
+            position += size
+        self.turn_until(lambda: len(self.protocol.received) >= len(data))
+        self.assertEqual(self.protocol.received, data)
+        self.assertEqual(self.protocol.times, len(sizes))
+
+    def test_reading_pauses_between_records(self) -> None:
+        """What TLS has decrypted is not lost, and nothing waits for the network to wake it."""
+        seen: list[bytes] = []
+
+        def pause(data: bytes) -> None:
+            seen.append(data)
+            self.connection.pauseProducing()
+
+        self.protocol.dataReceived = pause  # type: ignore[method-assign]
+        for number in range(5):
+            self.client.send(b"%d" % number * 9000)
+        for number in range(5):
+            self.turn_until(lambda: bool(seen))
+            self.reactor.settle()
+            self.assertEqual(seen, [b"%d" % number * 9000])
+            seen.clear()
+            self.connection.resumeProducing()
+
+    def test_half_closed(self) -> None:
+        """The server ends its side with a goodbye, and goes on reading."""
+        self.protocol_class = HalfCloseableRecorder
+        self.connect()
+        self.connection.write(b"last")
+        self.connection.loseWriteConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        assert isinstance(self.client, TLSClient)
+        self.assertEqual((self.client.received, self.client.notified), (b"last", True))
+        self.send(b"still reading")
+        self.tls.shutdown()
+        self.turn_until(lambda: "read" in self.protocol.events)
+        self.assertEqual(self.protocol.events, ["write", "read"])
+
+    def test_goodbye_does_not_fit(self) -> None:
+        """A client that reads nothing does not keep the server."""
+        pusher = Pusher()
+        self.connection.registerProducer(pusher, True)
+        self.fill()
+        self.connection.unregisterProducer()
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.assertEqual(pusher.told, ["pause"])
+
+
+class DirectRoadTests(PublicRoadTests):
+    """TLS 1.3 by the cffi library."""
+
+    direct = True
+
+    def test_road_is_taken(self) -> None:
+        """The functions are not the public ones."""
+        self.assertIsNot(TLSConnection.send, SSL.Connection.send)
+
+
+class TLS12PublicRoadTests(PublicRoadTests):
+    """TLS 1.2 by the public methods."""
+
+    version = SSL.TLS1_2_VERSION
+
+    def test_renegotiation(self) -> None:
+        """Whether it is refused or done, what is sent comes through, or the connection ends; nobody hangs."""
+        self.tls.renegotiate()
+        with contextlib.suppress(SSL.WantReadError):
+            self.tls.do_handshake()
+        self.connection.write(b"x")
+        self.turn_until(lambda: self.client.received == b"x" or self.client.ended, self.client)
+        self.reactor.settle()
+
+
+class TLS12DirectRoadTests(TLS12PublicRoadTests):
+    """TLS 1.2 by the cffi library."""
+
+    direct = True

@@ -1,0 +1,279 @@
+"""Twisted's endpoints on the pool: what they listen on, and what they are told where that cannot be."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IReactorSocket,
+    IReactorSSL,
+    IReactorTCP,
+    IReactorUNIX,
+)
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface.verify import verifyObject
+
+from livefeed.certificates import development_certificate
+from livefeed.feed import Feed
+from livefeed.tls import server_options
+from livefeed.transport.endpoint import NOTSENT_LOWAT_BYTES, PoolPort
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Site
+from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
+from tests.transport.test_connection import Recorder
+
+
+class RecordingFactory(Factory):
+    """Makes recorders, and counts its starts and stops."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.protocols: list[Recorder] = []
+        self.events: list[str] = []
+
+    def startFactory(self) -> None:
+        self.events.append("start")
+
+    def stopFactory(self) -> None:
+        self.events.append("stop")
+
+    def buildProtocol(self, address: object) -> Recorder:
+        self.protocols.append(Recorder())
+        return self.protocols[-1]
+
+
+class EndpointTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = DrivenReactor()
+        self.addCleanup(self.reactor.close)
+        self.listening = make_pool(self.reactor)
+        self.factory = RecordingFactory()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+
+    def listen(self, description: str, factory: Any = None) -> Any:
+        endpoint = serverFromString(self.listening, description)
+        port = self.successResultOf(endpoint.listen(factory or self.factory))
+        self.addCleanup(port.stopListening)
+        assert isinstance(port, PoolPort)
+        return port
+
+    def refusal(self, description: str) -> CannotListenError:
+        endpoint = serverFromString(self.listening, description)
+        error = self.failureResultOf(endpoint.listen(self.factory), CannotListenError).value
+        assert isinstance(error, CannotListenError)
+        return error
+
+    def client(self, sock: socket.socket, address: Any) -> Client:
+        self.addCleanup(sock.close)
+        sock.connect(address)
+        return Client(sock)
+
+    def assert_serves(self, client: Client) -> Recorder:
+        """Bytes come through in both directions."""
+        client.send(b"question")
+        turn_until(self.reactor, lambda: bool(self.factory.protocols and self.factory.protocols[-1].received))
+        protocol = self.factory.protocols[-1]
+        self.assertEqual(protocol.received, b"question")
+        protocol.transport.write(b"answer")
+        turn_until(self.reactor, lambda: client.received == b"answer", client)
+        return protocol
+
+
+class TcpTests(EndpointTestCase):
+    def test_interfaces(self) -> None:
+        """What endpoints ask for."""
+        for interface in (IReactorTCP, IReactorSSL, IReactorUNIX, IReactorSocket):
+            self.assertTrue(interface.providedBy(self.listening))
+        verifyObject(IListeningPort, self.listen("tcp:0"))
+
+    def test_everything_else_is_the_reactors(self) -> None:
+        """Its time, for one."""
+        self.reactor.now = 5.0
+        self.assertEqual(self.listening.seconds(), 5.0)
+
+    def test_tcp(self) -> None:
+        """It is known where it listens, and connections do not delay small writes."""
+        host = self.listen("tcp:0:interface=127.0.0.1").getHost()
+        self.assertEqual((host.host, host.type), ("127.0.0.1", "TCP"))
+        protocol = self.assert_serves(self.client(socket.socket(), ("127.0.0.1", host.port)))
+        self.assertTrue(protocol.transport.getTcpNoDelay())
+        lowat = protocol.transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        self.assertEqual(lowat, NOTSENT_LOWAT_BYTES)
+
+    def test_tcp6(self) -> None:
+        """Addresses of IPv6 are of their own kind."""
+        try:
+            port = self.listen(r"tcp6:0:interface=\:\:1")
+        except CannotListenError:
+            self.assertFalse(Path("/proc/net/if_inet6").exists() and Path("/proc/net/if_inet6").read_text())
+            return
+        protocol = self.assert_serves(self.client(socket.socket(socket.AF_INET6), ("::1", port.getHost().port)))
+        self.assertEqual((port.getHost().host, protocol.transport.getPeer().host), ("::1", "::1"))
+
+    def test_port_in_use(self) -> None:
+        """Is said as Twisted says it, and nothing stays open."""
+        port = self.listen("tcp:0:interface=127.0.0.1").getHost().port
+        error = self.refusal(f"tcp:{port}:interface=127.0.0.1")
+        self.assertEqual((error.interface, error.port), ("127.0.0.1", port))
+        self.assertIn("in use", str(error.socketError))
+        self.assertEqual(self.factory.events, ["start"])
+
+    def test_interface_of_another_machine(self) -> None:
+        """The same."""
+        self.assertIn("assign", str(self.refusal("tcp:0:interface=192.0.2.1").socketError))
+
+    def test_stop_listening(self) -> None:
+        """The factory is told, once; the port is free; connections stay."""
+        port = self.listen("tcp:0:interface=127.0.0.1")
+        address = ("127.0.0.1", port.getHost().port)
+        client = self.client(socket.socket(), address)
+        self.assert_serves(client)
+        self.successResultOf(port.stopListening())
+        self.successResultOf(port.stopListening())
+        self.assertEqual(self.factory.events, ["start", "stop"])
+        self.assertRaises(ConnectionRefusedError, self.client, socket.socket(), address)
+        self.factory.protocols[-1].received = b""
+        client.received = b""
+        self.assert_serves(client)
+        self.listen(f"tcp:{address[1]}:interface=127.0.0.1")
+
+
+class UnixTests(EndpointTestCase):
+    def test_unix(self) -> None:
+        """With the mode that is asked for; the file is gone afterwards."""
+        path = self.directory / "s"
+        port = self.listen(f"unix:{path}:mode=600")
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        self.assertEqual(port.getHost().name, str(path).encode())
+        self.assert_serves(self.client(socket.socket(socket.AF_UNIX), str(path)))
+        port.stopListening()
+        self.assertEqual([*self.directory.iterdir()], [])
+
+    def test_lock(self) -> None:
+        """Keeps another process off the file, and tells one that is in use from one that was left lying."""
+        path = self.directory / "s"
+        port = self.listen(f"unix:{path}:lockfile=1")
+        self.assertIn("in use", str(self.refusal(f"unix:{path}:lockfile=1").socketError))
+        port.stopListening()
+        self.assertEqual([*self.directory.iterdir()], [])
+        left = socket.socket(socket.AF_UNIX)
+        left.bind(str(path))
+        left.close()
+        path.with_name("s.lock").symlink_to("999999999")
+        self.listen(f"unix:{path}:lockfile=1")
+        self.assert_serves(self.client(socket.socket(socket.AF_UNIX), str(path)))
+
+    def test_file_in_use(self) -> None:
+        """Without a lock nobody's file is taken away, and none stays locked."""
+        path = self.directory / "s"
+        path.write_bytes(b"precious")
+        self.assertIn("in use", str(self.refusal(f"unix:{path}:lockfile=0").socketError))
+        self.refusal(f"unix:{path}:lockfile=1")
+        self.assertEqual([*self.directory.iterdir()], [path])
+        self.assertEqual(path.read_bytes(), b"precious")
+
+    def test_missing_directory(self) -> None:
+        """Is named."""
+        error = self.refusal(f"unix:{self.directory}/none/s:lockfile=0")
+        self.assertIn("none/s", str(error))
+
+
+class AdoptedTests(EndpointTestCase):
+    def test_socket_of_systemd(self) -> None:
+        """It is taken over as it is; whoever opened it may close his."""
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            address = sock.getsockname()
+            endpoint = AdoptedStreamServerEndpoint(self.listening, os.dup(sock.fileno()), socket.AF_INET)
+            port = self.successResultOf(endpoint.listen(self.factory))
+        self.addCleanup(port.stopListening)
+        self.assertEqual(port.getHost().port, address[1])
+        self.assert_serves(self.client(socket.socket(), address))
+
+    def test_socket_file_of_systemd(self) -> None:
+        """Its file is not livefeed's to remove."""
+        path = self.directory / "s"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(path))
+            sock.listen()
+            port = self.listening.adoptStreamPort(sock.fileno(), socket.AF_UNIX, self.factory)
+        self.assert_serves(self.client(socket.socket(socket.AF_UNIX), str(path)))
+        port.stopListening()
+        self.assertTrue(path.exists())
+
+
+class TlsTests(EndpointTestCase):
+    """ssl: and its like, up to a request."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.made = development_certificate(self.directory)
+
+    def request(self, port: int, *, offered: tuple[str, ...] = ()) -> tuple[bytes, str | None]:
+        """Does a handshake and a request by Python's own TLS; gives the answer and the protocol agreed on."""
+        context = ssl.create_default_context(cafile=self.made.ca)
+        if offered:
+            context.set_alpn_protocols([*offered])
+        client = self.client(socket.socket(), ("127.0.0.1", port))
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        taken = 0
+        asked = False
+        answer = b""
+
+        def step() -> bool:
+            nonlocal taken, asked, answer
+            incoming.write(client.received[taken:])
+            taken = len(client.received)
+            try:
+                tls.do_handshake()
+                if not asked:
+                    asked = True
+                    tls.write(b"GET /feed HTTP/1.1\r\nHost: a\r\n\r\n")
+                answer += tls.read()
+            except ssl.SSLWantReadError:
+                pass
+            client.send(outgoing.read())
+            return answer.endswith(b"}")
+
+        turn_until(self.reactor, step, client)
+        return answer, tls.selected_alpn_protocol()
+
+    def site(self) -> Site:
+        feed = Feed("feed", clock=self.reactor)
+        feed.publish(b"{}")
+        origins = Origins.parse("*")
+        return Site(Root(feed, origins, Resource(), lambda request: NOT_DONE_YET), reactor=self.reactor)
+
+    def test_ssl(self) -> None:
+        """Twisted's own description works as it is; that it uses types of pyOpenSSL's past is its own affair."""
+        warnings.simplefilter("ignore", DeprecationWarning)
+        port = self.listen(
+            f"ssl:0:privateKey={self.made.key}:certKey={self.made.cert}:interface=127.0.0.1", self.site()
+        )
+        answer, _ = self.request(port.getHost().port)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_site_negotiates_http_1_1(self) -> None:
+        """With whoever offers it, among others; who does not ask is not told."""
+        options = server_options(self.made.cert, self.made.key)
+        port: Any = self.listening.listenSSL(0, self.site(), options, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        for offered, agreed in ((("h2", "http/1.1"), "http/1.1"), (("h2",), None), ((), None)):
+            self.assertEqual(self.request(port.getHost().port, offered=offered)[1], agreed)

@@ -1,0 +1,432 @@
+"""How the pool takes connections on, how many, and how it goes to rest."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.protocol import Factory
+from twisted.python.monkey import MonkeyPatcher
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface.verify import verifyObject
+
+from livefeed.feed import Feed
+from livefeed.testing import Response
+from livefeed.transport import pool as pool_module
+from livefeed.transport.pool import ACCEPTS, EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, Limits, Pool
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Site
+from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
+from tests.transport.test_connection import Recorder
+
+GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class Listener:
+    """A listening socket that fails when it is told to.
+
+    :param sock: the real one.
+    :ivar failures: what to raise, before anything is accepted again.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.failures: list[OSError] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def accept(self) -> Any:
+        if self.failures:
+            raise self.failures.pop(0)
+        return self._sock.accept()
+
+
+class PoolTestCase(SynchronousTestCase):
+    listener: Any
+
+    def setUp(self) -> None:
+        self.reactor = DrivenReactor()
+        self.addCleanup(self.reactor.close)
+        self.protocols: list[Recorder] = []
+        factory: Any = Factory()
+        factory.buildProtocol = self.build
+        self.factory = factory
+
+    def build(self, address: object) -> Recorder:
+        self.protocols.append(Recorder())
+        return self.protocols[-1]
+
+    def listen(self, factory: Any = None, **limits: float) -> None:
+        """Makes a pool that listens."""
+        self.pool = make_pool(self.reactor, **limits).pool
+        sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        sock.setblocking(False)
+        self.address = sock.getsockname()
+        self.listener = Listener(sock)
+        self.pool.listen(self.listener, factory or self.factory, None)
+        self.addCleanup(self.unlisten)
+
+    def unlisten(self) -> None:
+        if self.listener.fileno() >= 0:
+            self.pool.unlisten(self.listener)
+
+    def connect(self) -> Client:
+        """Gives a client that waits to be accepted."""
+        sock = socket.socket()
+        self.addCleanup(sock.close)
+        sock.connect(self.address)
+        return Client(sock)
+
+    def connected(self, count: int) -> None:
+        """Takes turns until there are so many connections."""
+        turn_until(self.reactor, lambda: len(self.pool.connections) == count)
+
+
+class AcceptingTests(PoolTestCase):
+    def test_interface(self) -> None:
+        """To the reactor it is one descriptor."""
+        self.listen()
+        verifyObject(IReadDescriptor, self.pool)
+        self.assertEqual([reader for reader in self.reactor.getReaders() if isinstance(reader, Pool)], [self.pool])
+
+    def test_accepted_in_batches(self) -> None:
+        """So that others get their turn while a crowd comes back."""
+        self.listen()
+        for _ in range(ACCEPTS + 10):
+            self.connect()
+        self.pool.doRead()
+        self.assertEqual(len(self.pool.connections), ACCEPTS)
+        self.pool.doRead()
+        self.assertEqual((len(self.pool.connections), self.pool.accepted), (ACCEPTS + 10, ACCEPTS + 10))
+
+    def test_events_are_handled_in_batches(self) -> None:
+        """One turn is a few milliseconds, however many have something to say; nobody is passed over."""
+        self.listen()
+        count = EVENTS + 50
+        clients = [self.connect() for _ in range(count)]
+        self.connected(count)
+        for client in clients:
+            client.send(b"x")
+        self.pool.doRead()
+        self.assertEqual(sum(protocol.times for protocol in self.protocols), EVENTS)
+        self.pool.doRead()
+        self.assertEqual([protocol.received for protocol in self.protocols], [b"x"] * count)
+
+    def test_rate(self) -> None:
+        """So many a second, in portions; the others wait in the kernel, and come later."""
+        self.listen(accept_rate=20)
+        for _ in range(25):
+            self.connect()
+        expected = 0
+        for _ in range(3):
+            expected = min(expected + 10, 25)
+            self.reactor.settle()
+            self.assertEqual(len(self.pool.connections), expected)
+            self.reactor.settle()
+            self.assertEqual(len(self.pool.connections), expected)
+            self.reactor.now += SWEEP_S
+        self.assertEqual(expected, 25)
+
+    def test_rate_is_not_saved_up(self) -> None:
+        """A quiet minute is not followed by a storm."""
+        self.listen(accept_rate=20)
+        self.reactor.advance(60)
+        for _ in range(25):
+            self.connect()
+        self.reactor.settle()
+        self.assertEqual(len(self.pool.connections), 10)
+
+    def test_no_more_files(self) -> None:
+        """Accepting rests until the next sweep, rather than being tried again and again; connections go on."""
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            self.listen()
+            first = self.connect()
+            self.connected(1)
+            self.listener.failures = [OSError(number, "")]
+            self.connect()
+            self.reactor.settle()
+            self.assertEqual((self.listener.failures, len(self.pool.connections)), ([], 1))
+            first.send(b"x")
+            turn_until(self.reactor, lambda: self.protocols[-1].received == b"x")
+            self.assertEqual(len(self.pool.connections), 1)
+            self.reactor.advance(SWEEP_S)
+            self.connected(2)
+            self.assertEqual(self.pool._resting, [])
+
+    def test_client_that_left_while_it_waited(self) -> None:
+        """Is passed over."""
+        self.listen()
+        self.listener.failures = [OSError(errno.ECONNABORTED, "")]
+        self.connect()
+        self.pool.doRead()
+        self.assertEqual(len(self.pool.connections), 1)
+
+    def test_connection_that_cannot_be_made(self) -> None:
+        """Is logged and closed; everybody else stays."""
+        self.listen()
+        first = self.connect()
+        self.connected(1)
+
+        def fail(*arguments: object) -> None:
+            raise MemoryError
+
+        patch = MonkeyPatcher((pool_module, "Connection", fail))
+        patch.patch()
+        self.addCleanup(patch.restore)
+        second = self.connect()
+        turn_until(self.reactor, lambda: second.ended, second)
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        patch.restore()
+        first.send(b"still here")
+        turn_until(self.reactor, lambda: self.protocols[0].received == b"still here")
+        self.connect()
+        self.connected(2)
+
+    def test_connection_that_cannot_be_watched(self) -> None:
+        """The kernel may have no room for another."""
+        self.listen()
+        first = self.connect()
+        self.connected(1)
+        epoll = self.pool._epoll
+
+        class Full:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(epoll, name)
+
+            def register(self, fd: int, mask: int) -> None:
+                raise OSError(errno.ENOSPC, "")
+
+        self.patch(self.pool, "_epoll", Full())
+        second = self.connect()
+        turn_until(self.reactor, lambda: second.ended, second)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(len(self.pool.connections), 1)
+        self.pool._epoll = epoll
+        first.send(b"still here")
+        turn_until(self.reactor, lambda: self.protocols[0].received == b"still here")
+
+
+class CapacityTests(PoolTestCase):
+    """More connections than there is room for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.feed = Feed("feed", clock=self.reactor)
+        self.feed.publish(b"{}")
+        origins = Origins.parse("*")
+        self.site = Site(Root(self.feed, origins, Resource(), lambda request: NOT_DONE_YET), reactor=self.reactor)
+
+    def ask(self, client: Client) -> Response:
+        client.received = b""
+        client.send(GET)
+        turn_until(self.reactor, lambda: b"}" in client.received, client)
+        return Response.parse(client.received)
+
+    def test_one_too_many_is_told_to_come_back(self) -> None:
+        """In an answer, also where that could be replayed; when others have left there is room."""
+        self.listen(self.site, connections=2)
+        first, second, third = (self.connect() for _ in range(3))
+        self.connected(3)
+        for _ in range(3):
+            self.assertEqual(self.ask(first).status, 200)
+            self.assertEqual(self.ask(second).status, 200)
+        response = self.ask(third)
+        self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
+        self.assertEqual(response.headers["connection"], "close")
+        turn_until(self.reactor, lambda: third.ended, third)
+        third.close()
+        first.close()
+        self.connected(1)
+        self.assertEqual(self.ask(self.connect()).status, 200)
+        self.assertEqual(self.pool.refused, 1)
+
+    def test_many_too_many_are_closed(self) -> None:
+        """At once, when so many are being told already."""
+        self.listen(self.site, connections=2)
+        clients = [self.connect() for _ in range(2 + OVERFLOW + 3)]
+        turn_until(self.reactor, lambda: sum(client.ended for client in clients) == 3, *clients)
+        self.assertEqual([client.ended for client in clients], [False] * (2 + OVERFLOW) + [True] * 3)
+        self.assertEqual(len(self.pool.connections), 2 + OVERFLOW)
+        self.assertEqual((self.pool.accepted, self.pool.refused), (2 + OVERFLOW, OVERFLOW + 3))
+
+    def test_capacity_by_open_files(self) -> None:
+        """What the process may open, but for what else it opens."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (RESERVED_FILES + 20, hard))
+        self.listen(self.site)
+        clients = [self.connect() for _ in range(21)]
+        self.connected(21)
+        self.assertEqual([self.ask(client).status for client in clients], [200] * 20 + [503])
+
+
+class SweepTests(PoolTestCase):
+    @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 10)), min_size=1, max_size=10))
+    @settings(deadline=None, max_examples=25)
+    def test_deadlines(self, deadlines: list[tuple[int, int]]) -> None:
+        """Each connection ends at its own time, within a sweep, whatever was set before."""
+        self.listen()
+        self.protocols.clear()
+        for _ in deadlines:
+            self.connect()
+        self.connected(len(deadlines))
+        start = self.reactor.now
+        for protocol, (seconds, before) in zip(self.protocols, deadlines, strict=True):
+            protocol.transport.set_deadline(before)
+            protocol.transport.set_deadline(seconds)
+        while self.reactor.now < start + 21:
+            self.reactor.advance(SWEEP_S)
+            passed = self.reactor.now - start
+            for protocol, (seconds, _) in zip(self.protocols, deadlines, strict=True):
+                if passed < seconds:
+                    self.assertIsNone(protocol.lost)
+                if passed > seconds + SWEEP_S:
+                    self.assertIsNotNone(protocol.lost)
+        self.unlisten()
+
+
+class RestTests(PoolTestCase):
+    """Nothing is left running for nobody."""
+
+    def running(self) -> bool:
+        return self.pool in self.reactor.getReaders()
+
+    def test_unlisten_leaves_connections(self) -> None:
+        """They go on; nobody new comes in; when the last has left there is nothing to do."""
+        self.listen()
+        client = self.connect()
+        self.connected(1)
+        self.pool.unlisten(self.listener)
+        self.assertRaises(ConnectionRefusedError, self.connect)
+        client.send(b"still here")
+        turn_until(self.reactor, lambda: self.protocols[0].received == b"still here")
+        self.assertTrue(self.running())
+        client.close()
+        self.connected(0)
+        self.assertFalse(self.running())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_idle_from_the_start(self) -> None:
+        """Without a connection it ends with the listening; and it can begin again."""
+        self.listen()
+        self.pool.unlisten(self.listener)
+        self.assertFalse(self.running())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.address = self.listener.getsockname()
+        self.pool.listen(self.listener, self.factory, None)
+        self.connect()
+        self.connected(1)
+
+    def test_unlisten_while_accepting_rests(self) -> None:
+        """The sweep does not stumble over what is gone."""
+        self.listen()
+        self.listener.failures = [OSError(errno.EMFILE, "")]
+        client = self.connect()
+        self.pool.doRead()
+        self.pool.unlisten(self.listener)
+        self.reactor.advance(2)
+        turn_until(self.reactor, lambda: client.ended, client)
+
+    def test_end_of_the_reactor(self) -> None:
+        """Everybody is let go, and told; what is stopped afterwards is stopped without a word."""
+        self.listen()
+        for _ in range(3):
+            self.connect()
+        self.connected(3)
+        self.reactor.disconnectAll()
+        self.pool.unlisten(self.listener)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual([protocol.lost is not None for protocol in self.protocols], [True] * 3)
+        self.assertEqual(self.pool.connections, {})
+
+    def test_protocols_that_end_each_other(self) -> None:
+        """An end may bring another about."""
+        self.listen()
+        for _ in range(3):
+            self.connect()
+        self.connected(3)
+        for protocol, other in zip(self.protocols, [*self.protocols[1:], self.protocols[0]], strict=True):
+            protocol.connectionLost = self.ending(protocol, other)  # type: ignore[method-assign]
+        self.protocols[0].transport.abortConnection()
+        self.reactor.settle()
+        self.assertEqual(self.pool.connections, {})
+        self.assertEqual([protocol.events for protocol in self.protocols], [["lost"]] * 3)
+
+    @staticmethod
+    def ending(protocol: Recorder, other: Recorder) -> Any:
+        def lost(reason: object = None) -> None:
+            protocol.events.append("lost")
+            other.transport.abortConnection()
+
+        return lost
+
+    def test_limits_have_defaults(self) -> None:
+        """As many connections as there may be open files, no rate, and the times that the documentation names."""
+        self.assertEqual(Limits(), Limits(connections=0, accept_rate=0, handshake_s=10.0, idle_s=75.0))
+
+
+class ReactorTests(SynchronousTestCase):
+    """On reactors that are not made of epoll."""
+
+    program = textwrap.dedent("""
+        import socket
+        from twisted.internet import {module}
+        {module}.install()
+        from twisted.internet import reactor
+        from twisted.internet.protocol import Factory, Protocol
+        from livefeed.transport.endpoint import PoolReactor
+        from livefeed.transport.pool import Pool
+
+        class Server(Protocol):
+            def dataReceived(self, data):
+                self.transport.write(b"answer to " + data)
+                self.transport.loseConnection()
+
+        class Client(Protocol):
+            def connectionMade(self):
+                self.transport.write(b"question")
+
+            def dataReceived(self, data):
+                print(type(reactor).__name__, data.decode(), flush=True)
+
+            def connectionLost(self, reason):
+                port.stopListening().addCallback(lambda _: reactor.callLater(0, reactor.stop))
+
+        pool = Pool(reactor)
+        port = PoolReactor(pool).listenTCP(0, Factory.forProtocol(Server), interface="127.0.0.1")
+        from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+        connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Client())
+        reactor.callLater(20, reactor.stop)
+        reactor.run()
+    """)
+
+    def test_any_reactor(self) -> None:
+        """One that takes a reader will do: the pool is one descriptor to it."""
+        for module, name in (
+            ("selectreactor", "SelectReactor"),
+            ("pollreactor", "PollReactor"),
+            ("epollreactor", "EPollReactor"),
+            ("asyncioreactor", "AsyncioSelectorReactor"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", self.program.format(module=module)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            self.assertEqual((done.stdout, done.returncode), (f"{name} answer to question\n", 0), done.stderr)

@@ -1,0 +1,399 @@
+"""Which requests replay recognises, held against a parser that was written for the purpose; and what it remembers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.transport import replay
+from livefeed.transport.replay import (
+    KEYED,
+    MAX_ANSWER_BYTES,
+    MAX_ANSWERS,
+    MAX_FIELDS,
+    MAX_HEADS,
+    MAX_NAME_BYTES,
+    Replay,
+    match_head,
+)
+from livefeed.web import channel
+
+TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer")
+HOST = b"Host: localhost"
+BROWSER = (
+    b'GET /feed HTTP/1.1\r\nHost: localhost:8443\r\nConnection: keep-alive\r\nsec-ch-ua-platform: "Linux"\r\n'
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\nAccept: */*\r\nOrigin: https://a.example\r\n"
+    b"Sec-Fetch-Site: cross-site\r\nReferer: https://a.example/\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
+    b'Accept-Language: en;q=0.9\r\nIf-None-Match: "abc-gzip"\r\nTEa: x\r\nHostess: x\r\n\r\n'
+)
+
+StrictKey = tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...]]
+
+
+class NotForReplayError(Exception):
+    """Replay has no business with a head."""
+
+
+def require(*conditions: bool) -> None:
+    """Raises :class:`NotForReplayError` unless all conditions hold."""
+    if not all(conditions):
+        raise NotForReplayError
+
+
+def strict(head: bytes) -> StrictKey | None:
+    """Reads a head the slow way; gives method, target and keyed fields, or ``None`` where replay has no business."""
+    try:
+        return _read(head)
+    except NotForReplayError:
+        return None
+
+
+def _read(head: bytes) -> StrictKey:
+    require(head.endswith(b"\r\n\r\n"))
+    line, *lines = head[:-4].split(b"\r\n")
+    require(1 <= len(lines) <= MAX_FIELDS)
+    words = line.split(b" ")
+    require(len(words) == 3)
+    method, target, version = words
+    require(method in (b"GET", b"HEAD"), version == b"HTTP/1.1", target.startswith(b"/"))
+    require(*(0x21 <= byte <= 0x7E for byte in target))
+    keyed: dict[bytes, bytes] = {}
+    hosts = []
+    for each in lines:
+        name, colon, value = each.partition(b":")
+        require(bool(colon), 1 <= len(name) <= MAX_NAME_BYTES, *(byte in TOKEN for byte in name))
+        require(*(byte == 0x09 or (byte >= 0x20 and byte != 0x7F) for byte in value))
+        name = name.lower()
+        require(name not in FORBIDDEN, name not in keyed)
+        if name == b"host":
+            hosts.append(value.strip(b" \t"))
+        if name in KEYED:
+            keyed[name] = value
+    require(len(hosts) == 1, *(_is_host(host) for host in hosts))
+    return method, target, tuple(sorted(keyed.items()))
+
+
+def _is_host(value: bytes) -> bool:
+    """Tells whether this is a name or an address of the usual characters, and perhaps a port."""
+    if value.startswith(b"["):
+        name, bracket, port = value[1:].partition(b"]")
+        good = bool(bracket and name) and all(byte in b"0123456789abcdefABCDEF:." for byte in name)
+    else:
+        name, colon, port = value.partition(b":")
+        port = colon + port
+        good = bool(name) and all(byte in b"._-" or (chr(byte).isalnum() and byte < 0x80) for byte in name)
+    return good and (not port or (port[:1] == b":" and len(port) <= 6 and (not port[1:] or port[1:].isdigit())))
+
+
+def head(*lines: bytes, line: bytes = b"GET /feed HTTP/1.1") -> bytes:
+    """Gives a head of these lines."""
+    return b"".join(each + b"\r\n" for each in (line, *lines, b""))
+
+
+_names = st.one_of(
+    st.sampled_from(
+        (
+            *KEYED,
+            *FORBIDDEN,
+            b"host",
+            b"x",
+            b"hosts",
+            b"accept-",
+            b"a",
+            b"tex",
+            b"x" * MAX_NAME_BYTES,
+            b"x" * (MAX_NAME_BYTES + 1),
+        )
+    ),
+    st.binary(max_size=3),
+    st.text(st.sampled_from([chr(byte) for byte in TOKEN]), min_size=1, max_size=6).map(str.encode),
+)
+_cased = st.tuples(_names, st.sampled_from((bytes.lower, bytes.upper, bytes.title))).map(lambda pair: pair[1](pair[0]))
+_values = st.one_of(
+    st.sampled_from((b"", b" ", b"x", b" x", b"localhost", b" a:80", b" [::1]", b"a b", b"\t*/*\t", b"a\x7f", b"\xff")),
+    st.binary(max_size=4),
+)
+_lines = st.one_of(
+    st.tuples(_cased, st.sampled_from((b":", b": ", b" :", b"")), _values).map(b"".join),
+    st.just(HOST),
+    st.sampled_from(
+        (b"Accept: */*", b"Accept-Encoding: gzip", b"Origin: null", b" folded", b"x: y", b"a-im: x", b"X:y")
+    ),
+)
+_request_lines = st.one_of(
+    st.just(b"GET /feed HTTP/1.1"),
+    st.tuples(
+        st.sampled_from((b"GET", b"HEAD", b"GET", b"get", b"POST", b"HEADER")),
+        st.sampled_from((b" ", b" ", b"  ", b"\t")),
+        st.one_of(
+            st.sampled_from((b"/", b"/feed", b"/feed?x", b"*", b"http://a/", b"feed")),
+            st.binary(max_size=3).map(b"/%s".__mod__),
+        ),
+        st.sampled_from((b" ", b" ", b"")),
+        st.sampled_from((b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"http/1.1", b"HTTP/1.10")),
+    ).map(b"".join),
+)
+_heads = st.builds(
+    lambda line, lines, host, place, end: end.join((line, *lines[:place], *host, *lines[place:], b"", b"")),
+    _request_lines,
+    st.lists(_lines, max_size=6),
+    st.sampled_from(((HOST,), (HOST,), (HOST,), ())),
+    st.integers(0, 6),
+    st.sampled_from((b"\r\n",) * 8 + (b"\n", b"\r\r\n")),
+)
+
+
+class MatchTests(SynchronousTestCase):
+    def assert_matches(self, data: bytes) -> tuple[bytes | None, ...]:
+        match = match_head(data)
+        assert match is not None, data
+        return match.groups()
+
+    @given(_heads)
+    @settings(deadline=None, max_examples=1500)
+    @example(BROWSER)
+    def test_heads_are_recognised_as_a_strict_parser_does(self, data: bytes) -> None:
+        """No more, or twisted.web might have said something else; no fewer, or it would be asked in vain."""
+        self.assertEqual(match_head(data) is not None, strict(data) is not None)
+
+    @given(
+        _heads.filter(lambda data: strict(data) is not None),
+        st.integers(0, 200),
+        st.one_of(st.binary(max_size=2), st.sampled_from((b"\r\n", b"\n", b"\r\n ", b"\0", b":"))),
+        st.integers(0, 2),
+    )
+    @settings(deadline=None, max_examples=500)
+    def test_heads_with_something_else_in_them(self, data: bytes, place: int, noise: bytes, cut: int) -> None:
+        """One wrong byte anywhere, or one that is missing, is noticed where it matters."""
+        place %= len(data) + 1
+        data = data[:place] + noise + data[place + cut :]
+        self.assertEqual(match_head(data) is not None, strict(data) is not None)
+
+    @given(_heads, _heads, st.lists(_lines, max_size=2), st.lists(_lines, max_size=2))
+    @settings(deadline=None, max_examples=500)
+    def test_keys_differ_where_method_target_or_a_keyed_field_does(
+        self, one: bytes, other: bytes, before: list[bytes], after: list[bytes]
+    ) -> None:
+        """And nowhere else: what is in between, and the order, makes no difference."""
+        more = one[:-2] + b"".join(line + b"\r\n" for line in (*before, *after)) + b"\r\n"
+        for left, right in ((one, other), (one, more)):
+            keys, matches = (strict(left), strict(right)), (match_head(left), match_head(right))
+            if None not in keys:
+                groups = [match.groups() for match in matches if match is not None]
+                self.assertEqual(groups[0] == groups[1], keys[0] == keys[1])
+
+    def test_each_keyed_field_is_in_the_key_in_any_case(self) -> None:
+        """With another value the key is another one; with none, yet another."""
+        for name in KEYED:
+            keys = {
+                self.assert_matches(head(*lines))
+                for lines in ((HOST,), (HOST, name + b": a"), (HOST, name + b": b"), (name + b":", HOST))
+            }
+            self.assertEqual((name, len(keys)), (name, 4))
+            spellings = {self.assert_matches(head(HOST, each + b": a")) for each in (name, name.upper(), name.title())}
+            self.assertEqual((name, len(spellings)), (name, 1))
+
+    def test_each_keyed_field_is_there_once_at_most(self) -> None:
+        """What its lines mean together is not decided here."""
+        for name in KEYED:
+            for other in (name, name.upper()):
+                self.assertIsNone(match_head(head(name + b": a", HOST, other + b": a")), name)
+
+    def test_forbidden_fields(self) -> None:
+        """A body, an upgrade and expectations are not for replay, however they are spelt, wherever they stand."""
+        for name in FORBIDDEN:
+            for spelling in (name, name.upper(), name.title()):
+                self.assertIsNone(match_head(head(HOST, spelling + b": 0")), spelling)
+                self.assertIsNone(match_head(head(spelling + b":", HOST, b"Accept: */*")), spelling)
+            self.assert_matches(head(HOST, name + b"x: 0"))
+            self.assert_matches(head(HOST, b"x" + name + b": 0"))
+
+    def test_host_is_there_once_and_well_formed(self) -> None:
+        """As the channel requires, or stricter."""
+        for host in (b"a", b"a.example:8443", b"127.0.0.1:1", b"[::1]", b"[::1]:8443", b"a_b-c", b"a:", b" \ta\t "):
+            self.assert_matches(head(b"Host:" + host))
+        for host in (
+            b"",
+            b"a b",
+            b"a,b",
+            b"a/b",
+            b"u@a",
+            b"a:b",
+            b"a:1:2",
+            b"a:123456",
+            b"[::1",
+            b"[]",
+            b"[g]",
+            b"\xe4",
+        ):
+            self.assertIsNone(match_head(head(b"Host: " + host)), host)
+        for lines in ((), (HOST, HOST), (HOST, b"hOST: localhost"), (b"X-Host: a",), (b"Accept: */*",)):
+            self.assertIsNone(match_head(head(*lines)), lines)
+
+    def test_number_of_fields(self) -> None:
+        """A hundred, and not one more."""
+        fields = [b"X-%d: y" % number for number in range(MAX_FIELDS)]
+        self.assert_matches(head(HOST, *fields[:-1]))
+        self.assertIsNone(match_head(head(HOST, *fields)))
+        self.assertIsNone(match_head(head(*fields, HOST)))
+
+    def test_length_of_names(self) -> None:
+        """The channel refuses names that are longer than it likes."""
+        self.assertLessEqual(MAX_NAME_BYTES, channel.MAX_NAME_BYTES)
+        for letter in (b"x", b"X", b"a", b"h", b"_", b"1"):
+            self.assert_matches(head(HOST, letter * MAX_NAME_BYTES + b": y"))
+            self.assertIsNone(match_head(head(HOST, letter * (MAX_NAME_BYTES + 1) + b": y")), letter)
+
+    def test_control_characters(self) -> None:
+        """There is no place for any of them but HTAB in a value."""
+        for code in (*range(0x20), 0x7F):
+            character = bytes([code])
+            for data in (
+                head(HOST, b"X: a" + character),
+                head(HOST, b"Accept: a" + character + b"b"),
+                head(b"Host: a" + character + b"b"),
+                head(b"Host: a" + character),
+                head(b"Host:" + character + b"a"),
+                head(HOST, b"X" + character + b": a"),
+                head(HOST, line=b"GET /fe" + character + b"ed HTTP/1.1"),
+                head(HOST) + character,
+                character + head(HOST),
+            ):
+                self.assertEqual((data, match_head(data) is None), (data, strict(data) is None))
+            if code != 0x09:
+                self.assertIsNone(match_head(head(HOST, b"X: a" + character)), code)
+
+    def test_more_than_one_request(self) -> None:
+        """What is pipelined, begun or not whole is left to twisted.web."""
+        whole = head(HOST)
+        for data in (whole * 2, whole + b"G", whole[:-1], whole[:-2], whole[1:], b"\r\n" + whole, b"", whole + b"\r\n"):
+            self.assertIsNone(match_head(data), data)
+
+    def test_the_largest_heads(self) -> None:
+        """A head that fills the read buffer is matched, or found wanting at its very end, in one pass."""
+        for filler in (b"x", b"a", b"\t", b":", b"h"):
+            data = head(HOST, *((b"X: " + filler * 150,) * 99))
+            self.assert_matches(data)
+            self.assertIsNone(match_head(data[:-4] + b"\0\r\n\r\n"))
+            self.assertIsNone(match_head(head(HOST, filler * 16_000)))
+
+
+class ReplayTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.replay = Replay()
+
+    def find(self, data: bytes) -> bytes | None:
+        answer = self.replay.find(data)
+        return None if answer is None else answer.data
+
+    def ask(self, data: bytes, answer: bytes, label: str = "200") -> None:
+        """Looks for a head in vain, and stores an answer for it."""
+        self.assertIsNone(self.find(data))
+        assert self.replay.missed is not None
+        self.replay.store(self.replay.missed, answer, label)
+
+    def test_what_was_stored_is_found(self) -> None:
+        """By every head with the same key, and by no other."""
+        self.ask(head(HOST, b"Accept: */*"), b"first")
+        self.ask(head(HOST, b"Accept: text/html"), b"second")
+        self.assertEqual(self.find(head(b"X: y", b"accept: */*", b"Host: a", b"Cookie: c")), b"first")
+        self.assertEqual(self.find(head(HOST, b"Accept: text/html")), b"second")
+        self.assertIsNone(self.find(head(HOST)))
+        self.assertIsNone(self.find(head(HOST, b"Accept: */*", line=b"HEAD /feed HTTP/1.1")))
+        self.assertIsNone(self.find(head(HOST, b"Accept: */*", line=b"GET /feed? HTTP/1.1")))
+
+    def test_head_that_is_none_has_no_key(self) -> None:
+        """Nothing may be stored for it, whatever was missed before."""
+        self.find(head(HOST))
+        self.assertIsNotNone(self.replay.missed)
+        self.assertIsNone(self.find(head(HOST, b"Upgrade: websocket")))
+        self.assertIsNone(self.replay.missed)
+
+    def test_clear_forgets(self) -> None:
+        """Also those that were found by the whole head."""
+        self.ask(head(HOST), b"old")
+        self.assertEqual(self.find(head(HOST)), b"old")
+        self.assertEqual(self.find(head(HOST)), b"old")
+        self.replay.clear()
+        self.ask(head(HOST), b"new")
+        self.assertEqual(self.find(head(HOST)), b"new")
+
+    def test_counts(self) -> None:
+        """Each answer that was given again is counted once, by its label; the first was counted where it was made."""
+        self.ask(head(HOST), b"x", "a")
+        self.ask(head(HOST, b"Accept: */*"), b"y", "a")
+        self.ask(head(HOST, b"Origin: null"), b"z", "b")
+        self.ask(head(HOST, b"Prefer: x"), b"never found again", "c")
+        for extra in ((), (), (b"Accept: */*",), (b"Origin: null",), (b"Origin: null", b"X: y")):
+            self.assertIsNotNone(self.find(head(HOST, *extra)))
+        self.replay.clear()
+        self.assertEqual(dict(self.replay.counts), {"a": 3, "b": 2})
+        self.replay.clear()
+        self.assertEqual(dict(self.replay.counts), {"a": 3, "b": 2})
+
+    def test_number_of_answers_is_bounded(self) -> None:
+        """What comes later is rendered each time; what is stored stays."""
+        heads = [head(HOST, b"Accept: %d" % number) for number in range(MAX_ANSWERS + 1)]
+        for data in heads:
+            self.ask(data, b"x")
+        self.assertIsNone(self.find(heads[-1]))
+        self.assertEqual([self.find(data) for data in heads[:-1]], [b"x"] * MAX_ANSWERS)
+        self.replay.clear()
+        self.ask(heads[-1], b"x")
+        self.assertIsNotNone(self.find(heads[-1]))
+
+    def test_size_of_answers_is_bounded(self) -> None:
+        """All of them together; clearing makes room for as many again."""
+        for _ in range(2):
+            self.ask(head(HOST), bytes(MAX_ANSWER_BYTES - 10))
+            self.ask(head(HOST, b"Accept: 1"), bytes(11))
+            self.assertIsNone(self.find(head(HOST, b"Accept: 1")))
+            self.ask(head(HOST, b"Accept: 2"), bytes(10))
+            self.assertEqual(self.find(head(HOST, b"Accept: 2")), bytes(10))
+            self.assertIsNotNone(self.find(head(HOST)))
+            self.replay.clear()
+
+    def watch_matching(self) -> list[bytes]:
+        """Gives the list to which each head that is matched is added."""
+        matched: list[bytes] = []
+
+        def match(data: bytes) -> Any:
+            matched.append(data)
+            return match_head(data)
+
+        self.patch(replay, "match_head", match)
+        return matched
+
+    def test_same_head_is_not_matched_again(self) -> None:
+        """A look-up does; and it is counted all the same."""
+        self.ask(head(HOST), b"x")
+        self.assertIsNotNone(self.find(head(HOST)))
+        matched = self.watch_matching()
+        for _ in range(3):
+            self.assertEqual(self.find(head(HOST)), b"x")
+        self.assertEqual(matched, [])
+        self.replay.clear()
+        self.assertEqual(dict(self.replay.counts), {"200": 4})
+
+    def test_heads_are_remembered_only_while_they_are_few(self) -> None:
+        """Where all differ, remembering them is in vain; they are answered by their keys, and the memory is bounded."""
+        self.ask(head(HOST), b"x")
+        for number in range(MAX_HEADS * 3):
+            self.assertEqual(self.find(head(HOST, b"X: %d" % number)), b"x")
+        matched = self.watch_matching()
+        self.assertEqual(self.find(head(HOST, b"X: 0")), b"x")
+        self.assertEqual(matched, [head(HOST, b"X: 0")])
+        self.assertLessEqual(len(self.replay._heads), MAX_HEADS)
+        self.replay.clear()
+        self.assertEqual(dict(self.replay.counts), {"200": MAX_HEADS * 3 + 1})
+
+    def test_heads_that_are_not_answered_are_not_remembered(self) -> None:
+        """Nothing that only a client decides is kept."""
+        for number in range(10):
+            self.find(head(HOST, b"Accept: %d" % number))
+        self.find(b"noise")
+        self.assertEqual(self.replay._heads, {})
