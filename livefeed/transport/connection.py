@@ -319,26 +319,8 @@ class Connection:
 
     def writable(self) -> None:
         """Sends what is still to be sent."""
-        out = self._out
-        while out:
-            data = out[0]
-            if len(out) > 1 and len(data) - self._offset < READ_BYTES:
-                data = b"".join((data[self._offset :], *list(out)[1:]))
-                out.clear()
-                out.append(data)
-                self._offset = 0
-            chunk = data[self._offset : self._offset + WRITE_BYTES]
-            try:
-                sent = self._send(chunk)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._failed(error)
-                return
-            self._offset += sent
-            if self._offset == len(data):
-                out.popleft()
-                self._offset = 0
+        if not self._drain():
+            return
         if self._producer is None or self._streaming:
             self._watch(self._mask & ~EPOLLOUT)
         if self._producer is not None and (self._producer_paused or not self._streaming):
@@ -462,7 +444,32 @@ class Connection:
         if sent < len(data):
             self._out.append(data)
             self._offset = sent
-            self._full()
+            # OpenSSL takes one record at a time.
+            if not self._drain():
+                self._full()
+
+    def _drain(self) -> bool:
+        """Sends what was kept, and tells whether that was all."""
+        out = self._out
+        while out:
+            data = out[0]
+            if len(out) > 1 and len(data) - self._offset < READ_BYTES:
+                data = b"".join((data[self._offset :], *list(out)[1:]))
+                out.clear()
+                out.append(data)
+                self._offset = 0
+            try:
+                sent = self._send(data[self._offset : self._offset + WRITE_BYTES])
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self._failed(error)
+                return False
+            self._offset += sent
+            if self._offset == len(data):
+                out.popleft()
+                self._offset = 0
+        return True
 
     def _full(self) -> None:
         """Waits for the socket to take more, and asks the producer to wait, too."""

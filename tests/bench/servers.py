@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -86,9 +87,14 @@ class Server:
                 process.wait()
         self.processes.clear()
 
+    @property
+    def slug(self) -> str:
+        """The name, as part of a path."""
+        return re.sub(r"\W+", "-", self.name)
+
     def run(self, *arguments: str | Path, directory: Path | None = None) -> None:
         """Starts a process on the servers' core."""
-        log = (self.setting.directory / f"{self.name.replace(' ', '-')}.log").open("ab")
+        log = (self.setting.directory / f"{self.slug}.log").open("ab")
         with log:
             process = subprocess.Popen(
                 ["taskset", "-c", str(SERVER_CORE), *map(str, arguments)],
@@ -228,7 +234,7 @@ class Nginx(Server):
     extra = ""
 
     def start(self) -> None:
-        directory, certificate = self.setting.directory / self.name.replace(" ", "-"), self.setting.certificate
+        directory, certificate = self.setting.directory / self.slug, self.setting.certificate
         (directory / "www").mkdir(parents=True, exist_ok=True)
         shutil.copy(self.setting.document, directory / "www" / "feed")
         subprocess.run(["gzip", "-kf", str(directory / "www" / "feed")], check=True)
