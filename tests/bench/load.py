@@ -84,6 +84,7 @@ def requests(server: Server, script: str, *, connections: int, seconds: float, p
         url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
         command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
         subprocess.run([*command, f"-d{WARM_UP_S}s", url], capture_output=True, check=True)
+        seconds += connections / 500  # for the handshakes
         before = server.cpu_seconds()
         run = subprocess.run([*command, f"-d{seconds:.0f}s", url], capture_output=True, check=True, text=True)
         cpu = server.cpu_seconds() - before
@@ -94,7 +95,7 @@ def requests(server: Server, script: str, *, connections: int, seconds: float, p
     )
     return Measured(
         rate=float(_find(r"Requests/sec:\s+([\d.]+)", output)),
-        cpu_us=cpu / max(count, 1) * 1e6,
+        cpu_us=cpu / count * 1e6 if count else 0.0,
         p50_ms=_milliseconds(_find(r"50%\s+(\S+)", output)),
         p99_ms=_milliseconds(_find(r"99%\s+(\S+)", output)),
         errors=errors,
@@ -214,5 +215,6 @@ def _find(pattern: str, text: str) -> str:
 
 
 def _milliseconds(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit]
+    found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    # wrk has no number where nothing was answered.
+    return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[found[2]] if found else 0.0
