@@ -47,7 +47,7 @@ def plot(medians: Medians, ours: str) -> str:
     for title, by_name in medians.items():
         parts.append(f'<text x="10" y="{y + 14}" class="title">{escape(title)}: CPU, µs each</text>')
         y += 24
-        scale = (WIDTH - LEFT - 70) / max(max(measured.cpu_us for measured in by_name.values()), 1)
+        scale = (WIDTH - LEFT - 70) / max(1, *(measured.cpu_us for measured in by_name.values()))
         for name, measured in by_name.items():
             kind = "ours" if name == ours else "other"
             width = max(measured.cpu_us * scale, 1)
