@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     certs = commands.add_parser(
         "certs",
         help="make a development CA and the certificate of a server",
-        description="Makes ca.pem, ca.key, cert.pem and key.pem, where they are missing or about to expire. "
-        "For trying things out: a public server needs the certificate of a public CA.",
+        description="Makes ca.pem, ca.key, cert.pem and key.pem, where they are missing, about to expire, or for other "
+        "names. For trying things out: a public server needs the certificate of a public CA.",
     )
     certs.add_argument(
         "--directory",

@@ -18,6 +18,23 @@ Transport = Literal["fast", "twisted"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
+_TIME = "a number of seconds from 1 to 3600"
+_ALLOWED = {
+    "feed": "a name: letters, digits, _ and - (not at its beginning), at most 64",
+    "interval": "a number of seconds from 0.05 to 3600",
+    "transport": "fast or twisted",
+    "max_connections": "a whole number, 0 or more",
+    "accept_rate": "a whole number, 0 or more",
+    "handshake_timeout": _TIME,
+    "head_timeout": _TIME,
+    "idle_timeout": _TIME,
+    "listen": "one endpoint or more",
+    "allow_origin": "one origin or more",
+    "cert": "a path",
+    "key": "a path",
+    "push": "tick or change",
+    "max_bytes": "a whole number from 2 to 268435456",
+}
 _PATH = re.compile(r"\$\.([a-z_]+)")
 
 
@@ -68,10 +85,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         try:
             settings = msgspec.convert(dict(values), cls, strict=False, dec_hook=_decode_path)
         except msgspec.ValidationError as error:
-            reason, _, path = str(error).partition(" - at ")
-            name = _PATH.search(path)
-            option = f"--{name[1].replace('_', '-')}: " if name else ""
-            raise ConfigurationError(f"{option}{reason}") from None
+            found = _PATH.search(str(error))
+            if found is None or found[1] not in _ALLOWED:
+                raise ConfigurationError(str(error)) from None
+            option, value = found[1].replace("_", "-"), values[found[1]]
+            raise ConfigurationError(f"--{option}: {value!r} is not {_ALLOWED[found[1]]}") from None
         if (settings.cert is None) != (settings.key is None):
             raise ConfigurationError("--cert and --key go together: give both, or none")
         return settings

@@ -46,6 +46,8 @@ def make_endpoint(reactor: Any, description: str, certificate: Callable[[], Cert
     kind, *parts = _split(description)
     if kind == "tls" and parts and parts[0].isdecimal():
         return _tls(reactor, parts, certificate)
+    if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
+        raise ConfigurationError(f"--listen: {description}: tls: is followed by a port, as in {_FORM}, or by a folder")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
+REMIND_S = 10.0
+"""While a feed is stale, another reason is logged if the last line is so old."""
 
 _log = Logger()
 
@@ -46,6 +48,8 @@ class Poller(Service):
     # internal state
     timeout_s: float = field(init=False)
     _loop: LoopingCall = field(init=False)
+    _why: str = ""
+    _told_at: float = 0.0
     _fetching: Deferred[bytes] | None = None
     _stopped: bool = False
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
@@ -111,6 +115,13 @@ class Poller(Service):
         if self._stopped:
             return
         self.feed.mark_stale()
+        now = self.clock.seconds()
         if self._outcome != "failed":
-            self._outcome = "failed"
-            _log.warn("feed {feed} is stale: {source}: {why}", feed=self.feed.name, source=self.source, why=why)
+            text = "feed {feed} is stale: {source}: {why}"
+        elif why != self._why and now - self._told_at >= REMIND_S:
+            # Whoever has mended one thing is told what is wrong now.
+            text = "feed {feed} is still stale: {source}: {why}"
+        else:
+            return
+        self._outcome, self._why, self._told_at = "failed", why, now
+        _log.warn(text, feed=self.feed.name, source=self.source, why=why)

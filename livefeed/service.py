@@ -35,6 +35,7 @@ DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
 
 _DRAIN_POLL_S = 0.05
+_ABOUT_SIGHUP = "received SIGHUP, which changes nothing: a new certificate is read at the next start"
 
 _log = Logger()
 
@@ -80,6 +81,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
 def _listening_reactor(settings: Settings, reactor: Any) -> Any:
     """Gives what endpoints listen with: the fast transport's pool, or the reactor itself."""
     if settings.transport == "twisted":
+        if settings.max_connections or settings.accept_rate:
+            _log.warn("--max-connections and --accept-rate are the fast transport's, and have no effect here")
         return reactor
     if not hasattr(select, "epoll"):
         _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
@@ -224,6 +227,8 @@ class _Termination(Service):
         """IService API."""
         super().startService()
         signal.signal(signal.SIGTERM, self._terminate)
+        # It would end the process at once. Whoever sends it wants something to be read again.
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGHUP))
         # Again, since the reactor installs its own handlers when it begins to run.
         self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
 

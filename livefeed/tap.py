@@ -33,10 +33,10 @@ class Options(usage.Options):
             "PEM file of the server's certificate and its chain [default: a development one]",
         ],
         ["key", None, None, "PEM file of its private key"],
-        ["push", None, "tick", "when subscribers are sent the document: tick (each pull) or change"],
+        ["push", None, "tick", "when subscribers are sent the document: tick (each good pull) or change"],
         ["transport", None, "fast", "what carries the connections: fast (Linux), or twisted"],
-        ["max-connections", None, "0", "connections at a time [default: as many as there may be open files]"],
-        ["accept-rate", None, "0", "new connections a second [default: no limit]"],
+        ["max-connections", None, "0", "connections at a time; 0: the limit of open files less 256 (fast transport)"],
+        ["accept-rate", None, "0", "new connections a second; 0: no limit (fast transport)"],
         ["handshake-timeout", None, "10", "seconds that a TLS handshake may take (fast transport)"],
         ["head-timeout", None, "10", "seconds that the head of a request may take"],
         ["idle-timeout", None, "75", "seconds that a connection is kept without a request"],
@@ -84,7 +84,8 @@ class Options(usage.Options):
         try:
             self.settings()
         except ConfigurationError as error:
-            raise usage.UsageError(str(error)) from None
+            # Not a UsageError, for which twistd would print all of the help first.
+            raise SystemExit(f"livefeed: {error}") from None
 
 
 def makeService(options: Options) -> IService:

@@ -94,7 +94,7 @@ class SettingsTests(SynchronousTestCase):
 
     def test_push_is_one_of_two(self) -> None:
         """Only tick and change are known; the refusal repeats what was given."""
-        self.assertEqual(self.refusal(push="sometimes"), "--push: Invalid enum value 'sometimes'")
+        self.assertEqual(self.refusal(push="sometimes"), "--push: 'sometimes' is not tick or change")
 
     def test_feed_names(self) -> None:
         """A name is a plain path segment, without a dot, since /NAME.ws and the like are made of it."""
@@ -122,7 +122,7 @@ class SettingsTests(SynchronousTestCase):
 
     def test_empty_path(self) -> None:
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
-        self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: expected a path")
+        self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path")
 
     def test_repeatable_settings_need_one(self) -> None:
         """A list that was given is not empty."""

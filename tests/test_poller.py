@@ -383,6 +383,14 @@ class LogTests(PollerTestCase):
         self.assertIn("warn", lines[1])
         self.assertIn("feed results is stale: scripted://host/0/key: is away", lines[1])
 
+    def test_another_reason_is_logged_after_a_while(self) -> None:
+        """Whoever has mended one thing is told what is wrong now, but not of each reason in turn."""
+        reasons = [SourceError(f"reason {number}") for number in range(12)]
+        lines = self.run_pulls(b"1", *reasons)
+        self.assertEqual(len(lines), 3)
+        self.assertIn("feed results is stale: scripted://host/0/key: reason 0", lines[1])
+        self.assertIn("feed results is still stale: scripted://host/0/key: reason 10", lines[2])
+
     def test_each_change_is_logged(self) -> None:
         """Going stale and coming back are a line each, every time."""
         away = SourceError("is away")

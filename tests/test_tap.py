@@ -28,7 +28,17 @@ class OptionsTests(SynchronousTestCase):
     """Options."""
 
     def refusal(self, *arguments: str) -> str:
-        return str(self.assertRaises(UsageError, parse, *arguments))
+        """Gives what is said of a command line that is wrong, or of a value that is not possible."""
+        try:
+            parse(*arguments)
+        except (UsageError, SystemExit) as error:
+            return str(error)
+        raise self.failureException("nothing was refused")
+
+    def test_impossible_value_is_not_answered_with_all_of_the_help(self) -> None:
+        """It ends the program in one line; a UsageError would have twistd print forty."""
+        error = self.assertRaises(SystemExit, parse, "--push", "never")
+        self.assertEqual(str(error), "livefeed: --push: 'never' is not tick or change")
 
     def test_defaults_are_those_of_the_settings(self) -> None:
         """An empty command line is Settings(), so that a default stands at one value."""

@@ -95,6 +95,7 @@ class Pool:
     accepted: int = 0
     refused: int = 0
     _capacity: int = 0
+    _is_full: bool = False
     _listeners: dict[int, _Listener] = field(default_factory=dict)
     _resting: list[int] = field(default_factory=list)
     _allowance: float = float("inf")
@@ -193,6 +194,9 @@ class Pool:
         # Comparing takes 50 ns for each connection; a timer for each would take ten times that, and 500 bytes.
         for connection in [each for each in self.connections.values() if each.deadline <= now]:
             connection.expire()
+        if self._is_full and len(self.connections) < self._capacity * 0.9:
+            self._is_full = False
+            _log.info("there is room for connections again")
         for fd in self._resting:
             if fd in self._listeners:
                 self._epoll.modify(fd, select.EPOLLIN)
@@ -226,7 +230,13 @@ class Pool:
 
     def _admit(self, sock: socket.socket, listener: _Listener) -> None:
         excess = len(self.connections) - self._capacity
-        self.refused += excess >= 0
+        if excess >= 0:
+            self.refused += 1
+            if not self._is_full:
+                self._is_full = True
+                _log.warn(
+                    "there are {count} connections, as many as may be: more are told to come back", count=self._capacity
+                )
         if excess >= OVERFLOW:
             sock.close()
             return
