@@ -90,9 +90,9 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(parse("--listen=tcp:2").settings().listen, ("tcp:2",))
 
     def test_impossible_value(self) -> None:
-        """It is a usage error that names the option, before anything is started."""
-        self.assertTrue(self.refusal("--interval", "0").startswith("--interval: "))
-        self.assertTrue(self.refusal("--max-bytes", "many").startswith("--max-bytes: "))
+        """It is refused by the option's name, before anything is started."""
+        self.assertTrue(self.refusal("--interval", "0").startswith("livefeed: --interval: "))
+        self.assertTrue(self.refusal("--max-bytes", "many").startswith("livefeed: --max-bytes: "))
         self.assertIn("--cert and --key", self.refusal("--cert", "/c.pem"))
 
     def test_unknown_option(self) -> None:
