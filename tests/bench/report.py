@@ -17,6 +17,10 @@ def table(medians: Medians, ours: str) -> str:
     """Gives the figures as Markdown, one table a row of the bench."""
     lines: list[str] = []
     for title, by_name in medians.items():
+        if not any(measured.cpu_us for measured in by_name.values()):
+            lines += ["", f"**{title}**", "", "| server | KB each |", "|---|---|"]
+            lines += [f"| {name} | {measured.memory_bytes / 1024:.1f} |" for name, measured in by_name.items()]
+            continue
         fan_out = any(measured.memory_bytes for measured in by_name.values())
         what = (
             ("deliveries/s", "first to last, ms", "poll p99, ms") if fan_out else ("requests/s", "p50, ms", "p99, ms")
@@ -45,6 +49,8 @@ def plot(medians: Medians, ours: str) -> str:
     parts: list[str] = []
     y = 10
     for title, by_name in medians.items():
+        if not any(measured.cpu_us for measured in by_name.values()):
+            continue
         parts.append(f'<text x="10" y="{y + 14}" class="title">{escape(title)}: CPU, µs each</text>')
         y += 24
         scale = (WIDTH - LEFT - 70) / max(1, *(measured.cpu_us for measured in by_name.values()))
