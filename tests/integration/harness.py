@@ -220,8 +220,15 @@ class Livefeed:
         )
 
     def websocket(self, path: str = "/feed.ws", **options: Any) -> websockets.sync.client.ClientConnection:
-        """Gives a subscriber; its connection is a context manager."""
+        """Gives a subscriber; its connection is a context manager.
+
+        It speaks TLS 1.2: this client reads in one thread and writes in another, and Python's ssl module does not keep
+        the two apart. A session ticket of TLS 1.3 that is read while the handshake is written makes the client hang,
+        about once in a hundred times on a busy machine. Everything else here speaks TLS 1.3.
+        """
         scheme, context = ("wss", self.tls_context()) if self.scheme == "https" else ("ws", None)
+        if context is not None:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
         connection: websockets.sync.client.ClientConnection = websockets.sync.client.connect(
             f"{scheme}://{self.authority}{path}",
             ssl=context,
