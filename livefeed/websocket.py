@@ -214,8 +214,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self.is_closed = None
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # Autobahn resets the connection where the client has answered the closing handshake, or was shown out, and
-        # waits
+        # Autobahn resets the connection where the client has answered the closing handshake, or was shown out. It waits
         # for ever for a client to end its side of TLS.
         abort = abort and not self.wasClean and not self.failedByMe
         if not abort and self._abort_call is None:

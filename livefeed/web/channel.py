@@ -171,7 +171,7 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """HTTPChannel API."""
-        self._replayable = request.replayable
+        self._replayable = request.label() if request.replayable else None
         super().requestDone(request)
         self._watch_head()
 

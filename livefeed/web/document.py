@@ -72,8 +72,7 @@ class DocumentResource(Node):
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         )
         changed = none_match(field(request, b"If-None-Match"), etag)
-        scheme = "https" if request.isSecure() else "http"
-        request.replayable = (200, scheme, coding) if changed else (304, scheme, "identity")
+        request.replayable = True
         if not changed:
             return answer(request, 304, headers, None)
         if coding == "identity":

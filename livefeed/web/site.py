@@ -30,13 +30,18 @@ class Request(server.Request):
     """A request, answered in JSON also where something went wrong.
 
     :ivar has_content: whether it came with content, which nobody has read.
-    :ivar replayable: what its answer counts as, if that depends on nothing but the fields that
+    :ivar replayable: whether its answer depends on nothing but the target and the fields that
         :mod:`livefeed.transport.replay` keys by: it may then be given again to requests that have these in common.
     """
 
     has_content = False
-    replayable: Hashable = None
+    replayable = False
     channel: Channel
+
+    def label(self) -> tuple[int, str, str]:
+        """Gives what the answer counts as: its status, the scheme it goes over, and its content coding."""
+        coding = self.responseHeaders.getRawHeaders(b"Content-Encoding", [b"identity"])[0]
+        return self.code, "https" if self.isSecure() else "http", coding.decode()
 
     def process(self) -> None:
         """http.Request API."""
@@ -105,7 +110,7 @@ class Site(server.Site):
 
     def log(self, request: Request) -> None:  # type: ignore[override]
         """HTTPFactory API. Counts an answer."""
-        self._counts[label_of(request)] += 1
+        self._counts[request.label()] += 1
 
     def forget_answers(self) -> None:
         """Has all answers rendered anew: there is a new version, or another state, or a second has passed."""
@@ -119,9 +124,3 @@ class Site(server.Site):
     def acceptableProtocols(self) -> list[bytes]:
         """IProtocolNegotiationFactory API. No HTTP/2: in Twisted it takes three times the CPU."""
         return [b"http/1.1"]
-
-
-def label_of(request: Request) -> tuple[int, str, str]:
-    """Gives what an answer counts as: its status, the scheme it went over, and its content coding."""
-    coding = request.responseHeaders.getRawHeaders(b"Content-Encoding", [b"identity"])[0]
-    return request.code, "https" if request.isSecure() else "http", coding.decode()
