@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from livefeed.config import Settings
+    from livefeed.transport.pool import Pool
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
@@ -60,7 +61,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     )
     feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
-    listening = _listening_reactor(settings, reactor)
+    listening, pool = _transport(settings, reactor)
     listeners = [
         _Listener(description, make_endpoint(listening, description, certificate), site, settings.feed)
         for description in settings.listen
@@ -69,8 +70,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     services = MultiService()
     for service in (
         Poller(feed, source, clock=reactor, max_bytes=settings.max_bytes),
-        _Connections(site, subscribers, reactor),
-        Collector(lambda: len(site.channels) + len(subscribers.protocols_open), reactor),
+        connections := _Connections(site, subscribers, pool, reactor),
+        Collector(connections.count, reactor),
         *listeners,
         _Termination(reactor),
     ):
@@ -78,15 +79,15 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     return services
 
 
-def _listening_reactor(settings: Settings, reactor: Any) -> Any:
-    """Gives what endpoints listen with: the fast transport's pool, or the reactor itself."""
+def _transport(settings: Settings, reactor: Any) -> tuple[Any, Pool | None]:
+    """Gives what endpoints listen with, and what holds the connections; ``None`` if that is the reactor itself."""
     if settings.transport == "twisted":
         if settings.max_connections or settings.accept_rate:
             _log.warn("--max-connections and --accept-rate are the fast transport's, and have no effect here")
-        return reactor
+        return reactor, None
     if not hasattr(select, "epoll"):
         _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
-        return reactor
+        return reactor, None
     from livefeed.transport.endpoint import PoolReactor
     from livefeed.transport.pool import Limits, Pool
 
@@ -96,7 +97,8 @@ def _listening_reactor(settings: Settings, reactor: Any) -> Any:
         handshake_s=settings.handshake_timeout,
         idle_s=settings.idle_timeout,
     )
-    return PoolReactor(Pool(reactor, limits))
+    pool = Pool(reactor, limits)
+    return PoolReactor(pool), pool
 
 
 @dataclass(slots=True)
@@ -181,7 +183,14 @@ class _Connections(Service):
     # required parameters
     site: Site
     subscribers: SubscriberFactory
+    pool: Pool | None
     reactor: IReactorTime
+
+    def count(self) -> int:
+        """Gives how many there are."""
+        if self.pool is not None:
+            return len(self.pool.connections)
+        return len(self.subscribers.protocols_open) + len(self.site.channels)
 
     def privilegedStartService(self) -> None:
         """IService API. This comes before the listeners, which take what they may hold from the limit."""
@@ -199,15 +208,15 @@ class _Connections(Service):
             subscriber.close(GOING_AWAY)
         for channel in tuple(self.site.channels):
             channel.drain()
+        if self.pool is not None:
+            self.pool.end_idle()
         deadline = self.reactor.seconds() + DRAIN_S
-        while self._anybody() and self.reactor.seconds() < deadline:
+        while self.count() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, _DRAIN_POLL_S)
         left: list[Any] = [*self.subscribers.protocols_open, *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()
 
-    def _anybody(self) -> bool:
-        return bool(self.subscribers.protocols_open or self.site.channels)
 
 
 @dataclass(eq=False)

@@ -1,13 +1,11 @@
-"""One connection of the fast transport: what a Twisted protocol writes to, TLS or not.
+"""One connection of the fast transport: what a Twisted protocol writes to. ``tls`` has what TLS adds.
 
 Rules: what a protocol writes goes to the socket at once, and only what the socket does not take is kept. Nothing
-here calls
-back into a protocol while that protocol is calling: ends are put off to the pool's next turn.
+here calls back into a protocol while that protocol is calling: ends are put off to the pool's next turn.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 from collections import deque
@@ -15,21 +13,16 @@ from contextlib import suppress
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
-    IHandshakeListener,
-    INegotiated,
     IPushProducer,
     ITCPTransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
-
-from livefeed.transport import openssl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +42,6 @@ SEND_TIMEOUT_S = 300.0
 
 _BROKEN = EPOLLERR | EPOLLHUP
 _RESET = struct.pack("ii", 1, 0)
-_GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
@@ -58,15 +50,20 @@ class Connection:
 
     :param pool: what holds the connection.
     :param sock: accepted, and not blocking.
-    :param factory: makes the protocol, once there is something for it to do.
+    :param factory: makes the protocol, once there is something for it to do. If it has ``replays``, a dict of
+        :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then its protocols
+        wait for the client to speak: none is made for a request that is answered by replay.
     :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come
     back.
     :ivar protocol: what is told of what happens here. Another can take its place at any time.
     :ivar deadline: when the pool's sweep ends the connection, or asks the protocol to, by the pool's clock.
     """
 
+    secure = False
+
     __slots__ = (
         "__weakref__",
+        "_at_boundary",
         "_corked",
         "_corked_bytes",
         "_factory",
@@ -80,8 +77,8 @@ class Connection:
         "_read_ended",
         "_reason",
         "_replay",
-        "_replayed",
         "_streaming",
+        "_unusual",
         "_write_ended",
         "_write_ending",
         "connected",
@@ -116,7 +113,8 @@ class Connection:
         self._read_ended = False
         self._write_ending = False
         self._write_ended = False
-        self._replayed = False
+        self._at_boundary = False  # whether the next byte begins a request, for all that is known without asking
+        self._unusual = False  # what epoll says is not simply to be read or written
         self._reason: Failure | None = None
 
     # What the protocol calls: ITransport and its kin
@@ -133,7 +131,7 @@ class Connection:
 
     def write(self, data: bytes) -> None:
         """ITransport API."""
-        if not self.connected or self._reason is not None or self._write_ending:
+        if self._write_ending or self._reason is not None or not self.connected:
             return
         if self.disconnecting and self._producer is None:
             return
@@ -148,7 +146,9 @@ class Connection:
                     self._corked = False
                     self._flush_corked()
         elif data:
-            self._transmit(data)
+            sent = self._send(data)
+            if sent != len(data):
+                self._keep(data, sent)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """ITransport API."""
@@ -262,60 +262,45 @@ class Connection:
     # What the pool calls
 
     def start(self) -> None:
-        """Makes the protocol, and tells it of the connection."""
-        try:
-            factory, self._factory = self._factory, None
-            assert factory is not None
-            protocol = factory.buildProtocol(self.getPeer())
-            if protocol is None:
-                self.abortConnection()
-                return
-            self.protocol = protocol
-            self.deadline = float("inf")
-            protocol.makeConnection(self)
-        except Exception:
-            self._broke("connectionMade")
+        """Begins: makes the protocol, unless it can wait until the client has spoken."""
+        replays = None if self.over_capacity else getattr(self._factory, "replays", None)
+        if replays is None:
+            self._make_protocol()
+        else:
+            self._replay = replays[self.secure]
+            self._at_boundary = True
+            self.deadline = self.pool.idle_deadline
 
     def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket."""
-        if events == EPOLLIN:
-            self.readable()
+        """Takes what epoll says of the socket. This is the hot path: one frame of Python for what others would have four."""
+        if events != EPOLLIN or self._unusual:
+            self._handle_others(events)
             return
-        if events & EPOLLIN:
-            self.readable()
-        elif events & _BROKEN:
-            # Reading is paused, or has ended: the error is all that there is to know.
-            self._end(Failure(ConnectionLost()))
-            return
-        if events & EPOLLOUT and self._reason is None:
-            self.writable()
-
-    def readable(self) -> None:
-        """Reads once, and answers or hands on what was read."""
-        try:
-            data = self._receive()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._failed(error)
-            return
-        if not data:
-            self._read_end()
-            return
-        if self.disconnecting:
+        data = self._receive()
+        if data is None:
             return
         replay = self._replay
         missed = None
         # After a replayed answer the protocol is where it was: it need not be asked, which takes 0.2 µs.
-        if replay is not None and not self._out and (self._replayed or self._protocol.at_boundary()):
+        if replay is not None and not self._out and (self._at_boundary or self._protocol.at_boundary()):
             answer = replay.find(data)
             if answer is not None:
-                self._replayed = True
+                self._at_boundary = True
                 self.deadline = self.pool.idle_deadline
-                self._transmit(answer.data)
+                sent = self._send(answer.data)
+                if sent != len(answer.data):
+                    self._keep(answer.data, sent)
+                if answer.last:
+                    self.loseConnection()
                 return
             missed = replay.missed
-        self._deliver(data, missed)
+        if not self.disconnecting:
+            self._deliver(data, missed)
+
+    def end_if_idle(self) -> None:
+        """Ends a connection on which nothing is under way that a protocol would know of."""
+        if self._protocol is None and not self.disconnecting:
+            self.loseConnection()
 
     def writable(self) -> None:
         """Sends what is still to be sent."""
@@ -339,6 +324,9 @@ class Connection:
         if self._lingering:
             # Orderly: the kernel goes on sending what it has, which a reset would discard.
             self._end(Failure(ConnectionDone()))
+            return
+        if self._protocol is None and self._at_boundary and not self.disconnecting:
+            self.loseConnection()
             return
         if timed_out is None or self.disconnecting:
             self.abortConnection()
@@ -372,17 +360,40 @@ class Connection:
 
     # What subclasses have of their own
 
-    def _receive(self) -> bytes:
-        """Gives what there is to be read, and nothing at the orderly end.
-
-        :raises BlockingIOError: if there is nothing now.
-        :raises OSError: if there never will be.
-        """
-        return self.sock.recv(READ_BYTES)
+    def _receive(self) -> bytes | None:
+        """Gives what there is to be read; ``None`` if there is nothing, and what that means has been seen to."""
+        try:
+            data = self.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._failed(error)
+            return None
+        if not data:
+            self._read_end()
+            return None
+        return data
 
     def _send(self, data: bytes) -> int:
-        """Sends some of the data, and tells how much; it raises like :meth:`_receive`."""
-        return self.sock.send(data)
+        """Sends some of the data, and tells how much; all of it if the connection is lost, which is then seen to."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._failed(error)
+            return len(data)
+
+    def _handle_others(self, events: int) -> None:
+        """Takes what epoll says where it is not simply that there is something to read."""
+        if events & EPOLLIN:
+            self.handle(EPOLLIN)
+        elif events & _BROKEN:
+            # Reading is paused, or has ended: the error is all that there is to know.
+            self._end(Failure(ConnectionLost()))
+            return
+        if events & EPOLLOUT and self._reason is None:
+            self.writable()
 
     def _end_orderly(self) -> None:
         """Ends both sides, after all has been sent: says the last word, and waits a while for the client's."""
@@ -403,10 +414,29 @@ class Connection:
 
     # Inside
 
+    def _make_protocol(self) -> None:
+        """Makes the protocol, and tells it of the connection."""
+        try:
+            factory, self._factory = self._factory, None
+            assert factory is not None
+            protocol = factory.buildProtocol(self.getPeer())
+            if protocol is None:
+                self.abortConnection()
+                return
+            self.protocol = protocol
+            self.deadline = float("inf")
+            protocol.makeConnection(self)
+        except Exception:
+            self._broke("connectionMade")
+
     def _deliver(self, data: bytes, key: Any) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""
+        if self._protocol is None:
+            self._make_protocol()
+            if self._reason is not None:
+                return
         replay = self._replay
-        self._replayed = False
+        self._at_boundary = False
         self._corked = not self._out
         self._corked_bytes = 0
         try:
@@ -417,10 +447,11 @@ class Connection:
             return
         if self._corked:
             self._corked = False
-            if key is not None and self._out and replay is self._replay:
+            # Nothing but the answer has ended the connection, if it has.
+            if key is not None and self._out and (replay is self._replay or self.disconnecting):
                 label = self._protocol.replayable()
                 if label is not None:
-                    replay.store(key, b"".join(self._out), label)
+                    replay.store(key, b"".join(self._out), label, last=self.disconnecting)
             self._flush_corked()
         if (self.disconnecting or self._write_ending) and self._reason is None:
             self._go_on_ending()
@@ -430,23 +461,17 @@ class Connection:
         if self._out:
             data = self._out.popleft() if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
-            self._transmit(data)
-
-    def _transmit(self, data: bytes) -> None:
-        """Sends data, before which there is nothing to be sent, and keeps what the socket does not take."""
-        try:
             sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._failed(error)
-            return
-        if sent < len(data):
-            self._out.append(data)
-            self._offset = sent
-            # OpenSSL takes one record at a time.
-            if not self._drain():
-                self._full()
+            if sent != len(data):
+                self._keep(data, sent)
+
+    def _keep(self, data: bytes, sent: int) -> None:
+        """Keeps what the socket has not taken of data, before which there is nothing to be sent."""
+        self._out.append(data)
+        self._offset = sent
+        # OpenSSL takes one record at a time: more of it may be taken.
+        if not (sent and self._drain()) and self._reason is None:
+            self._full()
 
     def _drain(self) -> bool:
         """Sends what was kept, and tells whether that was all."""
@@ -458,12 +483,8 @@ class Connection:
                 out.clear()
                 out.append(data)
                 self._offset = 0
-            try:
-                sent = self._send(data[self._offset : self._offset + WRITE_BYTES])
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                self._failed(error)
+            sent = self._send(data[self._offset : self._offset + WRITE_BYTES])
+            if not sent or self._reason is not None:
                 return False
             self._offset += sent
             if self._offset == len(data):
@@ -503,6 +524,8 @@ class Connection:
             # What was written before is still sent to a client that only listens.
             self.disconnecting = True
             self.set_deadline(SEND_TIMEOUT_S)
+        elif self._protocol is None:
+            self.loseConnection()
         else:
             self._end(Failure(ConnectionDone()))
 
@@ -525,155 +548,6 @@ class Connection:
         if mask != self._mask and self.connected and self._reason is None:
             self._mask = mask
             self.pool.watch(self.fd, mask)
-
-
-@implementer(INegotiated)
-class TLSConnection(Connection):
-    """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
-
-    The protocol is made when the handshake is done, so that one that never is costs little.
-
-    :ivar receive: what reads TLS; see :mod:`livefeed.transport.openssl`.
-    :ivar send: what writes it.
-    """
-
-    __slots__ = ("_crossed", "_handshaking", "_notified", "_raw", "_ssl", "_usual")
-
-    receive = staticmethod(openssl.receive)
-    send = staticmethod(openssl.send)
-
-    def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context) -> None:
-        super().__init__(pool, sock, factory)
-        self._usual = False  # neither in the handshake nor crossed
-        self._handshaking = True
-        self._crossed = False  # reading waits for writing, or writing for reading
-        self._notified = False  # close_notify is sent
-        self._raw = False  # TLS has failed, and what still comes is thrown away
-        self._ssl: Any = SSL.Connection(context, sock)
-        self._ssl.set_accept_state()
-        # Twisted's contexts find the connection by it, to abort it.
-        self._ssl.set_app_data(self)
-
-    def getHandle(self) -> object:
-        """ISystemHandle API."""
-        return self._ssl
-
-    def getPeerCertificate(self) -> object:
-        """ISSLTransport API."""
-        return self._ssl.get_peer_certificate()
-
-    @property
-    def negotiatedProtocol(self) -> bytes | None:
-        """INegotiated API."""
-        return self._ssl.get_alpn_proto_negotiated() or None
-
-    def failVerification(self, reason: Failure) -> None:
-        """What Twisted's contexts call where the client's certificate is not accepted."""
-        self._end(reason)
-
-    def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket."""
-        if self._usual and events == EPOLLIN:
-            self.readable()
-        elif self._handshaking:
-            self._handshake()
-        elif self._crossed:
-            self._crossed = False
-            self._usual = True
-            self.readable()
-            if self._reason is None:
-                self.writable()
-        else:
-            super().handle(events)
-
-    def finish(self) -> None:
-        """Ends the connection, and lets go of what refers to it."""
-        ending = self.connected and self._reason is not None
-        super().finish()
-        if ending:
-            self._ssl.set_app_data(None)
-
-    def _handshake(self) -> None:
-        try:
-            self._ssl.do_handshake()
-        except SSL.WantReadError:
-            self._watch(EPOLLIN)
-        except SSL.WantWriteError:
-            self._watch(EPOLLOUT)
-        except SSL.Error:
-            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log
-            # line. It
-            # has been sent an alert, which a reset would overtake.
-            self._raw = True
-            self._handshaking = False
-            self._notified = True
-            self.loseConnection()
-        except Exception:
-            self._broke("the TLS handshake")
-        else:
-            self._handshaking = False
-            self._usual = True
-            self._watch(EPOLLIN)
-            self.start()
-            if IHandshakeListener.providedBy(self._protocol):
-                self._protocol.handshakeCompleted()
-
-    def _receive(self) -> bytes:
-        if self._raw:
-            return super()._receive()
-        try:
-            return self.receive(self._ssl)
-        except SSL.WantReadError:
-            raise BlockingIOError from None
-        except SSL.WantWriteError:
-            self._cross(EPOLLOUT)
-            raise BlockingIOError from None
-        except SSL.ZeroReturnError:
-            return b""
-        except SSL.SysCallError as error:
-            raise _lost(error) from None
-        except SSL.Error:
-            raise ConnectionResetError(errno.EPROTO, "TLS broke") from None
-
-    def _send(self, data: bytes) -> int:
-        try:
-            return self.send(self._ssl, data)
-        except SSL.WantWriteError:
-            raise BlockingIOError from None
-        except SSL.WantReadError:
-            self._cross(EPOLLIN)
-            raise BlockingIOError from None
-        except SSL.SysCallError as error:
-            raise _lost(error) from None
-        except SSL.Error:
-            raise ConnectionResetError(errno.EPROTO, "TLS broke") from None
-
-    def _cross(self, event: int) -> None:
-        self._crossed = True
-        self._usual = False
-        self._watch(self._mask | event)
-
-    def _end_orderly(self) -> None:
-        if self._handshaking:
-            self._end(Failure(ConnectionDone()))
-        else:
-            super()._end_orderly()
-
-    def _end_writing(self) -> None:
-        self._notify()
-        super()._end_writing()
-
-    def _notify(self) -> None:
-        """Sends close_notify (RFC 8446, 6.1), as far as the socket takes it."""
-        if not self._notified:
-            self._notified = True
-            with suppress(SSL.Error):  # in the middle of a handshake, or gone
-                self._ssl.shutdown()
-
-
-def _lost(error: SSL.SysCallError) -> OSError:
-    code = error.args[0] if error.args else -1
-    return ConnectionResetError(code, "") if code in _GONE else ConnectionResetError(errno.ECONNRESET, "")
 
 
 def _address(sock: socket.socket, method: str) -> IAddress:

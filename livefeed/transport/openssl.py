@@ -1,43 +1,62 @@
 """Reading and writing TLS by the shortest road there is.
 
 ``SSL.Connection.recv`` and ``send`` allocate a buffer, and look for errors in four places, each time. The same two
-calls of
-pyOpenSSL's own cffi library, with one shared buffer, spare a part of a microsecond each, where a whole request
-takes ten.
-That library is not pyOpenSSL's public face: where it is not what it was, the public methods are taken.
+calls of pyOpenSSL's own cffi library, with one shared buffer, spare a part of a microsecond each, where a whole
+request takes ten. That library is not pyOpenSSL's public face: where it is not what it was, the public methods are
+taken.
 
 Rule: this is the only file that knows of that library.
-
-``receive`` and ``send`` are either road, and raise alike:
-what
-``recv`` and ``send`` of :class:`OpenSSL.SSL.Connection` raise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from OpenSSL import SSL
 
 RECORD_BYTES = 16_384
 """The most that one TLS record holds (RFC 8446, 5.1), and so the most that one call gives."""
 
-Receive = Callable[[SSL.Connection], bytes]
-Send = Callable[[SSL.Connection, bytes], int]
+
+class Road(NamedTuple):
+    """The functions that read and write.
+
+    :ivar handle: gives what ``read`` and ``write`` are called with, of a connection.
+    :ivar read: reads into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
+    :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
+    :ivar fail: raises what is wrong, of a connection and what ``read`` or ``write`` gave; both may raise it themselves.
+        It is what :meth:`OpenSSL.SSL.Connection.recv` and ``send`` raise.
+    :ivar take: gives a copy of so many bytes of the buffer.
+    :ivar buffer: the one buffer of all connections: what is read is taken before anything else is called.
+    """
+
+    handle: Callable[[SSL.Connection], Any]
+    read: Callable[[Any, Any, int], int]
+    write: Callable[[Any, bytes, int], int]
+    fail: Callable[[SSL.Connection, int], None]
+    take: Callable[[Any, int], bytes]
+    buffer: Any
 
 
-def public_road() -> tuple[Receive, Send]:
-    """Gives ``receive`` and ``send`` by the public methods."""
+def public_road() -> Road:
+    """Gives the road by the public methods."""
 
-    def receive(connection: SSL.Connection) -> bytes:
-        return connection.recv(RECORD_BYTES)
+    def fail(connection: SSL.Connection, count: int) -> None:
+        raise SSL.Error(f"{connection} gave {count}")
 
-    return receive, SSL.Connection.send
+    return Road(
+        handle=lambda connection: connection,
+        read=SSL.Connection.recv_into,
+        write=lambda connection, data, _: connection.send(data),
+        fail=fail,
+        take=lambda buffer, count: bytes(buffer[:count]),
+        buffer=bytearray(RECORD_BYTES),
+    )
 
 
-def direct_road() -> tuple[Receive, Send] | None:
-    """Gives ``receive`` and ``send`` by the cffi library; ``None`` if it is not as it was when this was written."""
+def direct_road() -> Road | None:
+    """Gives the road by the cffi library; ``None`` if that is not as it was when this was written."""
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001
@@ -51,29 +70,22 @@ def direct_road() -> tuple[Receive, Send] | None:
     if found != ("int(*)(SSL *, void *, int)", "int(*)(SSL *, void *, int)", "SSL *", True):
         return None
 
-    ssl_read, ssl_write, view = lib.SSL_read, lib.SSL_write, ffi.buffer
-    # One for all connections: what is read is copied out before anything else is called.
-    shared = ffi.new("char[]", RECORD_BYTES)
+    def fail(connection: SSL.Connection, count: int) -> None:
+        connection._raise_ssl_error(connection._ssl, count)  # noqa: SLF001
 
-    def receive(connection: SSL.Connection) -> bytes:
-        ssl = connection._ssl  # noqa: SLF001
-        count = ssl_read(ssl, shared, RECORD_BYTES)
-        if count <= 0:
-            connection._raise_ssl_error(ssl, count)  # noqa: SLF001
-        data: bytes = view(shared, count)[:]
-        return data
-
-    def send(connection: SSL.Connection, data: bytes) -> int:
-        ssl = connection._ssl  # noqa: SLF001
-        count: int = ssl_write(ssl, data, len(data))
-        if count <= 0:
-            connection._raise_ssl_error(ssl, count)  # noqa: SLF001
-        return count
-
-    return receive, send
+    return Road(
+        handle=lambda connection: connection._ssl,  # noqa: SLF001
+        read=lib.SSL_read,
+        write=lib.SSL_write,
+        fail=fail,
+        take=ffi.unpack,
+        buffer=ffi.new("char[]", RECORD_BYTES),
+    )
 
 
-receive, send = direct_road() or public_road()
+def take_road() -> Road:
+    """Gives the shortest road that there is here."""
+    return direct_road() or public_road()
 
 
 def set_groups(context: SSL.Context, groups: bytes) -> bool:

@@ -18,7 +18,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from livefeed.transport.connection import Connection, TLSConnection
+from livefeed.transport.connection import Connection
+from livefeed.transport.tls import TLSConnection
 
 if TYPE_CHECKING:
     import socket
@@ -127,6 +128,11 @@ class Pool:
             self._epoll.unregister(sock.fileno())
             sock.close()
             self._cease_if_idle()
+
+    def end_idle(self) -> None:
+        """Ends the connections on which nothing is under way that a protocol would know of, handshakes among them."""
+        for connection in tuple(self.connections.values()):
+            connection.end_if_idle()
 
     # IReadDescriptor
 

@@ -67,11 +67,13 @@ class Answer:
 
     :ivar data: the head and the body, as twisted.web wrote them.
     :ivar label: what it counts as.
+    :ivar last: whether the connection ends after it.
     :ivar times: how often it was given again.
     """
 
     data: bytes
     label: Hashable
+    last: bool
     times: int = 0
 
 
@@ -116,13 +118,14 @@ class Replay:
         answer.times += 1
         return answer
 
-    def store(self, key: Key, data: bytes, label: Hashable) -> None:
+    def store(self, key: Key, data: bytes, label: Hashable, *, last: bool = False) -> None:
         """Remembers what a request with this key was answered, unless too much is remembered already.
 
         :param label: what it counts as.
+        :param last: whether the connection ended after it.
         """
         if len(self._answers) < MAX_ANSWERS and self._bytes + len(data) <= MAX_ANSWER_BYTES:
-            self._answers[key] = Answer(data, label)
+            self._answers[key] = Answer(data, label, last)
             self._bytes += len(data)
 
     def clear(self) -> None:

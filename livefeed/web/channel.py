@@ -297,12 +297,14 @@ class Channel(HTTPChannel):
 
     def at_boundary(self) -> bool:
         """Tells whether what comes next is the beginning of a request, and nothing else is going on."""
-        busy = self.requests or self._buffer or self._ate_line or self.paused
-        return not (busy or self._closing or self._last_request)
+        return not (self._closing or self._last_request) and self._is_idle()
 
     def replayable(self) -> Hashable:
         """Gives what the last answer counts as, if it may be given again; ``None`` if it may not."""
-        return self._replayable if self.at_boundary() else None
+        return self._replayable if self._is_idle() else None
+
+    def _is_idle(self) -> bool:
+        return not (self.requests or self._buffer or self._ate_line or self.paused)
 
     # The time that things may take: one deadline at a time, for what the connection is doing now
 

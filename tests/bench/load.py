@@ -174,17 +174,22 @@ class Watchers:
         done: list[float] = []
         end = time.monotonic() + seconds
         frame_bytes, received, connections = self._frame_bytes, self._received, self._connections
+        road = openssl.take_road()
+        handle, read, buffer = road.handle, road.read, road.buffer
         while (now := time.monotonic()) < end:
             for fd, _ in self._epoll.poll(min(end - now, 0.5), 1024):
                 try:
-                    data = openssl.receive(connections[fd][1])
+                    connection = connections[fd][1]
+                    count = read(handle(connection), buffer, openssl.RECORD_BYTES)
+                    if count <= 0:
+                        road.fail(connection, count)
                 except (SSL.WantReadError, SSL.WantWriteError):
                     continue
                 except SSL.Error:
                     self._epoll.unregister(fd)
                     self.lost += 1
                     continue
-                total = received[fd] + len(data)
+                total = received[fd] + count
                 for _ in range(total // frame_bytes - received[fd] // frame_bytes):
                     done.append(time.monotonic())  # noqa: PERF401 - most often once
                 received[fd] = total

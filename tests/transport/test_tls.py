@@ -22,9 +22,10 @@ from zope.interface.verify import verifyObject
 
 from livefeed.certificates import DevelopmentCertificate, development_certificate
 from livefeed.tls import server_options
-from livefeed.transport import openssl
-from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection, TLSConnection
+from livefeed.transport import openssl, tls
+from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection
 from livefeed.transport.pool import SWEEP_S
+from livefeed.transport.tls import TLSConnection
 from tests.transport.driven import Client
 from tests.transport.test_connection import (
     LARGE,
@@ -109,10 +110,7 @@ class TLSTestCase(ConnectionTestCase):
     def setUp(self) -> None:
         road = openssl.direct_road() if self.direct else openssl.public_road()
         assert road is not None
-        functions: list[Any] = [*road]
-        for name, function in zip(("receive", "send"), functions, strict=True):
-            self.addCleanup(setattr, TLSConnection, name, TLSConnection.__dict__[name])
-            setattr(TLSConnection, name, staticmethod(function))
+        self.patch(tls, "ROAD", road)
         self.options = self.server_options()
         self.context = self.client_context()
         super().setUp()
@@ -452,7 +450,7 @@ class DirectRoadTests(PublicRoadTests):
 
     def test_road_is_taken(self) -> None:
         """The functions are not the public ones."""
-        self.assertIsNot(TLSConnection.send, SSL.Connection.send)
+        self.assertIsNot(tls.ROAD.read, SSL.Connection.recv_into)
 
 
 class TLS12PublicRoadTests(PublicRoadTests):

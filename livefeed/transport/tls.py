@@ -1,0 +1,174 @@
+"""A connection with TLS, by pyOpenSSL on the socket itself."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from select import EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, INegotiated
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from livefeed.transport.connection import Connection
+from livefeed.transport.openssl import RECORD_BYTES, take_road
+
+if TYPE_CHECKING:
+    import socket
+
+    from twisted.internet.interfaces import IProtocolFactory
+
+    from livefeed.transport.pool import Pool
+
+ROAD = take_road()
+"""How TLS is read and written."""
+
+_GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
+
+
+@implementer(INegotiated)
+class TLSConnection(Connection):
+    """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
+
+    The protocol is made when the handshake is done, so that one that never is costs little.
+    """
+
+    secure = True
+
+    __slots__ = ("_crossed", "_handle", "_handshaking", "_notified", "_raw", "_ssl")
+
+    def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context) -> None:
+        super().__init__(pool, sock, factory)
+        self._unusual = True
+        self._handshaking = True
+        self._crossed = False  # reading waits for writing, or writing for reading
+        self._notified = False  # close_notify is sent
+        self._raw = False  # TLS has failed, and what still comes is thrown away
+        self._ssl: Any = SSL.Connection(context, sock)
+        self._handle = ROAD.handle(self._ssl)
+        self._ssl.set_accept_state()
+        # Twisted's contexts find the connection by it, to abort it.
+        self._ssl.set_app_data(self)
+
+    def getHandle(self) -> object:
+        """ISystemHandle API."""
+        return self._ssl
+
+    def getPeerCertificate(self) -> object:
+        """ISSLTransport API."""
+        return self._ssl.get_peer_certificate()
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """INegotiated API."""
+        return self._ssl.get_alpn_proto_negotiated() or None
+
+    def failVerification(self, reason: Failure) -> None:
+        """What Twisted's contexts call where the client's certificate is not accepted."""
+        self._end(reason)
+
+    def finish(self) -> None:
+        """Ends the connection, and lets go of what refers to it."""
+        ending = self.connected and self._reason is not None
+        super().finish()
+        if ending:
+            self._ssl.set_app_data(None)
+
+    def _handle_others(self, events: int) -> None:
+        """Takes what epoll says in a handshake, or where reading and writing have crossed."""
+        if self._handshaking:
+            self._handshake()
+        elif self._raw and events & EPOLLIN:
+            super()._receive()
+        elif self._crossed:
+            self._crossed = self._unusual = False
+            self.handle(EPOLLIN)
+            if self._reason is None:
+                self.writable()
+        else:
+            super()._handle_others(events)
+
+    def _handshake(self) -> None:
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            self._watch(EPOLLIN)
+        except SSL.WantWriteError:
+            self._watch(EPOLLOUT)
+        except SSL.Error:
+            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log
+            # line. It has been sent an alert, which a reset would overtake.
+            self._raw = self._notified = True
+            self._handshaking = False
+            self.loseConnection()
+        except Exception:
+            self._broke("the TLS handshake")
+        else:
+            self._handshaking = self._unusual = False
+            self._watch(EPOLLIN)
+            self.start()
+            if IHandshakeListener.providedBy(self._protocol):
+                self._protocol.handshakeCompleted()
+
+    def _receive(self) -> bytes | None:
+        try:
+            count = ROAD.read(self._handle, ROAD.buffer, RECORD_BYTES)
+            if count > 0:
+                return ROAD.take(ROAD.buffer, count)
+            ROAD.fail(self._ssl, count)
+        except SSL.WantReadError:
+            pass
+        except SSL.WantWriteError:
+            self._cross(EPOLLOUT)
+        except SSL.ZeroReturnError:
+            self._read_end()
+        except SSL.Error as error:
+            self._failed(_lost(error))
+        return None
+
+    def _send(self, data: bytes) -> int:
+        try:
+            count = ROAD.write(self._handle, data, len(data))
+            if count > 0:
+                return count
+            ROAD.fail(self._ssl, count)
+        except SSL.WantWriteError:
+            return 0
+        except SSL.WantReadError:
+            self._cross(EPOLLIN)
+            return 0
+        except SSL.Error as error:
+            self._failed(_lost(error))
+        return len(data)
+
+    def _cross(self, event: int) -> None:
+        self._crossed = self._unusual = True
+        self._watch(self._mask | event)
+
+    def _end_orderly(self) -> None:
+        if self._handshaking:
+            self._end(Failure(ConnectionDone()))
+        else:
+            super()._end_orderly()
+
+    def _end_writing(self) -> None:
+        self._notify()
+        super()._end_writing()
+
+    def _notify(self) -> None:
+        """Sends close_notify (RFC 8446, 6.1), as far as the socket takes it."""
+        if not self._notified:
+            self._notified = True
+            with suppress(SSL.Error):  # in the middle of a handshake, or gone
+                self._ssl.shutdown()
+
+
+def _lost(error: SSL.Error) -> OSError:
+    """Gives what pyOpenSSL's error is without TLS."""
+    if not isinstance(error, SSL.SysCallError):
+        return ConnectionResetError(errno.EPROTO, "TLS broke")
+    code = error.args[0] if error.args else -1
+    return ConnectionResetError(code if code in _GONE else errno.ECONNRESET, "")
