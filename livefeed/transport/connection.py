@@ -50,12 +50,13 @@ class Connection:
 
     :param pool: what holds the connection.
     :param sock: accepted, and not blocking.
-    :param factory: makes the protocol, once there is something for it to do. If it has ``replays``, a dict of
-        :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then its protocols
-        wait for the client to speak: none is made for a request that is answered by replay.
+    :param factory: makes the protocol, once there is something for it to do. If it has ``replays``, then its
+        protocols wait for the client to speak, and none is made for a request that is answered by replay.
     :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come
     back.
-    :ivar protocol: what is told of what happens here. Another can take its place at any time.
+    :ivar protocol: what is told of what happens here. Another can take its place at any time. If it has ``replays``,
+        the :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then it has
+        ``at_boundary`` and ``replayable``, too.
     :ivar deadline: when the pool's sweep ends the connection, or asks the protocol to, by the pool's clock.
     """
 
@@ -127,7 +128,7 @@ class Connection:
     @protocol.setter
     def protocol(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._replay = None if self.over_capacity else getattr(protocol, "replay", None)
+        self._replay = self._replay_of(protocol)
 
     def write(self, data: bytes) -> None:
         """ITransport API."""
@@ -263,11 +264,10 @@ class Connection:
 
     def start(self) -> None:
         """Begins: makes the protocol, unless it can wait until the client has spoken."""
-        replays = None if self.over_capacity else getattr(self._factory, "replays", None)
-        if replays is None:
+        self._replay = self._replay_of(self._factory)
+        if self._replay is None:
             self._make_protocol()
         else:
-            self._replay = replays[self.secure]
             self._at_boundary = True
             self.deadline = self.pool.idle_deadline
 
@@ -413,6 +413,11 @@ class Connection:
             self._failed(error)
 
     # Inside
+
+    def _replay_of(self, owner: Any) -> Any:
+        """Gives the answers of a factory or a protocol that may be given again here; ``None`` for one that has none."""
+        replays = None if self.over_capacity else getattr(owner, "replays", None)
+        return None if replays is None else replays[self.secure]
 
     def _make_protocol(self) -> None:
         """Makes the protocol, and tells it of the connection."""

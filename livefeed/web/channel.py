@@ -291,9 +291,9 @@ class Channel(HTTPChannel):
     # What replay asks
 
     @property
-    def replay(self) -> Replay:
-        """The answers that may be given again on this connection."""
-        return self.site.replays[self.isSecure()]
+    def replays(self) -> dict[bool, Replay]:
+        """The answers that may be given again, without TLS and with it."""
+        return self.site.replays
 
     def at_boundary(self) -> bool:
         """Tells whether what comes next is the beginning of a request, and nothing else is going on."""

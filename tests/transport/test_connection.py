@@ -546,9 +546,10 @@ class BothKinds(ConnectionTestCase):
     def replaying(self) -> list[bytes]:
         """Makes the protocol one whose answers are replayed; gives the list of what it was told itself."""
         told: list[bytes] = []
+        replay = self.replay = Replay()
 
         class Replaying(Recorder):
-            replay = Replay()
+            replays = {False: replay, True: replay}
             label: str | None = "label"
             boundary = True
 
@@ -594,8 +595,8 @@ class BothKinds(ConnectionTestCase):
         self.replaying()
         protocol: Any = self.protocol
         get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-        protocol.replay.find(get)
-        protocol.replay.store(protocol.replay.missed, LARGE, "label")
+        self.replay.find(get)
+        self.replay.store(self.replay.missed, LARGE, "label")
         self.client.send(get)
         self.reactor.settle()
         self.client.send(get)
