@@ -89,6 +89,22 @@ _log = Logger()
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
 
 
+@dataclass(slots=True, eq=False)
+class _Outlet:
+    """Where a subscriber's snapshots go: straight to the transport.
+
+    It writes what Autobahn's ``sendPreparedMessage`` would. Neither that nor the protocol is touched: with 10,000
+    subscribers their memory is in no cache, and each would take as long as everything else in Python does.
+    """
+
+    _transport: Any
+    _deflated: bool
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        self._transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+
+
 @implementer(IPushProducer)
 class SubscriberProtocol(WebSocketServerProtocol):
     """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
@@ -117,14 +133,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self._transport_details = _DETAILS
         self.peer = ""
         self._connectionMade()
-
-    # Subscriber API
-
-    def send(self, snapshot: Snapshot) -> None:
-        """Subscriber API."""
-        # What Autobahn's sendPreparedMessage would write, without the log lines it puts together on the way.
-        if self.state == self.STATE_OPEN:
-            self.transport.write(snapshot.frame if self._perMessageCompress is None else snapshot.compressed_frame)
 
     # IPushProducer API
 
@@ -158,7 +166,8 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self._opened_at = self.factory.reactor.seconds()
         self.factory.opened(self)
         self.registerProducer(self, True)
-        self._subscription = self.factory.feed.subscribe(self)
+        outlet = _Outlet(self.transport, self._perMessageCompress is not None)
+        self._subscription = self.factory.feed.subscribe(outlet)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -226,6 +235,14 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """WebSocketServerProtocol API."""
         self.factory.closed(self)
+        self._unsubscribe()
+
+    def sendCloseFrame(self, *arguments: Any, **named: Any) -> None:
+        """WebSocketProtocol API. After a close frame nothing is sent (RFC 6455, 5.5.1)."""
+        self._unsubscribe()
+        super().sendCloseFrame(*arguments, **named)
+
+    def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None

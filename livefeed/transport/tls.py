@@ -38,7 +38,7 @@ class TLSConnection(Connection):
 
     secure = True
 
-    __slots__ = ("_crossed", "_handle", "_handshaking", "_notified", "_raw", "_ssl")
+    __slots__ = ("_crossed", "_handshaking", "_notified", "_raw", "_ssl")
 
     def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context) -> None:
         super().__init__(pool, sock, factory)
