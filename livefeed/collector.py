@@ -35,6 +35,9 @@ MANY, FEW = 2000, 500
 CALM = 4
 """For so many periods there must have been few, so that those who are leaving are gone."""
 
+# Looked up now: what is made while there are many connections, and stays, keeps the memory around it.
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
 
 @dataclass(eq=False)
 class Collector(Service):
@@ -89,6 +92,5 @@ class Collector(Service):
 
 def _trim() -> None:
     """Gives memory that is free back to the system, where the C library knows how."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if _malloc_trim is not None:
+        _malloc_trim(0)
