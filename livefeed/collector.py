@@ -1,10 +1,8 @@
 """Python's garbage collector, kept from stopping the world.
 
 A full collection looks at every object that there is: with 15,000 connections that is a pause of a quarter of a
-second. But
-nearly all that a connection leaves behind is freed by its reference counts. So only what is new is looked at, and
-what has
-outlived that is set aside.
+second. But nearly all that a connection leaves behind is freed by its reference counts. So only what is new is looked
+at, and what has outlived that is set aside.
 """
 
 from __future__ import annotations

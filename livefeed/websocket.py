@@ -409,8 +409,7 @@ def offers_deflate(extensions: bytes | None) -> bool:
     """Tells whether a client offers permessage-deflate in a way that can be accepted (RFC 7692, 7.1).
 
     :param extensions: the field's value; ``None`` if it was not sent. An offer that limits the server's window is
-    passed
-        over, since one frame is made for all.
+        passed over, since one frame is made for all.
     """
     for offer in (extensions or b"").lower().split(b","):
         name, *parameters = (part.strip() for part in offer.split(b";"))

@@ -1,6 +1,6 @@
 """The fast transport: many connections of one small answer, TLS or not, on Twisted's reactor.
 
-``pool`` holds the sockets, ``connection`` is what a protocol writes to, ``openssl`` the two calls that cost most,
-``replay``
-the answers that twisted.web has given and that are given again, ``endpoint`` what listens.
+``pool`` holds the sockets, ``connection`` is what a protocol writes to, ``tls`` the same with TLS, ``openssl`` the two
+calls that cost most, ``replay`` the answers that twisted.web has given and that are given again, ``endpoint`` what
+listens.
 """

@@ -53,7 +53,7 @@ class Connection:
     :param factory: makes the protocol, once there is something for it to do. If it has ``replays``, then its
         protocols wait for the client to speak, and none is made for a request that is answered by replay.
     :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come
-    back.
+        back.
     :ivar protocol: what is told of what happens here. Another can take its place at any time. If it has ``replays``,
         the :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then it has
         ``at_boundary`` and ``replayable``, too.

@@ -1,8 +1,7 @@
 """What listens with the fast transport: the part of a reactor that Twisted's server endpoints use.
 
 An endpoint that is given a :class:`PoolReactor` in the place of the reactor listens in its pool: ``tcp:``,
-``tcp6:``, ``unix:``,
-``ssl:`` and ``systemd:`` work as they are.
+``tcp6:``, ``unix:``, ``ssl:`` and ``systemd:`` work as they are.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
 
 NOTSENT_LOWAT_BYTES = 16_384
 """How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the
-newest version
-later instead of older ones from the kernel's buffer, which can be megabytes."""
+newest version later instead of older ones from the kernel's buffer, which can be megabytes."""
 
 
 @implementer(IListeningPort)

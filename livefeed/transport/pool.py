@@ -1,8 +1,7 @@
 """All connections of a listener in one epoll, which is one reader of Twisted's reactor.
 
 Rules: a turn handles a bounded number of events, so that timers and everything else that the reactor does get
-theirs. There
-is no timer for a connection: deadlines are looked at in sweeps.
+theirs. There is no timer for a connection: deadlines are looked at in sweeps.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Limits:
     """What a pool allows.
 
     :ivar connections: so many at a time; those beyond are told to come back. 0 for as many as there may be open
-    files.
+        files.
     :ivar accept_rate: new connections a second; the others wait in the kernel's queue. 0 for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
     :ivar idle_s: seconds that a connection may be idle after an answer was replayed on it.

@@ -1,8 +1,8 @@
 """Answers that twisted.web has rendered, given again to requests that cannot be answered otherwise.
 
 Rules: this file has no opinion about HTTP. It recognises requests that are so plain that nothing in them could
-matter but
-what the key holds; everything else is twisted.web's. And it stores only what the resource said may be repeated.
+matter but what the key holds; everything else is twisted.web's. And it stores only what the resource said may be
+repeated.
 """
 
 from __future__ import annotations

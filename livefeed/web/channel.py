@@ -53,8 +53,7 @@ class Channel(HTTPChannel):
 
     That is: a missing, repeated or malformed ``Host``, control characters anywhere in a head, folded lines, a target
     that is not one, a head that is not whole after :data:`HEAD_TIMEOUT_S`. A request with content is answered at
-    once, without
-    reading it, and the connection is closed, since no resource takes any.
+    once, without reading it, and the connection is closed, since no resource takes any.
 
     :ivar site: the factory that made this channel.
     """

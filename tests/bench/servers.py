@@ -148,7 +148,8 @@ class Livefeed(Server):
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
-        self.run(*arguments, directory=Path(__file__).parents[2])
+        # As the unit in docs/operations.md has it.
+        self.run("env", "PYTHONMALLOC=malloc", *arguments, directory=Path(__file__).parents[2])
 
     def longest_pause_ms(self) -> float:
         """Gives how long the garbage collector has stopped it at most, since it was last asked."""
