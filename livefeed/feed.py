@@ -170,6 +170,12 @@ class Feed:
         self.state = State.STALE
         self._tell()
 
+    def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
+        """Takes what was compressed meanwhile; see :meth:`livefeed.snapshot.Snapshot.add`."""
+        snapshot.add(codings)
+        if snapshot is self.snapshot:
+            self._tell()
+
     def _tell(self) -> None:
         for observer in self.changed:
             try:

@@ -6,18 +6,21 @@ Rule: a tick never raises. A LoopingCall stops for good at its first error, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from livefeed.encodings import compress_well
 from livefeed.exceptions import PullError, SourceError
 from livefeed.gate import check_document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
     from livefeed.feed import Feed
@@ -44,6 +47,7 @@ class Poller(Service):
     source: Source
     clock: IReactorTime
     max_bytes: int
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
     timeout_s: float = field(init=False)
@@ -81,8 +85,13 @@ class Poller(Service):
         try:
             data = await self._pull()
             if not self._stopped:
+                before = self.feed.snapshot
                 self.feed.publish(data)
                 self._note_good()
+                snapshot = self.feed.snapshot
+                if snapshot is not None and snapshot is not before and snapshot.is_large:
+                    # Served as it is, and in gzip, until the slow codings are there.
+                    self.feed.add_codings(snapshot, await self.in_thread(compress_well, data))
         except PullError as error:
             self._note_failed(str(error))
         except Exception:

@@ -6,12 +6,14 @@ import resource
 import select
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from livefeed.certificates import default_directory, development_certificate
@@ -69,7 +71,13 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the tick ends.
     services = MultiService()
     for service in (
-        Poller(feed, source, clock=reactor, max_bytes=settings.max_bytes),
+        Poller(
+            feed,
+            source,
+            clock=reactor,
+            max_bytes=settings.max_bytes,
+            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+        ),
         connections := _Connections(site, subscribers, pool, reactor),
         Collector(connections.count, reactor),
         *listeners,
@@ -216,7 +224,6 @@ class _Connections(Service):
         left: list[Any] = [*self.subscribers.protocols_open, *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()
-
 
 
 @dataclass(eq=False)

@@ -5,16 +5,15 @@ Rule: this file is pure. No Twisted, no clock, no I/O; the same bytes give the s
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from livefeed.encodings import compress, websocket_text_frame
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from livefeed.encodings import SMALL_BYTES, compress, compress_well, websocket_text_frame
 
 VERSION_DIGITS = 32
+IDENTITY = "identity"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,13 +41,37 @@ def version_of(data: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Representation:
+    """The document in one content coding.
+
+    :ivar coding: the name of the coding.
+    :ivar data: the bytes.
+    :ivar etag: names these bytes: a strong entity tag, with its quotes (RFC 9110, 8.8.3).
+    :ivar digest: their SHA-256, as the field ``Repr-Digest`` has it (RFC 9530, 3).
+    """
+
+    coding: str
+    data: bytes
+    etag: bytes
+    digest: bytes
+
+    @classmethod
+    def of(cls, coding: str, data: bytes, version: str) -> Self:
+        """Makes the representation of a version in a coding."""
+        suffix = "" if coding == IDENTITY else f"-{coding}"
+        digest = base64.b64encode(hashlib.sha256(data).digest())
+        return cls(coding, data, f'"{version}{suffix}"'.encode(), b"sha-256=:%s:" % digest)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A version of the document.
 
     :ivar data: the document's bytes, as they were pulled.
     :ivar version: names these bytes; see :func:`version_of`.
     :ivar sequence: this version's place among the others.
-    :ivar codings: the document in each content coding that makes it smaller, the preferred one first.
+    :ivar representations: the document as it is, and in each content coding that makes it smaller, by the names of
+        the codings and the smallest first. Codings that take long come later; see :meth:`add`.
     :ivar frame: the document as one WebSocket text frame.
     :ivar compressed_frame: the same, for those who have agreed on permessage-deflate without context takeover.
     """
@@ -56,7 +79,7 @@ class Snapshot:
     data: bytes
     version: str
     sequence: Sequence
-    codings: Mapping[str, bytes]
+    representations: dict[str, Representation]
     frame: bytes
     compressed_frame: bytes
 
@@ -64,11 +87,33 @@ class Snapshot:
     def of(cls, data: bytes, sequence: Sequence) -> Self:
         """Makes the snapshot of a document that has passed the gate."""
         compressed = compress(data)
-        return cls(
+        version = version_of(data)
+        snapshot = cls(
             data=data,
-            version=version_of(data),
+            version=version,
             sequence=sequence,
-            codings={"gzip": compressed.gzip} if len(compressed.gzip) < len(data) else {},
+            representations={IDENTITY: Representation.of(IDENTITY, data, version)},
             frame=websocket_text_frame(data),
             compressed_frame=websocket_text_frame(compressed.message, compressed=True),
         )
+        snapshot.add({"gzip": compressed.gzip})
+        if not snapshot.is_large:
+            snapshot.add(compress_well(data))
+        return snapshot
+
+    @property
+    def is_large(self) -> bool:
+        """Whether what :func:`livefeed.encodings.compress_well` gives is to be added, since it takes too long here."""
+        return len(self.data) > SMALL_BYTES
+
+    def add(self, codings: dict[str, bytes]) -> None:
+        """Adds the document in further codings, as far as they are smaller than the document.
+
+        :param codings: the bytes, by the names of the codings.
+        """
+        for coding, data in codings.items():
+            if len(data) < len(self.data):
+                self.representations[coding] = Representation.of(coding, data, self.version)
+        in_order = sorted(self.representations.items(), key=lambda item: len(item[1].data))
+        self.representations.clear()
+        self.representations.update(in_order)

@@ -59,7 +59,7 @@ class SnapshotTests(SynchronousTestCase):
         snapshot = Snapshot.of(data, Sequence(1, 1))
         self.assertEqual(snapshot.data, data)
         self.assertEqual(snapshot.version, version_of(data))
-        self.assertEqual(gzip.decompress(snapshot.codings["gzip"]), data)
+        self.assertEqual(gzip.decompress(snapshot.representations["gzip"].data), data)
         self.assertEqual(snapshot.frame, b"\x81\x7e" + len(data).to_bytes(2, "big") + data)
 
     def test_snapshot_cannot_be_changed(self) -> None:

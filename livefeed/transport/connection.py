@@ -269,7 +269,7 @@ class Connection:
             self.deadline = self.pool.idle_deadline
 
     def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket. This is the hot path: one frame of Python for what others would have four."""
+        """Takes what epoll says of the socket. This is the hot path: one call for what would elsewhere be four."""
         if events != EPOLLIN or self._unusual:
             self._handle_others(events)
             return

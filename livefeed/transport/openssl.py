@@ -10,10 +10,12 @@ Rule: this is the only file that knows of that library.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from OpenSSL import SSL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORD_BYTES = 16_384
 """The most that one TLS record holds (RFC 8446, 5.1), and so the most that one call gives."""

@@ -90,6 +90,7 @@ class Channel(HTTPChannel):
         """IProtocol API."""
         if self._closing:
             return
+        self._replayable = None
         super().dataReceived(data)
         self._watch_head()
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from livefeed.encodings import choose_coding
+from livefeed.snapshot import IDENTITY
 from livefeed.web.answers import answer, refuse
-from livefeed.web.conditional import none_match
+from livefeed.web.conditional import matching_tag
 from livefeed.web.resource import Node, asks_for_websocket, field
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ PREFLIGHT_MAX_AGE_S = 86_400
 """How long a browser may remember a preflight: no browser takes more."""
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control"
-_RESPONSE_FIELDS = b"ETag, Retry-After, Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age"
+_RESPONSE_FIELDS = (
+    b"ETag, Retry-After, Repr-Digest, "
+    b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next"
+)
 
 
 class DocumentResource(Node):
@@ -60,25 +64,29 @@ class DocumentResource(Node):
             retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
             headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
             return refuse(request, 503, "The document has not been pulled yet.", headers)
-        coding = choose_coding(field(request, b"Accept-Encoding"), snapshot.codings)
-        suffix = "" if coding == "identity" else f"-{coding}"
-        etag = f'"{snapshot.version}{suffix}"'.encode()
-        headers = (
+        coded = [coding for coding in snapshot.representations if coding != IDENTITY]
+        selected = snapshot.representations[choose_coding(field(request, b"Accept-Encoding"), coded)]
+        fields = [
             *self._shared(request),
             *self._state(),
-            (b"ETag", etag),
             (b"Cache-Control", self._cache_control()),
             (b"Livefeed-Version", snapshot.version.encode()),
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
-        )
-        changed = none_match(field(request, b"If-None-Match"), etag)
+        ]
         request.replayable = True
-        if not changed:
-            return answer(request, 304, headers, None)
-        if coding == "identity":
-            return answer(request, 200, (*headers, (b"Content-Type", b"application/json")), snapshot.data)
-        encoded = (*headers, (b"Content-Type", b"application/json"), (b"Content-Encoding", coding.encode()))
-        return answer(request, 200, encoded, snapshot.codings[coding])
+        etags = [selected.etag, *(other.etag for other in snapshot.representations.values() if other is not selected)]
+        known = matching_tag(field(request, b"If-None-Match"), etags)
+        if known is not None:
+            # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
+            return answer(request, 304, [*fields, (b"ETag", known)], None)
+        fields += [
+            (b"ETag", selected.etag),
+            (b"Repr-Digest", selected.digest),
+            (b"Content-Type", b"application/json"),
+        ]
+        if selected.coding != IDENTITY:
+            fields.append((b"Content-Encoding", selected.coding.encode()))
+        return answer(request, 200, fields, selected.data)
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]
@@ -98,7 +106,10 @@ class DocumentResource(Node):
 
     def _state(self) -> list[tuple[bytes, bytes]]:
         """Gives how honest the feed is now, and how old its data is."""
-        headers = [(b"Livefeed-State", self._feed.state.value.encode())]
+        headers = [
+            (b"Livefeed-State", self._feed.state.value.encode()),
+            (b"Livefeed-Next", b"%d" % math.ceil(self._feed.next_tick_s() * 1000)),
+        ]
         if self._feed.snapshot is not None:
             at = datetime.fromtimestamp(self._feed.confirmed_at, UTC).isoformat(timespec="milliseconds")
             headers += [

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
 
+FORGET_S = 0.25
+"""How long an answer may be given again. So much can Livefeed-Next be too large."""
+
 _log = Logger()
 
 
@@ -100,8 +103,8 @@ class Site(server.Site):
 
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
-        # At each full second, since an answer's Date has no finer grain.
-        self.reactor.callLater(-self.reactor.seconds() % 1, self._clearing.start, 1.0)
+        # With each full second, since an answer's Date has no finer grain, and in between for Livefeed-Next.
+        self.reactor.callLater(-self.reactor.seconds() % 1, self._clearing.start, FORGET_S)
 
     def stopFactory(self) -> None:
         """Factory API."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.web.conditional import none_match
+from livefeed.web.conditional import matching_tag
 
 OPAQUE = st.binary(max_size=6).map(lambda raw: bytes(byte for byte in raw if byte == 0x21 or 0x23 <= byte != 0x7F))
 TAGS = st.sampled_from([b"a", b"b", b"a,b", b"", b"W/", b"*"]) | OPAQUE
@@ -14,8 +14,21 @@ MEMBERS = st.lists(st.tuples(st.booleans(), TAGS), min_size=1, max_size=6)
 SEPARATORS = st.sampled_from([b",", b", ", b" ,", b"\t,\t", b",,", b", , "])
 
 
-class NoneMatchTests(SynchronousTestCase):
-    """none_match: whether the request is answered in full."""
+def none_match(if_none_match: bytes | None, *etags: bytes) -> bool:
+    """Whether a client has none of these, and is answered in full."""
+    return matching_tag(if_none_match, etags) is None
+
+
+class MatchingTagTests(SynchronousTestCase):
+    """matching_tag: what the client has already."""
+
+    def test_selected_tag_comes_first(self) -> None:
+        """A client that has several representations is told of the one that it would be sent."""
+        etags = [b'"v-br"', b'"v"', b'"v-gzip"']
+        self.assertEqual(matching_tag(b'"v-gzip", W/"v-br"', etags), b'"v-br"')
+        self.assertEqual(matching_tag(b'"v-gzip", "u"', etags), b'"v-gzip"')
+        self.assertEqual(matching_tag(b"*", etags), b'"v-br"')
+        self.assertIsNone(matching_tag(b'"v-zstd"', etags))
 
     def test_absent_field(self) -> None:
         """Without a precondition there is an answer."""

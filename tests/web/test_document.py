@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import json
+from typing import TYPE_CHECKING
 
+import brotli
+import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
+from livefeed.encodings import compress_well
 from livefeed.feed import Feed
 from livefeed.testing import Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.site import Request, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
 NOW = 1_795_000_000.25
@@ -72,15 +81,61 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(self.get(path=b"/feed.json"), self.get())
         self.assertEqual(self.get(path=b"/feed?t=123"), self.get())
 
-    def test_gzip_is_the_same_document_under_another_tag(self) -> None:
-        """A strong tag names bytes, so that each encoding has its own."""
+    def test_codings_are_the_same_document_under_other_tags(self) -> None:
+        """A strong tag names bytes, so that each coding has its own, and its own digest."""
         self.feed.publish(DOCUMENT)
-        response = self.get(b"Accept-Encoding: gzip, deflate, br")
-        self.assertEqual(gzip.decompress(response.body), DOCUMENT)
-        self.assertEqual(response.headers["content-encoding"], "gzip")
-        self.assertEqual(response.headers["content-length"], str(len(response.body)))
+        decoders: dict[str, Callable[[bytes], bytes]] = {
+            "gzip": gzip.decompress,
+            "br": brotli.decompress,
+            "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+        }
         assert self.feed.snapshot is not None
-        self.assertEqual(response.headers["etag"], f'"{self.feed.snapshot.version}-gzip"')
+        for coding, decode in decoders.items():
+            response = self.get(b"Accept-Encoding: " + coding.encode())
+            self.assertEqual(decode(response.body), DOCUMENT)
+            self.assertEqual(response.headers["content-encoding"], coding)
+            self.assertEqual(response.headers["content-length"], str(len(response.body)))
+            self.assertEqual(response.headers["etag"], f'"{self.feed.snapshot.version}-{coding}"')
+            digest = base64.b64encode(hashlib.sha256(response.body).digest()).decode()
+            self.assertEqual(response.headers["repr-digest"], f"sha-256=:{digest}:")
+
+    def test_smallest_coding_wins_among_equals(self) -> None:
+        """What browsers send names all of them without weights; weights are the client's to set."""
+        self.feed.publish(DOCUMENT)
+        every = [self.get(b"Accept-Encoding: " + coding) for coding in (b"gzip", b"br", b"zstd")]
+        chosen = self.get(b"Accept-Encoding: gzip, deflate, br, zstd")
+        self.assertEqual(len(chosen.body), min(len(response.body) for response in every))
+        weighted = self.get(b"Accept-Encoding: gzip, br;q=0.5, zstd;q=0.1")
+        self.assertEqual(weighted.headers["content-encoding"], "gzip")
+
+    def test_slow_codings_come_later(self) -> None:
+        """A large document is served as it is, and in gzip, at once; the others when they are there."""
+        document = b"[" + b", ".join(b"%d.50" % number for number in range(20_000)) + b"]"
+        self.feed.publish(document)
+        accept = b"Accept-Encoding: br"
+        self.assertEqual(self.get(accept).body, document)
+        self.assertEqual(gzip.decompress(self.get(b"Accept-Encoding: gzip").body), document)
+        told: list[bool] = []
+        self.feed.changed.append(lambda: told.append(True))
+        assert self.feed.snapshot is not None
+        self.feed.add_codings(self.feed.snapshot, compress_well(document))
+        self.assertEqual(told, [True])
+        self.assertEqual(brotli.decompress(self.get(accept).body), document)
+
+    def test_tag_of_another_coding_is_known(self) -> None:
+        """A client that changes its mind about codings still has the version, and is told which tag is confirmed."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        for field in (etag, f"W/{etag}"):
+            response = self.get(b"Accept-Encoding: br", b"If-None-Match: " + field.encode())
+            self.assertEqual((response.status, response.headers["etag"]), (304, etag))
+
+    def test_next_version_is_announced(self) -> None:
+        """In milliseconds until the next tick, so that a client can ask just after it; 0 if that is overdue."""
+        self.feed.publish(DOCUMENT)
+        for since_s, expected in ((0.0, "1000"), (0.25, "750"), (0.9995, "1"), (3.0, "0")):
+            self.feed.tick_at = self.clock.seconds() - since_s
+            self.assertEqual(self.get().headers["livefeed-next"], expected)
 
     def test_head_is_get_without_the_body(self) -> None:
         """HEAD has all the fields of GET (RFC 9110, 9.3.2)."""
@@ -99,7 +154,7 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual((response.status, response.body), (304, b""))
             self.assertNotIn("content-length", response.headers)
             self.assertNotIn("content-type", response.headers)
-            kept = [name for name in full.headers if not name.startswith("content-")]
+            kept = [name for name in full.headers if not name.startswith(("content-", "repr-"))]
             self.assertEqual(response.headers, {name: full.headers[name] for name in kept})
 
     def test_tag_of_an_older_version_is_answered_in_full(self) -> None:
@@ -190,7 +245,7 @@ class DocumentTests(SynchronousTestCase):
         for response in (self.get(), self.get(b"If-None-Match: *")):
             exposed = response.headers["access-control-expose-headers"].split(", ")
             own = [name for name in response.headers if name.startswith("livefeed-")]
-            self.assertEqual(len(own), 5)
+            self.assertEqual(len(own), 6)
             self.assertEqual({*own, "etag"} - {name.lower() for name in exposed}, set())
 
     def test_origins_that_are_not_allowed_get_no_permission(self) -> None:
