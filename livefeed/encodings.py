@@ -85,7 +85,7 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     for member in accept_encoding.split(b","):
         coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
         name = coding.decode("latin-1").lower()
-        weights["gzip" if name == "x-gzip" else name] = _weight(parameters)
+        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
     others = weights.get("*", 0.0)
     # Ties go to the coding named first in `available`, and to any of them before identity: max() keeps the
     # first of equals. Identity is acceptable unless excluded, but only wins where asked for more strongly.
@@ -94,12 +94,28 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else "identity"
 
 
-def _weight(parameters: list[bytes]) -> float:
+def weight_of(parameters: list[bytes]) -> float:
+    """Gives the weight of a member of a list by its parameters (RFC 9110, 12.4.2); 0 if it is malformed."""
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.lower() == b"q":
             return float(value) if _QVALUE.match(value) else 0.0
     return 1.0
+
+
+def server_sent_event(data: bytes, version: str) -> bytes:
+    """Gives a document as an event whose id is its version (the HTML standard, 9.2.5).
+
+    Each line of the document is a line of the event. Whoever reads it puts line feeds between them, which in JSON can
+    only stand between values.
+    """
+    lines = b"".join(b"data: %s\n" % line for line in data.splitlines())
+    return b"id: %s\n%s\n" % (version.encode(), lines)
+
+
+def http_chunk(data: bytes) -> bytes:
+    """Gives bytes as one chunk (RFC 9112, 7.1)."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def websocket_text_frame(payload: bytes, *, compressed: bool = False) -> bytes:

@@ -24,6 +24,9 @@ Push = Literal["tick", "change"]
 SLICE = 250
 """So many subscribers are pushed to in one turn: 3 ms of work."""
 
+SLICE_S = 0.01
+"""Fewer, where that takes longer: what some are sent is rendered for each."""
+
 _log = Logger()
 
 
@@ -54,6 +57,7 @@ class Subscription:
     # required parameters
     _feed: Feed
     _subscriber: Subscriber
+    _repeats: bool = True
 
     # internal state
     _sent: Snapshot | None = None
@@ -63,13 +67,17 @@ class Subscription:
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends the snapshot, or remembers that a newer one than was sent is owed."""
-        if self._cancelled:
+        if self._cancelled or (snapshot is self._sent and not self._repeats):
             return
         if not self._paused:
             self._sent = snapshot
             self._subscriber.send(snapshot)
         elif snapshot is not self._sent:
             self._owed = True
+
+    def skip(self, snapshot: Snapshot) -> None:
+        """Counts the snapshot as sent."""
+        self._sent = snapshot
 
     def pause(self) -> None:
         """The subscriber can take no more for now."""
@@ -154,7 +162,10 @@ class Feed:
             self._slice_call.cancel()
         self._slice_call = None
         assert self.snapshot is not None
-        for _ in range(min(SLICE, len(self._to_push))):
+        end = self.clock.seconds() + SLICE_S
+        for number in range(min(SLICE, len(self._to_push))):
+            if number % 16 == 0 and self.clock.seconds() > end:
+                break
             subscription = self._to_push.pop()
             self._turn += 1
             try:
@@ -183,11 +194,17 @@ class Feed:
             except Exception:
                 _log.failure("feed {feed}: an observer broke", feed=self.name)
 
-    def subscribe(self, subscriber: Subscriber) -> Subscription:
-        """Begins a subscription, and sends the newest snapshot at once if there is one."""
-        subscription = Subscription(self, subscriber)
+    def subscribe(self, subscriber: Subscriber, *, repeats: bool = True, have: str | None = None) -> Subscription:
+        """Begins a subscription, and sends the newest snapshot at once if there is one.
+
+        :param repeats: whether it is also sent at ticks at which it has not changed, where :attr:`push` is ``tick``.
+        :param have: the version that the subscriber has already: it is not sent that at once.
+        """
+        subscription = Subscription(self, subscriber, repeats)
         self.subscriptions[subscription] = None
-        if self.snapshot is not None:
+        if self.snapshot is not None and self.snapshot.version == have:
+            subscription.skip(self.snapshot)
+        elif self.snapshot is not None:
             try:
                 subscription.push(self.snapshot)
             except BaseException:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from livefeed.config import Settings
     from livefeed.transport.pool import Pool
+    from livefeed.web.document import Ways
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
@@ -55,8 +56,9 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
     subscribers = SubscriberFactory(feed, reactor=reactor)
     websocket = WebSocketResource(subscribers, origins)
+    root = Root(feed, origins, websocket, websocket.upgrade)
     site = Site(
-        Root(feed, origins, websocket, websocket.upgrade),
+        root,
         reactor=reactor,
         head_timeout_s=settings.head_timeout,
         idle_timeout_s=settings.idle_timeout,
@@ -78,7 +80,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             max_bytes=settings.max_bytes,
             in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
         ),
-        connections := _Connections(site, subscribers, pool, reactor),
+        connections := _Connections(site, subscribers, root.ways, pool, reactor),
         Collector(connections.count, reactor),
         *listeners,
         _Termination(reactor),
@@ -191,6 +193,7 @@ class _Connections(Service):
     # required parameters
     site: Site
     subscribers: SubscriberFactory
+    ways: Ways
     pool: Pool | None
     reactor: IReactorTime
 
@@ -198,7 +201,7 @@ class _Connections(Service):
         """Gives how many there are."""
         if self.pool is not None:
             return len(self.pool.connections)
-        return len(self.subscribers.protocols_open) + len(self.site.channels)
+        return len(self.subscribers.protocols_open) + len(self.ways.streams.open) + len(self.site.channels)
 
     def privilegedStartService(self) -> None:
         """IService API. This comes before the listeners, which take what they may hold from the limit."""
@@ -214,6 +217,7 @@ class _Connections(Service):
         self.subscribers.going_away = True
         for subscriber in tuple(self.subscribers.protocols_open):
             subscriber.close(GOING_AWAY)
+        self.ways.let_go()
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:
@@ -221,7 +225,7 @@ class _Connections(Service):
         deadline = self.reactor.seconds() + DRAIN_S
         while self.count() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, _DRAIN_POLL_S)
-        left: list[Any] = [*self.subscribers.protocols_open, *self.site.channels]
+        left: list[Any] = [*self.subscribers.protocols_open, *self.ways.streams.open, *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()
 

@@ -1,16 +1,22 @@
-"""``/feed``: the newest document, for those who poll."""
+"""``/feed``: the newest document, for those who poll, wait, or take events. What is asked for is decided here."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-from livefeed.encodings import choose_coding
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.encodings import choose_coding, weight_of
 from livefeed.snapshot import IDENTITY
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import matching_tag
 from livefeed.web.resource import Node, asks_for_websocket, field
+from livefeed.web.stream import EventStreams
+from livefeed.web.waiting import LongPolls, preferred_wait_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,25 +32,59 @@ STALE_IF_ERROR_S = 300
 PREFLIGHT_MAX_AGE_S = 86_400
 """How long a browser may remember a preflight: no browser takes more."""
 
-_REQUEST_FIELDS = b"If-None-Match, Cache-Control"
+Form = Literal["document", "events", "either"]
+_DEPENDS_ON: dict[Form, list[bytes]] = {
+    "document": [b"Accept-Encoding"],
+    "events": [],
+    "either": [b"Accept-Encoding", b"Accept"],
+}
+
+_REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, Last-Event-ID"
 _RESPONSE_FIELDS = (
-    b"ETag, Retry-After, Repr-Digest, "
+    b"ETag, Retry-After, Repr-Digest, Preference-Applied, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next"
 )
 
 
-class DocumentResource(Node):
-    """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed.
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a feed can be followed over HTTP.
 
-    :param feed: the feed.
-    :param origins: who may read it from another site.
-    :param upgrade: takes over a request that asks to become a WebSocket.
+    :ivar feed: the feed.
+    :ivar upgrade: takes over a request that asks to become a WebSocket.
+    :ivar streams: the server-sent events.
+    :ivar polls: the requests that wait.
     """
 
-    def __init__(self, feed: Feed, origins: Origins, upgrade: Callable[[Request], int]) -> None:
+    feed: Feed
+    upgrade: Callable[[Request], int]
+    streams: EventStreams
+    polls: LongPolls
+
+    @classmethod
+    def of(cls, feed: Feed, upgrade: Callable[[Request], int]) -> Ways:
+        """Makes all that a feed needs."""
+        return cls(feed, upgrade, EventStreams(feed), LongPolls(feed))
+
+    def let_go(self) -> None:
+        """Answers and ends whatever is kept open."""
+        self.streams.close()
+        self.polls.release()
+
+
+class DocumentResource(Node):
+    """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now, later, or again and again.
+
+    :param ways: how the feed can be followed.
+    :param origins: who may read it from another site.
+    :param form: what is answered: the document, events, or whichever the field ``Accept`` asks for.
+    """
+
+    def __init__(self, ways: Ways, origins: Origins, form: Form) -> None:
         super().__init__(origins)
-        self._feed = feed
-        self._upgrade = upgrade
+        self._ways = ways
+        self._feed = ways.feed
+        self._form = form
 
     def render(self, request: Request) -> int:
         """IResource API."""
@@ -55,10 +95,13 @@ class DocumentResource(Node):
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         if asks_for_websocket(request):
-            return self._upgrade(request)
+            return self._ways.upgrade(request)
+        if self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept"))):
+            fields = [*self._shared(request), *self._state()]
+            return self._ways.streams.begin(request, fields, _last_event_id(request))
         return self._document(request)
 
-    def _document(self, request: Request) -> int:
+    def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
         if snapshot is None:
             retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
@@ -76,6 +119,13 @@ class DocumentResource(Node):
         request.replayable = True
         etags = [selected.etag, *(other.etag for other in snapshot.representations.values() if other is not selected)]
         known = matching_tag(field(request, b"If-None-Match"), etags)
+        wait_s = preferred_wait_s(field(request, b"Prefer"))
+        if wait_s is not None:
+            if known is not None and wait_s > 0 and may_wait and not self._ways.streams.going_away:
+                request.replayable = False
+                self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False))
+                return NOT_DONE_YET
+            fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
         if known is not None:
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)
@@ -101,8 +151,9 @@ class DocumentResource(Node):
     def _shared(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives what each answer has: the permission to read it, and on which request fields it depends."""
         cors = self._origins.response_headers(field(request, b"Origin"))
-        vary = b"Accept-Encoding" if self._origins.any_origin else b"Accept-Encoding, Origin"
-        return [*cors, (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS), (b"Vary", vary)]
+        depends_on = [*_DEPENDS_ON[self._form], *([] if self._origins.any_origin else [b"Origin"])]
+        vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
+        return [*cors, (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS), *vary]
 
     def _state(self) -> list[tuple[bytes, bytes]]:
         """Gives how honest the feed is now, and how old its data is."""
@@ -131,3 +182,18 @@ class DocumentResource(Node):
             tick_s,
             STALE_IF_ERROR_S,
         )
+
+
+def _accepts_events(accept: bytes | None) -> bool:
+    """Tells whether a request asks for events by name (RFC 9110, 12.5.1); ``*/*`` asks for the document."""
+    for member in (accept or b"").lower().split(b","):
+        media_type, *parameters = (part.strip(b" \t") for part in member.split(b";"))
+        if media_type == b"text/event-stream":
+            return weight_of(parameters) > 0
+    return False
+
+
+def _last_event_id(request: Request) -> str | None:
+    """Gives the version that a client has, by the field, or by the query, since a page can set no field."""
+    values = request.requestHeaders.getRawHeaders(b"Last-Event-ID") or request.args.get(b"last-event-id") or [None]
+    return None if values[0] is None else values[0].decode("latin-1")

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from livefeed.web.answers import answer, refuse
-from livefeed.web.document import DocumentResource
+from livefeed.web.document import DocumentResource, Form, Ways
 from livefeed.web.resource import Node
 
 if TYPE_CHECKING:
@@ -70,16 +70,18 @@ class Root(Node):
     :param origins: who may read it from another site.
     :param websocket: the resource at ``/name.ws``.
     :param upgrade: takes over a request for the document that asks to become a WebSocket.
+    :ivar ways: how the feed can be followed over HTTP.
     """
 
     def __init__(self, feed: Feed, origins: Origins, websocket: IResource, upgrade: Callable[[Request], int]) -> None:
         super().__init__(origins)
-        document = DocumentResource(feed, origins, upgrade)
+        self.ways = Ways.of(feed, upgrade)
         assets = Node(origins)
         for name in ("page.js", "page.css"):
             assets.putChild(name.encode(), StaticResource(origins, name))
         self.putChild(b"", StaticResource(origins, "page.html", {"{{feed}}": feed.name}))
         self.putChild(ASSETS, assets)
-        self.putChild(feed.name.encode(), document)
-        self.putChild(f"{feed.name}.json".encode(), document)
+        forms: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
+        for suffix, form in forms.items():
+            self.putChild(f"{feed.name}{suffix}".encode(), DocumentResource(self.ways, origins, form))
         self.putChild(f"{feed.name}.ws".encode(), websocket)

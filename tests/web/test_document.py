@@ -62,7 +62,7 @@ class DocumentTests(SynchronousTestCase):
             "content-type": "application/json",
             "content-length": str(len(DOCUMENT)),
             "etag": f'"{version}"',
-            "vary": "Accept-Encoding",
+            "vary": "Accept-Encoding, Accept",
             "x-content-type-options": "nosniff",
             "access-control-allow-origin": "*",
             "livefeed-version": version,
@@ -76,10 +76,13 @@ class DocumentTests(SynchronousTestCase):
         self.assertNotIn("content-encoding", response.headers)
 
     def test_alias_is_the_same_resource(self) -> None:
-        """/feed.json answers as /feed does, and a query changes nothing."""
+        """/feed.json answers as /feed does, but that it is never events, and a query changes nothing."""
         self.feed.publish(DOCUMENT)
-        self.assertEqual(self.get(path=b"/feed.json"), self.get())
-        self.assertEqual(self.get(path=b"/feed?t=123"), self.get())
+        alias, document = self.get(path=b"/feed.json"), self.get()
+        self.assertEqual(alias.headers.pop("vary"), "Accept-Encoding")
+        self.assertEqual(document.headers.pop("vary"), "Accept-Encoding, Accept")
+        self.assertEqual(alias, document)
+        self.assertEqual(self.get(path=b"/feed?t=123").headers, self.get().headers)
 
     def test_codings_are_the_same_document_under_other_tags(self) -> None:
         """A strong tag names bytes, so that each coding has its own, and its own digest."""
@@ -262,7 +265,7 @@ class DocumentTests(SynchronousTestCase):
         ):
             response = self.get(b"Origin: " + origin)
             self.assertEqual(response.status, 200)
-            self.assertEqual(response.headers["vary"], "Accept-Encoding, Origin")
+            self.assertEqual(response.headers["vary"], "Accept-Encoding, Accept, Origin")
             expected = origin.decode() if allowed else None
             self.assertEqual(response.headers.get("access-control-allow-origin"), expected)
 

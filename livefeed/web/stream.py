@@ -1,0 +1,196 @@
+"""``/feed.sse``: server-sent events (the HTML standard, 9.2). What each subscriber is sent is made once for all.
+
+twisted.web renders the head of the answer; from there on the connection is the stream's.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from livefeed.encodings import http_chunk, server_sent_event
+from livefeed.rounds import Rounds
+from livefeed.web.answers import EVERY_ANSWER, refuse
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from livefeed.feed import Feed, Subscription
+    from livefeed.snapshot import Snapshot
+    from livefeed.web.site import Request
+
+HEARTBEAT_S = 15
+"""As often as the HTML standard advises, for proxies that drop silent connections."""
+
+MISSED_HEARTBEATS = 4
+"""A subscriber that has taken nothing for so many heartbeats is dropped."""
+
+RETRY_MS = (1000, 3000)
+"""How long clients wait before they come back: each another time in this range, so that they do not come together."""
+
+MAX_RECEIVED_BYTES = 16_384
+"""A client has nothing more to say; what it says anyway is thrown away up to here."""
+
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+@implementer(IPushProducer)
+class EventStream(Protocol):
+    """A connection on which events are sent, as far as its reader keeps up.
+
+    :param streams: those that it belongs to.
+    :param chunked: whether its answer is sent in chunks, as it is in HTTP/1.1.
+    :param have: the version that the client has already.
+    """
+
+    transport: Any
+
+    def __init__(self, streams: EventStreams, *, chunked: bool, have: str | None) -> None:
+        self._streams = streams
+        self._chunked = chunked
+        self._have = have
+        self._paused = False
+        self._missed = 0
+        self._received = 0
+        self._subscription: Subscription | None = None
+
+    # IProtocol API
+
+    def connectionMade(self) -> None:
+        """IProtocol API."""
+        self._streams.open.add(self)
+        self.transport.registerProducer(self, True)
+        self._write(b"retry: %d\n\n" % random.randint(*RETRY_MS))  # noqa: S311
+        self._subscription = self._streams.feed.subscribe(self, repeats=False, have=self._have)
+        # The first document may have been more than the transport takes.
+        if self._paused:
+            self._subscription.pause()
+
+    def dataReceived(self, data: bytes) -> None:
+        """IProtocol API."""
+        self._received += len(data)
+        if self._received > MAX_RECEIVED_BYTES:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """IProtocol API."""
+        self._streams.open.discard(self)
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+
+    # Subscriber API
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
+
+    # IPushProducer API
+
+    def pauseProducing(self) -> None:
+        """IPushProducer API."""
+        self._paused = True
+        if self._subscription is not None:
+            self._subscription.pause()
+
+    def resumeProducing(self) -> None:
+        """IPushProducer API."""
+        self._paused = False
+        self._missed = 0
+        if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
+            # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
+            self.transport.unregisterProducer()
+        elif self._subscription is not None:
+            self._subscription.resume()
+
+    def stopProducing(self) -> None:
+        """IPushProducer API."""
+
+    # Member API
+
+    def beat(self) -> None:
+        """Member API. Sends a comment, or ends the connection if nothing was taken for long."""
+        if not self._paused:
+            self._write(b":\n\n")
+            return
+        self._missed += 1
+        if self._missed >= MISSED_HEARTBEATS:
+            self.transport.abortConnection()
+
+    def close(self) -> None:
+        """Ends the stream. The client will come back by itself."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+        self.transport.unregisterProducer()
+        if self._chunked:
+            self.transport.write(_LAST_CHUNK)
+        self.transport.loseConnection()
+
+    def _write(self, data: bytes) -> None:
+        self.transport.write(http_chunk(data) if self._chunked else data)
+
+
+@dataclass(eq=False)
+class EventStreams:
+    """All streams of a feed.
+
+    :ivar open: those that there are.
+    :ivar going_away: whether livefeed is being stopped, so that no more are begun.
+    """
+
+    # required parameters
+    feed: Feed
+
+    # internal state
+    open: Rounds[EventStream] = field(init=False)
+    going_away: bool = False
+    _snapshot: Snapshot | None = None
+    _events: dict[bool, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.open = Rounds(self.feed.clock, HEARTBEAT_S)
+
+    def event(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
+        """Gives a snapshot as an event, which is made when it is first asked for."""
+        if snapshot is not self._snapshot:
+            event = server_sent_event(snapshot.data, snapshot.version)
+            self._snapshot, self._events = snapshot, {False: event, True: http_chunk(event)}
+        return self._events[chunked]
+
+    def close(self) -> None:
+        """Ends all streams, and begins no more."""
+        self.going_away = True
+        for stream in tuple(self.open):
+            stream.close()
+
+    def begin(self, request: Request, headers: list[tuple[bytes, bytes]], have: str | None) -> int:
+        """Answers a request with a stream, or with its head alone if the method is ``HEAD``.
+
+        :param headers: the fields, besides those that make it a stream.
+        :param have: the version that the client has already.
+        :returns: what ``render`` returns.
+        """
+        if self.going_away:
+            return refuse(request, 503, "The server is being stopped.", [*headers, (b"Retry-After", b"1")])
+        for name, value in (
+            *EVERY_ANSWER,
+            *headers,
+            (b"Connection", b"close"),
+            (b"Content-Type", b"text/event-stream"),
+            (b"Cache-Control", b"no-store"),
+            (b"X-Accel-Buffering", b"no"),
+        ):
+            request.responseHeaders.setRawHeaders(name, [value])
+        if request.method == b"HEAD":
+            request.finish()
+            return NOT_DONE_YET
+        request.write(b"")
+        request.channel.upgrade(EventStream(self, chunked=bool(request.chunked), have=have))
+        return NOT_DONE_YET
