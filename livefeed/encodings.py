@@ -50,14 +50,24 @@ def compress(data: bytes) -> Compressed:
 
     Both forms hold the same DEFLATE blocks, the gzip one with an end behind them, so that the work is done once.
     """
-    level = GZIP_LEVEL if len(data) <= SMALL_BYTES else GZIP_LEVEL_OF_LARGE
-    compressor = zlib.compressobj(level, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
+    compressor = _compressor(data)
     blocks = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
     check = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
     return Compressed(
         gzip=b"".join((_GZIP_HEADER, blocks, compressor.flush(zlib.Z_FINISH), check)),
         message=blocks.removesuffix(_EMPTY_BLOCK),
     )
+
+
+def deflate_message(data: bytes) -> bytes:
+    """Gives the payload of a compressed WebSocket message, as :attr:`Compressed.message` is one."""
+    compressor = _compressor(data)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_EMPTY_BLOCK)
+
+
+def _compressor(data: bytes) -> zlib._Compress:
+    level = GZIP_LEVEL if len(data) <= SMALL_BYTES else GZIP_LEVEL_OF_LARGE
+    return zlib.compressobj(level, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
 
 
 def compress_well(data: bytes) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from twisted.logger import Logger
 
+from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Subscription:
     _feed: Feed
     _subscriber: Subscriber
     _repeats: bool = True
+    informed: bool = False
 
     # internal state
     _sent: Snapshot | None = None
@@ -72,8 +74,18 @@ class Subscription:
         if not self._paused:
             self._sent = snapshot
             self._subscriber.send(snapshot)
-        elif snapshot is not self._sent:
+        elif snapshot is not self._sent or self.informed:
             self._owed = True
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Sends the snapshot, or owes it, whether it was sent before or not."""
+        if self._cancelled:
+            return
+        if self._paused:
+            self._owed = True
+        else:
+            self._sent = snapshot
+            self._subscriber.send(snapshot)
 
     def skip(self, snapshot: Snapshot) -> None:
         """Counts the snapshot as sent."""
@@ -88,7 +100,7 @@ class Subscription:
         self._paused = False
         if self._owed and self._feed.snapshot is not None:
             self._owed = False
-            self.push(self._feed.snapshot)
+            self.send(self._feed.snapshot)
 
     def cancel(self) -> None:
         """Ends the subscription. Doing so twice is no error."""
@@ -108,6 +120,7 @@ class Feed:
     :ivar confirmed_at: when a pull last gave the snapshot's document, in seconds since 1970; 0 before the first.
     :ivar tick_at: when the last tick began, in seconds since 1970.
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
+    :ivar history: the versions before, and the patches from them.
     :ivar subscriptions: those to push to, in the order in which they came (a dict, since a set has none).
     """
 
@@ -124,6 +137,7 @@ class Feed:
     tick_at: float = 0.0
     changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
+    history: History = field(default_factory=History)
     _sequence: Sequence = field(init=False)
     _to_push: list[Subscription] = field(default_factory=list)
     _turn: int = 0
@@ -141,7 +155,9 @@ class Feed:
         if new:
             self._sequence = self._sequence.next()
             self.snapshot = Snapshot.of(data, self._sequence)
+            self.history.add(self.snapshot)
         assert self.snapshot is not None
+        recovers = self.state is not State.LIVE
         self.state = State.LIVE
         self.confirmed_at = self.clock.seconds()
         self._tell()
@@ -151,6 +167,14 @@ class Feed:
             start = self._turn % max(len(everybody), 1)
             self._to_push = everybody[start:] + everybody[:start]
             self._to_push.reverse()
+            self._push_slice()
+        elif recovers:
+            self._inform()
+
+    def _inform(self) -> None:
+        """Sends those who are told of the state what they are to know of it."""
+        if self.snapshot is not None and not self._to_push:
+            self._to_push = [subscription for subscription in self.subscriptions if subscription.informed]
             self._push_slice()
 
     def _push_slice(self) -> None:
@@ -177,9 +201,12 @@ class Feed:
             self._slice_call = self.clock.callLater(0, self._push_slice)
 
     def mark_stale(self) -> None:
-        """Takes note of a pull that failed or was refused. The snapshot stays; nothing is pushed."""
+        """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed."""
+        falls = self.state is State.LIVE
         self.state = State.STALE
         self._tell()
+        if falls or self.push == "tick":
+            self._inform()
 
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Takes what was compressed meanwhile; see :meth:`livefeed.snapshot.Snapshot.add`."""
@@ -194,13 +221,17 @@ class Feed:
             except Exception:
                 _log.failure("feed {feed}: an observer broke", feed=self.name)
 
-    def subscribe(self, subscriber: Subscriber, *, repeats: bool = True, have: str | None = None) -> Subscription:
+    def subscribe(
+        self, subscriber: Subscriber, *, repeats: bool = True, informed: bool = False, have: str | None = None
+    ) -> Subscription:
         """Begins a subscription, and sends the newest snapshot at once if there is one.
 
         :param repeats: whether it is also sent at ticks at which it has not changed, where :attr:`push` is ``tick``.
+        :param informed: whether the snapshot is sent again when the state changes, and at each tick that fails, where
+            :attr:`push` is ``tick``; to somebody who is sent the state with it.
         :param have: the version that the subscriber has already: it is not sent that at once.
         """
-        subscription = Subscription(self, subscriber, repeats)
+        subscription = Subscription(self, subscriber, repeats, informed)
         self.subscriptions[subscription] = None
         if self.snapshot is not None and self.snapshot.version == have:
             subscription.skip(self.snapshot)

@@ -11,8 +11,9 @@ import binascii
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.wamp.types import TransportDetails
@@ -24,6 +25,8 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from livefeed.encodings import deflate_message, websocket_text_frame
+from livefeed.envelopes import EnvelopeOutlet, Envelopes
 from livefeed.web.answers import SERVER, refuse
 from livefeed.web.resource import Node, asks_for_websocket, field
 
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
+
+DELTA = "livefeed.delta.v1"
+"""The subprotocol of :mod:`livefeed.envelopes`."""
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -65,6 +71,15 @@ _PING = b"\x89\x04live"
 _PONG_START, _PONG_BYTES = b"\x8a\x84", 10
 
 _DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+_MAX_VERSION_LENGTH = 64
+
+
+class _Have(msgspec.Struct):
+    """What a client says that it has; ``None`` if it wants the whole document."""
+
+    have: Annotated[str, msgspec.Meta(max_length=_MAX_VERSION_LENGTH)] | None
+
+
 _HANDSHAKE_ATTRIBUTES = {
     "http_headers",
     "http_request_data",
@@ -105,6 +120,14 @@ class _Outlet:
         self._transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
 
 
+def _frame(message: bytes, _: str) -> bytes:
+    return websocket_text_frame(message)
+
+
+def _compressed_frame(message: bytes, _: str) -> bytes:
+    return websocket_text_frame(deflate_message(message), compressed=True)
+
+
 @implementer(IPushProducer)
 class SubscriberProtocol(WebSocketServerProtocol):
     """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
@@ -120,6 +143,8 @@ class SubscriberProtocol(WebSocketServerProtocol):
     send_queue = _NEVER_USED
     trafficStats = TrafficStats()
 
+    have: str | None = None
+    _outlet: _Outlet | EnvelopeOutlet
     _subscription: Subscription | None = None
     _paused = False
     _received = 0
@@ -160,22 +185,44 @@ class SubscriberProtocol(WebSocketServerProtocol):
     # Autobahn's lines about single connections are for nobody: there can be as many as a client wants.
     log = _txaio.make_logger(level="critical")
 
+    def onConnect(self, request: Any) -> str | None:
+        """WebSocketServerProtocol API. Chooses the subprotocol."""
+        return DELTA if DELTA in request.protocols else None
+
     def onOpen(self) -> None:
         """WebSocketServerProtocol API."""
         self._forget_handshake()
         self._opened_at = self.factory.reactor.seconds()
         self.factory.opened(self)
         self.registerProducer(self, True)
-        outlet = _Outlet(self.transport, self._perMessageCompress is not None)
-        self._subscription = self.factory.feed.subscribe(outlet)
+        deflated = self._perMessageCompress is not None
+        if self.websocket_protocol_in_use == DELTA:
+            wrap = _compressed_frame if deflated else _frame
+            self._outlet = EnvelopeOutlet(self.transport, self.factory.envelopes, wrap, self.have)
+            self._subscription = self.factory.feed.subscribe(self._outlet, informed=True)
+        else:
+            self._outlet = _Outlet(self.transport, deflated)
+            self._subscription = self.factory.feed.subscribe(self._outlet)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
         if self.state != self.STATE_OPEN:
             self._subscription.cancel()
 
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """WebSocketServerProtocol API. ``{"have": VERSION}`` is answered; anything else is ignored."""
+        if not isinstance(self._outlet, EnvelopeOutlet) or self._subscription is None:
+            return
+        try:
+            have = msgspec.json.decode(payload, type=_Have).have
+        except msgspec.DecodeError:
+            return
+        self._outlet.have = have
+        if self.factory.feed.snapshot is not None:
+            self._subscription.send(self.factory.feed.snapshot)
+
     def onFrameBegin(self) -> None:
-        """WebSocketProtocol API. A plain subscriber has nothing to ask for: its frames are only counted."""
+        """WebSocketProtocol API. Every frame is counted, whatever is in it."""
         self._count_frame()
         super().onFrameBegin()
 
@@ -303,6 +350,7 @@ class SubscriberFactory(WebSocketServerFactory):
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
         self.feed = feed
+        self.envelopes = Envelopes(feed)
         self.protocols_open: dict[SubscriberProtocol, float] = {}
         self._pinging = LoopingCall(self._ping)
         self._pinging.clock = reactor
@@ -395,12 +443,18 @@ class WebSocketResource(Node):
         if self._factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
         protocol: Any = self._factory.buildProtocol(request.getClientAddress())
+        protocol.have = request.args.get(b"have", [b""])[0].decode("latin-1") or None
+        offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.channel.upgrade(protocol)
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.
         protocol.dataReceived(
             b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n"
-            % (keys[0], _DEFLATE if offers_deflate(field(request, b"Sec-WebSocket-Extensions")) else b"")
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
+            % (
+                keys[0],
+                _DEFLATE if offers_deflate(field(request, b"Sec-WebSocket-Extensions")) else b"",
+                b"Sec-WebSocket-Protocol: %s\r\n" % DELTA.encode() if DELTA.encode() in offered else b"",
+            )
         )
         return NOT_DONE_YET
 

@@ -56,7 +56,7 @@ class Connection:
         back.
     :ivar protocol: what is told of what happens here. Another can take its place at any time. If it has ``replays``,
         the :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then it has
-        ``at_boundary`` and ``replayable``, too.
+        ``at_boundary``, ``replayable`` and ``loseConnection``, too.
     :ivar deadline: when the pool's sweep ends the connection, or asks the protocol to, by the pool's clock.
     """
 
@@ -288,7 +288,7 @@ class Connection:
                 if sent != len(answer.data):
                     self._keep(answer.data, sent)
                 if answer.last:
-                    self.loseConnection()
+                    self._end_after_answer()
                 return
             missed = replay.missed
         if not self.disconnecting:
@@ -432,6 +432,16 @@ class Connection:
             protocol.makeConnection(self)
         except Exception:
             self._broke("connectionMade")
+
+    def _end_after_answer(self) -> None:
+        """Ends the connection after an answer that was repeated, as the protocol would have."""
+        if self._protocol is None:
+            self.loseConnection()
+            return
+        try:
+            self._protocol.loseConnection()
+        except Exception:
+            self._broke("loseConnection")
 
     def _deliver(self, data: bytes, key: Any) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import choose_coding, weight_of
+from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY
+from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse
-from livefeed.web.conditional import matching_tag
+from livefeed.web.conditional import listed_tags, matching_tag
 from livefeed.web.resource import Node, asks_for_websocket, field
 from livefeed.web.stream import EventStreams
 from livefeed.web.waiting import LongPolls, preferred_wait_s
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livefeed.feed import Feed
+    from livefeed.snapshot import Representation, Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
 
@@ -39,9 +41,11 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
-_REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, Last-Event-ID"
+_MANIPULATION = b"json-patch"
+
+_REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
-    b"ETag, Retry-After, Repr-Digest, Preference-Applied, "
+    b"ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next"
 )
 
@@ -98,7 +102,8 @@ class DocumentResource(Node):
             return self._ways.upgrade(request)
         if self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept"))):
             fields = [*self._shared(request), *self._state()]
-            return self._ways.streams.begin(request, fields, _last_event_id(request))
+            delta = request.args.get(b"delta") == [b"1"]
+            return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
         return self._document(request)
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
@@ -129,6 +134,18 @@ class DocumentResource(Node):
         if known is not None:
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)
+        base, patch = self._patch(request, snapshot, selected)
+        if patch is not None:
+            whole = snapshot.representations[IDENTITY]
+            delta = [
+                (b"Content-Type", b"application/json-patch+json"),
+                (b"IM", _MANIPULATION),
+                (b"Delta-Base", base),
+                (b"ETag", whole.etag),
+                (b"Cache-Control", b"no-store, im"),
+            ]
+            names = {name for name, _ in delta}
+            return answer(request, 226, [*(each for each in fields if each[0] not in names), *delta], patch)
         fields += [
             (b"ETag", selected.etag),
             (b"Repr-Digest", selected.digest),
@@ -137,6 +154,20 @@ class DocumentResource(Node):
         if selected.coding != IDENTITY:
             fields.append((b"Content-Encoding", selected.coding.encode()))
         return answer(request, 200, fields, selected.data)
+
+    def _patch(self, request: Request, snapshot: Snapshot, selected: Representation) -> tuple[bytes, bytes | None]:
+        """Gives the patch that a client asks for (RFC 3229), and the tag of what it is for; ``None`` if there is none.
+
+        There is none that is worth less than the document in the coding that would be answered with.
+        """
+        manipulations = [name.strip(b" \t").lower() for name in (field(request, b"A-IM") or b"").split(b",")]
+        if _MANIPULATION in manipulations:
+            for tag in listed_tags(field(request, b"If-None-Match")):
+                version = tag.strip(b'"').partition(b"-")[0].decode("latin-1")
+                patch = self._feed.history.patch(version)
+                if patch is not None and len(patch) < WORTH_IT * len(selected.data):
+                    return tag, patch
+        return b"", None
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]
@@ -162,9 +193,8 @@ class DocumentResource(Node):
             (b"Livefeed-Next", b"%d" % math.ceil(self._feed.next_tick_s() * 1000)),
         ]
         if self._feed.snapshot is not None:
-            at = datetime.fromtimestamp(self._feed.confirmed_at, UTC).isoformat(timespec="milliseconds")
             headers += [
-                (b"Livefeed-At", at.replace("+00:00", "Z").encode()),
+                (b"Livefeed-At", timestamp(self._feed.confirmed_at).encode()),
                 (b"Livefeed-Age", b"%d" % self._feed.age_s()),
             ]
         return headers

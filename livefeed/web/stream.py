@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from livefeed.encodings import http_chunk, server_sent_event
+from livefeed.envelopes import EnvelopeOutlet, Envelopes
 from livefeed.rounds import Rounds
 from livefeed.web.answers import EVERY_ANSWER, refuse
 
@@ -40,20 +41,26 @@ MAX_RECEIVED_BYTES = 16_384
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
+def _chunked_event(message: bytes, version: str) -> bytes:
+    return http_chunk(server_sent_event(message, version))
+
+
 @implementer(IPushProducer)
 class EventStream(Protocol):
     """A connection on which events are sent, as far as its reader keeps up.
 
     :param streams: those that it belongs to.
     :param chunked: whether its answer is sent in chunks, as it is in HTTP/1.1.
+    :param delta: whether the events are the messages of :mod:`livefeed.envelopes`.
     :param have: the version that the client has already.
     """
 
     transport: Any
 
-    def __init__(self, streams: EventStreams, *, chunked: bool, have: str | None) -> None:
+    def __init__(self, streams: EventStreams, *, chunked: bool, delta: bool, have: str | None) -> None:
         self._streams = streams
         self._chunked = chunked
+        self._delta = delta
         self._have = have
         self._paused = False
         self._missed = 0
@@ -67,7 +74,13 @@ class EventStream(Protocol):
         self._streams.open.add(self)
         self.transport.registerProducer(self, True)
         self._write(b"retry: %d\n\n" % random.randint(*RETRY_MS))  # noqa: S311
-        self._subscription = self._streams.feed.subscribe(self, repeats=False, have=self._have)
+        feed = self._streams.feed
+        if self._delta:
+            wrap = _chunked_event if self._chunked else server_sent_event
+            outlet = EnvelopeOutlet(self.transport, self._streams.envelopes, wrap, self._have)
+            self._subscription = feed.subscribe(outlet, informed=True)
+        else:
+            self._subscription = feed.subscribe(self, repeats=False, have=self._have)
         # The first document may have been more than the transport takes.
         if self._paused:
             self._subscription.pause()
@@ -141,6 +154,7 @@ class EventStream(Protocol):
 class EventStreams:
     """All streams of a feed.
 
+    :ivar envelopes: the messages of those who follow by delta.
     :ivar open: those that there are.
     :ivar going_away: whether livefeed is being stopped, so that no more are begun.
     """
@@ -149,12 +163,14 @@ class EventStreams:
     feed: Feed
 
     # internal state
+    envelopes: Envelopes = field(init=False)
     open: Rounds[EventStream] = field(init=False)
     going_away: bool = False
     _snapshot: Snapshot | None = None
     _events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.envelopes = Envelopes(self.feed)
         self.open = Rounds(self.feed.clock, HEARTBEAT_S)
 
     def event(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
@@ -170,10 +186,13 @@ class EventStreams:
         for stream in tuple(self.open):
             stream.close()
 
-    def begin(self, request: Request, headers: list[tuple[bytes, bytes]], have: str | None) -> int:
+    def begin(
+        self, request: Request, headers: list[tuple[bytes, bytes]], *, delta: bool = False, have: str | None = None
+    ) -> int:
         """Answers a request with a stream, or with its head alone if the method is ``HEAD``.
 
         :param headers: the fields, besides those that make it a stream.
+        :param delta: whether the client wants messages in place of documents.
         :param have: the version that the client has already.
         :returns: what ``render`` returns.
         """
@@ -192,5 +211,5 @@ class EventStreams:
             request.finish()
             return NOT_DONE_YET
         request.write(b"")
-        request.channel.upgrade(EventStream(self, chunked=bool(request.chunked), have=have))
+        request.channel.upgrade(EventStream(self, chunked=bool(request.chunked), delta=delta, have=have))
         return NOT_DONE_YET

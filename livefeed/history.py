@@ -1,0 +1,88 @@
+"""The last versions of a document, and the patches from them to the newest one.
+
+Rule: a patch is made when it is first asked for, once, whoever asks and over whatever transport.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from livefeed import delta
+
+if TYPE_CHECKING:
+    from livefeed.snapshot import Snapshot
+
+VERSIONS = 60
+"""A minute at one version a second: longer than a phone is in a tunnel."""
+
+MAX_BYTES = 32 * 1024 * 1024
+"""All versions together, the newest aside."""
+
+MAX_PATCHES = 16
+"""So many patches are made to one version; whoever would need another is sent the document. 100 KB take 3 ms each."""
+
+WORTH_IT = 0.6
+"""A patch that is not smaller than this part of the document, compressed alike, is not sent."""
+
+
+@dataclass(slots=True, eq=False)
+class History:
+    """The last versions of a feed's document.
+
+    :ivar made: how many patches were made since the start.
+    """
+
+    # internal state
+    made: int = 0
+    _versions: OrderedDict[str, Snapshot] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+    _newest: Snapshot | None = None
+    _parsed: dict[str, delta.Document] = field(default_factory=dict)
+    _patches: dict[str, bytes | None] = field(default_factory=dict)
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Takes the newest version, and forgets what is too old."""
+        newest, self._newest = self._newest, snapshot
+        self._patches.clear()
+        # Of what was parsed, only the version before is likely to be asked for again.
+        before = None if newest is None else self._parsed.get(newest.version)
+        self._parsed.clear()
+        if newest is not None:
+            self._keep(newest)
+            if before is not None:
+                self._parsed[newest.version] = before
+        # It may have been there before, and be the newest once more.
+        again = self._versions.pop(snapshot.version, None)
+        self._bytes -= 0 if again is None else len(again.data)
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        self._versions[snapshot.version] = snapshot
+        self._bytes += len(snapshot.data)
+        while len(self._versions) > VERSIONS or self._bytes > MAX_BYTES:
+            _, oldest = self._versions.popitem(last=False)
+            self._bytes -= len(oldest.data)
+
+    def patch(self, version: str | None) -> bytes | None:
+        """Gives the patch from a version to the newest one (RFC 6902).
+
+        :returns: ``None`` if the version is not remembered, or is the newest, or if enough patches were made already.
+        """
+        if version is None or self._newest is None:
+            return None
+        if version not in self._patches:
+            old = self._versions.get(version)
+            if old is None or len(self._patches) >= MAX_PATCHES:
+                return None
+            self._patches[version] = delta.diff(self._parse(old), self._parse(self._newest))
+            self.made += 1
+        return self._patches[version]
+
+    def _parse(self, snapshot: Snapshot) -> delta.Document:
+        parsed = self._parsed.get(snapshot.version)
+        if parsed is None:
+            parsed = delta.parse(snapshot.data)
+            if snapshot is self._newest:
+                self._parsed[snapshot.version] = parsed
+        return parsed

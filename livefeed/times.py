@@ -1,0 +1,13 @@
+"""Points in time as they are written on the wire. This file is pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def timestamp(seconds: float) -> str:
+    """Gives a point in time as RFC 3339 has it, in UTC, with milliseconds.
+
+    :param seconds: since 1970.
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
