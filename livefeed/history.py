@@ -21,7 +21,9 @@ MAX_BYTES = 32 * 1024 * 1024
 """All versions together, the newest aside."""
 
 MAX_PATCHES = 16
-"""So many patches are made to one version; whoever would need another is sent the document. 100 KB take 3 ms each."""
+MAX_READ_BYTES = 2 * 1024 * 1024
+"""So many patches are made to one version, from versions of so many bytes together; whoever would need another is sent
+the document. 100 KB take about 5 ms."""
 
 WORTH_IT = 0.6
 """A patch that is not smaller than this part of the document, compressed alike, is not sent."""
@@ -38,6 +40,7 @@ class History:
     made: int = 0
     _versions: OrderedDict[str, Snapshot] = field(default_factory=OrderedDict)
     _bytes: int = 0
+    _read_bytes: int = 0
     _newest: Snapshot | None = None
     _parsed: dict[str, delta.Document] = field(default_factory=dict)
     _patches: dict[str, bytes | None] = field(default_factory=dict)
@@ -46,6 +49,7 @@ class History:
         """Takes the newest version, and forgets what is too old."""
         newest, self._newest = self._newest, snapshot
         self._patches.clear()
+        self._read_bytes = 0
         # Of what was parsed, only the version before is likely to be asked for again.
         before = None if newest is None else self._parsed.get(newest.version)
         self._parsed.clear()
@@ -73,8 +77,9 @@ class History:
             return None
         if version not in self._patches:
             old = self._versions.get(version)
-            if old is None or len(self._patches) >= MAX_PATCHES:
+            if old is None or len(self._patches) >= MAX_PATCHES or self._read_bytes > MAX_READ_BYTES:
                 return None
+            self._read_bytes += len(old.data)
             self._patches[version] = delta.diff(self._parse(old), self._parse(self._newest))
             self.made += 1
         return self._patches[version]

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
+from livefeed.delta import apply_patch
 from livefeed.encodings import compress_well
 from livefeed.feed import Feed
 from livefeed.testing import Response, request
@@ -132,6 +133,43 @@ class DocumentTests(SynchronousTestCase):
         for field in (etag, f"W/{etag}"):
             response = self.get(b"Accept-Encoding: br", b"If-None-Match: " + field.encode())
             self.assertEqual((response.status, response.headers["etag"]), (304, etag))
+
+    def test_patch_is_sent_to_who_asks(self) -> None:
+        """RFC 3229: from any remembered version, in whatever coding it was had, weak or not, the first that is known."""
+        self.feed.publish(DOCUMENT)
+        tags = [self.get(b"Accept-Encoding: " + coding).headers["etag"] for coding in (b"identity", b"gzip")]
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))
+        newest = self.get().headers["etag"]
+        for listed, base in (
+            (tags[0], tags[0]),
+            (f'"unknown", W/{tags[1]}', tags[1]),
+        ):
+            response = self.get(b"A-IM: vcdiff, JSON-Patch", b"If-None-Match: " + listed.encode())
+            self.assertEqual(response.status, 226)
+            self.assertEqual(json.loads(apply_patch(DOCUMENT, response.body)), json.loads(self.get().body))
+            expected = {
+                "im": "json-patch",
+                "delta-base": base,
+                "etag": newest,
+                "content-type": "application/json-patch+json",
+                "cache-control": "no-store, im",
+            }
+            self.assertEqual({name: response.headers[name] for name in expected}, expected)
+
+    def test_no_patch_where_none_is_due(self) -> None:
+        """Not unasked for, not from what is unknown or newest, and not where the coded document is hardly larger."""
+        self.feed.publish(DOCUMENT)
+        old = self.get().headers["etag"].encode()
+        self.feed.publish(DOCUMENT.replace(b".50", b".75"))
+        newest = self.get().headers["etag"].encode()
+        for status, fields in (
+            (200, [b"If-None-Match: " + old]),
+            (200, [b"A-IM: json-patch"]),
+            (200, [b"A-IM: json-patch", b'If-None-Match: "unknown"']),
+            (304, [b"A-IM: json-patch", b"If-None-Match: " + newest]),
+            (200, [b"A-IM: json-patch", b"If-None-Match: " + old, b"Accept-Encoding: gzip"]),
+        ):
+            self.assertEqual(self.get(*fields).status, status, fields)
 
     def test_next_version_is_announced(self) -> None:
         """In milliseconds until the next tick, so that a client can ask just after it; 0 if that is overdue."""

@@ -1,0 +1,90 @@
+"""The versions that are remembered, and the patches from them."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import history
+from livefeed.delta import apply_patch
+from livefeed.history import MAX_PATCHES, VERSIONS, History
+from livefeed.snapshot import Sequence, Snapshot
+
+
+def snapshot(number: int, size: int = 0) -> Snapshot:
+    """Gives a version that differs from those with other numbers."""
+    return Snapshot.of(b'{"number":%d.50,"rest":"%s"}' % (number, b"x" * size), Sequence(1, number))
+
+
+class HistoryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.history = History()
+        self.snapshots = [snapshot(number) for number in range(VERSIONS + 5)]
+
+    def add(self, *snapshots: Snapshot) -> None:
+        for each in snapshots:
+            self.history.add(each)
+
+    def test_patch_makes_the_newest_version(self) -> None:
+        """From each of the versions before."""
+        self.add(*self.snapshots[:3])
+        for old in self.snapshots[:2]:
+            patch = self.history.patch(old.version)
+            assert patch is not None
+            self.assertEqual(apply_patch(old.data, patch), self.snapshots[2].data)
+
+    def test_what_is_not_remembered_has_no_patch(self) -> None:
+        """Nor have nonsense, nothing, and the newest version itself."""
+        self.assertIsNone(self.history.patch("x"))
+        self.add(*self.snapshots[:2])
+        for version in (None, "", "x", self.snapshots[5].version, self.snapshots[1].version):
+            self.assertIsNone(self.history.patch(version))
+
+    def test_patch_is_made_once(self) -> None:
+        """Whoever asks; and again for the next version."""
+        self.add(*self.snapshots[:2])
+        first = self.history.patch(self.snapshots[0].version)
+        self.assertIs(self.history.patch(self.snapshots[0].version), first)
+        self.assertEqual(self.history.made, 1)
+        self.add(self.snapshots[2])
+        self.assertNotEqual(self.history.patch(self.snapshots[0].version), first)
+        self.assertEqual(self.history.made, 2)
+
+    def test_patches_are_limited(self) -> None:
+        """Clients that name one old version after the other do not keep the server busy."""
+        self.add(*self.snapshots[: MAX_PATCHES + 3])
+        patches = [self.history.patch(each.version) for each in self.snapshots[: MAX_PATCHES + 2]]
+        self.assertEqual([patch is not None for patch in patches], [True] * MAX_PATCHES + [False] * 2)
+        self.assertEqual(self.history.made, MAX_PATCHES)
+        self.assertIsNotNone(self.history.patch(self.snapshots[0].version))
+
+    def test_bytes_that_are_read_for_patches_are_limited(self) -> None:
+        """Large documents have fewer of them."""
+        self.patch(history, "MAX_READ_BYTES", 2500)
+        self.add(*(snapshot(number, 1000) for number in range(6)))
+        patches = [self.history.patch(snapshot(number, 1000).version) for number in range(5)]
+        self.assertEqual([patch is not None for patch in patches], [True] * 3 + [False] * 2)
+
+    def test_old_versions_are_forgotten(self) -> None:
+        """The newest and so many before it are remembered."""
+        self.add(*self.snapshots)
+        before = self.snapshots[:-1]
+        remembered = [each.version in self.history._versions for each in before]
+        self.assertEqual(remembered, [False] * 4 + [True] * VERSIONS)
+
+    def test_large_versions_are_forgotten_sooner(self) -> None:
+        """Their bytes are limited, too."""
+        self.patch(history, "MAX_BYTES", 5000)
+        self.add(*(snapshot(number, 1000) for number in range(10)))
+        self.assertEqual(len(self.history._versions), 4)
+        self.assertLessEqual(self.history._bytes, 5000)
+
+    def test_version_that_comes_back(self) -> None:
+        """A document may become what it was before; it is the newest then, and not its own past."""
+        one, other = self.snapshots[:2]
+        again = Snapshot.of(one.data, Sequence(1, 3))
+        self.add(one, other, again)
+        self.assertIsNone(self.history.patch(again.version))
+        patch = self.history.patch(other.version)
+        assert patch is not None
+        self.assertEqual(apply_patch(other.data, patch), one.data)
+        self.assertEqual(self.history._bytes, len(other.data))
