@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 VERSIONS = 60
 """A minute at one version a second: longer than a phone is in a tunnel."""
 
-MAX_BYTES = 32 * 1024 * 1024
-"""All versions together, the newest aside."""
+MAX_BYTES = 8 * 1024 * 1024
+"""All versions together, the newest aside: 60 of 140 KB."""
 
 MAX_PATCHES = 16
 MAX_READ_BYTES = 2 * 1024 * 1024
@@ -38,7 +38,7 @@ class History:
 
     # internal state
     made: int = 0
-    _versions: OrderedDict[str, Snapshot] = field(default_factory=OrderedDict)
+    _versions: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _read_bytes: int = 0
     _newest: Snapshot | None = None
@@ -59,14 +59,15 @@ class History:
                 self._parsed[newest.version] = before
         # It may have been there before, and be the newest once more.
         again = self._versions.pop(snapshot.version, None)
-        self._bytes -= 0 if again is None else len(again.data)
+        self._bytes -= 0 if again is None else len(again)
 
     def _keep(self, snapshot: Snapshot) -> None:
-        self._versions[snapshot.version] = snapshot
+        # The document alone: its codings and frames would be several times as much.
+        self._versions[snapshot.version] = snapshot.data
         self._bytes += len(snapshot.data)
         while len(self._versions) > VERSIONS or self._bytes > MAX_BYTES:
             _, oldest = self._versions.popitem(last=False)
-            self._bytes -= len(oldest.data)
+            self._bytes -= len(oldest)
 
     def patch(self, version: str | None) -> bytes | None:
         """Gives the patch from a version to the newest one (RFC 6902).
@@ -79,15 +80,12 @@ class History:
             old = self._versions.get(version)
             if old is None or len(self._patches) >= MAX_PATCHES or self._read_bytes > MAX_READ_BYTES:
                 return None
-            self._read_bytes += len(old.data)
-            self._patches[version] = delta.diff(self._parse(old), self._parse(self._newest))
+            self._read_bytes += len(old)
+            newest = self._parse(self._newest.version, self._newest.data)
+            self._parsed[self._newest.version] = newest
+            self._patches[version] = delta.diff(self._parse(version, old), newest)
             self.made += 1
         return self._patches[version]
 
-    def _parse(self, snapshot: Snapshot) -> delta.Document:
-        parsed = self._parsed.get(snapshot.version)
-        if parsed is None:
-            parsed = delta.parse(snapshot.data)
-            if snapshot is self._newest:
-                self._parsed[snapshot.version] = parsed
-        return parsed
+    def _parse(self, version: str, data: bytes) -> delta.Document:
+        return self._parsed.get(version) or delta.parse(data)

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 GRAIN_S = 0.25
 AT_ONCE = 250
@@ -50,11 +49,7 @@ class Rounds(Generic[T]):
 
     # internal state
     _due: dict[T, float] = field(default_factory=dict)
-    _loop: LoopingCall = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._loop = LoopingCall(self._turn)
-        self._loop.clock = self.clock
+    _call: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._due)
@@ -65,16 +60,22 @@ class Rounds(Generic[T]):
     def add(self, member: T) -> None:
         """Lets a member join."""
         self._due[member] = self.clock.seconds() + self.interval_s
-        if not self._loop.running:
-            self._loop.start(GRAIN_S, now=False)
+        if self._call is None:
+            self._call = self.clock.callLater(GRAIN_S, self._turn)
 
     def discard(self, member: T) -> None:
         """Lets a member go, if it has joined."""
         self._due.pop(member, None)
-        if not self._due and self._loop.running:
-            self._loop.stop()
+        if not self._due and self._call is not None and self._call.active():
+            self._call.cancel()
+            self._call = None
 
     def _turn(self) -> None:
+        # Until the end of this turn the call that has just come about stands for the next: members come and go.
+        self._call_members()
+        self._call = self.clock.callLater(GRAIN_S, self._turn) if self._due else None
+
+    def _call_members(self) -> None:
         now = self.clock.seconds()
         due = takewhile(lambda member: self._due[member] <= now, self._due)
         for member in list(islice(due, AT_ONCE)):
@@ -85,5 +86,5 @@ class Rounds(Generic[T]):
             try:
                 member.beat()
             except Exception:
-                _log.failure("a member of a round broke, and is left out from now on")
+                _log.failure("a member of a round broke, and is left out from now on: {member}", member=type(member))
                 self.discard(member)

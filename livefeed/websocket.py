@@ -10,7 +10,6 @@ import base64
 import binascii
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -20,13 +19,12 @@ from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from livefeed.encodings import deflate_message, websocket_text_frame
 from livefeed.envelopes import EnvelopeOutlet, Envelopes
+from livefeed.rounds import Rounds
 from livefeed.web.answers import SERVER, refuse
 from livefeed.web.resource import Node, asks_for_websocket, field
 
@@ -52,10 +50,6 @@ PING_INTERVAL_S = 25
 
 PINGS_UNANSWERED = 2
 """So many pings in a row may be left without a sign of life: 50 s, long enough for one that waits behind a document."""
-
-PING_GRAIN_S = 0.25
-PINGS_AT_ONCE = 250
-"""So many are sent in one turn of the reactor: 3 ms of work, and room for 25,000 subscribers that came together."""
 
 MAX_MESSAGE_BYTES = 4096
 """A subscriber has nothing to say; what it says anyway is read up to here and ignored."""
@@ -100,7 +94,6 @@ _DEFLATE_PARAMETERS = {b"client_max_window_bits", b"client_no_context_takeover",
 
 _txaio: Any = txaio  # whose functions are put there when Autobahn is imported
 _NEVER_USED: deque[Any] = deque()
-_log = Logger()
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
 
 
@@ -149,6 +142,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
     _paused = False
     _received = 0
     _unanswered = 0
+    _unsent = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
 
@@ -193,7 +187,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         """WebSocketServerProtocol API."""
         self._forget_handshake()
         self._opened_at = self.factory.reactor.seconds()
-        self.factory.opened(self)
+        self.factory.protocols_open.add(self)
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
         if self.websocket_protocol_in_use == DELTA:
@@ -243,8 +237,13 @@ class SubscriberProtocol(WebSocketServerProtocol):
         else:
             super().dataReceived(data)
 
-    def ping(self) -> None:
-        """Sends a ping, or ends the connection if the last ones were followed by no sign of life."""
+    def beat(self) -> None:
+        """Member API. Sends a ping, or ends the connection if the last ones were followed by no sign of life."""
+        if self._paused:
+            # One that takes what it was sent, if slowly, is there.
+            unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
+            if self._unsent < unsent:
+                self._unanswered = 0
         if self._unanswered >= PINGS_UNANSWERED:
             self.dropConnection(abort=True)
             return
@@ -281,7 +280,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """WebSocketServerProtocol API."""
-        self.factory.closed(self)
+        self.factory.protocols_open.discard(self)
         self._unsubscribe()
 
     def sendCloseFrame(self, *arguments: Any, **named: Any) -> None:
@@ -339,8 +338,7 @@ class SubscriberFactory(WebSocketServerFactory):
 
     :param feed: what they follow.
     :param reactor: keeps their time.
-    :ivar protocols_open: those whose handshake is done and that are not closed, and when each is pinged next. They are
-        in the order of these times.
+    :ivar protocols_open: those whose handshake is done and that are not closed. They are pinged in rounds.
     :ivar going_away: whether livefeed is being stopped, so that handshakes are refused.
     """
 
@@ -351,9 +349,7 @@ class SubscriberFactory(WebSocketServerFactory):
         self._batched_timer = _Timer(reactor)
         self.feed = feed
         self.envelopes = Envelopes(feed)
-        self.protocols_open: dict[SubscriberProtocol, float] = {}
-        self._pinging = LoopingCall(self._ping)
-        self._pinging.clock = reactor
+        self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
         self.setProtocolOptions(
             versions=[13],
             webStatus=False,
@@ -373,30 +369,6 @@ class SubscriberFactory(WebSocketServerFactory):
         options = {name: getattr(self, name) for name in SubscriberProtocol.CONFIG_ATTRS}
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
-
-    def opened(self, protocol: SubscriberProtocol) -> None:
-        """Takes note of a handshake that is done."""
-        self.protocols_open[protocol] = self.reactor.seconds() + PING_INTERVAL_S
-        if not self._pinging.running:
-            self._pinging.start(PING_GRAIN_S, now=False)
-
-    def closed(self, protocol: SubscriberProtocol) -> None:
-        """Takes note of the end of a connection, whether it was open or not."""
-        self.protocols_open.pop(protocol, None)
-        if not self.protocols_open and self._pinging.running:
-            self._pinging.stop()
-
-    def _ping(self) -> None:
-        now = self.reactor.seconds()
-        due = takewhile(lambda protocol: self.protocols_open[protocol] <= now, self.protocols_open)
-        for protocol in list(islice(due, PINGS_AT_ONCE)):
-            del self.protocols_open[protocol]
-            self.protocols_open[protocol] = now + PING_INTERVAL_S
-            try:
-                protocol.ping()
-            except Exception:
-                _log.failure("a subscriber could not be pinged")
-                protocol.transport.abortConnection()
 
 
 class WebSocketResource(Node):

@@ -103,6 +103,23 @@ class HandshakeTests(TlsTestCase):
         self.assertTrue(cipher.startswith("ECDHE-ECDSA-"), cipher)
         self.assertTrue("GCM" in cipher or "CHACHA20" in cipher, cipher)
 
+    def test_cipher_of_tls_1_3_is_the_servers_choice(self) -> None:
+        """A client that would rather have SHA-384 gets what the server's processor is fastest at."""
+        client = self.client()
+        client.set_tls13_ciphersuites(b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")
+        self.assertEqual(handshake(self.server(), client).get_cipher_name(), "TLS_AES_128_GCM_SHA256")
+
+    def test_client_with_one_cipher_gets_through(self) -> None:
+        """Each of the server's is enough: ChaCha20 alone is what a client without AES in its processor may have."""
+        for cipher in ("TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"):
+            client = self.client()
+            client.set_tls13_ciphersuites(cipher.encode())
+            client.set_min_proto_version(SSL.TLS1_3_VERSION)
+            self.assertEqual(handshake(self.server(), client).get_cipher_name(), cipher)
+        for cipher in ("ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"):
+            client = self.client(cipher.encode(), highest=SSL.TLS1_2_VERSION)
+            self.assertEqual(handshake(self.server(), client).get_cipher_name(), cipher)
+
     def test_tls_1_1_is_refused(self) -> None:
         """Nothing older than TLS 1.2 gets through."""
         client = self.client(b"ALL:@SECLEVEL=0", highest=SSL.TLS1_1_VERSION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -17,12 +18,20 @@ from websockets.http11 import Response as Handshake
 from websockets.uri import parse_uri
 
 from livefeed.feed import Feed, Push
+from livefeed.rounds import AT_ONCE
 from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.site import Site
-from livefeed.websocket import SubscriberFactory, WebSocketResource
+from livefeed.websocket import (
+    FREE_FRAMES,
+    PING_INTERVAL_S,
+    PINGS_UNANSWERED,
+    SubscriberFactory,
+    SubscriberProtocol,
+    WebSocketResource,
+)
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 
@@ -98,6 +107,11 @@ class Client:
 
 def text(document: bytes) -> tuple[Opcode, bytes]:
     return (Opcode.TEXT, document)
+
+
+def sent(opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """Gives a frame as a client sends it."""
+    return Frame(opcode, payload, fin=fin).serialize(mask=True, extensions=[])
 
 
 class PushTests(WebSocketTestCase):
@@ -204,7 +218,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertEqual(len(self.feed.subscriptions), 1)
         client.transport.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(len(self.feed.subscriptions), 0)
-        self.assertEqual(self.factory.protocols_open, {})
+        self.assertEqual(list(self.factory.protocols_open), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.feed.publish(FIRST)
 
@@ -232,6 +246,211 @@ class LivenessTests(WebSocketTestCase):
         self.assertEqual(client.transport.value(), b"")
         self.clock.pump([1.0] * 4)
         self.assertTrue(client.transport.disconnected)
+
+    def test_nothing_is_pushed_behind_a_close_frame(self) -> None:
+        """Whoever has sent the first, and whatever the subscriber was owed: no document, no ping (RFC 6455, 5.5.1)."""
+
+        def goes_away(client: Client) -> None:
+            protocol = client.transport.protocol
+            assert isinstance(protocol, SubscriberProtocol)
+            protocol.close(1001)
+
+        def leaves(client: Client) -> None:
+            client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8"))
+
+        def offends(client: Client) -> None:
+            client.send(extra=b"\xff\xff")
+
+        for begin, code in ((goes_away, 1001), (leaves, 1000), (offends, 1002)):
+            for is_full in (False, True):
+                self.serve()
+                client = Client(self.site)
+                client.receive()
+                self.clock.pump([0.25] * 98)
+                if is_full:
+                    client.pause()
+                    self.feed.publish(FIRST)
+                begin(client)
+                ((opcode, payload),) = client.receive()
+                self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, code.to_bytes(2, "big")))
+                self.feed.publish(SECOND)
+                if is_full:
+                    client.transport.protocol.resumeProducing()
+                self.clock.pump([0.25] * 6)
+                self.feed.publish(THIRD)
+                self.assertEqual((code, is_full, client.transport.value()), (code, is_full, b""))
+                self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_full_subscriber_is_not_pinged(self) -> None:
+        """Nothing is put behind what it does not take; it is dropped no later than one that does not answer."""
+        client, other = Client(self.site), Client(self.site)
+        for each in (client, other):
+            each.receive()
+        client.pause()
+        until_dropped = PING_INTERVAL_S * (PINGS_UNANSWERED + 1)
+        self.clock.pump([0.25] * (until_dropped * 4 - 1))
+        self.assertEqual(client.transport.value(), b"")
+        self.assertEqual([opcode for opcode, _ in other.receive()], [Opcode.PING] * PINGS_UNANSWERED)
+        self.assertFalse(client.transport.disconnected)
+        self.clock.advance(0.25)
+        self.assertEqual((client.transport.disconnected, other.transport.disconnected), (True, True))
+        self.assertEqual(client.transport.value(), b"")
+
+    def test_reading_is_a_sign_of_life(self) -> None:
+        """A subscriber on a slow line that takes what it was sent, if late, is there, though it says nothing."""
+        client = Client(self.site)
+        client.receive()
+        for _ in range(6):
+            client.pause()
+            self.clock.pump([1.0] * PING_INTERVAL_S * PINGS_UNANSWERED)
+            self.assertFalse(client.transport.disconnected)
+            client.resume()
+        self.clock.pump([1.0] * PING_INTERVAL_S * (PINGS_UNANSWERED + 1))
+        self.assertTrue(client.transport.disconnected)
+
+    def test_many_are_pinged_in_several_turns(self) -> None:
+        """When all came at once: so many in one turn that others get theirs, and all of them within one second."""
+        clients = [Client(self.site) for _ in range(2 * AT_ONCE + 1)]
+        for client in clients:
+            client.receive()
+        for wait_s in (PING_INTERVAL_S - 0.25, PING_INTERVAL_S - 1):
+            self.clock.pump([0.25] * int(wait_s * 4))
+            self.assertEqual({client.transport.value() for client in clients}, {b""})
+            turns: list[int] = []
+            for _ in range(4):
+                self.clock.advance(0.25)
+                turns.append(sum(1 for client in clients if client.transport.value()) - sum(turns))
+            self.assertEqual(turns, [AT_ONCE, AT_ONCE, 1, 0])
+            for client in clients:
+                self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.PING])
+
+    def test_subscriber_that_cannot_be_pinged(self) -> None:
+        """Is logged and left out; the others are pinged in the same turn and in all that follow."""
+
+        class Broken(Transport):
+            """A transport that does not let itself be written to."""
+
+            broken = False
+
+            def write(self, data: bytes) -> None:
+                if self.broken:
+                    raise RuntimeError
+                super().write(data)
+
+        before, broken, behind = Client(self.site), Client(self.site, transport=Broken()), Client(self.site)
+        for client in (before, broken, behind):
+            client.receive()
+        broken.transport.broken = True  # type: ignore[attr-defined]
+        self.clock.pump([1.0] * PING_INTERVAL_S)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(len(self.factory.protocols_open), 2)
+        broken.transport.protocol.connectionLost(Failure(ConnectionDone()))
+        for _ in range(3):
+            for client in (before, behind):
+                self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.PING])
+                client.send()
+            self.clock.pump([1.0] * PING_INTERVAL_S)
+
+
+class PongTests(WebSocketTestCase):
+    """The answer to a ping, which is read on a way of its own; whatever is not quite that, on Autobahn's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.by_autobahn: list[bytes] = []
+        original = WebSocketServerProtocol.dataReceived
+
+        def received(protocol: WebSocketServerProtocol, data: bytes) -> None:
+            self.by_autobahn.append(data)
+            original(protocol, data)
+
+        self.patch(WebSocketServerProtocol, "dataReceived", received)
+        self.client = Client(self.site)
+        self.client.receive()
+        self.by_autobahn.clear()
+        self.pong = sent(Opcode.PONG, b"live")
+
+    def assert_in_step(self) -> None:
+        """Nothing was answered until now, a ping is, and what the feed has to say comes through."""
+        self.assertEqual(self.client.receive(), [])
+        self.client.send(extra=sent(Opcode.PING, b"still here?"))
+        self.feed.publish(FIRST)
+        self.assertEqual(self.client.receive(), [(Opcode.PONG, b"still here?"), text(FIRST)])
+        self.assertFalse(self.client.transport.disconnecting)
+
+    def test_answer_to_a_ping_takes_the_short_way(self) -> None:
+        """As a real client sends it; anything else does not."""
+        self.clock.pump([1.0] * PING_INTERVAL_S)
+        self.assertEqual([opcode for opcode, _ in self.client.receive()], [Opcode.PING])
+        self.client.send()
+        self.assertEqual(self.by_autobahn, [])
+        self.assert_in_step()
+        self.assertEqual(len(self.by_autobahn), 1)
+
+    def test_pongs_on_the_short_way_are_counted(self) -> None:
+        """Each for itself: as many as other frames are free, and one more each second."""
+        self.clock.advance(20)
+        for _ in range(FREE_FRAMES + 20):
+            self.client.send(extra=self.pong)
+        self.assertEqual((self.client.receive(), self.by_autobahn), ([], []))
+        self.client.send(extra=self.pong)
+        ((opcode, payload),) = self.client.receive()
+        self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, b"\x03\xf0"))
+        self.client.send(extra=self.pong)
+        self.assertEqual(self.client.receive(), [])
+
+    def test_pong_in_two_reads(self) -> None:
+        """Wherever the network cuts it; or with something else behind it, or before."""
+        for place in range(1, len(self.pong)):
+            self.client.send(extra=self.pong[:place])
+            self.client.send(extra=self.pong[place:])
+        self.client.send(extra=self.pong * 2)
+        self.client.send(extra=sent(Opcode.TEXT, b"x") + self.pong)
+        self.client.send(extra=self.pong + sent(Opcode.TEXT, b"x"))
+        self.assert_in_step()
+
+    def test_pong_with_another_payload(self) -> None:
+        """One that nobody asked for is allowed, whatever is in it (RFC 6455, 5.5.3)."""
+        for payload in (b"", b"liv", b"lively", b"evil", b"\xff" * 4, b"x" * 125):
+            self.client.send(extra=sent(Opcode.PONG, payload))
+        self.assert_in_step()
+
+    def test_pong_within_a_message(self) -> None:
+        """Control frames may stand between fragments, here in the middle of a character (RFC 6455, 5.4)."""
+        self.client.send(extra=sent(Opcode.TEXT, b"caf\xc3", fin=False))
+        self.client.send(extra=self.pong)
+        self.client.send(extra=sent(Opcode.CONT, b"\xa9", fin=False))
+        self.client.send(extra=self.pong)
+        self.client.send(extra=sent(Opcode.CONT, b"!"))
+        self.assertNotIn(self.pong, self.by_autobahn)
+        self.assert_in_step()
+        self.client.send(extra=sent(Opcode.TEXT, b"caf\xc3", fin=False))
+        self.client.send(extra=self.pong)
+        self.client.send(extra=sent(Opcode.CONT, b"!"))
+        ((opcode, payload),) = self.client.receive()
+        self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, b"\x03\xef"))
+
+    def test_what_only_looks_like_a_pong(self) -> None:
+        """A read of the same bytes within a frame belongs to that frame."""
+        unmasked = b"\x00" * 4
+        for before, behind in (
+            (b"\x82\x8a" + unmasked, b""),  # all of the payload
+            (b"\x82\x8f" + unmasked + b"abc", b"de"),  # from the middle of it
+            (b"\x82\x86", b""),  # the mask, and what it masks
+        ):
+            for piece in (before, self.pong, behind):
+                self.client.send(extra=piece)
+            self.assert_in_step()
+
+    def test_read_that_is_as_long_as_a_pong(self) -> None:
+        """One with less in it and a frame begun behind it is read to its end; an unmasked one is an error."""
+        data = sent(Opcode.PONG) + sent(Opcode.TEXT, b"x")
+        self.client.send(extra=data[: len(self.pong)])
+        self.client.send(extra=data[len(self.pong) :])
+        self.assert_in_step()
+        self.client.send(extra=b"\x8a\x08unmasked")
+        ((opcode, payload),) = self.client.receive()
+        self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, b"\x03\xea"))
 
 
 class LimitTests(WebSocketTestCase):

@@ -24,6 +24,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from livefeed.transport.replay import MAX_ANSWER_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -66,8 +68,8 @@ class Connection:
         "__weakref__",
         "_at_boundary",
         "_clear",
+        "_cork_bytes",
         "_corked",
-        "_corked_bytes",
         "_factory",
         "_handle",
         "_lingering",
@@ -115,7 +117,7 @@ class Connection:
         self._producer: Any = None
         self._streaming = False
         self._producer_paused = False
-        self._corked_bytes = 0
+        self._cork_bytes = 0  # how much may still be written while it is corked
         self._lingering = False
         self._read_ended = False
         self._write_ending = False
@@ -135,6 +137,11 @@ class Connection:
     def protocol(self, protocol: Any) -> None:
         self._protocol = protocol
         self._replay = self._replay_of(protocol)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of what was written the socket has not taken."""
+        return sum(map(len, self._out)) - self._offset
 
     def write(self, data: bytes) -> None:
         """ITransport API."""
@@ -453,7 +460,8 @@ class Connection:
         self._at_boundary = False
         self._clear = False
         self._corked = not self._out
-        self._corked_bytes = 0
+        # One question is answered in one piece, which can be kept; of several the client has to read the answers first.
+        self._cork_bytes = WRITE_BYTES if key is None else MAX_ANSWER_BYTES
         try:
             self._protocol.dataReceived(data)
         except Exception:
@@ -490,11 +498,10 @@ class Connection:
                 self._keep(data, sent)
             return
         self._out.append(data)
-        self._corked_bytes += len(data)
+        self._cork_bytes -= len(data)
         if not self._corked:
             self._full()
-        elif self._corked_bytes > WRITE_BYTES:
-            # More than one answer: the client has to read before there are more.
+        elif self._cork_bytes < 0:
             self._corked = False
             self._flush_corked()
 

@@ -63,7 +63,9 @@ class EventStream(Protocol):
         self._delta = delta
         self._have = have
         self._paused = False
+        self._closed = False
         self._missed = 0
+        self._unsent = 0  # how much had not been taken at the last heartbeat
         self._received = 0
         self._subscription: Subscription | None = None
 
@@ -129,15 +131,19 @@ class EventStream(Protocol):
 
     def beat(self) -> None:
         """Member API. Sends a comment, or ends the connection if nothing was taken for long."""
+        if self._closed:
+            return
         if not self._paused:
             self._write(b":\n\n")
             return
-        self._missed += 1
+        unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
+        self._missed = 0 if self._unsent < unsent else self._missed + 1
         if self._missed >= MISSED_HEARTBEATS:
             self.transport.abortConnection()
 
     def close(self) -> None:
         """Ends the stream. The client will come back by itself."""
+        self._closed = True
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None
@@ -208,6 +214,7 @@ class EventStreams:
         ):
             request.responseHeaders.setRawHeaders(name, [value])
         if request.method == b"HEAD":
+            request.channel.persistent = False
             request.finish()
             return NOT_DONE_YET
         request.write(b"")

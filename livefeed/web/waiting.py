@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MAX_WAIT_S = 55
 """Less than the 60 s after which most proxies give up on an answer."""
 
-_WAIT = re.compile(rb'wait[ \t]*=[ \t]*(?:([0-9]{1,9})|"([0-9]{1,9})")[ \t]*(?:;|\Z)', re.IGNORECASE)
+_WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
+# What stands between commas; those in a quoted string are part of it (RFC 9110, 5.6.4).
+_MEMBER = re.compile(rb'(?:"(?:[^"\\]|\\.)*+"|[^,])+')
 
 
 def preferred_wait_s(prefer: bytes | None) -> int | None:
@@ -27,8 +29,8 @@ def preferred_wait_s(prefer: bytes | None) -> int | None:
     :param prefer: the field ``Prefer``, its lines joined with commas; ``None`` if it was not sent. Of several waits the
         first counts (RFC 7240, 2), and what is not understood is ignored.
     """
-    for preference in (prefer or b"").split(b","):
-        match = _WAIT.match(preference.strip(b" \t"))
+    for preference in _MEMBER.findall(prefer or b""):
+        match = _WAIT.match(preference)
         if match is not None:
             return min(int(match[1] or match[2]), MAX_WAIT_S)
     return None

@@ -273,8 +273,8 @@ class TestSlowSubscribers:
         options = ("--source", f"file:{path}", "--interval", "0.05", "--push=change")
         replace_file(path, b'{"n": 0}')
         livefeed = start(*options)
-        warm_up, versions = 10, 100
-        most = 8 * KIB * KIB
+        warm_up, versions = 80, 200  # the history is full, then
+        most = 16 * KIB * KIB
         with (
             livefeed.websocket(max_size=None) as reading,
             livefeed.subscriber_wire(receive_buffer=16 * KIB) as not_reading,

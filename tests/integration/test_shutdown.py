@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
 import struct
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from livefeed.service import DRAIN_S
 from tests.integration.harness import (
     CLOSE,
     HOST,
+    STOP_S,
     TCP,
     TLS,
+    TRANSPORT,
     Livefeed,
     Wire,
     client_frame,
@@ -129,6 +134,41 @@ def test_a_connection_that_is_idle_is_closed(server: Livefeed) -> None:
         assert server.terminate() == 0
         assert polled.rest() == b""
         assert silent.rest() == b""
+
+
+def answered_by_replay(server: Livefeed) -> list[Wire]:
+    """Gives connections that were all answered the same: one of them was rendered its answer, the others were not."""
+    for _ in range(20):
+        wires = [server.wire() for _ in range(5)]
+        for wire in wires:
+            wire.send(REQUEST)
+        # An answer tells the time, in milliseconds. Those that differ were not repeated, since that was forgotten.
+        if len({repr(wire.response()) for wire in wires}) == 1 or TRANSPORT != "fast":
+            return wires
+        for wire in wires:
+            wire.close()
+    raise AssertionError("no answer was ever repeated four times")
+
+
+@pytest.mark.parametrize("stay", [False, True], ids=["clients leave", "clients stay"])
+@pytest.mark.parametrize("endpoint", [TLS, TCP], ids=["tls", "tcp"])
+def test_a_connection_that_was_answered_by_replay_alone_is_closed(start: Start, endpoint: str, stay: bool) -> None:
+    """One that nothing was ever rendered for ends as the others do: in an orderly way, and in no more time."""
+    server = start("--interval", "60", listen=(endpoint,))
+    with ExitStack() as stack:
+        wires = [stack.enter_context(wire) for wire in answered_by_replay(server)]
+        began = time.monotonic()
+        server.process.signal(signal.SIGTERM)
+        for wire in wires:
+            if isinstance(wire.sock, ssl.SSLSocket):
+                # An end without close_notify is an error, then.
+                wire.sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+            assert wire.rest() == b""
+            if not stay:
+                wire.close()
+        assert server.process.wait(STOP_S) == 0
+        # Not because time was up.
+        assert stay or time.monotonic() - began < DRAIN_S
 
 
 def test_an_answer_that_is_not_read_holds_nothing_up(start: Start, tmp_path: Path) -> None:

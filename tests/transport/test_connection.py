@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer, ITCPTransport
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 LARGE = bytes(range(256)) * 8192
 """Two MiB: more than the kernel takes at once."""
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OTHER = b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n"
+CLOSING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 class Recorder(Protocol):
@@ -80,6 +84,55 @@ class HalfCloseableRecorder(Recorder):
 
     def writeConnectionLost(self) -> None:
         self.events.append("write")
+
+
+class Answering(Recorder):
+    """A protocol whose answers are numbered, may be repeated, and are the last where the client asks for that.
+
+    :cvar answers: what all of them have written.
+    :cvar body: what each answer has behind its number.
+    """
+
+    answers: ClassVar[list[bytes]]
+    body: ClassVar[bytes]
+    replays: ClassVar[dict[bool, Replay]]
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self.answers.append(b"answer %d" % (len(self.answers) + 1) + self.body)
+        self.transport.write(self.answers[-1])
+        if b"Connection: close" in data:
+            self.loseConnection()
+
+    def loseConnection(self) -> None:
+        self.transport.loseConnection()
+
+    def at_boundary(self) -> bool:
+        return True
+
+    def replayable(self) -> str:
+        return "label"
+
+
+@implementer(IPushProducer)
+class ProducingAnswering(Answering):
+    """One that is its transport's producer until it ends the connection, as twisted.web's channel is."""
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+
+    def loseConnection(self) -> None:
+        self.transport.unregisterProducer()
+        super().loseConnection()
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass
 
 
 @implementer(IPushProducer)
@@ -190,6 +243,20 @@ class ConnectionTestCase(SynchronousTestCase):
 
     def settle(self) -> None:
         settle(self.reactor, self.client)
+
+    def end_side(self, client: Client) -> None:
+        """Ends a client's side in an orderly way, and leaves it the other."""
+        client.sock.shutdown(socket.SHUT_WR)
+
+    def assert_ended_orderly(self, client: Client, received: bytes) -> None:
+        """A client has got all of this and then an end, not a reset; once it leaves, nothing is kept of it."""
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(client.received, received)
+        self.assertIsNone(client.error)
+        self.assertTrue(getattr(client, "notified", True))
+        count = len(self.pool.connections)
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) < count)
 
     def fill(self) -> bytes:
         """Writes more than the socket takes, and gives it."""
@@ -549,7 +616,7 @@ class BothKinds(ConnectionTestCase):
         replay = self.replay = Replay()
 
         class Replaying(Recorder):
-            replays = {False: replay, True: replay}
+            replays: ClassVar[dict[bool, Replay]] = {False: replay, True: replay}
             label: str | None = "label"
             boundary = True
 
@@ -571,17 +638,16 @@ class BothKinds(ConnectionTestCase):
         """While the protocol allows it, in place of telling it; what may not be repeated is not stored."""
         told = self.replaying()
         protocol: Any = self.protocol
-        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
         expected = b""
         for data, label, boundary, number in (
-            (get, None, True, 1),
-            (get, "label", True, 2),
-            (get, "label", True, 2),
-            (get[:-1], "label", True, 3),
-            (get, "label", False, 4),
-            (get + get, "label", True, 5),
-            (get, None, True, 2),
-            (get.replace(b"Host", b"Accept: x\r\nHost"), "label", True, 6),
+            (GET, None, True, 1),
+            (GET, "label", True, 2),
+            (GET, "label", True, 2),
+            (GET[:-1], "label", True, 3),
+            (GET, "label", False, 4),
+            (GET + GET, "label", True, 5),
+            (GET, None, True, 2),
+            (GET.replace(b"Host", b"Accept: x\r\nHost"), "label", True, 6),
         ):
             protocol.label, protocol.boundary = label, boundary
             self.client.send(data)
@@ -593,28 +659,270 @@ class BothKinds(ConnectionTestCase):
     def test_replayed_answer_may_be_large(self) -> None:
         """What the socket does not take is sent later; the request behind it waits its turn."""
         self.replaying()
-        protocol: Any = self.protocol
-        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-        self.replay.find(get)
-        self.replay.store(self.replay.missed, LARGE, "label")
-        self.client.send(get)
+        self.store(GET, LARGE, self.replay)
+        self.client.send(GET)
         self.reactor.settle()
-        self.client.send(get)
+        self.client.send(GET)
         self.receive(len(LARGE) + 8)
         self.assertEqual(self.client.received, LARGE + b"answer 1")
 
     def test_replay_puts_the_end_off(self) -> None:
         """A connection on which an answer was repeated is not idle."""
         told = self.replaying()
-        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
         for count in (1, 2):
-            self.client.send(get)
+            self.client.send(GET)
             self.receive(8 * count)
         self.assertEqual(len(told), 1)
         self.reactor.advance(self.pool.limits.idle_s - SWEEP_S)
         self.assertIsNone(self.protocol.lost)
         self.reactor.advance(2 * SWEEP_S)
         self.assert_lost(ConnectionAborted)
+
+    # Replay before there is a protocol
+
+    def serve_replays(self, protocol_class: type[Answering] = Answering, *, body: bytes = b"") -> None:
+        """From here on a protocol is made for nobody who can be answered by replay."""
+        answers: list[bytes] = []
+        replays = {False: Replay(), True: Replay()}
+        attributes = {"answers": answers, "body": body, "replays": replays}
+        self.answers, self.replays = answers, replays
+        self.protocol_class = type("Answering", (protocol_class,), attributes)
+        self.factory.replays = replays
+        self.made_before = len(self.protocols)
+
+    def store(self, question: bytes, answer: bytes, replay: Replay | None = None, *, last: bool = False) -> None:
+        """Stores an answer that no protocol has written, for connections of this kind if nothing else is said."""
+        replay = replay or self.replays[self.connection.secure]
+        replay.find(question)
+        assert replay.missed is not None
+        replay.store(replay.missed, answer, "label", last=last)
+
+    def open_waiting(self) -> Client:
+        """Gives a client that the server waits for to ask something."""
+        there = {*self.pool.connections.values()}
+        client = self.open()
+        self.turn_until(
+            lambda: any(each._at_boundary for each in self.pool.connections.values() if each not in there), client
+        )
+        return client
+
+    def ask(self, client: Client, question: bytes) -> bytes:
+        """Sends a question, and gives the answer, which is a short one."""
+        before = len(client.received)
+        client.send(question)
+        self.turn_until(lambda: len(client.received) > before, client)
+        settle(self.reactor, client)
+        return client.received[before:]
+
+    def assert_made(self, count: int) -> None:
+        """So many protocols were made since answers are replayed."""
+        self.assertEqual(len(self.protocols) - self.made_before, count)
+
+    def test_protocol_is_made_for_what_replay_cannot_answer(self) -> None:
+        """And not before; what can be answered is, on the same connection or on others, without one."""
+        self.serve_replays()
+        first, second = self.open_waiting(), self.open_waiting()
+        self.assert_made(0)
+        self.assertEqual(self.ask(first, GET), b"answer 1")
+        self.assert_made(1)
+        for _ in range(3):
+            self.assertEqual(self.ask(second, GET), b"answer 1")
+        self.assert_made(1)
+        self.assertEqual(self.ask(second, OTHER), b"answer 2")
+        self.assert_made(2)
+        self.assertEqual(self.protocols[-1].received, OTHER)
+        self.assertEqual(self.ask(second, GET), b"answer 1")
+        for question in (GET, OTHER, GET):
+            self.ask(self.open_waiting(), question)
+        self.assert_made(2)
+        self.assertEqual(len(self.answers), 2)
+
+    def test_protocol_is_made_for_what_is_no_whole_question(self) -> None:
+        """However little of one there is: it has to be timed."""
+        self.serve_replays()
+        self.open_waiting().send(GET[:1])
+        self.turn_until(lambda: len(self.protocols) > self.made_before)
+        self.assert_made(1)
+        self.assertEqual(self.protocols[-1].received, GET[:1])
+
+    def test_idle_connection_without_a_protocol(self) -> None:
+        """Is ended in order, counted from its last answer, or from its beginning if it had none."""
+        self.serve_replays()
+        self.ask(self.open_waiting(), GET)
+        silent, asking = self.open_waiting(), self.open_waiting()
+        self.ask(asking, GET)
+        self.reactor.advance(self.pool.limits.idle_s - 10)
+        self.ask(asking, GET)
+        self.reactor.advance(10 - SWEEP_S)
+        settle(self.reactor, silent, asking)
+        self.assertEqual((silent.ended, asking.ended), (False, False))
+        self.reactor.advance(2 * SWEEP_S)
+        self.assert_ended_orderly(silent, b"")
+        self.reactor.advance(self.pool.limits.idle_s - 10 - 2 * SWEEP_S)
+        settle(self.reactor, asking)
+        self.assertFalse(asking.ended)
+        self.reactor.advance(2 * SWEEP_S)
+        self.assert_ended_orderly(asking, b"answer 1" * 2)
+        self.assert_made(1)
+
+    def test_client_that_ends_its_side_unasked(self) -> None:
+        """There is nothing to wait for, and nobody to tell."""
+        self.serve_replays()
+        client = self.open_waiting()
+        self.end_side(client)
+        count = len(self.pool.connections)
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual((client.received, client.error), (b"", None))
+        self.assertTrue(getattr(client, "notified", True))
+        self.turn_until(lambda: len(self.pool.connections) < count)
+        self.assert_made(0)
+
+    def test_client_that_ends_its_side_behind_a_question(self) -> None:
+        """Is answered by replay, however much that is, before the end."""
+        self.serve_replays()
+        self.store(GET, LARGE)
+        client = self.open_waiting()
+        client.send(GET)
+        self.end_side(client)
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual((client.received, client.error), (LARGE, None))
+        self.assert_made(0)
+
+    def test_idle_connections_are_ended_on_demand(self) -> None:
+        """Those without a protocol, after what is still to be sent; the others are their protocols' to end."""
+        self.serve_replays()
+        told = self.open_waiting()
+        self.ask(told, GET)
+        self.store(OTHER, LARGE)
+        silent, replayed, reading = self.open_waiting(), self.open_waiting(), self.open_waiting()
+        self.ask(replayed, GET)
+        reading.send(OTHER)
+        self.reactor.settle()
+        self.pool.end_idle()
+        for client, received in ((silent, b""), (replayed, b"answer 1"), (reading, LARGE)):
+            self.assert_ended_orderly(client, received)
+        self.assert_made(1)
+        self.assertEqual(self.ask(told, GET.replace(b"/", b"/more", 1)), b"answer 2")
+        self.send(b"as does the one that was there before")
+
+    def assert_last_answer_is_repeated(self, body: bytes) -> None:
+        self.serve_replays(body=body)
+        self.assert_ended_orderly(self.ask_for_the_last(self.open_waiting()), b"answer 1" + body)
+        (answer,) = self.replays[self.connection.secure]._answers.values()
+        self.assertTrue(answer.last)
+        for _ in range(2):
+            client = self.ask_for_the_last(self.open_waiting())
+            self.reactor.settle()
+            self.assert_ended_orderly(client, b"answer 1" + body)
+        self.assert_made(1)
+        # Without 'Connection: close' it is another question, and no last one.
+        kept = self.open_waiting()
+        kept.send(GET)
+        self.turn_until(lambda: len(kept.received) == len(b"answer 2" + body), kept)
+        settle(self.reactor, kept)
+        self.assertFalse(kept.ended)
+
+    def ask_for_the_last(self, client: Client) -> Client:
+        client.send(CLOSING)
+        return client
+
+    def test_last_answer_is_repeated_with_the_end_behind_it(self) -> None:
+        """As the protocol ended the connection behind the first, so does replay."""
+        self.assert_last_answer_is_repeated(b"")
+
+    def test_last_answer_may_be_large(self) -> None:
+        """The end waits until the client has read what the socket did not take at once."""
+        self.serve_replays()
+        self.store(CLOSING, LARGE, last=True)
+        client = self.ask_for_the_last(self.open_waiting())
+        self.reactor.settle()
+        self.assertTrue([*self.pool.connections.values()][-1]._out)
+        self.assert_ended_orderly(client, LARGE)
+        self.assert_made(0)
+
+    def test_last_answer_in_several_records_is_repeated(self) -> None:
+        """The largest that is stored from a protocol's writes: what is more is not kept back, and so not seen whole."""
+        self.assert_last_answer_is_repeated(LARGE[: WRITE_BYTES - 100])
+
+    def test_nothing_is_read_behind_the_last_answer(self) -> None:
+        """Neither by replay nor by a protocol."""
+        self.serve_replays()
+        self.assert_ended_orderly(self.ask_for_the_last(self.open_waiting()), b"answer 1")
+        client = self.ask_for_the_last(self.open_waiting())
+        self.turn_until(lambda: client.ended, client)
+        for question in (CLOSING, OTHER):
+            client.send(question)
+            self.reactor.settle()
+        self.assert_ended_orderly(client, b"answer 1")
+        self.assert_made(1)
+
+    def test_last_answer_is_repeated_on_a_connection_with_a_protocol(self) -> None:
+        """The protocol ends the connection then; also one that is a producer, which would otherwise keep it."""
+        for protocol_class in (Answering, ProducingAnswering):
+            self.serve_replays(protocol_class)
+            self.assert_ended_orderly(self.ask_for_the_last(self.open_waiting()), b"answer 1")
+            client = self.open_waiting()
+            self.ask(client, GET)
+            self.assert_ended_orderly(self.ask_for_the_last(client), b"answer 2answer 1")
+            self.assert_made(2)
+            lost = self.protocols[-1].lost
+            assert lost is not None
+            self.assertIsNotNone(lost.check(ConnectionDone, ConnectionLost))
+
+    def test_large_last_answer_on_a_connection_with_a_protocol(self) -> None:
+        """The end comes behind all of it there, too."""
+        for protocol_class in (Answering, ProducingAnswering):
+            self.serve_replays(protocol_class)
+            self.store(CLOSING, LARGE, last=True)
+            client = self.open_waiting()
+            self.ask(client, GET)
+            self.ask_for_the_last(client)
+            self.reactor.settle()
+            self.assert_ended_orderly(client, b"answer 1" + LARGE)
+
+    def test_protocol_that_breaks_when_it_is_to_end(self) -> None:
+        """Is logged, and its connection is ended."""
+        self.serve_replays()
+        self.store(CLOSING, b"last", last=True)
+        client = self.open_waiting()
+        self.ask(client, GET)
+        protocol: Any = self.protocols[-1]
+        protocol.loseConnection = lambda: 1 / 0
+        self.ask_for_the_last(client)
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(client.received, b"answer 1last")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_answers_with_tls_and_without_are_kept_apart(self) -> None:
+        """What was stored over the one is not given over the other, and stays as it was there."""
+        self.serve_replays()
+        here, there = self.replays[self.connection.secure], self.replays[not self.connection.secure]
+        self.store(GET, b"not for you", there)
+        for _ in range(2):
+            self.assertEqual(self.ask(self.open_waiting(), GET), b"answer 1")
+        self.assertEqual(self.ask(self.open_waiting(), OTHER), b"answer 2")
+        self.assert_made(2)
+        self.assertEqual([answer.data for answer in here._answers.values()], [b"answer 1", b"answer 2"])
+        self.assertEqual([answer.data for answer in there._answers.values()], [b"not for you"])
+
+    def test_connection_over_capacity_is_not_answered_by_replay(self) -> None:
+        """Its protocol is there from the start, and has to say that there are too many."""
+        self.port.stopListening()
+        self.listening = make_pool(self.reactor, connections=1)
+        self.pool = self.listening.pool
+        self.port = self.listen()
+        self.serve_replays()
+        inside = self.open_waiting()
+        for _ in range(2):
+            self.assertEqual(self.ask(inside, GET), b"answer 1")
+        self.assert_made(1)
+        self.connect()
+        self.assert_made(2)
+        self.assertTrue(self.connection.over_capacity)
+        for number in (2, 3):
+            self.assertEqual(self.ask(self.client, GET), b"answer %d" % number)
+        self.assertEqual(self.protocol.received, GET * 2)
+        self.assertEqual(self.ask(inside, GET), b"answer 1")
 
 
 class ConnectionTests(BothKinds):

@@ -101,10 +101,10 @@ class RoadTests(SynchronousTestCase):
             connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
             connection.set_connect_state()
             handle = road.handle(connection)
-            self.assertRaises(
-                SSL.WantReadError, lambda: road.fail(connection, road.read(handle, road.buffer, RECORD_BYTES))
-            )
-            self.assertRaises(SSL.WantReadError, lambda: road.fail(connection, road.write(handle, b"x", 1)))
+            with self.assertRaises(SSL.WantReadError):
+                road.fail(connection, road.read(handle, road.buffer, RECORD_BYTES))
+            with self.assertRaises(SSL.WantReadError):
+                road.fail(connection, road.write(handle, b"x", 1))
 
 
 def self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

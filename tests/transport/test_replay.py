@@ -335,6 +335,23 @@ class ReplayTests(SynchronousTestCase):
         self.replay.clear()
         self.assertEqual(dict(self.replay.counts), {"a": 3, "b": 2})
 
+    def test_end_behind_an_answer_is_kept(self) -> None:
+        """With the answer that it was stored with, by whichever way that is found, and with no other."""
+        for field, last in ((b"Connection: close", True), (b"Connection: keep-alive", False), (b"Accept: */*", None)):
+            self.assertIsNone(self.find(head(HOST, field)))
+            assert self.replay.missed is not None
+            self.replay.store(self.replay.missed, field, "200", **({} if last is None else {"last": last}))
+        for _ in range(2):
+            for lines, last in (
+                ((HOST, b"Connection: close"), True),
+                ((HOST, b"X: y", b"connection: close"), True),
+                ((HOST, b"Connection: keep-alive"), False),
+                ((HOST, b"Accept: */*"), False),
+            ):
+                answer = self.replay.find(head(*lines))
+                assert answer is not None
+                self.assertIs(answer.last, last, lines)
+
     def test_number_of_answers_is_bounded(self) -> None:
         """What comes later is rendered each time; what is stored stays."""
         heads = [head(HOST, b"Accept: %d" % number) for number in range(MAX_ANSWERS + 1)]

@@ -136,6 +136,11 @@ class TLSTestCase(ConnectionTestCase):
         self.clients[-1] = TLSClient(client.sock, self.context)
         return self.clients[-1]
 
+    def end_side(self, client: Client) -> None:
+        assert isinstance(client, TLSClient)
+        client.tls.shutdown()
+        super().end_side(client)
+
     def open_plain(self) -> Client:
         """Gives a client that does not speak TLS by itself."""
         return super().open()
@@ -307,6 +312,74 @@ class HandshakeTests(TLSTestCase):
         self.turn_until(lambda: all(protocol.received for protocol in self.protocols[1:]), *clients)
         self.turn_until(lambda: all(client.received for client in clients), *clients)
         self.assertEqual({client.received for client in clients}, {b"%d" % number for number in range(50)})
+
+
+class ResumptionTests(TLSTestCase):
+    """A client that comes back with its session, in TLS 1.3."""
+
+    def read_something(self) -> None:
+        """In TLS 1.3 the ticket comes after the handshake: it is there when what is behind it is."""
+        self.connection.write(b"something")
+        self.receive(9)
+
+    def come_back(self, session: SSL.Session | None) -> None:
+        """Connects, and shows a session if there is one."""
+        count = len(self.protocols)
+        self.client = self.open()
+        if session is not None:
+            self.tls.set_session(session)
+        self.turn_until(lambda: len(self.protocols) > count, self.client)
+        self.protocol = self.protocols[-1]
+        self.connection = self.protocol.transport
+        self.read_something()
+
+    def is_resumed(self) -> bool:
+        lib: Any = SSL._lib  # type: ignore[attr-defined]
+        connection: Any = self.tls
+        return bool(lib.SSL_session_reused(connection._ssl))
+
+    def test_session_is_resumed(self) -> None:
+        """Again and again, each time with what was got last; what is sent comes through in both directions."""
+        self.read_something()
+        self.assertFalse(self.is_resumed())
+        for _ in range(3):
+            self.come_back(self.tls.get_session())
+            self.assertTrue(self.is_resumed())
+            self.assertEqual(self.tls.get_protocol_version(), self.version)
+            self.send(b"question")
+
+    def test_client_without_a_session_is_as_welcome(self) -> None:
+        """It does the whole handshake, also while others come back."""
+        self.read_something()
+        session = self.tls.get_session()
+        for shown in (None, session, None):
+            self.come_back(shown)
+            self.assertEqual(self.is_resumed(), shown is not None)
+
+    def test_session_outlives_its_connection(self) -> None:
+        """Also one that was reset: a client that lost its network is the one that comes back."""
+        self.read_something()
+        session = self.tls.get_session()
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.come_back(session)
+        self.assertTrue(self.is_resumed())
+
+    def test_session_of_another_process_is_not_resumed(self) -> None:
+        """The key of the tickets is the process's own; the client gets through by a whole handshake."""
+        self.read_something()
+        session = self.tls.get_session()
+        self.port.stopListening()
+        self.options = self.server_options()
+        self.port = self.listen()
+        self.come_back(session)
+        self.assertFalse(self.is_resumed())
+
+
+class TLS12ResumptionTests(ResumptionTests):
+    """The same in TLS 1.2, where the ticket is a part of the handshake."""
+
+    version = SSL.TLS1_2_VERSION
 
 
 class ClientCertificateTests(TLSTestCase):

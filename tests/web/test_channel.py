@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -296,13 +297,18 @@ class StrictnessTests(ChannelTestCase):
         data = GET[:20] + noise + GET[20:] + GET
         self.connect()
         self.channel.dataReceived(data)
-        whole = self.transport.value()
+        whole = without_dates(self.transport.value())
         self.connect()
         places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
         for start, end in pairwise(places):
             self.channel.dataReceived(data[start:end])
-        self.assertEqual(self.transport.value(), whole)
+        self.assertEqual(without_dates(self.transport.value()), whole)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+def without_dates(answers: bytes) -> bytes:
+    """Gives answers without the time at which they were made."""
+    return re.sub(rb"\r\nDate: [^\r]+", b"", answers)
 
 
 class BackPressureTests(ChannelTestCase):
@@ -429,6 +435,56 @@ class DrainTests(ChannelTestCase):
         LaterResource.answer()
         self.assertIn(b"at last", self.transport.value())
         self.assert_closing()
+
+
+class ReplayTests(ChannelTestCase):
+    """What a transport is told that may want to give an answer again."""
+
+    LABEL = (200, "http", "identity")
+
+    def test_label_of_an_answer(self) -> None:
+        """Is given for those that may be given again, and for each of them anew."""
+        self.assertIsNone(self.channel.replayable())
+        self.receive(GET)
+        self.assertEqual(self.channel.replayable(), self.LABEL)
+        self.receive(GET.replace(b"/feed", b"/nope"))
+        self.assertIsNone(self.channel.replayable())
+        self.receive(GET)
+        self.assertEqual(self.channel.replayable(), self.LABEL)
+
+    def test_last_answer_may_be_given_again(self) -> None:
+        """Where the client has asked for the end, the answer is as good as any; nothing is asked behind it."""
+        self.assertEqual(self.receive(GET[:-2] + b"Connection: close\r\n\r\n").headers["connection"], "close")
+        self.assertEqual(self.channel.replayable(), self.LABEL)
+        self.assertFalse(self.channel.at_boundary())
+        self.assert_closing()
+        self.assertEqual(self.channel.replayable(), self.LABEL)
+
+    def test_nothing_is_given_again_in_the_middle_of_something(self) -> None:
+        """While a request has begun, the last answer is not the last thing that went on."""
+        self.receive(GET + GET[:10])
+        self.assertIsNone(self.channel.replayable())
+        self.receive(GET[10:])
+        self.assertEqual(self.channel.replayable(), self.LABEL)
+
+    def test_refusal_is_not_given_again(self) -> None:
+        """Neither it nor the answer before it, wherever in the head the fault is."""
+        for bad in (
+            b"GET /\x01 HTTP/1.1\r\n",
+            b"G" * 20_000,
+            b"nonsense\r\n",
+            b"GET /feed HTTP/1.1\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: a b\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: a\r\nX\x01: b\r\n\r\n",
+            b"GET feed HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"POST /feed HTTP/1.1\r\nHost: a\r\n\r\n",
+        ):
+            for before in (b"", GET):
+                self.connect()
+                self.channel.dataReceived(before)
+                self.assertGreaterEqual(self.receive(bad).status, 400)
+                self.assertEqual((bad[:50], before, self.channel.replayable()), (bad[:50], before, None))
 
 
 class UpgradeTests(ChannelTestCase):

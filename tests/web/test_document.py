@@ -135,7 +135,7 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual((response.status, response.headers["etag"]), (304, etag))
 
     def test_patch_is_sent_to_who_asks(self) -> None:
-        """RFC 3229: from any remembered version, in whatever coding it was had, weak or not, the first that is known."""
+        """RFC 3229: from any remembered version, in whatever coding it was had; the first that is known counts."""
         self.feed.publish(DOCUMENT)
         tags = [self.get(b"Accept-Encoding: " + coding).headers["etag"] for coding in (b"identity", b"gzip")]
         self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))

@@ -1,0 +1,389 @@
+"""Server-sent events and long-polling over real connections, with clients that know nothing of livefeed."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import signal
+import ssl
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from selenium.webdriver.support.ui import WebDriverWait
+
+from livefeed.snapshot import version_of
+from tests.integration import test_page
+from tests.integration.harness import STOP_S, TCP, TLS, WAIT_S, Livefeed, Process, Wire, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from selenium.webdriver import Chrome
+
+    from livefeed.certificates import DevelopmentCertificate
+    from tests.integration.conftest import Start
+
+KIB = 1024
+GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
+FOLLOW = b"GET /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+browser = test_page.browser
+other_origin = test_page.other_origin
+
+
+class Source:
+    """A file that livefeed follows.
+
+    :param path: where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.options = ("--source", f"file:{path}", "--interval", "0.05")
+
+    def write(self, document: bytes) -> bytes:
+        replace_file(self._path, document)
+        return document
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    source = Source(tmp_path / "document.json")
+    source.write(b'{"n": 0}')
+    return source
+
+
+@pytest.fixture(params=[TLS, TCP], ids=["tls", "tcp"])
+def server(request: pytest.FixtureRequest, start: Start, source: Source) -> Livefeed:
+    return start(*source.options, listen=(request.param,))
+
+
+def events(lines: Iterable[str]) -> Iterator[bytes]:
+    """Gives the data of events, each of which has its version for its id; the lines are without their ends."""
+    identifier, data = "", list[str]()
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if name == "id":
+            identifier = value
+        elif name == "data":
+            data.append(value)
+        elif not line and data:
+            document = "\n".join(data).encode()
+            data.clear()
+            assert version_of(document) == identifier
+            yield document
+
+
+def follow(wire: Wire, request: bytes = FOLLOW) -> Iterator[bytes]:
+    """Asks for a stream, reads its head, and gives the documents that are sent on it, as they are read."""
+    wire.send(request)
+    head = wire._read_until(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    assert b"\r\nContent-Type: text/event-stream\r\n" in head
+
+    def lines() -> Iterator[str]:
+        text = b""
+        while size := int(wire._read_until(b"\r\n"), 16):
+            text += wire.exactly(size)
+            assert wire.exactly(2) == b"\r\n"
+            *whole, text = text.split(b"\n")
+            yield from (line.decode() for line in whole)
+        assert wire.exactly(2) == b"\r\n"
+
+    return events(lines())
+
+
+def long_poll(wire: Wire, wait_s: int) -> bytes:
+    """Sends a request that waits for the version after the newest, and gives the newest once the request waits."""
+    wire.send(GET)
+    newest = wire.response()
+    etag = newest.headers["ETag"].encode()
+    request = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\nPrefer: wait=%d\r\n\r\n" % (etag, wait_s)
+    # The answer to the first shows that what was sent together with it has arrived.
+    wire.send(GET + request)
+    assert wire.response().headers["ETag"].encode() == etag
+    return newest.body
+
+
+def assert_ended(wire: Wire) -> None:
+    """Nothing more comes, and the end is an orderly one."""
+    if isinstance(wire.sock, ssl.SSLSocket):
+        # An end without close_notify is an error, then.
+        wire.sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+    assert wire.rest() == b""
+
+
+def resident_bytes(livefeed: Livefeed) -> int:
+    """Gives how much memory the process has in use, as the kernel counts it page by page."""
+    text = Path(f"/proc/{livefeed.pid}/smaps_rollup").read_text()
+    match = re.search(r"^Rss:\s+(\d+) kB$", text, re.MULTILINE)
+    assert match is not None, text
+    return int(match[1]) * KIB
+
+
+class TestStream:
+    @pytest.mark.parametrize(
+        ("path", "accept"),
+        [("/feed.sse", "*/*"), ("/feed", "text/event-stream"), ("/feed", "application/json;q=0.5, text/event-stream")],
+    )
+    def test_each_version_comes_as_it_is_written(
+        self, server: Livefeed, source: Source, path: str, accept: str
+    ) -> None:
+        """The newest at once, then the next ones, with the version for an id."""
+        with server.http.stream("GET", path, headers={"Accept": accept, "Accept-Encoding": "gzip"}) as response:
+            assert response.status_code == 200
+            assert response.headers["Content-Type"] == "text/event-stream"
+            assert response.headers["Cache-Control"] == "no-store"
+            assert "Content-Encoding" not in response.headers
+            received = events(response.iter_lines())
+            assert next(received) == b'{"n": 0}'
+            for number in range(1, 6):
+                document = source.write(b'{\n  "n": %d\n}' % number)
+                assert next(received) == document
+
+    def test_large_documents_come_whole(self, server: Livefeed, source: Source) -> None:
+        """Also those that no socket takes in one piece."""
+        with server.wire() as wire:
+            received = follow(wire)
+            assert next(received) == b'{"n": 0}'
+            for size in (16 * KIB, 64 * KIB, 900 * KIB):
+                document = source.write(b'"%s"' % (b"x" * size))
+                assert next(received) == document
+
+    def test_client_that_comes_back_is_sent_what_it_has_not(self, server: Livefeed, source: Source) -> None:
+        """Nothing until there is a newer version; at once where there is one."""
+        version = version_of(b'{"n": 0}').encode()
+        request = FOLLOW.replace(b"\r\n\r\n", b"\r\nLast-Event-ID: " + version + b"\r\n\r\n")
+        with server.wire() as wire:
+            received = follow(wire, request)
+            document = source.write(b'{"n": 1}')
+            assert next(received) == document
+        with server.wire() as wire:
+            assert next(follow(wire, request)) == document
+
+    def test_stream_is_there_before_the_document_is(self, start: Start, source: Source, tmp_path: Path) -> None:
+        """A source that is down keeps nobody from waiting."""
+        (tmp_path / "document.json").unlink()
+        livefeed = start(*source.options, live=False)
+        with livefeed.wire() as wire:
+            received = follow(wire)
+            document = source.write(b'{"n": 1}')
+            assert next(received) == document
+
+    def test_stream_follows_another_request_on_the_connection(self, server: Livefeed, source: Source) -> None:
+        """One that was answered before, and perhaps by replay."""
+        with server.wire() as wire:
+            for _ in range(3):
+                wire.send(GET)
+                assert wire.response().body == b'{"n": 0}'
+            received = follow(wire)
+            assert next(received) == b'{"n": 0}'
+            document = source.write(b'{"n": 1}')
+            assert next(received) == document
+
+    def test_curl_follows(
+        self, start: Start, source: Source, certificate: DevelopmentCertificate, tmp_path: Path
+    ) -> None:
+        """What the documentation shows; and it is told the end, so that it ends without an error."""
+        curl = shutil.which("curl")
+        if curl is None:
+            pytest.skip("no curl on the PATH (Debian: curl)")
+        livefeed = start(*source.options)
+        url = f"https://{livefeed.authority}/feed.sse"
+        options = ("--no-buffer", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(certificate.ca))
+        process = Process([curl, *options, url], directory=tmp_path)
+        try:
+            process.wait_for(r'^data: \{"n": 0\}$')
+            for number in range(1, 4):
+                source.write(b'{"n": %d}' % number)
+                process.wait_for(rf'^data: \{{"n": {number}\}}$')
+            assert livefeed.terminate() == 0
+            assert process.wait() == 0, process.text()
+        finally:
+            process.close()
+
+    def test_clients_that_leave_are_forgotten(self, server: Livefeed, source: Source) -> None:
+        """With and without a word; the others go on."""
+        with server.wire() as staying:
+            received = follow(staying)
+            for number in range(1, 21):
+                with server.wire() as leaving:
+                    assert next(follow(leaving))
+                document = source.write(b'{"n": %d}' % number)
+                while next(received) != document:
+                    pass
+
+
+class TestSlowReader:
+    def test_skips_versions_and_takes_no_memory(self, start: Start, source: Source) -> None:
+        """Who does not read costs no memory, delays nobody, and gets the newest version when it reads again."""
+        livefeed = start(*source.options)
+        # What is kept of older versions for those who come back is full by then.
+        warm_up, versions = 70, 270
+        # Kept for it, these versions would be more than 50 MB.
+        most = 24 * KIB * KIB
+        with livefeed.wire() as reading, livefeed.wire(receive_buffer=16 * KIB) as not_reading:
+            others, skipped = follow(reading), follow(not_reading)
+            assert next(others) == next(skipped) == b'{"n": 0}'
+            before = 0
+            for number in range(1, versions + 1):
+                noise = secrets.token_hex(128 * KIB).encode()
+                document = source.write(b'{"n": %d, "noise": "%s"}' % (number, noise))
+                assert next(others) == document
+                if number == warm_up:
+                    before = resident_bytes(livefeed)
+            assert resident_bytes(livefeed) - before < most
+            # All that was in flight comes first, in order; then the newest, with nothing kept in between.
+            numbers: list[int] = []
+            while not numbers or numbers[-1] != versions:
+                newest = next(skipped)
+                numbers.append(json.loads(newest)["n"])
+            assert newest == document
+            assert numbers == sorted({*numbers})
+            assert len(numbers) < versions // 2
+            # It follows like every other from there on.
+            for number in range(3):
+                document = source.write(b"[%d]" % number)
+                assert next(others) == next(skipped) == document
+
+
+class TestLongPoll:
+    def test_is_answered_when_the_file_is_written(self, server: Livefeed, source: Source) -> None:
+        """Long before its time is over: that is longer than anything is waited for here."""
+        with server.wire() as wire:
+            for number in range(1, 6):
+                long_poll(wire, 50)
+                document = source.write(b'{"n": %d}' % number)
+                response = wire.response()
+                assert (response.status, response.body) == (200, document)
+                assert response.headers["Preference-Applied"] == "wait=50"
+
+    def test_is_answered_304_when_its_time_is_over(self, server: Livefeed) -> None:
+        """Ticks without a change are none of its business."""
+        with server.wire() as wire:
+            long_poll(wire, 1)
+            response = wire.response()
+            assert (response.status, response.headers["Preference-Applied"]) == (304, "wait=1")
+
+    def test_waits_anew_each_time(self, server: Livefeed, source: Source) -> None:
+        """That one like it was answered 304 a moment ago is no answer: nothing that waits is answered by replay."""
+        with server.wire() as first, server.wire() as second:
+            long_poll(first, 1)
+            assert first.response().status == 304
+            for wire in (first, second):
+                long_poll(wire, 50)
+            document = source.write(b'{"n": 1}')
+            for wire in (first, second):
+                response = wire.response()
+                assert (response.status, response.body) == (200, document)
+
+    def test_many_wait_at_once(self, server: Livefeed, source: Source) -> None:
+        """And a client that leaves meanwhile is missed by nobody."""
+        with ExitStack() as stack:
+            wires = [stack.enter_context(server.wire()) for _ in range(50)]
+            for wire in wires:
+                long_poll(wire, 50)
+            for wire in wires[::5]:
+                wire.close()
+            document = source.write(b'{"n": 1}')
+            for wire in (wire for number, wire in enumerate(wires) if number % 5):
+                assert wire.response().body == document
+
+    def test_httpx_goes_from_version_to_version(self, server: Livefeed, source: Source) -> None:
+        """The loop that a client would have."""
+        response = server.http.get("/feed")
+        for number in range(1, 6):
+            document = source.write(b'{"n": %d}' % number)
+            headers = {"If-None-Match": response.headers["ETag"], "Prefer": "wait=10"}
+            response = server.http.get("/feed", headers=headers)
+            assert (response.status_code, response.content) == (200, document)
+
+
+class TestStop:
+    def test_everybody_is_let_go_in_order(self, server: Livefeed) -> None:
+        """Streams end with their last chunk, requests that wait are answered, and connections are closed properly."""
+        with ExitStack() as stack:
+            streams, polls = ([stack.enter_context(server.wire()) for _ in range(5)] for _ in range(2))
+            followed = [follow(wire) for wire in streams]
+            for received in followed:
+                assert next(received) == b'{"n": 0}'
+            for wire in polls:
+                long_poll(wire, 50)
+            server.process.signal(signal.SIGTERM)
+            for received, wire in zip(followed, streams, strict=True):
+                assert list(received) == []
+                assert_ended(wire)
+            for wire in polls:
+                response = wire.response()
+                assert (response.status, response.headers["Preference-Applied"]) == (304, "wait=50")
+                assert_ended(wire)
+            for wire in (*streams, *polls):
+                wire.close()
+            assert server.process.wait(STOP_S) == 0
+
+    def test_clients_that_stay_hold_nothing_up(self, server: Livefeed) -> None:
+        """They neither read nor close."""
+        with server.wire() as stream, server.wire() as poll:
+            assert next(follow(stream)) == b'{"n": 0}'
+            long_poll(poll, 50)
+            assert server.terminate() == 0
+
+    def test_stream_that_is_full_holds_nothing_up(self, server: Livefeed, source: Source) -> None:
+        """What was in flight to a client that does not read is given up in time."""
+        noise = b"x" * 900_000
+        with server.wire(receive_buffer=16 * KIB) as not_reading, server.wire() as reading:
+            follow(not_reading)
+            others = follow(reading)
+            assert next(others) == b'{"n": 0}'
+            for number in range(20):
+                document = source.write(b'["%s", %d]' % (noise, number))
+                assert next(others) == document
+            assert server.terminate() == 0
+
+
+def test_page_of_another_origin_follows(browser: Chrome, start: Start, source: Source, other_origin: str) -> None:
+    """EventSource receives each version, with its id, and reads documents of several lines as they are."""
+    livefeed = start(*source.options)
+    browser.get(other_origin)
+    browser.execute_script(
+        """
+        window.seen = [];
+        window.source = new EventSource(arguments[0]);
+        source.onmessage = (event) => seen.push([event.lastEventId, event.data]);
+        """,
+        f"https://{livefeed.authority}/feed.sse",
+    )
+
+    def has_seen(count: int, browser: Chrome) -> bool:
+        return len(browser.execute_script("return seen")) == count
+
+    wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
+    documents = [b'{"n": 0}', b'{"n": 1.50}', b'{\n  "n": 2,\n\n  "city": "Z\xc3\xbcrich"\n}']
+    for count, document in enumerate(documents, start=1):
+        source.write(document)
+        wait.until(partial(has_seen, count))
+    expected = [[version_of(document), document.decode()] for document in documents]
+    assert browser.execute_script("source.close(); return seen") == expected
+
+
+def test_page_of_an_origin_that_is_not_allowed_receives_nothing(
+    browser: Chrome, start: Start, source: Source, other_origin: str
+) -> None:
+    """The browser keeps the stream from it."""
+    livefeed = start(*source.options, "--allow-origin", "https://example.org")
+    browser.get(other_origin)
+    outcome = test_page.call(
+        browser,
+        f"""new Promise((resolve) => {{
+            const source = new EventSource("https://{livefeed.authority}/feed.sse");
+            source.onmessage = () => resolve("message");
+            source.onerror = () => resolve("error " + source.readyState);
+        }})""",
+    )
+    # 2 is CLOSED: it does not try again.
+    assert outcome == "error 2"

@@ -1,0 +1,715 @@
+"""Server-sent events, driven in memory, and read as the HTML standard has them read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.encodings import server_sent_event
+from livefeed.feed import SLICE, Feed
+from livefeed.snapshot import version_of
+from livefeed.testing import Response, request
+from livefeed.web import stream
+from livefeed.web.channel import Channel
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Request, Site
+from livefeed.web.stream import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS, RETRY_MS
+
+FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
+LAST_CHUNK = b"0\r\n\r\n"
+HEARTBEAT = ":"
+
+
+@dataclass
+class EventSource:
+    """Reads a stream of events, as the HTML standard says (9.2.5 and 9.2.6).
+
+    :ivar events: what was dispatched: the type, the data and the last event ID then.
+    :ivar comments: the lines that began with a colon.
+    :ivar retry_ms: the time to wait before coming back; ``None`` if it was not said.
+    """
+
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    retry_ms: int | None = None
+    _text: str = ""
+    _begun: bool = False
+    _type: str = ""
+    _data: str = ""
+    _id: str = ""
+
+    def feed(self, data: bytes) -> None:
+        """Takes what came in; lines end with CR, LF or both, and one that has not ended waits."""
+        self._text += data.decode("utf-8")
+        if self._text and not self._begun:
+            self._begun = True
+            self._text = self._text.removeprefix("\ufeff")
+        while True:
+            ends = [position for position in (self._text.find("\r"), self._text.find("\n")) if position >= 0]
+            if not ends:
+                return
+            end = min(ends)
+            if self._text[end:] == "\r":
+                return  # the LF that may belong to it is still to come
+            width = 2 if self._text[end : end + 2] == "\r\n" else 1
+            line, self._text = self._text[:end], self._text[end + width :]
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if not line:
+            self._dispatch()
+        elif line.startswith(":"):
+            self.comments.append(line)
+        else:
+            name, _, value = line.partition(":")
+            self._field(name, value.removeprefix(" "))
+
+    def _field(self, name: str, value: str) -> None:
+        if name == "event":
+            self._type = value
+        elif name == "data":
+            self._data += value + "\n"
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit():
+            self.retry_ms = int(value)
+
+    def _dispatch(self) -> None:
+        if self._data:
+            self.events.append((self._type or "message", self._data.removesuffix("\n"), self._id))
+        self._data = self._type = ""
+
+
+def dechunk(data: bytes) -> tuple[bytes, bytes]:
+    """Gives the content of whole chunks (RFC 9112, 7.1), and what follows the last of all, or ``b""``."""
+    content = b""
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        length = int(size, 16)
+        assert len(rest) >= length + 2, data
+        assert rest[length : length + 2] == b"\r\n", data
+        if not length:
+            return content, LAST_CHUNK + rest[2:]
+        content, data = content + rest[:length], rest[length + 2 :]
+    return content, b""
+
+
+class Transport(StringTransport):
+    """A transport that, like the real ones, does not mind a producer that leaves twice."""
+
+    protocol: Any
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
+class Client:
+    """A client that follows the feed in memory.
+
+    :ivar head: the head of the answer.
+    :ivar source: what it has understood of the stream.
+    :ivar ending: what came in behind the content: the last chunk, if that was sent, and what followed it.
+    """
+
+    def __init__(self, site: Site, *fields: bytes, path: bytes = b"/feed.sse", version: bytes = b"HTTP/1.1") -> None:
+        self.transport = Transport()
+        channel = site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.transport.protocol = channel
+        channel.makeConnection(self.transport)
+        self.source = EventSource()
+        self.ending = b""
+        self.send(b"\r\n".join([b"GET " + path + b" " + version, b"Host: localhost", *fields, b"", b""]))
+        head, _, rest = self.transport.value().partition(b"\r\n\r\n")
+        self.head = Response.parse(head)
+        self.transport.clear()
+        self._take(rest)
+
+    def send(self, data: bytes) -> None:
+        # The transport's protocol changes with the upgrade, as it does on a real transport.
+        self.transport.protocol.dataReceived(data)
+
+    def received(self) -> bytes:
+        """Gives the bytes that have come in since the last time, as they came, and understands them."""
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        self._take(data)
+        return data
+
+    def _take(self, data: bytes) -> None:
+        if self.head.headers.get("transfer-encoding") == "chunked":
+            assert not (self.ending and data), data
+            data, self.ending = dechunk(data)
+        self.source.feed(data)
+
+    def events(self) -> list[bytes]:
+        """Gives the documents of the events since the last time, each of which has its version for its id."""
+        self.received()
+        events, self.source.events = self.source.events, []
+        assert {kind for kind, _, _ in events} <= {"message"}
+        for _, data, identifier in events:
+            assert version_of(data.encode()) == identifier
+        return [data.encode() for _, data, _ in events]
+
+    def heartbeats(self) -> int:
+        """Gives how many there were since the last time."""
+        self.received()
+        comments, self.source.comments = self.source.comments, []
+        assert set(comments) <= {HEARTBEAT}
+        return len(comments)
+
+    def pause(self) -> None:
+        """The client stops reading, and the transport's buffer is full."""
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+
+    def resume(self) -> None:
+        """The transport's buffer is empty again."""
+        assert self.transport.producer is not None
+        self.transport.producer.resumeProducing()
+
+    def leave(self, reason: Exception | None = None) -> None:
+        self.transport.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+
+class StreamTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.serve()
+
+    def serve(self, *origins: str) -> None:
+        """Makes a site of a feed that has no snapshot yet."""
+        self.clock = Clock()
+        self.feed = Feed("feed", clock=self.clock)
+        self.root = Root(self.feed, Origins.parse(origins or ("*",)), Resource(), self.upgrade)
+        self.site = Site(self.root, reactor=self.clock)
+        self.streams = self.root.ways.streams
+
+    def upgrade(self, upgrading: Request) -> int:
+        """Takes the place of the WebSocket's handshake."""
+        upgrading.setResponseCode(101)
+        upgrading.finish()
+        return NOT_DONE_YET
+
+    def ask(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed.sse") -> Response:
+        return request(self.site, b"\n".join([method + b" " + path + b" HTTP/1.1", *fields]))
+
+    def assert_nothing_left(self) -> None:
+        """Nobody is subscribed, connected, or waited for."""
+        self.assertEqual((len(self.feed.subscriptions), len(self.streams.open)), (0, 0))
+        self.assertEqual(self.site.channels, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class HeadTests(StreamTestCase):
+    def test_stream_says_what_it_is(self) -> None:
+        """It is not kept by caches, not held back by proxies, ends with its connection, and pages may read it."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, b"Origin: https://example.org")
+        self.assertEqual(client.head.status, 200)
+        expected = {
+            "content-type": "text/event-stream",
+            "cache-control": "no-store",
+            "x-accel-buffering": "no",
+            "connection": "close",
+            "access-control-allow-origin": "*",
+            "x-content-type-options": "nosniff",
+            "transfer-encoding": "chunked",
+            "server": "livefeed",
+            "livefeed-state": "live",
+        }
+        self.assertEqual({name: client.head.headers.get(name) for name in expected}, expected)
+        self.assertNotIn("content-length", client.head.headers)
+        self.assertNotIn("content-encoding", client.head.headers)
+        self.assertNotIn("etag", client.head.headers)
+
+    def test_events_are_asked_for_by_path_or_by_type(self) -> None:
+        """/feed.sse is nothing else, /feed gives them to whoever names their type."""
+        self.feed.publish(FIRST)
+        for accept in (
+            b"text/event-stream",
+            b"Text/Event-Stream",
+            b"text/event-stream;q=0.1",
+            b"text/event-stream; charset=utf-8",
+            b"application/json, text/event-stream",
+            b"application/json;q=0.9 , text/event-stream;q=0.5, */*;q=0.1",
+        ):
+            client = Client(self.site, b"Accept: " + accept, path=b"/feed")
+            self.assertEqual((accept, client.events()), (accept, [FIRST]))
+        for fields in ([], [b"Accept: application/json"], [b"Accept: text/event-stream;q=0"], [b"Accept:"]):
+            client = Client(self.site, *fields)
+            self.assertEqual((fields, client.events()), (fields, [FIRST]))
+
+    def test_whoever_does_not_name_the_type_gets_the_document(self) -> None:
+        """Least of all one who refuses it; and /feed.json is never events."""
+        self.feed.publish(FIRST)
+        for accept in (
+            b"*/*",
+            b"text/*",
+            b"text/event-stream;q=0",
+            b"text/event-stream;q=0.000, application/json",
+            b"text/event-stream;q=nonsense",
+            b"text/event-streams",
+            b"x-text/event-stream",
+            b"",
+            b",;,",
+        ):
+            response = self.ask(b"Accept: " + accept, path=b"/feed")
+            self.assertEqual((accept, response.status, response.body), (accept, 200, FIRST))
+            self.assertEqual(response.headers["content-type"], "application/json")
+        response = self.ask(b"Accept: text/event-stream", path=b"/feed.json")
+        self.assertEqual((response.status, response.body), (200, FIRST))
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_several_lines_of_accept_are_one_list(self) -> None:
+        """RFC 9110, 5.3."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, b"Accept: application/json", b"Accept: text/event-stream", path=b"/feed")
+        self.assertEqual(client.events(), [FIRST])
+
+    def test_vary_names_what_the_answer_depended_on(self) -> None:
+        """/feed depends on Accept, /feed.sse does not; a list of origins makes both depend on Origin."""
+        accept = b"Accept: text/event-stream"
+        self.assertEqual(Client(self.site, accept, path=b"/feed").head.headers["vary"], "Accept-Encoding, Accept")
+        self.assertNotIn("vary", Client(self.site).head.headers)
+        self.serve("https://a.example")
+        for origin, allowed in ((b"https://a.example", "https://a.example"), (b"https://b.example", None)):
+            head = Client(self.site, b"Origin: " + origin).head
+            self.assertEqual((head.status, head.headers["vary"]), (200, "Origin"))
+            self.assertEqual(head.headers.get("access-control-allow-origin"), allowed)
+
+    def test_events_are_chunked_for_http_1_1_alone(self) -> None:
+        """HTTP/1.0 knows no chunks: there the end of the connection is the end of the stream."""
+        self.feed.publish(FIRST)
+        old = Client(self.site, version=b"HTTP/1.0")
+        self.assertNotIn("transfer-encoding", old.head.headers)
+        self.assertEqual(old.head.headers["connection"], "close")
+        new = Client(self.site)
+        for client in (old, new):
+            self.assertEqual(client.events(), [FIRST])
+        self.feed.publish(SECOND)
+        event = server_sent_event(SECOND, version_of(SECOND))
+        self.assertEqual(old.received(), event)
+        self.assertEqual(new.received(), b"%x\r\n%s\r\n" % (len(event), event))
+        for client in (old, new):
+            self.assertEqual(client.events(), [SECOND])
+        self.clock.advance(HEARTBEAT_S)
+        self.assertEqual((old.heartbeats(), new.heartbeats()), (1, 1))
+        self.streams.close()
+        self.assertEqual((old.received(), new.received()), (b"", LAST_CHUNK))
+
+    def test_head_is_the_head_alone(self) -> None:
+        """It has the fields of GET, and begins no stream (RFC 9110, 9.3.2)."""
+        self.feed.publish(FIRST)
+        for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
+            get = Client(self.site, *fields, path=path).head.headers
+            self.feed.subscriptions.clear()
+            head = self.ask(*fields, method=b"HEAD", path=path)
+            self.assertEqual((head.status, head.body), (200, b""))
+            del get["transfer-encoding"]
+            self.assertEqual(head.headers, get)
+            self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_connection_ends_after_head_as_it_says(self) -> None:
+        """Connection: close is a promise (RFC 9112, 9.6)."""
+        transport = Transport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        channel.dataReceived(b"HEAD /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(Response.parse(transport.value()).headers["connection"], "close")
+        transport.clear()
+        channel.dataReceived(b"HEAD /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(transport.value(), b"")
+
+    def test_options_and_preflights_are_answered(self) -> None:
+        """A page of another origin may say what it has already."""
+        response = self.ask(method=b"OPTIONS")
+        self.assertEqual((response.status, response.headers["allow"], response.body), (204, "GET, HEAD, OPTIONS", b""))
+        preflight = self.ask(b"Origin: https://example.org", b"Access-Control-Request-Method: GET", method=b"OPTIONS")
+        self.assertEqual(preflight.status, 204)
+        self.assertIn("Last-Event-ID", preflight.headers["access-control-allow-headers"].split(", "))
+        self.assertEqual(preflight.headers["access-control-allow-origin"], "*")
+
+    def test_other_methods_are_405(self) -> None:
+        """Events are read, too."""
+        for method in (b"POST", b"PUT", b"DELETE"):
+            response = self.ask(method=method)
+            self.assertEqual((method, response.status), (method, 405))
+            self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS")
+
+    def test_content_is_refused(self) -> None:
+        """A request for a stream has none, and begins none with it."""
+        for path, accept in ((b"/feed.sse", b"*/*"), (b"/feed", b"text/event-stream")):
+            response = self.ask(b"Accept: " + accept, b"Content-Length: 5", path=path)
+            self.assertEqual(response.status, 413)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_websocket_goes_before_events(self) -> None:
+        """Whoever asks to upgrade gets what it asks for."""
+        response = self.ask(b"Upgrade: websocket", b"Connection: Upgrade", b"Accept: text/event-stream", path=b"/feed")
+        self.assertEqual(response.status, 101)
+
+
+class EventTests(StreamTestCase):
+    def test_newest_version_comes_at_once_and_then_each_new_one(self) -> None:
+        """And none again at a tick at which nothing changed, though --push=tick repeats it to others."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.assertEqual(client.events(), [FIRST])
+        for document, expected in ((FIRST, []), (SECOND, [SECOND]), (SECOND, []), (SECOND, []), (FIRST, [FIRST])):
+            self.feed.publish(document)
+            self.assertEqual(client.events(), expected)
+
+    def test_id_is_the_version(self) -> None:
+        """So that a client can come back with it, by this way or by another."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        assert self.feed.snapshot is not None
+        self.assertEqual(client.source.events, [("message", FIRST.decode(), self.feed.snapshot.version)])
+
+    def test_stream_of_an_empty_feed_waits(self) -> None:
+        """It is opened before there is a document, and says so."""
+        client = Client(self.site)
+        self.assertEqual((client.head.status, client.head.headers["livefeed-state"]), (200, "stale"))
+        self.assertEqual(client.events(), [])
+        self.assertIsNotNone(client.source.retry_ms)
+        self.feed.publish(FIRST)
+        self.assertEqual(client.events(), [FIRST])
+
+    def test_stale_feed_sends_nothing(self) -> None:
+        """There is nothing new to send."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        client.events()
+        self.feed.mark_stale()
+        self.assertEqual(client.received(), b"")
+
+    def test_clients_are_told_when_to_come_back(self) -> None:
+        """Each another time, within bounds, before anything else."""
+        clients = [Client(self.site) for _ in range(50)]
+        told = [client.source.retry_ms for client in clients]
+        for retry_ms in told:
+            assert retry_ms is not None
+            self.assertTrue(RETRY_MS[0] <= retry_ms <= RETRY_MS[1], retry_ms)
+        self.assertGreater(len(set(told)), 10)
+
+    def test_documents_of_several_lines_keep_their_value(self) -> None:
+        """However their lines end, and whatever stands at their beginning or end."""
+        client = Client(self.site)
+        for number, document in enumerate(
+            (
+                b'{\n  "n": %d\n}',
+                b'{\r\n  "n": %d\r\n}\r\n',
+                b'{\r  "n": %d\r}',
+                b'{"n": %d}\n',
+                b'{"n": %d}\n\n',
+                b'\n\r\n {"n":\n\n%d}',
+                b'{\n"n":\r\r\n%d\n\r}\r',
+                b'\t{\t"n": %d, "s": "data: x\\nid: y\\r\\u2028\xe2\x80\xa8\xc2\x85"}',
+            )
+        ):
+            data = document % number
+            self.feed.publish(data)
+            client.received()
+            ((kind, text, identifier),) = client.source.events
+            client.source.events.clear()
+            self.assertEqual((kind, json.loads(text)), ("message", json.loads(data)))
+            self.assertEqual(identifier, version_of(data))
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+        st.lists(st.sampled_from(["\n", "\r", "\r\n", " ", "\t"]), min_size=1, max_size=4).map("".join),
+        st.integers(1, 50),
+    )
+    def test_every_document_keeps_its_value(self, value: object, gap: str, cut: int) -> None:
+        """Whatever white space stands between its tokens, and however the bytes are cut on their way."""
+        tokens = json.dumps(value, ensure_ascii=False, indent=1, separators=("," + gap, ":" + gap))
+        # What is left of the indentation's line ends stands between tokens as well: JSON escapes them within strings.
+        data = (gap + tokens.replace("\n", gap) + gap).encode("utf-8")
+        source = EventSource()
+        event = server_sent_event(data, version_of(data))
+        text = event.decode("utf-8")
+        for start in range(0, len(text), cut):
+            source.feed(text[start : start + cut].encode())
+        ((kind, received, identifier),) = source.events
+        self.assertEqual((kind, json.loads(received), identifier), ("message", value, version_of(data)))
+
+    def test_event_is_made_once_for_all(self) -> None:
+        """Whatever the number of streams, chunked or not, and whenever they come."""
+        made: list[str] = []
+
+        def make(data: bytes, version: str) -> bytes:
+            made.append(version)
+            return server_sent_event(data, version)
+
+        with mock.patch.object(stream, "server_sent_event", make):
+            self.feed.publish(FIRST)
+            clients = [Client(self.site, version=(b"HTTP/1.0", b"HTTP/1.1")[n % 2]) for n in range(SLICE + 10)]
+            self.feed.publish(SECOND)
+            self.clock.advance(0)
+            clients += [Client(self.site) for _ in range(3)]
+        self.assertEqual(made, [version_of(FIRST), version_of(SECOND)])
+        self.assertEqual({client.events()[-1] for client in clients}, {SECOND})
+
+    def test_stream_may_follow_another_request_on_the_connection(self) -> None:
+        """Pipelined too."""
+        self.feed.publish(FIRST)
+        transport = Transport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        head = b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        channel.dataReceived(b"GET /feed" + head + b"GET /feed.sse" + head)
+        first, second = transport.value().split(b"HTTP/1.1 200 OK\r\n")[1:]
+        self.assertTrue(first.endswith(FIRST))
+        source = EventSource()
+        source.feed(dechunk(second.partition(b"\r\n\r\n")[2])[0])
+        self.assertEqual([data for _, data, _ in source.events], [FIRST.decode()])
+        self.assertEqual(len(self.streams.open), 1)
+
+
+class ResumptionTests(StreamTestCase):
+    def test_client_that_has_the_newest_version_is_sent_the_next(self) -> None:
+        """By the field that EventSource sends, or by the query, since a page can set no field."""
+        self.feed.publish(FIRST)
+        version = version_of(FIRST).encode()
+        clients = [
+            Client(self.site, b"Last-Event-ID: " + version),
+            Client(self.site, path=b"/feed.sse?last-event-id=" + version),
+            Client(self.site, b"Accept: text/event-stream", path=b"/feed?x=y&last-event-id=" + version),
+        ]
+        for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
+            self.feed.publish(document)
+            self.assertEqual([client.events() for client in clients], [expected] * len(clients))
+
+    def test_client_that_has_another_version_is_sent_the_newest(self) -> None:
+        """An older one, or anything else that it may say."""
+        self.feed.publish(FIRST)
+        old = version_of(FIRST).encode()
+        self.feed.publish(SECOND)
+        new = version_of(SECOND).encode()
+        for said in (old, b"", b"unknown", b"\xff\xe4", new.upper(), new + b"0", b'"' + new + b'"'):
+            client = Client(self.site, b"Last-Event-ID: " + said)
+            self.assertEqual((said, client.events()), (said, [SECOND]))
+        for said in (old, b"", b"%FF%00", b"a&last-event-id=" + new):
+            client = Client(self.site, path=b"/feed.sse?last-event-id=" + said)
+            self.assertEqual((said, client.events()), (said, [SECOND]))
+
+    def test_field_goes_before_query(self) -> None:
+        """EventSource comes back with the same URL, and what is newer in the field."""
+        self.feed.publish(FIRST)
+        self.feed.publish(SECOND)
+        path = b"/feed.sse?last-event-id=" + version_of(FIRST).encode()
+        client = Client(self.site, b"Last-Event-ID: " + version_of(SECOND).encode(), path=path)
+        self.assertEqual(client.events(), [])
+        path = b"/feed.sse?last-event-id=" + version_of(SECOND).encode()
+        client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode(), path=path)
+        self.assertEqual(client.events(), [SECOND])
+
+    def test_version_that_is_pulled_only_later_is_sent(self) -> None:
+        """A server that has just started cannot know what the client has; a document twice does no harm."""
+        client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        self.assertEqual(client.events(), [])
+        self.feed.publish(FIRST)
+        self.assertEqual(client.events(), [FIRST])
+
+
+class SlowReaderTests(StreamTestCase):
+    def test_heartbeats_come_when_they_are_due(self) -> None:
+        """Not before, and whether there were events or not: that is simplest, and does no harm."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.clock.pump([1.0] * (HEARTBEAT_S - 1))
+        self.assertEqual(client.heartbeats(), 0)
+        self.clock.pump([1.0] * 2)
+        self.assertEqual(client.heartbeats(), 1)
+        self.clock.pump([1.0] * (3 * HEARTBEAT_S))
+        self.assertEqual(client.heartbeats(), 3)
+        self.assertEqual(client.events(), [FIRST])
+
+    def test_versions_are_skipped_while_the_client_does_not_read(self) -> None:
+        """It gets the newest one when it reads again, and no backlog."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        client.events()
+        client.pause()
+        for number in range(100):
+            self.feed.publish(b"[%d]" % number)
+        self.assertEqual(client.received(), b"")
+        client.resume()
+        self.assertEqual(client.events(), [b"[99]"])
+        self.feed.publish(THIRD)
+        self.assertEqual(client.events(), [THIRD])
+
+    def test_nothing_is_sent_again_to_a_client_that_missed_nothing(self) -> None:
+        """It was full for a moment, while nothing changed."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        client.events()
+        client.pause()
+        self.feed.publish(FIRST)
+        client.resume()
+        self.assertEqual(client.received(), b"")
+
+    def test_client_whose_buffer_is_filled_by_the_first_document_skips_from_there_on(self) -> None:
+        """A transport may be full before the subscription is there."""
+
+        class Narrow(Transport):
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                if self.producer is not None:
+                    self.producer.pauseProducing()
+
+        self.feed.publish(FIRST)
+        with mock.patch(f"{__name__}.Transport", Narrow):
+            client = Client(self.site)
+        self.assertEqual(client.events(), [FIRST])
+        self.feed.publish(SECOND)
+        self.feed.publish(THIRD)
+        self.assertEqual(client.events(), [])
+        client.resume()
+        self.assertEqual(client.events(), [THIRD])
+
+    def test_client_that_takes_nothing_is_dropped(self) -> None:
+        """After some heartbeats, none of which it was sent, and not before."""
+        self.feed.publish(FIRST)
+        client, other = Client(self.site), Client(self.site)
+        client.events()
+        client.pause()
+        self.clock.pump([1.0] * (MISSED_HEARTBEATS * HEARTBEAT_S - 1))
+        self.assertFalse(client.transport.disconnected)
+        self.clock.pump([1.0] * 3)
+        self.assertTrue(client.transport.disconnected)
+        self.assertEqual(client.received(), b"")
+        self.assertFalse(other.transport.disconnected)
+
+    def test_client_that_takes_a_little_is_kept(self) -> None:
+        """Each time that it has drained counts from the beginning."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        for number in range(3 * MISSED_HEARTBEATS):
+            client.pause()
+            self.clock.pump([1.0] * ((MISSED_HEARTBEATS - 1) * HEARTBEAT_S))
+            self.feed.publish(b"[%d]" % number)
+            client.resume()
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(client.events()[-1], b"[%d]" % number)
+
+    def test_what_the_client_says_is_ignored_up_to_a_limit(self) -> None:
+        """It has nothing to say; one that talks without an end is cut off."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.assertEqual(client.events(), [FIRST])
+        client.send(b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(MAX_RECEIVED_BYTES // 1024 - 1):
+            client.send(b"x" * 1024)
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(client.received(), b"")
+        client.send(b"x" * 1024)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_what_comes_with_the_request_counts_as_well(self) -> None:
+        """Pipelined behind the request for the stream."""
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        transport = Transport()
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"x" * 1000)
+        self.assertFalse(transport.disconnected)
+        transport.protocol.dataReceived(b"x" * (MAX_RECEIVED_BYTES - 1000))
+        self.assertFalse(transport.disconnected)
+        transport.protocol.dataReceived(b"x")
+        self.assertTrue(transport.disconnected)
+
+
+class EndTests(StreamTestCase):
+    def test_lost_connection_leaves_nothing(self) -> None:
+        """Neither a subscription nor a timer, whatever the client was doing."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site), Client(self.site, version=b"HTTP/1.0"), Client(self.site)]
+        clients[1].pause()
+        self.assertEqual((len(self.feed.subscriptions), len(self.streams.open)), (3, 3))
+        for client, reason in zip(clients, (ConnectionDone(), ConnectionLost(), None), strict=True):
+            client.leave(reason)
+        self.assert_nothing_left()
+        self.feed.publish(SECOND)
+        self.assertEqual([client.events()[1:] for client in clients], [[], [], []])
+
+    def test_connection_that_was_cut_off_leaves_nothing(self) -> None:
+        """Also where the transport tells of it at once, while heartbeats are under way."""
+
+        class Prompt(Transport):
+            def abortConnection(self) -> None:
+                super().abortConnection()
+                self.protocol.connectionLost(Failure(ConnectionLost()))
+
+        with mock.patch(f"{__name__}.Transport", Prompt):
+            clients = [Client(self.site) for _ in range(3)]
+        for client in clients:
+            client.pause()
+        self.clock.pump([1.0] * (MISSED_HEARTBEATS * HEARTBEAT_S + 5))
+        self.assertTrue(all(client.transport.disconnected for client in clients))
+        self.assert_nothing_left()
+
+    def test_close_ends_all_streams(self) -> None:
+        """In order: with the last chunk, and nothing behind it."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site) for _ in range(3)]
+        self.streams.close()
+        self.feed.publish(SECOND)
+        for client in clients:
+            self.assertEqual(client.events(), [FIRST])
+            self.assertEqual(client.ending, LAST_CHUNK)
+            self.assertTrue(client.transport.disconnecting)
+            client.leave()
+        self.assert_nothing_left()
+
+    def test_no_heartbeat_follows_the_last_chunk(self) -> None:
+        """The connection may take a while to end, since the client has still to read."""
+        client = Client(self.site)
+        self.streams.close()
+        client.received()
+        self.assertEqual(client.ending, LAST_CHUNK)
+        self.clock.pump([1.0] * (HEARTBEAT_S + 1))
+        self.assertEqual(client.transport.value(), b"")
+
+    def test_close_ends_a_stream_that_is_full(self) -> None:
+        """Its producer leaves, so that the transport need not wait for it."""
+        client = Client(self.site)
+        client.pause()
+        self.streams.close()
+        self.assertIsNone(client.transport.producer)
+        self.assertTrue(client.transport.disconnecting)
+        client.leave()
+        self.assert_nothing_left()
+
+    def test_no_stream_is_begun_while_the_server_stops(self) -> None:
+        """The client is told to come back; the document is served to the last."""
+        self.feed.publish(FIRST)
+        self.streams.close()
+        for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
+            response = self.ask(*fields, path=path)
+            self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"))
+            self.assertEqual(response.headers["content-type"], "application/problem+json")
+            self.assertEqual(response.headers["cache-control"], "no-store")
+            self.assertEqual(response.headers["access-control-allow-origin"], "*")
+        self.assertEqual(self.ask(path=b"/feed").body, FIRST)
+        self.assertEqual(len(self.feed.subscriptions), 0)

@@ -1,0 +1,467 @@
+"""Long-polling, driven in memory: requests that are answered at the next version, or when their time is over."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from livefeed.feed import SLICE, Feed
+from livefeed.snapshot import version_of
+from livefeed.testing import Response
+from livefeed.web.channel import Channel
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.site import Request, Site
+from livefeed.web.waiting import MAX_WAIT_S, preferred_wait_s
+
+FIRST, SECOND, THIRD = (
+    b'{"votes": [' + b", ".join(b"%d.50" % n for n in range(count)) + b"]}" for count in (9, 99, 999)
+)
+
+
+def tag(document: bytes, suffix: str = "") -> bytes:
+    return f'"{version_of(document)}{suffix}"'.encode()
+
+
+class PreferTests(SynchronousTestCase):
+    def assert_wait(self, expected: int | None, *fields: bytes) -> None:
+        for prefer in fields:
+            self.assertEqual((prefer, preferred_wait_s(prefer)), (prefer, expected))
+
+    def test_wait_is_a_number_of_seconds(self) -> None:
+        """As a token or quoted (RFC 7240, 2), in upper case or lower."""
+        self.assert_wait(
+            10, b"wait=10", b"Wait=10", b"WAIT=10", b'wait="10"', b"wait = 10", b' wait\t=\t"10" ', b"wait=010"
+        )
+        self.assert_wait(0, b"wait=0", b'wait="0"')
+
+    def test_wait_stands_among_other_preferences(self) -> None:
+        """Wherever it stands, and whatever parameters it has."""
+        self.assert_wait(
+            10,
+            b"respond-async, wait=10",
+            b"wait=10, respond-async",
+            b"respond-async,,wait=10,",
+            b'handling=lenient; x="y", wait=10; foo; bar="baz", return=minimal',
+            b"wait=10;foo",
+            b"wait=10 ; foo=bar",
+            b"priority=5, WAIT=10",
+        )
+
+    def test_first_wait_counts(self) -> None:
+        """RFC 7240, 2."""
+        self.assert_wait(10, b"wait=10, wait=20", b"wait=10,wait=0", b'wait="10", wait=20;x', b"a, wait=10, b, wait=5")
+
+    def test_what_is_no_wait_is_ignored(self) -> None:
+        """A wrong number, another preference, or a wait that is only a parameter of one."""
+        self.assert_wait(
+            None,
+            b"",
+            b"wait",
+            b"wait=",
+            b'wait=""',
+            b"wait=-1",
+            b"wait=+1",
+            b"wait=1.5",
+            b"wait=1e1",
+            b"wait=0x1",
+            b"wait=ten",
+            b"wait=1 0",
+            b'wait="10',
+            b'wait=10"',
+            b"wait=10=10",
+            b"wait:10",
+            b"await=10",
+            b"wait-for=10",
+            b"x-wait=10",
+            b"foo; wait=10",
+            b"respond-async",
+            b"wait=\xb2",
+            b"wait=\xd9\xa1",
+        )
+        self.assertIsNone(preferred_wait_s(None))
+
+    def test_wait_within_a_quoted_string_is_none(self) -> None:
+        """A comma between quotes separates nothing (RFC 9110, 5.6.4)."""
+        self.assert_wait(None, b'foo="a, wait=10, b"', b'foo; bar="x,wait=10"', b'foo="\\", wait=10, b"')
+        self.assert_wait(5, b'foo="a, wait=10, b", wait=5')
+
+    def test_wait_is_capped(self) -> None:
+        """Nobody waits for longer than proxies do; what has more digits than any time needs is no number."""
+        self.assert_wait(MAX_WAIT_S, b"wait=%d" % MAX_WAIT_S, b"wait=%d" % (MAX_WAIT_S + 1), b"wait=999999999")
+        self.assert_wait(MAX_WAIT_S, b"wait=" + b"9" * 18)
+        self.assert_wait(None, b"wait=" + b"9" * 19, b"wait=" + b"9" * 100_000)
+
+    @given(
+        st.binary() | st.lists(st.sampled_from([b"wait", b"=", b"9", b'"', b",", b";", b" ", b"\xff"])).map(b"".join)
+    )
+    def test_any_bytes_are_a_wait_or_none(self, prefer: bytes) -> None:
+        """Nothing that a client can say breaks anything."""
+        wait_s = preferred_wait_s(prefer)
+        if wait_s is not None:
+            self.assertTrue(0 <= wait_s <= MAX_WAIT_S)
+            self.assertIn(b"wait", prefer.lower())
+
+    @given(st.integers(0, 10**9 - 1), st.booleans(), st.sampled_from([b"", b"a, ", b'a="b"; c,']))
+    def test_every_number_is_understood(self, seconds: int, quoted: bool, before: bytes) -> None:
+        """However it is written."""
+        number = b'"%d"' % seconds if quoted else b"%d" % seconds
+        self.assertEqual(preferred_wait_s(before + b"wait=" + number), min(seconds, MAX_WAIT_S))
+
+
+class Connection:
+    """A connection to the site in memory."""
+
+    def __init__(self, site: Site) -> None:
+        self.transport = StringTransport()
+        channel = site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.channel = channel
+        channel.makeConnection(self.transport)
+
+    def ask(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed") -> None:
+        """Sends a request."""
+        lines = [method + b" " + path + b" HTTP/1.1", b"Host: localhost", *fields, b"", b""]
+        self.channel.dataReceived(b"\r\n".join(lines))
+
+    def answers(self, *methods: bytes) -> list[Response]:
+        """Gives the answers since the last time, to requests that had no body in the answer if their method is HEAD."""
+        data = self.transport.value()
+        self.transport.clear()
+        found: list[Response] = []
+        while data:
+            head, _, rest = data.partition(b"\r\n\r\n")
+            response = Response.parse(head + b"\r\n\r\n")
+            method = methods[len(found)] if len(found) < len(methods) else b"GET"
+            bare = method == b"HEAD" or response.status == 304
+            length = 0 if bare else int(response.headers["content-length"])
+            assert len(rest) >= length, data
+            found.append(Response(response.status, response.headers, rest[:length]))
+            data = rest[length:]
+        return found
+
+    def answer(self, method: bytes = b"GET") -> Response:
+        """Gives the one answer that there is."""
+        (response,) = self.answers(method)
+        return response
+
+    def leave(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+class WaitingTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.feed = Feed("feed", clock=self.clock)
+        self.root = Root(self.feed, Origins.parse(("*",)), Resource(), self.upgrade)
+        self.site = Site(self.root, reactor=self.clock)
+        self.polls = self.root.ways.polls
+        self.feed.publish(FIRST)
+
+    def upgrade(self, upgrading: Request) -> int:
+        raise AssertionError("nobody asked for a WebSocket")
+
+    def connect(self) -> Connection:
+        return Connection(self.site)
+
+    def wait(
+        self,
+        wait_s: int = 10,
+        tags: bytes | None = None,
+        *fields: bytes,
+        method: bytes = b"GET",
+        path: bytes = b"/feed",
+    ) -> Connection:
+        """Sends a request that is to wait; for want of other tags, it has the newest version."""
+        assert self.feed.snapshot is not None
+        connection = self.connect()
+        known = tag(self.feed.snapshot.data) if tags is None else tags
+        connection.ask(b"If-None-Match: " + known, b"Prefer: wait=%d" % wait_s, *fields, method=method, path=path)
+        return connection
+
+    def assert_waits(self, *connections: Connection) -> None:
+        """None of them has been answered."""
+        for connection in connections:
+            self.assertEqual(connection.transport.value(), b"")
+        self.assertEqual(len(self.polls.waiting), len(connections))
+
+    def assert_nobody_waits(self) -> None:
+        """Nothing is left of those who have waited: neither a subscription nor their time."""
+        self.assertEqual((len(self.polls.waiting), len(self.feed.subscriptions)), (0, 0))
+        for connection in tuple(self.site.channels):
+            connection.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class WaitTests(WaitingTestCase):
+    def test_request_is_answered_at_the_next_version(self) -> None:
+        """In full, as a request that comes then would be, and told that its wish was granted."""
+        connection = self.wait(10)
+        self.clock.advance(3)
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        response = connection.answer()
+        self.assertEqual((response.status, response.body), (200, SECOND))
+        self.assertEqual(response.headers["preference-applied"], "wait=10")
+        plain = self.connect()
+        plain.ask()
+        expected = plain.answer()
+        self.assertEqual({**expected.headers, "preference-applied": "wait=10"}, response.headers)
+        self.assert_nobody_waits()
+
+    def test_request_is_answered_304_when_its_time_is_over(self) -> None:
+        """Not before; with the tag of what the client has."""
+        connection = self.wait(10)
+        self.clock.pump([1.0] * 9)
+        self.assert_waits(connection)
+        self.clock.advance(1)
+        response = connection.answer()
+        self.assertEqual((response.status, response.body), (304, b""))
+        self.assertEqual(response.headers["preference-applied"], "wait=10")
+        self.assertEqual(response.headers["etag"].encode(), tag(FIRST))
+        self.feed.publish(SECOND)
+        self.assertEqual(connection.answers(), [])
+        self.assert_nobody_waits()
+
+    def test_tick_without_change_answers_nobody(self) -> None:
+        """Nor does one that failed, or one at which the feed recovers."""
+        connection = self.wait(30)
+        for _ in range(5):
+            self.clock.advance(1)
+            self.feed.publish(FIRST)
+            self.clock.advance(1)
+            self.feed.mark_stale()
+        self.assert_waits(connection)
+        self.clock.advance(20)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["livefeed-state"]), (304, "stale"))
+        self.assertEqual(response.headers["livefeed-age"], "21")
+
+    def test_version_after_a_failure_answers(self) -> None:
+        """The feed is live again then."""
+        connection = self.wait(30)
+        self.feed.mark_stale()
+        self.feed.publish(SECOND)
+        response = connection.answer()
+        self.assertEqual((response.status, response.body, response.headers["livefeed-state"]), (200, SECOND, "live"))
+
+    def test_request_with_another_version_is_answered_at_once(self) -> None:
+        """An older one, none at all, or no tag: there is something for it already."""
+        self.feed.publish(SECOND)
+        for tags in (tag(FIRST), b'"unknown"', b"", b"nonsense", version_of(SECOND).encode()):
+            response = self.wait(10, tags).answer()
+            self.assertEqual((tags, response.status, response.body), (tags, 200, SECOND))
+            self.assertEqual(response.headers["preference-applied"], "wait=10")
+        connection = self.connect()
+        connection.ask(b"Prefer: wait=10")
+        self.assertEqual(connection.answer().body, SECOND)
+        self.assert_nobody_waits()
+
+    def test_request_without_preference_does_not_wait(self) -> None:
+        """Nor one that has another, or none that is understood."""
+        for prefer in (b"X: y", b"Prefer: respond-async", b"Prefer: wait=-1", b"Prefer: wait"):
+            connection = self.connect()
+            connection.ask(b"If-None-Match: " + tag(FIRST), prefer)
+            response = connection.answer()
+            self.assertEqual((prefer, response.status), (prefer, 304))
+            self.assertNotIn("preference-applied", response.headers)
+        self.assert_nobody_waits()
+
+    def test_no_time_is_no_wait(self) -> None:
+        """wait=0 is granted at once."""
+        response = self.wait(0).answer()
+        self.assertEqual((response.status, response.headers["preference-applied"]), (304, "wait=0"))
+        self.assert_nobody_waits()
+
+    def test_what_is_granted_is_said(self) -> None:
+        """A wait that is longer than the longest is shortened, and so is what the answer says."""
+        connection = self.wait(3600)
+        self.clock.advance(MAX_WAIT_S - 1)
+        self.assert_waits(connection)
+        self.clock.advance(1)
+        self.assertEqual(connection.answer().headers["preference-applied"], f"wait={MAX_WAIT_S}")
+
+    def test_several_lines_are_one_list(self) -> None:
+        """RFC 9110, 5.3; the first wait counts."""
+        connection = self.connect()
+        connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: respond-async", b"Prefer: wait=7", b"Prefer: wait=3")
+        self.clock.advance(6)
+        self.assert_waits(connection)
+        self.clock.advance(1)
+        self.assertEqual(connection.answer().headers["preference-applied"], "wait=7")
+
+    def test_head_waits_as_well(self) -> None:
+        """And is answered without the body."""
+        for publish, status in ((True, 200), (False, 304)):
+            connection = self.wait(10, method=b"HEAD")
+            self.assert_waits(connection)
+            if publish:
+                self.feed.publish(SECOND)
+            else:
+                self.clock.advance(10)
+            response = connection.answer(b"HEAD")
+            self.assertEqual((response.status, response.body), (status, b""))
+            self.assertEqual(response.headers["preference-applied"], "wait=10")
+            connection.leave()
+        self.assert_nobody_waits()
+
+    def test_every_name_of_the_document_waits(self) -> None:
+        """/feed.json too; a stream does not: it goes on by itself."""
+        connection = self.wait(10, path=b"/feed.json")
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        self.assertEqual(connection.answer().body, SECOND)
+        connection = self.wait(10, path=b"/feed.sse")
+        self.assertIn(b"text/event-stream", connection.transport.value())
+        self.assertEqual(len(self.polls.waiting), 0)
+
+    def test_other_methods_do_not_wait(self) -> None:
+        """They are answered, or refused, at once."""
+        for method, status in ((b"OPTIONS", 204), (b"POST", 405)):
+            connection = self.wait(10, method=method)
+            self.assertEqual(Response.parse(connection.transport.value()).status, status)
+        self.assert_nobody_waits()
+
+    def test_nothing_to_wait_with_is_503_at_once(self) -> None:
+        """Before the first good pull no client can have the newest version."""
+        self.feed.snapshot = None
+        for tags in (tag(FIRST), b"*"):
+            connection = self.connect()
+            connection.ask(b"If-None-Match: " + tags, b"Prefer: wait=10")
+            self.assertEqual(connection.answer().status, 503)
+        self.assert_nobody_waits()
+
+    def test_preflight_and_answers_let_pages_do_so(self) -> None:
+        """A page of another origin may prefer, and may read what was granted."""
+        connection = self.connect()
+        connection.ask(b"Origin: https://a.example", b"Access-Control-Request-Method: GET", method=b"OPTIONS")
+        allowed = Response.parse(connection.transport.value()).headers["access-control-allow-headers"]
+        self.assertIn("Prefer", allowed.split(", "))
+        answered = self.wait(0).answer()
+        self.assertIn("Preference-Applied", answered.headers["access-control-expose-headers"].split(", "))
+
+
+class TagTests(WaitingTestCase):
+    def test_tag_of_any_coding_waits(self) -> None:
+        """Weakened too, and among others; whichever coding is asked for now."""
+        self.feed.publish(SECOND)
+        for known in (tag(SECOND, "-gzip"), tag(SECOND, "-br"), b"W/" + tag(SECOND, "-zstd"), b"W/" + tag(SECOND)):
+            for tags in (known, b'"other", ' + known + b' , W/"another"'):
+                connection = self.wait(10, tags, b"Accept-Encoding: gzip")
+                self.assert_waits(connection)
+                self.clock.advance(10)
+                response = connection.answer()
+                self.assertEqual(response.status, 304)
+                self.assertEqual(response.headers["etag"].encode(), known.removeprefix(b"W/"))
+
+    def test_next_version_comes_in_the_coding_that_was_asked_for(self) -> None:
+        """As it would have come at once."""
+        connection = self.wait(10, tag(FIRST), b"Accept-Encoding: gzip")
+        self.feed.publish(THIRD)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["content-encoding"]), (200, "gzip"))
+        self.assertEqual(response.headers["etag"].encode(), tag(THIRD, "-gzip"))
+
+    def test_asterisk_waits_for_the_next_version(self) -> None:
+        """Whoever has anything has it (RFC 9110, 13.1.2): the answer is 304, and names the new version."""
+        connection = self.wait(10, b"*")
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(SECOND)))
+        self.assert_nobody_waits()
+
+    def test_client_that_has_the_next_version_too_is_told_so(self) -> None:
+        """A document that goes back to what it was is not sent again to one that has both."""
+        self.feed.publish(SECOND)
+        connection = self.wait(10, tag(FIRST) + b", " + tag(SECOND))
+        self.feed.publish(FIRST)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(FIRST)))
+
+
+class ConnectionTests(WaitingTestCase):
+    def test_client_that_leaves_is_forgotten(self) -> None:
+        """Neither its time nor its subscription is kept, and nobody else is touched."""
+        leaving, staying = self.wait(10), self.wait(20)
+        self.assertEqual(len(self.feed.subscriptions), 2)
+        leaving.leave()
+        self.assert_waits(staying)
+        self.assertEqual((len(self.feed.subscriptions), len(self.clock.getDelayedCalls())), (1, 1))
+        self.clock.advance(10)
+        self.assert_waits(staying)
+        staying.leave()
+        self.assert_nobody_waits()
+        self.feed.publish(SECOND)
+        self.assertEqual((leaving.answers(), staying.answers()), ([], []))
+
+    def test_everybody_is_answered_at_the_next_version(self) -> None:
+        """However many they are: slice by slice."""
+        connections = [self.wait(10) for _ in range(2 * SLICE + 1)]
+        self.feed.publish(SECOND)
+        self.clock.pump([0.0] * 3)
+        self.assertEqual({connection.answer().body for connection in connections}, {SECOND})
+        self.assert_nobody_waits()
+
+    def test_release_answers_everybody(self) -> None:
+        """At the stop: with what there is."""
+        connections = [self.wait(10), self.wait(20), self.wait(30, method=b"HEAD")]
+        self.polls.release()
+        for connection, method in zip(connections, (b"GET", b"GET", b"HEAD"), strict=True):
+            self.assertEqual(connection.answer(method).status, 304)
+        self.assert_nobody_waits()
+
+    def test_nobody_waits_any_more_while_the_server_stops(self) -> None:
+        """A request that comes then, or was lined up behind one that waited, is answered at once."""
+        connection = self.wait(10)
+        connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
+        self.root.ways.let_go()
+        self.assertEqual([response.status for response in connection.answers()], [304, 304])
+        self.assertEqual(self.wait(10).answer().status, 304)
+        self.assert_nobody_waits()
+
+    def test_pipelined_request_waits_its_turn(self) -> None:
+        """Answers come in the order of the requests (RFC 9112, 9.3.2)."""
+        connection = self.wait(10)
+        connection.ask()
+        connection.ask(b"If-None-Match: " + tag(SECOND), b"Prefer: wait=20")
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        first, second = connection.answers()
+        self.assertEqual((first.body, first.headers["preference-applied"]), (SECOND, "wait=10"))
+        self.assertEqual(second.body, SECOND)
+        self.assertNotIn("preference-applied", second.headers)
+        # The third has what the others were answered, and waits for more.
+        self.assert_waits(connection)
+        self.feed.publish(THIRD)
+        response = connection.answer()
+        self.assertEqual((response.body, response.headers["preference-applied"]), (THIRD, "wait=20"))
+        self.assert_nobody_waits()
+
+    def test_connection_is_kept(self) -> None:
+        """A client goes from version to version on one connection, and that it waits is no idleness."""
+        connection = self.connect()
+        etag = tag(FIRST)
+        for document in (SECOND, THIRD, FIRST):
+            connection.ask(b"If-None-Match: " + etag, b"Prefer: wait=50")
+            self.clock.pump([1.0] * 49)
+            self.feed.publish(document)
+            response = connection.answer()
+            self.assertEqual((response.status, response.body), (200, document))
+            etag = response.headers["etag"].encode()
+        self.assertFalse(connection.transport.disconnecting)
+
+    def test_client_that_only_listens_is_still_answered(self) -> None:
+        """It has closed its side, which is no leaving."""
+        connection = self.wait(10)
+        connection.channel.readConnectionLost()
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        self.assertEqual(connection.answer().body, SECOND)
+        self.assert_nobody_waits()
