@@ -5,6 +5,9 @@ with the new one before it is given. What cannot be told in steps is told as one
 
 A number is kept as its text, in a :class:`msgspec.Raw`. These compare by their bytes and are written as they are, both
 in C, so that ``==`` between whole parts of two documents is fast, and exact: ``1.50`` is not ``1.5``, nor 1 ``true``.
+
+To read, compare and check 100 KB of which 2 % changed takes 3.2 ms, of which 1.4 where both are parsed. With
+numbers as floats, pyjsonpatch takes 3.6 ms and jsonpatch 21; pyjsonpatch and patchdiff do not see 1 become ``true``.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ MAX_DEPTH = 32
 MAX_SHIFTS = 10_000_000
 """Insertions and removals in one array, times its length: what they shift in memory, here and at each client.
 
-Beyond, the array is replaced as one. At the limit, checking the patch takes 10 ms; with 10,000 elements it is
+Beyond, the array is replaced as one. At the limit, applying the patch takes 4 ms; with 10,000 elements it is
 reached at 1,000 insertions.
 """
 
@@ -156,7 +159,7 @@ def _compare(path: str, old: Any, new: Any, depth: int, found: list[bytes]) -> N
             _compare_arrays(path, old, new, depth + 1, found)
     steps = len(found) - first
     # One step into a part is hardly ever longer than the part; of several that is often true: an election night's
-    # "votes": {...} of five parties, all counted on, takes 130 bytes as one replacement and 350 as five.
+    # "votes": {...} of five parties, all counted on, takes 140 bytes as one replacement and 345 as five.
     if steps != 1:
         replacement = _operation("replace", path, new)
         if not steps or len(replacement) <= sum(map(len, found[first:])):

@@ -146,14 +146,15 @@ class Feed:
     def __post_init__(self) -> None:
         self._sequence = Sequence(int(self.clock.seconds() * 1000), 0)
 
-    def publish(self, data: bytes) -> None:
+    def publish(self, data: bytes, sequence: Sequence | None = None) -> None:
         """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
 
         :param data: a document that has passed the gate, or the newest snapshot's own bytes.
+        :param sequence: the version's place among the others, if it is new; ``None`` for the one after the last.
         """
         new = self.snapshot is None or data != self.snapshot.data
         if new:
-            self._sequence = self._sequence.next()
+            self._sequence = sequence or self._sequence.next()
             self.snapshot = Snapshot.of(data, self._sequence)
             self.history.add(self.snapshot)
         assert self.snapshot is not None
@@ -185,7 +186,10 @@ class Feed:
         if self._slice_call is not None and self._slice_call.active():
             self._slice_call.cancel()
         self._slice_call = None
-        assert self.snapshot is not None
+        if self.snapshot is None:
+            # It is a part of a document, and is gone from it.
+            self._to_push.clear()
+            return
         end = self.clock.seconds() + SLICE_S
         for number in range(min(SLICE, len(self._to_push))):
             if number % 16 == 0 and self.clock.seconds() > end:

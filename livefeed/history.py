@@ -20,6 +20,9 @@ VERSIONS = 60
 MAX_BYTES = 8 * 1024 * 1024
 """All versions together, the newest aside: 60 of 140 KB."""
 
+MAX_DOCUMENT_BYTES = 256 * 1024
+"""There are no patches of larger documents: to compare them could take longer than a tick has."""
+
 MAX_PATCHES = 16
 MAX_READ_BYTES = 2 * 1024 * 1024
 """So many patches are made to one version, from versions of so many bytes together; whoever would need another is sent
@@ -78,7 +81,9 @@ class History:
             return None
         if version not in self._patches:
             old = self._versions.get(version)
-            if old is None or len(self._patches) >= MAX_PATCHES or self._read_bytes > MAX_READ_BYTES:
+            if old is None or max(len(old), len(self._newest.data)) > MAX_DOCUMENT_BYTES:
+                return None
+            if len(self._patches) >= MAX_PATCHES or self._read_bytes > MAX_READ_BYTES:
                 return None
             self._read_bytes += len(old)
             newest = self._parse(self._newest.version, self._newest.data)

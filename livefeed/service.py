@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from livefeed.config import Settings
     from livefeed.transport.pool import Pool
-    from livefeed.web.document import Ways
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
@@ -80,7 +79,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             max_bytes=settings.max_bytes,
             in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
         ),
-        connections := _Connections(site, subscribers, root.ways, pool, reactor),
+        connections := _Connections(site, subscribers, root, pool, reactor),
         Collector(connections.count, reactor),
         *listeners,
         _Termination(reactor),
@@ -193,7 +192,7 @@ class _Connections(Service):
     # required parameters
     site: Site
     subscribers: SubscriberFactory
-    ways: Ways
+    root: Root
     pool: Pool | None
     reactor: IReactorTime
 
@@ -201,7 +200,7 @@ class _Connections(Service):
         """Gives how many there are."""
         if self.pool is not None:
             return len(self.pool.connections)
-        return len(self.subscribers.protocols_open) + len(self.ways.streams.open) + len(self.site.channels)
+        return len(self.subscribers.protocols_open) + len(self.root.streams()) + len(self.site.channels)
 
     def privilegedStartService(self) -> None:
         """IService API. This comes before the listeners, which take what they may hold from the limit."""
@@ -217,7 +216,7 @@ class _Connections(Service):
         self.subscribers.going_away = True
         for subscriber in tuple(self.subscribers.protocols_open):
             subscriber.close(GOING_AWAY)
-        self.ways.let_go()
+        self.root.let_go()
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:
@@ -225,7 +224,7 @@ class _Connections(Service):
         deadline = self.reactor.seconds() + DRAIN_S
         while self.count() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, _DRAIN_POLL_S)
-        left: list[Any] = [*self.subscribers.protocols_open, *self.ways.streams.open, *self.site.channels]
+        left: list[Any] = [*self.subscribers.protocols_open, *self.root.streams(), *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()
 

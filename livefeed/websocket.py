@@ -136,6 +136,8 @@ class SubscriberProtocol(WebSocketServerProtocol):
     send_queue = _NEVER_USED
     trafficStats = TrafficStats()
 
+    feed: Feed
+    envelopes: Envelopes
     have: str | None = None
     _outlet: _Outlet | EnvelopeOutlet
     _subscription: Subscription | None = None
@@ -192,11 +194,11 @@ class SubscriberProtocol(WebSocketServerProtocol):
         deflated = self._perMessageCompress is not None
         if self.websocket_protocol_in_use == DELTA:
             wrap = _compressed_frame if deflated else _frame
-            self._outlet = EnvelopeOutlet(self.transport, self.factory.envelopes, wrap, self.have)
-            self._subscription = self.factory.feed.subscribe(self._outlet, informed=True)
+            self._outlet = EnvelopeOutlet(self.transport, self.envelopes, wrap, self.have)
+            self._subscription = self.feed.subscribe(self._outlet, informed=True)
         else:
             self._outlet = _Outlet(self.transport, deflated)
-            self._subscription = self.factory.feed.subscribe(self._outlet)
+            self._subscription = self.feed.subscribe(self._outlet)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -212,8 +214,8 @@ class SubscriberProtocol(WebSocketServerProtocol):
         except msgspec.DecodeError:
             return
         self._outlet.have = have
-        if self.factory.feed.snapshot is not None:
-            self._subscription.send(self.factory.feed.snapshot)
+        if self.feed.snapshot is not None:
+            self._subscription.send(self.feed.snapshot)
 
     def onFrameBegin(self) -> None:
         """WebSocketProtocol API. Every frame is counted, whatever is in it."""
@@ -393,8 +395,12 @@ class WebSocketResource(Node):
             return refuse(request, 426, "This path speaks WebSocket only.", headers)
         return self.upgrade(request)
 
-    def upgrade(self, request: Request) -> int:
-        """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused."""
+    def upgrade(self, request: Request, feed: Feed | None = None, envelopes: Envelopes | None = None) -> int:
+        """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
+
+        :param feed: what is followed, if it is not the factory's feed.
+        :param envelopes: its messages.
+        """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
             return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
         connection = (field(request, b"Connection") or b"").lower().split(b",")
@@ -415,6 +421,8 @@ class WebSocketResource(Node):
         if self._factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
         protocol: Any = self._factory.buildProtocol(request.getClientAddress())
+        protocol.feed = feed or self._factory.feed
+        protocol.envelopes = envelopes or self._factory.envelopes
         protocol.have = request.args.get(b"have", [b""])[0].decode("latin-1") or None
         offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.channel.upgrade(protocol)

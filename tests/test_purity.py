@@ -13,7 +13,16 @@ import livefeed
 
 PACKAGE = Path(livefeed.__file__).parent
 PLUGIN = PACKAGE.parent / "twisted" / "plugins" / "livefeed_plugin.py"
-PURE = ("livefeed.snapshot", "livefeed.encodings", "livefeed.gate", "livefeed.web.conditional")
+PURE = (
+    "livefeed.snapshot",
+    "livefeed.encodings",
+    "livefeed.gate",
+    "livefeed.delta",
+    "livefeed.history",
+    "livefeed.pointer",
+    "livefeed.times",
+    "livefeed.web.conditional",
+)
 REACTOR = "twisted.internet.reactor"
 
 

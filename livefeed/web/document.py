@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -15,17 +14,18 @@ from livefeed.snapshot import IDENTITY
 from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import listed_tags, matching_tag
-from livefeed.web.resource import Node, asks_for_websocket, field
-from livefeed.web.stream import EventStreams
-from livefeed.web.waiting import LongPolls, preferred_wait_s
+from livefeed.web.parts import TooManyPartsError
+from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
+from livefeed.web.waiting import preferred_wait_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from twisted.web.resource import IResource
 
-    from livefeed.feed import Feed
     from livefeed.snapshot import Representation, Snapshot
     from livefeed.web.origins import Origins
+    from livefeed.web.parts import Parts
     from livefeed.web.site import Request
+    from livefeed.web.ways import Ways
 
 METHODS = b"GET, HEAD, OPTIONS"
 STALE_IF_ERROR_S = 300
@@ -50,30 +50,15 @@ _RESPONSE_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """How a feed can be followed over HTTP.
+class Busy(Node):
+    """Answers what could be served, but not now."""
 
-    :ivar feed: the feed.
-    :ivar upgrade: takes over a request that asks to become a WebSocket.
-    :ivar streams: the server-sent events.
-    :ivar polls: the requests that wait.
-    """
+    isLeaf = True
 
-    feed: Feed
-    upgrade: Callable[[Request], int]
-    streams: EventStreams
-    polls: LongPolls
-
-    @classmethod
-    def of(cls, feed: Feed, upgrade: Callable[[Request], int]) -> Ways:
-        """Makes all that a feed needs."""
-        return cls(feed, upgrade, EventStreams(feed), LongPolls(feed))
-
-    def let_go(self) -> None:
-        """Answers and ends whatever is kept open."""
-        self.streams.close()
-        self.polls.release()
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        headers = [*self._origins.response_headers(field(request, b"Origin")), (b"Retry-After", b"60")]
+        return refuse(request, 503, "Too many parts of the document are followed already.", headers)
 
 
 class DocumentResource(Node):
@@ -82,13 +67,30 @@ class DocumentResource(Node):
     :param ways: how the feed can be followed.
     :param origins: who may read it from another site.
     :param form: what is answered: the document, events, or whichever the field ``Accept`` asks for.
+    :param parts: where what is below is found; ``None`` if nothing is.
     """
 
-    def __init__(self, ways: Ways, origins: Origins, form: Form) -> None:
+    def __init__(self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None) -> None:
         super().__init__(origins)
+        self._parts = parts
         self._ways = ways
         self._feed = ways.feed
         self._form = form
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """IResource API. Below the document are its parts."""
+        if self._parts is None:
+            return super().getChild(path, request)
+        segments = [path, *(request.postpath or [])]
+        request.postpath = []
+        if self._feed.snapshot is None:
+            # Nobody knows yet what there is.
+            return self
+        try:
+            part = self._parts.find(segments)
+        except TooManyPartsError:
+            return Busy(self._origins)
+        return NotFound(self._origins) if part is None else DocumentResource(part, self._origins, self._form)
 
     def render(self, request: Request) -> int:
         """IResource API."""

@@ -6,8 +6,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from livefeed.web.answers import answer, refuse
-from livefeed.web.document import DocumentResource, Form, Ways
+from livefeed.web.document import DocumentResource, Form
+from livefeed.web.parts import Parts
 from livefeed.web.resource import Node
+from livefeed.web.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from livefeed.feed import Feed
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
+    from livefeed.web.stream import EventStream
 
 ASSETS = b"-"
 """The first part of the paths of what the page needs. No feed can be named so."""
@@ -71,11 +74,13 @@ class Root(Node):
     :param websocket: the resource at ``/name.ws``.
     :param upgrade: takes over a request for the document that asks to become a WebSocket.
     :ivar ways: how the feed can be followed over HTTP.
+    :ivar parts: the parts of its document that are.
     """
 
-    def __init__(self, feed: Feed, origins: Origins, websocket: IResource, upgrade: Callable[[Request], int]) -> None:
+    def __init__(self, feed: Feed, origins: Origins, websocket: IResource, upgrade: Callable[..., int]) -> None:
         super().__init__(origins)
         self.ways = Ways.of(feed, upgrade)
+        self.parts = Parts(self.ways)
         assets = Node(origins)
         for name in ("page.js", "page.css"):
             assets.putChild(name.encode(), StaticResource(origins, name))
@@ -83,5 +88,14 @@ class Root(Node):
         self.putChild(ASSETS, assets)
         forms: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
         for suffix, form in forms.items():
-            self.putChild(f"{feed.name}{suffix}".encode(), DocumentResource(self.ways, origins, form))
+            self.putChild(f"{feed.name}{suffix}".encode(), DocumentResource(self.ways, origins, form, self.parts))
         self.putChild(f"{feed.name}.ws".encode(), websocket)
+
+    def let_go(self) -> None:
+        """Answers and ends whatever is kept open."""
+        for ways in (self.ways, *self.parts):
+            ways.let_go()
+
+    def streams(self) -> list[EventStream]:
+        """Gives the streams of events that there are."""
+        return [stream for ways in (self.ways, *self.parts) for stream in ways.streams.open]

@@ -48,7 +48,7 @@ end
 SCRIPTS = {
     "identical": IDENTICAL,
     "different": DIFFERENT % "",
-    "gzip": DIFFERENT % '\n    ["Accept-Encoding"] = "gzip, deflate, br",',
+    "compressed": DIFFERENT % '\n    ["Accept-Encoding"] = "gzip, deflate, br",',
     "304": DIFFERENT % "\n    [\"If-None-Match\"] = '{etag}',",
     "new connection": 'wrk.headers["Connection"] = "close"',
 }

@@ -1,0 +1,435 @@
+"""A patch makes the old document into the new one, to the last digit."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import delta
+from livefeed.delta import MAX_DEPTH, MAX_SHIFTS, DeltaError, apply_patch, diff, make_patch, parse
+from livefeed.gate import check_document
+
+# Numbers, each in a text that a float, an int or another writer would not give back, and pairs of equal value.
+NUMBERS = ("0", "-0", "0.0", "1", "1.0", "1.5", "1.50", "15e-1", "1e400", "1E400", "12345678901234567890", "9" * 5000)
+NAMES = ("", "/", "~", "~01", "~1", "a/b", "a", "b", "-", "0", "01", "é😀", '"\\', "\x00\u2028")
+LEAVES = st.sampled_from(["null", "true", "false", '"1"', '"\\ud83d\\ude00"', '"😀"', r'"\u0061\/"', '"a/"', *NUMBERS])
+
+
+def _object(members: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{json.dumps(name)} :{text}" for name, text in members.items()) + "}"
+
+
+# JSON texts rather than values, so that nothing here writes a number.
+TEXTS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=6).map(lambda elements: "[" + " ,".join(elements) + "]")
+        | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5).map(_object)
+    ),
+    max_leaves=25,
+)
+
+
+class Number(tuple[str]):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def read(data: bytes | str) -> Any:
+    """Reads JSON with a number as its text."""
+    return json.loads(data, parse_int=lambda text: Number((text,)), parse_float=lambda text: Number((text,)))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two read values are equal, with nothing left to how Python compares different types."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def patched(value: Any, patch: list[Any]) -> Any:
+    """Applies add, remove and replace to a read value in the plainest way."""
+    for operation in patch:
+        path = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")]
+        root = {"": value}
+        holder: Any = root
+        for token in path[:-1]:
+            holder = holder[int(token) if isinstance(holder, list) else token]
+        last: Any = int(path[-1]) if isinstance(holder, list) else path[-1]
+        match operation:
+            case {"op": "add", "value": new}:
+                if isinstance(holder, list):
+                    assert last <= len(holder)
+                    holder.insert(last, new)
+                else:
+                    holder[last] = new
+            case {"op": "replace", "value": new}:
+                assert not path[1:] or isinstance(holder, list) or last in holder
+                holder[last] = new
+            case {"op": "remove"}:
+                del holder[last]
+            case other:
+                raise AssertionError(other)
+        value = root[""]
+    return value
+
+
+def edited(draw: st.DrawFn, value: Any) -> Any:
+    """Gives a value with a few changes somewhere in it."""
+    if isinstance(value, dict) and value and draw(st.booleans()):
+        name = draw(st.sampled_from(sorted(value)))
+        changed = {other: member for other, member in value.items() if other != name}
+        if draw(st.integers(0, 3)):
+            changed[draw(st.sampled_from([name, *NAMES]))] = edited(draw, value[name])
+        return changed
+    if isinstance(value, list) and draw(st.integers(0, 4)):
+        elements = list(value)
+        for _ in range(draw(st.integers(1, 4))):
+            index = draw(st.integers(0, len(elements)))
+            kind = draw(st.sampled_from(["insert", "remove", "edit", "move"]))
+            if kind == "insert":
+                elements.insert(index, read(draw(LEAVES)))
+            elif index < len(elements):
+                element = elements.pop(index)
+                if kind != "remove":
+                    element = edited(draw, element) if kind == "edit" else element
+                    elements.insert(index if kind == "edit" else draw(st.integers(0, len(elements))), element)
+        return elements
+    return read(draw(TEXTS))
+
+
+def written(value: Any) -> str:
+    if isinstance(value, Number):
+        return value[0]
+    if isinstance(value, dict):
+        return _object({name: written(member) for name, member in value.items()})
+    if isinstance(value, list):
+        return "[" + ",".join(map(written, value)) + "]"
+    return json.dumps(value)
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Two documents, the second with a few changes, its members perhaps in another order."""
+    old = draw(TEXTS | st.lists(LEAVES, max_size=30).map(lambda elements: "[" + ",".join(elements) + "]"))
+    return old.encode(), written(edited(draw, read(old))).encode()
+
+
+def compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+class _Case(SynchronousTestCase):
+    def check(self, old: bytes, new: bytes) -> bytes:
+        """Makes a patch, and finds it right by two ways of applying it."""
+        patch = make_patch(old, new)
+        self.assertTrue(same(patched(read(old), read(patch)), read(new)), (old, new, patch))
+        self.assertTrue(same(read(apply_patch(old, patch)), read(new)), (old, new, patch))
+        return patch
+
+
+class MakePatchTests(_Case):
+    """make_patch, diff and parse."""
+
+    @settings(deadline=None, max_examples=500)
+    @given(versions())
+    def test_edits(self, pair: tuple[bytes, bytes]) -> None:
+        """Whatever is changed in whatever document, the patch tells it."""
+        self.check(*pair)
+
+    @settings(deadline=None, max_examples=300)
+    @given(TEXTS, TEXTS)
+    @example("[1,true,0,false]", "[true,1,false,0]")
+    @example('"1"', "1")
+    @example("{}", "[]")
+    @example("1.5", "1.50")
+    def test_any_two_documents(self, old: str, new: str) -> None:
+        """Documents that have nothing in common are no exception."""
+        self.check(old.encode(), new.encode())
+
+    @settings(deadline=None)
+    @given(st.lists(st.integers(0, 9), max_size=20), st.lists(st.integers(0, 9), max_size=20))
+    def test_arrays(self, old: list[int], new: list[int]) -> None:
+        """Elements that repeat are told apart by their place."""
+        self.check(compact({"a": old, "long": "x" * 2000}), compact({"a": new, "long": "x" * 2000}))
+
+    @settings(deadline=None)
+    @given(versions())
+    def test_no_larger_than_the_document(self, pair: tuple[bytes, bytes]) -> None:
+        """Where steps would be longer than what they lead to, that is told instead."""
+        whole = compact([{"op": "replace", "path": "", "value": None}])
+        patch = read(make_patch(*pair))
+        if len(patch) > 1:
+            self.assertLess(len(written(patch)), 2 * (len(whole) + len(written(read(pair[1])))))
+
+    def test_equal_documents(self) -> None:
+        """The order of members, white space and escapes make no difference to a value."""
+        self.assertEqual(make_patch(b'{"a":1,"b":"\\u00e9"}', '{ "b":"é",\n"a":1 }'.encode()), b"[]")
+
+    def test_patch_is_compact(self) -> None:
+        """The smallest steps in the smallest form, characters as they are."""
+        old = '{"a":{"b":[1,2,{"é/~":1.50}],"c":"some text that stays"}}'.encode()
+        new = '{"a":{"b":[1,2,{"é/~":1.5}],"c":"some text that stays"}}'.encode()
+        self.assertEqual(self.check(old, new).decode(), '[{"op":"replace","path":"/a/b/2/é~1~0","value":1.5}]')
+
+    def test_numbers_by_their_text(self) -> None:
+        """Two ways to write one number are two numbers, and each survives."""
+        for number in NUMBERS:
+            for other in NUMBERS:
+                old, new = (b'{"n":%b,"s":"%b"}' % (text.encode(), b"x" * 99) for text in (number, other))
+                value = other if number != other else None
+                expected = f'[{{"op":"replace","path":"/n","value":{value}}}]' if value else "[]"
+                self.assertEqual(self.check(old, new).decode(), expected)
+
+    def test_booleans_are_no_numbers(self) -> None:
+        """1 and true differ, though Python has them equal."""
+        self.assertEqual(self.check(b'{"a":1}', b'{"a":true}'), b'[{"op":"replace","path":"/a","value":true}]')
+
+    def test_strings_are_no_numbers(self) -> None:
+        """1.50 and "1.50" differ."""
+        self.assertEqual(self.check(b"1.50", b'"1.50"'), b'[{"op":"replace","path":"","value":"1.50"}]')
+
+    def test_half_surrogates(self) -> None:
+        """What the gate does not even let through is kept: in values, in names, and beside other characters."""
+        for old, new in (
+            (rb'{"a":"\ud800"}', rb'{"a":"\udfff"}'),
+            (rb'{"\ud800":1,"b":[]}', rb'{"\ud800":2.50,"b":[{},null,true,{"x":"y","z":0}]}'),
+            (rb'["\ud800",1,2]', '["é\\ud800",{"😀":-0}]'.encode()),
+        ):
+            self.check(old, new)
+
+    def test_odd_names(self) -> None:
+        """Names that look like parts of a pointer, added, changed and removed."""
+        filler = {"filler": "x" * 3000}
+        for name in NAMES:
+            for old, new in ({}, {name: 1}), ({name: 1}, {name: 2}), ({name: {name: [1]}}, {name: {name: [2]}}):
+                self.check(compact(old | filler), compact(new | filler))
+                self.check(compact(new | filler), compact(old | filler))
+
+    def test_row_leaves_and_row_comes(self) -> None:
+        """Of a departures board only the row that left, the one that came, and what was delayed is told."""
+        rows = [{"id": number, "to": f"Town {number}", "delay": 0} for number in range(40)]
+        news = [dict(row) for row in [*rows[1:], {"id": 40, "to": "Town 40", "delay": 0}]]
+        news[9]["delay"] = 5
+        patch = json.loads(self.check(compact(rows), compact(news)))
+        told = sorted((operation["op"], operation["path"]) for operation in patch)
+        self.assertEqual(told, [("add", "/40"), ("remove", "/0"), ("replace", "/10/delay")])
+
+    def test_part_that_changed_all_over(self) -> None:
+        """Five counts in one object are told as one replacement of it."""
+        old = {"votes": dict.fromkeys("abcde", 1), "name": "x" * 500}
+        patch = self.check(compact(old), compact(old | {"votes": dict.fromkeys("abcde", 2)}))
+        self.assertEqual(patch, b'[{"op":"replace","path":"/votes","value":{"a":2,"b":2,"c":2,"d":2,"e":2}}]')
+
+    def test_parsed_documents_are_used_again(self) -> None:
+        """Making patches changes neither document."""
+        old, new, other = (parse(data) for data in (b'{"a":[1,{"b":2}]}', b'{"a":[{"b":3}]}', b'{"a":[[1],4]}'))
+        first = diff(old, new), diff(old, other), diff(new, other)
+        self.assertEqual((diff(old, new), diff(old, other), diff(new, other)), first)
+        self.assertEqual(old, parse(b'{"a":[1,{"b":2}]}'))
+
+    def test_wrong_patch_is_never_given(self) -> None:
+        """Were the steps wrong, the whole document would be told."""
+        self.patch(delta, "_compare", lambda path, old, new, depth, found: found.append(b'{"op":"remove","path":"/a"}'))
+        for old in (b'{"a":1,"b":2}', b'{"b":2}'):
+            patch = make_patch(old, b' {"b": 3.0}\n')
+            self.assertEqual(patch, b'[{"op":"replace","path":"","value":{"b": 3.0}}]')
+
+    def test_not_json(self) -> None:
+        """What the gate would have refused is refused, and not with another exception."""
+        for data in (b"", b"{", b"[NaN]", b"-Infinity", b'"\xff"', b"\xef\xbb\xbf{}", b"1 2"):
+            self.assertRaises(DeltaError, parse, data)
+            self.assertRaises(DeltaError, make_patch, b"{}", data)
+
+
+class LimitTests(_Case):
+    """Depth, size and time."""
+
+    def test_paths_end_at_the_greatest_depth(self) -> None:
+        """No path has more tokens than the limit; what differs below is replaced as one."""
+        for depth, tokens in ((MAX_DEPTH - 1, MAX_DEPTH - 1), (MAX_DEPTH, MAX_DEPTH), (MAX_DEPTH + 9, MAX_DEPTH)):
+            old, new = (b'{"a":' * depth + number + b"}" * depth for number in (b"1", b"2"))
+            [operation] = json.loads(self.check(old, new))
+            self.assertEqual(operation["path"].count("/"), tokens)
+
+    def test_every_depth_that_the_gate_knows(self) -> None:
+        """Up to where the gate refuses, there is a patch, and near there it may be the whole document."""
+        refused = 0
+        for depth in (100, 500, *range(800, 1001), 100_000):
+            old, new = (b'{"a":[' * (depth // 2) + number + b"]}" * (depth // 2) for number in (b"1", b"2"))
+            try:
+                check_document(old, max_bytes=len(old))
+            except Exception:
+                refused += 1
+            patch = make_patch(old, new)
+            self.assertTrue(patch.startswith(b'[{"op":"replace","path":"'), depth)
+            self.assertEqual(patch.count(b'"op"'), 1)
+            self.assertEqual(patch.count(b"2"), 1)
+            try:
+                self.assertEqual(apply_patch(old, patch), new)
+            except DeltaError as error:
+                self.assertGreater(depth, 800)
+                self.assertIn("too deeply", str(error))
+        self.assertGreater(refused, 0)
+
+    def test_element_in_front_of_ten_thousand(self) -> None:
+        """One insertion is one operation, however long the array."""
+        numbers = list(range(10_000))
+        self.assertEqual(
+            self.check(compact(numbers), compact([-1, *numbers])), b'[{"op":"add","path":"/0","value":-1}]'
+        )
+        self.assertEqual(self.check(compact([-1, *numbers]), compact(numbers)), b'[{"op":"remove","path":"/0"}]')
+
+    def test_ten_thousand_others(self) -> None:
+        """An array that is new throughout, or shuffled, is told as one."""
+        numbers = list(range(10_000))
+        shuffled = random.Random(1).sample(numbers, len(numbers))
+        for new in (shuffled, [-number - 1 for number in numbers], [*numbers[::-1]]):
+            self.assertEqual(len(json.loads(self.check(compact(numbers), compact(new)))), 1)
+
+    def test_most_shifts(self) -> None:
+        """As many removals as are allowed are told one by one; with one more the array is told instead."""
+        numbers = [f"{number:0200}" for number in range(5_000)]
+        allowed = MAX_SHIFTS // len(numbers)
+        for removals, operations in ((allowed, allowed), (allowed + 1, 1)):
+            new = [number for index, number in enumerate(numbers) if index % 2 or index >= 2 * removals]
+            self.assertEqual(make_patch(compact(numbers), compact(new)).count(b'"op"'), operations)
+
+    def test_one_mebibyte(self) -> None:
+        """A large document with a few changes has a small patch."""
+        rows = [{"id": number, "name": f"Row {number}", "counts": [number, 1.5, None]} for number in range(20_000)]
+        old = compact(rows)
+        self.assertGreater(len(old), 1 << 20)
+        rows[77]["counts"] = [0, 1.5, None]
+        rows[19_999]["name"] = "last"
+        self.assertLess(len(self.check(old, compact(rows))), 150)
+
+
+class ApplyPatchTests(SynchronousTestCase):
+    """apply_patch."""
+
+    def assert_gives(self, document: str, patch: str, result: str) -> None:
+        self.assertEqual(apply_patch(document.encode(), patch.encode()).decode(), result, patch)
+
+    def assert_refused(self, document: str, patch: str, why: str) -> None:
+        error = self.assertRaises(DeltaError, apply_patch, document.encode(), patch.encode())
+        self.assertIn(why, str(error))
+
+    def test_rfc_examples_that_can_be_done(self) -> None:
+        """What the examples of RFC 6902, appendix A show: each operation, at each kind of place."""
+        for document, patch, result in (
+            ('{"x":1}', '[{"op":"add","path":"/y","value":2}]', '{"x":1,"y":2}'),  # A.1
+            ('{"x":[1,3]}', '[{"op":"add","path":"/x/1","value":2}]', '{"x":[1,2,3]}'),  # A.2
+            ('{"x":1,"y":2}', '[{"op":"remove","path":"/x"}]', '{"y":2}'),  # A.3
+            ('{"x":[1,2,3]}', '[{"op":"remove","path":"/x/1"}]', '{"x":[1,3]}'),  # A.4
+            ('{"x":1,"y":2}', '[{"op":"replace","path":"/x","value":3}]', '{"x":3,"y":2}'),  # A.5
+            ('{"x":{"k":1,"l":2},"y":{}}', '[{"op":"move","from":"/x/k","path":"/y/m"}]', '{"x":{"l":2},"y":{"m":1}}'),
+            ("[1,2,3,4]", '[{"op":"move","from":"/1","path":"/3"}]', "[1,3,4,2]"),  # A.6, A.7
+            ('{"x":[2,"z"]}', '[{"op":"test","path":"/x/1","value":"z"}]', '{"x":[2,"z"]}'),  # A.8
+            ('{"x":1}', '[{"op":"add","path":"/y","value":{"z":{}}}]', '{"x":1,"y":{"z":{}}}'),  # A.10
+            ('{"x":1}', '[{"op":"add","path":"/y","value":2,"unknown":3}]', '{"x":1,"y":2}'),  # A.11
+            ('{"/":9,"~1":10}', '[{"op":"test","path":"/~01","value":10}]', '{"/":9,"~1":10}'),  # A.14
+            ('{"x":[1]}', '[{"op":"add","path":"/x/-","value":[2,3]}]', '{"x":[1,[2,3]]}'),  # A.16
+        ):
+            self.assert_gives(document, patch, result)
+
+    def test_rfc_examples_that_cannot_be_done(self) -> None:
+        """A test that fails, a place that is not there, a number that is no string (RFC 6902, A.9, A.12 and A.15)."""
+        self.assert_refused('{"x":"y"}', '[{"op":"test","path":"/x","value":"z"}]', "not what the test expects")
+        self.assert_refused('{"x":1}', '[{"op":"add","path":"/y/z","value":2}]', "there is no '/y'")
+        self.assert_refused('{"~1":10}', '[{"op":"test","path":"/~01","value":"10"}]', "not what the test expects")
+
+    def test_whole_document(self) -> None:
+        """The empty pointer is the document, which can be anything but removed."""
+        self.assert_gives("[1]", '[{"op":"replace","path":"","value":-0}]', "-0")
+        self.assert_gives("null", '[{"op":"add","path":"","value":"x"}]', '"x"')
+        self.assert_gives('{"a":[1]}', '[{"op":"move","from":"/a","path":""}]', "[1]")
+        self.assert_gives('{"a":[1]}', '[{"op":"copy","from":"","path":"/b"}]', '{"a":[1],"b":{"a":[1]}}')
+        self.assert_gives("[]", '[{"op":"move","from":"","path":""},{"op":"test","path":"","value":[]}]', "[]")
+        self.assert_refused("1", '[{"op":"remove","path":""}]', "cannot be removed")
+
+    def test_copies_are_apart(self) -> None:
+        """A change to a copy is none to the original, nor the other way round, whichever was changed before."""
+        steps = [
+            '{"op":"add","path":"/a/x","value":{"n":1}}',
+            '{"op":"copy","from":"/a","path":"/b"}',
+            '{"op":"replace","path":"/b/x/n","value":2}',
+            '{"op":"copy","from":"/b","path":"/c"}',
+            '{"op":"replace","path":"/b/x/n","value":3}',
+        ]
+        self.assert_gives('{"a":{}}', f"[{','.join(steps)}]", '{"a":{"x":{"n":1}},"b":{"x":{"n":3}},"c":{"x":{"n":2}}}')
+
+    def test_move_onto_itself(self) -> None:
+        """It changes nothing, but what is moved must be there; nothing can be moved into itself."""
+        self.assert_gives('{"a":1}', '[{"op":"move","from":"/a","path":"/a"}]', '{"a":1}')
+        self.assert_gives('{"a":1}', '[{"op":"move","from":"/a","path":"/ab"}]', '{"ab":1}')
+        self.assert_gives("[1,2]", '[{"op":"move","from":"/0","path":"/-"}]', "[2,1]")
+        self.assert_refused("{}", '[{"op":"move","from":"/a","path":"/a"}]', "no '/a'")
+        self.assert_refused('{"a":{}}', '[{"op":"move","from":"/a","path":"/a/b"}]', "into itself")
+
+    def test_numbers_are_tested_by_value(self) -> None:
+        """A test compares numbers as numbers (RFC 6902, 4.6), at any size and at any depth."""
+        for one, other in (("1", "1.0"), ("1e400", "10e399"), ("-0", "0"), ("1.50", "15e-1")):
+            self.assert_gives(
+                f'{{"a":[{one}]}}', f'[{{"op":"test","path":"","value":{{"a":[{other}]}}}}]', f'{{"a":[{one}]}}'
+            )
+        for one, other in (("1", "true"), ("1", '"1"'), ("1e400", "1e401"), ("1", f"1e{'9' * 30}"), ("0", "null")):
+            self.assert_refused(one, f'[{{"op":"test","path":"","value":{other}}}]', "expects")
+        self.assert_refused("[1]", '[{"op":"test","path":"","value":[1,1]}]', "expects")
+        self.assert_refused('{"a":1}', '[{"op":"test","path":"","value":{"b":1}}]', "expects")
+
+    def test_places_that_are_not_there(self) -> None:
+        """Nothing is removed, replaced, read or gone through that does not exist."""
+        for operation in ('"remove"', '"replace","value":1', '"test","value":1', '"add","value":1'):
+            for path in ("/b/c", "/a/3/x", "/a/-/x", "/a/0/x", "/s/x"):
+                self.assertRaises(
+                    DeltaError,
+                    apply_patch,
+                    b'{"a":[1,2,3],"s":"t"}',
+                    f'[{{"op":{operation},"path":"{path}"}}]'.encode(),
+                )
+        for path in ("/4", "/01", "/-1", "/+1", "/x", "/", "/1e0"):
+            self.assert_refused("[1,2,3]", f'[{{"op":"add","path":"{path}","value":1}}]', "no place in its array of 3")
+        for path in ("/3", "/-", "/00"):
+            self.assert_refused("[1,2,3]", f'[{{"op":"remove","path":"{path}"}}]', f"no '{path}'")
+
+    def test_malformed_patches(self) -> None:
+        """The message says which operation, and what is wrong with it."""
+        good = '{"op":"test","path":"","value":{}}'
+        for operation, why in (
+            ("1", "not an object"),
+            ('{"path":""}', "its op is missing"),
+            ('{"op":"spam","path":""}', "none of RFC 6902"),
+            ('{"op":1.50,"path":""}', "none of RFC 6902"),
+            ('{"op":"add","value":1}', "its path is missing"),
+            ('{"op":"add","path":1,"value":1}', "no string"),
+            ('{"op":"add","path":"a","value":1}', "does not begin with a slash"),
+            ('{"op":"add","path":"/~2","value":1}', "~0"),
+            ('{"op":"add","path":"/a"}', "no value"),
+            ('{"op":"move","path":"/a"}', "its from is missing"),
+        ):
+            self.assert_refused("{}", f"[{good},{operation}]", "operation 1 of the patch")
+            self.assert_refused("{}", f"[{good},{operation}]", why)
+        self.assert_refused("{}", "{}", "not an array")
+        self.assert_refused("{}", "[", "not JSON")
+        self.assert_refused("{", "[]", "not JSON")
+
+    def test_long_path_is_shortened_in_the_message(self) -> None:
+        """A patch cannot fill the log."""
+        error = self.assertRaises(DeltaError, apply_patch, b"{}", b'[{"op":"remove","path":"/%b"}]' % (b"x" * 9999))
+        self.assertLess(len(str(error)), 200)
+
+    def test_numbers_and_strings_stay(self) -> None:
+        """What no operation names is written as it was."""
+        document = '{"n":[1.50,-0,1e400,12345678901234567890],"s":"é😀"}'
+        self.assert_gives(document, "[]", document)

@@ -1,0 +1,226 @@
+"""Parts of the document, followed like feeds of their own, in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from livefeed import pointer
+from livefeed.feed import Feed
+from livefeed.snapshot import version_of
+from livefeed.testing import RecordingSubscriber, Response, request
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.parts import MAX_PARTS, UNUSED_S
+from livefeed.web.site import Request, Site
+
+NOW = 1_795_000_000.25
+DOCUMENT = b'{"total": 1.50, "districts": [ {"votes": 10}, {"votes": 20.0} ], "a/b": {"": "c~d"}, "\xc3\xa4": true}'
+
+
+class PartsTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.feed = Feed("feed", clock=self.clock)
+        self.upgraded: list[dict[str, Any]] = []
+        self.root = Root(self.feed, Origins.parse("*"), Resource(), self.upgrade)
+        self.site = Site(self.root, reactor=self.clock)
+
+    def upgrade(self, upgrading: Request, **follow: Any) -> int:
+        """Takes the place of the WebSocket's handshake."""
+        self.upgraded.append(follow)
+        upgrading.setResponseCode(101)
+        upgrading.finish()
+        return 1
+
+    def get(self, path: str, *fields: bytes) -> Response:
+        return request(self.site, b"\n".join([b"GET %s HTTP/1.1" % path.encode(), *fields]))
+
+    def publish(self, document: bytes) -> None:
+        self.feed.publish(document)
+
+    def follow(self, *tokens: str) -> RecordingSubscriber:
+        """Subscribes to a part."""
+        ways = self.root.parts.find([token.encode() for token in tokens])
+        assert ways is not None
+        subscriber = RecordingSubscriber()
+        ways.feed.subscribe(subscriber)
+        return subscriber
+
+
+class PollingTests(PartsTestCase):
+    def test_part_is_served_byte_for_byte(self) -> None:
+        """As it stands in the document, with a version of its own."""
+        self.publish(DOCUMENT)
+        for path, expected in (
+            ("/feed/total", b"1.50"),
+            ("/feed/districts/1", b'{"votes": 20.0}'),
+            ("/feed/districts/1/votes", b"20.0"),
+            ("/feed/districts", b'[ {"votes": 10}, {"votes": 20.0} ]'),
+            ("/feed/a%2Fb/", b'"c~d"'),
+            ("/feed/a~1b/", b'"c~d"'),
+            ("/feed/%C3%A4", b"true"),
+        ):
+            response = self.get(path)
+            self.assertEqual((response.status, response.body), (200, expected), path)
+            self.assertEqual(response.headers["etag"], f'"{version_of(expected)}"')
+            self.assertEqual(response.headers["livefeed-sequence"], self.get("/feed").headers["livefeed-sequence"])
+
+    def test_what_is_not_there_is_404(self) -> None:
+        """Whatever the reason is."""
+        self.publish(DOCUMENT)
+        for path in (
+            "/feed/nothing", "/feed/total/more", "/feed/districts/2", "/feed/districts/01", "/feed/districts/-",
+            "/feed/", "/feed/%FF", "/feed/a~2b", "/feed/" + "a/" * 40, "/feed/" + "a" * 2000,
+        ):  # fmt: skip
+            self.assertEqual(self.get(path).status, 404, path)
+
+    def test_before_the_first_document(self) -> None:
+        """Nobody knows what there will be."""
+        self.assertEqual(self.get("/feed/total").status, 503)
+
+    def test_other_forms(self) -> None:
+        """Below the aliases there is the same."""
+        self.publish(DOCUMENT)
+        self.assertEqual(self.get("/feed.json/total").body, b"1.50")
+        response = self.get("/feed/total", b"Accept: text/event-stream")
+        self.assertEqual(response.headers["content-type"], "text/event-stream")
+        self.assertIn(b"data: 1.50\n", response.body)
+        self.assertEqual(self.get("/feed.sse/total").headers["content-type"], "text/event-stream")
+
+    def test_part_that_did_not_change_is_304(self) -> None:
+        """Though the document around it did."""
+        self.publish(DOCUMENT)
+        etag = self.get("/feed/total").headers["etag"].encode()
+        self.publish(DOCUMENT.replace(b"10", b"11"))
+        self.assertEqual(self.get("/feed/total", b"If-None-Match: " + etag).status, 304)
+        self.publish(DOCUMENT.replace(b"1.50", b"1.5"))
+        response = self.get("/feed/total", b"If-None-Match: " + etag)
+        self.assertEqual((response.status, response.body), (200, b"1.5"))
+
+    def test_patch_of_a_part(self) -> None:
+        """It is a document like any other."""
+        long = json.dumps(list(range(100))).encode()
+        self.publish(b'{"a": %s}' % long)
+        etag = self.get("/feed/a").headers["etag"].encode()
+        self.publish(b'{"a": %s}' % long.replace(b"99", b"100"))
+        response = self.get("/feed/a", b"A-IM: json-patch", b"If-None-Match: " + etag)
+        self.assertEqual((response.status, json.loads(response.body)[0]["path"]), (226, "/99"))
+
+    def test_websocket_of_a_part(self) -> None:
+        """The handshake is told what is to be followed."""
+        self.publish(DOCUMENT)
+        self.get("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade")
+        (follow,) = self.upgraded
+        self.assertEqual(follow["feed"].snapshot.data, b"1.50")
+        self.assertIs(follow["envelopes"].feed, follow["feed"])
+
+    def test_state_and_age_are_those_of_the_whole(self) -> None:
+        """A part is no fresher than what it is part of."""
+        self.publish(DOCUMENT)
+        self.get("/feed/total")
+        self.clock.advance(5)
+        self.feed.mark_stale()
+        for path in ("/feed/total", "/feed/districts"):
+            response = self.get(path)
+            self.assertEqual(response.headers["livefeed-state"], "stale", path)
+            self.assertEqual(response.headers["livefeed-age"], "5", path)
+        self.publish(DOCUMENT)
+        self.assertEqual(self.get("/feed/total").headers["livefeed-age"], "0")
+
+
+class FollowingTests(PartsTestCase):
+    def test_watcher_of_a_part_is_told_of_its_changes_alone(self) -> None:
+        """Neither of what changes elsewhere nor of ticks."""
+        self.publish(DOCUMENT)
+        watcher = self.follow("districts", "0")
+        self.publish(DOCUMENT)
+        self.publish(DOCUMENT.replace(b"20.0", b"21.0"))
+        self.assertEqual([snapshot.data for snapshot in watcher.snapshots], [b'{"votes": 10}'])
+        self.publish(DOCUMENT.replace(b"10", b"11"))
+        self.assertEqual([snapshot.data for snapshot in watcher.snapshots], [b'{"votes": 10}', b'{"votes": 11}'])
+
+    def test_long_poll_of_a_part(self) -> None:
+        """It is answered when the part changes."""
+        self.publish(DOCUMENT)
+        etag = self.get("/feed/total").headers["etag"]
+        transport = StringTransport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        head = f"GET /feed/total HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n"
+        channel.dataReceived(head.encode())
+        self.publish(DOCUMENT.replace(b"10", b"11"))
+        self.assertEqual(transport.value(), b"")
+        self.publish(DOCUMENT.replace(b"1.50", b"2.50"))
+        self.assertTrue(transport.value().endswith(b"\r\n\r\n2.50"))
+
+    def test_part_that_goes_and_comes_back(self) -> None:
+        """It is 404 meanwhile; its watchers hear of it when it is there again."""
+        self.publish(DOCUMENT)
+        watcher = self.follow("total")
+        self.publish(b'{"other": 1}')
+        self.assertEqual(self.get("/feed/total").status, 404)
+        self.publish(b'{"total": 1.50}')
+        self.assertEqual(self.get("/feed/total").status, 200)
+        self.assertEqual([snapshot.data for snapshot in watcher.snapshots], [b"1.50", b"1.50"])
+
+    def test_parts_that_nobody_uses_are_forgotten(self) -> None:
+        """A while after the last question; those that are followed stay."""
+        self.publish(DOCUMENT)
+        self.follow("total")
+        self.get("/feed/districts")
+        self.clock.advance(UNUSED_S + 1)
+        self.publish(DOCUMENT)
+        self.assertEqual([ways.feed.name for ways in self.root.parts], ["feed/total"])
+
+    def test_parts_are_limited(self) -> None:
+        """Beyond, it is said when to come back; those that there are go on."""
+        self.publish(json.dumps(list(range(MAX_PARTS + 1))).encode())
+        statuses = [self.get(f"/feed/{number}").status for number in range(MAX_PARTS + 1)]
+        self.assertEqual(statuses, [200] * MAX_PARTS + [503])
+        self.assertEqual(self.get("/feed/0").status, 200)
+        response = self.get(f"/feed/{MAX_PARTS}")
+        self.assertEqual(response.headers["retry-after"], "60")
+        self.clock.advance(UNUSED_S + 1)
+        self.publish(json.dumps(list(range(MAX_PARTS + 1))).encode())
+        self.assertEqual(self.get(f"/feed/{MAX_PARTS}").status, 200)
+
+    def test_level_is_read_once_for_each_version(self) -> None:
+        """However many parts are below it."""
+        read: list[bytes] = []
+
+        class Counting:
+            def __init__(self, original: Any) -> None:
+                self.original = original
+
+            def decode(self, data: bytes) -> Any:
+                read.append(data)
+                return self.original.decode(data)
+
+        self.patch(pointer, "_elements", Counting(pointer._elements))
+        self.publish(json.dumps(list(range(50))).encode())
+        for number in range(50):
+            self.get(f"/feed/{number}")
+        self.assertEqual(len(read), 1)
+        self.publish(json.dumps(list(range(1, 51))).encode())
+        self.assertEqual(len(read), 2)
+
+    def test_everything_is_let_go_of(self) -> None:
+        """The streams of parts, too, when livefeed stops."""
+        self.publish(DOCUMENT)
+        transport = StringTransport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET /feed.sse/total HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(len(self.root.streams()), 1)
+        self.root.let_go()
+        self.assertTrue(transport.value().endswith(b"\r\n0\r\n\r\n"))
+        self.assertTrue(transport.disconnecting)
