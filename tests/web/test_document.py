@@ -309,6 +309,7 @@ class DocumentTests(SynchronousTestCase):
 
     def test_unknown_path_is_404(self) -> None:
         """Whatever is not there is answered in JSON, to be read from any origin."""
+        self.feed.publish(b"{}")
         for path in (
             b"/nope",
             b"/feed/",
