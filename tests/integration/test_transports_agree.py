@@ -510,6 +510,8 @@ def answers(server: Livefeed, segments: Iterable[bytes]) -> bytes:
 
 def _ends_by_itself(play: Play) -> bool:
     """Tells whether a play ends without a WebSocket, which would wait two seconds for its closing handshake."""
+    if b"event-stream" in b"".join(play.segments).lower():
+        return False  # a stream of events never ends
     return not any(b"Sec-WebSocket-Key" in segment for segment in play.segments)
 
 
