@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -15,16 +16,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response as Handshake
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from livefeed.feed import Feed, Push
 from livefeed.rounds import AT_ONCE
+from livefeed.snapshot import version_of
 from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.site import Site
 from livefeed.websocket import (
+    DELTA,
     FREE_FRAMES,
     PING_INTERVAL_S,
     PINGS_UNANSWERED,
@@ -65,14 +69,20 @@ class Client:
     """
 
     def __init__(
-        self, site: Site, *, path: str = "/feed.ws", extra: bytes = b"", transport: Transport | None = None
+        self,
+        site: Site,
+        *,
+        path: str = "/feed.ws",
+        extra: bytes = b"",
+        transport: Transport | None = None,
+        subprotocols: list[Subprotocol] | None = None,
     ) -> None:
         self.transport = transport or Transport()
         channel = site.buildProtocol(None)
         assert isinstance(channel, Channel)
         self.transport.protocol = channel
         channel.makeConnection(self.transport)
-        self.protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"))
+        self.protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"), subprotocols=subprotocols)
         self.protocol.send_request(self.protocol.connect())
         self.send(extra=extra)
 
@@ -80,6 +90,10 @@ class Client:
         """Hands over what the client wants to send, and reads what comes back."""
         # The transport's protocol changes with the upgrade, as it does on a real transport.
         self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Gives the JSON messages that have come in."""
+        return [json.loads(payload) for opcode, payload in self.receive() if opcode is Opcode.TEXT]
 
     def receive(self) -> list[tuple[Opcode, bytes]]:
         """Gives the frames that have come in."""
@@ -112,6 +126,97 @@ def text(document: bytes) -> tuple[Opcode, bytes]:
 def sent(opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> bytes:
     """Gives a frame as a client sends it."""
     return Frame(opcode, payload, fin=fin).serialize(mask=True, extensions=[])
+
+
+class DeltaTests(WebSocketTestCase):
+    """The subprotocol livefeed.delta.v1."""
+
+    def document(self, number: int) -> bytes:
+        return json.dumps({"number": number, "rest": ["unchanged"] * 50}).encode()
+
+    def open(self, path: str = "/feed.ws", *subprotocols: str) -> Client:
+        names = [Subprotocol(name) for name in (*subprotocols, DELTA)]
+        return Client(self.site, path=path, subprotocols=names)
+
+    def say(self, client: Client, message: bytes) -> list[dict[str, Any]]:
+        """Sends a message, and gives what it is answered."""
+        client.protocol.send_text(message)
+        client.send()
+        return client.messages()
+
+    def test_it_is_agreed_on(self) -> None:
+        """Where it is among those that are offered; nothing else is."""
+        self.feed.publish(self.document(1))
+        client = self.open("/feed.ws", "other")
+        self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])
+        self.assertEqual(client.protocol.subprotocol, DELTA)
+        plain = Client(self.site, subprotocols=[Subprotocol("other")])
+        self.assertEqual(plain.receive(), [text(self.document(1))])
+        self.assertIsNone(plain.protocol.subprotocol)
+
+    def test_changes_are_sent(self) -> None:
+        """And a sign of life at each tick without any, which tells the state."""
+        self.feed.publish(self.document(1))
+        client = self.open()
+        self.feed.publish(self.document(2))
+        self.feed.publish(self.document(2))
+        self.feed.mark_stale()
+        told = [(message["type"], message["state"]) for message in client.messages()]
+        self.assertEqual(told, [("snapshot", "live"), ("patch", "live"), ("heartbeat", "live"), ("heartbeat", "stale")])
+
+    def test_client_that_comes_back(self) -> None:
+        """It says in the URL what it has, and is sent what has changed since."""
+        for number in (1, 2, 3):
+            self.feed.publish(self.document(number))
+        (message,) = self.open(f"/feed.ws?have={version_of(self.document(1))}").messages()
+        self.assertEqual((message["type"], message["from"]), ("patch", version_of(self.document(1))))
+        self.assertEqual(message["patch"], [{"op": "replace", "path": "/number", "value": 3}])
+
+    def test_client_may_say_what_it_has(self) -> None:
+        """At any time; what is not understood is ignored."""
+        for number in (1, 2):
+            self.feed.publish(self.document(number))
+        client = self.open()
+        client.receive()
+        old, newest = version_of(self.document(1)), version_of(self.document(2))
+        for have, kind in ((old, "patch"), (newest, "heartbeat"), ("unknown", "snapshot"), (None, "snapshot")):
+            (message,) = self.say(client, json.dumps({"have": have}).encode())
+            self.assertEqual((message["type"], message["version"]), (kind, newest))
+        for nonsense in (b"", b"{", b"[]", b"{}", b'{"have": 1}', b'{"have": "%s"}' % (b"x" * 65), b"\xc3\xa4"):
+            self.assertEqual(self.say(client, nonsense), [], nonsense)
+        self.assertFalse(client.transport.disconnecting)
+
+    def test_questions_are_limited(self) -> None:
+        """Each is a frame like any other."""
+        self.feed.publish(self.document(1))
+        client = self.open()
+        client.receive()
+        for _ in range(FREE_FRAMES + 1):
+            client.protocol.send_text(b'{"have": null}')
+        client.send()
+        opcode, payload = client.receive()[-1]
+        self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, b"\x03\xf0"))
+
+    def test_slow_subscriber_is_sent_one_patch(self) -> None:
+        """From what it has to the newest version, when it can take it."""
+        self.feed.publish(self.document(1))
+        client = self.open()
+        client.receive()
+        client.pause()
+        for number in (2, 3, 4):
+            self.feed.publish(self.document(number))
+        self.assertEqual(client.messages(), [])
+        client.resume()
+        (message,) = client.messages()
+        self.assertEqual((message["from"], message["patch"][0]["value"]), (version_of(self.document(1)), 4))
+
+    def test_part_of_the_document(self) -> None:
+        """It is followed as the whole is, and pushed only when it changes."""
+        self.feed.publish(b'{"a": [1, 2], "b": 1}')
+        client = Client(self.site, path="/feed/a")
+        self.feed.publish(b'{"a": [1, 2], "b": 2}')
+        self.feed.publish(b'{"a": [1, 3], "b": 2}')
+        self.assertEqual(client.receive(), [text(b"[1, 2]"), text(b"[1, 3]")])
 
 
 class PushTests(WebSocketTestCase):
