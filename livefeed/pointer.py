@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MAX_TOKENS = 32
 MAX_PATH_BYTES = 1024
@@ -84,11 +80,6 @@ class Levels:
                 return None
             part = bytes(found)
         return part
-
-
-def part_of(data: bytes, tokens: Iterable[str]) -> bytes | None:
-    """Gives one part of a document; see :meth:`Levels.part`."""
-    return Levels(data).part(tuple(tokens))
 
 
 def _level(part: bytes) -> dict[str, msgspec.Raw] | list[msgspec.Raw] | None:

@@ -18,12 +18,11 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
-from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
 
 from livefeed.encodings import deflate_message, websocket_text_frame
 from livefeed.envelopes import EnvelopeOutlet, Envelopes
+from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.web.answers import SERVER, refuse
 from livefeed.web.resource import Node, asks_for_websocket, field
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from livefeed.feed import Feed, Subscription
+    from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
@@ -121,8 +120,7 @@ def _compressed_frame(message: bytes, _: str) -> bytes:
     return websocket_text_frame(deflate_message(message), compressed=True)
 
 
-@implementer(IPushProducer)
-class SubscriberProtocol(WebSocketServerProtocol):
+class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
     """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
 
     The transport pauses it while its buffer is full. Nothing is written meanwhile, a pong neither, so that a client
@@ -130,7 +128,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
     """
 
     factory: SubscriberFactory
-    transport: Any
 
     # Shared by all: nothing is ever put into the one, since writes are never chopped, nor read out of the other.
     send_queue = _NEVER_USED
@@ -140,11 +137,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
     envelopes: Envelopes
     have: str | None = None
     _outlet: _Outlet | EnvelopeOutlet
-    _subscription: Subscription | None = None
-    _paused = False
     _received = 0
-    _unanswered = 0
-    _unsent = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
 
@@ -154,27 +147,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self._transport_details = _DETAILS
         self.peer = ""
         self._connectionMade()
-
-    # IPushProducer API
-
-    def pauseProducing(self) -> None:
-        """IPushProducer API."""
-        self._paused = True
-        if self._subscription is not None:
-            self._subscription.pause()
-
-    def resumeProducing(self) -> None:
-        """IPushProducer API."""
-        self._paused = False
-        self._unanswered = 0
-        if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
-            # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
-            self.unregisterProducer()
-        elif self._subscription is not None:
-            self._subscription.resume()
-
-    def stopProducing(self) -> None:
-        """IPushProducer API."""
 
     # Autobahn's API
 
@@ -232,7 +204,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         # Autobahn would go on reading, without limits, what it has refused already.
         if self.failedByMe:
             return
-        self._unanswered = 0
+        self._silent = 0
         if len(data) == _PONG_BYTES and data.startswith(_PONG_START) and not self.data and self.current_frame is None:
             # One whole pong, and nobody waits for what is in it. Autobahn takes 50 µs for it, as long as 3 documents.
             self._count_frame()
@@ -242,14 +214,11 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def beat(self) -> None:
         """Member API. Sends a ping, or ends the connection if the last ones were followed by no sign of life."""
         if self._paused:
-            # One that takes what it was sent, if slowly, is there.
-            unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
-            if self._unsent < unsent:
-                self._unanswered = 0
-        if self._unanswered >= PINGS_UNANSWERED:
+            self._note_progress()
+        if self._silent >= PINGS_UNANSWERED:
             self.dropConnection(abort=True)
             return
-        self._unanswered += 1
+        self._silent += 1
         # A client that does not take what it was sent already is sent no ping behind it.
         if self.state == self.STATE_OPEN and not self._paused:
             self.transport.write(_PING)
@@ -289,11 +258,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
         """WebSocketProtocol API. After a close frame nothing is sent (RFC 6455, 5.5.1)."""
         self._unsubscribe()
         super().sendCloseFrame(*arguments, **named)
-
-    def _unsubscribe(self) -> None:
-        if self._subscription is not None:
-            self._subscription.cancel()
-            self._subscription = None
 
     def close(self, code: int) -> None:
         """Begins the closing handshake; a client that does not answer it is cut off (RFC 6455, 7.1.1).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -11,13 +12,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.pointer import (
     MAX_PATH_BYTES,
     MAX_TOKENS,
+    Levels,
     PointerError,
     escape,
     index_of,
-    part_of,
     tokens_of,
     unescape,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def part_of(data: bytes, tokens: Iterable[str]) -> bytes | None:
+    """Gives one part of a document."""
+    return Levels(data).part(tuple(tokens))
+
 
 NAMES = st.text(alphabet="ab/~01-é😀", max_size=4)
 JSON_VALUES = st.recursive(
@@ -131,7 +141,7 @@ class TokensTests(SynchronousTestCase):
 
 
 class PartTests(SynchronousTestCase):
-    """part_of."""
+    """Levels.part."""
 
     @settings(deadline=None)
     @given(JSON_VALUES, st.sampled_from([None, 0, 3]), st.booleans())

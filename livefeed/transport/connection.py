@@ -493,9 +493,7 @@ class Connection:
         if self.disconnecting and self._producer is None:
             return
         if not self._corked and not self._out:
-            sent = self._send(data)
-            if sent != len(data):
-                self._keep(data, sent)
+            self._transmit(data)
             return
         self._out.append(data)
         self._cork_bytes -= len(data)
@@ -510,9 +508,13 @@ class Connection:
         if self._out:
             data = self._out.popleft() if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
-            sent = self._send(data)
-            if sent != len(data):
-                self._keep(data, sent)
+            self._transmit(data)
+
+    def _transmit(self, data: bytes) -> None:
+        """Sends data, before which there is nothing to be sent. The hot path has these lines in place."""
+        sent = self._send(data)
+        if sent != len(data):
+            self._keep(data, sent)
 
     def _keep(self, data: bytes, sent: int) -> None:
         """Keeps what the socket has not taken of data, before which there is nothing to be sent."""

@@ -22,7 +22,7 @@ def answer(request: Request, status: int, headers: Iterable[tuple[bytes, bytes]]
     """Answers a request in one go.
 
     :param status: the status code.
-    :param headers: the fields, besides those that every answer has.
+    :param headers: the fields, besides those that every answer has. Of two by one name the later counts.
     :param body: the content; it is left out by itself where the method is ``HEAD``. ``None`` for a status that has no
         content (204, 304), which then is sent no ``Content-Length``.
     :returns: what ``render`` returns.

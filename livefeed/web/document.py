@@ -146,8 +146,7 @@ class DocumentResource(Node):
                 (b"ETag", whole.etag),
                 (b"Cache-Control", b"no-store, im"),
             ]
-            names = {name for name, _ in delta}
-            return answer(request, 226, [*(each for each in fields if each[0] not in names), *delta], patch)
+            return answer(request, 226, [*fields, *delta], patch)
         fields += [
             (b"ETag", selected.etag),
             (b"Repr-Digest", selected.digest),

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
 
 from livefeed.encodings import http_chunk, server_sent_event
 from livefeed.envelopes import EnvelopeOutlet, Envelopes
+from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.web.answers import EVERY_ANSWER, refuse
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from livefeed.feed import Feed, Subscription
+    from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.site import Request
 
@@ -45,8 +44,7 @@ def _chunked_event(message: bytes, version: str) -> bytes:
     return http_chunk(server_sent_event(message, version))
 
 
-@implementer(IPushProducer)
-class EventStream(Protocol):
+class EventStream(Follower, Protocol):
     """A connection on which events are sent, as far as its reader keeps up.
 
     :param streams: those that it belongs to.
@@ -55,19 +53,13 @@ class EventStream(Protocol):
     :param have: the version that the client has already.
     """
 
-    transport: Any
-
     def __init__(self, streams: EventStreams, *, chunked: bool, delta: bool, have: str | None) -> None:
         self._streams = streams
         self._chunked = chunked
         self._delta = delta
         self._have = have
-        self._paused = False
         self._closed = False
-        self._missed = 0
-        self._unsent = 0  # how much had not been taken at the last heartbeat
         self._received = 0
-        self._subscription: Subscription | None = None
 
     # IProtocol API
 
@@ -96,36 +88,13 @@ class EventStream(Protocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """IProtocol API."""
         self._streams.open.discard(self)
-        if self._subscription is not None:
-            self._subscription.cancel()
-            self._subscription = None
+        self._unsubscribe()
 
     # Subscriber API
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API."""
         self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
-
-    # IPushProducer API
-
-    def pauseProducing(self) -> None:
-        """IPushProducer API."""
-        self._paused = True
-        if self._subscription is not None:
-            self._subscription.pause()
-
-    def resumeProducing(self) -> None:
-        """IPushProducer API."""
-        self._paused = False
-        self._missed = 0
-        if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
-            # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
-            self.transport.unregisterProducer()
-        elif self._subscription is not None:
-            self._subscription.resume()
-
-    def stopProducing(self) -> None:
-        """IPushProducer API."""
 
     # Member API
 
@@ -136,17 +105,16 @@ class EventStream(Protocol):
         if not self._paused:
             self._write(b":\n\n")
             return
-        unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
-        self._missed = 0 if self._unsent < unsent else self._missed + 1
-        if self._missed >= MISSED_HEARTBEATS:
+        # This heartbeat counts, too, unless something was taken since the one before.
+        self._silent += 1
+        self._note_progress()
+        if self._silent >= MISSED_HEARTBEATS:
             self.transport.abortConnection()
 
     def close(self) -> None:
         """Ends the stream. The client will come back by itself."""
         self._closed = True
-        if self._subscription is not None:
-            self._subscription.cancel()
-            self._subscription = None
+        self._unsubscribe()
         self.transport.unregisterProducer()
         if self._chunked:
             self.transport.write(_LAST_CHUNK)

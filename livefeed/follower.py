@@ -1,0 +1,53 @@
+"""What the connections of subscribers have in common, whatever is spoken on them: their reader's pace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from livefeed.feed import Subscription
+
+
+@implementer(IPushProducer)
+class Follower:
+    """A protocol whose subscription is paused for as long as its transport is full."""
+
+    transport: Any
+
+    _subscription: Subscription | None = None
+    _paused = False
+    _unsent = 0  # how much had not been taken when it was last asked
+    _silent = 0  # so many times in a row it was asked for a sign of life, and there was none
+
+    def pauseProducing(self) -> None:
+        """IPushProducer API."""
+        self._paused = True
+        if self._subscription is not None:
+            self._subscription.pause()
+
+    def resumeProducing(self) -> None:
+        """IPushProducer API."""
+        self._paused = False
+        self._silent = 0
+        if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
+            # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
+            self.transport.unregisterProducer()
+        elif self._subscription is not None:
+            self._subscription.resume()
+
+    def stopProducing(self) -> None:
+        """IPushProducer API."""
+
+    def _note_progress(self) -> None:
+        """Counts a paused reader that has taken something since it was last asked, if slowly, as one that is there."""
+        unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
+        if self._unsent < unsent:
+            self._silent = 0
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
