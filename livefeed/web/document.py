@@ -68,11 +68,16 @@ class DocumentResource(Node):
     :param origins: who may read it from another site.
     :param form: what is answered: the document, events, or whichever the field ``Accept`` asks for.
     :param parts: where what is below is found; ``None`` if nothing is.
+    :param unknown: whether it stands for something of which nobody knows yet whether it is there: nothing is to be
+        followed then.
     """
 
-    def __init__(self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None) -> None:
+    def __init__(
+        self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
+    ) -> None:
         super().__init__(origins)
         self._parts = parts
+        self._unknown = unknown
         self._ways = ways
         self._feed = ways.feed
         self._form = form
@@ -84,8 +89,7 @@ class DocumentResource(Node):
         segments = [path, *(request.postpath or [])]
         request.postpath = []
         if self._feed.snapshot is None:
-            # Nobody knows yet what there is.
-            return self
+            return DocumentResource(self._ways, self._origins, self._form, unknown=True)
         try:
             part = self._parts.find(segments)
         except TooManyPartsError:
@@ -100,6 +104,8 @@ class DocumentResource(Node):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
+        if self._unknown:
+            return self._document(request)
         if asks_for_websocket(request):
             return self._ways.upgrade(request)
         if self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept"))):
@@ -110,6 +116,9 @@ class DocumentResource(Node):
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
+        if snapshot is None and self._feed.confirmed_at:
+            # A part that was there when the request began to wait.
+            return NotFound(self._origins).render(request)
         if snapshot is None:
             retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
             headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
