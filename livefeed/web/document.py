@@ -104,11 +104,10 @@ class DocumentResource(Node):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        if self._unknown:
-            return self._document(request)
-        if asks_for_websocket(request):
+        if asks_for_websocket(request) and not self._unknown:
             return self._ways.upgrade(request)
-        if self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept"))):
+        events = self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept")))
+        if events and not self._unknown:
             fields = [*self._shared(request), *self._state()]
             delta = request.args.get(b"delta") == [b"1"]
             return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
