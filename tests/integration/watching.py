@@ -219,9 +219,9 @@ class Session:
         """Gives how many messages it is sent for a tick, while it keeps up."""
         return 0
 
-    def say(self, word: str) -> int:
-        """Says what it has, where it can, and gives how many messages that brings."""
-        return 0
+    def say(self, word: str) -> bool:
+        """Says what it has, where it can, and tells whether it could."""
+        return False
 
     def _take_head(self, status: int, headers: httpx.Headers) -> None:
         raise NotImplementedError
@@ -470,13 +470,13 @@ class WebSocket(Following):
         extensions = DEFLATE if self._deflate else ""
         return handshake(path, Sec_WebSocket_Extensions=extensions, Sec_WebSocket_Protocol=DELTA if self.delta else "")
 
-    def say(self, word: str) -> int:
+    def say(self, word: str) -> bool:
         if not self.delta or not self.answered or self.ended:
-            return 0
+            return False
         have = self.watcher.version if word == "version" else None
         self._said.append(have)
         self.outgoing.append(client_frame(TEXT, json.dumps({"have": have}).encode()))
-        return int(self.ledger.newest.data is not None)
+        return True
 
     def _take_head(self, status: int, headers: httpx.Headers) -> None:
         if status == 101:
