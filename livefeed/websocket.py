@@ -104,12 +104,25 @@ class _Outlet:
     subscribers their memory is in no cache, and each would take as long as everything else in Python does.
     """
 
-    _transport: Any
+    transport: Any
     _deflated: bool
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API."""
-        self._transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+        self.transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+
+
+@dataclass(slots=True, eq=False)
+class _Crowd:
+    """The subscribers on one kind of transport that are sent the same frames."""
+
+    _write_all: Callable[[list[Any], bytes], None]
+    _deflated: bool
+
+    def send_all(self, outlets: list[_Outlet], snapshot: Snapshot) -> None:
+        """Crowd API."""
+        frame = snapshot.compressed_frame if self._deflated else snapshot.frame
+        self._write_all([outlet.transport for outlet in outlets], frame)
 
 
 def _frame(message: bytes, _: str) -> bytes:
@@ -170,7 +183,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
             self._subscription = self.feed.subscribe(self._outlet, informed=True)
         else:
             self._outlet = _Outlet(self.transport, deflated)
-            self._subscription = self.feed.subscribe(self._outlet)
+            crowd = self.factory.crowd(type(self.transport), deflated)
+            self._subscription = self.feed.subscribe(self._outlet, crowd=crowd)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -313,6 +327,7 @@ class SubscriberFactory(WebSocketServerFactory):
     def __init__(self, feed: Feed, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
+        self._crowds: dict[tuple[type, bool], _Crowd] = {}
         self.feed = feed
         self.envelopes = Envelopes(feed)
         self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
@@ -335,6 +350,13 @@ class SubscriberFactory(WebSocketServerFactory):
         options = {name: getattr(self, name) for name in SubscriberProtocol.CONFIG_ATTRS}
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
+
+    def crowd(self, transport: type, deflated: bool) -> _Crowd | None:
+        """Gives what sends documents to many at once; ``None`` if their kind of transport cannot."""
+        write_all = getattr(transport, "write_all", None)
+        if write_all is None:
+            return None
+        return self._crowds.setdefault((transport, deflated), _Crowd(write_all, deflated))
 
 
 class WebSocketResource(Node):

@@ -64,8 +64,12 @@ class Connection:
 
     secure = False
 
+    # Python puts them one behind the other in the order of the alphabet, and the hot path needs nothing behind _handle.
+    # With thousands of connections none of this is in a cache: each line of memory that is touched costs like a call.
     __slots__ = (
         "__weakref__",
+        "_active_at",
+        "_answers",
         "_at_boundary",
         "_clear",
         "_cork_bytes",
@@ -81,7 +85,6 @@ class Connection:
         "_protocol",
         "_read_ended",
         "_reason",
-        "_replay",
         "_streaming",
         "_unusual",
         "_write_ended",
@@ -105,12 +108,13 @@ class Connection:
         self.disconnecting = False
         self.deadline = pool.now + pool.limits.handshake_s
         self._protocol: Any = None
-        self._replay: Any = None
+        self._answers: Any = None  # what may be given again
+        self._active_at = float("-inf")  # when an answer was last given again
         self._out: deque[bytes] = deque()
         self._offset = 0  # how much of the first of _out is sent
         self._corked = False
         # Whether what is written goes straight to the socket. It may be false where it could be true, and never the
-        # other way round. It and _handle lie side by side: in a fan-out, each line of memory that is touched counts.
+        # other way round.
         self._clear = False
         self._handle: Any = sock  # what _send writes to
         self._mask = EPOLLIN
@@ -136,7 +140,8 @@ class Connection:
     @protocol.setter
     def protocol(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._replay = self._replay_of(protocol)
+        self._answers = self._replay_of(protocol)
+        self._at_boundary = False
 
     @property
     def unsent_bytes(self) -> int:
@@ -152,6 +157,22 @@ class Connection:
             if sent != len(data):
                 self._keep(data, sent)
 
+    @staticmethod
+    def write_all(connections: list[Any], data: bytes) -> None:
+        """Writes the same to many connections, of one class; what breaks one ends that one alone.
+
+        :param connections: each as it would be written to.
+        """
+        for connection in connections:
+            connection.write_apart(data)
+
+    def write_apart(self, data: bytes) -> None:
+        """Writes as one of many."""
+        try:
+            self.write(data)
+        except Exception:
+            self._broke("write")
+
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """ITransport API."""
         self.write(b"".join(iovec))
@@ -161,7 +182,7 @@ class Connection:
         if self.connected and not self.disconnecting:
             self.disconnecting = True
             self._clear = False
-            self._replay = None
+            self._answers = None
             self.set_deadline(SEND_TIMEOUT_S)
             self._go_on_ending()
 
@@ -170,7 +191,7 @@ class Connection:
         if self.connected and not self._write_ending and not self.disconnecting:
             self._write_ending = True
             self._clear = False
-            self._replay = None
+            self._answers = None
             self._go_on_ending()
 
     def abortConnection(self) -> None:
@@ -267,33 +288,31 @@ class Connection:
 
     def start(self) -> None:
         """Begins: makes the protocol, unless it can wait until the client has spoken."""
-        self._replay = self._replay_of(self._factory)
-        if self._replay is None:
+        self._answers = self._replay_of(self._factory)
+        if self._answers is None:
             self._make_protocol()
         else:
             self._at_boundary = True
             self._set_clear()
-            self.deadline = self.pool.idle_deadline
+            self.set_deadline(self.pool.limits.idle_s)
 
     def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket. This is the hot path: one call for what would elsewhere be four."""
+        """Takes what epoll says of the socket."""
         if events != EPOLLIN or self._unusual:
             self._handle_others(events)
             return
         data = self._receive()
         if data is None:
             return
-        replay = self._replay
+        replay = self._answers
         missed = None
         # After a replayed answer the protocol is where it was: it need not be asked, which takes 0.2 µs.
         if replay is not None and not self._out and (self._at_boundary or self._protocol.at_boundary()):
             answer = replay.find(data)
             if answer is not None:
                 self._at_boundary = True
-                self.deadline = self.pool.idle_deadline
-                sent = self._send(answer.data)
-                if sent != len(answer.data):
-                    self._keep(answer.data, sent)
+                self._active_at = self.pool.now
+                self._transmit(answer.data)
                 if answer.last:
                     self._end_after_answer()
                 return
@@ -324,6 +343,10 @@ class Connection:
 
     def expire(self) -> None:
         """Takes note that the deadline has passed."""
+        idle_until = self._active_at + self.pool.limits.idle_s
+        if self._at_boundary and idle_until > self.pool.now and not self.disconnecting:
+            self.deadline = idle_until
+            return
         self.deadline = float("inf")
         timed_out = getattr(self._protocol, "timeoutConnection", None)
         if self._lingering:
@@ -347,7 +370,7 @@ class Connection:
         if not self.connected or reason is None:
             return
         self.connected = False
-        self._replay = None
+        self._answers = None
         self._out.clear()
         self.sock.close()
         producer, self._producer = self._producer, None
@@ -456,7 +479,7 @@ class Connection:
             self._make_protocol()
             if self._reason is not None:
                 return
-        replay = self._replay
+        replay = self._answers
         self._at_boundary = False
         self._clear = False
         self._corked = not self._out
@@ -471,7 +494,7 @@ class Connection:
         if self._corked:
             self._corked = False
             # Nothing but the answer has ended the connection, if it has.
-            if key is not None and self._out and (replay is self._replay or self.disconnecting):
+            if key is not None and self._out and (replay is self._answers or self.disconnecting):
                 label = self._protocol.replayable()
                 if label is not None:
                     replay.store(key, b"".join(self._out), label, last=self.disconnecting)
@@ -511,7 +534,7 @@ class Connection:
             self._transmit(data)
 
     def _transmit(self, data: bytes) -> None:
-        """Sends data, before which there is nothing to be sent. The hot path has these lines in place."""
+        """Sends data, before which there is nothing to be sent."""
         sent = self._send(data)
         if sent != len(data):
             self._keep(data, sent)

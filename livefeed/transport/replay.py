@@ -29,7 +29,8 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
 def _any_case(name: bytes) -> bytes:
-    return b"".join(b"[%c%c]" % (c, c ^ 0x20) if chr(c).isalpha() else re.escape(bytes([c])) for c in name)
+    # The set of first letters lets the engine pass over an alternative; after it, ignoring case is faster than sets.
+    return b"[%c%c](?i:%s)" % (name[0], name[0] ^ 0x20, re.escape(name[1:]))
 
 
 def _head_pattern() -> re.Pattern[bytes]:
