@@ -220,17 +220,22 @@ class Feed:
         Who is one of a crowd, and can take it, is only looked at here: with 10,000 subscribers a call of ``push`` for
         each, and what follows from it, was a tenth of their fan-out.
         """
-        crowds: dict[Crowd, list[Subscription]] = {}
+        together = []
         for each in batch:
-            crowd = each._crowd
-            if crowd is not None and not each._paused and (each._repeats or each._sent is not snapshot):
-                each._sent = snapshot
-                crowds.setdefault(crowd, []).append(each)
+            if each._crowd is not None and not each._paused:
+                together.append(each)
                 continue
             try:
                 each.push(snapshot)
             except Exception:
                 self._drop(each)
+        crowds: dict[Crowd, list[Subscription]] = {}
+        for each in together:
+            crowd = each._crowd
+            # It may have left meanwhile.
+            if crowd is not None and (each._repeats or each._sent is not snapshot):
+                each._sent = snapshot
+                crowds.setdefault(crowd, []).append(each)
         for crowd, members in crowds.items():
             try:
                 crowd.send_all([each._subscriber for each in members], snapshot)

@@ -166,10 +166,16 @@ class Connection:
         for connection in connections:
             connection.write_apart(data)
 
-    def write_apart(self, data: bytes) -> None:
-        """Writes as one of many."""
+    def write_apart(self, data: bytes, sent: int = 0) -> None:
+        """Writes as one of many.
+
+        :param sent: how much of it the socket has taken already.
+        """
         try:
-            self.write(data)
+            if sent > 0:
+                self._keep(data, sent)
+            else:
+                self.write(data)
         except Exception:
             self._broke("write")
 

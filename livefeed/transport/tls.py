@@ -62,13 +62,9 @@ class TLSConnection(Connection):
         if write_all and clear:
             size = len(data)
             for connection, sent in zip(clear, write_all([each._handle for each in clear], data, size), strict=True):
-                if sent == size:
-                    continue
-                if sent <= 0:
-                    # Full, or broken: asked again, it says which.
-                    connection.write_apart(data)
-                else:
-                    connection._keep(data, sent)
+                if sent != size:
+                    # Where it has taken nothing it is full, or broken: asked again, it says which.
+                    connection.write_apart(data, sent)
         if len(clear) < len(connections):
             written = set(clear)
             Connection.write_all([each for each in connections if each not in written], data)
