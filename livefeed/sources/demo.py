@@ -34,7 +34,7 @@ class _District:
     shares: tuple[float, ...]
 
     def counted(self, night_s: float) -> float:
-        """Gives the part of the votes that is reported, 0 to 1: slow at first and at the end, and all at the very end."""
+        """Gives the part of the votes that is reported, 0 to 1: slow at first and at the end, and then all."""
         reports = math.floor((night_s - self.first_result_s) / REPORT_S)
         done = min(max(reports * REPORT_S / self.count_takes_s, 0.0), 1.0)
         return (1 - math.cos(math.pi * done)) / 2

@@ -13,7 +13,6 @@ from contextlib import suppress
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
@@ -25,11 +24,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from livefeed.transport.replay import MAX_ANSWER_BYTES
+from livefeed.transport.sockets import StreamSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twisted.internet.interfaces import IAddress, IProducer, IProtocolFactory
+    from twisted.internet.interfaces import IProducer, IProtocolFactory
 
     from livefeed.transport.pool import Pool
 
@@ -47,7 +47,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
-class Connection:
+class Connection(StreamSocket):
     """A stream socket without TLS. It provides Twisted's ``ITCPTransport``, ``IConsumer`` and ``IPushProducer``.
 
     :param pool: what holds the connection.
@@ -95,7 +95,6 @@ class Connection:
         "fd",
         "over_capacity",
         "pool",
-        "sock",
     )
 
     def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory) -> None:
@@ -216,38 +215,9 @@ class Connection:
         """
         self.deadline = self.pool.now + seconds if seconds is not None else float("inf")
 
-    def getPeer(self) -> Any:
-        """ITransport API."""
-        return _address(self.sock, "getpeername")
-
-    def getHost(self) -> Any:
-        """ITransport API."""
-        return _address(self.sock, "getsockname")
-
     def getHandle(self) -> object:
         """ISystemHandle API."""
         return self.sock
-
-    def getTcpNoDelay(self) -> bool:
-        """ITCPTransport API."""
-        return bool(self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """ITCPTransport API. It is on from the start, and so is left alone where nothing changes."""
-        if not enabled or self.sock.family == socket.AF_UNIX:
-            self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """ITCPTransport API."""
-        return bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """ITCPTransport API."""
-        self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-    def _set_option(self, level: int, option: int, enabled: bool) -> None:
-        if self.sock.family != socket.AF_UNIX:
-            self.sock.setsockopt(level, option, int(enabled))
 
     # IPushProducer: what comes in
 
@@ -631,14 +601,3 @@ class Connection:
         if mask != self._mask and self.connected and self._reason is None:
             self._mask = mask
             self.pool.watch(self.fd, mask)
-
-
-def _address(sock: socket.socket, method: str) -> IAddress:
-    try:
-        name = getattr(sock, method)()
-    except OSError:
-        name = ("", 0)
-    if sock.family == socket.AF_UNIX:
-        return UNIXAddress(name if isinstance(name, str | bytes) else "")
-    make = IPv6Address if sock.family == socket.AF_INET6 else IPv4Address
-    return make("TCP", *name[:2])
