@@ -174,6 +174,16 @@ class StrictnessTests(ChannelTestCase):
         self.assertEqual((response.status, response.body), (200, DOCUMENT))
         self.assert_closing()
 
+    def test_versions_are_two(self) -> None:
+        """HTTP/1.1 and 1.0, and the answer is of the request's; what is of another is refused (RFC 9110, 6.2)."""
+        for version in (b"HTTP/1.0", b"HTTP/1.1"):
+            self.connect()
+            self.channel.dataReceived(b"GET /feed " + version + b"\r\nHost: a\r\n\r\n")
+            self.assertTrue(self.transport.value().startswith(version + b" 200 OK\r\n"))
+        for version in (b"HTTP/0.9", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b"HTTP/1.10", b"HTTPS/1.1"):
+            self.assert_refused(400, b"GET /feed " + version + b"\r\nHost: a\r\n\r\n")
+            self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 400 "))
+
     def test_control_characters_are_refused(self) -> None:
         """In the request line, in names, in values and in what belongs to the value before (RFC 9110, 5.5)."""
         for code in (*range(0x09), 0x0A, 0x0B, 0x0C, 0x0D, *range(0x0E, 0x20), 0x7F):
