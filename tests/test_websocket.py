@@ -1124,7 +1124,9 @@ class HandshakeTests(WebSocketTestCase):
             response = self.handshake(b"Sec-WebSocket-Version: " + version, without=b"Sec-WebSocket-Version")
             self.assertEqual((response.status, response.headers["sec-websocket-version"]), (426, "13"))
         self.assertEqual(self.handshake(without=b"Sec-WebSocket-Version").status, 426)
-        self.assertEqual(self.handshake(b"Sec-WebSocket-Version: 8").status, 426)
+        for first, second in ((b"8", b"13"), (b"13", b"8"), (b"13", b"13")):
+            lines = (b"Sec-WebSocket-Version: " + first, b"Sec-WebSocket-Version: " + second)
+            self.assertEqual(self.handshake(*lines, without=b"Sec-WebSocket-Version").status, 426)
 
     def test_wrong_method_and_content_are_refused(self) -> None:
         """A handshake is a GET without content."""
