@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,7 +89,16 @@ _HANDSHAKE_ATTRIBUTES = {
     "websocket_protocols",
     "_wskey",
 }
-_DEFLATE_PARAMETERS = {b"client_max_window_bits", b"client_no_context_takeover", b"server_no_context_takeover"}
+# What an offer may say, and be accepted (RFC 7692, 7.1). A value may stand in quotes.
+_DEFLATE_PARAMETER = re.compile(
+    rb'(?:client|server)_no_context_takeover|client_max_window_bits(?:[ \t]*=[ \t]*"?(?:[89]|1[0-5])"?)?'
+)
+# extension-list (RFC 6455, 9.1); empty members are allowed, and a value in quotes is a token, too.
+_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_TOKEN = _CHARACTER + rb"++"
+_VALUE = rb'[ \t]*+=[ \t]*+(?:%s|"(?:\\?+%s)++")' % (_TOKEN, _CHARACTER)
+_EXTENSION = rb"%s(?:[ \t]*+;[ \t]*+%s(?:%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
+_EXTENSIONS = re.compile(rb"[ \t,]*+%s(?:[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
 
 
 _txaio: Any = txaio  # whose functions are put there when Autobahn is imported
@@ -136,8 +146,8 @@ def _compressed_frame(message: bytes, _: str) -> bytes:
 class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
     """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
 
-    The transport pauses it while its buffer is full. Nothing is written meanwhile, a pong neither, so that a client
-    that does not read cannot make the server's memory grow.
+    The transport pauses it while its buffer is full. Nothing is written meanwhile, so that a client that does not read
+    cannot make the server's memory grow; of the pings that came in, the last is answered then (RFC 6455, 5.5.3).
     """
 
     factory: SubscriberFactory
@@ -153,6 +163,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     _received = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
+    _ping: bytes | None = None  # the last that was not answered
 
     def connectionMade(self) -> None:
         """IProtocol API."""
@@ -210,8 +221,17 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
 
     def onPing(self, payload: bytes) -> None:
         """WebSocketServerProtocol API."""
-        if not self._paused:
+        if self._paused:
+            self._ping = payload
+        else:
             super().onPing(payload)
+
+    def resumeProducing(self) -> None:
+        """IPushProducer API."""
+        if self._ping is not None:
+            super().onPing(self._ping)
+            self._ping = None
+        super().resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
@@ -392,7 +412,7 @@ class WebSocketResource(Node):
         connection = (field(request, b"Connection") or b"").lower().split(b",")
         if b"upgrade" not in [option.strip() for option in connection]:
             return refuse(request, 400, "The Connection field lacks the option Upgrade.")
-        if request.getHeader(b"Sec-WebSocket-Version") != b"13":
+        if field(request, b"Sec-WebSocket-Version") != b"13":
             headers = [
                 (b"Sec-WebSocket-Version", b"13"),
                 (b"Upgrade", b"websocket"),
@@ -402,6 +422,10 @@ class WebSocketResource(Node):
         keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
         if len(keys) != 1 or not _is_key(keys[0]):
             return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
+        extensions = field(request, b"Sec-WebSocket-Extensions")
+        # An empty field has no place in the grammar, but a widespread client sends one where it offers nothing.
+        if extensions and not _EXTENSIONS.fullmatch(extensions):
+            return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed.")
         if not self._origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
             return refuse(request, 403, "Pages of this origin may not subscribe.")
         if self._factory.going_away:
@@ -418,7 +442,7 @@ class WebSocketResource(Node):
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
             % (
                 keys[0],
-                _DEFLATE if offers_deflate(field(request, b"Sec-WebSocket-Extensions")) else b"",
+                _DEFLATE if offers_deflate(extensions) else b"",
                 b"Sec-WebSocket-Protocol: %s\r\n" % DELTA.encode() if DELTA.encode() in offered else b"",
             )
         )
@@ -428,13 +452,14 @@ class WebSocketResource(Node):
 def offers_deflate(extensions: bytes | None) -> bool:
     """Tells whether a client offers permessage-deflate in a way that can be accepted (RFC 7692, 7.1).
 
-    :param extensions: the field's value; ``None`` if it was not sent. An offer that limits the server's window is
-        passed over, since one frame is made for all.
+    :param extensions: the field's value, well-formed; ``None`` if it was not sent. An offer that limits the server's
+        window is passed over, since one frame is made for all.
     """
-    for offer in (extensions or b"").lower().split(b","):
+    for offer in (extensions or b"").lower().replace(b"\\", b"").split(b","):
         name, *parameters = (part.strip() for part in offer.split(b";"))
         names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
-        if name == b"permessage-deflate" and set(names) <= _DEFLATE_PARAMETERS and len(set(names)) == len(names):
+        known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
+        if name == b"permessage-deflate" and known and len(set(names)) == len(names):
             return True
     return False
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KEYED = (b"accept-encoding", b"if-none-match", b"origin", b"accept", b"connection", b"prefer", b"a-im")
 """The fields on which an answer may depend. The answer's ``Vary`` names those of them that it did depend on."""
 
-_FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer")
+_FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"if-match")
 
 MAX_FIELDS = 100
 MAX_NAME_BYTES = 64

@@ -13,7 +13,7 @@ from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY
 from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse
-from livefeed.web.conditional import listed_tags, matching_tag
+from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
@@ -41,6 +41,7 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
+_EVENTS = b"text/event-stream"
 _MANIPULATION = b"json-patch"
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
@@ -102,7 +103,7 @@ class DocumentResource(Node):
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         if asks_for_websocket(request):
             return self._ways.upgrade(request)
-        if self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept"))):
+        if self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS)):
             fields = [*self._shared(request), *self._state()]
             delta = request.args.get(b"delta") == [b"1"]
             return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
@@ -116,6 +117,9 @@ class DocumentResource(Node):
             return refuse(request, 503, "The document has not been pulled yet.", headers)
         coded = [coding for coding in snapshot.representations if coding != IDENTITY]
         selected = snapshot.representations[choose_coding(field(request, b"Accept-Encoding"), coded)]
+        if is_another(field(request, b"If-Match"), selected.etag):
+            refused = (*self._shared(request), *self._state())
+            return refuse(request, 412, "The document is not the one that If-Match names.", refused)
         fields = [
             *self._shared(request),
             *self._state(),
@@ -161,8 +165,7 @@ class DocumentResource(Node):
 
         There is none that is worth less than the document in the coding that would be answered with.
         """
-        manipulations = [name.strip(b" \t").lower() for name in (field(request, b"A-IM") or b"").split(b",")]
-        if _MANIPULATION in manipulations:
+        if _accepts(field(request, b"A-IM"), _MANIPULATION):
             for tag in listed_tags(field(request, b"If-None-Match")):
                 version = tag.strip(b'"').partition(b"-")[0].decode("latin-1")
                 patch = self._feed.history.patch(version)
@@ -215,11 +218,15 @@ class DocumentResource(Node):
         )
 
 
-def _accepts_events(accept: bytes | None) -> bool:
-    """Tells whether a request asks for events by name (RFC 9110, 12.5.1); ``*/*`` asks for the document."""
-    for member in (accept or b"").lower().split(b","):
-        media_type, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        if media_type == b"text/event-stream":
+def _accepts(listed: bytes | None, wanted: bytes) -> bool:
+    """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
+
+    :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
+    :param wanted: the name, in lower case.
+    """
+    for member in (listed or b"").lower().split(b","):
+        name, *parameters = (part.strip(b" \t") for part in member.split(b";"))
+        if name == wanted:
             return weight_of(parameters) > 0
     return False
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from livefeed.snapshot import version_of
 from livefeed.web.answers import answer, refuse
+from livefeed.web.conditional import is_another, matching_tag
 from livefeed.web.document import DocumentResource, Form
 from livefeed.web.parts import Parts
-from livefeed.web.resource import Node
+from livefeed.web.resource import Node, field
 from livefeed.web.ways import Ways
 
 if TYPE_CHECKING:
@@ -49,8 +51,10 @@ class StaticResource(Node):
         for old, new in (replacements or {}).items():
             text = text.replace(old, new)
         self._body = text.encode()
+        self._type = _TYPES[name.rpartition(".")[2]]
+        self._etag = f'"{version_of(self._body)}"'.encode()
         self._headers = (
-            (b"Content-Type", _TYPES[name.rpartition(".")[2]]),
+            (b"ETag", self._etag),
             (b"Content-Security-Policy", _POLICY),
             (b"Cross-Origin-Opener-Policy", b"same-origin"),
             (b"Referrer-Policy", b"no-referrer"),
@@ -63,7 +67,11 @@ class StaticResource(Node):
             return refuse(request, 405, "This is only read.", [(b"Allow", b"GET, HEAD")])
         if request.has_content:
             return refuse(request, 413, "A request for a page has no content.")
-        return answer(request, 200, self._headers, self._body)
+        if is_another(field(request, b"If-Match"), self._etag):
+            return refuse(request, 412, "The page is not the one that If-Match names.")
+        if matching_tag(field(request, b"If-None-Match"), [self._etag]) is not None:
+            return answer(request, 304, self._headers, None)
+        return answer(request, 200, (*self._headers, (b"Content-Type", self._type)), self._body)
 
 
 class Root(Node):

@@ -49,7 +49,15 @@ def field(request: Request, name: bytes) -> bytes | None:
     return None if lines is None else b", ".join(lines)
 
 
+def lists(request: Request, name: bytes, member: bytes) -> bool:
+    """Tells whether a list in a request's field has a member, in whatever case.
+
+    :param name: the name of the field.
+    :param member: in lower case.
+    """
+    return member in [each.strip(b" \t") for each in (field(request, name) or b"").lower().split(b",")]
+
+
 def asks_for_websocket(request: Request) -> bool:
-    """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1)."""
-    upgrade = field(request, b"Upgrade")
-    return upgrade is not None and b"websocket" in [name.strip().lower() for name in upgrade.split(b",")]
+    """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1); in HTTP/1.0 none can (RFC 9110, 7.8)."""
+    return request.clientproto != b"HTTP/1.0" and lists(request, b"Upgrade", b"websocket")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import server
+from twisted.web.http import datetimeToString
 
 from livefeed.transport.replay import Replay
 from livefeed.web.answers import answer, refuse
@@ -25,6 +27,8 @@ IDLE_TIMEOUT_S = 75
 
 FORGET_S = 0.25
 """How long an answer may be given again. So much can Livefeed-Next be too large."""
+
+_END_OF_AUTHORITY = re.compile(rb"[/?]")
 
 _log = Logger()
 
@@ -48,14 +52,16 @@ class Request(server.Request):
 
     def process(self) -> None:
         """http.Request API."""
-        # absolute-form (RFC 9112, 3.2.2): what Host says then does not count, and here it does not matter.
+        # absolute-form (RFC 9112, 3.2.2): what Host says then does not count.
         scheme, separator, rest = self.uri.partition(b"://")
         if separator and scheme.lower() in (b"http", b"https"):
+            self.requestHeaders.setRawHeaders(b"Host", [_END_OF_AUTHORITY.split(rest, 1)[0]])
             slash, path = rest.find(b"/"), self.path.partition(b"://")[2]
             self.uri = rest[slash:] if slash >= 0 else b"/"
             self.path = b"/" + path.partition(b"/")[2]
         if self.path == b"*":
             # asterisk-form is for OPTIONS alone (RFC 9112, 3.2.4).
+            self.setHeader(b"Date", datetimeToString())
             if self.method == b"OPTIONS":
                 answer(self, 204, [(b"Allow", b"GET, HEAD, OPTIONS")], None)
             else:

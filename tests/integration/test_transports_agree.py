@@ -81,6 +81,8 @@ _targets = _often(
         b"http://localhost/feed",
         b"HTTPS://other.example/feed?x",
         b"http://localhost",
+        b"http:///feed",
+        b"http://user@localhost/feed",
         b"ftp://localhost/feed",
         b"*",
         b"feed",
@@ -139,7 +141,9 @@ _keyed = st.one_of(
     ),
     st.tuples(
         st.sampled_from((b"Connection", b"connection")),
-        st.sampled_from((b"keep-alive", b"close", b"Close", b"upgrade", b"close, x", b"keep-alive, Upgrade", b"")),
+        st.sampled_from(
+            (b"keep-alive", b"close", b"Close", b"upgrade", b"close, x", b"TE,close", b"keep-alive, Upgrade", b"")
+        ),
     ),
     st.tuples(st.sampled_from((b"Accept", b"accept")), st.sampled_from((b"*/*", b"text/event-stream", b"a, b;q=0"))),
     st.tuples(st.sampled_from((b"Prefer", b"prefer")), st.sampled_from((b"wait=1", b"respond-async"))),
@@ -178,6 +182,8 @@ _bad_fields = st.sampled_from(
         (b"Trailer", b"X"),
         (b"Upgrade", b"websocket"),
         (b"upgrade", b"h2c, WebSocket"),
+        (b"If-Match", b"*"),
+        (b"if-match", b'"other"'),
         (b"Y" * 129, b"x"),
         (b"Z" * 600, b"x"),
         (b"Content-Length ", b"3"),
@@ -428,6 +434,14 @@ class TransportsAgreeTests(SynchronousTestCase):
     @example(whole(GET, get(target=b"http://localhost/feed")))
     @example(whole(get(b"Connection: close")))
     @example(whole(GET, get(b"Connection: close"), GET))
+    @example(whole(get(b"Connection: TE,close"), GET))
+    @example(whole(GET, get(b"If-Match: *"), get(b'If-Match: "other"'), get(b"If-Match: " + ETAGS[0])))
+    @example(whole(GET, get(method=b"HEAD"), GET.replace(b"GET", b"HEAD").replace(HOST, b"")))
+    @example(whole(GET, get(target=b"/" + b"x" * 17_000)))
+    @example(whole(GET, get(method=b"HEAD", target=b"/" + b"x" * 17_000)))
+    @example(whole(GET, get(b"Transfer-Encoding: identity")))
+    @example(whole(GET, get(target=b"http://user@localhost/feed")))
+    @example(whole(GET, HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0")))
     @example(whole(get(b"Accept-Encoding: gzip"), get(b"Accept-Encoding: gzip", b"Accept-Encoding: identity")))
     @example(whole(GET, get(b"Content-Length: 3") + b"abc"))
     @example(whole(GET, get(b"Content-Length: 0"), GET))

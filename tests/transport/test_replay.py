@@ -22,7 +22,7 @@ from livefeed.transport.replay import (
 from livefeed.web import channel
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer")
+FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"if-match")
 HOST = b"Host: localhost"
 BROWSER = (
     b'GET /feed HTTP/1.1\r\nHost: localhost:8443\r\nConnection: keep-alive\r\nsec-ch-ua-platform: "Linux"\r\n'

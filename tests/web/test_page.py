@@ -37,6 +37,32 @@ class PageTests(SynchronousTestCase):
             for forbidden in (b"http:", b"https://", b"<style", b" style=", b" onclick=", b"eval("):
                 self.assertNotIn(forbidden, response.body)
 
+    def test_page_is_sent_once(self) -> None:
+        """It may be kept, but is asked for again: what has not changed is 304 (RFC 9110, 13.1.2 and 15.4.5)."""
+        for path in (b"/", b"/-/page.js", b"/-/page.css"):
+            full = request(self.site, b"GET " + path + b" HTTP/1.1")
+            for tags in (full.headers["etag"], f"W/{full.headers['etag']}", '"other", ' + full.headers["etag"], "*"):
+                response = request(self.site, b"GET " + path + b" HTTP/1.1\nIf-None-Match: " + tags.encode())
+                self.assertEqual((response.status, response.body), (304, b""))
+                for name in ("etag", "cache-control", "content-security-policy"):
+                    self.assertEqual(response.headers[name], full.headers[name])
+                self.assertNotIn("content-length", response.headers)
+            response = request(self.site, b"GET " + path + b' HTTP/1.1\nIf-None-Match: "other"')
+            self.assertEqual((response.status, response.body), (200, full.body))
+
+    def test_other_page_is_not_sent(self) -> None:
+        """To who asks for one that there is not, and whatever else it has (RFC 9110, 13.1.1 and 13.2.2)."""
+        etag = request(self.site, b"GET / HTTP/1.1").headers["etag"].encode()
+        for fields, status in (
+            (b'If-Match: "other"', 412),
+            (b"If-Match: W/" + etag, 412),
+            (b'If-Match: "other"\nIf-None-Match: ' + etag, 412),
+            (b"If-Match: " + etag, 200),
+            (b"If-Match: *", 200),
+            (b"If-Match: " + etag + b"\nIf-None-Match: " + etag, 304),
+        ):
+            self.assertEqual((fields, request(self.site, b"GET / HTTP/1.1\n" + fields).status), (fields, status))
+
     def test_page_is_only_read(self) -> None:
         """Other methods are 405, content is 413."""
         response = request(self.site, b"POST / HTTP/1.1")

@@ -57,6 +57,7 @@ class PreferTests(SynchronousTestCase):
     def test_first_wait_counts(self) -> None:
         """RFC 7240, 2."""
         self.assert_wait(10, b"wait=10, wait=20", b"wait=10,wait=0", b'wait="10", wait=20;x', b"a, wait=10, b, wait=5")
+        self.assert_wait(None, b"wait, wait=10", b"wait=x, wait=10", b"WAIT ;a=b, wait=10", b'wait="1,0", wait=10')
 
     def test_what_is_no_wait_is_ignored(self) -> None:
         """A wrong number, another preference, or a wait that is only a parameter of one."""
