@@ -47,11 +47,11 @@ def make_endpoint(reactor: Any, description: str, certificate: Callable[[], Cert
     if kind == "tls" and parts and parts[0].isdecimal():
         return _tls(reactor, parts, certificate)
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
-        raise ConfigurationError(f"--listen: {description}: tls: is followed by a port, as in {_FORM}, or by a folder")
+        raise ConfigurationError(f"{description}: tls: is followed by a port, as in {_FORM}, or by a folder", "listen")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
-        raise ConfigurationError(f"--listen: {description}: {error}") from None
+        raise ConfigurationError(f"{description}: {error}", "listen") from None
     return endpoint
 
 
@@ -75,15 +75,19 @@ def _tls(reactor: Any, parts: list[str], certificate: Callable[[], CertificateFi
         or ("cert" in options) != ("key" in options)
     )
     if wrong:
-        raise ConfigurationError(f"--listen: tls:{':'.join(parts)} is not {_FORM}")
+        raise ConfigurationError(f"tls:{':'.join(parts)} is not {_FORM}", "listen")
     own = "cert" in options
     files = CertificateFiles(Path(options["cert"]), Path(options["key"])) if own else certificate()
+    try:
+        tls = server_options(files.cert, files.key)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.why, "listen" if own else error.setting) from None
     interface = options.get("interface")
     if interface is None:
         # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.
         interface = "::" if _dual_stack() else ""
     # For all its name, it takes addresses of IPv6, too.
-    return SSL4ServerEndpoint(reactor, port, server_options(files.cert, files.key), BACKLOG, interface)
+    return SSL4ServerEndpoint(reactor, port, tls, BACKLOG, interface)
 
 
 def _dual_stack() -> bool:
