@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from livefeed.feed import Feed
 from livefeed.testing import request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
 
 
 class PageTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        root = Root(Feed("results", clock=self.clock), Origins.parse("*"), Resource(), lambda request: 1)
+        root = Root([Served(Feed("results", clock=self.clock), Origins.parse("*"), lambda request, ways: 1)])
         self.site = Site(root, reactor=self.clock)
 
     def test_page_names_its_feed(self) -> None:
