@@ -27,6 +27,13 @@ def one(**options: Any) -> FeedSettings:
     return feed
 
 
+def scratch(case: SynchronousTestCase) -> Path:
+    """Gives a folder that is gone after the test."""
+    directory = tempfile.TemporaryDirectory()
+    case.addCleanup(directory.cleanup)
+    return Path(directory.name)
+
+
 def without_places(parsed: Settings) -> Settings:
     """Gives settings that have forgotten where they were set."""
     feeds = tuple(msgspec.structs.replace(feed, places={}) for feed in parsed.feeds)
@@ -174,6 +181,40 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(sorted([*names, "config"]), sorted([*OPTIONS, "feeds"]))
 
 
+class DocumentationTests(SynchronousTestCase):
+    """What docs/operations.md says."""
+
+    def setUp(self) -> None:
+        self.text = Path(__file__).parent.parent.joinpath("docs", "operations.md").read_text("utf-8")
+
+    def test_table_of_the_settings(self) -> None:
+        """It has each key, option and variable, and the defaults that there are."""
+        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in self.text.splitlines() if "LIVEFEED_" in row]
+        told = {}
+        for keys, options, variables, default, _ in (row for row in rows if len(row) == 5):
+            for option, variable in zip(options.split(", "), variables.split(", "), strict=True):
+                name = option.strip("`-").replace("-", "_")
+                self.assertEqual(variable, f"`LIVEFEED_{name.upper()}`")
+                self.assertTrue(name == "config" or f"`{name}`" in keys.split(", "), keys)
+                told[name] = default.strip("`")
+        self.assertEqual(sorted(told), sorted(OPTIONS))
+        for cls in (Settings, FeedSettings):
+            for setting in msgspec.structs.fields(cls):
+                if told.get(setting.name, "none") != "none":
+                    expected = msgspec.json.encode(setting.default).decode()
+                    self.assertEqual(told[setting.name], expected, setting.name)
+
+    def test_example(self) -> None:
+        """It is one."""
+        start = self.text.index("    # /etc/livefeed/livefeed.toml\n")
+        lines = self.text[start : self.text.index("\n- ", start)].splitlines()
+        path = scratch(self) / "livefeed.toml"
+        path.write_text("\n".join(line.removeprefix("    ") for line in lines))
+        parsed = read({"config": str(path)})
+        self.assertEqual([feed.feed for feed in parsed.feeds], ["results", "turnout", "departures"])
+        self.assertEqual(parsed.cert, path.parent / "chain.pem")
+
+
 class EnvironmentTests(SynchronousTestCase):
     """Variables."""
 
@@ -221,9 +262,7 @@ class FileTests(SynchronousTestCase):
     """The TOML file."""
 
     def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.folder = Path(directory.name)
+        self.folder = scratch(self)
         self.path = self.folder / "livefeed.toml"
 
     def read(self, text: str | bytes, options: dict[str, Any] | None = None, **environment: str) -> Settings:
