@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.integration.harness import TCP, TEXT, WAIT_S, Livefeed, close_code, handshake, replace_file
+from tests.integration.harness import (
+    HOST,
+    TCP,
+    TEXT,
+    WAIT_S,
+    Livefeed,
+    close_code,
+    free_port,
+    handshake,
+    replace_file,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,6 +167,23 @@ def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> No
     livefeed.wait_for_log("feed results is live", start=start)
     assert livefeed.http.get("/results").content == b"[3]"
     assert len(re.findall("feed (board|night) is ", livefeed.log(start))) == 0
+
+
+def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -> None:
+    """It is answered 503, the other is served, and nothing shows its password."""
+    away = f"redis://u:hush@{HOST}:{free_port()}/0/k"
+    (tmp_path / "a.toml").write_text(f"[feeds.away]\nsource = '{away}'\n[feeds.night]\nsource = 'demo:'")
+    livefeed = start("--config", "a.toml", live=False, listen=(TCP,))
+    livefeed.wait_for_log("feed away is stale: .* cannot connect: ")
+    livefeed.wait_for_log("feed night is live")
+    response = livefeed.http.get("/away")
+    assert (response.status_code, response.headers["Livefeed-State"]) == (503, "stale")
+    assert response.headers["Retry-After"] == "1"
+    assert livefeed.http.get("/night").status_code == 200
+    feeds = listed(livefeed)
+    assert (feeds["away"]["version"], feeds["away"]["at"]) == (None, None)
+    assert livefeed.terminate() == 0
+    assert "hush" not in livefeed.log()
 
 
 def test_the_list(livefeed: Livefeed) -> None:
