@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
 
 
+_PARAMETERS = {
+    "config": "TOML file of settings",
+    "source": "demo:, file:PATH, or redis://[user:password@]host[:port]/db/key [default: demo:]",
+    "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
+    "interval": "seconds from one pull to the next [default: 1.0]",
+    "cert": "PEM file of the server's certificate and its chain [default: a development one]",
+    "key": "PEM file of its private key",
+    "push": "when subscribers are sent the document: tick (each good pull) or change [default: tick]",
+    "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
+    "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
+    "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
+    "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
+    "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
+    "head-timeout": "seconds that the head of a request may take [default: 10.0]",
+    "idle-timeout": "seconds that a connection is kept without a request [default: 75.0]",
+    "max-bytes": "largest document that is served [default: 1048576]",
+}
+
+
 class Options(usage.Options):
     """The command line. Its long names are the settings' names.
 
@@ -32,28 +51,7 @@ class Options(usage.Options):
         "with a table [feeds.NAME] for each."
     )
     # Without defaults, which would hide what the environment and the file say.
-    optParameters = [  # noqa: RUF012 - as usage.Options wants it
-        ["config", None, None, "TOML file of settings"],
-        ["source", None, None, "demo:, file:PATH, or redis://[user:password@]host[:port]/db/key [default: demo:]"],
-        ["feed", None, None, "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]"],
-        ["interval", None, None, "seconds from one pull to the next [default: 1.0]"],
-        ["cert", None, None, "PEM file of the server's certificate and its chain [default: a development one]"],
-        ["key", None, None, "PEM file of its private key"],
-        ["push", None, None, "when subscribers are sent the document: tick (each good pull) or change [default: tick]"],
-        ["transport", None, None, "what carries the connections: fast (Linux), or twisted [default: fast]"],
-        [
-            "max-connections",
-            None,
-            None,
-            "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
-        ],
-        ["max-subscribers", None, None, "subscribers of a feed at a time; 0: no limit [default: 0]"],
-        ["accept-rate", None, None, "new connections a second; 0: no limit (fast transport) [default: 0]"],
-        ["handshake-timeout", None, None, "seconds that a TLS handshake may take (fast transport) [default: 10.0]"],
-        ["head-timeout", None, None, "seconds that the head of a request may take [default: 10.0]"],
-        ["idle-timeout", None, None, "seconds that a connection is kept without a request [default: 75.0]"],
-        ["max-bytes", None, None, "largest document that is served [default: 1048576]"],
-    ]
+    optParameters = [[name, None, None, text] for name, text in _PARAMETERS.items()]  # noqa: RUF012 - usage wants a list
     compData = usage.Completions(
         optActions={
             "config": usage.CompleteFiles("*.toml"),
