@@ -37,6 +37,7 @@ _ALLOWED = {
     "max_bytes": "a whole number from 2 to 268435456",
     "max_subscribers": _COUNT,
     "listen": "a list of one endpoint or more",
+    "metrics": "an endpoint",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
     "accept_rate": _COUNT,
@@ -102,6 +103,7 @@ class Settings(_Set, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds, of which there is at least one.
     :ivar listen: descriptions of the endpoints to serve on.
+    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for none.
     :ivar transport: what carries the connections: livefeed's own transport, or Twisted's.
     :ivar max_connections: so many at a time; 0 for as many as there may be open files.
     :ivar accept_rate: new connections a second; 0 for no limit.
@@ -114,6 +116,7 @@ class Settings(_Set, frozen=True, kw_only=True):
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
+    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
     accept_rate: Count = 0

@@ -42,6 +42,8 @@ class Poller(Service):
     overlap. Each change between good and failing is logged once.
 
     :param delay_s: so long after the start is the first pull.
+    :ivar good: how many pulls gave the document since the start.
+    :ivar failed: how many failed, or gave what may not be served.
     """
 
     # required parameters
@@ -54,6 +56,8 @@ class Poller(Service):
 
     # internal state
     timeout_s: float = field(init=False)
+    good: int = 0
+    failed: int = 0
     _loop: LoopingCall = field(init=False)
     _why: str = ""
     _told_at: float = 0.0
@@ -128,6 +132,7 @@ class Poller(Service):
         return result
 
     def _note_good(self) -> None:
+        self.good += 1
         if self._outcome != "good":
             self._outcome = "good"
             _log.info("feed {feed} is live: pulled from {source}", feed=self.feed.name, source=self.source)
@@ -135,6 +140,7 @@ class Poller(Service):
     def _note_failed(self, why: str) -> None:
         if self._stopped:
             return
+        self.failed += 1
         self.feed.mark_stale()
         now = self.clock.seconds()
         if self._outcome != "failed":

@@ -20,6 +20,7 @@ from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
 from livefeed.feed import Feed
 from livefeed.listen import CertificateFiles, make_endpoint, port_of
+from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.sources import make_source
 from livefeed.web.origins import Origins
@@ -29,7 +30,7 @@ from livefeed.web.site import Site
 from livefeed.websocket import GOING_AWAY, Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
     from twisted.python.failure import Failure
@@ -76,6 +77,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         one.feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
     listening, pool = _transport(settings, reactor)
+    shown = [feed.feed for feed in settings.feeds]
     with settings.named():
         listeners = [
             _Listener(
@@ -83,10 +85,22 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
                 make_endpoint(listening, description, certificate),
                 site,
                 settings.place("listen"),
-                [feed.feed for feed in settings.feeds],
+                partial(_describe, shown),
             )
             for description in settings.listen
         ]
+        if settings.metrics is not None:
+            figures = Figures([(one.poller, one.served) for one in followed], site, pool)
+            listeners.append(
+                _Listener(
+                    settings.metrics,
+                    # Not among the watchers, so that there is something to see when there are too many of them.
+                    make_endpoint(reactor, settings.metrics, certificate, "metrics"),
+                    Site(metrics_root(figures), reactor=reactor),
+                    settings.place("metrics"),
+                    lambda base: f"the metrics {base}/metrics",
+                )
+            )
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
@@ -178,7 +192,7 @@ class _Listener(Service):
     endpoint: IStreamServerEndpoint
     site: Site
     place: str
-    feed_names: Sequence[str]
+    describe: Callable[[str], str]
 
     # internal state
     _port: IListeningPort | None = None
@@ -215,20 +229,22 @@ class _Listener(Service):
             return
         scheme, _ = shown
         address: Any = port.getHost()
-        text = "listening on {description}: the page is {scheme}://localhost:{port}/, "
-        if len(self.feed_names) == 1:
-            text += "the document {scheme}://localhost:{port}/{feed}, the WebSocket {ws}://localhost:{port}/{feed}.ws"
-        else:
-            text += "the list of the {count} feeds {scheme}://localhost:{port}/-/feeds.json"
         _log.info(
-            text,
+            "listening on {description}: {what}",
             description=self.description,
-            scheme=scheme,
-            ws={"https": "wss", "http": "ws"}[scheme],
-            port=address.port,
-            feed=self.feed_names[0],
-            count=len(self.feed_names),
+            what=self.describe(f"{scheme}://localhost:{address.port}"),
         )
+
+
+def _describe(feeds: Sequence[str], base: str) -> str:
+    """Gives what an operator finds at an endpoint.
+
+    :param base: the beginning of its URLs.
+    """
+    text = f"the page is {base}/, "
+    if len(feeds) > 1:
+        return text + f"the list of the {len(feeds)} feeds {base}/-/feeds.json"
+    return text + f"the document {base}/{feeds[0]}, the WebSocket ws{base.removeprefix('http')}/{feeds[0]}.ws"
 
 
 @dataclass(eq=False)

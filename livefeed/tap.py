@@ -23,6 +23,7 @@ _PARAMETERS = {
     "cert": "PEM file of the server's certificate and its chain [default: a development one]",
     "key": "PEM file of its private key",
     "push": "when subscribers are sent the document: tick (each good pull) or change [default: tick]",
+    "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
     "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",

@@ -399,7 +399,7 @@ class TransportsAgreeTests(SynchronousTestCase):
                 served.reactor.settle()
             fast, twisted = served.counts()
             self.assertEqual(fast, twisted)
-            replayed = [sum(site.replays[False].counts.values()) for site in served.sites]
+            replayed = [sum(site.replays[False].counts().values()) for site in served.sites]
             self.assertEqual(replayed[1], 0)
         self.assertEqual(self.flushLoggedErrors(), [])
         return replayed[0], [fast, twisted]
