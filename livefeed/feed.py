@@ -133,6 +133,7 @@ class Feed:
     :ivar confirmed_at: when a pull last gave the snapshot's document, in seconds since 1970; 0 before the first.
     :ivar tick_at: when the last tick began, in seconds since 1970.
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
+    :ivar codings_made: how often a version was compressed since the start, in one coding each.
     :ivar history: the versions before, and the patches from them.
     :ivar subscriptions: those to push to, in the order in which they came (a dict, since a set has none).
     """
@@ -150,6 +151,7 @@ class Feed:
     tick_at: float = 0.0
     changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
+    codings_made: int = 0
     history: History = field(default_factory=History)
     _sequence: Sequence = field(init=False)
     _to_push: list[Subscription] = field(default_factory=list)
@@ -169,6 +171,7 @@ class Feed:
         if new:
             self._sequence = sequence or self._sequence.next()
             self.snapshot = Snapshot.of(data, self._sequence)
+            self.codings_made += len(self.snapshot.representations) - 1
             self.history.add(self.snapshot)
         assert self.snapshot is not None
         recovers = self.state is not State.LIVE
@@ -259,6 +262,7 @@ class Feed:
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Takes what was compressed meanwhile; see :meth:`livefeed.snapshot.Snapshot.add`."""
         snapshot.add(codings)
+        self.codings_made += len(codings)
         if snapshot is self.snapshot:
             self._tell()
 

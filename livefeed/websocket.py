@@ -1,4 +1,4 @@
-"""``/feed.ws``: subscribers on a WebSocket (RFC 6455). The only file that imports Autobahn.
+"""Subscribers on a WebSocket (RFC 6455). The only file that imports Autobahn.
 
 Rule: twisted.web has parsed the request and this file has judged it before Autobahn sees a handshake, so that a
 refusal is an ordinary answer and Autobahn is only handed what it accepts.
@@ -22,11 +22,11 @@ from autobahn.websocket.protocol import TrafficStats
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import deflate_message, websocket_text_frame
-from livefeed.envelopes import EnvelopeOutlet, Envelopes
+from livefeed.envelopes import EnvelopeOutlet
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
-from livefeed.web.answers import SERVER, refuse
-from livefeed.web.resource import Node, asks_for_websocket, field
+from livefeed.web.answers import SERVER, refuse, refuse_one_more
+from livefeed.web.resource import field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from livefeed.envelopes import Envelopes
     from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
+    from livefeed.web.ways import Ways
 
 DELTA = "livefeed.delta.v1"
 """The subprotocol of :mod:`livefeed.envelopes`."""
@@ -336,7 +338,6 @@ class _Timer:
 class SubscriberFactory(WebSocketServerFactory):
     """Makes a :class:`SubscriberProtocol` of each accepted handshake.
 
-    :param feed: what they follow.
     :param reactor: keeps their time.
     :ivar protocols_open: those whose handshake is done and that are not closed. They are pinged in rounds.
     :ivar going_away: whether livefeed is being stopped, so that handshakes are refused.
@@ -344,12 +345,10 @@ class SubscriberFactory(WebSocketServerFactory):
 
     going_away = False
 
-    def __init__(self, feed: Feed, *, reactor: IReactorTime) -> None:
+    def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
         self._crowds: dict[tuple[type, bool], _Crowd] = {}
-        self.feed = feed
-        self.envelopes = Envelopes(feed)
         self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
         self.setProtocolOptions(
             versions=[13],
@@ -379,33 +378,21 @@ class SubscriberFactory(WebSocketServerFactory):
         return self._crowds.setdefault((transport, deflated), _Crowd(write_all, deflated))
 
 
-class WebSocketResource(Node):
+@dataclass(frozen=True, slots=True)
+class Handshakes:
     """Judges handshakes, and hands the connection over to the factory's protocol.
 
-    :param factory: what makes the protocol.
-    :param origins: the origins whose pages may subscribe.
+    :ivar factory: what makes the protocol.
+    :ivar origins: the origins whose pages may subscribe.
     """
 
-    def __init__(self, factory: SubscriberFactory, origins: Origins) -> None:
-        super().__init__(origins)
-        self._factory = factory
+    factory: SubscriberFactory
+    origins: Origins
 
-    def render(self, request: Request) -> int:
-        """IResource API."""
-        if request.method != b"GET":
-            return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", b"GET")])
-        if request.has_content:
-            return refuse(request, 413, "A WebSocket handshake has no content.")
-        if not asks_for_websocket(request):
-            headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
-            return refuse(request, 426, "This path speaks WebSocket only.", headers)
-        return self.upgrade(request)
-
-    def upgrade(self, request: Request, feed: Feed | None = None, envelopes: Envelopes | None = None) -> int:
+    def upgrade(self, request: Request, ways: Ways) -> int:
         """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
 
-        :param feed: what is followed, if it is not the factory's feed.
-        :param envelopes: its messages.
+        :param ways: how what is asked for is followed.
         """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
             return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
@@ -426,13 +413,15 @@ class WebSocketResource(Node):
         # An empty field has no place in the grammar, but a widespread client sends one where it offers nothing.
         if extensions and not _EXTENSIONS.fullmatch(extensions):
             return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed.")
-        if not self._origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
+        if not self.origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
             return refuse(request, 403, "Pages of this origin may not subscribe.")
-        if self._factory.going_away:
+        if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
-        protocol: Any = self._factory.buildProtocol(request.getClientAddress())
-        protocol.feed = feed or self._factory.feed
-        protocol.envelopes = envelopes or self._factory.envelopes
+        if ways.full():
+            return refuse_one_more(request)
+        protocol: Any = self.factory.buildProtocol(request.getClientAddress())
+        protocol.feed = ways.feed
+        protocol.envelopes = ways.envelopes
         protocol.have = request.args.get(b"have", [b""])[0].decode("latin-1") or None
         offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.channel.upgrade(protocol)

@@ -29,15 +29,16 @@ from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import (
     DELTA,
     FREE_FRAMES,
     PING_INTERVAL_S,
     PINGS_UNANSWERED,
+    Handshakes,
     SubscriberFactory,
     SubscriberProtocol,
-    WebSocketResource,
 )
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class WebSocketTestCase(SynchronousTestCase):
     def serve(self, *origins: str, push: Push = "tick") -> None:
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock, push=push)
-        self.factory = SubscriberFactory(self.feed, reactor=self.clock)
+        self.factory = SubscriberFactory(reactor=self.clock)
         allowed = Origins.parse(origins or ("*",))
-        websocket = WebSocketResource(self.factory, allowed)
-        self.site = Site(Root(self.feed, allowed, websocket, websocket.upgrade), reactor=self.clock)
+        served = Served(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
+        self.site = Site(Root([served]), reactor=self.clock)
 
 
 class Transport(StringTransport):

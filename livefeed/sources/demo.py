@@ -69,7 +69,7 @@ class DemoSource:
         options = parse_qs(parts.query, keep_blank_values=True)
         seed = options.pop("seed", ["1"])[-1]
         if options or parts.netloc or parts.path or parts.fragment or not (seed.isascii() and seed.isdigit()):
-            raise ConfigurationError("--source: demo: takes nothing but ?seed=N, a whole number")
+            raise ConfigurationError("demo: takes nothing but ?seed=N, a whole number", "source")
         return cls(clock, int(seed[:18]))
 
     def __str__(self) -> str:

@@ -86,11 +86,10 @@ class Replay:
 
     :ivar missed: the key of the request that was last looked for in vain; ``None`` if it is none that may be answered
         by replay at all.
-    :ivar counts: how often answers were given again, by their labels; those still stored are not in it yet.
     """
 
     missed: Key | None = None
-    counts: Counter[Hashable] = field(default_factory=Counter)
+    _forgotten: Counter[Hashable] = field(default_factory=Counter)
     _answers: dict[Key, Answer] = field(default_factory=dict)
     _heads: dict[bytes, Answer] = field(default_factory=dict)
     _bytes: int = 0
@@ -129,11 +128,17 @@ class Replay:
             self._answers[key] = Answer(data, label, last)
             self._bytes += len(data)
 
-    def clear(self) -> None:
-        """Forgets all answers."""
+    def counts(self) -> Counter[Hashable]:
+        """Gives how often answers were given again, by their labels."""
+        counts = self._forgotten.copy()
         for answer in self._answers.values():
             if answer.times:
-                self.counts[answer.label] += answer.times
+                counts[answer.label] += answer.times
+        return counts
+
+    def clear(self) -> None:
+        """Forgets all answers."""
+        self._forgotten = self.counts()
         self._answers.clear()
         self._heads.clear()
         self._bytes = 0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 SERVER = b"livefeed"
+_RETRY_S = b"10"
 EVERY_ANSWER = ((b"Server", SERVER), (b"X-Content-Type-Options", b"nosniff"))
 
 
@@ -47,6 +48,11 @@ def problem(status: int, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]
     """
     body = msgspec.json.encode({"title": HTTPStatus(status).phrase, "status": status, "detail": detail})
     return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
+
+
+def refuse_one_more(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
+    """Answers a request to follow a feed that as many follow already as may."""
+    return refuse(request, 503, "As many follow this already as may.", [*headers, (b"Retry-After", _RETRY_S)])
 
 
 def refuse(request: Request, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:

@@ -12,7 +12,7 @@ from livefeed.encodings import choose_coding, weight_of
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY
 from livefeed.times import timestamp
-from livefeed.web.answers import answer, refuse
+from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
@@ -102,12 +102,17 @@ class DocumentResource(Node):
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         if asks_for_websocket(request):
-            return self._ways.upgrade(request)
+            return self._ways.upgrade(request, self._ways)
         if self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS)):
-            fields = [*self._shared(request), *self._state()]
-            delta = request.args.get(b"delta") == [b"1"]
-            return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
+            return self._events(request)
         return self._document(request)
+
+    def _events(self, request: Request) -> int:
+        fields = [*self._shared(request), *self._state()]
+        if self._ways.full():
+            return refuse_one_more(request, fields)
+        delta = request.args.get(b"delta") == [b"1"]
+        return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
@@ -134,12 +139,20 @@ class DocumentResource(Node):
         if wait_s is not None:
             if known is not None and wait_s > 0 and may_wait and not self._ways.streams.going_away:
                 request.replayable = False
+                if self._ways.full():
+                    return refuse_one_more(request, [*self._shared(request), *self._state()])
                 self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False))
                 return NOT_DONE_YET
             fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
         if known is not None:
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)
+        return self._content(request, snapshot, selected, fields)
+
+    def _content(
+        self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]
+    ) -> int:
+        """Answers with the newest version, or with the patch that makes it of what the client has."""
         base, patch = self._patch(request, snapshot, selected)
         if patch is not None:
             whole = snapshot.representations[IDENTITY]

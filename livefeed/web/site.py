@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -16,8 +16,6 @@ from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
@@ -103,7 +101,7 @@ class Site(server.Site):
         self.channels: set[Channel] = set()
         self.head_timeout_s = head_timeout_s
         self.replays = {False: Replay(), True: Replay()}
-        self._counts: Counter[Hashable] = Counter()
+        self._counts: Counter[Any] = Counter()
         self._clearing = LoopingCall(self.forget_answers)
         self._clearing.clock = reactor
 
@@ -126,9 +124,10 @@ class Site(server.Site):
         for replay in self.replays.values():
             replay.clear()
 
-    def counts(self) -> Counter[Hashable]:
+    def counts(self) -> Counter[tuple[int, str, str]]:
         """Gives how many requests were answered, replayed or not, by status, scheme and content coding."""
-        return self._counts + self.replays[False].counts + self.replays[True].counts
+        counts: Counter[Any] = self._counts + self.replays[False].counts() + self.replays[True].counts()
+        return counts
 
     def acceptableProtocols(self) -> list[bytes]:
         """IProtocolNegotiationFactory API. No HTTP/2: in Twisted it takes three times the CPU."""

@@ -20,10 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed import Feed
 from livefeed.snapshot import version_of
+from livefeed.web import served
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.site import Site
-from livefeed.websocket import SubscriberFactory, WebSocketResource
+from livefeed.websocket import Handshakes, SubscriberFactory
 from tests.integration.harness import Livefeed, replace_file
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
@@ -317,9 +318,9 @@ class Served:
         self.feed = Feed("feed", clock=self.reactor)
         origins = Origins.parse([PAGES])
         for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
-            subscribers = SubscriberFactory(self.feed, reactor=self.reactor)
-            websocket = WebSocketResource(subscribers, origins)
-            site = Site(Root(self.feed, origins, websocket, websocket.upgrade), reactor=self.reactor)
+            subscribers = SubscriberFactory(reactor=self.reactor)
+            feed = served.Served(self.feed, origins, Handshakes(subscribers, origins).upgrade)
+            site = Site(Root([feed]), reactor=self.reactor)
             self.feed.changed.append(site.forget_answers)
             self.sites.append(site)
             self.paths.append(str(Path(self.directory) / name))
@@ -404,7 +405,7 @@ class TransportsAgreeTests(SynchronousTestCase):
                 served.reactor.settle()
             fast, twisted = served.counts()
             self.assertEqual(fast, twisted)
-            replayed = [sum(site.replays[False].counts.values()) for site in served.sites]
+            replayed = [sum(site.replays[False].counts().values()) for site in served.sites]
             self.assertEqual(replayed[1], 0)
         self.assertEqual(self.flushLoggedErrors(), [])
         return replayed[0], [fast, twisted]

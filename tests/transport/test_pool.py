@@ -16,7 +16,6 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
@@ -26,6 +25,7 @@ from livefeed.transport import pool as pool_module
 from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, Limits, Pool
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
 from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
 from tests.transport.test_connection import Recorder
@@ -226,7 +226,8 @@ class CapacityTests(PoolTestCase):
         self.feed = Feed("feed", clock=self.reactor)
         self.feed.publish(b"{}")
         origins = Origins.parse("*")
-        self.site = Site(Root(self.feed, origins, Resource(), lambda request: NOT_DONE_YET), reactor=self.reactor)
+        served = Served(self.feed, origins, lambda request, ways: NOT_DONE_YET)
+        self.site = Site(Root([served]), reactor=self.reactor)
 
     def ask(self, client: Client) -> Response:
         client.received = b""

@@ -21,8 +21,9 @@ from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.parts import MAX_PARTS
+from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import SubscriberFactory, WebSocketResource
+from livefeed.websocket import Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,11 +91,11 @@ class EveryAnswerTests(SynchronousTestCase):
         """Makes a site, of a document with a history unless it is to be empty."""
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
-        origins = Origins.parse(["https://a.example"])
-        websocket = WebSocketResource(SubscriberFactory(self.feed, reactor=self.clock), origins)
-        self.root = Root(self.feed, origins, websocket, websocket.upgrade)
-        self.root.putChild(b"broken", Broken())
-        self.site = Site(self.root, reactor=self.clock)
+        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
+        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        root = Root([self.served])
+        root.putChild(b"broken", Broken())
+        self.site = Site(root, reactor=self.clock)
         if not empty:
             self.feed.publish(DOCUMENT)
             self.feed.publish(NEWER)
@@ -169,7 +170,7 @@ class EveryAnswerTests(SynchronousTestCase):
         for number in range(MAX_PARTS + 1):
             exchange = self.ask(b"%s /feed/list/%d HTTP/1.1\r\n%s\r\n" % (method, number, HOST))
         yield exchange
-        self.root.let_go()
+        self.served.let_go()
         yield self.ask(b"%s /feed.sse HTTP/1.1\r\n%s\r\n" % (method, HOST))
         self.serve()
 

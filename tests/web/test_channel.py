@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,11 @@ from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
+
+if TYPE_CHECKING:
+    from livefeed.web.ways import Ways
 
 DOCUMENT = b'{"a": 1.50}'
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -55,12 +60,12 @@ class ChannelTestCase(SynchronousTestCase):
         feed = Feed("feed", clock=self.clock)
         feed.publish(DOCUMENT)
         self.recorder = Recorder()
-        root = Root(feed, Origins.parse("*"), Resource(), self.upgrade)
+        root = Root([Served(feed, Origins.parse("*"), self.upgrade)])
         root.putChild(b"later", LaterResource())
         self.site = Site(root, reactor=self.clock, idle_timeout_s=75)
         self.connect()
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         upgrading.channel.upgrade(self.recorder)
         return NOT_DONE_YET
 

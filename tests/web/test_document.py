@@ -12,7 +12,6 @@ import brotli
 import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from livefeed.delta import apply_patch
 from livefeed.encodings import compress_well
@@ -20,10 +19,13 @@ from livefeed.feed import Feed
 from livefeed.testing import Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.web.ways import Ways
 
 DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
 NOW = 1_795_000_000.25
@@ -39,10 +41,10 @@ class DocumentTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.upgraded: list[Request] = []
         self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
-        root = Root(self.feed, Origins.parse(origins), Resource(), self.upgrade)
+        root = Root([Served(self.feed, Origins.parse(origins), self.upgrade)])
         self.site = Site(root, reactor=self.clock)
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         """Takes the place of the WebSocket's handshake."""
         self.upgraded.append(upgrading)
         upgrading.setResponseCode(101)

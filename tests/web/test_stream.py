@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from hypothesis import given
@@ -15,7 +15,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import server_sent_event
@@ -26,8 +25,12 @@ from livefeed.web import stream
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.stream import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS, RETRY_MS
+
+if TYPE_CHECKING:
+    from livefeed.web.ways import Ways
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 LAST_CHUNK = b"0\r\n\r\n"
@@ -194,11 +197,11 @@ class StreamTestCase(SynchronousTestCase):
         """Makes a site of a feed that has no snapshot yet."""
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
-        self.root = Root(self.feed, Origins.parse(origins or ("*",)), Resource(), self.upgrade)
-        self.site = Site(self.root, reactor=self.clock)
-        self.streams = self.root.ways.streams
+        self.served = Served(self.feed, Origins.parse(origins or ("*",)), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
+        self.streams = self.served.ways.streams
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         """Takes the place of the WebSocket's handshake."""
         upgrading.setResponseCode(101)
         upgrading.finish()
