@@ -110,9 +110,15 @@ class Subscription:
     def resume(self) -> None:
         """The subscriber can take more: it is sent the newest snapshot, if one is owed."""
         self._paused = False
-        if self._owed and self._feed.snapshot is not None:
-            self._owed = False
-            self.send(self._feed.snapshot)
+        owed, self._owed = self._owed, False
+        snapshot = self._feed.snapshot
+        if not owed or snapshot is None:
+            return
+        if self._sent is not None and snapshot.version == self._sent.version and not self.informed:
+            # The document has gone back to what the subscriber has.
+            self.skip(snapshot)
+        else:
+            self.send(snapshot)
 
     def cancel(self) -> None:
         """Ends the subscription. Doing so twice is no error."""

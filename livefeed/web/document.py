@@ -69,11 +69,16 @@ class DocumentResource(Node):
     :param origins: who may read it from another site.
     :param form: what is answered: the document, events, or whichever the field ``Accept`` asks for.
     :param parts: where what is below is found; ``None`` if nothing is.
+    :param unknown: whether it stands for something of which nobody knows yet whether it is there: nothing is to be
+        followed then.
     """
 
-    def __init__(self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None) -> None:
+    def __init__(
+        self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
+    ) -> None:
         super().__init__(origins)
         self._parts = parts
+        self._unknown = unknown
         self._ways = ways
         self._feed = ways.feed
         self._form = form
@@ -85,8 +90,7 @@ class DocumentResource(Node):
         segments = [path, *(request.postpath or [])]
         request.postpath = []
         if self._feed.snapshot is None:
-            # Nobody knows yet what there is.
-            return self
+            return DocumentResource(self._ways, self._origins, self._form, unknown=True)
         try:
             part = self._parts.find(segments)
         except TooManyPartsError:
@@ -101,9 +105,10 @@ class DocumentResource(Node):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        if asks_for_websocket(request):
+        if asks_for_websocket(request) and not self._unknown:
             return self._ways.upgrade(request, self._ways)
-        if self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS)):
+        events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
+        if events and not self._unknown:
             return self._events(request)
         return self._document(request)
 
@@ -117,9 +122,7 @@ class DocumentResource(Node):
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
         if snapshot is None:
-            retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
-            headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
-            return refuse(request, 503, "The document has not been pulled yet.", headers)
+            return self._nothing(request)
         coded = [coding for coding in snapshot.representations if coding != IDENTITY]
         selected = snapshot.representations[choose_coding(field(request, b"Accept-Encoding"), coded)]
         if is_another(field(request, b"If-Match"), selected.etag):
@@ -148,6 +151,15 @@ class DocumentResource(Node):
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)
         return self._content(request, snapshot, selected, fields)
+
+    def _nothing(self, request: Request) -> int:
+        """Answers where there is no version."""
+        if self._feed.confirmed_at:
+            # A part that was there when the request began to wait.
+            return NotFound(self._origins).render(request)
+        retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
+        headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
+        return refuse(request, 503, "The document has not been pulled yet.", headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]

@@ -85,8 +85,17 @@ class PollingTests(PartsTestCase):
             self.assertEqual(self.get(path).status, 404, path)
 
     def test_before_the_first_document(self) -> None:
-        """Nobody knows what there will be."""
-        self.assertEqual(self.get("/feed/total").status, 503)
+        """Nobody knows what there will be: above all, the whole is not followed in its place."""
+        for path, *fields in (
+            ("/feed/total",),
+            ("/feed.sse/total",),
+            ("/feed/total", b"Accept: text/event-stream"),
+            ("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade"),
+        ):
+            response = self.get(path, *fields)
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (503, "stale"), path)
+            self.assertEqual(response.headers["retry-after"], "1")
+        self.assertEqual((self.upgraded, self.served.streams()), ([], []))
 
     def test_other_forms(self) -> None:
         """Below the aliases there is the same."""
@@ -164,6 +173,21 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(transport.value(), b"")
         self.publish(DOCUMENT.replace(b"1.50", b"2.50"))
         self.assertTrue(transport.value().endswith(b"\r\n\r\n2.50"))
+
+    def test_long_poll_of_a_part_that_goes(self) -> None:
+        """It may come back while there is time; then it is not there."""
+        self.publish(DOCUMENT)
+        etag = self.get("/feed/total").headers["etag"]
+        transport = StringTransport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        head = f"GET /feed/total HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n"
+        channel.dataReceived(head.encode())
+        self.publish(b'{"other": 1}')
+        self.assertEqual(transport.value(), b"")
+        self.clock.advance(30)
+        self.assertEqual(Response.parse(transport.value()).status, 404)
 
     def test_part_that_goes_and_comes_back(self) -> None:
         """It is 404 meanwhile; its watchers hear of it when it is there again."""

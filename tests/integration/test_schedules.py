@@ -1,0 +1,704 @@
+"""A watcher that changes transport, or reconnects, between any two versions neither misses nor repeats one.
+
+It goes by a random schedule of polls, long-polls, server-sent events and WebSockets, and takes from each to the next
+only what docs/protocol.md says: a tag, an id, a version. Meanwhile the document changes, goes back to what it was,
+stays as it is, and cannot be pulled; all of it also in the middle of a request, and while nothing is read.
+
+**It misses none** means that
+
+- each answer to a poll is of the newest version, or says that what the watcher has is the newest;
+- a request that waits is answered as soon as there is another version, or by when its time is over;
+- on a connection whose watcher keeps up, each tick brings what is promised of it, at once and no more than that;
+- who does not keep up has the newest version, and the newest state, when it has read what there is. What came and
+  went in between may be skipped.
+
+**It repeats none** means that
+
+- who names the newest version, in whatever coding, weakly or not, is answered 304, and never 200 or 226;
+- no event, snapshot or patch brings the version that was sent last on its connection, or that the watcher has said it
+  has; but a part that was away comes back also as it was, and ``{"have": V}`` is answered, whatever was on its way;
+- a WebSocket without a subprotocol brings the document once for each good tick, or each change with ``--push change``;
+- who did not read finds no backlog: what was in flight, and then the newest.
+
+**What it is sent is right** means that sequences never go backwards, that a document is what was pulled, byte for byte,
+and that a patch is of exactly the version that the watcher has, and makes of it the value of the new one, with each
+number as it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import socket
+import ssl
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.unix import Server
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import encodings, poller, snapshot
+from livefeed.exceptions import SourceError
+from livefeed.feed import Feed
+from livefeed.poller import Poller
+from livefeed.snapshot import version_of
+from livefeed.testing import MemorySource
+from livefeed.times import timestamp
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.served import Served
+from livefeed.web.site import Site
+from livefeed.websocket import DELTA, SubscriberFactory, WebSocketResource
+from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
+from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
+from tests.transport.driven import Client, DrivenReactor, make_pool, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.feed import Push
+
+KIB = 1024
+NOW = 1_795_000_000.0
+PART = "/a/b"
+NARROW_BYTES = 2 * KIB
+"""What a connection takes before it is full, where that is to happen soon."""
+
+IN_FLIGHT_BYTES = 16 * KIB
+"""What may come, besides one message that had begun and the newest, to who did not read."""
+
+WAITS_S = (1, 3, 20)
+MAX_ROUNDS = 100
+BURST = 12
+"""So many versions are more than a narrow connection takes."""
+
+
+# What is served
+
+DIFFERENT, WITHOUT_PART, SCALAR, SAME_VALUE, LARGE, TOO_LARGE = range(100, 106)
+
+
+Document = tuple[bytes, bytes | None]
+"""The whole, and the part of it at :data:`PART`, if it has one."""
+
+
+@cache
+def document(number: int) -> Document:
+    """Gives one of the documents. Its part changes with each second one."""
+    noise = random.Random(number if number in (DIFFERENT, LARGE, TOO_LARGE) else 0).randbytes
+    size = {LARGE: 35 * KIB, TOO_LARGE: 140 * KIB}.get(number, KIB)
+    if number == SCALAR:
+        return b" -0.50\n", None
+    shown = 0 if number == SAME_VALUE else number
+    part = b'{"seats":[%d, 1.50, 15e-1, 1E400],"rest": "%s"}' % (shown // 2, noise(200).hex().encode())
+    votes = b"[%d,12345678901234567890, %d.0,\n -0.10]" % (shown, shown % 3)
+    name = b"c" if number == WITHOUT_PART else b"b"
+    members = [b'"votes": %s' % votes, b'"a": {"%s": %s}' % (name, part), b'"rest":"%s"' % noise(size).hex().encode()]
+    if number == SAME_VALUE:
+        members.reverse()
+    return b"{%s}\r\n" % b",\r\n ".join(members), None if number == WITHOUT_PART else part
+
+
+# What happens
+
+Event = tuple[str, int]
+"""What happens, and a number.
+
+The document can ``change`` to the one with that number, ``swing`` to it and back, change in a ``burst`` to those from
+that number on, be the ``same`` again, or ``fail`` to be pulled. ``time`` passes, in seconds. The watcher can ``stall``,
+that is, read no more, ``read`` again, and ``say`` that it has what it has (1) or wants all (0).
+"""
+
+_happenings: tuple[Event, ...] = (
+    *(
+        ("change", number)
+        for number in (0, 0, 1, 1, 2, 3, DIFFERENT, WITHOUT_PART, SCALAR, SAME_VALUE, LARGE, TOO_LARGE)
+    ),
+    *(("swing", number) for number in (1, DIFFERENT, WITHOUT_PART)),
+    *(("same", 0), ("same", 0), ("same", 0), ("fail", 0), ("fail", 0), ("fail", 0)),
+    *(("burst", 10), ("time", 1), ("time", 4)),
+)
+_doings: tuple[Event, ...] = (*(("stall", 0),) * 4, ("read", 0), ("read", 0), ("say", 0), ("say", 1))
+_events, _events_and_doings = st.sampled_from(_happenings), st.sampled_from(_happenings + _doings)
+
+
+def pulls(event: Event, present: Document | None) -> list[Document | None]:
+    """Gives what is pulled when something happens; ``None`` for a pull that fails."""
+    match event:
+        case "change", number:
+            return [document(number)]
+        case "swing", number:
+            return [document(number), present]
+        case "burst", number:
+            return [document(number + step) for step in range(BURST)]
+        case "same", _:
+            return [present]
+        case "fail", _:
+            return [None]
+        case _:
+            return []
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What a watcher does until it goes elsewhere.
+
+    :ivar way: ``poll``, ``events`` or ``websocket``.
+    :ivar delta: whether it asks for patches.
+    :ivar says: how it says what it has, if it does.
+    :ivar variant: another choice that the way leaves: the coding, Accept or the path, permessage-deflate.
+    :ivar wait_s: how long a poll prefers to wait.
+    :ivar before: what happens while it is away.
+    :ivar between: what happens while half of what it asks is sent.
+    :ivar during: what happens while it is there, and what it does.
+    :ivar narrow: whether its connection is full soon.
+    :ivar leaves_after: how many bytes it reads before it goes without a word; ``None`` if it reads all there is.
+    """
+
+    way: str
+    delta: bool = False
+    says: str = ""
+    variant: str = ""
+    wait_s: int = 0
+    before: tuple[Event, ...] = ()
+    between: tuple[Event, ...] = ()
+    during: tuple[Event, ...] = ()
+    narrow: bool = False
+    leaves_after: int | None = None
+
+
+@st.composite
+def episodes(draw: st.DrawFn) -> Episode:
+    """Gives an episode of any way."""
+    way = draw(st.sampled_from(("poll", "poll", "poll", "events", "websocket")))
+    says = {
+        "poll": ("", "tag", "tag", "tag", "weak", "among"),
+        "events": ("", "field", "query"),
+        "websocket": ("", "query"),
+    }
+    variants = {
+        "poll": ("", "gzip", "br", "zstd", "gzip, br, zstd"),
+        "events": ("", "named"),
+        "websocket": ("", "deflate"),
+    }
+    wait_s = draw(st.sampled_from((0, 0, 0, *WAITS_S))) if way == "poll" else 0
+    before = st.lists(_events, max_size=3).map(tuple)
+    during = st.lists(_events, max_size=2) if way == "poll" else st.lists(_events_and_doings, min_size=1, max_size=8)
+    return Episode(
+        way,
+        draw(st.booleans()),
+        draw(st.sampled_from(says[way])),
+        draw(st.sampled_from(variants[way])),
+        wait_s,
+        draw(before),
+        draw(before) if draw(st.integers(0, 3)) == 3 else (),
+        tuple(draw(during)),
+        draw(st.booleans()),
+        draw(st.one_of(st.none(), st.none(), st.integers(0, 3 * KIB))),
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a watcher goes by.
+
+    :ivar episodes: what it does, one after the other.
+    :ivar part: whether it watches the part, and not the whole.
+    :ivar pushes: what the server is told by ``--push``.
+    :ivar begins: whether there is a document when it begins.
+    """
+
+    episodes: tuple[Episode, ...]
+    part: bool = False
+    pushes: Push = "tick"
+    begins: bool = True
+
+
+schedules = st.builds(
+    Schedule,
+    st.lists(episodes(), min_size=2, max_size=8).map(tuple),
+    st.booleans(),
+    st.sampled_from(("tick", "tick", "change")),
+    st.integers(0, 7).map(bool),
+)
+
+
+# Where it is performed
+
+
+class Stage(Protocol):
+    """A server, what it serves, and ways to it.
+
+    :ivar ledger: what was there for the watcher.
+    :ivar pushes: what the server was told by ``--push``.
+    :ivar exact: whether nothing happens but what the schedule says.
+    """
+
+    ledger: Ledger
+    pushes: Push
+    exact: bool
+
+    def happen(self, event: Event) -> list[Tick]:
+        """Lets something happen, and gives the pulls that were part of it."""
+
+    def connect(self, *, narrow: bool) -> Any:
+        """Gives a connection."""
+
+    def drain(self, line: Any, session: Session) -> None:
+        """Lets a session have all that there is for it, and say what it has to say."""
+
+    def take(self, line: Any, session: Session, most: int) -> None:
+        """Lets a session have so many bytes at most of what there is for it."""
+
+
+@dataclass
+class MemoryStage:
+    """A livefeed in this process, on a time of its own.
+
+    :param path: the Unix socket on which it listens.
+    """
+
+    # required parameters
+    path: str
+    part: bool
+    pushes: Push
+
+    # internal state
+    exact: bool = True
+    reactor: DrivenReactor = field(default_factory=DrivenReactor)
+    source: MemorySource = field(default_factory=MemorySource)
+    clients: list[Client] = field(default_factory=list)
+    ledger: Ledger = field(init=False)
+    _document: Document | None = None
+    _number: int = 0
+
+    def __enter__(self) -> Self:
+        self.reactor.now = NOW
+        self.ledger = Ledger(PART if self.part else "")
+        self.feed = Feed("feed", clock=self.reactor, push=self.pushes)
+        self.poller = Poller(self.feed, self.source, clock=self.reactor, max_bytes=1024 * KIB)
+        self.subscribers = SubscriberFactory(reactor=self.reactor)
+        handshakes = Handshakes(self.subscribers, Origins.parse("*"))
+        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        site = Site(Root([self.served]), reactor=self.reactor)
+        self.feed.changed.append(site.forget_answers)
+        listening = make_pool(self.reactor) if TRANSPORT == "fast" else self.reactor
+        self.port: Any = listening.listenUNIX(self.path, site)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for client in self.clients:
+            client.close()
+        self.port.stopListening()
+        self.reactor.settle()
+        self.reactor.advance(5)
+        self.reactor.close()
+
+    def subscriptions(self) -> int:
+        """Gives how many there are, of whatever kind."""
+        return sum(len(ways.feed.subscriptions) for ways in self.served)
+
+    def happen(self, event: Event) -> list[Tick]:
+        """Stage API."""
+        if event[0] == "time":
+            self.reactor.advance(event[1])
+        ticks = [self._pull(given) for given in pulls(event, self._document)]
+        if len(ticks) == 1:
+            # Of several, nobody knows which was the newest when somebody looked.
+            self.ledger.confirm()
+        return ticks
+
+    def _pull(self, given: Document | None) -> Tick:
+        state, changed = "stale" if given is None else "live", False
+        turned, self.ledger.state = state != self.ledger.state, state
+        if given is not None:
+            self._number += given != self._document
+            self._document = given
+            changed = self.ledger.add(self._number, given[self.part])
+        self.source.answers.append(SourceError("away") if given is None else given[0])
+        Deferred.fromCoroutine(self.poller.tick())
+        return Tick(given is not None, changed, self.ledger.newest.data is not None, turned)
+
+    def connect(self, *, narrow: bool) -> Client:
+        """Stage API."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self.path)
+        client = Client(sock)
+        self.clients.append(client)
+        before = self._servers()
+        self.reactor.settle()
+        if narrow:
+            for server in self._servers() - before:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)
+        return client
+
+    def _servers(self) -> set[socket.socket]:
+        """Gives the server's ends of the connections; Twisted's have buffers of their own, which are made small."""
+        if TRANSPORT == "fast":
+            return {connection.sock for pool in self.reactor.pools for connection in pool.connections.values()}
+        servers = [reader for reader in self.reactor.getReaders() if isinstance(reader, Server)]
+        for server in servers:
+            server.bufferSize = NARROW_BYTES
+        return {server.socket for server in servers}
+
+    def drain(self, line: Client, session: Session) -> None:
+        """Stage API."""
+        for _ in range(MAX_ROUNDS):
+            settle(self.reactor, line)
+            session.receive(self._taken(line))
+            if not session.outgoing:
+                self.ledger.confirm()
+                return
+            for said in session.outgoing:
+                line.send(said)
+            session.outgoing.clear()
+        raise AssertionError("there is always something more to be said")
+
+    def take(self, line: Client, session: Session, most: int) -> None:
+        """Stage API."""
+        self.reactor.settle()
+        with contextlib.suppress(BlockingIOError):
+            line.received += line.sock.recv(most) if most else b""
+        session.receive(self._taken(line))
+
+    def _taken(self, line: Client) -> bytes:
+        data, line.received = line.received, b""
+        return data
+
+
+class Performance:
+    """A watcher that goes by a schedule on a stage."""
+
+    def __init__(self, stage: Stage, schedule: Schedule) -> None:
+        self.watcher = Watcher(stage.ledger)
+        self._stage = stage
+        self._schedule = schedule
+        self._line: Any = None  # on which it polls, as long as nothing else was done there
+
+    def perform(self) -> Counter[str]:
+        """Goes through all of it, fails if anything is wrong, and gives what the watcher got."""
+        for episode in self._schedule.episodes:
+            for event in episode.before:
+                self._stage.happen(event)
+            self._stage.ledger.confirm()
+            self._perform(episode)
+        # Whoever asks for it gets the newest, in the end.
+        self._perform(Episode("poll"))
+        newest = self._stage.ledger.newest
+        assert newest.version in (None, self.watcher.version)
+        return self.watcher.got
+
+    def _perform(self, episode: Episode) -> None:
+        session = self._session(episode)
+        line = self._line if self._line is not None and not episode.narrow else None
+        if line is None:
+            line = self._stage.connect(narrow=episode.narrow)
+        self._line = None
+        opening = session.opening()
+        if episode.between:
+            line.send(opening[:20])
+            for event in episode.between:
+                self._stage.happen(event)
+            self._stage.ledger.confirm()
+        line.send(opening[20 if episode.between else 0 :])
+        visit = Visit(self._stage, session, line, narrow=episode.narrow)
+        visit.begin()
+        for event in episode.during:
+            visit.take_part(event)
+        visit.end(episode.leaves_after)
+        if isinstance(session, Polling) and session.ended and episode.leaves_after is None:
+            self._line = line
+        else:
+            line.close()
+
+    def _session(self, episode: Episode) -> Session:
+        delta, says, variant = episode.delta, episode.says, episode.variant
+        pushes = self._stage.pushes
+        match episode.way:
+            case "poll":
+                wait_s = episode.wait_s if self._stage.exact else max(WAITS_S) * bool(episode.wait_s)
+                return Polling(self.watcher, coding=variant, names=says, patch=delta, wait_s=wait_s)
+            case "events":
+                return Events(self.watcher, delta=delta, says=says, named=variant == "named", pushes=pushes)
+            case _:
+                deflate = variant == "deflate"
+                return WebSocket(self.watcher, delta=delta, says=says, deflate=deflate, pushes=pushes)
+
+
+class Visit:
+    """What happens on one connection, and how much it should bring."""
+
+    def __init__(self, stage: Stage, session: Session, line: Any, *, narrow: bool) -> None:
+        self._stage = stage
+        self._narrow = narrow
+        self._session = session
+        self._line = line
+        self._least = self._most = session.due_at_once()
+        self._stalled = False
+        self._waited_s = 0
+
+    def begin(self) -> None:
+        """Reads what comes at once."""
+        self._drain()
+
+    def take_part(self, event: Event) -> None:
+        """Lets something happen, and reads what that brings, unless the watcher does not read."""
+        kind, value = event
+        if kind == "stall":
+            self._stalled = isinstance(self._session, Following)
+        elif kind == "read":
+            self._stalled = False
+        elif kind == "say":
+            said = self._session.say("version" if value else "nothing")
+            self._most += said
+            self._least += said and self._stage.ledger.newest.data is not None
+            self._speak()
+        else:
+            self._note_time(*event)
+            ticks = self._stage.happen(event)
+            due = 0 if self._session.ended else sum(self._session.due(tick) for tick in ticks)
+            self._most += due
+            # What is there for a moment only may be skipped.
+            self._least += due if len(ticks) == 1 else 0
+        if self._stalled:
+            self._least = 0
+        else:
+            self._drain()
+
+    def end(self, leaves_after: int | None) -> None:
+        """Reads what is still to come, or leaves it."""
+        session = self._session
+        if leaves_after is not None:
+            self._stage.take(self._line, session, leaves_after if self._stalled else 0)
+            return
+        self._stalled = False
+        if isinstance(session, Polling) and session.wait_s and not session.ended and self._stage.exact:
+            self.take_part(("time", session.wait_s))
+        self._drain()
+
+    def _note_time(self, kind: str, value: int) -> None:
+        session = self._session
+        if kind == "time" and isinstance(session, Polling) and self._stage.exact:
+            self._waited_s += value
+            session.time_is_over = self._waited_s >= session.wait_s > 0
+
+    def _speak(self) -> None:
+        for said in self._session.outgoing:
+            self._line.send(said)
+        self._session.outgoing.clear()
+
+    def _drain(self) -> None:
+        session = self._session
+        session.sizes.clear()
+        self._stage.drain(self._line, session)
+        assert session.up_to_date, "there is something newer"
+        if self._stage.exact:
+            count = len(session.sizes)
+            assert self._least <= count <= self._most, f"{count} messages, not {self._least} to {self._most}"
+            older = session.sizes[:-1]
+            assert not self._narrow or sum(older) - max(older, default=0) < IN_FLIGHT_BYTES, "a backlog"
+            if isinstance(session, Following):
+                session.forget()
+        self._least = self._most = 0
+
+
+# In memory
+
+
+class SchedulesTests(SynchronousTestCase):
+    """Hundreds of schedules, in one process and on one clock."""
+
+    def setUp(self) -> None:
+        # These bytes are compressed again and again: it would take most of the time.
+        compress_well = cache(encodings.compress_well)
+        self.patch(snapshot, "compress", cache(encodings.compress))
+        self.patch(snapshot, "compress_well", compress_well)
+        self.patch(poller, "compress_well", compress_well)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = str(Path(directory.name) / "site")
+
+    def perform(self, schedule: Schedule) -> Counter[str]:
+        with MemoryStage(self.path, schedule.part, schedule.pushes) as stage:
+            if schedule.begins:
+                stage.happen(("change", 0))
+            got = Performance(stage, schedule).perform()
+            for client in stage.clients:
+                client.close()
+            # A client that sends no more may still read: what waits on Twisted's transport is answered first.
+            stage.reactor.advance(max(WAITS_S) + 1)
+            self.assertEqual(stage.subscriptions(), 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        return got
+
+    @given(schedules)
+    @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    def test_no_version_is_missed_or_repeated(self, schedule: Schedule) -> None:
+        """Whatever the watcher does, and whatever happens meanwhile."""
+        self.perform(schedule)
+
+    def test_schedules_lead_everywhere(self) -> None:
+        """The property above would prove nothing about an answer that no schedule brings."""
+        got: Counter[str] = Counter()
+
+        @given(schedules)
+        @settings(deadline=None, max_examples=300, database=None, derandomize=True)
+        def count(schedule: Schedule) -> None:
+            got.update(self.perform(schedule))
+
+        count()
+        pushed = {
+            f"{way} {kind}"
+            for way in ("Events", "WebSocket")
+            for kind in ("document", "snapshot", "patch", "heartbeat")
+        }
+        expected = {"200", "226", "304", "404", "503", "waited 200", "waited 226", *pushed}
+        self.assertEqual({kind: got[kind] for kind in expected if not got[kind]}, {})
+
+
+# Over TLS, with a process
+
+
+@dataclass
+class ProcessStage:
+    """A livefeed process that follows a file.
+
+    :param livefeed: the process.
+    :param path: the file.
+    """
+
+    # required parameters
+    livefeed: Livefeed
+    path: Path
+    part: bool
+    pushes: Push
+
+    # internal state
+    exact: bool = False
+    ledger: Ledger = field(init=False)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _document: Document = field(default_factory=lambda: document(0))
+    _number: int = 0
+
+    def __enter__(self) -> Self:
+        self._clerk = self._stack.enter_context(self.livefeed.wire())
+        self._clerk.send(handshake(Sec_WebSocket_Protocol=DELTA))
+        assert self._clerk.response().status == 101
+        replace_file(self.path, self._document[0])
+        self.ledger = Ledger(PART if self.part else "", state="live")
+        said = self._wait_for("live")
+        self._number = int(said["sequence"].partition(".")[2])
+        # A part may be known there since an earlier version.
+        self.ledger.add(0 if self.part else self._number, self._document[self.part])
+        self.ledger.confirm()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.close()
+
+    def happen(self, event: Event) -> list[Tick]:
+        """Stage API. It returns when it has come about."""
+        ticks = [self._pull(given) for given in pulls(event, self._document)]
+        if len(ticks) == 1:
+            self.ledger.confirm()
+        return ticks
+
+    def _pull(self, given: Document | None) -> Tick:
+        state, changed, changes = "stale" if given is None else "live", False, False
+        turned, self.ledger.state = state != self.ledger.state, state
+        if given is None:
+            self.path.unlink(missing_ok=True)
+        else:
+            changes = given != self._document
+            self._number += changes
+            self._document = given
+            changed = self.ledger.add(self._number, given[self.part])
+            replace_file(self.path, given[0])
+        if changes or turned:
+            self._wait_for(state)
+        elif self.pushes == "tick":
+            self._wait_for(state, after="" if given is None else timestamp(time.time()))
+        return Tick(given is not None, changed, self.ledger.newest.data is not None, turned)
+
+    def _wait_for(self, state: str, after: str = "") -> dict[str, Any]:
+        """Returns when livefeed has pulled what there is now, and gives what it says then.
+
+        :param after: when it must have been pulled, where nothing else tells.
+        """
+        version = version_of(self._document[0])
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            message: dict[str, Any] = json.loads(self._clerk.frame_of(TEXT))
+            if (message["version"], message["state"]) == (version, state) and message["at"] >= after:
+                return message
+        raise AssertionError(f"the document is not {state}, and of version {version}")
+
+    def connect(self, *, narrow: bool) -> Wire:
+        """Stage API."""
+        return self._stack.enter_context(self.livefeed.wire(receive_buffer=4 * KIB if narrow else None))
+
+    def drain(self, line: Wire, session: Session) -> None:
+        """Stage API."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            for said in session.outgoing:
+                line.send(said)
+            session.outgoing.clear()
+            if session.up_to_date:
+                self.ledger.confirm()
+                return
+            line.sock.settimeout(deadline - time.monotonic())
+            data = line.sock.recv(64 * KIB)
+            assert data, "the connection has ended"
+            session.receive(data)
+
+    def take(self, line: Wire, session: Session, most: int) -> None:
+        """Stage API."""
+        line.sock.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            session.receive(line.sock.recv(most) if most else b"")
+
+
+@pytest.fixture(scope="module")
+def followed(
+    certificate: DevelopmentCertificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Push, tuple[Livefeed, Path]]]:
+    """A livefeed for each choice of ``--push``, and the file that it follows."""
+    pushes: tuple[Push, ...] = ("tick", "change")
+    with contextlib.ExitStack() as stack:
+        servers: dict[Push, tuple[Livefeed, Path]] = {}
+        for push in pushes:
+            directory = tmp_path_factory.mktemp(push)
+            path = directory / "document.json"
+            replace_file(path, document(0)[0])
+            options = ("--source", f"file:{path}", "--interval", "0.05", "--push", push)
+            servers[push] = (
+                stack.enter_context(Livefeed(*options, directory=directory, certificate=certificate)),
+                path,
+            )
+        yield servers
+
+
+class TestSchedulesOverTls:
+    """A few, with a process as an operator starts it, and a file that changes."""
+
+    @given(schedules)
+    @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    def test_no_version_is_missed_or_repeated(
+        self, followed: dict[Push, tuple[Livefeed, Path]], schedule: Schedule
+    ) -> None:
+        """What is promised of times and numbers of messages is for the other test: ticks come by themselves here."""
+        livefeed, path = followed[schedule.pushes]
+        with ProcessStage(livefeed, path, schedule.part, schedule.pushes) as stage:
+            Performance(stage, schedule).perform()
