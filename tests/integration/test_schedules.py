@@ -58,7 +58,7 @@ from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import DELTA, SubscriberFactory, WebSocketResource
+from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
 from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
 from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
