@@ -9,13 +9,43 @@
 ``PullError`` is decided on in one place, :meth:`livefeed.poller.Poller.tick`.
 """
 
+_SHOWN_LENGTH = 100
+
 
 class LivefeedError(Exception):
     """The root of the tree."""
 
 
 class ConfigurationError(LivefeedError):
-    """A setting can never work. The message names the setting and says what is allowed."""
+    """A setting can never work. The message names the setting and says what is allowed.
+
+    :param why: what is wrong, and what is allowed.
+    :param setting: the setting's name; ``""`` if the message is about none, or names it itself.
+    :param place: where it was set, which the message then begins with; by default, its option on the command line.
+    """
+
+    def __init__(self, why: str, setting: str = "", place: str = "") -> None:
+        place = place or (option_of(setting) if setting else "")
+        super().__init__(f"{place}: {why}" if place else why)
+        self.why = why
+        self.setting = setting
+
+
+def option_of(setting: str) -> str:
+    """Gives the option of the command line that a setting has."""
+    return f"--{setting.replace('_', '-')}"
+
+
+def shown(value: object) -> str:
+    """Gives a value as a message may show it: on one line, not too long, and without the password of a URL."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # A whole number of more than 4300 digits.
+        return "a number that is far too large"
+    if "@" in text:
+        text = f"***{text[text.rindex('@') :]}"
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
 
 
 class PullError(LivefeedError):

@@ -32,7 +32,9 @@ class CertificateFiles:
     key: Path
 
 
-def make_endpoint(reactor: Any, description: str, certificate: Callable[[], CertificateFiles]) -> IStreamServerEndpoint:
+def make_endpoint(
+    reactor: Any, description: str, certificate: Callable[[], CertificateFiles], setting: str = "listen"
+) -> IStreamServerEndpoint:
     """Gives the endpoint that a description names.
 
     ``tls:`` followed by a number is livefeed's own. Twisted has a ``tls:`` too, which is followed by a directory of
@@ -41,17 +43,18 @@ def make_endpoint(reactor: Any, description: str, certificate: Callable[[], Cert
     :param reactor: what will listen.
     :param description: such as ``tls:8443:interface=127.0.0.1``; a colon within a part has a backslash before it.
     :param certificate: gives the files to use where the description names none.
+    :param setting: what it is set by, which errors name.
     :raises ConfigurationError: if there is no such endpoint, or its certificate cannot be used.
     """
     kind, *parts = _split(description)
     if kind == "tls" and parts and parts[0].isdecimal():
-        return _tls(reactor, parts, certificate)
+        return _tls(reactor, parts, certificate, setting)
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
-        raise ConfigurationError(f"--listen: {description}: tls: is followed by a port, as in {_FORM}, or by a folder")
+        raise ConfigurationError(f"{description}: tls: is followed by a port, as in {_FORM}, or by a folder", setting)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
-        raise ConfigurationError(f"--listen: {description}: {error}") from None
+        raise ConfigurationError(f"{description}: {error}", setting) from None
     return endpoint
 
 
@@ -64,7 +67,9 @@ def port_of(description: str) -> tuple[str, str] | None:
     return None
 
 
-def _tls(reactor: Any, parts: list[str], certificate: Callable[[], CertificateFiles]) -> IStreamServerEndpoint:
+def _tls(
+    reactor: Any, parts: list[str], certificate: Callable[[], CertificateFiles], setting: str
+) -> IStreamServerEndpoint:
     port = int(parts[0])
     options = dict(part.partition("=")[::2] for part in parts[1:])
     wrong = (
@@ -75,15 +80,19 @@ def _tls(reactor: Any, parts: list[str], certificate: Callable[[], CertificateFi
         or ("cert" in options) != ("key" in options)
     )
     if wrong:
-        raise ConfigurationError(f"--listen: tls:{':'.join(parts)} is not {_FORM}")
+        raise ConfigurationError(f"tls:{':'.join(parts)} is not {_FORM}", setting)
     own = "cert" in options
     files = CertificateFiles(Path(options["cert"]), Path(options["key"])) if own else certificate()
+    try:
+        tls = server_options(files.cert, files.key)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.why, setting if own else error.setting) from None
     interface = options.get("interface")
     if interface is None:
         # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.
         interface = "::" if _dual_stack() else ""
     # For all its name, it takes addresses of IPv6, too.
-    return SSL4ServerEndpoint(reactor, port, server_options(files.cert, files.key), BACKLOG, interface)
+    return SSL4ServerEndpoint(reactor, port, tls, BACKLOG, interface)
 
 
 def _dual_stack() -> bool:

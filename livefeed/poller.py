@@ -21,7 +21,7 @@ from livefeed.gate import check_document
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.feed import Feed
     from livefeed.sources import Source
@@ -40,6 +40,10 @@ class Poller(Service):
 
     A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls never
     overlap. Each change between good and failing is logged once.
+
+    :param delay_s: so long after the start is the first pull.
+    :ivar good: how many pulls gave the document since the start.
+    :ivar failed: how many failed, or gave what may not be served.
     """
 
     # required parameters
@@ -47,13 +51,17 @@ class Poller(Service):
     source: Source
     clock: IReactorTime
     max_bytes: int
+    delay_s: float = 0.0
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
     timeout_s: float = field(init=False)
+    good: int = 0
+    failed: int = 0
     _loop: LoopingCall = field(init=False)
     _why: str = ""
     _told_at: float = 0.0
+    _start_call: IDelayedCall | None = None
     _fetching: Deferred[bytes] | None = None
     _stopped: bool = False
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
@@ -67,12 +75,20 @@ class Poller(Service):
         """IService API."""
         super().startService()
         self._stopped = False
+        if self.delay_s:
+            self._start_call = self.clock.callLater(self.delay_s, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
         self._loop.start(self.feed.interval_s, now=True)
 
     def stopService(self) -> None:
         """IService API."""
         super().stopService()
         self._stopped = True
+        if self._start_call is not None and self._start_call.active():
+            self._start_call.cancel()
         if self._loop.running:
             self._loop.stop()
         if self._fetching is not None:
@@ -116,6 +132,7 @@ class Poller(Service):
         return result
 
     def _note_good(self) -> None:
+        self.good += 1
         if self._outcome != "good":
             self._outcome = "good"
             _log.info("feed {feed} is live: pulled from {source}", feed=self.feed.name, source=self.source)
@@ -123,6 +140,7 @@ class Poller(Service):
     def _note_failed(self, why: str) -> None:
         if self._stopped:
             return
+        self.failed += 1
         self.feed.mark_stale()
         now = self.clock.seconds()
         if self._outcome != "failed":

@@ -22,25 +22,33 @@ from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
 from livefeed.feed import Feed
 from livefeed.listen import CertificateFiles, make_endpoint, port_of
+from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.sources import make_source
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import GOING_AWAY, SubscriberFactory, WebSocketResource
+from livefeed.websocket import GOING_AWAY, Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
     from twisted.python.failure import Failure
 
-    from livefeed.config import Settings
+    from livefeed.config import FeedSettings, Settings
     from livefeed.transport.pool import Pool
+    from livefeed.web.stream import EventStream
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
 
 UNSENT_BYTES = 16_384
 """How much Twisted's transport takes of what cannot be sent yet, and the kernel as much again."""
+
+MAX_SPREAD_S = 1.0
+"""The first pulls of several feeds are spread over one interval, but over so long at most: nobody waits an hour."""
 
 _DRAIN_POLL_S = 0.05
 _ABOUT_SIGHUP = "received SIGHUP, which changes nothing: a new certificate is read at the next start"
@@ -49,48 +57,94 @@ _log = Logger()
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
-    """Gives the services that serve one feed.
+    """Gives the services that serve the feeds.
 
     :param settings: what the operator set.
     :param reactor: what everything runs on.
     :raises ConfigurationError: if a setting cannot work; nothing has been started then.
     """
-    origins = Origins.parse(settings.allow_origin)
-    feed = Feed(settings.feed, clock=reactor, interval_s=settings.interval, push=settings.push)
-    source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
-    subscribers = SubscriberFactory(feed, reactor=reactor)
-    websocket = WebSocketResource(subscribers, origins)
-    root = Root(feed, origins, websocket, websocket.upgrade)
+    subscribers = SubscriberFactory(reactor=reactor)
+    followed = []
+    for number, feed in enumerate(settings.feeds):
+        # Not all at once, or everybody would wait until all documents are checked and compressed.
+        delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
+        with feed.named():
+            followed.append(_Followed.of(feed, subscribers, reactor, delay_s=delay_s))
+    served = [one.served for one in followed]
     site = Site(
-        root,
+        Root(served),
         reactor=reactor,
         head_timeout_s=settings.head_timeout,
         idle_timeout_s=settings.idle_timeout,
     )
-    feed.changed.append(site.forget_answers)
+    for one in served:
+        # Those of the other feeds, too: telling them apart would cost each request more than rendering some once more.
+        one.feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
     listening, pool = _transport(settings, reactor)
-    listeners = [
-        _Listener(description, make_endpoint(listening, description, certificate), site, settings.feed)
-        for description in settings.listen
-    ]
-    # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the tick ends.
+    shown = [feed.feed for feed in settings.feeds]
+    with settings.named():
+        listeners = [
+            _Listener(
+                description,
+                make_endpoint(listening, description, certificate),
+                site,
+                settings.place("listen"),
+                partial(_describe, shown),
+            )
+            for description in settings.listen
+        ]
+        if settings.metrics is not None:
+            figures = Figures([(one.poller, one.served) for one in followed], site, pool)
+            listeners.append(
+                _Listener(
+                    settings.metrics,
+                    # Not among the watchers, so that there is something to see when there are too many of them.
+                    make_endpoint(reactor, settings.metrics, certificate, "metrics"),
+                    Site(metrics_root(figures), reactor=reactor),
+                    settings.place("metrics"),
+                    lambda base: f"the metrics {base}/metrics",
+                )
+            )
+    # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
-        Poller(
-            feed,
-            source,
-            clock=reactor,
-            max_bytes=settings.max_bytes,
-            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
-        ),
-        connections := _Connections(site, subscribers, root, pool, reactor),
+        *(one.poller for one in followed),
+        connections := _Connections(site, subscribers, served, pool, reactor),
         Collector(connections.count, reactor),
         *listeners,
         _Termination(reactor),
     ):
         service.setServiceParent(services)
     return services
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """One feed: what pulls it, and what is served of it."""
+
+    poller: Poller
+    served: Served
+
+    @classmethod
+    def of(cls, settings: FeedSettings, subscribers: SubscriberFactory, reactor: Any, *, delay_s: float) -> _Followed:
+        """Makes all that one feed has to itself.
+
+        :param subscribers: what makes the protocols of all feeds' WebSockets.
+        :param delay_s: so long after the start is the first pull.
+        """
+        origins = Origins.parse(settings.allow_origin)
+        source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
+        feed = Feed(settings.feed, clock=reactor, interval_s=settings.interval, push=settings.push)
+        poller = Poller(
+            feed,
+            source,
+            clock=reactor,
+            max_bytes=settings.max_bytes,
+            delay_s=delay_s,
+            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+        )
+        return cls(poller, Served(feed, origins, Handshakes(subscribers, origins).upgrade, settings.max_subscribers))
 
 
 def _transport(settings: Settings, reactor: Any) -> tuple[Any, Pool | None]:
@@ -142,7 +196,8 @@ class _Listener(Service):
     description: str
     endpoint: IStreamServerEndpoint
     site: Site
-    feed_name: str
+    place: str
+    describe: Callable[[str], str]
 
     # internal state
     _port: IListeningPort | None = None
@@ -157,7 +212,7 @@ class _Listener(Service):
             error = failure.value
             why = error.socketError if isinstance(error, CannotListenError) else error
             why = getattr(why, "strerror", None) or why
-            raise SystemExit(f"livefeed: --listen: {self.description}: {why}")
+            raise SystemExit(f"livefeed: {self.place}: {self.description}: {why}")
 
     def startService(self) -> None:
         """IService API."""
@@ -182,13 +237,9 @@ class _Listener(Service):
         scheme, _ = shown
         address: Any = port.getHost()
         _log.info(
-            "listening on {description}: the page is {scheme}://localhost:{port}/, "
-            "the document {scheme}://localhost:{port}/{feed}, the WebSocket {ws}://localhost:{port}/{feed}.ws",
+            "listening on {description}: {what}",
             description=self.description,
-            scheme=scheme,
-            ws={"https": "wss", "http": "ws"}[scheme],
-            port=address.port,
-            feed=self.feed_name,
+            what=self.describe(f"{scheme}://localhost:{address.port}"),
         )
 
 
@@ -202,6 +253,17 @@ def _limit_unsent(port: Any) -> None:
         port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
+def _describe(feeds: Sequence[str], base: str) -> str:
+    """Gives what an operator finds at an endpoint.
+
+    :param base: the beginning of its URLs.
+    """
+    text = f"the page is {base}/, "
+    if len(feeds) > 1:
+        return text + f"the list of the {len(feeds)} feeds {base}/-/feeds.json"
+    return text + f"the document {base}/{feeds[0]}, the WebSocket ws{base.removeprefix('http')}/{feeds[0]}.ws"
+
+
 @dataclass(eq=False)
 class _Connections(Service):
     """Lets everybody go when livefeed stops: requests are answered, subscribers told, nobody is waited for long."""
@@ -209,7 +271,7 @@ class _Connections(Service):
     # required parameters
     site: Site
     subscribers: SubscriberFactory
-    root: Root
+    served: Sequence[Served]
     pool: Pool | None
     reactor: IReactorTime
 
@@ -217,7 +279,11 @@ class _Connections(Service):
         """Gives how many there are."""
         if self.pool is not None:
             return len(self.pool.connections)
-        return len(self.subscribers.protocols_open) + len(self.root.streams()) + len(self.site.channels)
+        return len(self.subscribers.protocols_open) + len(self.streams()) + len(self.site.channels)
+
+    def streams(self) -> list[EventStream]:
+        """Gives the streams of events that there are."""
+        return [stream for one in self.served for stream in one.streams()]
 
     def privilegedStartService(self) -> None:
         """IService API. This comes before the listeners, which take what they may hold from the limit."""
@@ -233,7 +299,8 @@ class _Connections(Service):
         self.subscribers.going_away = True
         for subscriber in tuple(self.subscribers.protocols_open):
             subscriber.close(GOING_AWAY)
-        self.root.let_go()
+        for one in self.served:
+            one.let_go()
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:
@@ -241,7 +308,7 @@ class _Connections(Service):
         deadline = self.reactor.seconds() + DRAIN_S
         while self.count() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, _DRAIN_POLL_S)
-        left: list[Any] = [*self.subscribers.protocols_open, *self.root.streams(), *self.site.channels]
+        left: list[Any] = [*self.subscribers.protocols_open, *self.streams(), *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()
 

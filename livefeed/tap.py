@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
@@ -14,36 +15,47 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
 
 
+_PARAMETERS = {
+    "config": "TOML file of settings",
+    "source": "demo:, file:PATH, or redis://[user:password@]host[:port]/db/key [default: demo:]",
+    "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
+    "interval": "seconds from one pull to the next [default: 1.0]",
+    "cert": "PEM file of the server's certificate and its chain [default: a development one]",
+    "key": "PEM file of its private key",
+    "push": "when subscribers are sent the document: tick (each good pull) or change [default: tick]",
+    "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
+    "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
+    "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
+    "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
+    "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
+    "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
+    "head-timeout": "seconds that the head of a request may take [default: 10.0]",
+    "idle-timeout": "seconds that a connection is kept without a request [default: 75.0]",
+    "max-bytes": "largest document that is served [default: 1048576]",
+}
+
+
 class Options(usage.Options):
-    """The command line. Its long names are the settings' names."""
+    """The command line. Its long names are the settings' names.
+
+    :ivar settings: what was set, once the command line is parsed.
+    """
+
+    settings: Settings
 
     synopsis = "[options]"
     longdesc = (
-        "Pulls one JSON document from where somebody else writes it, and serves it to everybody: at /NAME to those "
-        "who poll over HTTPS, at /NAME.ws to those who are sent each version on a WebSocket, and on a page at /."
+        "Pulls JSON documents from where somebody else writes them, and serves them to everybody: at /NAME to those "
+        "who poll over HTTPS, at /NAME.ws to those who are sent each version on a WebSocket, and on a page at /. Each "
+        "option may also stand in the file that --config names, or in the environment: --max-bytes as "
+        "LIVEFEED_MAX_BYTES. What is said here counts most, then the environment. Several feeds are served by a file "
+        "with a table [feeds.NAME] for each."
     )
-    optParameters = [  # noqa: RUF012 - as usage.Options wants it
-        ["source", None, "demo:", "demo:, file:PATH, or redis://[user:password@]host[:port]/db/key"],
-        ["feed", None, "feed", "name of the feed: the document is at /NAME, the WebSocket at /NAME.ws"],
-        ["interval", None, "1.0", "seconds from one pull to the next"],
-        [
-            "cert",
-            None,
-            None,
-            "PEM file of the server's certificate and its chain [default: a development one]",
-        ],
-        ["key", None, None, "PEM file of its private key"],
-        ["push", None, "tick", "when subscribers are sent the document: tick (each good pull) or change"],
-        ["transport", None, "fast", "what carries the connections: fast (Linux), or twisted"],
-        ["max-connections", None, "0", "connections at a time; 0: the limit of open files less 256 (fast transport)"],
-        ["accept-rate", None, "0", "new connections a second; 0: no limit (fast transport)"],
-        ["handshake-timeout", None, "10", "seconds that a TLS handshake may take (fast transport)"],
-        ["head-timeout", None, "10", "seconds that the head of a request may take"],
-        ["idle-timeout", None, "75", "seconds that a connection is kept without a request"],
-        ["max-bytes", None, "1048576", "largest document that is served"],
-    ]
+    # Without defaults, which would hide what the environment and the file say.
+    optParameters = [[name, None, None, text] for name, text in _PARAMETERS.items()]  # noqa: RUF012 - usage wants a list
     compData = usage.Completions(
         optActions={
+            "config": usage.CompleteFiles("*.toml"),
             "cert": usage.CompleteFiles("*.pem"),
             "key": usage.CompleteFiles("*.pem"),
             "push": usage.CompleteList(["tick", "change"]),
@@ -71,21 +83,14 @@ class Options(usage.Options):
         print(f"livefeed {__version__}")  # noqa: T201
         raise SystemExit(0)
 
-    def settings(self) -> Settings:
-        """Gives what the command line says as settings.
-
-        :raises ConfigurationError: if a value is not possible.
-        """
-        given: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
-        return Settings.parse(given | self._repeated)
-
     def postOptions(self) -> None:
-        """usage.Options API."""
+        """usage.Options API. Reads the settings, once: twistd has not given up its privileges or its folder yet."""
+        given: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
-            self.settings()
+            self.settings = Settings.read(given | self._repeated, os.environ)
         except ConfigurationError as error:
             # Not a UsageError, for which twistd would print all of the help first.
-            raise SystemExit(f"livefeed: {error}") from None
+            raise _end(error) from None
 
 
 def makeService(options: Options) -> IService:
@@ -96,7 +101,12 @@ def makeService(options: Options) -> IService:
     from livefeed.service import make_service  # noqa: PLC0415
 
     try:
-        service: IService = make_service(options.settings(), reactor)
+        service: IService = make_service(options.settings, reactor)
     except ConfigurationError as error:
-        raise SystemExit(f"livefeed: {error}") from None
+        raise _end(error) from None
     return service
+
+
+def _end(error: ConfigurationError) -> SystemExit:
+    """Gives what ends the process with one line, whatever was found in the file, and exit code 1."""
+    return SystemExit(f"livefeed: {' '.join(str(error).splitlines())}")

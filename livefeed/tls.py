@@ -41,17 +41,17 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
     try:
         chain = x509.load_pem_x509_certificates(cert.read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"--cert: {cert}: {error.strerror}") from None
+        raise ConfigurationError(f"{cert}: {error.strerror}", "cert") from None
     except ValueError:
-        raise ConfigurationError(f"--cert: {cert}: there is no certificate in PEM form in it") from None
+        raise ConfigurationError(f"{cert}: there is no certificate in PEM form in it", "cert") from None
     try:
         private_key = load_pem_private_key(key.read_bytes(), password=None)
     except OSError as error:
-        raise ConfigurationError(f"--key: {key}: {error.strerror}") from None
+        raise ConfigurationError(f"{key}: {error.strerror}", "key") from None
     except TypeError:
-        raise ConfigurationError(f"--key: {key}: the private key is encrypted; give one that is not") from None
+        raise ConfigurationError(f"{key}: the private key is encrypted; give one that is not", "key") from None
     except ValueError:
-        raise ConfigurationError(f"--key: {key}: there is no private key in PEM form in it") from None
+        raise ConfigurationError(f"{key}: there is no private key in PEM form in it", "key") from None
     # Twisted asks for pyOpenSSL's own types, and pyOpenSSL for those of cryptography instead.
     leaf, *others = cast("list[Any]", chain)
     options = CertificateOptions(
@@ -69,11 +69,11 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
         context.set_tls13_ciphersuites(CIPHERSUITES)
         set_groups(context, GROUPS)
     except TypeError:
-        raise ConfigurationError(f"--key: {key}: TLS has no use for this kind of key") from None
+        raise ConfigurationError(f"{key}: TLS has no use for this kind of key", "key") from None
     except OpenSSLError as error:
         reasons = [reason for _, _, reason in error.args[0]] if error.args else []
         if "key values mismatch" in reasons:
-            raise ConfigurationError(f"--key: {key}: it is not the private key of {cert}") from None
+            raise ConfigurationError(f"{key}: it is not the private key of {cert}", "key") from None
         why = ", ".join(reasons) or "OpenSSL refuses it"
-        raise ConfigurationError(f"--cert: {cert}: {why} (--key: {key})") from None
+        raise ConfigurationError(f"{cert}: {why} (the key is {key})", "cert") from None
     return options

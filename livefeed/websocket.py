@@ -1,4 +1,4 @@
-"""``/feed.ws``: subscribers on a WebSocket (RFC 6455). The only file that imports Autobahn.
+"""Subscribers on a WebSocket (RFC 6455). The only file that imports Autobahn.
 
 Rule: twisted.web has parsed the request and this file has judged it before Autobahn sees a handshake, so that a
 refusal is an ordinary answer and Autobahn is only handed what it accepts.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,11 +22,11 @@ from autobahn.websocket.protocol import TrafficStats
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import deflate_message, websocket_text_frame
-from livefeed.envelopes import EnvelopeOutlet, Envelopes
+from livefeed.envelopes import EnvelopeOutlet
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
-from livefeed.web.answers import SERVER, refuse
-from livefeed.web.resource import Node, asks_for_websocket, field
+from livefeed.web.answers import SERVER, refuse, refuse_one_more
+from livefeed.web.resource import field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from livefeed.envelopes import Envelopes
     from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
+    from livefeed.web.ways import Ways
 
 DELTA = "livefeed.delta.v1"
 """The subprotocol of :mod:`livefeed.envelopes`."""
@@ -88,7 +91,16 @@ _HANDSHAKE_ATTRIBUTES = {
     "websocket_protocols",
     "_wskey",
 }
-_DEFLATE_PARAMETERS = {b"client_max_window_bits", b"client_no_context_takeover", b"server_no_context_takeover"}
+# What an offer may say, and be accepted (RFC 7692, 7.1). A value may stand in quotes.
+_DEFLATE_PARAMETER = re.compile(
+    rb'(?:client|server)_no_context_takeover|client_max_window_bits(?:[ \t]*=[ \t]*"?(?:[89]|1[0-5])"?)?'
+)
+# extension-list (RFC 6455, 9.1); empty members are allowed, and a value in quotes is a token, too.
+_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_TOKEN = _CHARACTER + rb"++"
+_VALUE = rb'[ \t]*+=[ \t]*+(?:%s|"(?:\\?+%s)++")' % (_TOKEN, _CHARACTER)
+_EXTENSION = rb"%s(?:[ \t]*+;[ \t]*+%s(?:%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
+_EXTENSIONS = re.compile(rb"[ \t,]*+%s(?:[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
 
 
 _txaio: Any = txaio  # whose functions are put there when Autobahn is imported
@@ -104,12 +116,25 @@ class _Outlet:
     subscribers their memory is in no cache, and each would take as long as everything else in Python does.
     """
 
-    _transport: Any
+    transport: Any
     _deflated: bool
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API."""
-        self._transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+        self.transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+
+
+@dataclass(slots=True, eq=False)
+class _Crowd:
+    """The subscribers on one kind of transport that are sent the same frames."""
+
+    _write_all: Callable[[list[Any], bytes], None]
+    _deflated: bool
+
+    def send_all(self, outlets: list[_Outlet], snapshot: Snapshot) -> None:
+        """Crowd API."""
+        frame = snapshot.compressed_frame if self._deflated else snapshot.frame
+        self._write_all([outlet.transport for outlet in outlets], frame)
 
 
 def _frame(message: bytes, _: str) -> bytes:
@@ -123,8 +148,8 @@ def _compressed_frame(message: bytes, _: str) -> bytes:
 class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
     """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
 
-    The transport pauses it while its buffer is full. Nothing is written meanwhile, a pong neither, so that a client
-    that does not read cannot make the server's memory grow.
+    The transport pauses it while its buffer is full. Nothing is written meanwhile, so that a client that does not read
+    cannot make the server's memory grow; of the pings that came in, the last is answered then (RFC 6455, 5.5.3).
     """
 
     factory: SubscriberFactory
@@ -140,6 +165,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     _received = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
+    _ping: bytes | None = None  # the last that was not answered
 
     def connectionMade(self) -> None:
         """IProtocol API."""
@@ -170,7 +196,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
             self._subscription = self.feed.subscribe(self._outlet, informed=True)
         else:
             self._outlet = _Outlet(self.transport, deflated)
-            self._subscription = self.feed.subscribe(self._outlet)
+            crowd = self.factory.crowd(type(self.transport), deflated)
+            self._subscription = self.feed.subscribe(self._outlet, crowd=crowd)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -196,8 +223,17 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
 
     def onPing(self, payload: bytes) -> None:
         """WebSocketServerProtocol API."""
-        if not self._paused:
+        if self._paused:
+            self._ping = payload
+        else:
             super().onPing(payload)
+
+    def resumeProducing(self) -> None:
+        """IPushProducer API."""
+        if self._ping is not None:
+            super().onPing(self._ping)
+            self._ping = None
+        super().resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
@@ -302,7 +338,6 @@ class _Timer:
 class SubscriberFactory(WebSocketServerFactory):
     """Makes a :class:`SubscriberProtocol` of each accepted handshake.
 
-    :param feed: what they follow.
     :param reactor: keeps their time.
     :ivar protocols_open: those whose handshake is done and that are not closed. They are pinged in rounds.
     :ivar going_away: whether livefeed is being stopped, so that handshakes are refused.
@@ -310,11 +345,10 @@ class SubscriberFactory(WebSocketServerFactory):
 
     going_away = False
 
-    def __init__(self, feed: Feed, *, reactor: IReactorTime) -> None:
+    def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
-        self.feed = feed
-        self.envelopes = Envelopes(feed)
+        self._crowds: dict[tuple[type, bool], _Crowd] = {}
         self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
         self.setProtocolOptions(
             versions=[13],
@@ -336,41 +370,36 @@ class SubscriberFactory(WebSocketServerFactory):
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
 
+    def crowd(self, transport: type, deflated: bool) -> _Crowd | None:
+        """Gives what sends documents to many at once; ``None`` if their kind of transport cannot."""
+        write_all = getattr(transport, "write_all", None)
+        if write_all is None:
+            return None
+        return self._crowds.setdefault((transport, deflated), _Crowd(write_all, deflated))
 
-class WebSocketResource(Node):
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
     """Judges handshakes, and hands the connection over to the factory's protocol.
 
-    :param factory: what makes the protocol.
-    :param origins: the origins whose pages may subscribe.
+    :ivar factory: what makes the protocol.
+    :ivar origins: the origins whose pages may subscribe.
     """
 
-    def __init__(self, factory: SubscriberFactory, origins: Origins) -> None:
-        super().__init__(origins)
-        self._factory = factory
+    factory: SubscriberFactory
+    origins: Origins
 
-    def render(self, request: Request) -> int:
-        """IResource API."""
-        if request.method != b"GET":
-            return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", b"GET")])
-        if request.has_content:
-            return refuse(request, 413, "A WebSocket handshake has no content.")
-        if not asks_for_websocket(request):
-            headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
-            return refuse(request, 426, "This path speaks WebSocket only.", headers)
-        return self.upgrade(request)
-
-    def upgrade(self, request: Request, feed: Feed | None = None, envelopes: Envelopes | None = None) -> int:
+    def upgrade(self, request: Request, ways: Ways) -> int:
         """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
 
-        :param feed: what is followed, if it is not the factory's feed.
-        :param envelopes: its messages.
+        :param ways: how what is asked for is followed.
         """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
             return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
         connection = (field(request, b"Connection") or b"").lower().split(b",")
         if b"upgrade" not in [option.strip() for option in connection]:
             return refuse(request, 400, "The Connection field lacks the option Upgrade.")
-        if request.getHeader(b"Sec-WebSocket-Version") != b"13":
+        if field(request, b"Sec-WebSocket-Version") != b"13":
             headers = [
                 (b"Sec-WebSocket-Version", b"13"),
                 (b"Upgrade", b"websocket"),
@@ -380,13 +409,19 @@ class WebSocketResource(Node):
         keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
         if len(keys) != 1 or not _is_key(keys[0]):
             return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
-        if not self._origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
+        extensions = field(request, b"Sec-WebSocket-Extensions")
+        # An empty field has no place in the grammar, but a widespread client sends one where it offers nothing.
+        if extensions and not _EXTENSIONS.fullmatch(extensions):
+            return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed.")
+        if not self.origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
             return refuse(request, 403, "Pages of this origin may not subscribe.")
-        if self._factory.going_away:
+        if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
-        protocol: Any = self._factory.buildProtocol(request.getClientAddress())
-        protocol.feed = feed or self._factory.feed
-        protocol.envelopes = envelopes or self._factory.envelopes
+        if ways.full():
+            return refuse_one_more(request)
+        protocol: Any = self.factory.buildProtocol(request.getClientAddress())
+        protocol.feed = ways.feed
+        protocol.envelopes = ways.envelopes
         protocol.have = request.args.get(b"have", [b""])[0].decode("latin-1") or None
         offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.channel.upgrade(protocol)
@@ -396,7 +431,7 @@ class WebSocketResource(Node):
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
             % (
                 keys[0],
-                _DEFLATE if offers_deflate(field(request, b"Sec-WebSocket-Extensions")) else b"",
+                _DEFLATE if offers_deflate(extensions) else b"",
                 b"Sec-WebSocket-Protocol: %s\r\n" % DELTA.encode() if DELTA.encode() in offered else b"",
             )
         )
@@ -406,13 +441,14 @@ class WebSocketResource(Node):
 def offers_deflate(extensions: bytes | None) -> bool:
     """Tells whether a client offers permessage-deflate in a way that can be accepted (RFC 7692, 7.1).
 
-    :param extensions: the field's value; ``None`` if it was not sent. An offer that limits the server's window is
-        passed over, since one frame is made for all.
+    :param extensions: the field's value, well-formed; ``None`` if it was not sent. An offer that limits the server's
+        window is passed over, since one frame is made for all.
     """
-    for offer in (extensions or b"").lower().split(b","):
+    for offer in (extensions or b"").lower().replace(b"\\", b"").split(b","):
         name, *parameters = (part.strip() for part in offer.split(b";"))
         names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
-        if name == b"permessage-deflate" and set(names) <= _DEFLATE_PARAMETERS and len(set(names)) == len(names):
+        known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
+        if name == b"permessage-deflate" and known and len(set(names)) == len(names):
             return True
     return False
 

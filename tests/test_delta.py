@@ -182,6 +182,18 @@ class MakePatchTests(_Case):
         new = '{"a":{"b":[1,2,{"é/~":1.5}],"c":"some text that stays"}}'.encode()
         self.assertEqual(self.check(old, new).decode(), '[{"op":"replace","path":"/a/b/2/é~1~0","value":1.5}]')
 
+    @settings(deadline=None)
+    @given(versions())
+    def test_operations_have_what_they_need(self, pair: tuple[bytes, bytes]) -> None:
+        """Each is one of three, with a pointer, and with a value where it takes one (RFC 6902, 4)."""
+        patch = json.loads(make_patch(*pair), parse_int=str, parse_float=str)
+        self.assertIsInstance(patch, list)
+        for operation in patch:
+            value = {"value"} if operation["op"] in ("add", "replace") else set()
+            self.assertEqual({*operation}, {"op", "path"} | value)
+            self.assertIn(operation["op"], ("add", "replace", "remove"))
+            self.assertRegex(operation["path"], r"\A(?:/(?:[^~/]|~[01])*)*\Z")
+
     def test_numbers_by_their_text(self) -> None:
         """Two ways to write one number are two numbers, and each survives."""
         for number in NUMBERS:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from livefeed.encodings import choose_coding, compress, websocket_text_frame
+from livefeed.encodings import choose_coding, compress, deflate_message, websocket_text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,6 +166,25 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(bytes(frame.data), text.encode())
         self.assertTrue(frame.fin)
         self.assertFalse(frame.rsv1 or frame.rsv2 or frame.rsv3)
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=4096))
+    def test_compressed_frame(self, data: bytes) -> None:
+        """One whole text frame with RSV1 alone, whose payload is the message (RFC 7692, 6.1)."""
+        message = compress(data).message
+        frame = websocket_text_frame(message, compressed=True)
+        self.assertEqual(frame[0], 0b1100_0001)
+        self.assertEqual(bytes(decode_frame(b"\x81" + frame[1:]).data), message)
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=4096))
+    def test_end_of_a_message_is_left_out(self, data: bytes) -> None:
+        """The empty block behind it, which the reader puts there again (RFC 7692, 7.2.1)."""
+        for message in (compress(data).message, deflate_message(data)):
+            self.assertFalse(message.endswith(b"\x00\x00\xff\xff"))
+            reader = zlib.decompressobj(-15)
+            self.assertEqual(reader.decompress(message), data)
+            self.assertEqual(reader.decompress(b"\x00\x00\xff\xff"), b"")
 
     def test_length_forms(self) -> None:
         """The length is in the shortest of its three forms, at both sides of each limit (RFC 6455, 5.2)."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.feed import Feed, Push, State, Subscription
+from livefeed.feed import SLICE, Feed, Push, State, Subscription
 from livefeed.snapshot import Sequence, Snapshot
 
 if TYPE_CHECKING:
@@ -35,6 +35,18 @@ class RecordingSubscriber:
         return [snapshot.data for snapshot in self.sent]
 
 
+class RecordingCrowd:
+    """Sends to each of its subscribers, and keeps how many they were."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def send_all(self, subscribers: list[RecordingSubscriber], snapshot: Snapshot) -> None:
+        self.sizes.append(len(subscribers))
+        for subscriber in subscribers:
+            subscriber.send(snapshot)
+
+
 class BrokenSubscriberError(Exception):
     """What a broken subscriber raises."""
 
@@ -51,9 +63,9 @@ class FeedTestCase(SynchronousTestCase):
     def feed(self, push: Push = "tick", interval_s: float = 1.0) -> Feed:
         return Feed("feed", clock=self.clock, interval_s=interval_s, push=push)
 
-    def follow(self, feed: Feed) -> tuple[RecordingSubscriber, Subscription]:
+    def follow(self, feed: Feed, crowd: RecordingCrowd | None = None) -> tuple[RecordingSubscriber, Subscription]:
         subscriber = RecordingSubscriber()
-        return subscriber, feed.subscribe(subscriber)
+        return subscriber, feed.subscribe(subscriber, crowd=crowd)
 
 
 class PublishTests(FeedTestCase):
@@ -397,11 +409,12 @@ class ConflationTests(FeedTestCase):
     @given(
         st.lists(st.sampled_from(["1", "2", "3", "pause", "resume"]), max_size=20),
         st.sampled_from(["tick", "change"]),
+        st.booleans(),
     )
-    def test_conflation_in_any_order(self, steps: list[str], push: Push) -> None:
+    def test_conflation_in_any_order(self, steps: list[str], push: Push, in_crowd: bool) -> None:
         """Nothing is sent while paused, at most one by resume, never an old version, and the end is the newest."""
         feed = self.feed(push=push)
-        subscriber, subscription = self.follow(feed)
+        subscriber, subscription = self.follow(feed, RecordingCrowd() if in_crowd else None)
         paused = False
         for step in [*steps, "resume"]:
             before = len(subscriber.sent)
@@ -442,6 +455,52 @@ class FanOutTests(FeedTestCase):
         self.assertEqual(last.documents, [b"1", b"2"])
         self.assertEqual(broken.documents, [b"1"])
         self.assertIs(feed.state, State.LIVE)
+
+    def test_crowd_is_sent_to_together(self) -> None:
+        """Those who are sent the same, and can take it; the others are sent theirs one by one."""
+        feed = self.feed()
+        crowds = RecordingCrowd(), RecordingCrowd()
+        followers = [self.follow(feed, crowd) for crowd in (*crowds, None) for _ in range(3)]
+        followers[0][1].pause()
+        followers[3][1].cancel()
+        feed.publish(b"1")
+        self.assertEqual([crowd.sizes for crowd in crowds], [[2], [2]])
+        self.assertEqual([len(subscriber.sent) for subscriber, _ in followers], [0, 1, 1, 0, 1, 1, 1, 1, 1])
+        followers[0][1].resume()
+        self.assertEqual(followers[0][0].documents, [b"1"])
+
+    def test_one_of_a_crowd_that_was_cancelled_in_the_same_turn(self) -> None:
+        """When another's send ends the subscription, it is not sent to any more."""
+        feed = self.feed()
+        crowd = RecordingCrowd()
+        member, subscription = self.follow(feed, crowd)
+        other, _ = self.follow(feed)
+        other.then = subscription.cancel
+        feed.publish(b"1")
+        self.assertEqual((member.sent, crowd.sizes), ([], []))
+
+    def test_broken_crowd_is_dropped(self) -> None:
+        """What raises for one raises for all of it, and for nobody else."""
+        feed = self.feed()
+        crowd = RecordingCrowd()
+        member, _ = self.follow(feed, crowd)
+        member.then = break_down
+        other, _ = self.follow(feed)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        feed.publish(b"2")
+        self.assertEqual((member.documents, other.documents), ([b"1"], [b"1", b"2"]))
+
+    def test_everybody_is_pushed_to_in_slices(self) -> None:
+        """However many there are of each kind, each is sent each version once, and others get turns in between."""
+        feed = self.feed()
+        crowd = RecordingCrowd()
+        followers = [self.follow(feed, crowd if number % 3 else None)[0] for number in range(2 * SLICE + 5)]
+        feed.publish(b"1")
+        self.assertEqual(sum(len(follower.sent) for follower in followers), SLICE)
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual([follower.documents for follower in followers], [[b"1"]] * len(followers))
 
     def test_broken_newcomer_is_not_kept(self) -> None:
         """One that raises while it is sent its first snapshot leaves no subscription that nobody can cancel."""

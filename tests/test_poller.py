@@ -83,9 +83,9 @@ class PollerTestCase(SynchronousTestCase):
         self.source = ScriptedSource(lambda: succeed(b"{}"))
         self.feed = Feed("results", clock=self.clock)
 
-    def start(self, interval_s: float = 1.0, max_bytes: int = 100) -> Poller:
+    def start(self, interval_s: float = 1.0, max_bytes: int = 100, delay_s: float = 0.0) -> Poller:
         self.feed.interval_s = interval_s
-        poller = Poller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes)
+        poller = Poller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes, delay_s=delay_s)
         poller.startService()
         return poller
 
@@ -101,6 +101,23 @@ class IntervalTests(PollerTestCase):
         self.start(interval_s=60)
         self.assertEqual(self.document(), b"{}")
         self.assertIs(self.feed.state, State.LIVE)
+
+    def test_first_pull_can_be_later(self) -> None:
+        """And the others follow it, so that feeds that start together do not pull together."""
+        self.start(delay_s=0.25)
+        for advance_s, fetches in ((0.2, 0), (0.1, 1), (0.8, 1), (0.2, 2)):
+            self.clock.advance(advance_s)
+            self.assertEqual(self.source.fetches, fetches)
+
+    def test_stopped_before_its_first_pull(self) -> None:
+        """There is none then, and it can be started again."""
+        poller = self.start(delay_s=0.25)
+        poller.stopService()
+        self.clock.advance(1)
+        self.assertEqual((self.source.fetches, self.clock.getDelayedCalls()), (0, []))
+        poller.startService()
+        self.clock.advance(0.25)
+        self.assertEqual(self.source.fetches, 1)
 
     def test_one_pull_each_interval(self) -> None:
         """The source is asked at the interval, neither earlier nor more often."""

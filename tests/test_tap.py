@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from livefeed import __version__
-from livefeed.config import Settings
+from livefeed.config import OPTIONS, FeedSettings, Settings
 from livefeed.tap import Options, makeService
 
 
@@ -22,6 +24,13 @@ def parse(*arguments: str) -> Options:
     options = Options()
     options.parseOptions(list(arguments))
     return options
+
+
+def scratch(case: SynchronousTestCase) -> Path:
+    """Gives a folder that is gone after the test."""
+    directory = tempfile.TemporaryDirectory()
+    case.addCleanup(directory.cleanup)
+    return Path(directory.name)
 
 
 class OptionsTests(SynchronousTestCase):
@@ -42,13 +51,25 @@ class OptionsTests(SynchronousTestCase):
 
     def test_defaults_are_those_of_the_settings(self) -> None:
         """An empty command line is Settings(), so that a default stands at one value."""
-        self.assertEqual(parse().settings(), Settings())
+        self.assertEqual(parse().settings, Settings())
 
     def test_every_setting_is_an_option(self) -> None:
         """Each setting has its option, with hyphens, and a line of help."""
         help_text = str(Options())
-        for field in msgspec.structs.fields(Settings):
-            self.assertTrue(re.search(rf"--{field.name.replace('_', '-')}=\s+\S", help_text), field.name)
+        for name in OPTIONS:
+            self.assertTrue(re.search(rf"--{name.replace('_', '-')}=\s+\S", help_text), name)
+
+    def test_help_tells_the_defaults(self) -> None:
+        """Those that the settings have."""
+        told = " ".join(str(Options()).split())
+        for cls in (Settings, FeedSettings):
+            for setting in msgspec.structs.fields(cls):
+                if setting.name not in ("cert", "key", "metrics", "feeds", "places"):
+                    default = setting.default[0] if isinstance(setting.default, tuple) else setting.default
+                    option = setting.name.replace("_", "-")
+                    self.assertTrue(
+                        re.search(rf"--{option}= (?:(?! --).)*\[default: {re.escape(str(default))}\]", told), told
+                    )
 
     def test_all_options(self) -> None:
         """What is typed arrives in the settings."""
@@ -60,40 +81,51 @@ class OptionsTests(SynchronousTestCase):
             *("--key", "/k.pem"),
             *("--push", "change"),
             *("--max-bytes", "1000"),
+            *("--max-subscribers", "5"),
             *("--listen", "tcp:8080"),
             *("--allow-origin", "https://example.org"),
-        ).settings()
-        expected = Settings(
-            source="file:/srv/a.json",
-            feed="results",
-            interval=0.5,
-            cert=Path("/c.pem"),
-            key=Path("/k.pem"),
-            push="change",
-            max_bytes=1000,
-            listen=("tcp:8080",),
-            allow_origin=("https://example.org",),
-        )
-        self.assertEqual(settings, expected)
+        ).settings
+        (feed,) = settings.feeds
+        self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
+        self.assertEqual((feed.push, feed.max_bytes, feed.max_subscribers), ("change", 1000, 5))
+        self.assertEqual(feed.allow_origin, ("https://example.org",))
+        self.assertEqual((settings.cert, settings.key), (Path("/c.pem"), Path("/k.pem")))
+        self.assertEqual(settings.listen, ("tcp:8080",))
+
+    def test_environment_and_file(self) -> None:
+        """What is not said on the command line is looked for there."""
+        path = scratch(self) / "livefeed.toml"
+        path.write_text("push = 'change'\ninterval = 3\nmax_bytes = 9")
+        self.patch(os, "environ", {"LIVEFEED_INTERVAL": "2", "LIVEFEED_CONFIG": str(path), "LIVEFEED_MAX_BYTES": "8"})
+        (feed,) = parse("--max-bytes", "7").settings.feeds
+        self.assertEqual((feed.push, feed.interval, feed.max_bytes), ("change", 2.0, 7))
+
+    def test_what_is_wrong_with_a_file_is_one_line(self) -> None:
+        """Whatever it is called."""
+        path = scratch(self) / "a\nb"
+        path.write_text("interval = 0")
+        refusal = self.refusal("--config", str(path))
+        self.assertTrue(refusal.endswith("a b: interval: 0 is not a number of seconds from 0.05 to 3600"), refusal)
+        self.assertEqual(len(refusal.splitlines()), 1)
 
     def test_repeated_options_add_up(self) -> None:
         """--listen and --allow-origin may come several times; their order is kept, and the default is gone."""
         settings = parse(
             "--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"
-        ).settings()
+        ).settings
         self.assertEqual(settings.listen, ("tls:1", "tcp:2"))
-        self.assertEqual(settings.allow_origin, ("https://a.example", "null"))
+        self.assertEqual(settings.feeds[0].allow_origin, ("https://a.example", "null"))
 
     def test_two_command_lines_are_apart(self) -> None:
         """What one has repeated is not remembered by the next."""
         parse("--listen=tcp:1")
-        self.assertEqual(parse("--listen=tcp:2").settings().listen, ("tcp:2",))
+        self.assertEqual(parse("--listen=tcp:2").settings.listen, ("tcp:2",))
 
     def test_impossible_value(self) -> None:
         """It is refused by the option's name, before anything is started."""
         self.assertTrue(self.refusal("--interval", "0").startswith("livefeed: --interval: "))
         self.assertTrue(self.refusal("--max-bytes", "many").startswith("livefeed: --max-bytes: "))
-        self.assertIn("--cert and --key", self.refusal("--cert", "/c.pem"))
+        self.assertIn("--cert: ", self.refusal("--cert", "/c.pem"))
 
     def test_unknown_option(self) -> None:
         """A misspelt option is a usage error."""
@@ -134,6 +166,24 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertTrue(
             self.refusal("--listen", "tcp:0", "--allow-origin", "example.org").startswith("livefeed: --allow-origin: ")
         )
+
+    def test_what_the_wiring_finds_out_names_its_place(self) -> None:
+        """The file and the key, where it was set in a file."""
+        path = scratch(self) / "livefeed.toml"
+        for text, key in (
+            ("source = 'bogus://:hush@h'", "source"),
+            ("allow_origin = ['https://u:hush@h/']", "allow_origin"),
+            ("listen = ['bogus:1']", "listen"),
+            ("listen = ['tls:0']\ncert = '/no/such.pem'\nkey = '/no/such.key'", "cert"),
+            ("[feeds.a]\nsource = 'demo:'\n[feeds.b]\nsource = 'redis://:hush@h'", "feeds.b.source"),
+            ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['x']", "feeds.a.allow_origin"),
+            ("allow_origin = ['x']\n[feeds.a]\nsource = 'demo:'", "allow_origin"),
+        ):
+            path.write_text(text)
+            listen = () if "listen" in text else ("--listen", "tcp:0")
+            refusal = self.refusal("--config", str(path), *listen)
+            self.assertTrue(refusal.startswith(f"livefeed: {path}: {key}: "), refusal)
+            self.assertNotIn("hush", refusal)
 
     def test_refused_source_does_not_show_its_password(self) -> None:
         """A source that cannot be is refused without its credentials."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.error import ConnectionDone
@@ -14,6 +16,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response as Handshake
 from websockets.typing import Subprotocol
@@ -26,16 +29,22 @@ from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import (
     DELTA,
     FREE_FRAMES,
     PING_INTERVAL_S,
     PINGS_UNANSWERED,
+    Handshakes,
     SubscriberFactory,
     SubscriberProtocol,
-    WebSocketResource,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from websockets.extensions import ClientExtensionFactory, Extension
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 
@@ -47,10 +56,10 @@ class WebSocketTestCase(SynchronousTestCase):
     def serve(self, *origins: str, push: Push = "tick") -> None:
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock, push=push)
-        self.factory = SubscriberFactory(self.feed, reactor=self.clock)
+        self.factory = SubscriberFactory(reactor=self.clock)
         allowed = Origins.parse(origins or ("*",))
-        websocket = WebSocketResource(self.factory, allowed)
-        self.site = Site(Root(self.feed, allowed, websocket, websocket.upgrade), reactor=self.clock)
+        served = Served(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
+        self.site = Site(Root([served]), reactor=self.clock)
 
 
 class Transport(StringTransport):
@@ -65,8 +74,10 @@ class Transport(StringTransport):
 class Client:
     """A client that speaks to the site in memory.
 
-    :ivar frames: what it has received since it was last asked.
+    :cvar offers: the extensions that it offers.
     """
+
+    offers: ClassVar[Sequence[ClientExtensionFactory]] = ()
 
     def __init__(
         self,
@@ -82,7 +93,8 @@ class Client:
         assert isinstance(channel, Channel)
         self.transport.protocol = channel
         channel.makeConnection(self.transport)
-        self.protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"), subprotocols=subprotocols)
+        uri = parse_uri(f"ws://localhost{path}")
+        self.protocol = ClientProtocol(uri, subprotocols=subprotocols, extensions=self.offers)
         self.protocol.send_request(self.protocol.connect())
         self.send(extra=extra)
 
@@ -90,6 +102,14 @@ class Client:
         """Hands over what the client wants to send, and reads what comes back."""
         # The transport's protocol changes with the upgrade, as it does on a real transport.
         self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)
+
+    def agreed(self) -> list[Extension]:
+        """Gives the extensions of the handshake, which is taken from what has come in."""
+        handshake, end, rest = self.transport.value().partition(b"\r\n\r\n")
+        self.protocol.receive_data(handshake + end)
+        self.transport.clear()
+        self.transport.write(rest)
+        return list(self.protocol.extensions)
 
     def messages(self) -> list[dict[str, Any]]:
         """Gives the JSON messages that have come in."""
@@ -649,17 +669,31 @@ class LimitTests(WebSocketTestCase):
             self.clock.pump([1.0] * 90)
         self.assertEqual([event["log_format"] for event in events], [])
 
-    def test_pings_of_a_full_subscriber_are_not_answered(self) -> None:
-        """Or a client that pings and never reads would fill the server's memory with pongs."""
+    def test_last_ping_of_a_full_subscriber_is_answered_later(self) -> None:
+        """Or a client that pings and never reads would fill the server's memory with pongs (RFC 6455, 5.5.3)."""
         client = self.open()
         client.pause()
-        client.protocol.send_ping(b"x")
-        client.send()
+        for payload in (b"w", b"x"):
+            client.protocol.send_ping(payload)
+            client.send()
+        self.feed.publish(FIRST)
         self.assertEqual(client.transport.value(), b"")
+        client.resume()
+        self.assertEqual(client.receive(), [(Opcode.PONG, b"x"), text(FIRST)])
+        client.pause()
         client.resume()
         client.protocol.send_ping(b"y")
         client.send()
         self.assertEqual(client.receive(), [(Opcode.PONG, b"y")])
+
+    def test_ping_is_not_answered_behind_a_close_frame(self) -> None:
+        """Also where it came before (RFC 6455, 5.5.1)."""
+        client = self.open()
+        client.pause()
+        client.send(extra=sent(Opcode.PING, b"x") + sent(Opcode.CLOSE, b"\x03\xe8"))
+        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe8")])
+        client.transport.protocol.resumeProducing()
+        self.assertEqual(client.transport.value(), b"")
 
     def test_unmasked_frame_is_a_protocol_error(self) -> None:
         """RFC 6455, 5.1."""
@@ -673,6 +707,284 @@ class LimitTests(WebSocketTestCase):
         client.protocol.send_text(b"\xff")
         client.send()
         self.assertEqual(self.closed_with(client), 1007)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A frame as it was sent, whatever is wrong with it."""
+
+    first: int
+    masked: bool
+    length: int
+    payload: bytes
+
+    @classmethod
+    def read(cls, data: bytes) -> list[Raw]:
+        """Takes apart what a server has sent: whole frames, and nothing behind them."""
+        frames = []
+        while data:
+            first, second, short = data[0], data[1], data[1] & 0x7F
+            extended = {126: 2, 127: 8}.get(short, 0)
+            length = int.from_bytes(data[2 : 2 + extended], "big") if extended else short
+            payload, data = data[2 + extended : 2 + extended + length], data[2 + extended + length :]
+            frames.append(cls(first, bool(second & 0x80), len(payload), payload))
+            assert len(payload) == length
+        return frames
+
+
+def raw(first: int, payload: bytes = b"", *, length: bytes | None = None) -> bytes:
+    """Gives a frame as a client may send it.
+
+    :param first: its first byte.
+    :param length: how long it says that it is, if that is another length than the payload's.
+    """
+    assert len(payload) <= 125
+    size = bytes([0x80 | len(payload)]) if length is None else bytes([0x80 | length[0]]) + length[1:]
+    return bytes([first]) + size + b"\x00" * 4 + payload
+
+
+class FrameTests(WebSocketTestCase):
+    """What a client may send, and what it may not (RFC 6455, 5)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client = Client(self.site)
+        self.client.receive()
+
+    def assert_fails(self, code: int, *pieces: bytes) -> None:
+        """The connection is failed with a code; nothing that follows is answered."""
+        client = Client(self.site)
+        client.receive()
+        for piece in pieces:
+            client.send(extra=piece)
+        ((opcode, payload),) = client.receive()
+        self.assertEqual((pieces, opcode, int.from_bytes(payload[:2], "big")), (pieces, Opcode.CLOSE, code))
+        client.send(extra=sent(Opcode.PING, b"x"))
+        self.feed.publish(FIRST)
+        self.assertEqual(client.transport.value(), b"")
+        self.clock.pump([1.0] * 4)
+        self.assertTrue(client.transport.disconnecting or client.transport.disconnected)
+
+    def test_servers_frames_are_as_they_should_be(self) -> None:
+        """Whole, not masked, without reserved bits, and those of control short (RFC 6455, 5.1, 5.2 and 5.5)."""
+        self.feed.publish(FIRST)
+        self.clock.pump([1.0] * PING_INTERVAL_S)
+        for payload in (b"", b"x" * 125):
+            self.client.send(extra=sent(Opcode.PING, payload))
+        self.feed.publish(b'"%s"' % (b"x" * 70_000))
+        self.client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8bye"))
+        frames = Raw.read(self.client.transport.value())
+        self.assertEqual([frame.first for frame in frames], [0x81, 0x89, 0x8A, 0x8A, 0x81, 0x88])
+        for frame in frames:
+            self.assertFalse(frame.masked)
+            self.assertTrue(frame.first < 0x88 or frame.length <= 125)
+
+    def test_ping_is_answered_with_what_was_in_it(self) -> None:
+        """RFC 6455, 5.5.2 and 5.5.3: nothing, a little, or as much as there can be."""
+        for payload in (b"", b"\x00\xff", b"x" * 125):
+            self.client.send(extra=sent(Opcode.PING, payload))
+            self.assertEqual(self.client.receive(), [(Opcode.PONG, payload)])
+
+    def test_reserved_bits_fail(self) -> None:
+        """No extension is agreed on that would give them a meaning (RFC 6455, 5.2)."""
+        for bits in range(0x10, 0x80, 0x10):
+            for opcode in (0x1, 0x2, 0x8, 0x9, 0xA):
+                self.assert_fails(1002, raw(0x80 | bits | opcode))
+
+    def test_reserved_opcodes_fail(self) -> None:
+        """RFC 6455, 5.2."""
+        for opcode in (0x3, 0x4, 0x5, 0x6, 0x7, 0xB, 0xC, 0xD, 0xE, 0xF):
+            self.assert_fails(1002, raw(0x80 | opcode))
+
+    def test_fragments_of_control_frames_fail(self) -> None:
+        """RFC 6455, 5.5."""
+        for opcode in (0x8, 0x9, 0xA):
+            self.assert_fails(1002, raw(opcode))
+
+    def test_long_control_frames_fail(self) -> None:
+        """They have one byte for their length, and 125 bytes at most (RFC 6455, 5.5)."""
+        for opcode in (0x8, 0x9, 0xA):
+            self.assert_fails(1002, raw(0x80 | opcode, length=b"\x7e\x00\x7e") + b"x" * 126)
+            self.assert_fails(1002, raw(0x80 | opcode, length=b"\x7f" + (1 << 16).to_bytes(8, "big")))
+
+    def test_lengths_that_are_not_the_shortest_fail(self) -> None:
+        """Nor may the highest bit of one be set (RFC 6455, 5.2)."""
+        for length in (b"\x7e\x00\x7d", b"\x7f" + (65535).to_bytes(8, "big"), b"\x7f\x80" + bytes(7)):
+            self.assert_fails(1002, raw(0x82, length=length))
+
+    def test_fragments_out_of_order_fail(self) -> None:
+        """A continuation of nothing, and a message within another (RFC 6455, 5.4)."""
+        self.assert_fails(1002, raw(0x80, b"x"))
+        self.assert_fails(1002, raw(0x00, b"x"))
+        for first in (0x81, 0x01, 0x82, 0x02):
+            self.assert_fails(1002, raw(0x01, b"x"), raw(first, b"x"))
+
+    def test_fragments_are_put_together(self) -> None:
+        """Control frames may stand between them, and are answered at once (RFC 6455, 5.4)."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, subprotocols=[Subprotocol(DELTA)])
+        client.receive()
+        client.send(extra=raw(0x01, b'{"have"'))
+        client.send(extra=sent(Opcode.PING, b"between"))
+        self.assertEqual(client.receive(), [(Opcode.PONG, b"between")])
+        client.send(extra=raw(0x00, b": nu") + raw(0x00))
+        client.send(extra=raw(0x80, b"ll}"))
+        self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])
+
+    def test_text_is_checked_across_fragments(self) -> None:
+        """A character may be cut; one that is none is found where it is (RFC 6455, 8.1)."""
+        self.client.send(extra=raw(0x01, b"\xc3") + raw(0x80, b"\xa9"))
+        self.client.send(extra=raw(0x82, b"\xff"))
+        self.assertEqual(self.client.receive(), [])
+        self.assert_fails(1007, raw(0x01, b"\xc3"), raw(0x80, b"\x28"))
+        self.assert_fails(1007, raw(0x01, b"\xed\xa0\x80"))
+        self.assert_fails(1007, raw(0x81, b"\xc3"))
+
+    def test_every_close_is_answered(self) -> None:
+        """Whatever code it has that may be sent, or none (RFC 6455, 5.5.1 and 7.4)."""
+        codes = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999)
+        for payload in (b"", *(code.to_bytes(2, "big") + b"because" for code in codes)):
+            client = Client(self.site)
+            client.receive()
+            client.send(extra=sent(Opcode.CLOSE, payload))
+            self.assertEqual((payload, client.receive()), (payload, [(Opcode.CLOSE, b"\x03\xe8")]))
+
+    def test_codes_that_nobody_may_send_fail(self) -> None:
+        """Those that are reserved for what was not said, those of no range, and half a code (RFC 6455, 7.4)."""
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535):
+            self.assert_fails(1002, sent(Opcode.CLOSE, code.to_bytes(2, "big")))
+        self.assert_fails(1002, raw(0x88, b"\x03"))
+        self.assert_fails(1007, raw(0x88, b"\x03\xe8\xff"))
+
+    def test_nothing_is_read_behind_a_close_frame(self) -> None:
+        """What a client sends after its own is nobody's concern (RFC 6455, 5.5.1)."""
+        self.client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8") + sent(Opcode.PING, b"x") + raw(0xFF))
+        self.client.send(extra=sent(Opcode.PING, b"x"))
+        self.assertEqual(self.client.receive(), [(Opcode.CLOSE, b"\x03\xe8")])
+
+    def test_server_ends_the_connection_first(self) -> None:
+        """As soon as both sides have said that they close (RFC 6455, 7.1.1)."""
+        self.client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8"))
+        self.assertTrue(self.client.transport.disconnecting)
+        other = Client(self.site)
+        other.receive()
+        protocol = other.transport.protocol
+        assert isinstance(protocol, SubscriberProtocol)
+        protocol.close(1001)
+        self.assertFalse(other.transport.disconnecting)
+        other.send(extra=sent(Opcode.CLOSE, b"\x03\xe9"))
+        self.assertTrue(other.transport.disconnecting)
+
+
+class DeflatingClient(Client):
+    """A client that offers permessage-deflate."""
+
+    offers = (ClientPerMessageDeflateFactory(),)
+
+
+class CompressionTests(WebSocketTestCase):
+    """permessage-deflate (RFC 7692), as a client has it that keeps no context."""
+
+    def open(self, *subprotocols: str) -> Client:
+        """Gives a client that has agreed on compression, and has read nothing but the handshake."""
+        names = [Subprotocol(name) for name in subprotocols]
+        client = DeflatingClient(self.site, subprotocols=names)
+        (extension,) = client.agreed()
+        self.assertIsInstance(extension, PerMessageDeflate)
+        return client
+
+    @staticmethod
+    def deflated(message: bytes) -> bytes:
+        """Compresses a message as RFC 7692, 7.2.1, has it."""
+        compressor = zlib.compressobj(wbits=-15)
+        return (compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
+
+    @staticmethod
+    def inflated(payload: bytes) -> bytes:
+        """Reads a message, with nothing from any before it."""
+        return zlib.decompressobj(wbits=-15).decompress(payload + b"\x00\x00\xff\xff")
+
+    def closed_with(self, client: Client, *pieces: bytes) -> int:
+        for piece in pieces:
+            client.send(extra=piece)
+        *_, last = Raw.read(client.transport.value())
+        self.assertEqual(last.first, 0x88)
+        return int.from_bytes(last.payload[:2], "big")
+
+    def test_messages_are_compressed_and_control_frames_are_not(self) -> None:
+        """RSV1 says which is which (RFC 7692, 6), and each message is read by itself (7.1.1.1)."""
+        for subprotocols in ((), (DELTA,)):
+            self.serve()
+            client = self.open(*subprotocols)
+            for document in (FIRST, SECOND, FIRST):
+                self.feed.publish(document)
+            self.clock.pump([1.0] * PING_INTERVAL_S)
+            client.send(extra=sent(Opcode.PING, b"x") + sent(Opcode.CLOSE, b"\x03\xe8"))
+            frames = Raw.read(client.transport.value())
+            self.assertEqual([frame.first for frame in frames], [0xC1] * 3 + [0x89, 0x8A, 0x88])
+            messages = [self.inflated(frame.payload) for frame in frames[:3]]
+            if subprotocols:
+                self.assertEqual([json.loads(message)["data"] for message in messages[:1]], [json.loads(FIRST)])
+                self.assertEqual(
+                    [json.loads(message)["version"] for message in messages[1:]],
+                    [version_of(SECOND), version_of(FIRST)],
+                )
+            else:
+                self.assertEqual(messages, [FIRST, SECOND, FIRST])
+
+    def test_nothing_is_compressed_where_it_was_not_agreed_on(self) -> None:
+        """RFC 7692, 6."""
+        client = Client(self.site)
+        client.receive()
+        self.feed.publish(FIRST)
+        self.assertEqual([frame.first for frame in Raw.read(client.transport.value())], [0x81])
+
+    def test_clients_messages_are_read_with_and_without_compression(self) -> None:
+        """Each by itself, and in fragments of which the first alone says that they are compressed (RFC 7692, 6.1)."""
+        self.feed.publish(FIRST)
+        client = self.open(DELTA)
+        question = b'{"have": null}'
+        whole = self.deflated(question)
+        for frames in (
+            (raw(0xC1, whole),),
+            (raw(0x81, question),),
+            (raw(0xC1, whole),),
+            (raw(0x41, whole[:5]), raw(0x00, whole[5:9]), raw(0x80, whole[9:])),
+            (raw(0x41), raw(0x80, whole)),
+        ):
+            client.transport.clear()
+            for frame in frames:
+                client.send(extra=frame)
+            (answer,) = Raw.read(client.transport.value())
+            self.assertEqual((frames, json.loads(self.inflated(answer.payload))["type"]), (frames, "snapshot"))
+
+    def test_bit_where_it_may_not_be_fails(self) -> None:
+        """On a control frame, on a continuation, or together with another (RFC 7692, 6 and 6.1)."""
+        for pieces in (
+            (raw(0xC9, b"x"),),
+            (raw(0xC8),),
+            (raw(0xCA),),
+            (raw(0x41, b"x"), raw(0xC0, b"x")),
+            (raw(0x01, b"x"), raw(0xC0, b"x")),
+            (raw(0xE1, b"x"),),
+            (raw(0xD1, b"x"),),
+            (raw(0xA1, b"x"),),
+        ):
+            self.serve()
+            self.assertEqual((pieces, self.closed_with(self.open(), *pieces)), (pieces, 1002))
+
+    def test_bomb_is_too_big(self) -> None:
+        """The limit is that of the message as it is read, whatever it takes on the wire."""
+        self.assertEqual(self.closed_with(self.open(), raw(0xC2, self.deflated(b"x" * 4097))), 1009)
+        client = self.open()
+        client.send(extra=raw(0xC2, self.deflated(b"x" * 4096)))
+        self.assertEqual(Raw.read(client.transport.value()), [])
+
+    def test_what_cannot_be_read_fails(self) -> None:
+        """Or is no text where text was promised (RFC 7692, 7.2.2; RFC 6455, 8.1)."""
+        for pieces in ((raw(0xC1, b"\xff\xff\xff"),), (raw(0xC1, self.deflated(b"\xff")),)):
+            self.serve()
+            self.assertEqual((pieces, self.closed_with(self.open(), *pieces)), (pieces, 1007))
 
 
 class HandshakeTests(WebSocketTestCase):
@@ -713,13 +1025,68 @@ class HandshakeTests(WebSocketTestCase):
             (b"permessage-deflate; unknown", False),
             (b"permessage-deflate; client_no_context_takeover; client_no_context_takeover", False),
             (b"permessage-bzip2", False),
-            (b";,;=,", False),
+            (b"permessage-deflate; client_max_window_bits=15", True),
+            (b'permessage-deflate; client_max_window_bits="8"', True),
+            (b'permessage-deflate; client_max_window_bits="1\\0"', True),
+            (b", permessage-deflate ,, x; y=z,", True),
+            (b"permessage-deflate; client_max_window_bits=7", False),
+            (b"permessage-deflate; client_max_window_bits=16", False),
+            (b"permessage-deflate; client_max_window_bits=08", False),
+            (b"permessage-deflate; client_max_window_bits=x", False),
+            (b"permessage-deflate; client_max_window_bits; client_max_window_bits=9", False),
+            (b"permessage-deflate; client_no_context_takeover=1", False),
+            (b"permessage-deflate; server_no_context_takeover=true", False),
+            (b"permessage-deflate; server_max_window_bits", False),
+            (b"permessage-deflate; client_max_window_bits=99, permessage-deflate", True),
+            (b"x-permessage-deflate", False),
         ):
             response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
             self.assertEqual(response.status, 101)
             agreed = response.headers.get("sec-websocket-extensions")
             expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
             self.assertEqual((offer, agreed), (offer, expected if accepted else None))
+
+    def test_malformed_extensions_end_the_handshake(self) -> None:
+        """RFC 6455, 9.1; nothing in quotes is taken for an offer."""
+        for offers in (
+            b" ,",
+            b";,;=,",
+            b"permessage-deflate;",
+            b"permessage-deflate; ;",
+            b"permessage-deflate; client_max_window_bits=",
+            b'permessage-deflate; client_max_window_bits="',
+            b'permessage-deflate; client_max_window_bits=""',
+            b'permessage-deflate; client_max_window_bits="8',
+            b'x; y=", permessage-deflate, "',
+            b"permessage deflate",
+            b"permessage-deflate/",
+            b"\xff",
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
+            self.assertEqual((offers, response.status), (offers, 400))
+        response = self.handshake(b"Sec-WebSocket-Extensions:")
+        self.assertEqual((response.status, response.headers.get("sec-websocket-extensions")), (101, None))
+        response = self.handshake(b"Sec-WebSocket-Extensions: x; y=z", b"Sec-WebSocket-Extensions: permessage-deflate")
+        self.assertIn("sec-websocket-extensions", response.headers)
+
+    def test_subprotocol_is_one_that_was_offered(self) -> None:
+        """To the letter, and named once; where it was not offered, none is named (RFC 6455, 4.2.2)."""
+        name = DELTA.encode()
+        for offered, agreed in (
+            (b"Sec-WebSocket-Protocol: other, " + name + b", chat", DELTA),
+            (b"Sec-WebSocket-Protocol: other\nSec-WebSocket-Protocol: " + name, DELTA),
+            (b"Sec-WebSocket-Protocol: " + name.upper(), None),
+            (b"Sec-WebSocket-Protocol: " + name + b".x", None),
+            (b"X: y", None),
+        ):
+            response = self.handshake(offered)
+            self.assertEqual(response.status, 101)
+            self.assertEqual((offered, response.headers.get("sec-websocket-protocol")), (offered, agreed))
+
+    def test_answer_to_a_handshake_has_no_length(self) -> None:
+        """Nor is it chunked (RFC 9110, 8.6, and RFC 9112, 6.1)."""
+        headers = self.handshake().headers
+        self.assertEqual({"content-length", "transfer-encoding"} & {*headers}, set())
 
     def test_lists_and_other_cases_are_understood(self) -> None:
         """Firefox sends 'keep-alive, Upgrade'."""
@@ -741,10 +1108,16 @@ class HandshakeTests(WebSocketTestCase):
             self.handshake(b"Sec-WebSocket-Key: c2hvcnQ=", without=b"Sec-WebSocket-Key"),
             self.handshake(b"Sec-WebSocket-Key: !" + b"a" * 23, without=b"Sec-WebSocket-Key"),
             self.handshake(self.FIELDS[3]),
-            self.handshake(line=b"GET /feed.ws HTTP/1.0"),
             self.handshake(line=b"HEAD /feed HTTP/1.1"),
         ):
             self.assertEqual(response.status, 400)
+
+    def test_upgrade_is_ignored_in_http_1_0(self) -> None:
+        """RFC 9110, 7.8; and HTTP/1.0 knows no 1xx (15.2)."""
+        self.feed.publish(FIRST)
+        self.assertEqual(self.handshake(line=b"GET /feed.ws HTTP/1.0").status, 426)
+        response = self.handshake(line=b"GET /feed HTTP/1.0")
+        self.assertEqual((response.status, response.body), (200, FIRST))
 
     def test_other_versions_are_told_ours(self) -> None:
         """RFC 6455, 4.2.2."""
@@ -752,6 +1125,9 @@ class HandshakeTests(WebSocketTestCase):
             response = self.handshake(b"Sec-WebSocket-Version: " + version, without=b"Sec-WebSocket-Version")
             self.assertEqual((response.status, response.headers["sec-websocket-version"]), (426, "13"))
         self.assertEqual(self.handshake(without=b"Sec-WebSocket-Version").status, 426)
+        for first, second in ((b"8", b"13"), (b"13", b"8"), (b"13", b"13")):
+            lines = (b"Sec-WebSocket-Version: " + first, b"Sec-WebSocket-Version: " + second)
+            self.assertEqual(self.handshake(*lines, without=b"Sec-WebSocket-Version").status, 426)
 
     def test_wrong_method_and_content_are_refused(self) -> None:
         """A handshake is a GET without content."""
@@ -772,6 +1148,13 @@ class HandshakeTests(WebSocketTestCase):
             (b"null", 403),
         ):
             self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
+
+    def test_origin_is_compared_with_the_target_that_is_absolute(self) -> None:
+        """And not with Host, which does not count then (RFC 9112, 3.2.2)."""
+        self.serve("https://a.example")
+        line = b"GET https://b.example/feed.ws HTTP/1.1"
+        for origin, status in ((b"https://b.example", 101), (b"https://localhost", 403)):
+            self.assertEqual((origin, self.handshake(b"Origin: " + origin, line=line).status), (origin, status))
 
     def test_nothing_lies_below_the_path(self) -> None:
         """/feed.ws/x is not a WebSocket."""

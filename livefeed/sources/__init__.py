@@ -43,12 +43,12 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
         parts = urlsplit(url)
     except ValueError:
         # What it says repeats the URL.
-        raise ConfigurationError("--source: this is not a URL") from None
+        raise ConfigurationError("this is not a URL", "source") from None
     try:
         make = _SCHEMES[parts.scheme]
     except KeyError:
         allowed = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
-        raise ConfigurationError(f"--source: unknown scheme {parts.scheme!r}; there are {allowed}") from None
+        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; there are {allowed}", "source") from None
     return make(parts, reactor, max_bytes)
 
 

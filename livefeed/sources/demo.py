@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DISTRICTS = 32
 PARTIES = ("Greens", "Labour", "Liberals", "Conservatives", "Others")
 NIGHT_S = 3 * 3600
+REPORT_S = 60
+"""A district reports so often, each at a time of its own: as a rule one or none of them does in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,9 @@ class _District:
     shares: tuple[float, ...]
 
     def counted(self, night_s: float) -> float:
-        """Gives the part of the votes that is counted, 0 to 1: slow at first and at the end."""
-        done = min(max((night_s - self.first_result_s) / self.count_takes_s, 0.0), 1.0)
+        """Gives the part of the votes that is reported, 0 to 1: slow at first and at the end, and then all."""
+        reports = math.floor((night_s - self.first_result_s) / REPORT_S)
+        done = min(max(reports * REPORT_S / self.count_takes_s, 0.0), 1.0)
         return (1 - math.cos(math.pi * done)) / 2
 
 
@@ -66,7 +69,7 @@ class DemoSource:
         options = parse_qs(parts.query, keep_blank_values=True)
         seed = options.pop("seed", ["1"])[-1]
         if options or parts.netloc or parts.path or parts.fragment or not (seed.isascii() and seed.isdigit()):
-            raise ConfigurationError("--source: demo: takes nothing but ?seed=N, a whole number")
+            raise ConfigurationError("demo: takes nothing but ?seed=N, a whole number", "source")
         return cls(clock, int(seed[:18]))
 
     def __str__(self) -> str:

@@ -44,10 +44,10 @@ class FileSource:
         :raises ConfigurationError: if there is no path, or more than a path.
         """
         if not parts.path or parts.query or parts.fragment or parts.netloc not in ("", "localhost"):
-            raise ConfigurationError("--source: file: takes a path, as in file:/srv/results.json; write ? as %3F")
+            raise ConfigurationError("file: takes a path, as in file:/srv/results.json; write ? as %3F", "source")
         path = unquote(parts.path, errors="surrogateescape")
         if "\0" in path:
-            raise ConfigurationError("--source: file: takes a path, and no path has %00 in it")
+            raise ConfigurationError("file: takes a path, and no path has %00 in it", "source")
         # Absolute at once: a daemon changes its directory.
         return cls(os.path.abspath(path), cast("IReactorThreads", reactor), max_bytes)
 

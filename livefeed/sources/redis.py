@@ -96,13 +96,13 @@ class RedisSource:
         except ValueError:
             port = 0
         if not port:
-            raise ConfigurationError(f"--source: the port is not a number from 1 to 65535 in {_FORM}") from None
+            raise ConfigurationError(f"the port is not a number from 1 to 65535 in {_FORM}", "source") from None
         if not parts.hostname:
-            raise ConfigurationError(f"--source: the host is missing in {_FORM}")
+            raise ConfigurationError(f"the host is missing in {_FORM}", "source")
         if path is None:
-            raise ConfigurationError(f"--source: the database, a number, or the key is missing in {_FORM}")
+            raise ConfigurationError(f"the database, a number, or the key is missing in {_FORM}", "source")
         if parts.query or parts.fragment:
-            raise ConfigurationError(f"--source: nothing may follow the key in {_FORM}; write ? as %3F and # as %23")
+            raise ConfigurationError(f"nothing may follow the key in {_FORM}; write ? as %3F and # as %23", "source")
         return cls(
             reactor=reactor,
             host=parts.hostname,

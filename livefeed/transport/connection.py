@@ -14,7 +14,6 @@ from itertools import islice
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
@@ -26,11 +25,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from livefeed.transport.replay import MAX_ANSWER_BYTES
+from livefeed.transport.sockets import StreamSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twisted.internet.interfaces import IAddress, IProducer, IProtocolFactory
+    from twisted.internet.interfaces import IProducer, IProtocolFactory
 
     from livefeed.transport.pool import Pool
 
@@ -48,7 +48,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
-class Connection:
+class Connection(StreamSocket):
     """A stream socket without TLS. It provides Twisted's ``ITCPTransport``, ``IConsumer`` and ``IPushProducer``.
 
     :param pool: what holds the connection.
@@ -65,8 +65,12 @@ class Connection:
 
     secure = False
 
+    # Python puts them one behind the other in the order of the alphabet, and the hot path needs nothing behind _handle.
+    # With thousands of connections none of this is in a cache: each line of memory that is touched costs like a call.
     __slots__ = (
         "__weakref__",
+        "_active_at",
+        "_answers",
         "_at_boundary",
         "_clear",
         "_cork_bytes",
@@ -82,7 +86,6 @@ class Connection:
         "_protocol",
         "_read_ended",
         "_reason",
-        "_replay",
         "_streaming",
         "_unusual",
         "_write_ended",
@@ -93,7 +96,6 @@ class Connection:
         "fd",
         "over_capacity",
         "pool",
-        "sock",
     )
 
     def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory) -> None:
@@ -106,12 +108,13 @@ class Connection:
         self.disconnecting = False
         self.deadline = pool.now + pool.limits.handshake_s
         self._protocol: Any = None
-        self._replay: Any = None
+        self._answers: Any = None  # what may be given again
+        self._active_at = float("-inf")  # when an answer was last given again
         self._out: deque[bytes] = deque()
         self._offset = 0  # how much of the first of _out is sent
         self._corked = False
         # Whether what is written goes straight to the socket. It may be false where it could be true, and never the
-        # other way round. It and _handle lie side by side: in a fan-out, each line of memory that is touched counts.
+        # other way round.
         self._clear = False
         self._handle: Any = sock  # what _send writes to
         self._mask = EPOLLIN
@@ -137,7 +140,8 @@ class Connection:
     @protocol.setter
     def protocol(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._replay = self._replay_of(protocol)
+        self._answers = self._replay_of(protocol)
+        self._at_boundary = False
 
     @property
     def unsent_bytes(self) -> int:
@@ -153,6 +157,28 @@ class Connection:
             if sent != len(data):
                 self._keep(data, sent)
 
+    @staticmethod
+    def write_all(connections: list[Any], data: bytes) -> None:
+        """Writes the same to many connections, of one class; what breaks one ends that one alone.
+
+        :param connections: each as it would be written to.
+        """
+        for connection in connections:
+            connection.write_apart(data)
+
+    def write_apart(self, data: bytes, sent: int = 0) -> None:
+        """Writes as one of many.
+
+        :param sent: how much of it the socket has taken already.
+        """
+        try:
+            if sent > 0:
+                self._keep(data, sent)
+            else:
+                self.write(data)
+        except Exception:
+            self._broke("write")
+
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """ITransport API."""
         self.write(b"".join(iovec))
@@ -162,7 +188,7 @@ class Connection:
         if self.connected and not self.disconnecting:
             self.disconnecting = True
             self._clear = False
-            self._replay = None
+            self._answers = None
             self.set_deadline(SEND_TIMEOUT_S)
             self._go_on_ending()
 
@@ -171,7 +197,7 @@ class Connection:
         if self.connected and not self._write_ending and not self.disconnecting:
             self._write_ending = True
             self._clear = False
-            self._replay = None
+            self._answers = None
             self._go_on_ending()
 
     def abortConnection(self) -> None:
@@ -190,38 +216,9 @@ class Connection:
         """
         self.deadline = self.pool.now + seconds if seconds is not None else float("inf")
 
-    def getPeer(self) -> Any:
-        """ITransport API."""
-        return _address(self.sock, "getpeername")
-
-    def getHost(self) -> Any:
-        """ITransport API."""
-        return _address(self.sock, "getsockname")
-
     def getHandle(self) -> object:
         """ISystemHandle API."""
         return self.sock
-
-    def getTcpNoDelay(self) -> bool:
-        """ITCPTransport API."""
-        return bool(self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """ITCPTransport API. It is on from the start, and so is left alone where nothing changes."""
-        if not enabled or self.sock.family == socket.AF_UNIX:
-            self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """ITCPTransport API."""
-        return bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """ITCPTransport API."""
-        self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-    def _set_option(self, level: int, option: int, enabled: bool) -> None:
-        if self.sock.family != socket.AF_UNIX:
-            self.sock.setsockopt(level, option, int(enabled))
 
     # IPushProducer: what comes in
 
@@ -268,33 +265,31 @@ class Connection:
 
     def start(self) -> None:
         """Begins: makes the protocol, unless it can wait until the client has spoken."""
-        self._replay = self._replay_of(self._factory)
-        if self._replay is None:
+        self._answers = self._replay_of(self._factory)
+        if self._answers is None:
             self._make_protocol()
         else:
             self._at_boundary = True
             self._set_clear()
-            self.deadline = self.pool.idle_deadline
+            self.set_deadline(self.pool.limits.idle_s)
 
     def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket. This is the hot path: one call for what would elsewhere be four."""
+        """Takes what epoll says of the socket."""
         if events != EPOLLIN or self._unusual:
             self._handle_others(events)
             return
         data = self._receive()
         if data is None:
             return
-        replay = self._replay
+        replay = self._answers
         missed = None
         # After a replayed answer the protocol is where it was: it need not be asked, which takes 0.2 µs.
         if replay is not None and not self._out and (self._at_boundary or self._protocol.at_boundary()):
             answer = replay.find(data)
             if answer is not None:
                 self._at_boundary = True
-                self.deadline = self.pool.idle_deadline
-                sent = self._send(answer.data)
-                if sent != len(answer.data):
-                    self._keep(answer.data, sent)
+                self._active_at = self.pool.now
+                self._transmit(answer.data)
                 if answer.last:
                     self._end_after_answer()
                 return
@@ -325,6 +320,10 @@ class Connection:
 
     def expire(self) -> None:
         """Takes note that the deadline has passed."""
+        idle_until = self._active_at + self.pool.limits.idle_s
+        if self._at_boundary and idle_until > self.pool.now and not self.disconnecting:
+            self.deadline = idle_until
+            return
         self.deadline = float("inf")
         timed_out = getattr(self._protocol, "timeoutConnection", None)
         if self._lingering:
@@ -348,7 +347,7 @@ class Connection:
         if not self.connected or reason is None:
             return
         self.connected = False
-        self._replay = None
+        self._answers = None
         self._out.clear()
         self.sock.close()
         producer, self._producer = self._producer, None
@@ -457,7 +456,7 @@ class Connection:
             self._make_protocol()
             if self._reason is not None:
                 return
-        replay = self._replay
+        replay = self._answers
         self._at_boundary = False
         self._clear = False
         self._corked = not self._out
@@ -472,7 +471,7 @@ class Connection:
         if self._corked:
             self._corked = False
             # Nothing but the answer has ended the connection, if it has.
-            if key is not None and self._out and (replay is self._replay or self.disconnecting):
+            if key is not None and self._out and (replay is self._answers or self.disconnecting):
                 label = self._protocol.replayable()
                 if label is not None:
                     replay.store(key, b"".join(self._out), label, last=self.disconnecting)
@@ -510,7 +509,7 @@ class Connection:
             self._full()
 
     def _transmit(self, data: bytes) -> None:
-        """Sends data, before which there is nothing to be sent. The hot path has these lines in place."""
+        """Sends data, before which there is nothing to be sent."""
         sent = self._send(data)
         if sent != len(data):
             self._keep(data, sent)
@@ -610,14 +609,3 @@ class Connection:
         if mask != self._mask and self.connected and self._reason is None:
             self._mask = mask
             self.pool.watch(self.fd, mask)
-
-
-def _address(sock: socket.socket, method: str) -> IAddress:
-    try:
-        name = getattr(sock, method)()
-    except OSError:
-        name = ("", 0)
-    if sock.family == socket.AF_UNIX:
-        return UNIXAddress(name if isinstance(name, str | bytes) else "")
-    make = IPv6Address if sock.family == socket.AF_INET6 else IPv4Address
-    return make("TCP", *name[:2])

@@ -10,6 +10,7 @@ Rule: this is the only file that knows of that library.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from OpenSSL import SSL
@@ -27,6 +28,9 @@ class Road(NamedTuple):
     :ivar handle: gives what ``read`` and ``write`` are called with, of a connection.
     :ivar read: reads into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
     :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
+    :ivar write_all: does so with many connections, of a list of what ``write`` is called with, and tells for each;
+        ``None`` if there is no shorter way than one after the other. Those that took nothing may not have failed:
+        they are to be written to again.
     :ivar fail: raises what is wrong, of a connection and what ``read`` or ``write`` gave; both may raise it themselves.
         It is what :meth:`OpenSSL.SSL.Connection.recv` and ``send`` raise.
     :ivar take: gives a copy of so many bytes of the buffer.
@@ -36,6 +40,7 @@ class Road(NamedTuple):
     handle: Callable[[SSL.Connection], Any]
     read: Callable[[Any, Any, int], int]
     write: Callable[[Any, bytes, int], int]
+    write_all: Callable[[list[Any], bytes, int], list[int]] | None
     fail: Callable[[SSL.Connection, int], None]
     take: Callable[[Any, int], bytes]
     buffer: Any
@@ -51,6 +56,7 @@ def public_road() -> Road:
         handle=lambda connection: connection,
         read=SSL.Connection.recv_into,
         write=lambda connection, data, _: connection.send(data),
+        write_all=None,
         fail=fail,
         take=lambda buffer, count: bytes(buffer[:count]),
         buffer=bytearray(RECORD_BYTES),
@@ -65,12 +71,21 @@ def direct_road() -> Road | None:
         found = (
             *(ffi.getctype(ffi.typeof(function)) for function in (lib.SSL_read, lib.SSL_write)),
             ffi.getctype(ffi.typeof(SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)._ssl)),  # noqa: SLF001
+            ffi.getctype(ffi.typeof(lib.ERR_clear_error)),
             callable(SSL.Connection._raise_ssl_error),  # noqa: SLF001
         )
     except (AttributeError, TypeError):
         return None
-    if found != ("int(*)(SSL *, void *, int)", "int(*)(SSL *, void *, int)", "SSL *", True):
+    if found != ("int(*)(SSL *, void *, int)", "int(*)(SSL *, void *, int)", "SSL *", "void(*)()", True):
         return None
+
+    def write_all(handles: list[Any], data: bytes, size: int) -> list[int]:
+        # Without a line of Python in between: it takes 0.2 µs for each, beside what OpenSSL and the kernel do.
+        counts = list(map(lib.SSL_write, handles, repeat(data), repeat(size)))
+        if min(counts) <= 0:
+            # What went wrong with one stands in a queue of the thread's, and would be taken for another's.
+            lib.ERR_clear_error()
+        return counts
 
     def fail(connection: SSL.Connection, count: int) -> None:
         connection._raise_ssl_error(connection._ssl, count)  # noqa: SLF001
@@ -79,6 +94,7 @@ def direct_road() -> Road | None:
         handle=lambda connection: connection._ssl,  # noqa: SLF001
         read=lib.SSL_read,
         write=lib.SSL_write,
+        write_all=write_all,
         fail=fail,
         take=ffi.unpack,
         buffer=ffi.new("char[]", RECORD_BYTES),

@@ -31,7 +31,7 @@ EVENTS = 256
 """How many a turn handles: a few milliseconds of work."""
 
 ACCEPTS = 64
-"""How many connections a turn accepts."""
+"""How many connections are accepted at a time. That counts like as many events."""
 
 SWEEP_S = 0.5
 
@@ -79,7 +79,6 @@ class Pool:
     :param limits: what is allowed.
     :ivar connections: those that are open, by their descriptors.
     :ivar now: the reactor's time, as of the last sweep.
-    :ivar idle_deadline: the deadline of a connection that was idle at the last sweep.
     :ivar accepted: how many connections were accepted since the start.
     :ivar refused: how many were closed or told to come back, since there were too many.
     """
@@ -91,7 +90,6 @@ class Pool:
     # internal state
     connections: dict[int, Connection] = field(default_factory=dict)
     now: float = 0.0
-    idle_deadline: float = 0.0
     accepted: int = 0
     refused: int = 0
     _capacity: int = 0
@@ -160,16 +158,21 @@ class Pool:
         """IReadDescriptor API. Takes a batch of events."""
         connections = self.connections
         self._in_turn = True
-        for fd, events in self._epoll.poll(0, EVENTS):
-            connection = connections.get(fd)
-            if connection is None:
-                self._accept(fd)
-                continue
-            try:
-                connection.handle(events)
-            except Exception:
-                self.log_failure("the transport", connection)
-                connection.abortConnection()
+        left = EVENTS
+        # Until there is nothing more: to come back costs the reactor 15 µs, and asking costs 0.6.
+        while left > 0 and (found := self._epoll.poll(0, left)):
+            left -= len(found)
+            for fd, events in found:
+                connection = connections.get(fd)
+                if connection is None:
+                    self._accept(fd)
+                    left -= ACCEPTS
+                    continue
+                try:
+                    connection.handle(events)
+                except Exception:
+                    self.log_failure("the transport", connection)
+                    connection.abortConnection()
         self._in_turn = False
         if self._ending:
             self._finish()
@@ -209,7 +212,6 @@ class Pool:
 
     def _set_time(self) -> None:
         self.now = self.reactor.seconds()
-        self.idle_deadline = self.now + self.limits.idle_s
         if self.limits.accept_rate:
             self._allowance = self.limits.accept_rate * SWEEP_S
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 SERVER = b"livefeed"
+_RETRY_S = b"10"
 EVERY_ANSWER = ((b"Server", SERVER), (b"X-Content-Type-Options", b"nosniff"))
 
 
@@ -22,14 +23,16 @@ def answer(request: Request, status: int, headers: Iterable[tuple[bytes, bytes]]
     """Answers a request in one go.
 
     :param status: the status code.
-    :param headers: the fields, besides those that every answer has. Of two by one name the later counts.
+    :param headers: the fields, besides those that every answer has. Of two by one name the later counts; ``Connection``
+        is added to what stands there, since the channel says there that an answer is the last.
     :param body: the content; it is left out by itself where the method is ``HEAD``. ``None`` for a status that has no
         content (204, 304), which then is sent no ``Content-Length``.
     :returns: what ``render`` returns.
     """
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     for name, value in (*EVERY_ANSWER, *headers):
-        request.responseHeaders.setRawHeaders(name, [value])
+        before = request.responseHeaders.getRawHeaders(name, []) if name == b"Connection" else []
+        request.responseHeaders.setRawHeaders(name, [b", ".join((*before, value))])
     if body is not None:
         request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
         request.write(body)
@@ -45,6 +48,11 @@ def problem(status: int, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]
     """
     body = msgspec.json.encode({"title": HTTPStatus(status).phrase, "status": status, "detail": detail})
     return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
+
+
+def refuse_one_more(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
+    """Answers a request to follow a feed that as many follow already as may."""
+    return refuse(request, 503, "As many follow this already as may.", [*headers, (b"Retry-After", _RETRY_S)])
 
 
 def refuse(request: Request, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:

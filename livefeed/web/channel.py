@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import interfaces
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, datetimeToString
 from zope.interface import implementer
 
 from livefeed.web.answers import EVERY_ANSWER, problem
+from livefeed.web.resource import field, lists
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -41,10 +42,11 @@ MAX_NAME_BYTES = 128
 # CTL but for HTAB, which may stand between values (RFC 9110, 5.5).
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # uri-host [ ":" port ] (RFC 9110, 7.2), without telling apart the kinds of host.
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")
+_AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?"
+_HOST = re.compile(_AUTHORITY)
 _LONGEST_LENGTH = 19
 # origin-form, absolute-form or asterisk-form (RFC 9112, 3.2), in ASCII; what nobody serves needs no closer look.
-_TARGET = re.compile(rb"(?:/|https?://|\*\Z)[\x21-\x7e]*\Z", re.IGNORECASE)
+_TARGET = re.compile(rb"(?:/|https?://%s(?=[/?]|\Z)|\*\Z)[\x21-\x7e]*\Z" % _AUTHORITY, re.IGNORECASE)
 
 
 @implementer(interfaces.IHalfCloseableProtocol)
@@ -68,6 +70,7 @@ class Channel(HTTPChannel):
         super().__init__()
         self._ate_line = False
         self._in_head = False
+        self._method = b""
         self._replayable: Hashable = None
         self._upgraded: IProtocol | None = None
         self._closing = False
@@ -96,6 +99,7 @@ class Channel(HTTPChannel):
 
     def lineReceived(self, line: bytes) -> bool | None:
         """LineReceiver API."""
+        self._note_method(line)
         if not self._closing and _CONTROL.search(line):
             self.refuse(400, "The head of the request has a control character in it.")
         elif not self._closing and line[:1] in (b" ", b"\t"):
@@ -109,8 +113,18 @@ class Channel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> bool:
         """LineReceiver API."""
-        self.refuse(431, f"The head of the request is larger than {self.totalHeadersSize} bytes.")
+        self._note_method(line)
+        if not hasattr(self, "_command") and b" " in line[: self.MAX_LENGTH]:
+            self.refuse(414, f"The target of the request is longer than {self.totalHeadersSize} bytes.")
+        else:
+            self.refuse(431, f"The head of the request is larger than {self.totalHeadersSize} bytes.")
         return True
+
+    def _note_method(self, line: bytes) -> None:
+        """Takes note of the method, also where the request line is malformed: HEAD is refused without content."""
+        # HTTPChannel has a command while it reads the rest of a head.
+        if not hasattr(self, "_command"):
+            self._method = line.partition(b" ")[0]
 
     def rawDataReceived(self, data: bytes) -> None:
         """LineReceiver API."""
@@ -122,10 +136,11 @@ class Channel(HTTPChannel):
     def headerReceived(self, line: bytes) -> bool:
         """HTTPChannel API."""
         name, _, value = line.partition(b":")
+        length = value.strip(b" \t")
         if len(name) > MAX_NAME_BYTES:
             self.refuse(431, f"The request has a field with a name of more than {MAX_NAME_BYTES} bytes.")
             return False
-        if name.lower() == b"content-length" and len(value.strip()) > _LONGEST_LENGTH:
+        if name.lower() == b"content-length" and length.isdigit() and len(length) > _LONGEST_LENGTH:
             self.refuse(413, "The content of the request is too large.")
             return False
         accepted: bool = super().headerReceived(line)
@@ -142,6 +157,9 @@ class Channel(HTTPChannel):
             self.refuse(400, "The Host field of the request is malformed.")
         elif not _TARGET.match(self._path):
             self.refuse(400, "The target of the request is malformed.")
+        elif (field(request, b"Transfer-Encoding") or b"chunked").lower() != b"chunked":
+            # Where the content ends cannot be known (RFC 9112, 6.3). The others are refused by HTTPChannel.
+            self.refuse(400, "The Transfer-Encoding field of the request is not 'chunked'.")
         elif getattr(self.transport, "over_capacity", False):
             self.refuse(503, "There are too many connections. Come back later.", [(b"Retry-After", b"5")])
         if self._closing:
@@ -159,12 +177,14 @@ class Channel(HTTPChannel):
     def allContentReceived(self) -> None:
         """HTTPChannel API."""
         if not self._closing:
+            self._method = b""
             super().allContentReceived()
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """HTTPChannel API."""
         persistent: bool = super().checkPersistence(request, version)
-        if self._last_request and persistent:
+        # HTTPChannel looks for "close" between blanks only, and in the first line (RFC 9112, 9.6).
+        if persistent and (self._last_request or lists(request, b"Connection", b"close")):
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
             return False
         return persistent
@@ -182,6 +202,7 @@ class Channel(HTTPChannel):
         fields_of_problem, body = problem(status, detail)
         fields = [
             *EVERY_ANSWER,
+            (b"Date", datetimeToString()),
             *fields_of_problem,
             *headers,
             (b"Connection", b"close"),
@@ -192,7 +213,7 @@ class Channel(HTTPChannel):
                 b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()),
                 *(b"%s: %s\r\n" % field for field in fields),
                 b"\r\n",
-                body,
+                b"" if self._method == b"HEAD" else body,
             ]
         )
         self.loseConnection()

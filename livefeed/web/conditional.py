@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # entity-tag (RFC 9110, 8.8.3), then a comma or the end; empty list members are allowed (5.6.1.2).
-_ENTITY_TAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|\Z)')
+_ENTITY_TAG = re.compile(rb'[ \t,]*(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|\Z)')
 
 
 def listed_tags(if_none_match: bytes | None) -> list[bytes]:
@@ -18,11 +18,15 @@ def listed_tags(if_none_match: bytes | None) -> list[bytes]:
     :param if_none_match: the field's value, its lines joined with commas; ``None`` if it was not sent. One that is not
         a list of tags counts up to where it stops being one.
     """
-    tags, position = [], 0
-    while match := _ENTITY_TAG.match(if_none_match or b"", position):
-        tags.append(match[1])
+    return [tag for _, tag in _members(if_none_match)]
+
+
+def _members(tags: bytes | None) -> Iterator[tuple[bool, bytes]]:
+    """Gives of each tag in a list whether it is weak, and the tag without that mark."""
+    position = 0
+    while match := _ENTITY_TAG.match(tags or b"", position):
+        yield match[1] is not None, match[2]
         position = match.end()
-    return tags
 
 
 def matching_tag(if_none_match: bytes | None, etags: Sequence[bytes]) -> bytes | None:
@@ -38,3 +42,16 @@ def matching_tag(if_none_match: bytes | None, etags: Sequence[bytes]) -> bytes |
         return etags[0]
     listed = listed_tags(if_none_match)
     return next((etag for etag in etags if etag in listed), None)
+
+
+def is_another(if_match: bytes | None, etag: bytes) -> bool:
+    """Tells whether a client asks for something else than there is, so that it is answered 412 (RFC 9110, 13.1.1).
+
+    Tags are compared strongly: a weak one is never the same as another.
+
+    :param if_match: the field's value, its lines joined with commas; ``None`` if it was not sent.
+    :param etag: the entity tag of the selected representation, with its quotes.
+    """
+    if if_match is None or if_match.strip(b" \t") == b"*":
+        return False
+    return (False, etag) not in _members(if_match)

@@ -12,8 +12,8 @@ from livefeed.encodings import choose_coding, weight_of
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY
 from livefeed.times import timestamp
-from livefeed.web.answers import answer, refuse
-from livefeed.web.conditional import listed_tags, matching_tag
+from livefeed.web.answers import answer, refuse, refuse_one_more
+from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
@@ -41,6 +41,7 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
+_EVENTS = b"text/event-stream"
 _MANIPULATION = b"json-patch"
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
@@ -105,25 +106,28 @@ class DocumentResource(Node):
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         if asks_for_websocket(request) and not self._unknown:
-            return self._ways.upgrade(request)
-        events = self._form == "events" or (self._form == "either" and _accepts_events(field(request, b"Accept")))
+            return self._ways.upgrade(request, self._ways)
+        events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
         if events and not self._unknown:
-            fields = [*self._shared(request), *self._state()]
-            delta = request.args.get(b"delta") == [b"1"]
-            return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
+            return self._events(request)
         return self._document(request)
+
+    def _events(self, request: Request) -> int:
+        fields = [*self._shared(request), *self._state()]
+        if self._ways.full():
+            return refuse_one_more(request, fields)
+        delta = request.args.get(b"delta") == [b"1"]
+        return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
-        if snapshot is None and self._feed.confirmed_at:
-            # A part that was there when the request began to wait.
-            return NotFound(self._origins).render(request)
         if snapshot is None:
-            retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
-            headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
-            return refuse(request, 503, "The document has not been pulled yet.", headers)
+            return self._nothing(request)
         coded = [coding for coding in snapshot.representations if coding != IDENTITY]
         selected = snapshot.representations[choose_coding(field(request, b"Accept-Encoding"), coded)]
+        if is_another(field(request, b"If-Match"), selected.etag):
+            refused = (*self._shared(request), *self._state())
+            return refuse(request, 412, "The document is not the one that If-Match names.", refused)
         fields = [
             *self._shared(request),
             *self._state(),
@@ -138,12 +142,29 @@ class DocumentResource(Node):
         if wait_s is not None:
             if known is not None and wait_s > 0 and may_wait and not self._ways.streams.going_away:
                 request.replayable = False
+                if self._ways.full():
+                    return refuse_one_more(request, [*self._shared(request), *self._state()])
                 self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False))
                 return NOT_DONE_YET
             fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
         if known is not None:
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)
+        return self._content(request, snapshot, selected, fields)
+
+    def _nothing(self, request: Request) -> int:
+        """Answers where there is no version."""
+        if self._feed.confirmed_at:
+            # A part that was there when the request began to wait.
+            return NotFound(self._origins).render(request)
+        retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
+        headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
+        return refuse(request, 503, "The document has not been pulled yet.", headers)
+
+    def _content(
+        self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]
+    ) -> int:
+        """Answers with the newest version, or with the patch that makes it of what the client has."""
         base, patch = self._patch(request, snapshot, selected)
         if patch is not None:
             whole = snapshot.representations[IDENTITY]
@@ -169,8 +190,7 @@ class DocumentResource(Node):
 
         There is none that is worth less than the document in the coding that would be answered with.
         """
-        manipulations = [name.strip(b" \t").lower() for name in (field(request, b"A-IM") or b"").split(b",")]
-        if _MANIPULATION in manipulations:
+        if _accepts(field(request, b"A-IM"), _MANIPULATION):
             for tag in listed_tags(field(request, b"If-None-Match")):
                 version = tag.strip(b'"').partition(b"-")[0].decode("latin-1")
                 patch = self._feed.history.patch(version)
@@ -223,11 +243,15 @@ class DocumentResource(Node):
         )
 
 
-def _accepts_events(accept: bytes | None) -> bool:
-    """Tells whether a request asks for events by name (RFC 9110, 12.5.1); ``*/*`` asks for the document."""
-    for member in (accept or b"").lower().split(b","):
-        media_type, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        if media_type == b"text/event-stream":
+def _accepts(listed: bytes | None, wanted: bytes) -> bool:
+    """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
+
+    :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
+    :param wanted: the name, in lower case.
+    """
+    for member in (listed or b"").lower().split(b","):
+        name, *parameters = (part.strip(b" \t") for part in member.split(b";"))
+        if name == wanted:
             return weight_of(parameters) > 0
     return False
 

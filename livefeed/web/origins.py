@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,12 @@ class Origins:
         :raises ConfigurationError: if a value is none of these.
         """
         return cls(frozenset(_normalise(value) for value in values))
+
+    @classmethod
+    def common(cls, policies: Iterable[Origins]) -> Origins:
+        """Gives the policy that allows the origins that all of these allow."""
+        limited = [policy.allowed for policy in policies if not policy.any_origin]
+        return cls(frozenset.intersection(*limited) if limited else frozenset({ANY.encode()}))
 
     @property
     def any_origin(self) -> bool:
@@ -80,7 +86,7 @@ def _normalise(value: str) -> bytes:
     rest = "" if not host else parts.path.rstrip("/") + parts.query + parts.fragment
     if not _HOST.fullmatch(host) or parts.scheme not in _DEFAULT_PORTS or rest or "@" in parts.netloc:
         raise ConfigurationError(
-            f"--allow-origin: {value!r} is not an origin: give *, null, or one such as https://example.org:8443"
+            f"{shown(value)} is not an origin: give *, null, or one such as https://example.org:8443", "allow_origin"
         )
     suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{suffix}".encode()

@@ -1,25 +1,22 @@
-"""``/``: a page that shows the document as it changes. And the tree of everything that the site serves."""
+"""``/``: a page that shows the document as it changes, or a list of such pages. And the tree of all that is served."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from livefeed.web.answers import answer, refuse
-from livefeed.web.document import DocumentResource, Form
-from livefeed.web.parts import Parts
-from livefeed.web.resource import Node
-from livefeed.web.ways import Ways
+import msgspec
+
+from livefeed.times import timestamp
+from livefeed.web.origins import Origins
+from livefeed.web.resource import Content, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twisted.web.resource import IResource
+    from collections.abc import Sequence
 
     from livefeed.feed import Feed
-    from livefeed.web.origins import Origins
+    from livefeed.web.served import Served
     from livefeed.web.site import Request
-    from livefeed.web.stream import EventStream
 
 ASSETS = b"-"
 """The first part of the paths of what the page needs. No feed can be named so."""
@@ -33,12 +30,17 @@ _TYPES = {
     "js": b"text/javascript; charset=utf-8",
     "css": b"text/css; charset=utf-8",
 }
+_ITEM = (
+    '<li><a href="/{name}.html">{name}</a> <span class="state" data-state="{state}">{state}</span> '
+    '<a href="/{name}">/{name}</a></li>\n'
+)
+_LINK = '<a href="/">all feeds</a> · '
 
 
-class StaticResource(Node):
+class PageResource(Content):
     """A file of the page, read once.
 
-    :param origins: who may read answers from another site.
+    :param origins: who may read what is not there from another site.
     :param name: its name in ``livefeed/static``.
     :param replacements: what is put in the place of what.
     """
@@ -48,54 +50,96 @@ class StaticResource(Node):
         text = files("livefeed").joinpath("static", name).read_text("utf-8")
         for old, new in (replacements or {}).items():
             text = text.replace(old, new)
-        self._body = text.encode()
-        self._headers = (
-            (b"Content-Type", _TYPES[name.rpartition(".")[2]]),
+        self._text = text
+        self.content_type = _TYPES[name.rpartition(".")[2]]
+
+    def content(self) -> bytes:
+        """Content API."""
+        return self._text.encode()
+
+    def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Content API."""
+        return [
             (b"Content-Security-Policy", _POLICY),
             (b"Cross-Origin-Opener-Policy", b"same-origin"),
             (b"Referrer-Policy", b"no-referrer"),
             (b"Cache-Control", b"no-cache"),
-        )
+        ]
 
-    def render(self, request: Request) -> int:
-        """IResource API."""
-        if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "This is only read.", [(b"Allow", b"GET, HEAD")])
-        if request.has_content:
-            return refuse(request, 413, "A request for a page has no content.")
-        return answer(request, 200, self._headers, self._body)
+
+class ListPageResource(PageResource):
+    """The feeds that there are, and their states, with links to their pages.
+
+    :param feeds: these.
+    """
+
+    def __init__(self, origins: Origins, feeds: Sequence[Feed]) -> None:
+        super().__init__(origins, "list.html")
+        self._feeds = feeds
+
+    def content(self) -> bytes:
+        """Content API."""
+        # Neither a feed's name nor a state has anything in it that means something in HTML.
+        items = "".join(_ITEM.format(name=feed.name, state=feed.state.value) for feed in self._feeds)
+        return self._text.replace("{{feeds}}", items).encode()
+
+
+class ListResource(Content):
+    """The feeds that there are, and their states, as JSON.
+
+    :param origins: who may read it from another site.
+    :param feeds: these.
+    """
+
+    def __init__(self, origins: Origins, feeds: Sequence[Feed]) -> None:
+        super().__init__(origins)
+        self._feeds = feeds
+
+    def content(self) -> bytes:
+        """Content API."""
+        return msgspec.json.encode({"feeds": [_facts(feed) for feed in self._feeds]})
+
+    def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Content API."""
+        return [(b"Cache-Control", b"public, max-age=1")]
+
+    def shared(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Content API."""
+        return self.permission(request)
+
+
+def _facts(feed: Feed) -> dict[str, object]:
+    snapshot = feed.snapshot
+    return {
+        "name": feed.name,
+        "path": f"/{feed.name}",
+        "state": feed.state.value,
+        "version": None if snapshot is None else snapshot.version,
+        "sequence": None if snapshot is None else str(snapshot.sequence),
+        "at": None if snapshot is None else timestamp(feed.confirmed_at),
+        "interval_s": feed.interval_s,
+    }
 
 
 class Root(Node):
-    """Everything that is served of one feed.
+    """Everything that is served.
 
-    :param feed: the feed.
-    :param origins: who may read it from another site.
-    :param websocket: the resource at ``/name.ws``.
-    :param upgrade: takes over a request for the document that asks to become a WebSocket.
-    :ivar ways: how the feed can be followed over HTTP.
-    :ivar parts: the parts of its document that are.
+    :param served: what is served of each feed.
     """
 
-    def __init__(self, feed: Feed, origins: Origins, websocket: IResource, upgrade: Callable[..., int]) -> None:
+    def __init__(self, served: Sequence[Served]) -> None:
+        origins = Origins.common(one.origins for one in served)
         super().__init__(origins)
-        self.ways = Ways.of(feed, upgrade)
-        self.parts = Parts(self.ways)
+        feeds = [one.feed for one in served]
         assets = Node(origins)
         for name in ("page.js", "page.css"):
-            assets.putChild(name.encode(), StaticResource(origins, name))
-        self.putChild(b"", StaticResource(origins, "page.html", {"{{feed}}": feed.name}))
+            assets.putChild(name.encode(), PageResource(origins, name))
+        assets.putChild(b"feeds.json", ListResource(origins, feeds))
         self.putChild(ASSETS, assets)
-        forms: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
-        for suffix, form in forms.items():
-            self.putChild(f"{feed.name}{suffix}".encode(), DocumentResource(self.ways, origins, form, self.parts))
-        self.putChild(f"{feed.name}.ws".encode(), websocket)
-
-    def let_go(self) -> None:
-        """Answers and ends whatever is kept open."""
-        for ways in (self.ways, *self.parts):
-            ways.let_go()
-
-    def streams(self) -> list[EventStream]:
-        """Gives the streams of events that there are."""
-        return [stream for ways in (self.ways, *self.parts) for stream in ways.streams.open]
+        link = "" if len(feeds) == 1 else _LINK
+        for one in served:
+            page = PageResource(one.origins, "page.html", {"{{feed}}": one.feed.name, "{{link}}": link})
+            self.putChild(f"{one.feed.name}.html".encode(), page)
+            for path, resource in one.resources().items():
+                self.putChild(path.encode(), resource)
+        self.putChild(b"", page if len(feeds) == 1 else ListPageResource(origins, feeds))

@@ -7,15 +7,12 @@ follows it, or has asked for it a moment ago.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from livefeed.feed import Feed, State
 from livefeed.pointer import Levels, PointerError, tokens_of
-from livefeed.web.stream import EventStreams
-from livefeed.web.waiting import LongPolls
 from livefeed.web.ways import Ways
 
 if TYPE_CHECKING:
@@ -90,9 +87,7 @@ class Parts:
         whole = self.whole.feed
         # A part is pushed when it changes, whatever the whole is: that is what it is for.
         feed = Feed("/".join((whole.name, *tokens)), clock=whole.clock, interval_s=whole.interval_s, push="change")
-        streams = EventStreams(feed)
-        upgrade = partial(self.whole.upgrade, feed=feed, envelopes=streams.envelopes)
-        part = _Part(tokens, Ways(feed, upgrade, streams, LongPolls(feed)), whole.clock.seconds())
+        part = _Part(tokens, Ways.of(feed, self.whole.upgrade, self.whole.full), whole.clock.seconds())
         self._parts[tokens] = part
         return part
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from twisted.web.resource import Resource
 
-from livefeed.web.answers import refuse
+from livefeed.snapshot import version_of
+from livefeed.web.answers import answer, refuse
+from livefeed.web.conditional import is_another, matching_tag
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -31,10 +33,49 @@ class Node(Resource):
 
     def render(self, request: Request) -> int:
         """IResource API. There is nothing at a path that only leads to others, either."""
+        return refuse(request, 404, "There is nothing at this path.", self.permission(request))
+
+    def permission(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Gives the fields that let pages of the allowed origins read an answer."""
         headers = self._origins.response_headers(field(request, b"Origin"))
-        if not self._origins.any_origin:
-            headers.append((b"Vary", b"Origin"))
-        return refuse(request, 404, "There is nothing at this path.", headers)
+        return headers if self._origins.any_origin else [*headers, (b"Vary", b"Origin")]
+
+
+class Content(Node):
+    """Something small that is only read, such as a page.
+
+    :ivar content_type: its media type.
+    """
+
+    content_type = b"application/json"
+
+    def content(self) -> bytes:
+        """Gives it as it is now."""
+        raise NotImplementedError
+
+    def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Gives the fields of an answer with it."""
+        raise NotImplementedError
+
+    def shared(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Gives the fields of every answer."""
+        return []
+
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        if request.method not in (b"GET", b"HEAD"):
+            return refuse(request, 405, "This is only read.", [*self.shared(request), (b"Allow", b"GET, HEAD")])
+        if request.has_content:
+            return refuse(request, 413, "A request for a page has no content.", self.shared(request))
+        body = self.content()
+        etag = b'"%s"' % version_of(body).encode()
+        if is_another(field(request, b"If-Match"), etag):
+            return refuse(request, 412, "It is not the one that If-Match names.", self.shared(request))
+        headers = [*self.shared(request), *self.fields(request), (b"ETag", etag)]
+        request.replayable = True
+        if matching_tag(field(request, b"If-None-Match"), [etag]) is not None:
+            return answer(request, 304, headers, None)
+        return answer(request, 200, [*headers, (b"Content-Type", self.content_type)], body)
 
 
 class NotFound(Node):
@@ -49,7 +90,15 @@ def field(request: Request, name: bytes) -> bytes | None:
     return None if lines is None else b", ".join(lines)
 
 
+def lists(request: Request, name: bytes, member: bytes) -> bool:
+    """Tells whether a list in a request's field has a member, in whatever case.
+
+    :param name: the name of the field.
+    :param member: in lower case.
+    """
+    return member in [each.strip(b" \t") for each in (field(request, name) or b"").lower().split(b",")]
+
+
 def asks_for_websocket(request: Request) -> bool:
-    """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1)."""
-    upgrade = field(request, b"Upgrade")
-    return upgrade is not None and b"websocket" in [name.strip().lower() for name in upgrade.split(b",")]
+    """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1); in HTTP/1.0 none can (RFC 9110, 7.8)."""
+    return request.clientproto != b"HTTP/1.0" and lists(request, b"Upgrade", b"websocket")

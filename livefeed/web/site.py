@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import server
+from twisted.web.http import datetimeToString
 
 from livefeed.transport.replay import Replay
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
@@ -25,6 +25,8 @@ IDLE_TIMEOUT_S = 75
 
 FORGET_S = 0.25
 """How long an answer may be given again. So much can Livefeed-Next be too large."""
+
+_END_OF_AUTHORITY = re.compile(rb"[/?]")
 
 _log = Logger()
 
@@ -48,14 +50,16 @@ class Request(server.Request):
 
     def process(self) -> None:
         """http.Request API."""
-        # absolute-form (RFC 9112, 3.2.2): what Host says then does not count, and here it does not matter.
+        # absolute-form (RFC 9112, 3.2.2): what Host says then does not count.
         scheme, separator, rest = self.uri.partition(b"://")
         if separator and scheme.lower() in (b"http", b"https"):
+            self.requestHeaders.setRawHeaders(b"Host", [_END_OF_AUTHORITY.split(rest, 1)[0]])
             slash, path = rest.find(b"/"), self.path.partition(b"://")[2]
             self.uri = rest[slash:] if slash >= 0 else b"/"
             self.path = b"/" + path.partition(b"/")[2]
         if self.path == b"*":
             # asterisk-form is for OPTIONS alone (RFC 9112, 3.2.4).
+            self.setHeader(b"Date", datetimeToString())
             if self.method == b"OPTIONS":
                 answer(self, 204, [(b"Allow", b"GET, HEAD, OPTIONS")], None)
             else:
@@ -97,7 +101,7 @@ class Site(server.Site):
         self.channels: set[Channel] = set()
         self.head_timeout_s = head_timeout_s
         self.replays = {False: Replay(), True: Replay()}
-        self._counts: Counter[Hashable] = Counter()
+        self._counts: Counter[Any] = Counter()
         self._clearing = LoopingCall(self.forget_answers)
         self._clearing.clock = reactor
 
@@ -120,9 +124,10 @@ class Site(server.Site):
         for replay in self.replays.values():
             replay.clear()
 
-    def counts(self) -> Counter[Hashable]:
+    def counts(self) -> Counter[tuple[int, str, str]]:
         """Gives how many requests were answered, replayed or not, by status, scheme and content coding."""
-        return self._counts + self.replays[False].counts + self.replays[True].counts
+        counts: Counter[Any] = self._counts + self.replays[False].counts() + self.replays[True].counts()
+        return counts
 
     def acceptableProtocols(self) -> list[bytes]:
         """IProtocolNegotiationFactory API. No HTTP/2: in Twisted it takes three times the CPU."""

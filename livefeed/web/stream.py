@@ -13,7 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import http_chunk, server_sent_event
-from livefeed.envelopes import EnvelopeOutlet, Envelopes
+from livefeed.envelopes import EnvelopeOutlet
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.web.answers import EVERY_ANSWER, refuse
@@ -21,6 +21,7 @@ from livefeed.web.answers import EVERY_ANSWER, refuse
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from livefeed.envelopes import Envelopes
     from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.site import Request
@@ -128,23 +129,22 @@ class EventStream(Follower, Protocol):
 class EventStreams:
     """All streams of a feed.
 
-    :ivar envelopes: the messages of those who follow by delta.
+    :ivar envelopes: the feed's messages, for those who follow by delta.
     :ivar open: those that there are.
     :ivar going_away: whether livefeed is being stopped, so that no more are begun.
     """
 
     # required parameters
     feed: Feed
+    envelopes: Envelopes
 
     # internal state
-    envelopes: Envelopes = field(init=False)
     open: Rounds[EventStream] = field(init=False)
     going_away: bool = False
     _snapshot: Snapshot | None = None
     _events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.envelopes = Envelopes(self.feed)
         self.open = Rounds(self.feed.clock, HEARTBEAT_S)
 
     def event(self, snapshot: Snapshot, *, chunked: bool) -> bytes:

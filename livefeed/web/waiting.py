@@ -19,6 +19,7 @@ MAX_WAIT_S = 55
 """Less than the 60 s after which most proxies give up on an answer."""
 
 _WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
+_NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
 # What stands between commas; those in a quoted string are part of it (RFC 9110, 5.6.4).
 _MEMBER = re.compile(rb'(?:"(?:[^"\\]|\\.)*+"|[^,])+')
 
@@ -27,12 +28,12 @@ def preferred_wait_s(prefer: bytes | None) -> int | None:
     """Gives how long a client would like to wait: whole seconds, :data:`MAX_WAIT_S` at most; ``None`` if not said.
 
     :param prefer: the field ``Prefer``, its lines joined with commas; ``None`` if it was not sent. Of several waits the
-        first counts (RFC 7240, 2), and what is not understood is ignored.
+        first counts (RFC 7240, 2), even if it is malformed; other preferences are ignored.
     """
     for preference in _MEMBER.findall(prefer or b""):
-        match = _WAIT.match(preference)
-        if match is not None:
-            return min(int(match[1] or match[2]), MAX_WAIT_S)
+        if _NAME.match(preference):
+            match = _WAIT.match(preference)
+            return None if match is None else min(int(match[1] or match[2]), MAX_WAIT_S)
     return None
 
 

@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from livefeed.certificates import development_certificate
 from livefeed.encodings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
-from tests.bench import load, report
+from tests.bench import following, load, report
 from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing
 
 DOCUMENT_BYTES = 4195
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6, help="how long each measurement takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
-    parser.add_argument("--only", choices=["requests", "subscribers", "memory"], help="one part of it")
+    parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.json and docs/benchmarks.svg")
     options = parser.parse_args()
     if options.quick:
@@ -90,6 +90,8 @@ def main() -> int:
             measure_idle(setting, [name for name in names if name in (OURS, "nginx", "Go net/http")], results)
             if not options.quick:
                 measure_crowd(setting)
+        if options.only in (None, "following") and not options.quick:
+            measure_following(setting, max(options.subscribers), options.rounds, results)
     medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
     print(report.table(medians, OURS))
     if options.write:
@@ -189,6 +191,15 @@ def measure_idle(setting: Setting, names: list[str], results: Results) -> None:
             pollers.close()
         results.setdefault(f"HTTPS, {count:,} idle pollers", {}).setdefault(name, []).append(got)
         progress("idle pollers", name, got)
+
+
+def measure_following(setting: Setting, count: int, rounds: int, results: Results) -> None:
+    """Measures the ways of following: what each is sent for an update, and what they cost side by side."""
+    print(following.wire_table(following.bytes_on_the_wire(setting)), flush=True)
+    for _ in range(rounds):
+        for kinds, got in following.mixed(setting, count).items():
+            results.setdefault(f"livefeed, the demo, {count:,} subscribers", {}).setdefault(kinds, []).append(got)
+            progress("ways", kinds, got)
 
 
 def measure_crowd(setting: Setting) -> None:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 WARM_UP_S = 1
 
+UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
 IDENTICAL = "wrk.headers = {}"
 DIFFERENT = """
 local n = 0
@@ -119,10 +124,11 @@ class Watchers:
     """Many connections with TLS, in one process: an epoll, and no more Python for each message than must be.
 
     :param path: of the WebSocket; ``None`` for pollers, which ask for the document once, and then are idle.
-    :param frame_bytes: how long one message is on the wire, with its header.
+    :param frame_bytes: how long one message is on the wire, with its header; ``None`` if they differ: then each record
+        of TLS counts as one, as livefeed sends them.
     """
 
-    def __init__(self, server: Server, path: str | None, frame_bytes: int = 1) -> None:
+    def __init__(self, server: Server, path: str | None, frame_bytes: int | None = None) -> None:
         self._server = server
         self._path = path
         self._frame_bytes = frame_bytes
@@ -132,13 +138,12 @@ class Watchers:
         self._context = SSL.Context(SSL.TLS_METHOD)
         self.lost = 0
 
-    def connect(self, count: int, at_a_time: int = 200) -> None:
-        """Opens so many more; each has done its handshake when this returns."""
-        upgrade = (
-            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        )
-        opening_head = f"GET {self._path or '/feed'} HTTP/1.1\r\nHost: {HOST}\r\n{upgrade if self._path else ''}\r\n"
+    def connect(self, count: int, at_a_time: int = 200, *, fields: str = UPGRADE) -> None:
+        """Opens so many more; each has done its handshake when this returns.
+
+        :param fields: the lines of the handshake's request, where there is one.
+        """
+        opening_head = f"GET {self._path or '/feed'} HTTP/1.1\r\nHost: {HOST}\r\n{fields if self._path else ''}\r\n"
         request, expected = opening_head.encode(), b"HTTP/1.1 101" if self._path else b"HTTP/1.1 200"
         while count > 0:
             batch = min(count, at_a_time)
@@ -188,6 +193,9 @@ class Watchers:
                 except SSL.Error:
                     self._epoll.unregister(fd)
                     self.lost += 1
+                    continue
+                if frame_bytes is None:
+                    done.append(time.monotonic())
                     continue
                 total = received[fd] + count
                 for _ in range(total // frame_bytes - received[fd] // frame_bytes):

@@ -138,13 +138,14 @@ class Livefeed(Server):
     """livefeed, with one of its transports."""
 
     transport = "fast"
+    source: str | None = None
 
     def start(self) -> None:
         certificate = self.setting.certificate
         pauses = self.setting.directory / "pauses"
         arguments: list[str | Path] = [sys.executable, "-m", "tests.bench.paused", pauses]
         arguments += ["--nodaemon", "--pidfile=", "livefeed"]
-        arguments += ["--source", f"file:{self.setting.document}", "--transport", self.transport]
+        arguments += ["--source", self.source or f"file:{self.setting.document}", "--transport", self.transport]
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
@@ -157,6 +158,12 @@ class Livefeed(Server):
         longest = float(pauses.read_text()) if pauses.exists() else 0.0
         pauses.unlink(missing_ok=True)
         return longest
+
+
+class LivefeedDemo(Livefeed):
+    """livefeed with its demonstration, of which each second a little changes."""
+
+    source = "demo:"
 
 
 class LivefeedTwisted(Livefeed):

@@ -143,6 +143,25 @@ def test_page_follows_the_document(browser: Chrome, start: Start, tmp_path: Path
     assert complaints == []
 
 
+def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """And they lead back; nothing of it is against its own policy."""
+    replace_file(tmp_path / "document.json", FIRST)
+    (tmp_path / "a.toml").write_text("[feeds.night]\nsource = 'demo:'\n[feeds.results]\nsource = 'file:document.json'")
+    livefeed = start("--config", "a.toml", live=False)
+    livefeed.wait_for_log("feed results is live")
+    browser.get(f"https://{livefeed.authority}/")
+    # What the page of the test before had to say when its server ended.
+    browser.get_log("browser")
+    items = browser.find_elements(By.TAG_NAME, "li")
+    assert [item.text for item in items] == ["night live /night", "results live /results"]
+    browser.find_element(By.LINK_TEXT, "results").click()
+    WebDriverWait(browser, WAIT_S).until(lambda _: "12345678901234567890" in text_of(browser, "document"))
+    browser.find_element(By.LINK_TEXT, "all feeds").click()
+    assert [item.text for item in browser.find_elements(By.TAG_NAME, "li")][1].startswith("results ")
+    complaints = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert complaints == []
+
+
 def test_page_of_another_origin_polls_and_follows(browser: Chrome, demo: Livefeed, other_origin: str) -> None:
     """CORS lets it read the document, livefeed's own fields and a 304, after a preflight."""
     browser.get(other_origin)

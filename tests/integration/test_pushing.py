@@ -172,7 +172,7 @@ class TestHandshake:
             (handshake(Sec_WebSocket_Key="short"), 400),
             (handshake(Connection="keep-alive"), 400),
             (handshake(Upgrade=""), 426),
-            (handshake().replace(b"HTTP/1.1", b"HTTP/1.0"), 400),
+            (handshake().replace(b"HTTP/1.1", b"HTTP/1.0"), 426),
             (handshake().replace(b"GET", b"POST"), 405),
             (handshake("/nothing"), 404),
             (handshake(Host=""), 400),

@@ -56,8 +56,9 @@ from livefeed.testing import MemorySource
 from livefeed.times import timestamp
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import DELTA, SubscriberFactory, WebSocketResource
+from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
 from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
 from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
@@ -287,11 +288,10 @@ class MemoryStage:
         self.ledger = Ledger(PART if self.part else "")
         self.feed = Feed("feed", clock=self.reactor, push=self.pushes)
         self.poller = Poller(self.feed, self.source, clock=self.reactor, max_bytes=1024 * KIB)
-        origins = Origins.parse("*")
-        self.subscribers = SubscriberFactory(self.feed, reactor=self.reactor)
-        websocket = WebSocketResource(self.subscribers, origins)
-        self.root = Root(self.feed, origins, websocket, websocket.upgrade)
-        site = Site(self.root, reactor=self.reactor)
+        self.subscribers = SubscriberFactory(reactor=self.reactor)
+        handshakes = Handshakes(self.subscribers, Origins.parse("*"))
+        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(site.forget_answers)
         listening = make_pool(self.reactor) if TRANSPORT == "fast" else self.reactor
         self.port: Any = listening.listenUNIX(self.path, site)
@@ -307,7 +307,7 @@ class MemoryStage:
 
     def subscriptions(self) -> int:
         """Gives how many there are, of whatever kind."""
-        return sum(len(ways.feed.subscriptions) for ways in (self.root.ways, *self.root.parts))
+        return sum(len(ways.feed.subscriptions) for ways in self.served)
 
     def happen(self, event: Event) -> list[Tick]:
         """Stage API."""

@@ -11,7 +11,9 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -36,17 +38,18 @@ from tests.integration.harness import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from livefeed.certificates import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def run(directory: Path, *options: str, command: tuple[str, ...] = TWISTD) -> tuple[int, str]:
+def run(
+    directory: Path, *options: str, command: tuple[str, ...] = TWISTD, variables: dict[str, str] | None = None
+) -> tuple[int, str]:
     """Gives the exit code and the output of a livefeed that is expected to end by itself."""
-    process = Process([*command, "livefeed", *options], directory=directory, environment=environment(directory))
+    surroundings = {**environment(directory), **(variables or {})}
+    process = Process([*command, "livefeed", *options], directory=directory, environment=surroundings)
     with closing(process):
         try:
             code = process.wait()
@@ -167,6 +170,81 @@ class TestOptions:
         assert re.fullmatch(r"livefeed \d+\.\d+\S*\n", output)
 
 
+class TestSettingsFile:
+    @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
+    @pytest.mark.parametrize(
+        ("text", "refusal"),
+        [
+            ("interval = 'x'", "interval: 'x' is not a number of seconds from 0.05 to 3600"),
+            ("[feeds.a]\nsource = 'demo:'\ninterval = 'x'", "feeds.a.interval: 'x' is not a number of seconds from "),
+            ("[feeds.a]\nsource = 'redis://u:hush@h'", "feeds.a.source: the database, a number, or the key is missing"),
+            ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['a']", "feeds.a.allow_origin: 'a' is not an origin"),
+            ("colour = 'red'", "colour: there is no such setting"),
+            ("listen = ['tcp:port']", "listen: tcp:port: "),
+            ("listen = ['tls:0']\ncert = 'c.pem'\nkey = 'k.pem'", "cert: {folder}/c.pem: No such file or directory"),
+            ("source = redis://:hush@h/0/k", "is not TOML: "),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, tmp_path: Path, command: tuple[str, ...], text: str, refusal: str) -> None:
+        """In one line, with the file and the key, and exit code 1."""
+        folder = tmp_path / "etc"
+        folder.mkdir()
+        (folder / "livefeed.toml").write_text(text)
+        code, output = run(tmp_path, "--config", "etc/livefeed.toml", command=command)
+        assert code == 1
+        assert output.startswith(f"livefeed: etc/livefeed.toml: {refusal.format(folder=folder)}"), output
+        assert len(output.splitlines()) == 1, output
+        assert "hush" not in output
+
+    def test_files_that_cannot_be_read_are_refused(self, tmp_path: Path) -> None:
+        """What is missing, too large, or not text."""
+        (tmp_path / "large.toml").write_text("#" * 1_048_577)
+        (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+        for name, why in (
+            ("missing.toml", "cannot be read: No such file or directory"),
+            (".", "cannot be read: Is a directory"),
+            ("large.toml", "is larger than 1048576 bytes"),
+            ("binary.toml", "is not UTF-8, at byte 0"),
+        ):
+            assert run(tmp_path, "--config", name) == (1, f"livefeed: {name}: {why}\n")
+
+    def test_a_variable_that_cannot_be_is_refused(self, tmp_path: Path) -> None:
+        """By its name."""
+        code, output = run(tmp_path, variables={"LIVEFEED_PUSH": "never"})
+        assert (code, output) == (1, "livefeed: LIVEFEED_PUSH: 'never' is not tick or change\n")
+
+    def test_a_port_in_use_is_refused_by_its_place(self, tmp_path: Path) -> None:
+        """Where the endpoint stands is named, not an option that nobody gave."""
+        with closing(socket.create_server((HOST, 0))) as sock:
+            endpoint = f"tcp:{sock.getsockname()[1]}:interface={HOST}"
+            (tmp_path / "livefeed.toml").write_text(f"listen = ['{endpoint}']")
+            code, output = run(tmp_path, "--config", "livefeed.toml")
+        assert_refused(code, output, f"livefeed: livefeed.toml: listen: {endpoint}: ", "in use")
+
+    def test_is_read_before_privileges_are_given_up(self, start: Start, tmp_path: Path) -> None:
+        """So that it, with its passwords, may be for root's eyes alone."""
+        folders = (*Path(__file__).parents, *Path(sys.prefix).parents)
+        if os.getuid() != 0 or not all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
+            pytest.skip("only root has privileges to give up, and only where others may read the sources")
+        path = tmp_path / "livefeed.toml"
+        path.write_text("feed = 'results'")
+        path.chmod(0o600)
+        livefeed = start("--config", "livefeed.toml", command=(*TWISTD, "--uid", "65534", "--gid", "65534"))
+        status = Path(f"/proc/{livefeed.pid}/status").read_text()
+        assert re.search(r"^Uid:\t65534\t65534\t", status, re.MULTILINE)
+        assert livefeed.http.get("/results").status_code == 200
+        assert livefeed.terminate() == 0
+
+    def test_the_command_line_counts_most(self, start: Start, tmp_path: Path) -> None:
+        """Then the environment, then the file."""
+        (tmp_path / "livefeed.toml").write_text("feed = 'of_file'\ninterval = 'no number'")
+        code, output = run(tmp_path, "--config", "livefeed.toml", variables={"LIVEFEED_INTERVAL": "soon"})
+        assert_refused(code, output, "LIVEFEED_INTERVAL: 'soon'")
+        livefeed = start("--config", "livefeed.toml", "--interval", "0.5", listen=(TCP,))
+        assert livefeed.http.get("/-/feeds.json").json()["feeds"][0]["interval_s"] == 0.5
+        assert livefeed.http.get("/of_file").status_code == 200
+
+
 class TestDevelopmentCertificate:
     def test_is_made_once_and_used_again(self, tmp_path: Path) -> None:
         """Without --cert one is made in the data home, logged, kept to its owner, and used by the next start."""
@@ -216,17 +294,20 @@ class TestCommands:
             assert subscriber.recv(timeout=5)
         assert livefeed.terminate() == 0
 
-    def test_a_daemon_serves_a_file_by_its_relative_path(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("where", ["options", "file"])
+    def test_a_daemon_serves_a_file_by_its_relative_path(self, tmp_path: Path, where: str) -> None:
         """Detached, livefeed finds a file that was named from where it was started, logs, and stops on SIGTERM."""
         document = b'{"relative": 1.0}'
         directory = tmp_path / "some where"
         directory.mkdir()
         (directory / "document.json").write_bytes(document)
+        (directory / "a.toml").write_text('push = "change"\nsource = "file:document.json"')
         port = free_port()
         pidfile, logfile = tmp_path / "twistd.pid", tmp_path / "twistd.log"
         code, output = run(
             directory,
-            *("--listen", f"tcp:{port}:interface={HOST}", "--source", "file:document.json", "--push=change"),
+            *("--listen", f"tcp:{port}:interface={HOST}"),
+            *({"options": ("--source", "file:document.json", "--push=change"), "file": ("--config", "a.toml")}[where]),
             command=(TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}"),
         )
         # The command ends when the daemon has started, so that it listens by now.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from contextlib import ExitStack
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,6 +100,7 @@ def assert_refused(wire: Wire, status: int) -> None:
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Connection"].lower() == "close"
+    assert parsedate_to_datetime(response.headers["Date"]).tzinfo is not None
     assert json.loads(response.body)["status"] == status
     assert wire.rest() == b""
 
@@ -138,6 +141,11 @@ class TestHeads:
             get(b"Host: localhost", b"Content-Length: 1_0"),
             get(b"Host: localhost", b"Content-Length: 1", b"Content-Length: 2"),
             get(b"Host: localhost", b"Content-Length: 0", b"Content-Length: 2"),
+            get(b"Host: localhost", b"Content-Length: " + b"x" * 30),
+            get(b"Host: localhost", b"Transfer-Encoding: identity"),
+            get(b"Host: localhost", b"Transfer-Encoding: chunked, gzip"),
+            get(b"Host: localhost", target=b"http:///feed"),
+            get(b"Host: localhost", target=b"http://user@localhost/feed"),
         ],
         ids=repr,
     )
@@ -162,16 +170,41 @@ class TestHeads:
         [
             get(b"Host: localhost", b"X: " + b"x" * HEAD_LIMIT),
             get(b"Host: localhost", *[b"X-%d: %s" % (number, b"x" * 100) for number in range(200)]),
-            get(b"Host: localhost", target=b"/" + b"x" * HEAD_LIMIT),
             get(b"Host: localhost", *[b"X: y"] * 600),
             b"GET /feed HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 4 * HEAD_LIMIT,
         ],
-        ids=["long field", "many long fields", "long target", "many short fields", "endless field"],
+        ids=["long field", "many long fields", "many short fields", "endless field"],
     )
     def test_too_large_ones_are_refused(self, wire: Wire, head: bytes) -> None:
         """A head of more than 16 KiB, or of too many fields, is answered 431."""
         wire.send(head)
         assert_refused(wire, 431)
+
+    def test_a_long_target_is_refused(self, wire: Wire) -> None:
+        """With the code that is for it (RFC 9112, 3)."""
+        wire.send(get(b"Host: localhost", target=b"/" + b"x" * HEAD_LIMIT))
+        assert_refused(wire, 414)
+
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            b"/feed HTTP/1.1\r\n\r\n",
+            b"/feed HTTP/1.1\r\nHost: localhost\r\nX: \x01\r\n\r\n",
+            b"/" + b"x" * HEAD_LIMIT + b" HTTP/1.1\r\n\r\n",
+            b"/feed\r\n\r\n",
+        ],
+        ids=["no host", "control character", "long target", "no version"],
+    )
+    def test_of_head_are_refused_without_content(self, wire: Wire, rest: bytes) -> None:
+        """Also behind an answer that was perhaps a repeated one (RFC 9110, 9.3.2)."""
+        for _ in range(3):
+            wire.send(GOOD.replace(b"GET", b"HEAD"))
+            assert wire.response("HEAD").status == 200
+        wire.send(b"HEAD " + rest)
+        response = wire.response("HEAD")
+        assert response.status in (400, 414)
+        assert int(response.headers["Content-Length"]) > 0
+        assert wire.rest() == b""
 
     def test_large_ones_are_not(self, wire: Wire) -> None:
         """A head of a little less than 16 KiB is read."""
@@ -314,6 +347,42 @@ class TestRequests:
         assert response.status == 200
         assert json.loads(response.body)
 
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            b"Connection: close",
+            b"Connection: TE, close",
+            b"Connection: close,TE",
+            b"Connection: ,CLOSE ,",
+            b"Connection: TE\r\nConnection: close",
+        ],
+    )
+    def test_the_last_is_the_last(self, wire: Wire, lines: bytes) -> None:
+        """Wherever it says so: what follows is not answered (RFC 9112, 9.6)."""
+        wire.send(GOOD)
+        assert wire.response().status == 200
+        wire.send(GOOD[:-2] + lines + b"\r\n\r\n" + GOOD)
+        response = wire.response()
+        assert (response.status, response.headers["Connection"]) == (200, "close")
+        assert wire.rest() == b""
+
+    def test_a_last_one_by_itself_is_the_last(self, wire: Wire) -> None:
+        """So that it can be answered by a repeated answer."""
+        for _ in range(2):
+            wire.send(GOOD)
+            assert wire.response().status == 200
+        wire.send(GOOD[:-2] + b"Connection: TE,close\r\n\r\n")
+        assert wire.response().headers["Connection"] == "close"
+        assert wire.rest() == b""
+
+    def test_a_condition_is_no_matter_for_repeated_answers(self, wire: Wire) -> None:
+        """Who asks for another document is not sent this one, whatever was answered before (RFC 9110, 13.1.1)."""
+        for _ in range(3):
+            wire.send(GOOD)
+            assert wire.response().status == 200
+            wire.send(GOOD[:-2] + b'If-Match: "other"\r\n\r\n')
+            assert wire.response().status == 412
+
     def test_an_absolute_target_without_a_path_is_the_page(self, wire: Wire) -> None:
         """The root can be asked for without a slash."""
         wire.send(get(b"Host: localhost", target=b"http://other.example"))
@@ -338,6 +407,16 @@ class TestTransport:
             received = Wire(sock).rest()
         assert len(received) <= 7
         assert received[:1] in (b"", b"\x15")
+
+    @pytest.mark.parametrize("data", [LAST, get(), GOOD[:-2] + b"Connection: TE,close\r\n\r\n"])
+    def test_the_end_is_said_by_tls_too(self, server: Livefeed, data: bytes) -> None:
+        """A close_notify comes before the end (RFC 9112, 9.8)."""
+        with server.wire("https") as wire:
+            assert isinstance(wire.sock, ssl.SSLSocket)
+            # An end without close_notify is an error, then.
+            wire.sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+            wire.send(data)
+            assert wire.rest().startswith(b"HTTP/1.1 ")
 
     def test_a_reset_in_the_middle_of_anything_hurts_nobody(self, server: Livefeed) -> None:
         """Clients that vanish, at whatever point, leave the server as it was."""

@@ -20,10 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed import Feed
 from livefeed.snapshot import version_of
+from livefeed.web import served
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.site import Site
-from livefeed.websocket import SubscriberFactory, WebSocketResource
+from livefeed.websocket import Handshakes, SubscriberFactory
 from tests.integration.harness import Livefeed, replace_file
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
@@ -81,6 +82,8 @@ _targets = _often(
         b"http://localhost/feed",
         b"HTTPS://other.example/feed?x",
         b"http://localhost",
+        b"http:///feed",
+        b"http://user@localhost/feed",
         b"ftp://localhost/feed",
         b"*",
         b"feed",
@@ -139,7 +142,9 @@ _keyed = st.one_of(
     ),
     st.tuples(
         st.sampled_from((b"Connection", b"connection")),
-        st.sampled_from((b"keep-alive", b"close", b"Close", b"upgrade", b"close, x", b"keep-alive, Upgrade", b"")),
+        st.sampled_from(
+            (b"keep-alive", b"close", b"Close", b"upgrade", b"close, x", b"TE,close", b"keep-alive, Upgrade", b"")
+        ),
     ),
     st.tuples(st.sampled_from((b"Accept", b"accept")), st.sampled_from((b"*/*", b"text/event-stream", b"a, b;q=0"))),
     st.tuples(st.sampled_from((b"Prefer", b"prefer")), st.sampled_from((b"wait=1", b"respond-async"))),
@@ -178,6 +183,8 @@ _bad_fields = st.sampled_from(
         (b"Trailer", b"X"),
         (b"Upgrade", b"websocket"),
         (b"upgrade", b"h2c, WebSocket"),
+        (b"If-Match", b"*"),
+        (b"if-match", b'"other"'),
         (b"Y" * 129, b"x"),
         (b"Z" * 600, b"x"),
         (b"Content-Length ", b"3"),
@@ -311,9 +318,9 @@ class Served:
         self.feed = Feed("feed", clock=self.reactor)
         origins = Origins.parse([PAGES])
         for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
-            subscribers = SubscriberFactory(self.feed, reactor=self.reactor)
-            websocket = WebSocketResource(subscribers, origins)
-            site = Site(Root(self.feed, origins, websocket, websocket.upgrade), reactor=self.reactor)
+            subscribers = SubscriberFactory(reactor=self.reactor)
+            feed = served.Served(self.feed, origins, Handshakes(subscribers, origins).upgrade)
+            site = Site(Root([feed]), reactor=self.reactor)
             self.feed.changed.append(site.forget_answers)
             self.sites.append(site)
             self.paths.append(str(Path(self.directory) / name))
@@ -398,7 +405,7 @@ class TransportsAgreeTests(SynchronousTestCase):
                 served.reactor.settle()
             fast, twisted = served.counts()
             self.assertEqual(fast, twisted)
-            replayed = [sum(site.replays[False].counts.values()) for site in served.sites]
+            replayed = [sum(site.replays[False].counts().values()) for site in served.sites]
             self.assertEqual(replayed[1], 0)
         self.assertEqual(self.flushLoggedErrors(), [])
         return replayed[0], [fast, twisted]
@@ -428,6 +435,14 @@ class TransportsAgreeTests(SynchronousTestCase):
     @example(whole(GET, get(target=b"http://localhost/feed")))
     @example(whole(get(b"Connection: close")))
     @example(whole(GET, get(b"Connection: close"), GET))
+    @example(whole(get(b"Connection: TE,close"), GET))
+    @example(whole(GET, get(b"If-Match: *"), get(b'If-Match: "other"'), get(b"If-Match: " + ETAGS[0])))
+    @example(whole(GET, get(method=b"HEAD"), GET.replace(b"GET", b"HEAD").replace(HOST, b"")))
+    @example(whole(GET, get(target=b"/" + b"x" * 17_000)))
+    @example(whole(GET, get(method=b"HEAD", target=b"/" + b"x" * 17_000)))
+    @example(whole(GET, get(b"Transfer-Encoding: identity")))
+    @example(whole(GET, get(target=b"http://user@localhost/feed")))
+    @example(whole(GET, HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0")))
     @example(whole(get(b"Accept-Encoding: gzip"), get(b"Accept-Encoding: gzip", b"Accept-Encoding: identity")))
     @example(whole(GET, get(b"Content-Length: 3") + b"abc"))
     @example(whole(GET, get(b"Content-Length: 0"), GET))

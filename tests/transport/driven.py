@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.pollreactor import PollReactor
@@ -10,7 +12,6 @@ from livefeed.transport.endpoint import PoolReactor
 from livefeed.transport.pool import Limits, Pool
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 MAX_TURNS = 5000
@@ -115,6 +116,11 @@ class Client:
 
     def close(self) -> None:
         """Closes the socket."""
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Closes the socket, and has the server be sent a reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
 

@@ -295,6 +295,52 @@ class BothKinds(ConnectionTestCase):
         verifyObject(ITCPTransport, self.connection)
         verifyObject(IPushProducer, self.connection)
 
+    def test_writing_to_many(self) -> None:
+        """All are sent the same: at once, later where the socket is full, and one that is gone harms nobody."""
+        names = ("first", "slow", "full", "gone", "last")
+        clients, connections = {}, {}
+        for name in names:
+            self.connect(receive_buffer=4096 if name == "slow" else 65_536)
+            clients[name], connections[name] = self.client, self.connection
+            self.connection.registerProducer(Pusher(), True)
+        self.connection, self.client = connections["full"], clients["full"]
+        before = self.fill()
+        clients["gone"].reset()
+        expected = b""
+        for number in range(200):
+            piece = b"%d" % number * 1000
+            self.connection_class.write_all(list(connections.values()), piece)
+            expected += piece
+            self.client = clients["last"]
+            self.receive(len(expected))
+            if connections["slow"].unsent_bytes > 100_000:
+                break
+        self.assertGreater(connections["slow"].unsent_bytes, 100_000)
+        producers = {name: connection._producer for name, connection in connections.items()}
+        self.assertEqual(producers["slow"].told, ["pause"])
+        self.assertIsNone(producers["gone"])
+        for name in ("first", "slow", "last"):
+            client = clients[name]
+            self.turn_until(lambda client=client: len(client.received) >= len(expected), client)
+            self.assertEqual(client.received, expected, name)
+        self.turn_until(lambda: len(clients["full"].received) >= len(before + expected), clients["full"])
+        self.assertEqual(clients["full"].received, before + expected)
+        lost = [protocol.lost for protocol in self.protocols if protocol.lost is not None]
+        self.assertEqual([reason.type for reason in lost], [ConnectionLost])
+
+    def test_writing_to_many_of_whom_one_breaks(self) -> None:
+        """It is ended, with a line in the log; the others are sent everything."""
+        self.connect()
+        breaking, pusher = self.connection, Pusher()
+        self.patch(pusher, "pauseProducing", lambda: pusher.told[0])
+        breaking.registerProducer(pusher, True)
+        self.connect()
+        self.connection_class.write_all([breaking, self.connection], LARGE)
+        self.receive(len(LARGE))
+        self.assertEqual(self.client.received, LARGE)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+        self.assertNotIn(breaking, self.pool.connections.values())
+
     def test_bytes_come_through_in_both_directions(self) -> None:
         """In order, at once, and whole."""
         self.send(b"question")
@@ -681,9 +727,12 @@ class BothKinds(ConnectionTestCase):
     def test_replay_puts_the_end_off(self) -> None:
         """A connection on which an answer was repeated is not idle."""
         told = self.replaying()
-        for count in (1, 2):
-            self.client.send(GET)
-            self.receive(8 * count)
+        self.client.send(GET)
+        self.receive(8)
+        self.protocol.transport.set_deadline(self.pool.limits.idle_s)
+        self.reactor.advance(20 * SWEEP_S)
+        self.client.send(GET)
+        self.receive(16)
         self.assertEqual(len(told), 1)
         self.reactor.advance(self.pool.limits.idle_s - SWEEP_S)
         self.assertIsNone(self.protocol.lost)

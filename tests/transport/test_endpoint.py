@@ -22,7 +22,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
@@ -32,6 +31,7 @@ from livefeed.tls import server_options
 from livefeed.transport.endpoint import NOTSENT_LOWAT_BYTES, PoolPort
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
 from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
 from tests.transport.test_connection import Recorder
@@ -259,7 +259,7 @@ class TlsTests(EndpointTestCase):
         feed = Feed("feed", clock=self.reactor)
         feed.publish(b"{}")
         origins = Origins.parse("*")
-        return Site(Root(feed, origins, Resource(), lambda request: NOT_DONE_YET), reactor=self.reactor)
+        return Site(Root([Served(feed, origins, lambda request, ways: NOT_DONE_YET)]), reactor=self.reactor)
 
     def test_ssl(self) -> None:
         """Twisted's own description works as it is; that it uses types of pyOpenSSL's past is its own affair."""

@@ -16,16 +16,16 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from livefeed.feed import Feed
 from livefeed.testing import Response
 from livefeed.transport import pool as pool_module
-from livefeed.transport.pool import ACCEPTS, EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, Limits, Pool
+from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, Limits, Pool
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Site
 from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
 from tests.transport.test_connection import Recorder
@@ -104,12 +104,12 @@ class AcceptingTests(PoolTestCase):
     def test_accepted_in_batches(self) -> None:
         """So that others get their turn while a crowd comes back."""
         self.listen()
-        for _ in range(ACCEPTS + 10):
+        for _ in range(EVENTS + 10):
             self.connect()
         self.pool.doRead()
-        self.assertEqual(len(self.pool.connections), ACCEPTS)
+        self.assertEqual(len(self.pool.connections), EVENTS)
         self.pool.doRead()
-        self.assertEqual((len(self.pool.connections), self.pool.accepted), (ACCEPTS + 10, ACCEPTS + 10))
+        self.assertEqual((len(self.pool.connections), self.pool.accepted), (EVENTS + 10, EVENTS + 10))
 
     def test_events_are_handled_in_batches(self) -> None:
         """One turn is a few milliseconds, however many have something to say; nobody is passed over."""
@@ -226,7 +226,8 @@ class CapacityTests(PoolTestCase):
         self.feed = Feed("feed", clock=self.reactor)
         self.feed.publish(b"{}")
         origins = Origins.parse("*")
-        self.site = Site(Root(self.feed, origins, Resource(), lambda request: NOT_DONE_YET), reactor=self.reactor)
+        served = Served(self.feed, origins, lambda request, ways: NOT_DONE_YET)
+        self.site = Site(Root([served]), reactor=self.reactor)
 
     def ask(self, client: Client) -> Response:
         client.received = b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,11 @@ from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
+
+if TYPE_CHECKING:
+    from livefeed.web.ways import Ways
 
 DOCUMENT = b'{"a": 1.50}'
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -55,12 +60,12 @@ class ChannelTestCase(SynchronousTestCase):
         feed = Feed("feed", clock=self.clock)
         feed.publish(DOCUMENT)
         self.recorder = Recorder()
-        root = Root(feed, Origins.parse("*"), Resource(), self.upgrade)
+        root = Root([Served(feed, Origins.parse("*"), self.upgrade)])
         root.putChild(b"later", LaterResource())
         self.site = Site(root, reactor=self.clock, idle_timeout_s=75)
         self.connect()
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         upgrading.channel.upgrade(self.recorder)
         return NOT_DONE_YET
 
@@ -174,6 +179,16 @@ class StrictnessTests(ChannelTestCase):
         self.assertEqual((response.status, response.body), (200, DOCUMENT))
         self.assert_closing()
 
+    def test_versions_are_two(self) -> None:
+        """HTTP/1.1 and 1.0, and the answer is of the request's; what is of another is refused (RFC 9110, 6.2)."""
+        for version in (b"HTTP/1.0", b"HTTP/1.1"):
+            self.connect()
+            self.channel.dataReceived(b"GET /feed " + version + b"\r\nHost: a\r\n\r\n")
+            self.assertTrue(self.transport.value().startswith(version + b" 200 OK\r\n"))
+        for version in (b"HTTP/0.9", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b"HTTP/1.10", b"HTTPS/1.1"):
+            self.assert_refused(400, b"GET /feed " + version + b"\r\nHost: a\r\n\r\n")
+            self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 400 "))
+
     def test_control_characters_are_refused(self) -> None:
         """In the request line, in names, in values and in what belongs to the value before (RFC 9110, 5.5)."""
         for code in (*range(0x09), 0x0A, 0x0B, 0x0C, 0x0D, *range(0x0E, 0x20), 0x7F):
@@ -192,7 +207,34 @@ class StrictnessTests(ChannelTestCase):
     def test_target_that_is_none_is_refused(self) -> None:
         """RFC 9112, 3.2: it begins with a slash, is a URL, or is an asterisk."""
         for target in (b"feed", b"xfeed", b"?", b"*feed", b"ftp://a/feed", b"a:443"):
-            self.assert_refused(400, b"HEAD " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assert_refused(400, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def test_absolute_target_has_a_host(self) -> None:
+        """One that is empty or malformed is refused, and so is a name of a user (RFC 9110, 4.2)."""
+        for authority in (b"", b":80", b"user@a", b"user:password@a", b"a b", b"[::1", b"a:b", b"a:123456", b"a,b@"):
+            for path in (b"/feed", b"", b"?x"):
+                self.assert_refused(400, b"GET http://" + authority + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for target in (b"http://a", b"HTTPS://a?x=/y", b"http://[::1]:8443/feed", b"http://a:/feed"):
+            self.connect()
+            response = self.receive(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual((target, response.status), (target, 200))
+
+    def test_absolute_target_goes_before_host(self) -> None:
+        """What Host says is ignored then, though it must still be there (RFC 9112, 3.2.2)."""
+        hosts: list[bytes] = []
+
+        class Asking(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> bytes:
+                hosts.extend(request.requestHeaders.getRawHeaders(b"Host", []))
+                return b"x"
+
+        self.site.resource.putChild(b"host", Asking())
+        for target in (b"/host", b"http://b.example:8080/host", b"https://c.example/host?x=http://d/"):
+            self.receive(b"GET " + target + b" HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        self.assertEqual(hosts, [b"a.example", b"b.example:8080", b"c.example"])
+        self.assert_refused(400, b"GET http://b.example/host HTTP/1.1\r\n\r\n")
 
     def test_asterisk_is_for_options_alone(self) -> None:
         """RFC 9112, 3.2.4."""
@@ -233,17 +275,128 @@ class StrictnessTests(ChannelTestCase):
             b"GET /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
             b"GET /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"GET /feed HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n",
+            b"GET /feed HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n",
         ):
             self.assert_refused(400, head)
 
     def test_large_heads_are_refused(self) -> None:
         """16 KiB in all, one long line or many short ones; 500 fields (RFC 6585, 5)."""
-        self.assert_refused(431, b"GET /" + b"a" * 20_000)
         self.assert_refused(431, GET[:-2] + b"X-A: " + b"a" * 16_384 + b"\r\n\r\n")
         self.assert_refused(431, GET[:-2] + (b"X-A: " + b"a" * 1000 + b"\r\n") * 17 + b"\r\n")
         self.assert_refused(431, GET[:-2] + b"A: b\r\n" * 501 + b"\r\n")
         self.connect()
         self.assertEqual(self.receive(GET[:-2] + b"X-A: " + b"a" * 15_000 + b"\r\n\r\n").status, 200)
+
+    def test_long_targets_are_refused(self) -> None:
+        """With a code of their own (RFC 9112, 3), which is not for what has no target yet; 8,000 bytes are not long."""
+        for data in (b"GET /" + b"a" * 20_000, GET + b"HEAD /" + b"a" * 16_384 + b" HTTP/1.1\r\nHost: a\r\n\r\n"):
+            self.connect()
+            self.channel.dataReceived(data)
+            self.assertIn(b"HTTP/1.1 414 ", self.transport.value())
+            self.assert_closing()
+        self.assert_refused(431, b"G" * 20_000 + b" / HTTP/1.1\r\n")
+        self.connect()
+        self.assertEqual(self.receive(GET.replace(b"/feed", b"/feed?" + b"a" * 8000)).status, 200)
+
+    def test_head_is_refused_without_content(self) -> None:
+        """As it is answered without any (RFC 9110, 9.3.2); what comes before a method is known has some."""
+        for rest in (
+            b"/feed HTTP/1.1\r\n\r\n",
+            b"/feed HTTP/1.1\r\nHost: a\r\nX\x01: b\r\n",
+            b"/feed HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n",
+            b"/feed HTTP/1.1\r\nX: " + b"a" * 20_000,
+            b"/feed HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+            b"http:///feed HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"/fe\x01ed HTTP/1.1\r\n",
+            b" /feed HTTP/1.1\r\n",
+            b"/" + b"x" * 20_000,
+        ):
+            self.connect()
+            head = self.receive(GET.replace(b"GET", b"HEAD"))
+            self.assertEqual((head.status, head.body), (200, b""))
+            refused = self.receive(b"HEAD " + rest)
+            self.assertIn(refused.status, (400, 414, 431))
+            self.assertEqual((rest[:60], refused.body), (rest[:60], b""))
+            self.connect()
+            expected = self.receive(b"GET " + rest)
+            self.assertEqual(without_date(refused), without_date(expected))
+            self.assertEqual(refused.headers["content-length"], str(len(expected.body)))
+        self.connect()
+        self.receive(GET.replace(b"GET", b"HEAD"))
+        self.assertNotEqual(self.receive(b"nonsense\r\n").body, b"")
+
+    def test_close_is_found_in_any_list(self) -> None:
+        """Wherever it stands, after it there is one answer more and no other (RFC 9112, 9.6)."""
+        for lines in (
+            b"Connection: close",
+            b"connection: CLOSE",
+            b"Connection: close, TE",
+            b"Connection: TE,close",
+            b"Connection: keep-alive ,\tclose\t, x",
+            b"Connection: ,,close,",
+            b"Connection: TE\r\nConnection: close",
+        ):
+            self.connect()
+            self.channel.dataReceived(GET[:-2] + lines + b"\r\n\r\n" + GET)
+            response = Response.parse(self.transport.value())
+            self.assertEqual((lines, response.status, response.body), (lines, 200, DOCUMENT))
+            self.assertEqual(response.headers["connection"], "close")
+            self.assert_closing()
+        for lines in (b"Connection: closed", b"Connection: x-close", b'Connection: "close"', b"Close: x"):
+            self.connect()
+            self.receive(GET[:-2] + lines + b"\r\n\r\n")
+            self.assertFalse(self.transport.ended, lines)
+
+    def test_expectations_are_ignored(self) -> None:
+        """Those that nobody knows, and all of HTTP/1.0, which is sent no 1xx (RFC 9110, 10.1.1 and 15.2)."""
+        for line in (b"GET /feed HTTP/1.0", b"GET /feed HTTP/1.1"):
+            for expectation in (b"100-continue", b"100-Continue, x", b"tea"):
+                self.connect()
+                response = self.receive(line + b"\r\nHost: a\r\nExpect: " + expectation + b"\r\n\r\n")
+                self.assertEqual((line, expectation, response.status), (line, expectation, 200))
+        self.connect()
+        head = b"POST /feed HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        self.assertEqual(self.receive(head).status, 405)
+
+    def test_transfer_encoding_ends_with_chunked(self) -> None:
+        """Or nobody knows where the content ends: 400, and the connection is closed (RFC 9112, 6.3)."""
+        for method in (b"GET", b"POST"):
+            for coding in (
+                b"identity",
+                b"gzip",
+                b"chunked, gzip",
+                b"chunked, identity",
+                b"xchunked",
+                b"",
+                b"chunked;q=1",
+            ):
+                head = b" /feed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + coding + b"\r\n\r\n"
+                self.assert_refused(400, method + head)
+            head = b" /feed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n"
+            self.assert_refused(400, method + head)
+
+    def test_transfer_encoding_in_http_1_0_ends_the_connection(self) -> None:
+        """Whatever else the request says (RFC 9112, 6.1)."""
+        for rest in (b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"):
+            self.connect()
+            self.channel.dataReceived(
+                b"POST /feed HTTP/1.0\r\nConnection: keep-alive\r\n" + rest + b"\r\n0\r\n\r\n" + GET
+            )
+            self.assertEqual(self.transport.value().count(b"HTTP/1."), 1)
+            self.assert_closing()
+
+    def test_length_that_is_none_is_malformed(self) -> None:
+        """However long it is (RFC 9112, 6.3): only a number can be too large."""
+        for length in (
+            b"x" * 30,
+            b"-" + b"1" * 30,
+            b"1" * 30 + b" 1",
+            b"1" * 30 + b", " + b"1" * 30,
+            b"1, 1",
+            b"",
+            b"\xb2",
+        ):
+            self.assert_refused(400, GET[:-2] + b"Content-Length: " + length + b"\r\n\r\n")
 
     def test_content_is_not_waited_for(self) -> None:
         """A request with content is answered at once, and the rest of it is thrown away."""
@@ -251,7 +404,7 @@ class StrictnessTests(ChannelTestCase):
             for field in (
                 b"Content-Length: 99999999999",
                 b"Transfer-Encoding: chunked",
-                b"Transfer-Encoding: identity",
+                b"transfer-encoding: Chunked",
             ):
                 self.connect()
                 response = self.receive(method + b" /feed HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n")
@@ -304,6 +457,11 @@ class StrictnessTests(ChannelTestCase):
             self.channel.dataReceived(data[start:end])
         self.assertEqual(without_dates(self.transport.value()), whole)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+def without_date(response: Response) -> tuple[int, dict[str, str]]:
+    """Gives status and fields of an answer, without the time at which it was made."""
+    return response.status, {**response.headers, "date": "-"}
 
 
 def without_dates(answers: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""If-None-Match."""
+"""If-None-Match and If-Match."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.web.conditional import matching_tag
+from livefeed.web.conditional import is_another, matching_tag
 
 OPAQUE = st.binary(max_size=6).map(lambda raw: bytes(byte for byte in raw if byte == 0x21 or 0x23 <= byte != 0x7F))
 TAGS = st.sampled_from([b"a", b"b", b"a,b", b"", b"W/", b"*"]) | OPAQUE
@@ -95,3 +95,36 @@ class MatchingTagTests(SynchronousTestCase):
         """No field value raises, and none matches without having the tag in it."""
         if not none_match(field, b'"tag"'):
             self.assertTrue(b'"tag"' in field or field.strip(b" \t") == b"*")
+
+
+class IsAnotherTests(SynchronousTestCase):
+    """is_another: whether a client asks for something else than there is."""
+
+    def test_absent_field(self) -> None:
+        """Without a precondition whatever there is will do."""
+        self.assertFalse(is_another(None, b'"a"'))
+
+    def test_comparison_is_strong(self) -> None:
+        """A weak tag is not the same as any (RFC 9110, 8.8.3.2 and 13.1.1)."""
+        self.assertFalse(is_another(b'"a"', b'"a"'))
+        self.assertFalse(is_another(b'W/"a", "b" ,, "a"', b'"a"'))
+        self.assertTrue(is_another(b'W/"a"', b'"a"'))
+        self.assertTrue(is_another(b'"A", "a-gzip"', b'"a"'))
+
+    def test_asterisk(self) -> None:
+        """Alone it is whatever there is; in quotes it is a tag."""
+        self.assertFalse(is_another(b" *\t", b'"a"'))
+        self.assertTrue(is_another(b'"*"', b'"a"'))
+        self.assertTrue(is_another(b'*, "b"', b'"a"'))
+
+    def test_what_is_no_tag(self) -> None:
+        """Nothing is named by it."""
+        for field in (b"", b",", b"a", b'"a', b'a"', b'w/"a"', b'garbage, "a"'):
+            self.assertTrue(is_another(field, b'"a"'), field)
+
+    @settings(deadline=None, max_examples=300)
+    @given(MEMBERS, SEPARATORS, TAGS)
+    def test_lists_of_tags(self, members: list[tuple[bool, bytes]], separator: bytes, current: bytes) -> None:
+        """In any list, just the strong tags are found."""
+        field = separator.join(b'%b"%b"' % (b"W/" if weak else b"", tag) for weak, tag in members)
+        self.assertEqual(is_another(field, b'"%b"' % current), (False, current) not in members)

@@ -12,7 +12,6 @@ import brotli
 import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from livefeed.delta import apply_patch
 from livefeed.encodings import compress_well
@@ -20,10 +19,13 @@ from livefeed.feed import Feed
 from livefeed.testing import Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.web.ways import Ways
 
 DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
 NOW = 1_795_000_000.25
@@ -39,10 +41,10 @@ class DocumentTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.upgraded: list[Request] = []
         self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
-        root = Root(self.feed, Origins.parse(origins), Resource(), self.upgrade)
+        root = Root([Served(self.feed, Origins.parse(origins), self.upgrade)])
         self.site = Site(root, reactor=self.clock)
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         """Takes the place of the WebSocket's handshake."""
         self.upgraded.append(upgrading)
         upgrading.setResponseCode(101)
@@ -170,6 +172,124 @@ class DocumentTests(SynchronousTestCase):
             (200, [b"A-IM: json-patch", b"If-None-Match: " + old, b"Accept-Encoding: gzip"]),
         ):
             self.assertEqual(self.get(*fields).status, status, fields)
+
+    def test_weight_of_zero_asks_for_no_patch(self) -> None:
+        """Any other weight asks for one (RFC 3229, 10.5.3)."""
+        self.feed.publish(DOCUMENT)
+        old = self.get().headers["etag"].encode()
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))
+        for listed, status in (
+            (b"json-patch;q=0.5", 226),
+            (b"vcdiff, json-patch ; q=1.0", 226),
+            (b",, json-patch,", 226),
+            (b"json-patch;q=0", 200),
+            (b"json-patch;q=0.000, vcdiff", 200),
+            (b"json-patch;q=2", 200),
+            (b"json-patches", 200),
+            (b"vcdiff, gzip", 200),
+            (b"*", 200),
+            (b"", 200),
+        ):
+            response = self.get(b"A-IM: " + listed, b"If-None-Match: " + old)
+            self.assertEqual((listed, response.status), (listed, status))
+            self.assertEqual("im" in response.headers, status == 226)
+            self.assertEqual("delta-base" in response.headers, status == 226)
+
+    def test_if_match_is_for_what_there_is(self) -> None:
+        """Another document is not sent to who wants that one; tags are compared strongly (RFC 9110, 13.1.1)."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"].encode()
+        gzipped = self.get(b"Accept-Encoding: gzip").headers["etag"].encode()
+        for fields, status in (
+            ([b"If-Match: " + etag], 200),
+            ([b'If-Match: "other"', b"If-Match: " + etag], 200),
+            ([b"If-Match: *"], 200),
+            ([b'If-Match: "other"'], 412),
+            ([b"If-Match: W/" + etag], 412),
+            ([b"If-Match: nonsense"], 412),
+            ([b"If-Match: " + gzipped], 412),
+            ([b"If-Match: " + gzipped, b"Accept-Encoding: gzip"], 200),
+        ):
+            for method in (b"GET", b"HEAD"):
+                response = self.get(*fields, method=method)
+                self.assertEqual((fields, response.status), (fields, status))
+        response = self.get(b'If-Match: "other"')
+        self.assertEqual(json.loads(response.body)["status"], 412)
+        self.assertEqual(response.headers["access-control-allow-origin"], "*")
+
+    def test_if_match_goes_before_if_none_match(self) -> None:
+        """RFC 9110, 13.2.2."""
+        self.feed.publish(DOCUMENT)
+        known = b"If-None-Match: " + self.get().headers["etag"].encode()
+        self.assertEqual(self.get(b'If-Match: "other"', known).status, 412)
+        self.assertEqual(self.get(b"If-Match: *", known).status, 304)
+
+    def test_conditions_are_ignored_where_nothing_would_be_sent(self) -> None:
+        """Any answer but a 2xx stays what it is, and OPTIONS selects nothing (RFC 9110, 13.2.1)."""
+        never, always = b'If-Match: "other"', b"If-None-Match: *"
+        for condition in (never, always):
+            self.assertEqual(self.get(condition).status, 503)
+        self.feed.publish(DOCUMENT)
+        for condition in (never, always):
+            self.assertEqual(self.get(condition, path=b"/nope").status, 404)
+            self.assertEqual(self.get(condition, path=b"/feed/nope").status, 404)
+            self.assertEqual(self.get(condition, method=b"POST").status, 405)
+            self.assertEqual(self.get(condition, method=b"OPTIONS").status, 204)
+
+    def test_conditions_on_a_date_are_ignored(self) -> None:
+        """There is no date of a modification to compare with (RFC 9110, 13.1.3 and 13.1.4)."""
+        self.feed.publish(DOCUMENT)
+        for date in (b"Sat, 29 Oct 1994 19:43:31 GMT", b"Fri, 01 Jan 2100 00:00:00 GMT", b"nonsense"):
+            for name in (b"If-Modified-Since", b"If-Unmodified-Since"):
+                response = self.get(name + b": " + date)
+                self.assertEqual((response.status, response.body), (200, DOCUMENT))
+                self.assertNotIn("last-modified", response.headers)
+            other = self.get(b"If-Modified-Since: " + date, b'If-None-Match: "other"')
+            self.assertEqual(other.status, 200)
+            self.assertEqual(self.get(b"If-Modified-Since: " + date, b"If-None-Match: *").status, 304)
+
+    def test_ranges_are_ignored(self) -> None:
+        """Of whatever unit, and on whatever condition (RFC 9110, 14.2 and 13.1.5)."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"].encode()
+        for fields in (
+            [b"Range: bytes=0-1"],
+            [b"Range: bytes=999999-"],
+            [b"Range: lines=1-2"],
+            [b"Range: bytes=0-1", b"If-Range: " + etag],
+            [b"Range: bytes=0-1", b'If-Range: "other"'],
+            [b"If-Range: " + etag],
+            [b"Content-Range: bytes 0-1/2"],
+        ):
+            response = self.get(*fields)
+            self.assertEqual((fields, response.status, response.body), (fields, 200, DOCUMENT))
+            self.assertNotIn("content-range", response.headers)
+
+    def test_document_is_given_where_no_coding_is_accepted(self) -> None:
+        """Also to who does not accept it as it is, in place of a 406."""
+        self.feed.publish(DOCUMENT)
+        for accepted in (b"identity;q=0", b"*;q=0", b"deflate, identity;q=0", b"gzip;q=0, *;q=0"):
+            response = self.get(b"Accept-Encoding: " + accepted)
+            self.assertEqual((accepted, response.status, response.body), (accepted, 200, DOCUMENT))
+            self.assertNotIn("content-encoding", response.headers)
+
+    def test_age_is_left_to_caches(self) -> None:
+        """An origin server has none to tell (RFC 9111, 5.1), however old the data are."""
+        self.feed.publish(DOCUMENT)
+        self.feed.mark_stale()
+        self.clock.advance(100)
+        for fields in ([], [b"If-None-Match: *"]):
+            self.assertNotIn("age", self.get(*fields).headers)
+
+    def test_request_cannot_ask_for_another_cache_control(self) -> None:
+        """What caches are to do is the server's to say; it is no cache itself (RFC 9111, 5.2.1)."""
+        self.feed.publish(DOCUMENT)
+        plain = self.get()
+        for directive in (b"no-cache", b"no-store", b"max-age=0", b"only-if-cached", b"nonsense"):
+            response = self.get(b"Cache-Control: " + directive)
+            self.assertEqual(
+                (response.status, response.headers), (200, {**plain.headers, "date": response.headers["date"]})
+            )
 
     def test_next_version_is_announced(self) -> None:
         """In milliseconds until the next tick, so that a client can ask just after it; 0 if that is overdue."""

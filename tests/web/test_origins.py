@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, shown
 from livefeed.web.origins import Origins
 
 ALLOW = b"Access-Control-Allow-Origin"
@@ -51,7 +51,7 @@ class ParseTests(SynchronousTestCase):
             *("https://a.example,https://b.example", "https://a.example,b.example", "https://a.example;x"),
         ):
             error = self.assertRaises(ConfigurationError, Origins.parse, [value])
-            self.assertTrue(str(error).startswith(f"--allow-origin: {value!r} is not an origin"), value)
+            self.assertTrue(str(error).startswith(f"--allow-origin: {shown(value)} is not an origin"), value)
 
     def test_wildcard_within_a_host_is_refused(self) -> None:
         """There are no such wildcards: it would never match, and the operator would not know why."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from livefeed import pointer
 from livefeed.feed import Feed
@@ -17,7 +16,11 @@ from livefeed.testing import RecordingSubscriber, Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.parts import MAX_PARTS, UNUSED_S
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
+
+if TYPE_CHECKING:
+    from livefeed.web.ways import Ways
 
 NOW = 1_795_000_000.25
 DOCUMENT = b'{"total": 1.50, "districts": [ {"votes": 10}, {"votes": 20.0} ], "a/b": {"": "c~d"}, "\xc3\xa4": true}'
@@ -28,13 +31,13 @@ class PartsTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
-        self.upgraded: list[dict[str, Any]] = []
-        self.root = Root(self.feed, Origins.parse("*"), Resource(), self.upgrade)
-        self.site = Site(self.root, reactor=self.clock)
+        self.upgraded: list[Ways] = []
+        self.served = Served(self.feed, Origins.parse("*"), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
 
-    def upgrade(self, upgrading: Request, **follow: Any) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         """Takes the place of the WebSocket's handshake."""
-        self.upgraded.append(follow)
+        self.upgraded.append(ways)
         upgrading.setResponseCode(101)
         upgrading.finish()
         return 1
@@ -47,7 +50,7 @@ class PartsTestCase(SynchronousTestCase):
 
     def follow(self, *tokens: str) -> RecordingSubscriber:
         """Subscribes to a part."""
-        ways = self.root.parts.find([token.encode() for token in tokens])
+        ways = self.served.parts.find([token.encode() for token in tokens])
         assert ways is not None
         subscriber = RecordingSubscriber()
         ways.feed.subscribe(subscriber)
@@ -92,7 +95,7 @@ class PollingTests(PartsTestCase):
             response = self.get(path, *fields)
             self.assertEqual((response.status, response.headers["livefeed-state"]), (503, "stale"), path)
             self.assertEqual(response.headers["retry-after"], "1")
-        self.assertEqual((self.upgraded, self.root.streams()), ([], []))
+        self.assertEqual((self.upgraded, self.served.streams()), ([], []))
 
     def test_other_forms(self) -> None:
         """Below the aliases there is the same."""
@@ -126,9 +129,10 @@ class PollingTests(PartsTestCase):
         """The handshake is told what is to be followed."""
         self.publish(DOCUMENT)
         self.get("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade")
-        (follow,) = self.upgraded
-        self.assertEqual(follow["feed"].snapshot.data, b"1.50")
-        self.assertIs(follow["envelopes"].feed, follow["feed"])
+        (ways,) = self.upgraded
+        assert ways.feed.snapshot is not None
+        self.assertEqual(ways.feed.snapshot.data, b"1.50")
+        self.assertIs(ways.envelopes.feed, ways.feed)
 
     def test_state_and_age_are_those_of_the_whole(self) -> None:
         """A part is no fresher than what it is part of."""
@@ -202,7 +206,7 @@ class FollowingTests(PartsTestCase):
         self.get("/feed/districts")
         self.clock.advance(UNUSED_S + 1)
         self.publish(DOCUMENT)
-        self.assertEqual([ways.feed.name for ways in self.root.parts], ["feed/total"])
+        self.assertEqual([ways.feed.name for ways in self.served.parts], ["feed/total"])
 
     def test_parts_are_limited(self) -> None:
         """Beyond, it is said when to come back; those that there are go on."""
@@ -244,7 +248,7 @@ class FollowingTests(PartsTestCase):
         assert channel is not None
         channel.makeConnection(transport)
         channel.dataReceived(b"GET /feed.sse/total HTTP/1.1\r\nHost: a\r\n\r\n")
-        self.assertEqual(len(self.root.streams()), 1)
-        self.root.let_go()
+        self.assertEqual(len(self.served.streams()), 1)
+        self.served.let_go()
         self.assertTrue(transport.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertTrue(transport.disconnecting)

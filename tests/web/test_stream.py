@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from hypothesis import given
@@ -14,7 +15,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import server_sent_event
@@ -25,8 +25,12 @@ from livefeed.web import stream
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.stream import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS, RETRY_MS
+
+if TYPE_CHECKING:
+    from livefeed.web.ways import Ways
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 LAST_CHUNK = b"0\r\n\r\n"
@@ -193,11 +197,11 @@ class StreamTestCase(SynchronousTestCase):
         """Makes a site of a feed that has no snapshot yet."""
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
-        self.root = Root(self.feed, Origins.parse(origins or ("*",)), Resource(), self.upgrade)
-        self.site = Site(self.root, reactor=self.clock)
-        self.streams = self.root.ways.streams
+        self.served = Served(self.feed, Origins.parse(origins or ("*",)), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
+        self.streams = self.served.ways.streams
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         """Takes the place of the WebSocket's handshake."""
         upgrading.setResponseCode(101)
         upgrading.finish()
@@ -449,6 +453,39 @@ class EventTests(StreamTestCase):
             source.feed(text[start : start + cut].encode())
         ((kind, received, identifier),) = source.events
         self.assertEqual((kind, json.loads(received), identifier), ("message", value, version_of(data)))
+
+    def test_lines_are_those_of_the_standard(self) -> None:
+        """UTF-8 without a mark in front, line feeds alone, known fields, and nothing odd in an id (9.2.5 and 9.2.6)."""
+        line = re.compile(r"|:|retry: [0-9]+|id: [0-9a-f]{32}|data: .*")
+        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+            self.serve()
+            client = Client(self.site, path=path, version=b"HTTP/1.0")
+            stream = b"retry: %d\n\n" % (client.source.retry_ms or 0)
+            for document in (FIRST, b'{\r\n"\xc3\xbc": [1,\r2]\n}', SECOND):
+                self.feed.publish(document)
+                stream += client.received()
+            self.clock.advance(HEARTBEAT_S)
+            stream += client.received()
+            self.assertEqual((stream[-1:], stream.count(b"\r"), stream.count(b"\0")), (b"\n", 0, 0))
+            for each in stream.decode("utf-8")[:-1].split("\n"):
+                self.assertTrue(line.fullmatch(each), each)
+            self.assertEqual(len(client.source.events), 3)
+
+    def test_stream_begins_with_a_field(self) -> None:
+        """And with no byte order mark, which a reader would take away (9.2.5)."""
+        self.feed.publish(FIRST)
+        response = self.ask(path=b"/feed.sse")
+        self.assertTrue(dechunk(response.body)[0].startswith(b"retry: "))
+
+    def test_messages_can_be_events(self) -> None:
+        """?delta=1: each is the data of an event, whose id is the version that the client has then."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, path=b"/feed.sse?delta=1")
+        self.feed.publish(SECOND)
+        client.received()
+        for (_, data, identifier), document in zip(client.source.events, (FIRST, SECOND), strict=True):
+            message = json.loads(data)
+            self.assertEqual((message["version"], identifier), (version_of(document), version_of(document)))
 
     def test_event_is_made_once_for_all(self) -> None:
         """Whatever the number of streams, chunked or not, and whenever they come."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
@@ -9,7 +11,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
@@ -17,8 +18,12 @@ from livefeed.testing import Response
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.waiting import MAX_WAIT_S, preferred_wait_s
+
+if TYPE_CHECKING:
+    from livefeed.web.ways import Ways
 
 FIRST, SECOND, THIRD = (
     b'{"votes": [' + b", ".join(b"%d.50" % n for n in range(count)) + b"]}" for count in (9, 99, 999)
@@ -57,6 +62,7 @@ class PreferTests(SynchronousTestCase):
     def test_first_wait_counts(self) -> None:
         """RFC 7240, 2."""
         self.assert_wait(10, b"wait=10, wait=20", b"wait=10,wait=0", b'wait="10", wait=20;x', b"a, wait=10, b, wait=5")
+        self.assert_wait(None, b"wait, wait=10", b"wait=x, wait=10", b"WAIT ;a=b, wait=10", b'wait="1,0", wait=10')
 
     def test_what_is_no_wait_is_ignored(self) -> None:
         """A wrong number, another preference, or a wait that is only a parameter of one."""
@@ -159,12 +165,12 @@ class WaitingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
-        self.root = Root(self.feed, Origins.parse(("*",)), Resource(), self.upgrade)
-        self.site = Site(self.root, reactor=self.clock)
-        self.polls = self.root.ways.polls
+        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
+        self.polls = self.served.ways.polls
         self.feed.publish(FIRST)
 
-    def upgrade(self, upgrading: Request) -> int:
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
         raise AssertionError("nobody asked for a WebSocket")
 
     def connect(self) -> Connection:
@@ -421,7 +427,7 @@ class ConnectionTests(WaitingTestCase):
         """A request that comes then, or was lined up behind one that waited, is answered at once."""
         connection = self.wait(10)
         connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
-        self.root.ways.let_go()
+        self.served.ways.let_go()
         self.assertEqual([response.status for response in connection.answers()], [304, 304])
         self.assertEqual(self.wait(10).answer().status, 304)
         self.assert_nobody_waits()

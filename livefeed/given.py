@@ -1,0 +1,100 @@
+"""What an operator has set, and where: in a file, in the environment, on the command line. Nothing is checked here.
+
+Rule: a value keeps the name of its place, so that whoever finds out that it cannot be can say where it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from livefeed.exceptions import ConfigurationError, option_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_FILE_BYTES = 1024 * 1024
+"""No settings need as much. What is larger is another file, given by mistake."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was set.
+
+    :ivar value: text, or texts where a setting is repeatable; from a file, whatever TOML has made of it.
+    :ivar place: how a message names it: ``--interval``, ``LIVEFEED_INTERVAL``, ``/etc/livefeed.toml: interval``.
+    :ivar folder: what a relative path in it is relative to.
+    :ivar typed: whether it has a type already, and is not the text of one.
+    """
+
+    value: Any
+    place: str
+    folder: Path
+    typed: bool = False
+
+    def below(self, key: str) -> Given:
+        """Gives what stands in a table under a key."""
+        return Given(self.value[key], f"{self.place}.{_written(key)}", self.folder, self.typed)
+
+
+def from_options(options: Mapping[str, Any]) -> dict[str, Given]:
+    """Gives what the command line says.
+
+    :param options: texts, or lists of texts, by the settings' names.
+    """
+    return {name: Given(value, option_of(name), Path.cwd()) for name, value in options.items()}
+
+
+def from_environment(
+    environment: Mapping[str, str], names: Iterable[str], repeatable: Iterable[str]
+) -> dict[str, Given]:
+    """Gives what the environment says.
+
+    :param environment: all of it; variables that belong to no setting are somebody else's.
+    :param names: the settings'. The variable of ``max_bytes`` is ``LIVEFEED_MAX_BYTES``.
+    :param repeatable: those of them that are lists, whose variables have white space between the members.
+    """
+    given = {}
+    for name in names:
+        variable = f"LIVEFEED_{name.upper()}"
+        text = environment.get(variable)
+        if text is not None:
+            given[name] = Given(text.split() if name in repeatable else text, variable, Path.cwd())
+    return given
+
+
+def from_file(path: str) -> dict[str, Given]:
+    """Gives what a TOML file says, by its keys at the top.
+
+    :raises ConfigurationError: if it cannot be read, is too large, or is not TOML; the message names the file.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"cannot be read: {why}", place=path) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"is larger than {MAX_FILE_BYTES} bytes", place=path)
+    try:
+        table = tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"is not UTF-8, at byte {error.start}", place=path) from None
+    except (ValueError, RecursionError) as error:
+        # Not what it says itself of a number that is too long, or of what is too deep: that is about Python.
+        why = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
+        raise ConfigurationError(f"is not TOML{why}", place=path) from None
+    folder = Path(path).absolute().parent
+    return {key: Given(value, f"{path}: {_written(key)}", folder, typed=True) for key, value in table.items()}
+
+
+def _written(key: str) -> str:
+    """Gives a key as it stands in TOML."""
+    return key if _BARE_KEY.fullmatch(key) else msgspec.json.encode(key[:64]).decode()

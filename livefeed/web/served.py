@@ -1,0 +1,76 @@
+"""All that is served of one feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from livefeed.web.document import DocumentResource, Form
+from livefeed.web.handshake import WebSocketResource
+from livefeed.web.parts import Parts
+from livefeed.web.ways import Ways
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twisted.web.resource import IResource
+
+    from livefeed.feed import Feed
+    from livefeed.web.origins import Origins
+    from livefeed.web.stream import EventStream
+    from livefeed.web.ways import Upgrade
+
+_FORMS: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
+
+
+@dataclass(eq=False)
+class Served:
+    """A feed, and how it and its parts are followed.
+
+    :ivar feed: the feed.
+    :ivar origins: who may read it from another site.
+    :ivar upgrade: takes over a request that asks to become a WebSocket.
+    :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
+    :ivar ways: how the whole can be followed.
+    :ivar parts: the parts of its document that are.
+    """
+
+    # required parameters
+    feed: Feed
+    origins: Origins
+    upgrade: Upgrade
+    max_subscribers: int = 0
+
+    # internal state
+    ways: Ways = field(init=False)
+    parts: Parts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ways = Ways.of(self.feed, self.upgrade, self.full)
+        self.parts = Parts(self.ways)
+
+    def __iter__(self) -> Iterator[Ways]:
+        yield self.ways
+        yield from self.parts
+
+    def full(self) -> bool:
+        """Tells whether as many follow the feed and its parts as may: by WebSocket, by events, or waiting."""
+        return 0 < self.max_subscribers <= sum(len(ways.feed.subscriptions) for ways in self)
+
+    def resources(self) -> dict[str, IResource]:
+        """Gives what is at the site's paths, by their first parts."""
+        resources: dict[str, IResource] = {
+            f"{self.feed.name}{suffix}": DocumentResource(self.ways, self.origins, form, self.parts)
+            for suffix, form in _FORMS.items()
+        }
+        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.ways, self.origins)
+        return resources
+
+    def streams(self) -> list[EventStream]:
+        """Gives the streams of events that there are."""
+        return [stream for ways in self for stream in ways.streams.open]
+
+    def let_go(self) -> None:
+        """Answers and ends whatever is kept open."""
+        for ways in self:
+            ways.let_go()

@@ -1,0 +1,287 @@
+"""Several feeds in one process: each is served as if it were alone, and none is hurt by another."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.integration.harness import (
+    HOST,
+    TCP,
+    TEXT,
+    WAIT_S,
+    Livefeed,
+    close_code,
+    free_port,
+    handshake,
+    replace_file,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Start
+
+A, B = "https://a.example", "https://b.example"
+RESULTS, BOARD = b'{"count": 1.50, "parts": [10, 20]}', b'{"trains": ["08:15"]}'
+FILE = """
+interval = 0.2
+
+[feeds.night]
+source = "demo:"
+interval = 1
+
+[feeds.results]
+source = "file:results.json"
+allow_origin = ["https://a.example"]
+push = "change"
+
+[feeds.board]
+source = "file:data/board.json"
+allow_origin = ["https://b.example"]
+max_subscribers = 2
+"""
+
+
+@pytest.fixture
+def livefeed(start: Start, tmp_path: Path) -> Livefeed:
+    """A server of the demo and of two files, that was told so by a file in another folder than it runs in."""
+    folder = tmp_path / "etc"
+    (folder / "data").mkdir(parents=True)
+    replace_file(folder / "results.json", RESULTS)
+    replace_file(folder / "data" / "board.json", BOARD)
+    (folder / "livefeed.toml").write_text(FILE)
+    livefeed = start("--config", "etc/livefeed.toml", live=False)
+    for name in ("night", "results", "board"):
+        livefeed.wait_for_log(f"feed {name} is live")
+    return livefeed
+
+
+def listed(livefeed: Livefeed) -> dict[str, dict[str, Any]]:
+    """Gives the list's entries by their names."""
+    return {feed["name"]: feed for feed in livefeed.http.get("/-/feeds.json").json()["feeds"]}
+
+
+def first_event(livefeed: Livefeed, path: str) -> tuple[str, bytes]:
+    """Gives the content type of a stream, and the data of its first event."""
+    with livefeed.new_client() as client, client.stream("GET", path) as response:
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                return response.headers["Content-Type"], line.removeprefix("data: ").encode()
+    raise AssertionError("the stream ended without an event")
+
+
+def test_each_is_polled(livefeed: Livefeed) -> None:
+    """At its own path, in all forms, with the fields that it would have alone."""
+    for path, document in (("/results", RESULTS), ("/results.json", RESULTS), ("/board", BOARD)):
+        response = livefeed.http.get(path)
+        assert (response.status_code, response.content) == (200, document)
+        assert response.headers["Livefeed-State"] == "live"
+        again = livefeed.http.get(path, headers={"If-None-Match": response.headers["ETag"]})
+        assert again.status_code == 304
+    assert livefeed.http.get("/night").json()["title"]
+    assert livefeed.http.get("/feed").status_code == 404
+
+
+def test_each_has_parts(livefeed: Livefeed) -> None:
+    """Its own, however they are followed."""
+    assert livefeed.http.get("/results/parts/1").content == b"20"
+    assert livefeed.http.get("/board/trains/0").content == b'"08:15"'
+    assert livefeed.http.get("/board/parts/1").status_code == 404
+    assert first_event(livefeed, "/results.sse/parts") == ("text/event-stream", b"[10, 20]")
+    with livefeed.websocket("/results/parts/0") as subscriber:
+        assert subscriber.recv(timeout=WAIT_S) == "10"
+
+
+def test_each_is_pushed(livefeed: Livefeed, tmp_path: Path) -> None:
+    """By WebSocket, with and without deltas, by events, and to those who wait; and only when it is its turn."""
+    assert first_event(livefeed, "/board.sse") == ("text/event-stream", BOARD)
+    etag = livefeed.http.get("/results").headers["ETag"]
+    with (
+        livefeed.websocket("/results.ws") as plain,
+        livefeed.websocket("/results.ws", subprotocols=["livefeed.delta.v1"]) as delta,
+        livefeed.websocket("/board") as other,
+        livefeed.websocket("/night.ws") as night,
+        livefeed.wire() as waiting,
+    ):
+        assert plain.recv(timeout=WAIT_S) == RESULTS.decode()
+        assert json.loads(delta.recv(timeout=WAIT_S))["data"] == json.loads(RESULTS)
+        assert other.recv(timeout=WAIT_S) == BOARD.decode()
+        assert json.loads(night.recv(timeout=WAIT_S))["title"]
+        waiting.send(f"GET /results HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n".encode())
+        replace_file(tmp_path / "etc" / "results.json", b'{"count": 2.50}')
+        assert plain.recv(timeout=WAIT_S) == '{"count": 2.50}'
+        assert json.loads(delta.recv(timeout=WAIT_S))["data"] == {"count": 2.5}
+        response = waiting.response()
+        assert (response.status, response.body) == (200, b'{"count": 2.50}')
+        # Each tick, as a sign of life, and never another feed's document.
+        for _ in range(3):
+            assert other.recv(timeout=WAIT_S) == BOARD.decode()
+
+
+def test_origins_differ(livefeed: Livefeed) -> None:
+    """A page may read and follow the feeds that its origin is allowed, and those alone."""
+    for path, origin, allowed in (
+        ("/night", A, "*"),
+        ("/results", A, A),
+        ("/results", B, None),
+        ("/board", B, B),
+        ("/board", A, None),
+        ("/-/feeds.json", A, None),
+    ):
+        response = livefeed.http.get(path, headers={"Origin": origin})
+        assert response.status_code == 200
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed, (path, origin)
+    for path, origin in (("/night.ws", A), ("/results.ws", A), ("/results/parts", A), ("/board.ws", B)):
+        with livefeed.websocket(path, origin=origin) as subscriber:
+            assert subscriber.recv(timeout=WAIT_S)
+    for path, origin in (("/results.ws", B), ("/results/parts", B), ("/board.ws", A)):
+        with pytest.raises(InvalidStatus) as refusal:
+            livefeed.websocket(path, origin=origin)
+        assert refusal.value.response.status_code == 403
+
+
+def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> None:
+    """It alone is stale, and comes back by itself."""
+    document = tmp_path / "etc" / "results.json"
+    start = livefeed.mark()
+    document.unlink()
+    livefeed.wait_for_log("feed results is stale: .*No such file", start=start)
+    assert {name: feed["state"] for name, feed in listed(livefeed).items()} == {
+        "night": "live",
+        "results": "stale",
+        "board": "live",
+    }
+    for path, state in (("/results", "stale"), ("/results/parts", "stale"), ("/board", "live"), ("/night", "live")):
+        response = livefeed.http.get(path)
+        assert (response.status_code, response.headers["Livefeed-State"]) == (200, state)
+    assert livefeed.http.get("/results").content == RESULTS
+    with livefeed.websocket("/board.ws") as other:
+        for _ in range(3):
+            assert other.recv(timeout=WAIT_S) == BOARD.decode()
+    replace_file(document, b"[3]")
+    livefeed.wait_for_log("feed results is live", start=start)
+    assert livefeed.http.get("/results").content == b"[3]"
+    assert len(re.findall("feed (board|night) is ", livefeed.log(start))) == 0
+
+
+def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -> None:
+    """It is answered 503, the other is served, and nothing shows its password."""
+    away = f"redis://u:hush@{HOST}:{free_port()}/0/k"
+    (tmp_path / "a.toml").write_text(f"[feeds.away]\nsource = '{away}'\n[feeds.night]\nsource = 'demo:'")
+    livefeed = start("--config", "a.toml", live=False, listen=(TCP,))
+    livefeed.wait_for_log("feed away is stale: .* cannot connect: ")
+    livefeed.wait_for_log("feed night is live")
+    response = livefeed.http.get("/away")
+    assert (response.status_code, response.headers["Livefeed-State"]) == (503, "stale")
+    assert response.headers["Retry-After"] == "1"
+    assert livefeed.http.get("/night").status_code == 200
+    feeds = listed(livefeed)
+    assert (feeds["away"]["version"], feeds["away"]["at"]) == (None, None)
+    assert livefeed.terminate() == 0
+    assert "hush" not in livefeed.log()
+
+
+def test_the_list(livefeed: Livefeed) -> None:
+    """As a page that leads to the others, and as JSON, which agrees with what the feeds say of themselves."""
+    page = livefeed.http.get("/")
+    assert page.headers["Content-Type"].startswith("text/html")
+    links = re.findall(r'href="(/[a-z]+\.html)"', page.text)
+    assert links == ["/night.html", "/results.html", "/board.html"]
+    for link in links:
+        assert f'data-feed="{link[1:-5]}"' in livefeed.http.get(link).text
+    feeds = listed(livefeed)
+    assert list(feeds) == ["night", "results", "board"]
+    for feed in feeds.values():
+        assert feed["state"] == "live"
+        assert livefeed.http.get(feed["path"]).status_code == 200
+    assert (feeds["night"]["interval_s"], feeds["results"]["interval_s"]) == (1.0, 0.2)
+    results = livefeed.http.get("/results")
+    assert results.headers["Livefeed-Version"] == feeds["results"]["version"]
+    assert results.headers["Livefeed-Sequence"] == feeds["results"]["sequence"]
+    assert "the list of the 3 feeds https://localhost:" in livefeed.log()
+
+
+def test_the_list_follows_the_feeds(livefeed: Livefeed, tmp_path: Path) -> None:
+    """A change of state is in it at once, though answers are given again for a while."""
+    with livefeed.wire() as wire:
+
+        def ask(method: str = "GET", *fields: str) -> Any:
+            wire.send("\r\n".join([f"{method} /-/feeds.json HTTP/1.1", "Host: a", *fields, "", ""]).encode())
+            return wire.response(method)
+
+        for _ in range(3):
+            assert [feed["state"] for feed in json.loads(ask().body)["feeds"]] == ["live"] * 3
+        assert ask("HEAD").headers["Content-Length"]
+        start = livefeed.mark()
+        (tmp_path / "etc" / "data" / "board.json").unlink()
+        livefeed.wait_for_log("feed board is stale", start=start)
+        stale = ask()
+        assert [feed["state"] for feed in json.loads(stale.body)["feeds"]] == ["live", "live", "stale"]
+        assert ask("POST").status == 405
+
+
+def test_subscribers_of_one_are_limited(livefeed: Livefeed) -> None:
+    """One too many is told when to come back, whichever way; the other feeds have room."""
+    with livefeed.websocket("/board.ws"), livefeed.websocket("/board/trains") as second:
+        assert second.recv(timeout=WAIT_S) == '["08:15"]'
+        for path in ("/board.sse", "/board.sse/trains"):
+            response = livefeed.http.get(path, headers={"Origin": B})
+            assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert response.headers["Access-Control-Allow-Origin"] == B
+        with livefeed.wire() as wire:
+            wire.send(handshake("/board.ws"))
+            refusal = wire.response()
+            assert (refusal.status, refusal.headers["Retry-After"]) == (503, "10")
+        assert livefeed.http.get("/board").status_code == 200
+        with livefeed.websocket("/results.ws"):
+            pass
+        second.close()
+        with livefeed.wire() as wire:
+            wire.send(handshake("/board.ws"))
+            assert wire.response().status == 101
+            assert wire.frame() == (TEXT, BOARD)
+
+
+def test_all_are_let_go_of(livefeed: Livefeed) -> None:
+    """SIGTERM ends the subscribers and streams of every feed, and livefeed with exit code 0."""
+    with (
+        livefeed.websocket("/night.ws") as night,
+        livefeed.websocket("/results/parts") as part,
+        livefeed.new_client() as client,
+        client.stream("GET", "/board.sse") as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry: ")
+        subscribers = (night, part)
+        code = livefeed.terminate()
+        assert [close_code(subscriber) for subscriber in subscribers] == [1001, 1001]
+        # It ends in an orderly way, or this would raise.
+        assert not [line for line in lines if not re.match("(id|data): |$", line)]
+    assert code == 0
+
+
+def test_many_feeds(start: Start, tmp_path: Path) -> None:
+    """As many as there may be, each at its own moment of the second."""
+    tables = [f"[feeds.f{number}]\nsource = 'demo:?seed={number}'\n" for number in range(64)]
+    (tmp_path / "livefeed.toml").write_text("\n".join(tables))
+    livefeed = start("--config", "livefeed.toml", live=False, listen=(TCP,))
+    livefeed.wait_for_log("feed f63 is live")
+    documents = {livefeed.http.get(f"/f{number}").content for number in range(64)}
+    assert len(documents) == 64
+    moments = {round(float(feed["at"][-5:-1]), 2) for feed in listed(livefeed).values()}
+    assert len(moments) > 30, moments
+    assert livefeed.terminate() == 0
+
+
+def test_one_feed_has_the_same_paths(start: Start) -> None:
+    """Its page is at / and at its own path, and the list has it alone."""
+    livefeed = start("--feed", "results", listen=(TCP,))
+    assert livefeed.http.get("/").content == livefeed.http.get("/results.html").content
+    assert list(listed(livefeed)) == ["results"]
+    assert livefeed.http.get("/feed.html").status_code == 404

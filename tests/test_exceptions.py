@@ -1,0 +1,37 @@
+"""What messages are made of."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import ConfigurationError, shown
+
+
+class ConfigurationErrorTests(SynchronousTestCase):
+    def test_message_begins_with_the_place(self) -> None:
+        """By default the option; and nothing is put in front of a message that is about no setting."""
+        self.assertEqual(str(ConfigurationError("is wrong", "max_bytes")), "--max-bytes: is wrong")
+        self.assertEqual(str(ConfigurationError("is wrong", "max_bytes", "file: x")), "file: x: is wrong")
+        self.assertEqual(str(ConfigurationError("is wrong", place="file")), "file: is wrong")
+        self.assertEqual(str(ConfigurationError("all is wrong")), "all is wrong")
+
+
+class ShownTests(SynchronousTestCase):
+    def test_values(self) -> None:
+        """As Python writes them, on one line and not too long."""
+        for value, expected in (("a", "'a'"), (1.5, "1.5"), ([1, "x"], "[1, 'x']"), ("a\nb", "'a\\nb'")):
+            self.assertEqual(shown(value), expected)
+        self.assertEqual(len(shown("x" * 10_000)), 103)
+        self.assertEqual(shown(1 << 100_000), "a number that is far too large")
+
+    def test_passwords_are_not_shown(self) -> None:
+        """Wherever a URL stands, and however much of it there is."""
+        for url in (
+            "redis://u:hush@h/0/k",
+            "redis://:hu@sh@h",
+            "//hush@h",
+            "u:hush@h",
+            "redis://:" + "hush" * 99 + "@h",
+        ):
+            for value in (url, [url], [url, "https://a.example"], {"source": url}, {"a": [{url: 1}]}):
+                self.assertNotIn("hu", shown(value))

@@ -1,0 +1,98 @@
+"""How many may follow one feed, in memory."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.feed import Feed
+from livefeed.testing import RecordingSubscriber, Response
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.served import Served
+from livefeed.web.site import Site
+from livefeed.websocket import Handshakes, SubscriberFactory
+
+HANDSHAKE = (
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+class LimitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
+        self.served, self.other = (
+            Served(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, 2)
+            for name in ("feed", "other")
+        )
+        self.site = Site(Root([self.served, self.other]), reactor=self.clock)
+        for one in (self.served, self.other):
+            one.feed.publish(b'{"a": 1}')
+
+    def ask(self, path: bytes, *fields: bytes) -> Response:
+        """Sends a request, and gives what comes at once; status 0 if nothing does."""
+        self.transport = StringTransport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(self.transport)
+        channel.dataReceived(b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: localhost", *fields, b"", b""]))
+        return Response.parse(self.transport.value()) if self.transport.value() else Response(0, {}, b"")
+
+    def ways(self, name: bytes) -> list[tuple[int, dict[str, str]]]:
+        """Gives the status and fields that each way of following a feed is answered with."""
+        etag = self.ask(b"/" + name).headers["etag"].encode()
+        path = b"/" + name
+        return [
+            (answer.status, answer.headers)
+            for answer in (
+                self.ask(path + b".ws", *HANDSHAKE),
+                self.ask(path, *HANDSHAKE),
+                self.ask(path + b"/a", *HANDSHAKE),
+                self.ask(path + b".sse"),
+                self.ask(path + b".sse/a"),
+                self.ask(path, b"Prefer: wait=9", b"If-None-Match: " + etag),
+            )
+        ]
+
+    def test_one_too_many_is_told_to_come_back(self) -> None:
+        """Whichever way, and the whole and its parts count together; another feed has its own limit."""
+        self.assertEqual(self.ask(b"/feed.ws", *HANDSHAKE).status, 101)
+        self.assertEqual(self.ask(b"/feed.sse/a").status, 200)
+        for status, headers in self.ways(b"feed"):
+            self.assertEqual((status, headers["retry-after"]), (503, "10"))
+            self.assertEqual(headers["content-type"], "application/problem+json")
+        self.assertEqual(self.ask(b"/feed").status, 200)
+        self.assertEqual([status for status, _ in self.ways(b"other")], [101, 101, 503, 503, 503, 503])
+
+    def test_page_of_another_origin_may_read_why(self) -> None:
+        """As it may read the events."""
+        self.served.max_subscribers = 1
+        self.served.feed.subscribe(RecordingSubscriber())
+        response = self.ask(b"/feed.sse", b"Origin: https://a.example")
+        self.assertEqual((response.status, response.headers["access-control-allow-origin"]), (503, "https://a.example"))
+        self.assertEqual(response.headers["vary"], "Origin")
+
+    def test_whoever_leaves_makes_room(self) -> None:
+        """One that waits does so when it is answered."""
+        subscription = self.served.feed.subscribe(RecordingSubscriber())
+        etag = self.ask(b"/feed").headers["etag"].encode()
+        self.assertEqual(self.ask(b"/feed", b"Prefer: wait=9", b"If-None-Match: " + etag).status, 0)
+        waiting = self.transport
+        self.assertEqual(self.ask(b"/feed.sse").status, 503)
+        self.served.feed.publish(b'{"a": 2}')
+        self.assertTrue(waiting.value().startswith(b"HTTP/1.1 200 "))
+        self.assertEqual(self.ask(b"/feed.sse").status, 200)
+        self.assertEqual(self.ask(b"/feed.sse").status, 503)
+        subscription.cancel()
+        self.assertEqual(self.ask(b"/feed.sse").status, 200)
+
+    def test_without_a_limit(self) -> None:
+        """Zero is none."""
+        self.served.max_subscribers = 0
+        for _ in range(5):
+            self.assertEqual(self.ask(b"/feed.sse").status, 200)
