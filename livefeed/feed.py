@@ -196,8 +196,10 @@ class Feed:
 
     def _inform(self) -> None:
         """Sends those who are told of the state what they are to know of it."""
-        if self.snapshot is not None and not self._to_push:
-            self._to_push = [subscription for subscription in self.subscriptions if subscription.informed]
+        if self.snapshot is not None:
+            # Those that the last one has not come to will be told by that, and before the others.
+            waiting = set(self._to_push)
+            self._to_push[:0] = [each for each in self.subscriptions if each.informed and each not in waiting]
             self._push_slice()
 
     def _push_slice(self) -> None:
