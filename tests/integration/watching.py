@@ -257,6 +257,7 @@ class Polling(Session):
         self._coding = coding
         self._names = names
         self._patch = patch
+        self._waits = False
         self._was_gone = False
 
     def opening(self) -> bytes:
@@ -273,8 +274,13 @@ class Polling(Session):
 
     @property
     def up_to_date(self) -> bool:
-        waits = self.wait_s and self.holds and not self.time_is_over
-        return self.ended or bool(waits and self.ledger.newest.version in (self.holds, None))
+        waits = self._waits and not self.time_is_over
+        return self.ended or (waits and self.ledger.newest.version in (self.holds, None))
+
+    def due_at_once(self) -> int:
+        # What has gone before it was asked for is not waited for.
+        self._waits = bool(self.wait_s and self.holds) and self.ledger.newest.version == self.holds
+        return 0
 
     def due(self, tick: Tick) -> int:
         self._was_gone |= not tick.there
