@@ -27,7 +27,7 @@ from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import GOING_AWAY, Handshakes, SubscriberFactory
+from livefeed.websocket import Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -279,9 +279,7 @@ class _Connections(Service):
         return Deferred.fromCoroutine(self._let_go())
 
     async def _let_go(self) -> None:
-        self.subscribers.going_away = True
-        for subscriber in tuple(self.subscribers.protocols_open):
-            subscriber.close(GOING_AWAY)
+        self.subscribers.let_go()
         for one in self.served:
             one.let_go()
         for channel in tuple(self.site.channels):
