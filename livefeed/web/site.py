@@ -9,6 +9,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import server
 
+from livefeed.tls import PROTOCOLS
 from livefeed.transport.replay import Replay
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
@@ -125,5 +126,5 @@ class Site(server.Site):
         return self._counts + self.replays[False].counts + self.replays[True].counts
 
     def acceptableProtocols(self) -> list[bytes]:
-        """IProtocolNegotiationFactory API. No HTTP/2: in Twisted it takes three times the CPU."""
-        return [b"http/1.1"]
+        """IProtocolNegotiationFactory API."""
+        return [*PROTOCOLS]
