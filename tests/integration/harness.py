@@ -19,7 +19,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 import httpx
 import pytest
@@ -446,6 +446,13 @@ class Polled:
     state: str | None
     body: bytes
     at: float
+    headers: httpx.Headers
+
+
+class Server(Protocol):
+    """What can be polled: livefeed, or what stands in front of it."""
+
+    def new_client(self) -> httpx.Client: ...
 
 
 @dataclass
@@ -456,7 +463,7 @@ class Polling:
     """
 
     # required parameters
-    livefeed: Livefeed
+    server: Server
     pause_s: float = 0.1
 
     # internal state
@@ -501,7 +508,7 @@ class Polling:
             return found()[count - 1]
 
     def _poll(self) -> None:
-        with self.livefeed.new_client() as client:
+        with self.server.new_client() as client:
             while not self._stopped.wait(self.pause_s):
                 try:
                     response = client.get("/feed")
@@ -510,7 +517,9 @@ class Polling:
                     continue
                 state = response.headers.get("Livefeed-State")
                 with self._changed:
-                    self._answers.append(Polled(response.status_code, state, response.content, time.monotonic()))
+                    self._answers.append(
+                        Polled(response.status_code, state, response.content, time.monotonic(), response.headers)
+                    )
                     self._changed.notify_all()
 
 

@@ -1,0 +1,461 @@
+"""HTTP caches in front of livefeed: nginx and Varnish, with the configuration of ``docs/caches.md``."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import brotli
+import httpx
+import pytest
+import websockets.sync.client
+import zstandard
+
+from livefeed.snapshot import version_of
+from tests.integration.harness import HOST, TCP, WAIT_S, Polling, Process, free_port, peer, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.conftest import Start
+    from tests.integration.harness import Livefeed, Polled
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "caches.md"
+LIVEFEED_PORT = "8080"
+"""Where the page has livefeed listen."""
+
+DOCUMENT = b'{"list": [%s], "n": 1.50 }\n' % b", ".join(b"%d" % number for number in range(500))
+LONG_TICK = ("--interval", "30")
+"""A test is over within the first tick."""
+
+SHORT_TICK = ("--interval", "0.2")
+"""May be kept for a second all the same: HTTP has nothing smaller."""
+
+
+def configuration(language: str) -> str:
+    """Gives what the page shows."""
+    match = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    """Changes what stands there just once."""
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+class Cache:
+    """A cache that runs.
+
+    :param process: the process.
+    :param port: where it listens.
+    """
+
+    def __init__(self, process: Process, port: int) -> None:
+        self._process = process
+        self.port = port
+        self.http = self.new_client()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.http.close()
+        self._process.signal(signal.SIGTERM)
+        try:
+            self._process.wait()
+        finally:
+            self._process.close()
+
+    def new_client(self) -> httpx.Client:
+        """Gives a client, for the caller to close."""
+        return httpx.Client(base_url=f"http://{HOST}:{self.port}", trust_env=False, timeout=WAIT_S)
+
+    def coded(self, coding: str) -> tuple[httpx.Headers, bytes]:
+        """Gives the document as it comes, with its fields."""
+        with self.http.stream("GET", "/feed", headers={"Accept-Encoding": coding}) as response:
+            assert response.status_code == 200
+            return response.headers, b"".join(response.iter_raw())
+
+
+def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts nginx in front of a port."""
+    program, own = peer("nginx", "nginx"), free_port()
+    http = replaced(
+        configuration("nginx"),
+        {
+            f"127.0.0.1:{LIVEFEED_PORT}": f"{HOST}:{port}",
+            "listen 80;": f"listen {HOST}:{own};",
+            "/var/cache/nginx/livefeed": f"{directory}/cache",
+            **changes,
+        },
+    )
+    temporary = "".join(
+        f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = directory / "nginx.conf"
+    file.write_text(
+        "daemon off;\nmaster_process off;\nerror_log stderr notice;\n"
+        f"pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{http}}}\n"
+    )
+    process = Process([program, "-e", "stderr", "-p", str(directory), "-c", str(file)], directory=directory)
+    try:
+        # It listens before it says how it will wait for events.
+        process.wait_for("using the .* event method")
+    except BaseException:
+        process.close()
+        raise
+    return Cache(process, own)
+
+
+def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts Varnish in front of a port."""
+    program, own = peer("varnishd", "varnish"), free_port()
+    vcl = replaced(configuration("vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"', **changes})
+    file = directory / "livefeed.vcl"
+    file.write_text(vcl)
+    # Without a jail: it stays the user that runs the tests, whose directories others may not read.
+    options = ("-F", "-j", "none", "-n", str(directory / "varnish"), "-s", "malloc,32m", "-a", f"{HOST}:{own}")
+    process = Process([program, *options, "-f", str(file)], directory=directory)
+    try:
+        process.wait_for("Child launched OK|Child starts")
+    except BaseException:
+        process.close()
+        raise
+    return Cache(process, own)
+
+
+class Tap:
+    """Stands between a cache and livefeed, passes on what both say, and remembers it.
+
+    :param port: where livefeed listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._listening = socket.create_server((HOST, 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._said: list[tuple[bytearray, bytearray]] = []
+        self._changed = threading.Condition()
+        self._sockets: list[socket.socket] = [self._listening]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        with self._changed:
+            for sock in self._sockets:
+                sock.close()
+
+    def exchanges(self) -> list[tuple[str, int]]:
+        """Gives the head of each GET that was answered, and the status of the answer."""
+        with self._changed:
+            said = [(asked.decode("latin-1"), answered.decode("latin-1")) for asked, answered in self._said]
+        pairs = [
+            (head, int(status))
+            for asked, answered in said
+            # Nobody sends content. Varnish's probe asks by HEAD.
+            for head, status in zip(asked.split("\r\n\r\n"), re.findall(r"HTTP/1\.1 (\d{3}) ", answered), strict=False)
+        ]
+        return [(head, status) for head, status in pairs if head.startswith("GET ")]
+
+    def wait_for(self, wanted: Callable[[list[tuple[str, int]]], object]) -> list[tuple[str, int]]:
+        """Gives the exchanges as soon as they are as wanted."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: wanted(self.exchanges()), WAIT_S), self.exchanges()
+            return self.exchanges()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listening.accept()
+                far = socket.create_connection((HOST, self._upstream), timeout=None)
+            except OSError:
+                return
+            asked, answered = bytearray(), bytearray()
+            with self._changed:
+                self._said.append((asked, answered))
+                self._sockets += (near, far)
+            threading.Thread(target=self._pass_on, args=(near, far, asked), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(far, near, answered), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, said: bytearray) -> None:
+        try:
+            while data := source.recv(65536):
+                with self._changed:
+                    said += data
+                    self._changed.notify_all()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+STARTS: dict[str, Callable[[Path, int, dict[str, str]], Cache]] = {"nginx": nginx, "varnish": varnish}
+REVALIDATE = {"proxy_cache_lock on;": "proxy_cache_lock on; proxy_cache_revalidate on;"}
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "identity": bytes,
+    "gzip": gzip.decompress,
+    "br": brotli.decompress,
+    "zstd": lambda data: zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 20),
+}
+
+
+@dataclass
+class Place:
+    """Puts a cache in front of a port.
+
+    :ivar kind: what it is.
+    """
+
+    # required parameters
+    kind: str
+    directory: Path
+    stack: ExitStack
+
+    def __call__(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        return self.stack.enter_context(STARTS[self.kind](self.directory, port, changes or {}))
+
+
+@pytest.fixture(params=["nginx", "varnish"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Puts nginx, or Varnish, in front of livefeed; it ends with the test."""
+    directory = tmp_path / request.param
+    directory.mkdir()
+    with ExitStack() as stack:
+        yield Place(request.param, directory, stack)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file that livefeed follows."""
+    path = tmp_path / "document.json"
+    replace_file(path, DOCUMENT)
+    return path
+
+
+def wait_until_served(livefeed: Livefeed, document: bytes, *, ticks: int = 0) -> None:
+    """Returns when livefeed has a document, or so many ticks later."""
+    with livefeed.websocket() as subscriber:
+        while subscriber.recv(timeout=WAIT_S) != document.decode():
+            pass
+        for _ in range(ticks):
+            assert subscriber.recv(timeout=WAIT_S) == document.decode()
+
+
+def seconds(fields: httpx.Headers, directive: str) -> int:
+    """Gives what ``Cache-Control`` says."""
+    match = re.search(rf"\b{directive}=(\d+)", fields["Cache-Control"])
+    assert match is not None, fields
+    return int(match[1])
+
+
+def shows(document: bytes, answer: Polled) -> bool:
+    """Tells whether an answer has the document."""
+    return answer.body == document
+
+
+class TestFreshness:
+    def test_crowd_is_one_request(self, place: Place, start: Start, path: Path) -> None:
+        """Of all who ask within a tick, at once and one after another, livefeed sees the first."""
+        livefeed = start("--source", f"file:{path}", *LONG_TICK, listen=(TCP,))
+        clients, requests = 16, 10
+        with Tap(livefeed.port) as tap:
+            cache = place(tap.port)
+            together = threading.Barrier(clients)
+
+            def poll(number: int) -> None:
+                with cache.new_client() as client:
+                    together.wait(WAIT_S)
+                    for _ in range(requests):
+                        # A query makes no other document of it.
+                        response = client.get(f"/feed?{number}")
+                        assert (response.status_code, response.content) == (200, DOCUMENT)
+
+            with ThreadPoolExecutor(clients) as pool:
+                list(pool.map(poll, range(clients)))
+            assert len(tap.exchanges()) == 1
+
+    def test_unchanged_document_is_revalidated(self, place: Place, start: Start, path: Path) -> None:
+        """The cache asks with the tag that it has, is answered 304, and has a fresh document again."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
+        with Tap(livefeed.port) as tap:
+            cache = place(tap.port, REVALIDATE if place.kind == "nginx" else None)
+            with Polling(cache, pause_s=0.02) as polling:
+                exchanges = tap.wait_for(lambda exchanges: len(exchanges) >= 3)
+                polling.wait_for(lambda answer: answer.status == 200)
+            assert [status for _, status in exchanges] == [200, 304, 304]
+            tag = polling.answers[0].headers["ETag"]
+            for head, _ in exchanges[1:]:
+                assert f"\r\nif-none-match: {tag}\r\n".lower() in head.lower()
+            assert {(answer.status, answer.body) for answer in polling.answers} == {(200, DOCUMENT)}
+            # It is not asked for each of them anew: the 304 counts.
+            assert len(polling.answers) > 5 * len(exchanges)
+            assert polling.failures == []
+
+    def test_fields_of_a_304_are_taken_over(self, place: Place, start: Start, path: Path) -> None:
+        """State and time pass through while the document stays the same, with what the page shows."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
+        cache = place(livefeed.port)
+        with Polling(cache, pause_s=0.02) as polling:
+            first = polling.wait_for(lambda answer: answer.state == "live")
+            polling.wait_for(lambda answer: answer.headers["Livefeed-At"] > first.headers["Livefeed-At"])
+            path.unlink()
+            polling.wait_for(lambda answer: answer.state == "stale")
+            replace_file(path, DOCUMENT)
+            polling.wait_for(lambda answer: answer.state == "live")
+            assert {(answer.status, answer.body) for answer in polling.answers} == {(200, DOCUMENT)}
+
+    def test_new_version_is_seen_in_time(self, place: Place, start: Start, path: Path) -> None:
+        """While many ask, and by one who asks after a pause; and nobody sees the old one again."""
+        livefeed = start("--source", f"file:{path}", listen=(TCP,))
+        cache = place(livefeed.port)
+        with Polling(cache, pause_s=0.02) as polling:
+            fields = polling.wait_for(lambda answer: answer.body == DOCUMENT).headers
+            # The caches' clocks go by seconds, and nobody is punctual here.
+            bound_s = seconds(fields, "max-age") + seconds(fields, "stale-while-revalidate") + 2
+            for document in (b"[0]", b"[1]"):
+                replace_file(path, document)
+                wait_until_served(livefeed, document)
+                served = time.monotonic()
+                seen = polling.wait_for(partial(shows, document))
+                assert seen.at - served < bound_s
+        bodies = [answer.body for answer in polling.answers]
+        changes = [body for index, body in enumerate(bodies) if index == 0 or bodies[index - 1] != body]
+        assert changes == [DOCUMENT, b"[0]", b"[1]"]
+        replace_file(path, b"[2]")
+        wait_until_served(livefeed, b"[2]", ticks=4)
+        assert cache.http.get("/feed").content == b"[2]"
+
+
+class TestVariants:
+    def test_everybody_gets_what_they_can_read(self, place: Place, start: Start, path: Path) -> None:
+        """Byte for byte, in whatever order they come; and 304 with the tag that they were given."""
+        livefeed = start("--source", f"file:{path}", *LONG_TICK, listen=(TCP,))
+        with Tap(livefeed.port) as tap:
+            cache = place(tap.port)
+            asked = 0
+            for codings in (CODINGS, [*reversed(CODINGS)]):
+                asked = len(tap.exchanges())
+                for coding in codings:
+                    fields, content = cache.coded(coding)
+                    got = fields.get("Content-Encoding", "identity")
+                    assert got in (coding, "identity")
+                    assert CODINGS[got](content) == DOCUMENT
+                    if coding == "gzip":
+                        assert got == coding
+                    conditions = {"Accept-Encoding": coding, "If-None-Match": fields["ETag"]}
+                    assert cache.http.get("/feed", headers=conditions).status_code == 304
+            # The second time, all of it came from the cache.
+            assert len(tap.exchanges()) == asked <= len(CODINGS)
+
+    def test_parts_are_not_mistaken_for_one_another(self, place: Place, start: Start, path: Path) -> None:
+        """Their paths differ in nothing but a percent sign, or a dot."""
+        replace_file(path, b'{"a": {"b": 1, "b.ws": 2, "b.": 3}, "a/b": 4}')
+        livefeed = start("--source", f"file:{path}", *LONG_TICK, listen=(TCP,))
+        cache = place(livefeed.port)
+        for _ in range(2):
+            for part, content in (("a/b", b"1"), ("a%2Fb", b"4"), ("a~1b", b"4"), ("a/b.", b"3"), ("a/b.ws", b"2")):
+                assert cache.http.get(f"/feed/{part}").content == content
+
+    def test_events_are_not_the_document(self, place: Place, start: Start, path: Path) -> None:
+        """Who accepts events is sent them though the document is in the cache, and who does not is sent the document."""
+        livefeed = start("--source", f"file:{path}", *LONG_TICK, listen=(TCP,))
+        cache = place(livefeed.port)
+        assert cache.http.get("/feed").content == DOCUMENT
+        with cache.http.stream("GET", "/feed", headers={"Accept": "text/event-stream"}) as response:
+            assert response.headers["Content-Type"] == "text/event-stream"
+            assert f"id: {version_of(DOCUMENT)}" in response.iter_lines()
+            assert cache.http.get("/feed").content == DOCUMENT
+
+
+class TestOutage:
+    @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
+    def test_cache_goes_on_with_what_it_has(self, place: Place, start: Start, path: Path, how: signal.Signals) -> None:
+        """While livefeed is stopped, or hangs; clients see how old the data are, and then the new ones."""
+        port = free_port()
+        options = ("--source", f"file:{path}", *SHORT_TICK)
+        livefeed = start(*options, listen=(f"tcp:{port}:interface={HOST}",))
+        cache = place(port)
+        with Polling(cache) as polling:
+            polling.wait_for(partial(shows, DOCUMENT))
+            livefeed.process.signal(how)
+            stopped, stopped_at = time.monotonic(), datetime.now(UTC)
+            # Much longer than it is fresh, or stale while it is asked for anew.
+            late = polling.wait_for(lambda answer: answer.at > stopped + 5)
+            assert datetime.fromisoformat(late.headers["Livefeed-At"]) < stopped_at + timedelta(seconds=0.5)
+            if place.kind == "varnish":
+                assert int(late.headers["Age"]) >= 3
+            replace_file(path, b"[1]")
+            if how == signal.SIGSTOP:
+                livefeed.process.signal(signal.SIGCONT)
+            else:
+                assert livefeed.process.wait() == 0
+                start(*options, listen=(f"tcp:{port}:interface={HOST}",))
+            polling.wait_for(partial(shows, b"[1]"))
+        assert {answer.status for answer in polling.answers} == {200}
+        assert polling.failures == []
+
+
+class TestPushing:
+    def test_websocket_and_events_pass(self, place: Place, start: Start, path: Path) -> None:
+        """Each document is there when it is pushed, and not when some buffer is full."""
+        replace_file(path, b"[0]")
+        livefeed = start("--source", f"file:{path}", "--interval", "0.05", "--push=change", listen=(TCP,))
+        cache = place(livefeed.port)
+        address = f"ws://{HOST}:{cache.port}/feed"
+        with (
+            cache.http.stream("GET", "/feed.sse", headers={"Accept": "*/*"}) as response,
+            websockets.sync.client.connect(address, proxy=None, compression="deflate") as subscriber,
+        ):
+            data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
+            for number in range(5):
+                document = f"[{number}]"
+                replace_file(path, document.encode())
+                assert next(data) == document
+                assert subscriber.recv(timeout=WAIT_S) == document
+
+    def test_who_waits_keeps_nobody_else_waiting(self, place: Place, start: Start, path: Path) -> None:
+        """A request with Prefer: wait goes past the cache, which is kept up to date meanwhile."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
+        with Tap(livefeed.port) as tap:
+            cache = place(tap.port)
+            tag = cache.http.get("/feed").headers["ETag"]
+            waiting = {"If-None-Match": tag, "Prefer": "wait=30"}
+            with ThreadPoolExecutor() as pool, Polling(cache, pause_s=0.02) as polling:
+                answer = pool.submit(cache.http.get, "/feed", headers=waiting)
+                tap.wait_for(lambda exchanges: len(exchanges) >= 3)
+                assert not answer.done()
+                replace_file(path, b"[1]")
+                response = answer.result(WAIT_S)
+                polling.wait_for(partial(shows, b"[1]"))
+        assert (response.status_code, response.content) == (200, b"[1]")
+        assert response.headers["Preference-Applied"] == "wait=30"
+
+    def test_patch_is_for_the_clients_version(self, place: Place, start: Start, path: Path) -> None:
+        """And not for that of the cache."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
+        cache = place(livefeed.port)
+        tag = cache.http.get("/feed", headers={"Accept-Encoding": "gzip"}).headers["ETag"]
+        for number in range(2):
+            replace_file(path, DOCUMENT.replace(b"1.50", b"%d" % number))
+            wait_until_served(livefeed, path.read_bytes())
+            response = cache.http.get("/feed", headers={"A-IM": "json-patch", "If-None-Match": tag})
+            assert (response.status_code, response.headers["Delta-Base"]) == (226, tag)
+            assert response.json()[-1]["value"] == number
