@@ -173,7 +173,7 @@ def edited(draw: random.Random, value: Any) -> Any:
     names = ("a", "", "a/b", "~", "~1", "Z\u00fcrich", "\U0001f600", '"', "0", "-")
     new: Any = draw.choice((None, True, 7, -2.5, "", "\u2028 \\", [], {}, [[1], {"a": None}]))
     if isinstance(value, dict):
-        name = draw.choice((*value, *names))
+        name = draw.choice(draw.choice(((*value, ""), names)))
         changed = {**value, name: edited(draw, value[name]) if name in value else new}
         return changed if draw.random() < 0.8 else {key: changed[key] for key in changed if key != name}
     if isinstance(value, list) and value:
@@ -256,7 +256,8 @@ class TestDelta:
         """Over WebSocket, compressed or not, and as events, on TLS and without, through changes of every kind."""
         source = Source(tmp_path / "document.json")
         draw = random.Random(6902)
-        document: Any = {"list": [*range(50)], "table": {str(number): [number] * 5 for number in range(30)}}
+        document: Any = {"list": [*range(50)], "number": -1}
+        document |= {name: {str(number): [number] * 5 for number in range(15)} for name in ("table", "a/b", "~", "")}
         source.write(json.dumps(document).encode())
         server = start(*source.options, listen=(TLS, TCP))
         tls, tcp = f"s://{HOST}:{server.ports['https']}", f"://{HOST}:{server.ports['http']}"
@@ -268,8 +269,11 @@ class TestDelta:
         ]
         for client in clients:
             client.wait_for("message")
-        for _ in range(30):
-            document = edited(draw, document)
+        for number in range(30):
+            for name in draw.sample([*document], 3):
+                document[name] = edited(draw, document[name])
+            # No version comes twice.
+            document["number"] = number
             text = json.dumps(document, ensure_ascii=draw.random() < 0.5)
             version = source.write(text.encode())
             for client in clients:
@@ -277,8 +281,8 @@ class TestDelta:
             response = server.http.get("/feed")
             assert (response.json(), response.headers["Livefeed-Version"]) == (document, version)
         for client in clients:
-            kinds = [message["type"] for message in client.events("message")]
-            assert kinds.count("patch") > 20
+            kinds = [message["type"] for message in client.events("message") if message["type"] != "heartbeat"]
+            assert kinds == ["snapshot"] + ["patch"] * 30
             assert not client.events("error")
         for client in clients[:2]:
             assert client.events("open")[0]["protocol"] == DELTA
