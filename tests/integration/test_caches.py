@@ -44,6 +44,8 @@ LONG_TICK = ("--interval", "600")
 SHORT_TICK = ("--interval", "0.2")
 """May be kept for a second all the same: HTTP has nothing smaller."""
 
+SLACK = timedelta(seconds=0.5)
+
 
 def configuration(language: str) -> str:
     """Gives what the page shows."""
@@ -126,10 +128,10 @@ def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     return Cache("nginx", process, own)
 
 
-def varnish(directory: Path, port: int) -> Cache:
+def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts Varnish in front of a port."""
     program, own = peer("varnishd", "varnish"), free_port()
-    vcl = replaced(configuration("vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"'})
+    vcl = replaced(configuration("vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"', **changes})
     file = directory / "livefeed.vcl"
     file.write_text(vcl)
     # Without a jail: it stays the user that runs the tests, whose directories others may not read.
@@ -246,8 +248,8 @@ class Place:
     def nginx(self, port: int, changes: dict[str, str] | None = None) -> Cache:
         return self.stack.enter_context(nginx(self._new_directory("nginx"), port, changes or {}))
 
-    def varnish(self, port: int) -> Cache:
-        return self.stack.enter_context(varnish(self._new_directory("varnish"), port))
+    def varnish(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        return self.stack.enter_context(varnish(self._new_directory("varnish"), port, changes or {}))
 
     def each(self, port: int) -> tuple[Cache, ...]:
         """Puts one of each kind there, so that what takes time takes it once."""
@@ -436,34 +438,61 @@ class TestVariants:
 
 
 class TestOutage:
-    @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
-    def test_cache_goes_on_with_what_it_has(self, place: Place, start: Start, path: Path, how: signal.Signals) -> None:
-        """While livefeed is stopped, or hangs; clients see how old the data are, and then the new ones."""
-        port = free_port()
-        options = ("--source", f"file:{path}", *SHORT_TICK)
-        livefeed = start(*options, listen=(f"tcp:{port}:interface={HOST}",))
-        caches = place.each(port)
-        pollings = [place.polling(cache) for cache in caches]
-        for polling in pollings:
+    """The cache goes on with what it has; clients see how old the data are, and then the new ones."""
+
+    def watch(self, *caches: Cache, place: Place) -> list[tuple[Cache, Polling]]:
+        """Polls through caches from now on, and returns when each has the document."""
+        watched = [(cache, place.polling(cache)) for cache in caches]
+        for _, polling in watched:
             polling.wait_for(partial(shows, DOCUMENT))
-        livefeed.process.signal(how)
-        stopped, stopped_at = time.monotonic(), datetime.now(UTC)
-        for cache, polling in zip(caches, pollings, strict=True):
-            # Longer than it is fresh, or stale while it is asked for anew.
-            late = polling.wait_for(lambda answer: answer.at > stopped + 4.5)
-            assert datetime.fromisoformat(late.headers["Livefeed-At"]) < stopped_at + timedelta(seconds=0.5)
+        return watched
+
+    def assert_kept(self, watched: list[tuple[Cache, Polling]], since: float, *, more_s: float) -> None:
+        """Fails unless the document was there all the time since livefeed was, and is for some seconds more."""
+        until = time.monotonic() + more_s
+        for cache, polling in watched:
+            late = polling.wait_for(lambda answer: answer.at > until)
+            assert {answer.status for answer in polling.answers} == {200}, cache.kind
+            assert late.body == DOCUMENT
+            passed = timedelta(seconds=time.monotonic() - since)
+            assert datetime.fromisoformat(late.headers["Livefeed-At"]) < datetime.now(UTC) - passed + SLACK
             if cache.kind == "varnish":
-                assert int(late.headers["Age"]) >= 3
-        replace_file(path, b"[1]")
-        if how == signal.SIGSTOP:
-            livefeed.process.signal(signal.SIGCONT)
-        else:
-            assert livefeed.process.wait() == 0
-            start(*options, listen=(f"tcp:{port}:interface={HOST}",))
-        for cache, polling in zip(caches, pollings, strict=True):
-            polling.wait_for(partial(shows, b"[1]"))
+                assert int(late.headers["Age"]) >= more_s - 1
+
+    def assert_seen(self, watched: list[tuple[Cache, Polling]], document: bytes) -> None:
+        """Fails unless another document is there soon, and nothing else was in between."""
+        for cache, polling in watched:
+            polling.wait_for(partial(shows, document))
             assert {answer.status for answer in polling.answers} == {200}, cache.kind
             assert polling.failures == []
+
+    def test_livefeed_is_started_anew(self, place: Place, start: Start, path: Path) -> None:
+        """Nobody is there for a while, and then one who has no document yet, though he seems to be well."""
+        port = free_port()
+        options, listen = ("--source", f"file:{path}", *SHORT_TICK), (f"tcp:{port}:interface={HOST}",)
+        livefeed = start(*options, listen=listen)
+        caches = place.nginx(port), place.varnish(port, {'"HEAD /feed ': '"HEAD / '})
+        watched = self.watch(*caches, place=place)
+        stopped = time.monotonic()
+        assert livefeed.terminate() == 0
+        # Longer than it is fresh, or stale while it is asked for anew.
+        self.assert_kept(watched, stopped, more_s=3.5)
+        path.unlink()
+        start(*options, listen=listen, live=False)
+        self.assert_kept(watched, stopped, more_s=2)
+        replace_file(path, b"[1]")
+        self.assert_seen(watched, b"[1]")
+
+    def test_livefeed_hangs(self, place: Place, start: Start, path: Path) -> None:
+        """Connections are taken, and nobody answers."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
+        watched = self.watch(*place.each(livefeed.port), place=place)
+        stopped = time.monotonic()
+        livefeed.process.signal(signal.SIGSTOP)
+        self.assert_kept(watched, stopped, more_s=4.5)
+        replace_file(path, b"[1]")
+        livefeed.process.signal(signal.SIGCONT)
+        self.assert_seen(watched, b"[1]")
 
 
 class TestPushing:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CLIENTS = Path(__file__).resolve().parent.parent / "clients"
 FIRST = b'{"n": 0}'
 DELTA = "livefeed.delta.v1"
-LARGE = b'{"list": [%s]}' % b", ".join(b'{"number": %d, "name": "Z\xc3\xbcrich"}' % number for number in range(2000))
+LARGE = b'{"list": [%s]}' % b", ".join(b'{"number": %d, "name": "Z\xc3\xbcrich"}' % number for number in range(1400))
 
 
 class Source:
