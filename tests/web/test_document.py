@@ -13,9 +13,9 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delta import apply_patch
 from livefeed.encodings import compress_well
 from livefeed.feed import Feed
+from livefeed.patching import apply_patch
 from livefeed.testing import Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
