@@ -5,11 +5,13 @@ from __future__ import annotations
 import resource
 import select
 import signal
+import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
+
+UNSENT_BYTES = 16_384
+"""How much Twisted's transport takes of what cannot be sent yet, and the kernel as much again."""
 
 MAX_SPREAD_S = 1.0
 """The first pulls of several feeds are spread over one interval, but over so long at most: nobody waits an hour."""
@@ -223,6 +228,8 @@ class _Listener(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self._port = port
+        if isinstance(port, tcp.Port):
+            _limit_unsent(port)
         shown = port_of(self.description)
         if shown is None:
             _log.info("listening on {description}", description=self.description)
@@ -234,6 +241,16 @@ class _Listener(Service):
             description=self.description,
             what=self.describe(f"{scheme}://localhost:{address.port}"),
         )
+
+
+def _limit_unsent(port: Any) -> None:
+    """Has Twisted's own transport keep little of what a slow reader does not take, as the fast transport does.
+
+    It would be megabytes in the kernel, and 64 KiB besides: old versions, and the newest behind them.
+    """
+    port.transport = type("Server", (port.transport,), {"bufferSize": UNSENT_BYTES})
+    if port.addressFamily != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def _describe(feeds: Sequence[str], base: str) -> str:

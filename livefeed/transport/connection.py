@@ -10,6 +10,7 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Any
 
@@ -503,11 +504,9 @@ class Connection(StreamSocket):
             self._flush_corked()
 
     def _flush_corked(self) -> None:
-        """Sends in one piece what was written while the protocol was called."""
-        if self._out:
-            data = self._out.popleft() if len(self._out) == 1 else b"".join(self._out)
-            self._out.clear()
-            self._transmit(data)
+        """Sends what was written while the protocol was called."""
+        if self._out and not self._drain() and self._reason is None:
+            self._full()
 
     def _transmit(self, data: bytes) -> None:
         """Sends data, before which there is nothing to be sent."""
@@ -528,20 +527,29 @@ class Connection(StreamSocket):
         """Sends what was kept, and tells whether that was all."""
         out = self._out
         while out:
-            data = out[0]
-            if len(out) > 1 and len(data) - self._offset < READ_BYTES:
-                data = b"".join((data[self._offset :], *list(out)[1:]))
-                out.clear()
-                out.append(data)
-                self._offset = 0
-            sent = self._send(data[self._offset : self._offset + WRITE_BYTES])
+            data = out[0][self._offset : self._offset + WRITE_BYTES]
+            if len(data) < READ_BYTES and len(out) > 1:
+                data = self._record(data)
+            sent = self._send(data)
             if not sent or self._reason is not None:
                 return False
             self._offset += sent
-            if self._offset == len(data):
-                out.popleft()
-                self._offset = 0
+            while out and self._offset >= len(out[0]):
+                self._offset -= len(out.popleft())
         return True
+
+    def _record(self, data: bytes) -> bytes:
+        """Gives as much of what was kept as goes into one record, from its first part on.
+
+        The parts stay as they are: what is large is everybody's, and a slow reader is to have no copy of it.
+        """
+        parts, room = [data], READ_BYTES - len(data)
+        for part in islice(self._out, 1, None):
+            parts.append(part[:room])
+            room -= len(parts[-1])
+            if not room:
+                break
+        return b"".join(parts)
 
     def _full(self) -> None:
         """Waits for the socket to take more, and asks the producer to wait, too."""

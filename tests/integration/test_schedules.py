@@ -41,7 +41,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.unix import Server
@@ -101,7 +101,7 @@ def document(number: int) -> Document:
     if number == SCALAR:
         return b" -0.50\n", None
     shown = 0 if number == SAME_VALUE else number
-    part = b'{"seats":[%d, 1.50, 15e-1, 1E400],"rest": "%s"}' % (shown // 2, noise(200).hex().encode())
+    part = b'{"seats":[%d, 1.50, 15e-1, 1E400],"rest": "%s"}' % (shown // 2, noise(size // 5).hex().encode())
     votes = b"[%d,12345678901234567890, %d.0,\n -0.10]" % (shown, shown % 3)
     name = b"c" if number == WITHOUT_PART else b"b"
     members = [b'"votes": %s' % votes, b'"a": {"%s": %s}' % (name, part), b'"rest":"%s"' % noise(size).hex().encode()]
@@ -232,6 +232,17 @@ schedules = st.builds(
     st.sampled_from(("tick", "tick", "change")),
     st.integers(0, 7).map(bool),
 )
+
+
+GONE_AND_BACK: tuple[Event, ...] = (
+    *(("change", LARGE), ("change", 0), ("change", WITHOUT_PART), ("read", 0)),
+    *(("change", 0), ("stall", 0), ("change", LARGE), ("read", 0)),
+)
+
+
+def stalled(way: str, *events: Event, delta: bool = False, part: bool = False, pushes: Push = "tick") -> Schedule:
+    """Gives a schedule in which these things happen while the watcher reads nothing."""
+    return Schedule((Episode(way, delta, during=(("stall", 0), *events), narrow=True),), part, pushes)
 
 
 # Where it is performed
@@ -544,6 +555,14 @@ class SchedulesTests(SynchronousTestCase):
 
     @given(schedules)
     @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @example(stalled("events", ("change", LARGE), ("swing", 1)))
+    @example(stalled("events", ("change", LARGE), ("swing", 1), delta=True))
+    @example(stalled("websocket", ("change", LARGE), ("swing", 1), pushes="change"))
+    @example(stalled("websocket", ("change", LARGE), ("burst", 10), ("same", 0)))
+    @example(stalled("websocket", ("change", LARGE), ("burst", 10), ("fail", 0), delta=True))
+    @example(stalled("events", *GONE_AND_BACK, part=True))
+    @example(stalled("events", *GONE_AND_BACK, part=True, delta=True))
+    @example(stalled("websocket", *GONE_AND_BACK, part=True))
     def test_no_version_is_missed_or_repeated(self, schedule: Schedule) -> None:
         """Whatever the watcher does, and whatever happens meanwhile."""
         self.perform(schedule)

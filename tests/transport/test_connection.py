@@ -408,6 +408,18 @@ class BothKinds(ConnectionTestCase):
         self.settle()
         self.assertEqual(pusher.told, ["pause", "resume"])
 
+    def test_nothing_large_is_copied_for_a_slow_reader(self) -> None:
+        """What it does not take is kept as the object that all others are sent, too, whatever was written before it."""
+        small = [b"%07d" % number * 1000 for number in range(3)]
+        self.protocol.answer = [b"head: x\r\n\r\n", *small, LARGE]
+        self.client.send(b"x")
+        self.turn_until(lambda: bool(self.protocol.received))
+        self.assertTrue(any(part is LARGE for part in self.connection._out))
+        self.connection.write(b"more")
+        whole = b"".join([*self.protocol.answer, b"more"])
+        self.receive(len(whole))
+        self.assertEqual(self.client.received, whole)
+
     # Producers of what goes out
 
     def test_streaming_producer_waits_while_the_socket_is_full(self) -> None:

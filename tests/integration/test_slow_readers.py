@@ -1,0 +1,216 @@
+"""The phone on a bad line: it reads 1 KB a second, of a document that is larger and changes each second.
+
+It gets the newest version when it can take one, never a backlog, and costs the server next to nothing. What is kept for
+it is
+
+- one record of TLS, 16 KiB at most, which OpenSSL has encrypted and the socket has not taken;
+- the message that it has begun to take, which is not its own: its bytes are those that all are sent. Those of a large
+  document are kept for as long as anybody is still taking that version, once for all of them;
+- in the kernel, what TCP_NOTSENT_LOWAT allows, and what is on its way.
+
+Time goes four times as fast here: 100 bytes in 25 ms, a version each 250 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import ssl
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from tests.integration.harness import HOST, WAIT_S, Livefeed, replace_file
+from tests.integration.watching import Events, Following, Ledger, Watcher, WebSocket
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Start
+
+KIB = 1024
+CLIENTS = 120
+RECEIVE_BUFFER_BYTES = 4 * KIB
+PIECE_BYTES, PIECE_S = 100, 0.025
+VERSION_S = 0.25
+WAYS = ("websocket", "delta", "events")
+
+MOST_BYTES = 64 * KIB
+"""How much more a slow client may cost than one that reads all."""
+
+IN_FLIGHT_BYTES = 48 * KIB
+"""How much may come to a client, when it reads all at last, besides what it had begun to take and the newest: what the
+kernel on both sides and OpenSSL have taken."""
+
+
+@dataclass
+class Source:
+    """A file that livefeed follows, and what was in it."""
+
+    path: Path
+    size: int
+    ledger: Ledger = field(default_factory=lambda: Ledger(state="live"))
+
+    def write(self, changed: int = 64) -> None:
+        """Puts the next version there, of which so many bytes are new."""
+        number = len(self.ledger.entries) + 1
+        noise = random.Random(0).randbytes(self.size // 2).hex()
+        fresh = random.Random(number).randbytes(changed // 2).hex()
+        document = b'{"n": %d, "fresh": "%s", "rest": "%s"}' % (number, fresh.encode(), noise.encode())
+        self.ledger.add(number, document)
+        replace_file(self.path, document)
+
+
+class Phone:
+    """A watcher whose line is as slow as it reads: TLS takes nothing from the socket but what is given to it.
+
+    :param livefeed: the server.
+    :param ledger: what it serves.
+    :param way: how it follows.
+    :ivar behind: by how many versions each message was not the newest when it was whole.
+    """
+
+    def __init__(self, livefeed: Livefeed, ledger: Ledger, way: str, *, receive_buffer: int | None) -> None:
+        watcher = Watcher(ledger)
+        self.session: Following = (
+            Events(watcher, delta=False, says="", named=False, pushes="change")
+            if way == "events"
+            else WebSocket(watcher, delta=way == "delta", says="", deflate=False, pushes="change")
+        )
+        self.way = way
+        self.behind: list[int] = []
+        self._position = -1
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = livefeed.tls_context().wrap_bio(self._in, self._out, server_hostname=HOST)
+        self.sock = livefeed.tcp_socket(receive_buffer=receive_buffer)
+        self._shake_hands()
+        self._tls.write(self.session.opening())
+        self.sock.sendall(self._out.read())
+        self.sock.setblocking(False)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def read(self, most: int) -> int:
+        """Reads so many bytes of what is on the line, and tells how many there were."""
+        try:
+            data = self.sock.recv(most)
+        except BlockingIOError:
+            return 0
+        assert data, "the connection has ended"
+        self._in.write(data)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while True:
+                self.session.receive(self._tls.read(64 * KIB))
+        if self.session.watcher.position != self._position:
+            self._position = self.session.watcher.position
+            self.behind.append(len(self.session.ledger.entries) - 1 - self._position)
+        return len(data)
+
+    def _shake_hands(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self._out.read())
+                self._in.write(self.sock.recv(64 * KIB))
+            else:
+                self.sock.sendall(self._out.read())
+                return
+
+
+class Crowd:
+    """Many who watch one livefeed, all at one pace, of each way as many.
+
+    :param livefeed: which has no other clients.
+    :param slow: whether they read 100 bytes at a time, or all there is.
+    """
+
+    def __init__(self, livefeed: Livefeed, ledger: Ledger, *, slow: bool) -> None:
+        self.livefeed = livefeed
+        self.phones: list[Phone] = []
+        self.name = "slow" if slow else "fast"
+        self._most = PIECE_BYTES if slow else 1024 * KIB
+        buffer = RECEIVE_BUFFER_BYTES if slow else None
+        try:
+            for number in range(CLIENTS):
+                self.phones.append(Phone(livefeed, ledger, WAYS[number % len(WAYS)], receive_buffer=buffer))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for phone in self.phones:
+            phone.close()
+
+    def read(self) -> None:
+        """Lets each of them read once."""
+        for phone in self.phones:
+            phone.read(self._most)
+
+    def read_all(self) -> None:
+        """Lets them read as fast as they can, until all have the newest version."""
+        deadline = time.monotonic() + WAIT_S
+        while not all(phone.session.up_to_date for phone in self.phones):
+            assert time.monotonic() < deadline, "some never get the newest version"
+            if not sum(phone.read(1024 * KIB) for phone in self.phones):
+                time.sleep(0.001)
+
+    def resident_bytes(self) -> int:
+        """Gives how much memory the process has in use."""
+        text = Path(f"/proc/{self.livefeed.pid}/smaps_rollup").read_text()
+        match = re.search(r"^Rss:\s+(\d+) kB$", text, re.MULTILINE)
+        assert match is not None, text
+        return int(match[1]) * KIB
+
+    def queued_bytes(self) -> int:
+        """Gives how much the kernel keeps for these clients that they have not taken."""
+        queued = 0
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, _, queues, *_ = line.split()
+            if int(local.partition(":")[2], 16) == self.livefeed.port:
+                queued += int(queues.partition(":")[0], 16)
+        return queued
+
+
+@pytest.mark.parametrize(("size", "versions"), [(4 * KIB, 24), (200 * KIB, 12)], ids=["4 KB", "200 KB"])
+def test_phone_on_a_bad_line(start: Start, tmp_path: Path, size: int, versions: int) -> None:
+    """It skips versions, is at most a few behind, and costs no more than 64 KB over what a fast client does."""
+    source = Source(tmp_path / "document.json", size)
+    source.write()
+    options = ("--source", f"file:{source.path}", "--interval", "0.1", "--push=change")
+    servers = [start(*options), start(*options)]
+    with Crowd(servers[0], source.ledger, slow=False) as fast, Crowd(servers[1], source.ledger, slow=True) as slow:
+        for _ in range(versions):
+            source.write()
+            end = time.monotonic() + VERSION_S
+            while (left := end - time.monotonic()) > 0:
+                time.sleep(min(PIECE_S, left))
+                fast.read()
+                slow.read()
+        costs = (slow.resident_bytes() - fast.resident_bytes()) // CLIENTS
+        queued = [crowd.queued_bytes() // CLIENTS for crowd in (fast, slow)]
+        behind = {way: max(max(phone.behind, default=0) for phone in slow.phones if phone.way == way) for way in WAYS}
+        print(
+            f"\n{size // KIB} KB: a slow client costs {costs / KIB:.1f} KB more than a fast one, of "
+            f"{fast.resident_bytes() // KIB // KIB} MB for {CLIENTS}; in the kernel {queued[1] / KIB:.1f} KB "
+            f"and {queued[0] / KIB:.1f} KB; it was as many versions behind: {behind}"
+        )
+        assert costs < MOST_BYTES
+        assert queued[1] < MOST_BYTES
+        for phone in slow.phones:
+            # It took what it could, and no more than that was sent.
+            assert len(phone.behind) < versions // 2 or phone.way == "delta"
+            assert len(phone.behind) >= (3 if size < 10 * KIB else 0)
+            phone.session.sizes.clear()
+        fast.read_all()
+        slow.read_all()
+        for phone in slow.phones:
+            older = phone.session.sizes[:-1]
+            assert sum(older) - max(older, default=0) < IN_FLIGHT_BYTES, "a backlog"
+            assert len(older) < versions // 2
