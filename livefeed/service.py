@@ -8,6 +8,7 @@ import signal
 import socket
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
@@ -135,7 +136,14 @@ class _Followed:
         """
         origins = Origins.parse(settings.allow_origin)
         source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
-        feed = Feed(settings.feed, clock=reactor, interval_s=settings.interval, push=settings.push)
+        feed = Feed(
+            settings.feed,
+            clock=reactor,
+            interval_s=settings.interval,
+            push=settings.push,
+            stale_after_s=settings.stale_after,
+            gone_after_s=settings.gone_after or inf,
+        )
         poller = Poller(
             feed,
             source,

@@ -27,6 +27,8 @@ _PARAMETERS = {
     "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
+    "stale-after": "seconds since the last good pull, from which on a failing feed is stale [default: 0.0]",
+    "gone-after": "seconds since then, from which on the document is not shown any more; 0: never [default: 0.0]",
     "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",

@@ -445,6 +445,8 @@ class Handshakes:
             return refuse(request, 403, "Pages of this origin may not subscribe.")
         if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
+        if ways.feed.is_gone():
+            return refuse(request, 503, "The document is too old to be shown.", [(b"Retry-After", b"1")])
         if ways.full():
             return refuse_one_more(request)
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())

@@ -1188,3 +1188,16 @@ class HandshakeTests(WebSocketTestCase):
     def test_nothing_lies_below_the_path(self) -> None:
         """/feed.ws/x is not a WebSocket."""
         self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
+
+    def test_document_that_is_too_old(self) -> None:
+        """Whoever would rather show nothing than old data opens no WebSocket on it; those who are there stay."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(FIRST)
+        there = Client(self.site)
+        self.clock.advance(10)
+        self.feed.mark_stale()
+        refused = self.handshake()
+        self.assertEqual((refused.status, refused.headers["retry-after"]), (503, "1"))
+        self.assertFalse(there.transport.disconnecting)
+        self.feed.publish(FIRST)
+        self.assertEqual(Client(self.site).receive(), [text(FIRST)])
