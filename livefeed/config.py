@@ -42,6 +42,7 @@ _ALLOWED = {
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
     "metrics": "an endpoint",
+    "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
     "accept_rate": _COUNT,
@@ -112,6 +113,7 @@ class Settings(_Set, frozen=True, kw_only=True):
     :ivar feeds: the feeds, of which there is at least one.
     :ivar listen: descriptions of the endpoints to serve on.
     :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for none.
+    :ivar state_dir: the folder in which the last versions are kept over a restart; ``None`` to keep none.
     :ivar transport: what carries the connections: livefeed's own transport, or Twisted's.
     :ivar max_connections: so many at a time; 0 for as many as there may be open files.
     :ivar accept_rate: new connections a second; 0 for no limit.
@@ -125,6 +127,7 @@ class Settings(_Set, frozen=True, kw_only=True):
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
     metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
     accept_rate: Count = 0

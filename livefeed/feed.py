@@ -18,9 +18,11 @@ from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from livefeed.journal import Kept
 
 Push = Literal["tick", "change"]
 
@@ -171,6 +173,19 @@ class Feed:
 
     def __post_init__(self) -> None:
         self._sequence = Sequence(int(self.clock.seconds() * 1000), 0)
+
+    def restore(self, versions: Iterable[Kept]) -> None:
+        """Takes the versions of an earlier process, before anything is published: the last is served, and is stale.
+
+        Those to come are of a new epoch, which is later, whatever the clock says.
+
+        :param versions: the oldest first.
+        """
+        for kept in versions:
+            self.snapshot = Snapshot.of(kept.data, kept.sequence)
+            self.history.add(self.snapshot)
+            self.confirmed_at = kept.at
+            self._sequence = Sequence(max(self._sequence.epoch, kept.sequence.epoch + 1), 0)
 
     def publish(self, data: bytes, sequence: Sequence | None = None) -> None:
         """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.

@@ -22,6 +22,8 @@ from twisted.logger import Logger
 from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
 from livefeed.feed import Feed
+from livefeed.journal import Journal
+from livefeed.keeper import Keeper
 from livefeed.listen import CertificateFiles, make_endpoint, port_of
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
@@ -66,11 +68,16 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     """
     subscribers = SubscriberFactory(reactor=reactor)
     followed = []
+    keepers = []
+    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     for number, feed in enumerate(settings.feeds):
         # Not all at once, or everybody would wait until all documents are checked and compressed.
         delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
         with feed.named():
             followed.append(_Followed.of(feed, subscribers, reactor, delay_s=delay_s))
+        if settings.state_dir is not None:
+            journal = Journal(settings.state_dir / f"{feed.feed}.versions", feed.max_bytes)
+            keepers.append(Keeper(followed[-1].served.feed, journal, reactor, settings.place("state_dir"), in_thread))
     served = [one.served for one in followed]
     site = Site(
         Root(served),
@@ -110,6 +117,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
+        *keepers,
         *(one.poller for one in followed),
         connections := _Connections(site, subscribers, served, pool, reactor),
         Collector(connections.count, reactor),

@@ -24,6 +24,7 @@ _PARAMETERS = {
     "key": "PEM file of its private key",
     "push": "when subscribers are sent the document: tick (each good pull) or change [default: tick]",
     "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
+    "state-dir": "folder in which the last versions are kept, so that a restart does not lose them",
     "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
@@ -60,6 +61,7 @@ class Options(usage.Options):
             "config": usage.CompleteFiles("*.toml"),
             "cert": usage.CompleteFiles("*.pem"),
             "key": usage.CompleteFiles("*.pem"),
+            "state-dir": usage.CompleteDirs(),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
         }
