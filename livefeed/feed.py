@@ -216,13 +216,10 @@ class Feed:
 
     def _inform(self) -> None:
         """Sends those who are told of the state what they are to know of it."""
-        if self.snapshot is None:
-            return
-        # Those who are still to be sent something will be sent the state with it.
-        waiting = set(self._to_push)
-        told = [each for each in self.subscriptions if each.informed and each not in waiting]
-        self._to_push[:0] = told
-        if not waiting:
+        if self.snapshot is not None:
+            # Those that the last one has not come to will be told by that, and before the others.
+            waiting = set(self._to_push)
+            self._to_push[:0] = [each for each in self.subscriptions if each.informed and each not in waiting]
             self._push_slice()
 
     def _push_slice(self) -> None:

@@ -499,6 +499,20 @@ class ConflationTests(FeedTestCase):
 class FanOutTests(FeedTestCase):
     """What happens to the others when one of them misbehaves while it is sent to."""
 
+    def test_state_that_changes_in_the_middle_is_told_to_all(self) -> None:
+        """Those who were sent the version already are told, too, and the others are told once."""
+        feed = self.feed(push="change")
+        told: list[list[State]] = []
+        for _ in range(2 * SLICE):
+            subscriber, states = RecordingSubscriber(), list[State]()
+            subscriber.then = lambda states=states: states.append(feed.state)  # type: ignore[misc]
+            feed.subscribe(subscriber, informed=True)
+            told.append(states)
+        feed.publish(b"1")
+        feed.mark_stale()
+        self.clock.advance(1)
+        self.assertEqual(told, [[State.LIVE, State.STALE]] * SLICE + [[State.STALE]] * SLICE)
+
     def test_broken_subscriber_is_dropped(self) -> None:
         """One that raises is logged and dropped; those before and after it are sent everything."""
         feed = self.feed()

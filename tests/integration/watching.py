@@ -336,6 +336,7 @@ class Following(Session):
         self._repeats = repeats
         self._was_gone = False
         self._said: list[str | None] = []
+        self._wants_all = False
 
     @property
     def up_to_date(self) -> bool:
@@ -343,7 +344,8 @@ class Following(Session):
             return self.ended
         if self.ledger.newest.version is None:
             return True
-        return self.has == self.ledger.newest.version and (not self.delta or self.state == self.ledger.state)
+        told = not self.delta or (self.state == self.ledger.state and not self._wants_all)
+        return self.has == self.ledger.newest.version and told
 
     def due_at_once(self) -> int:
         newest = self.ledger.newest.version
@@ -376,6 +378,7 @@ class Following(Session):
         if kind == "snapshot":
             assert version != self.has or self._said or self._was_gone, "sent again"
             self.watcher.take_value(version, message["data"], sequence)
+            self._wants_all = False
         elif base != self.watcher.version:
             # It has said what it had while there was more on its way.
             assert base in self._said, f"a {kind} for {base}, but it has {self.watcher.version}"
@@ -474,6 +477,7 @@ class WebSocket(Following):
         if not self.delta or not self.answered or self.ended:
             return False
         have = self.watcher.version if word == "version" else None
+        self._wants_all = have is None
         self._said.append(have)
         self.outgoing.append(client_frame(TEXT, json.dumps({"have": have}).encode()))
         return True

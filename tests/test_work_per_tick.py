@@ -1,0 +1,172 @@
+"""What a tick costs does not depend on how many subscribers there are: comparing, compressing, framing are counted."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import snapshot, websocket
+from livefeed.feed import SLICE, Feed
+from livefeed.history import MAX_PATCHES
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.served import Served
+from livefeed.web.site import Site
+from livefeed.websocket import Handshakes, SubscriberFactory
+from tests.integration.harness import TEXT, client_frame
+from tests.integration.watching import Ledger, Watcher, WebSocket
+from tests.test_websocket import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CROWDS = (3, 30, 300)
+TICKS = 12
+OLD = 4
+"""So many different old versions are asked from in a tick."""
+
+
+def document(number: int) -> bytes:
+    noise = random.Random(number // 5).randbytes(500).hex()
+    return json.dumps({"n": number, "votes": [number * step for step in range(20)], "rest": noise}).encode()
+
+
+class Subscriber:
+    """A subscriber in memory: of each three, one is sent plain frames, one compressed ones, and one patches."""
+
+    def __init__(self, site: Site, ledger: Ledger, number: int) -> None:
+        kind = number % 3
+        self.session = WebSocket(Watcher(ledger), delta=kind == 2, says="", deflate=kind > 0, pushes="tick")
+        self.transport = Transport()
+        channel = site.buildProtocol(None)
+        assert channel is not None
+        self.transport.protocol = channel
+        channel.makeConnection(self.transport)
+        self.transport.protocol.dataReceived(self.session.opening())
+
+    def read(self) -> None:
+        data = self.transport.value()
+        self.transport.clear()
+        self.session.receive(data)
+
+    def ask(self, version: str) -> None:
+        """Says that it has a version, whether it has or not, and reads nothing of what it is answered."""
+        self.transport.protocol.dataReceived(client_frame(TEXT, json.dumps({"have": version}).encode()))
+        self.transport.clear()
+
+
+class WorkPerTickTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.work: Counter[str] = Counter()
+        for module, *names in (
+            (snapshot, "compress", "compress_well", "websocket_text_frame", "version_of"),
+            (websocket, "deflate_message", "websocket_text_frame"),
+        ):
+            for name in names:
+                self.patch(module, name, self.counting(name, getattr(module, name)))
+
+    def counting(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*arguments: Any, **named: Any) -> Any:
+            self.work[name] += 1
+            return call(*arguments, **named)
+
+        return count
+
+    def serve(self, number: int) -> list[Subscriber]:
+        """Begins anew, with so many subscribers."""
+        self.clock = Clock()
+        self.feed = Feed("feed", clock=self.clock)
+        self.ledger = Ledger()
+        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse("*"))
+        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        site = Site(Root([self.served]), reactor=self.clock)
+        self.tick(document(0))
+        return [Subscriber(site, self.ledger, each) for each in range(number)]
+
+    def tick(self, data: bytes | None) -> Counter[str]:
+        """Gives what is done in a tick, with the pushing that follows from it."""
+        before = self.counts()
+        if data is None:
+            self.feed.mark_stale()
+        else:
+            self.ledger.add(len(self.ledger.entries) + 1, data)
+            self.feed.publish(data)
+        self.ledger.confirm()
+        self.ledger.state = self.feed.state.value
+        self.clock.advance(1)
+        after = self.counts()
+        after.subtract(before)
+        return +after
+
+    def counts(self) -> Counter[str]:
+        return self.work + Counter(patches=self.feed.history.made, messages=self.served.ways.envelopes.made)
+
+    def test_subscribers_that_keep_up(self) -> None:
+        """The work is the very same for 3 and for 300, be it a tick with a change, without one, or one that fails."""
+        ticks = [document(number) for number in (1, 2, 2, 3, 5, 3, 6)] + [None, None]
+        work = {}
+        for number in CROWDS:
+            subscribers = self.serve(number)
+            done = []
+            for data in ticks:
+                done.append(self.tick(data))
+                for subscriber in subscribers:
+                    subscriber.read()
+                    assert subscriber.session.up_to_date
+            work[number] = done
+        self.assertGreater(max(CROWDS), SLICE)
+        self.assertEqual(work[3], work[30])
+        self.assertEqual(work[3], work[300])
+        changed, unchanged, failed = work[3][1], work[3][2], work[3][-1]
+        self.assertEqual(
+            changed,
+            # Of the message with the patch, and of the one with the document, than which it must be smaller.
+            {"compress": 1, "compress_well": 1, "version_of": 1, "patches": 1, "messages": 2, "deflate_message": 2}
+            | {"websocket_text_frame": 4},
+        )
+        for other in (unchanged, failed):
+            self.assertEqual(other, {"messages": 1, "deflate_message": 1, "websocket_text_frame": 1})
+
+    def test_subscribers_that_ask_from_old_versions(self) -> None:
+        """What is done grows with the versions that are asked from, and not with those who ask."""
+        chosen = random.Random(5)
+        for number in CROWDS:
+            subscribers = self.serve(number)
+            for tick in range(1, TICKS):
+                versions = [str(entry.version) for entry in self.ledger.entries[-1 - OLD : -1]]
+                before = self.counts()
+                for subscriber in subscribers[2::3] if versions else []:
+                    subscriber.read()
+                    subscriber.ask(chosen.choice(versions))
+                asked = self.counts()
+                asked.subtract(before)
+                self.assertLessEqual(asked["patches"], len(versions))
+                # Besides those with patches, one with the document.
+                self.assertLessEqual(asked["messages"], len(versions) + 1)
+                self.assertLessEqual(asked["deflate_message"], len(versions) + 1)
+                self.assertEqual(asked["compress"] + asked["compress_well"], 0)
+                done = self.tick(document(tick))
+                self.assertEqual((done["patches"], done["messages"], done["deflate_message"]), (1, 2, 2))
+                self.assertEqual((done["compress"], done["compress_well"]), (1, 1))
+
+    def test_subscribers_that_are_all_somewhere_else(self) -> None:
+        """Not even then is more compared than has its limit; the others are sent the document."""
+        for number in CROWDS:
+            subscribers = self.serve(number)
+            for tick in range(1, 3 * MAX_PATCHES):
+                self.tick(document(tick))
+            versions = [str(entry.version) for entry in self.ledger.entries[:-1]]
+            before = self.counts()
+            for place, subscriber in enumerate(subscribers[2::3]):
+                subscriber.read()
+                subscriber.ask(versions[place % len(versions)])
+            done = self.counts()
+            done.subtract(before)
+            self.assertLessEqual(done["patches"], MAX_PATCHES)
+            self.assertLessEqual(done["messages"], MAX_PATCHES + 1)
+            self.assertLessEqual(done["deflate_message"], MAX_PATCHES + 1)
