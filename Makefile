@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8443
+# The clients that are Node's; without npm, what needs them is skipped.
+CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
 .PHONY: run certs test test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
 
@@ -27,6 +29,10 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
+	npm --prefix tests/clients ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 certs: $(READY)
 	@$(BIN)/livefeed certs --directory certs
 
@@ -38,7 +44,7 @@ run: certs
 	@echo
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
-test: $(READY)
+test: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet
 
 format: $(READY)
@@ -59,7 +65,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.soak
 
 # The integration tests once more, on Twisted's own transport.
-test-twisted: $(READY)
+test-twisted: $(READY) $(CLIENTS)
 	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration
 
 bench: $(READY)
@@ -84,4 +90,4 @@ lock: $(READY)
 	    --output-file requirements.txt pyproject.toml build/dev.in
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis certs/*.pem certs/*.key twisted/plugins/dropin.cache
+	rm -rf $(VENV) build dist tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis certs/*.pem certs/*.key twisted/plugins/dropin.cache

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Transport = Literal["fast", "twisted"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
+Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
 MAX_FEEDS = 64
 """So many feeds one process serves. Each pulls, checks and compresses in the one thread that serves everybody."""
@@ -28,6 +29,7 @@ _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
 _TIME = "a number of seconds from 1 to 3600"
 _COUNT = "a whole number, 0 or more"
+_AGE = "a number of seconds from 0 to 604800"
 _ALLOWED = {
     "feed": _NAME,
     "source": "the text of a URL",
@@ -36,8 +38,11 @@ _ALLOWED = {
     "allow_origin": "a list of one origin or more",
     "max_bytes": "a whole number from 2 to 268435456",
     "max_subscribers": _COUNT,
+    "stale_after": _AGE,
+    "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
     "metrics": "an endpoint",
+    "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
     "accept_rate": _COUNT,
@@ -87,6 +92,8 @@ class FeedSettings(_Set, frozen=True, kw_only=True):
     :ivar allow_origin: the origins whose pages may read the feed.
     :ivar max_bytes: the size of the largest document that is served, up to 256 MiB.
     :ivar max_subscribers: so many may follow the feed and its parts at a time; 0 for no limit.
+    :ivar stale_after: while pulls fail, the feed is stale once the last good one was so many seconds ago.
+    :ivar gone_after: and once it was so many seconds ago, the document is not shown any more; 0 for never.
     """
 
     feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
@@ -96,6 +103,8 @@ class FeedSettings(_Set, frozen=True, kw_only=True):
     allow_origin: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("*",)
     max_bytes: Annotated[int, msgspec.Meta(ge=2, le=256 * 1024 * 1024)] = 1024 * 1024
     max_subscribers: Count = 0
+    stale_after: Age = 0.0
+    gone_after: Age = 0.0
 
 
 class Settings(_Set, frozen=True, kw_only=True):
@@ -104,6 +113,7 @@ class Settings(_Set, frozen=True, kw_only=True):
     :ivar feeds: the feeds, of which there is at least one.
     :ivar listen: descriptions of the endpoints to serve on.
     :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for none.
+    :ivar state_dir: the folder in which the last versions are kept over a restart; ``None`` to keep none.
     :ivar transport: what carries the connections: livefeed's own transport, or Twisted's.
     :ivar max_connections: so many at a time; 0 for as many as there may be open files.
     :ivar accept_rate: new connections a second; 0 for no limit.
@@ -117,6 +127,7 @@ class Settings(_Set, frozen=True, kw_only=True):
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
     metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
     accept_rate: Count = 0

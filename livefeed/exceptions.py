@@ -2,6 +2,7 @@
 
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
+    ├── JournalError            the file that versions are kept in cannot be used; the start ends with it
     └── PullError               this pull gave no new version; the last good snapshot stays
         ├── SourceError         the source could not be read
         └── DocumentError       it was read, and the gate refuses what it gave
@@ -46,6 +47,10 @@ def shown(value: object) -> str:
     if "@" in text:
         text = f"***{text[text.rindex('@') :]}"
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+
+
+class JournalError(LivefeedError):
+    """The file in which versions are kept cannot be used. The message says which, and why."""
 
 
 class PullError(LivefeedError):

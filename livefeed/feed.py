@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twisted.logger import Logger
@@ -17,9 +18,11 @@ from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from livefeed.journal import Kept
 
 Push = Literal["tick", "change"]
 
@@ -81,7 +84,7 @@ class Subscription:
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends the snapshot, or remembers that a newer one than was sent is owed."""
-        if self._cancelled or (snapshot is self._sent and not self._repeats):
+        if self._cancelled or (snapshot is self._sent and not self._repeats and not self.informed):
             return
         if not self._paused:
             self._sent = snapshot
@@ -133,6 +136,8 @@ class Feed:
 
     :ivar name: the document is served at ``/name``.
     :ivar interval_s: seconds from one tick to the next.
+    :ivar stale_after_s: while pulls fail, the feed is stale once its document was last confirmed so many seconds ago.
+    :ivar gone_after_s: once it was last confirmed so many seconds ago, it is not to be shown any more.
     :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
     :ivar state: how honest the feed is now.
@@ -149,6 +154,8 @@ class Feed:
     clock: IReactorTime
     interval_s: float = 1.0
     push: Push = "tick"
+    stale_after_s: float = 0.0
+    gone_after_s: float = inf
 
     # internal state
     snapshot: Snapshot | None = None
@@ -166,6 +173,19 @@ class Feed:
 
     def __post_init__(self) -> None:
         self._sequence = Sequence(int(self.clock.seconds() * 1000), 0)
+
+    def restore(self, versions: Iterable[Kept]) -> None:
+        """Takes the versions of an earlier process, before anything is published: the last is served, and is stale.
+
+        Those to come are of a new epoch, which is later, whatever the clock says.
+
+        :param versions: the oldest first.
+        """
+        for kept in versions:
+            self.snapshot = Snapshot.of(kept.data, kept.sequence)
+            self.history.add(self.snapshot)
+            self.confirmed_at = kept.at
+            self._sequence = Sequence(max(self._sequence.epoch, kept.sequence.epoch + 1), 0)
 
     def publish(self, data: bytes, sequence: Sequence | None = None) -> None:
         """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
@@ -261,8 +281,9 @@ class Feed:
 
     def mark_stale(self) -> None:
         """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed."""
-        falls = self.state is State.LIVE
-        self.state = State.STALE
+        falls = self.state is State.LIVE and self.age_s() >= self.stale_after_s
+        if falls:
+            self.state = State.STALE
         self._tell()
         if falls or self.push == "tick":
             self._inform()
@@ -293,8 +314,8 @@ class Feed:
         """Begins a subscription, and sends the newest snapshot at once if there is one.
 
         :param repeats: whether it is also sent at ticks at which it has not changed, where :attr:`push` is ``tick``.
-        :param informed: whether the snapshot is sent again when the state changes, and at each tick that fails, where
-            :attr:`push` is ``tick``; to somebody who is sent the state with it.
+        :param informed: whether the snapshot is sent again when the state changes, and at each tick where :attr:`push`
+            is ``tick``; to somebody who is sent the state with it.
         :param have: the version that the subscriber has already: it is not sent that at once.
         :param crowd: what sends snapshots to this subscriber and others; ``None`` if each is sent its own.
         """
@@ -309,6 +330,10 @@ class Feed:
                 subscription.cancel()
                 raise
         return subscription
+
+    def is_gone(self) -> bool:
+        """Tells whether the document is too old to be shown."""
+        return self.state is not State.LIVE and self.age_s() >= self.gone_after_s
 
     def age_s(self) -> float:
         """Gives the seconds since a pull last confirmed the snapshot; never negative, though clocks are set back."""

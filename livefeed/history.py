@@ -9,7 +9,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from livefeed import delta
+from livefeed.delta import diff
+from livefeed.exact import Document, parse
 
 if TYPE_CHECKING:
     from livefeed.snapshot import Snapshot
@@ -45,7 +46,7 @@ class History:
     _bytes: int = 0
     _read_bytes: int = 0
     _newest: Snapshot | None = None
-    _parsed: dict[str, delta.Document] = field(default_factory=dict)
+    _parsed: dict[str, Document] = field(default_factory=dict)
     _patches: dict[str, bytes | None] = field(default_factory=dict)
 
     def add(self, snapshot: Snapshot) -> None:
@@ -88,9 +89,9 @@ class History:
             self._read_bytes += len(old)
             newest = self._parse(self._newest.version, self._newest.data)
             self._parsed[self._newest.version] = newest
-            self._patches[version] = delta.diff(self._parse(version, old), newest)
+            self._patches[version] = diff(self._parse(version, old), newest)
             self.made += 1
         return self._patches[version]
 
-    def _parse(self, version: str, data: bytes) -> delta.Document:
-        return self._parsed.get(version) or delta.parse(data)
+    def _parse(self, version: str, data: bytes) -> Document:
+        return self._parsed.get(version) or parse(data)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from livefeed.encodings import compress_well
 from livefeed.exceptions import PullError, SourceError
+from livefeed.feed import State
 from livefeed.gate import check_document
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
+MIN_SPACING_S = 0.02
+"""So long after one pull the next begins at the earliest, however often a source tells of changes."""
+
 REMIND_S = 10.0
 """While a feed is stale, another reason is logged if the last line is so old."""
 
@@ -62,7 +66,10 @@ class Poller(Service):
     _why: str = ""
     _told_at: float = 0.0
     _start_call: IDelayedCall | None = None
-    _fetching: Deferred[bytes] | None = None
+    _told_call: IDelayedCall | None = None
+    _fetching: Deferred[bytes | None] | None = None
+    _pulled_at: float = float("-inf")
+    _pulled: bytes | None = None  # what was pulled last, whether it may be served or not
     _stopped: bool = False
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
 
@@ -81,7 +88,26 @@ class Poller(Service):
             self._begin()
 
     def _begin(self) -> None:
+        try:
+            self.source.watch(self._changed)
+        except Exception:
+            _log.failure("feed {feed}: looking out for changes broke: there are the ticks", feed=self.feed.name)
         self._loop.start(self.feed.interval_s, now=True)
+
+    def _changed(self) -> None:
+        """Takes note of a change that the source tells of: it is pulled at once, or soon after the last one was."""
+        if self._stopped or self._told_call is not None:
+            return
+        wait_s = max(0.0, self._pulled_at + MIN_SPACING_S - self.clock.seconds())
+        self._told_call = self.clock.callLater(wait_s, self._pull_change)
+
+    def _pull_change(self) -> None:
+        self._told_call = None
+        if self._fetching is not None:
+            # It may have been read before it changed.
+            self._told_call = self.clock.callLater(MIN_SPACING_S, self._pull_change)
+        else:
+            Deferred.fromCoroutine(self._pull_once(is_tick=False))
 
     def stopService(self) -> None:
         """IService API."""
@@ -89,6 +115,8 @@ class Poller(Service):
         self._stopped = True
         if self._start_call is not None and self._start_call.active():
             self._start_call.cancel()
+        if self._told_call is not None:
+            self._told_call.cancel()
         if self._loop.running:
             self._loop.stop()
         if self._fetching is not None:
@@ -98,10 +126,20 @@ class Poller(Service):
     async def tick(self) -> None:
         """Pulls once, and publishes what was pulled or marks the feed stale."""
         self.feed.tick_at = self.clock.seconds()
+        # A change may be being pulled that the source has told of.
+        if self._fetching is None:
+            await self._pull_once()
+
+    async def _pull_once(self, *, is_tick: bool = True) -> None:
+        self._pulled_at = self.clock.seconds()
         try:
             data = await self._pull()
-            if not self._stopped:
-                before = self.feed.snapshot
+            before = self.feed.snapshot
+            known = before is not None and data == before.data and self.feed.state is State.LIVE
+            if known and not is_tick:
+                # Nobody is sent again what a tick will send anyway.
+                self.feed.confirmed_at = self._pulled_at
+            elif not self._stopped:
                 self.feed.publish(data)
                 self._note_good()
                 snapshot = self.feed.snapshot
@@ -121,11 +159,16 @@ class Poller(Service):
             data = await self._fetching.addTimeout(self.timeout_s, self.clock, self._too_slow)
         finally:
             self._fetching = None
+        if data is None:
+            if self._pulled is None:
+                raise SourceError("it says that nothing has changed, and has given nothing before")
+            data = self._pulled
+        self._pulled = data
         if self.feed.snapshot is None or data != self.feed.snapshot.data:
             check_document(data, max_bytes=self.max_bytes)
         return data
 
-    def _too_slow(self, result: bytes | Failure, timeout_s: float) -> bytes:
+    def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:
         """Takes the place of whatever a source makes of being cancelled, since it took too long."""
         if isinstance(result, Failure):
             raise SourceError(f"no answer within {timeout_s:g} s")

@@ -8,6 +8,7 @@ import signal
 import socket
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
@@ -21,6 +22,8 @@ from twisted.logger import Logger
 from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
 from livefeed.feed import Feed
+from livefeed.journal import Journal
+from livefeed.keeper import Keeper
 from livefeed.listen import CertificateFiles, make_endpoint, port_of
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
@@ -29,7 +32,7 @@ from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import GOING_AWAY, Handshakes, SubscriberFactory
+from livefeed.websocket import Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,11 +68,16 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     """
     subscribers = SubscriberFactory(reactor=reactor)
     followed = []
+    keepers = []
+    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     for number, feed in enumerate(settings.feeds):
         # Not all at once, or everybody would wait until all documents are checked and compressed.
         delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
         with feed.named():
             followed.append(_Followed.of(feed, subscribers, reactor, delay_s=delay_s))
+        if settings.state_dir is not None:
+            journal = Journal(settings.state_dir / f"{feed.feed}.versions", feed.max_bytes)
+            keepers.append(Keeper(followed[-1].served.feed, journal, reactor, settings.place("state_dir"), in_thread))
     served = [one.served for one in followed]
     site = Site(
         Root(served),
@@ -109,6 +117,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
+        *keepers,
         *(one.poller for one in followed),
         connections := _Connections(site, subscribers, served, pool, reactor),
         Collector(connections.count, reactor),
@@ -135,7 +144,14 @@ class _Followed:
         """
         origins = Origins.parse(settings.allow_origin)
         source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
-        feed = Feed(settings.feed, clock=reactor, interval_s=settings.interval, push=settings.push)
+        feed = Feed(
+            settings.feed,
+            clock=reactor,
+            interval_s=settings.interval,
+            push=settings.push,
+            stale_after_s=settings.stale_after,
+            gone_after_s=settings.gone_after or inf,
+        )
         poller = Poller(
             feed,
             source,
@@ -296,9 +312,7 @@ class _Connections(Service):
         return Deferred.fromCoroutine(self._let_go())
 
     async def _let_go(self) -> None:
-        self.subscribers.going_away = True
-        for subscriber in tuple(self.subscribers.protocols_open):
-            subscriber.close(GOING_AWAY)
+        self.subscribers.let_go()
         for one in self.served:
             one.let_go()
         for channel in tuple(self.site.channels):

@@ -15,6 +15,8 @@ from twisted.internet.testing import StringTransport
 from livefeed.exceptions import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livefeed.snapshot import Snapshot
     from livefeed.web.site import Site
 
@@ -33,6 +35,9 @@ class MemorySource:
 
     def __str__(self) -> str:
         return "memory:"
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Source API."""
 
     async def fetch(self) -> bytes:
         """Source API."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -46,6 +47,20 @@ DELTA = "livefeed.delta.v1"
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
+
+COME_BACK = 3000
+SLOTS = 500
+SLOT_S = 0.02
+"""The first of so many close codes of livefeed's subprotocols: each says 'come back', a slot later than the last."""
+
+DO_NOT_COME_BACK = 3500
+"""The first of the close codes of livefeed's subprotocols to clients that have to be mended."""
+
+AWAY_S = 1.0
+"""When the first may come back: so long a restart takes."""
+
+RETURNS_PER_S = 1000
+"""So many come back in a second, as far as there are slots: with TLS that takes less than half of the processor."""
 
 PING_INTERVAL_S = 25
 """Below the 30 s after which the strictest mobile networks forget a silent connection."""
@@ -262,7 +277,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     def _count_frame(self) -> None:
         self._received += 1
         if self._received > FREE_FRAMES + self.factory.reactor.seconds() - self._opened_at:
-            self._fail_connection(POLICY_VIOLATION, "too many frames")
+            by_delta = self.websocket_protocol_in_use == DELTA
+            self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, "too many frames")
 
     def _fail_connection(self, code: int = GOING_AWAY, reason: str = "") -> None:
         if not self.failedByMe:
@@ -295,12 +311,15 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         self._unsubscribe()
         super().sendCloseFrame(*arguments, **named)
 
-    def close(self, code: int) -> None:
+    def send_away(self, slot: int) -> None:
         """Begins the closing handshake; a client that does not answer it is cut off (RFC 6455, 7.1.1).
 
-        :param code: the status code, which may be one that Autobahn's ``sendClose`` keeps to itself.
+        :param slot: how many times 20 ms from now it is to come back, 0 to 499. Those who follow by delta read it from
+            the code, others at most from the reason.
         """
-        self.sendCloseFrame(code=code)
+        code = COME_BACK + slot if self.websocket_protocol_in_use == DELTA else GOING_AWAY
+        # Autobahn's sendClose keeps 1001 to itself.
+        self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % (slot * SLOT_S * 1000))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """IProtocol API."""
@@ -370,6 +389,15 @@ class SubscriberFactory(WebSocketServerFactory):
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
 
+    def let_go(self) -> None:
+        """Accepts nobody more, and sends everybody away, to come back one after the other."""
+        self.going_away = True
+        subscribers = tuple(self.protocols_open)
+        first = round(AWAY_S / SLOT_S)
+        slots = min(SLOTS - first, math.ceil(len(subscribers) / (RETURNS_PER_S * SLOT_S)))
+        for number, subscriber in enumerate(subscribers):
+            subscriber.send_away(first + number * slots // len(subscribers))
+
     def crowd(self, transport: type, deflated: bool) -> _Crowd | None:
         """Gives what sends documents to many at once; ``None`` if their kind of transport cannot."""
         write_all = getattr(transport, "write_all", None)
@@ -417,6 +445,8 @@ class Handshakes:
             return refuse(request, 403, "Pages of this origin may not subscribe.")
         if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
+        if ways.feed.is_gone():
+            return refuse(request, 503, "The document is too old to be shown.", [(b"Retry-After", b"1")])
         if ways.full():
             return refuse_one_more(request)
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())

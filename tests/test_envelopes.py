@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delta import apply_patch
 from livefeed.encodings import deflate_message
 from livefeed.envelopes import EnvelopeOutlet, Envelopes
 from livefeed.feed import Feed
+from livefeed.patching import apply_patch
 from livefeed.snapshot import version_of
 
 NOW = 1_795_000_000.25

@@ -171,6 +171,64 @@ class ObserverTests(FeedTestCase):
         self.assertEqual(order, ["told", "pushed"])
 
 
+class FreshnessTests(FeedTestCase):
+    """From when on a document counts as old."""
+
+    def test_stale_after(self) -> None:
+        """A short trouble is nobody's business; the first failing tick after the time is."""
+        feed = self.feed()
+        feed.stale_after_s = 5
+        subscriber = RecordingSubscriber()
+        feed.subscribe(subscriber, repeats=False, informed=True)
+        feed.publish(b"1")
+        states = []
+        for _ in range(7):
+            self.clock.advance(1)
+            feed.mark_stale()
+            states.append(feed.state)
+        self.assertEqual(states, [State.LIVE] * 4 + [State.STALE] * 3)
+        feed.publish(b"1")
+        self.assertIs(feed.state, State.LIVE)
+
+    def test_stale_from_the_start(self) -> None:
+        """Without a document nothing is live."""
+        feed = self.feed()
+        feed.stale_after_s = 5
+        feed.mark_stale()
+        self.assertIs(feed.state, State.STALE)
+
+    def test_gone_after(self) -> None:
+        """Only while pulls fail, and until one is good."""
+        feed = self.feed()
+        feed.gone_after_s = 10
+        feed.publish(b"1")
+        self.clock.advance(10)
+        self.assertFalse(feed.is_gone())
+        feed.mark_stale()
+        self.assertTrue(feed.is_gone())
+        feed.publish(b"1")
+        self.assertFalse(feed.is_gone())
+
+    def test_never_gone(self) -> None:
+        """As it is by default."""
+        feed = self.feed()
+        feed.publish(b"1")
+        self.clock.advance(1e9)
+        feed.mark_stale()
+        self.assertFalse(feed.is_gone())
+
+    def test_state_is_told_to_those_who_were_pushed_to_already(self) -> None:
+        """Though others are still being pushed to: nobody is left out, and nobody is told twice."""
+        feed = self.feed(push="change")
+        followers = [RecordingSubscriber() for _ in range(SLICE + 10)]
+        for follower in followers:
+            feed.subscribe(follower, informed=True)
+        feed.publish(b"1")
+        feed.mark_stale()
+        self.clock.pump([0] * 4)
+        self.assertEqual([len(follower.sent) for follower in followers], [2] * SLICE + [1] * 10)
+
+
 class TimeTests(FeedTestCase):
     """age_s and next_tick_s."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import history
-from livefeed.delta import apply_patch
 from livefeed.history import MAX_PATCHES, VERSIONS, History
+from livefeed.patching import apply_patch
 from livefeed.snapshot import Sequence, Snapshot
 
 

@@ -68,6 +68,7 @@ class ContentTests(PackagingTestCase):
         for name in names:
             self.assertFalse(name.endswith((".pem", ".key", ".pyc")), name)
             self.assertNotEqual(name.rpartition("/")[2], "dropin.cache")
+            self.assertNotIn("node_modules", name)
         self.assertNotIn("twisted/__init__.py", names)
         self.assertNotIn("twisted/plugins/__init__.py", names)
 
@@ -118,6 +119,7 @@ class ContentTests(PackagingTestCase):
         for name in (
             *("certs/ca.pem", "certs/ca.key", "livefeed/key.pem", "tests/tls.key"),
             *("twisted/plugins/dropin.cache", "livefeed/__pycache__/x.cpython-311.pyc"),
+            "tests/clients/node_modules/ws/index.js",
         ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text("secret")

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import SourceError
 from livefeed.feed import Feed, State
-from livefeed.poller import Poller
+from livefeed.poller import MIN_SPACING_S, Poller
+from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +31,7 @@ class ProgrammingError(Exception):
 class ScriptedSource:
     """Does at each fetch what the test has set; counts those under way."""
 
-    answer: Callable[[], Awaitable[bytes]]
+    answer: Callable[[], Awaitable[bytes | None]]
     password: str = field(default=PASSWORD, repr=False)
     fetches: int = 0
     under_way: int = 0
@@ -40,7 +41,10 @@ class ScriptedSource:
     def __str__(self) -> str:
         return "scripted://host/0/key"
 
-    async def fetch(self) -> bytes:
+    def watch(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+
+    async def fetch(self) -> bytes | None:
         self.fetches += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -52,8 +56,8 @@ class ScriptedSource:
     def close(self) -> None:
         self.closed += 1
 
-    def gives(self, data: bytes) -> None:
-        async def answer() -> bytes:
+    def gives(self, data: bytes | None) -> None:
+        async def answer() -> bytes | None:
             return data
 
         self.answer = answer
@@ -189,6 +193,142 @@ class IntervalTests(PollerTestCase):
         self.source.fails(SourceError("is away"))
         self.clock.advance(1)
         self.assertIs(self.feed.state, State.STALE)
+
+
+class ChangeTests(PollerTestCase):
+    """What a source tells of by itself."""
+
+    def test_change_is_pulled_at_once(self) -> None:
+        """The tick goes on as if nothing had been."""
+        self.start()
+        self.clock.advance(0.5)
+        self.source.gives(b"1")
+        self.source.changed()
+        self.clock.advance(0)
+        self.assertEqual((self.document(), self.source.fetches), (b"1", 2))
+        self.assertEqual(self.feed.next_tick_s(), 0.5)
+        self.clock.advance(0.5)
+        self.assertEqual(self.source.fetches, 3)
+
+    def test_many_changes_are_few_pulls(self) -> None:
+        """However many there are, they are spaced, and the last is not lost."""
+        self.start()
+        self.clock.advance(0.5)
+        for number in range(100):
+            self.source.gives(b"%d" % number)
+            self.source.changed()
+            self.clock.advance(0.001)
+        self.clock.advance(MIN_SPACING_S)
+        self.assertEqual(self.document(), b"99")
+        self.assertLessEqual(self.source.fetches, 1 + 0.1 / MIN_SPACING_S + 2)
+
+    def test_change_during_a_pull(self) -> None:
+        """What is being read may be the old document: there is another pull after it, and never two at a time."""
+        self.start()
+        waiting = self.source.hangs()
+        self.clock.advance(1)
+        self.source.changed()
+        self.clock.advance(0.1)
+        waiting[0].callback(b"1")
+        self.clock.advance(0.1)
+        waiting[1].callback(b"2")
+        self.assertEqual((self.document(), self.source.most_under_way), (b"2", 1))
+
+    def test_tick_during_the_pull_of_a_change(self) -> None:
+        """It takes no second one."""
+        self.start()
+        waiting = self.source.hangs()
+        self.clock.advance(0.9)
+        self.source.changed()
+        self.clock.advance(0)
+        self.clock.advance(0.1)
+        self.assertEqual(len(waiting), 1)
+        waiting[0].callback(b"1")
+        self.clock.advance(1)
+        self.assertEqual((self.document(), len(waiting)), (b"1", 2))
+
+    def test_nothing_is_pushed_where_nothing_changed(self) -> None:
+        """A tick sends the document again, as a sign of life; a false alarm does not."""
+        self.start()
+        subscriber = RecordingSubscriber()
+        self.feed.subscribe(subscriber)
+        self.clock.advance(0.5)
+        self.source.changed()
+        self.clock.advance(0)
+        self.assertEqual((self.source.fetches, len(subscriber.snapshots)), (2, 1))
+        self.assertEqual(self.feed.confirmed_at, 1000.5)
+
+    def test_change_ends_a_failure(self) -> None:
+        """Whoever is stale is live at once."""
+        self.start()
+        self.source.fails(SourceError("away"))
+        self.clock.advance(1)
+        self.source.gives(b"{}")
+        self.source.changed()
+        self.clock.advance(MIN_SPACING_S)
+        self.assertIs(self.feed.state, State.LIVE)
+
+    def test_failing_pull_of_a_change(self) -> None:
+        """It counts like any other."""
+        self.start()
+        self.clock.advance(0.5)
+        self.source.fails(SourceError("away"))
+        self.source.changed()
+        self.clock.advance(0)
+        self.assertIs(self.feed.state, State.STALE)
+
+    def test_change_after_the_end(self) -> None:
+        """Nothing is pulled, and nothing waits."""
+        poller = self.start()
+        self.source.changed()
+        poller.stopService()
+        self.source.changed()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_source_that_cannot_look_out(self) -> None:
+        """The ticks are there all the same."""
+        self.patch(self.source, "watch", [].__getitem__)
+        self.start()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.clock.advance(1)
+        self.assertEqual(self.source.fetches, 2)
+
+
+class UnchangedTests(PollerTestCase):
+    """Sources that can say that nothing has changed."""
+
+    def test_unchanged_is_a_good_pull(self) -> None:
+        """The document is confirmed, and pushed as it would be."""
+        poller = self.start()
+        subscriber = RecordingSubscriber()
+        self.feed.subscribe(subscriber)
+        self.source.gives(None)
+        self.clock.advance(1)
+        self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots), poller.good), (1001, 2, 2))
+
+    def test_unchanged_after_a_failure(self) -> None:
+        """What was pulled before is still what there is."""
+        self.start()
+        self.source.fails(SourceError("away"))
+        self.clock.advance(1)
+        self.source.gives(None)
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.LIVE)
+
+    def test_what_was_refused_stays_refused(self) -> None:
+        """An unchanged document that may not be served may not be served."""
+        self.start()
+        self.source.gives(b"no document")
+        self.clock.advance(1)
+        self.source.gives(None)
+        self.clock.advance(1)
+        self.assertEqual((self.feed.state, self.document()), (State.STALE, b"{}"))
+
+    def test_unchanged_from_the_start(self) -> None:
+        """Nothing is made up."""
+        self.source.gives(None)
+        self.start()
+        self.assertEqual((self.feed.state, self.document()), (State.STALE, None))
 
 
 class StopDuringPullTests(PollerTestCase):

@@ -17,6 +17,8 @@ PURE = (
     "livefeed.snapshot",
     "livefeed.encodings",
     "livefeed.gate",
+    "livefeed.exact",
+    "livefeed.patching",
     "livefeed.delta",
     "livefeed.history",
     "livefeed.pointer",

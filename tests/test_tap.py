@@ -64,7 +64,7 @@ class OptionsTests(SynchronousTestCase):
         told = " ".join(str(Options()).split())
         for cls in (Settings, FeedSettings):
             for setting in msgspec.structs.fields(cls):
-                if setting.name not in ("cert", "key", "metrics", "feeds", "places"):
+                if setting.name not in ("cert", "key", "metrics", "state_dir", "feeds", "places"):
                     default = setting.default[0] if isinstance(setting.default, tuple) else setting.default
                     option = setting.name.replace("_", "-")
                     self.assertTrue(

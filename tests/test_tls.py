@@ -142,6 +142,13 @@ class HandshakeTests(TlsTestCase):
         sent = handshake(server, self.client()).get_peer_cert_chain(as_cryptography=True)
         self.assertEqual(sent, x509.load_pem_x509_certificates(chain.read_bytes()))
 
+    def test_protocol_is_agreed_on_where_it_can_be(self) -> None:
+        """HTTP/1.1 is chosen among others; a client that offers only others gets through without a choice."""
+        for offered, chosen in (([b"h2", b"http/1.1"], b"http/1.1"), ([b"http/1.0"], b""), ([b"h2"], b"")):
+            client = self.client()
+            client.set_alpn_protos(offered)
+            self.assertEqual(handshake(self.server(), client).get_alpn_proto_negotiated(), chosen)
+
     def test_idle_connections_are_small(self) -> None:
         """OpenSSL gives its buffers back between records: thousands of connections are idle most of the time."""
         mode = self.server().set_mode(0)

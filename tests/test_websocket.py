@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -215,7 +216,7 @@ class DeltaTests(WebSocketTestCase):
             client.protocol.send_text(b'{"have": null}')
         client.send()
         opcode, payload = client.receive()[-1]
-        self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, b"\x03\xf0"))
+        self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, (3500).to_bytes(2)))
 
     def test_slow_subscriber_is_sent_one_patch(self) -> None:
         """From what it has to the newest version, when it can take it."""
@@ -364,13 +365,35 @@ class LivenessTests(WebSocketTestCase):
         """Close code 1001; a client that does not answer is cut off."""
         client = Client(self.site)
         client.receive()
-        (protocol,) = self.factory.protocols_open
-        protocol.close(1001)
-        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9")])
+        self.factory.let_go()
+        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 1000 ms")])
         self.feed.publish(FIRST)
         self.assertEqual(client.transport.value(), b"")
         self.clock.pump([1.0] * 4)
         self.assertTrue(client.transport.disconnected)
+
+    def test_everybody_comes_back_at_another_time(self) -> None:
+        """Those who follow by delta read it from the code: from 3050 on, twenty each 20 ms."""
+        clients = [Client(self.site, subprotocols=[Subprotocol(DELTA)]) for _ in range(60)]
+        for client in clients:
+            client.receive()
+        self.factory.let_go()
+        codes = [int.from_bytes(payload[:2]) for client in clients for _, payload in client.receive()]
+        self.assertEqual(sorted(Counter(codes).items()), [(3050, 20), (3051, 20), (3052, 20)])
+
+    def test_however_many_there_are_they_have_slots(self) -> None:
+        """Up to the last of the range, and evenly."""
+        slots: Counter[int] = Counter()
+
+        @dataclass(eq=False)
+        class Following:
+            def send_away(self, slot: int) -> None:
+                slots[slot] += 1
+
+        everybody: Any = [Following() for _ in range(45_000)]
+        self.factory.protocols_open = everybody
+        self.factory.let_go()
+        self.assertEqual((min(slots), max(slots), set(slots.values())), (50, 499, {100}))
 
     def test_nothing_is_pushed_behind_a_close_frame(self) -> None:
         """Whoever has sent the first, and whatever the subscriber was owed: no document, no ping (RFC 6455, 5.5.1)."""
@@ -378,7 +401,7 @@ class LivenessTests(WebSocketTestCase):
         def goes_away(client: Client) -> None:
             protocol = client.transport.protocol
             assert isinstance(protocol, SubscriberProtocol)
-            protocol.close(1001)
+            protocol.send_away(50)
 
         def leaves(client: Client) -> None:
             client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8"))
@@ -622,6 +645,12 @@ class LimitTests(WebSocketTestCase):
             self.assertNotIn(Opcode.CLOSE, [received for received, _ in client.receive()])
             client.send(extra=frame)
             self.assertEqual(self.closed_with(client), 1008)
+
+    def test_talkative_subscriber_by_delta_is_told_to_stay_away(self) -> None:
+        """With a code of livefeed's own."""
+        client = Client(self.site, subprotocols=[Subprotocol(DELTA)])
+        client.send(extra=Frame(Opcode.PING, b"x").serialize(mask=True, extensions=[]) * 101)
+        self.assertEqual(self.closed_with(client), 3500)
 
     def test_frames_of_every_kind_are_counted(self) -> None:
         """Pongs that nobody asked for, and fragments without end, too."""
@@ -870,7 +899,7 @@ class FrameTests(WebSocketTestCase):
         other.receive()
         protocol = other.transport.protocol
         assert isinstance(protocol, SubscriberProtocol)
-        protocol.close(1001)
+        protocol.send_away(50)
         self.assertFalse(other.transport.disconnecting)
         other.send(extra=sent(Opcode.CLOSE, b"\x03\xe9"))
         self.assertTrue(other.transport.disconnecting)
@@ -1159,3 +1188,16 @@ class HandshakeTests(WebSocketTestCase):
     def test_nothing_lies_below_the_path(self) -> None:
         """/feed.ws/x is not a WebSocket."""
         self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
+
+    def test_document_that_is_too_old(self) -> None:
+        """Whoever would rather show nothing than old data opens no WebSocket on it; those who are there stay."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(FIRST)
+        there = Client(self.site)
+        self.clock.advance(10)
+        self.feed.mark_stale()
+        refused = self.handshake()
+        self.assertEqual((refused.status, refused.headers["retry-after"]), (503, "1"))
+        self.assertFalse(there.transport.disconnecting)
+        self.feed.publish(FIRST)
+        self.assertEqual(Client(self.site).receive(), [text(FIRST)])

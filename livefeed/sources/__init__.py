@@ -19,11 +19,21 @@ class Source(Protocol):
     ``str(source)`` names it in log lines, so it has no credentials in it.
     """
 
-    async def fetch(self) -> bytes:
+    def watch(self, changed: Callable[[], None], /) -> None:
+        """Begins to look out for changes, as far as the place tells of them. It is called once, before all else.
+
+        :param changed: to be called in the reactor's thread each time that there may be another document; it never
+            raises. The tick goes on whatever comes of it, so that nothing is lost where something is not told.
+        """
+
+    async def fetch(self) -> bytes | None:
         """Reads the document as it is now.
 
-        It is awaited once a tick, never twice at a time, and cancelled when it takes too long.
+        It is awaited once a tick, and when a change was told of; never twice at a time, and cancelled when it takes
+        too long.
 
+        :returns: the document; ``None`` if it certainly is what the last ``fetch`` that gave one has given, and that
+            can be known for less than reading it.
         :raises SourceError: if the document could not be read; the message tells an operator why.
         """
 

@@ -14,6 +14,7 @@ import msgspec
 from livefeed.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from urllib.parse import SplitResult
 
     from twisted.internet.interfaces import IReactorTime
@@ -74,6 +75,9 @@ class DemoSource:
 
     def __str__(self) -> str:
         return "demo:"
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Source API."""
 
     async def fetch(self) -> bytes:
         """Source API."""

@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThreadPool
 from livefeed.exceptions import ConfigurationError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from urllib.parse import SplitResult
 
     from twisted.internet.interfaces import IReactorThreads, IReactorTime
@@ -53,6 +54,9 @@ class FileSource:
 
     def __str__(self) -> str:
         return f"file:{self.path}"
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Source API."""
 
     async def fetch(self) -> bytes:
         """Source API."""

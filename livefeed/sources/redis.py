@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory
 from livefeed.exceptions import ConfigurationError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from urllib.parse import SplitResult
 
     from twisted.internet.interfaces import IReactorTime
@@ -117,6 +118,9 @@ class RedisSource:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"redis://{host}:{self.port}/{self.database}/{self.key.decode('utf-8', 'backslashreplace')}"
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Source API."""
 
     async def fetch(self) -> bytes:
         """Source API."""

@@ -12,7 +12,6 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
@@ -28,8 +27,12 @@ from twisted.internet.interfaces import (
 from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
+from livefeed.tls import alpn_selector
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from OpenSSL import SSL
 
     from livefeed.transport.pool import Pool
 
@@ -106,7 +109,7 @@ class PoolReactor:
         context: SSL.Context = contextFactory.getContext()
         negotiation = IProtocolNegotiationFactory(factory, None)
         if negotiation is not None:
-            context.set_alpn_select_callback(_alpn_selector(negotiation.acceptableProtocols()))
+            context.set_alpn_select_callback(alpn_selector(negotiation.acceptableProtocols()))
         return self._listen(_bound(port, interface, backlog), factory, context)
 
     def listenUNIX(
@@ -166,15 +169,3 @@ def _bound(port: int, interface: str, backlog: int) -> socket.socket:
         sock.close()
         raise CannotListenError(interface, port, error) from None
     return sock
-
-
-def _alpn_selector(ours: list[bytes]) -> Any:
-    """Gives what chooses among the protocols that a client offers (RFC 7301, 3.2): the first of ours."""
-
-    def select(connection: SSL.Connection, theirs: list[bytes]) -> bytes:
-        for protocol in ours:
-            if protocol in theirs:
-                return protocol
-        return SSL.NO_OVERLAPPING_PROTOCOLS  # type: ignore[return-value]
-
-    return select

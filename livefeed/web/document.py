@@ -105,10 +105,11 @@ class DocumentResource(Node):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        if asks_for_websocket(request) and not self._unknown:
+        nothing = self._unknown or self._feed.is_gone()
+        if asks_for_websocket(request) and not nothing:
             return self._ways.upgrade(request, self._ways)
         events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
-        if events and not self._unknown:
+        if events and not nothing:
             return self._events(request)
         return self._document(request)
 
@@ -121,7 +122,7 @@ class DocumentResource(Node):
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
-        if snapshot is None:
+        if snapshot is None or self._feed.is_gone():
             return self._nothing(request)
         coded = [coding for coding in snapshot.representations if coding != IDENTITY]
         selected = snapshot.representations[choose_coding(field(request, b"Accept-Encoding"), coded)]
@@ -153,13 +154,15 @@ class DocumentResource(Node):
         return self._content(request, snapshot, selected, fields)
 
     def _nothing(self, request: Request) -> int:
-        """Answers where there is no version."""
-        if self._feed.confirmed_at:
+        """Answers where there is no version that may be shown."""
+        gone = self._feed.is_gone()
+        if self._feed.confirmed_at and not gone:
             # A part that was there when the request began to wait.
             return NotFound(self._origins).render(request)
         retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
         headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
-        return refuse(request, 503, "The document has not been pulled yet.", headers)
+        why = "is too old to be shown" if gone else "has not been pulled yet"
+        return refuse(request, 503, f"The document {why}.", headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]

@@ -86,7 +86,13 @@ class Parts:
             raise TooManyPartsError
         whole = self.whole.feed
         # A part is pushed when it changes, whatever the whole is: that is what it is for.
-        feed = Feed("/".join((whole.name, *tokens)), clock=whole.clock, interval_s=whole.interval_s, push="change")
+        feed = Feed(
+            "/".join((whole.name, *tokens)),
+            clock=whole.clock,
+            interval_s=whole.interval_s,
+            push="change",
+            gone_after_s=whole.gone_after_s,
+        )
         part = _Part(tokens, Ways.of(feed, self.whole.upgrade, self.whole.full), whole.clock.seconds())
         self._parts[tokens] = part
         return part

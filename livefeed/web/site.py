@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.http import datetimeToString
 
+from livefeed.tls import PROTOCOLS
 from livefeed.transport.replay import Replay
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
@@ -130,5 +131,5 @@ class Site(server.Site):
         return counts
 
     def acceptableProtocols(self) -> list[bytes]:
-        """IProtocolNegotiationFactory API. No HTTP/2: in Twisted it takes three times the CPU."""
-        return [b"http/1.1"]
+        """IProtocolNegotiationFactory API."""
+        return [*PROTOCOLS]

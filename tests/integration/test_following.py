@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
 import signal
 import ssl
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from livefeed.snapshot import version_of
 from tests.integration import test_page
-from tests.integration.harness import STOP_S, TCP, TLS, WAIT_S, Livefeed, Process, Wire, replace_file
+from tests.integration.harness import STOP_S, TCP, TLS, WAIT_S, Livefeed, Process, Wire, peer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -190,9 +189,7 @@ class TestStream:
         self, start: Start, source: Source, certificate: DevelopmentCertificate, tmp_path: Path
     ) -> None:
         """What the documentation shows; and it is told the end, so that it ends without an error."""
-        curl = shutil.which("curl")
-        if curl is None:
-            pytest.skip("no curl on the PATH (Debian: curl)")
+        curl = peer("curl", "curl")
         livefeed = start(*source.options)
         url = f"https://{livefeed.authority}/feed.sse"
         options = ("--no-buffer", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(certificate.ca))

@@ -1,13 +1,7 @@
-"""The page, and pages of other origins, in a real browser.
-
-Where there is no Chromium these tests are skipped, and pytest says so; with ``LIVEFEED_TEST_BROWSER=required``, as in
-CI, they fail instead.
-"""
+"""The page, and pages of other origins, in a real browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -18,7 +12,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration.harness import HOST, WAIT_S, replace_file
+from tests.integration.harness import HOST, WAIT_S, peer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,12 +44,7 @@ function follow(url) {
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A headless Chromium that accepts the development certificate."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        message = "no chromium and chromedriver on the PATH (Debian: chromium, chromium-driver)"
-        if os.environ.get("LIVEFEED_TEST_BROWSER") == "required":
-            pytest.fail(message)
-        pytest.skip(message)
+    chromium, driver = peer("chromium", "chromium"), peer("chromedriver", "chromium-driver")
     options = ChromeOptions()
     options.binary_location = chromium
     options.accept_insecure_certs = True

@@ -13,9 +13,9 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delta import apply_patch
 from livefeed.encodings import compress_well
 from livefeed.feed import Feed
+from livefeed.patching import apply_patch
 from livefeed.testing import Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -31,7 +31,7 @@ DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200
 NOW = 1_795_000_000.25
 
 
-class DocumentTests(SynchronousTestCase):
+class DocumentTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.serve("*")
 
@@ -53,6 +53,10 @@ class DocumentTests(SynchronousTestCase):
 
     def get(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed") -> Response:
         return request(self.site, b"\n".join([method + b" " + path + b" HTTP/1.1", *fields]))
+
+
+class DocumentTests(DocumentTestCase):
+    """What a client is answered."""
 
     def test_document_is_served_byte_for_byte(self) -> None:
         """The body is what was pulled, and the fields say what it is."""
@@ -472,3 +476,30 @@ class DocumentTests(SynchronousTestCase):
             self.get(b"Connection: Upgrade", b"Upgrade: " + value)
         self.assertEqual(len(self.upgraded), 3)
         self.assertEqual(self.get(b"Connection: Upgrade", b"Upgrade: h2c").status, 200)
+
+
+class GoneTests(DocumentTestCase):
+    """A document that is too old to be shown."""
+
+    def test_nothing_is_shown(self) -> None:
+        """Neither the document nor a part, in whatever way it is asked for; and it comes back at once."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(b'{"part": 1}')
+        etag = self.get().headers["etag"].encode()
+        ways = (
+            (b"/feed",),
+            (b"/feed", b"If-None-Match: " + etag),
+            (b"/feed", b"If-None-Match: " + etag, b"Prefer: wait=10"),
+            (b"/feed.sse",),
+            (b"/feed/part",),
+        )
+        self.clock.advance(10)
+        self.assertEqual(self.get().status, 200)
+        self.feed.mark_stale()
+        for path, *fields in ways:
+            response = self.get(*fields, path=path)
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (503, "stale"), path)
+            self.assertIn("too old", response.body.decode())
+            self.assertEqual(response.headers["retry-after"], "1")
+        self.feed.publish(b'{"part": 1}')
+        self.assertEqual([self.get(*fields, path=path).status for path, *fields in ways[:2]], [200, 304])

@@ -125,6 +125,7 @@ class Client:
 
     :ivar head: the head of the answer.
     :ivar source: what it has understood of the stream.
+    :ivar states: what the events told of the feed's state.
     :ivar ending: what came in behind the content: the last chunk, if that was sent, and what followed it.
     """
 
@@ -135,6 +136,7 @@ class Client:
         self.transport.protocol = channel
         channel.makeConnection(self.transport)
         self.source = EventSource()
+        self.states: list[dict[str, Any]] = []
         self.ending = b""
         self.send(b"\r\n".join([b"GET " + path + b" " + version, b"Host: localhost", *fields, b"", b""]))
         head, _, rest = self.transport.value().partition(b"\r\n\r\n")
@@ -163,7 +165,9 @@ class Client:
         """Gives the documents of the events since the last time, each of which has its version for its id."""
         self.received()
         events, self.source.events = self.source.events, []
-        assert {kind for kind, _, _ in events} <= {"message"}
+        assert {kind for kind, _, _ in events} <= {"message", "state"}
+        self.states += [json.loads(data) for kind, data, _ in events if kind == "state"]
+        events = [event for event in events if event[0] == "message"]
         for _, data, identifier in events:
             assert version_of(data.encode()) == identifier
         return [data.encode() for _, data, _ in events]
@@ -393,13 +397,34 @@ class EventTests(StreamTestCase):
         self.feed.publish(FIRST)
         self.assertEqual(client.events(), [FIRST])
 
-    def test_stale_feed_sends_nothing(self) -> None:
-        """There is nothing new to send."""
+    def test_state_is_told_when_it_changes(self) -> None:
+        """Once, and not again at each tick, though the document stays the same; its id is still the last."""
+        for push in ("tick", "change"):
+            self.serve()
+            self.feed.push = push
+            self.feed.publish(FIRST)
+            client = Client(self.site)
+            self.assertEqual((client.events(), client.states), ([FIRST], []))
+            for _ in range(3):
+                self.clock.advance(1)
+                self.feed.mark_stale()
+                self.assertEqual(client.events(), [])
+            at = "1970-01-01T00:00:00.000Z"
+            self.assertEqual(client.states, [{"state": "stale", "at": at}])
+            self.assertEqual(client.source._id, version_of(FIRST))
+            for _ in range(3):
+                self.feed.publish(FIRST)
+                self.assertEqual(client.events(), [])
+            self.assertEqual(client.states[1:], [{"state": "live", "at": "1970-01-01T00:00:03.000Z"}])
+
+    def test_state_is_told_from_the_start_where_it_is_not_live(self) -> None:
+        """To whoever comes with the newest version, too."""
         self.feed.publish(FIRST)
-        client = Client(self.site)
-        client.events()
         self.feed.mark_stale()
-        self.assertEqual(client.received(), b"")
+        client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        self.assertEqual((client.events(), [each["state"] for each in client.states]), ([], ["stale"]))
+        self.feed.publish(SECOND)
+        self.assertEqual((client.events(), [each["state"] for each in client.states]), ([SECOND], ["stale", "live"]))
 
     def test_clients_are_told_when_to_come_back(self) -> None:
         """Each another time, within bounds, before anything else."""
@@ -428,7 +453,7 @@ class EventTests(StreamTestCase):
             data = document % number
             self.feed.publish(data)
             client.received()
-            ((kind, text, identifier),) = client.source.events
+            kind, text, identifier = client.source.events[0 if number else 1]
             client.source.events.clear()
             self.assertEqual((kind, json.loads(text)), ("message", json.loads(data)))
             self.assertEqual(identifier, version_of(data))
@@ -456,7 +481,7 @@ class EventTests(StreamTestCase):
 
     def test_lines_are_those_of_the_standard(self) -> None:
         """UTF-8 without a mark in front, line feeds alone, known fields, and nothing odd in an id (9.2.5 and 9.2.6)."""
-        line = re.compile(r"|:|retry: [0-9]+|id: [0-9a-f]{32}|data: .*")
+        line = re.compile(r"|:|retry: [0-9]+|id: [0-9a-f]{32}|event: state|data: .*")
         for path in (b"/feed.sse", b"/feed.sse?delta=1"):
             self.serve()
             client = Client(self.site, path=path, version=b"HTTP/1.0")
@@ -469,7 +494,7 @@ class EventTests(StreamTestCase):
             self.assertEqual((stream[-1:], stream.count(b"\r"), stream.count(b"\0")), (b"\n", 0, 0))
             for each in stream.decode("utf-8")[:-1].split("\n"):
                 self.assertTrue(line.fullmatch(each), each)
-            self.assertEqual(len(client.source.events), 3)
+            self.assertEqual(len(client.source.events), 3 if b"delta" in path else 5)
 
     def test_stream_begins_with_a_field(self) -> None:
         """And with no byte order mark, which a reader would take away (9.2.5)."""
@@ -560,12 +585,12 @@ class ResumptionTests(StreamTestCase):
         client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode(), path=path)
         self.assertEqual(client.events(), [SECOND])
 
-    def test_version_that_is_pulled_only_later_is_sent(self) -> None:
-        """A server that has just started cannot know what the client has; a document twice does no harm."""
+    def test_version_that_is_pulled_only_later_is_not_sent_again(self) -> None:
+        """A server that has just started is told what the client has; others are sent."""
         client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
-        self.assertEqual(client.events(), [])
-        self.feed.publish(FIRST)
-        self.assertEqual(client.events(), [FIRST])
+        for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
+            self.feed.publish(document)
+            self.assertEqual(client.events(), expected)
 
 
 class SlowReaderTests(StreamTestCase):

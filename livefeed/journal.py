@@ -1,0 +1,170 @@
+"""The last versions of a document in a file, so that a restart loses neither them nor their order.
+
+Rules: this file knows no feed. A version is written behind the others in one go, and what a killed process has left
+half-done counts as not written. Nothing is given that is not what was kept, by its hash.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from livefeed.exceptions import JournalError
+from livefeed.history import MAX_BYTES, VERSIONS
+from livefeed.snapshot import Sequence, version_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_HEAD_BYTES = 256
+GROWTH = 2
+"""The file is written anew when it is so many times as large as what is kept of it may be."""
+
+_FILE_MODE = 0o600
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """The line in front of a version's bytes."""
+
+    version: str
+    epoch: int
+    number: int
+    at: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A version as it is kept.
+
+    :ivar data: the document's bytes.
+    :ivar sequence: its place among the others.
+    :ivar at: when a pull had last given it by the time it was kept, in seconds since 1970.
+    """
+
+    data: bytes
+    sequence: Sequence
+    at: float
+
+
+@dataclass(eq=False)
+class Journal:
+    """A file of versions, which one process has to itself.
+
+    :param path: the file; beside it stands one with ``.lock`` behind its name.
+    :param max_version_bytes: larger versions are passed over when the file is read.
+    """
+
+    # required parameters
+    path: Path
+    max_version_bytes: int
+
+    # internal state
+    _kept: deque[Kept] = field(default_factory=deque)
+    _kept_bytes: int = 0
+    _file: BinaryIO | None = None
+    _lock: BinaryIO | None = None
+    _size: int = 0
+
+    def open(self) -> list[Kept]:
+        """Takes possession of the file, and gives what is in it, the oldest first.
+
+        :raises JournalError: if another process has it, or it cannot be read or written.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = self._open(self.path.with_name(f"{self.path.name}.lock"))
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for kept in self._read():
+                self._keep(kept)
+            # What is half of a version at its end, or too much at its beginning, is gone after this.
+            self._write_anew()
+        except BlockingIOError:
+            self.close()
+            raise JournalError(f"{self.path}: another process keeps its versions there") from None
+        except OSError as error:
+            self.close()
+            raise JournalError(f"{error.filename or self.path}: {error.strerror or error}") from None
+        return list(self._kept)
+
+    def append(self, kept: Kept) -> None:
+        """Writes a version behind the others. It survives the end of the process, though not that of the machine.
+
+        :raises OSError: if that cannot be done, as on a full disk; the others are still there then.
+        """
+        if self._file is None:
+            return
+        self._keep(kept)
+        record = _record(kept)
+        if self._size + len(record) > GROWTH * (MAX_BYTES + len(record)):
+            self._write_anew()
+            return
+        written = self._file.write(record)
+        self._size += written
+        if written < len(record):
+            # A full disk: what comes next is to begin on a new line.
+            self._write_anew()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+        self._file = self._lock = None
+
+    def _keep(self, kept: Kept) -> None:
+        self._kept.append(kept)
+        self._kept_bytes += len(kept.data)
+        while len(self._kept) > VERSIONS + 1 or self._kept_bytes > MAX_BYTES + len(kept.data):
+            self._kept_bytes -= len(self._kept.popleft().data)
+
+    def _read(self) -> list[Kept]:
+        found: list[Kept] = []
+        if not self.path.exists():
+            return found
+        with self.path.open("rb") as file:
+            while (line := file.readline(MAX_HEAD_BYTES)).endswith(b"\n"):
+                try:
+                    head = msgspec.json.decode(line, type=_Head)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    break
+                if not 0 < head.bytes <= GROWTH * MAX_BYTES + self.max_version_bytes:
+                    break
+                data = file.read(head.bytes)
+                if file.read(1) != b"\n" or version_of(data) != head.version:
+                    break
+                if len(data) <= self.max_version_bytes:
+                    found.append(Kept(data, Sequence(head.epoch, head.number), head.at))
+        return found[-VERSIONS - 1 :]
+
+    def _write_anew(self) -> None:
+        """Puts a file in the place of the old one that holds what is kept."""
+        new = self.path.with_name(f"{self.path.name}.new")
+        with self._open(new) as file:
+            file.truncate()
+            for kept in self._kept:
+                record = _record(kept)
+                if file.write(record) < len(record):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(new))
+        new.replace(self.path)
+        if self._file is not None:
+            self._file.close()
+        self._file = self._open(self.path)
+        self._size = self._file.seek(0, os.SEEK_END)
+
+    @staticmethod
+    def _open(path: Path) -> BinaryIO:
+        # Unbuffered: what is written is the system's at once, whatever becomes of the process.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _record(kept: Kept) -> bytes:
+    head = _Head(version_of(kept.data), kept.sequence.epoch, kept.sequence.number, kept.at, len(kept.data))
+    return b"%b\n%b\n" % (msgspec.json.encode(head), kept.data)

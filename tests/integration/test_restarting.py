@@ -1,0 +1,109 @@
+"""What survives a restart: the last versions, their order, and with them whoever comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_OID, uuid5
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.integration.harness import WAIT_S, Livefeed, replace_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Start
+
+DELTA = "livefeed.delta.v1"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The document's file."""
+    path = tmp_path / "document.json"
+    replace_file(path, document(0))
+    return path
+
+
+def document(number: int) -> bytes:
+    """Gives a document of which a little changes, and that cannot be compressed much."""
+    return json.dumps({"number": number, "rest": [str(uuid5(NAMESPACE_OID, str(n))) for n in range(40)]}).encode()
+
+
+def serve(start: Start, path: Path, *, live: bool = True) -> Livefeed:
+    """Starts a livefeed that keeps its versions."""
+    options = ("--source", f"file:{path}", "--interval", "0.1", "--state-dir", "state")
+    return start(*options, live=live)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_versions_survive(start: Start, path: Path, number: signal.Signals) -> None:
+    """However the process ends, and though the source is away when the next one starts; patches lead on from there."""
+    livefeed = serve(start, path)
+    with livefeed.websocket(subprotocols=[DELTA]) as subscriber:
+        subscriber.recv(timeout=WAIT_S)
+        replace_file(path, document(1))
+        while (message := json.loads(subscriber.recv(timeout=WAIT_S)))["type"] == "heartbeat":
+            pass
+    before = livefeed.http.get("/feed")
+    assert before.content == document(1)
+    livefeed.process.signal(number)
+    livefeed.process.wait()
+    path.unlink()
+    again = serve(start, path, live=False)
+    after = again.http.get("/feed")
+    assert (after.status_code, after.content) == (200, document(1))
+    names = ("ETag", "Livefeed-Sequence", "Livefeed-At")
+    assert [after.headers[name] for name in names[:2]] == [before.headers[name] for name in names[:2]]
+    assert after.headers["Livefeed-At"] <= before.headers["Livefeed-At"]
+    assert after.headers["Livefeed-State"] == "stale"
+    assert "has its last 2 versions back" in again.log()
+    with again.websocket(f"/feed.ws?have={message['version']}", subprotocols=[DELTA]) as subscriber:
+        assert json.loads(subscriber.recv(timeout=WAIT_S))["type"] == "heartbeat"
+        replace_file(path, document(2))
+        while (message := json.loads(subscriber.recv(timeout=WAIT_S)))["type"] == "heartbeat":
+            pass
+    assert (message["type"], message["from"]) == ("patch", before.headers["Livefeed-Version"])
+    assert message["patch"] == [{"op": "replace", "path": "/number", "value": 2}]
+    epochs = [int(re.sub(r"\..*", "", text)) for text in (before.headers["Livefeed-Sequence"], message["sequence"])]
+    assert epochs[0] < epochs[1]
+    assert again.terminate() == 0
+
+
+def test_two_processes_do_not_share_a_folder(start: Start, path: Path) -> None:
+    """The second ends with a line that says why, and the first goes on."""
+    livefeed = serve(start, path)
+    with pytest.raises(AssertionError, match="another process keeps its versions there"):
+        serve(start, path)
+    assert livefeed.http.get("/feed").status_code == 200
+
+
+def test_folder_that_cannot_be_made(start: Start, path: Path, tmp_path: Path) -> None:
+    """One line, and exit code 1."""
+    (tmp_path / "state").write_bytes(b"")
+    with pytest.raises(AssertionError, match=r"livefeed: --state-dir: .*state"):
+        serve(start, path)
+
+
+def test_too_old_to_be_shown(start: Start, path: Path) -> None:
+    """Where the operator wants it so, and until there is something new."""
+    options = ("--source", f"file:{path}", "--interval", "0.1", "--gone-after", "0.5", "--stale-after", "0.2")
+    livefeed = start(*options)
+    assert livefeed.http.get("/feed").headers["Livefeed-State"] == "live"
+    path.unlink()
+    livefeed.wait_for_log("is stale")
+    waiting = {"If-None-Match": "*", "Prefer": "wait=1"}
+    answers = (livefeed.http.get("/feed", headers=waiting) for _ in range(10))
+    gone = next(answer for answer in answers if answer.status_code != 304)
+    assert (gone.status_code, gone.headers["Livefeed-State"]) == (503, "stale")
+    with pytest.raises(InvalidStatus, match="503"):
+        livefeed.websocket("/feed.ws")
+    mark = livefeed.mark()
+    replace_file(path, document(3))
+    livefeed.wait_for_log("is live", start=mark)
+    answer = livefeed.http.get("/feed")
+    assert (answer.content, answer.headers["Livefeed-State"]) == (document(3), "live")

@@ -1,0 +1,155 @@
+"""A feed has its versions back after a restart, and is not kept waiting for the disk."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.feed import Feed, State
+from livefeed.journal import Journal
+from livefeed.keeper import STOP_S, Keeper
+from livefeed.snapshot import version_of
+
+NOW = 1_700_000_000
+
+
+class KeeperTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def start(self, in_thread: Any = maybeDeferred) -> tuple[Feed, Keeper]:
+        feed = Feed("feed", clock=self.clock)
+        journal = Journal(self.folder / "feed.versions", 1000)
+        keeper = Keeper(feed, journal, self.clock, "--state-dir", in_thread)
+        self.addCleanup(journal.close)
+        keeper.startService()
+        return feed, keeper
+
+
+class RestartTests(KeeperTestCase):
+    def test_nothing_was_kept(self) -> None:
+        """The feed begins as it would without."""
+        feed, _ = self.start()
+        self.assertEqual((feed.snapshot, feed.confirmed_at), (None, 0))
+
+    def test_versions_are_back(self) -> None:
+        """The newest is served, stale, with its own sequence and time; there are patches from those before."""
+        feed, keeper = self.start()
+        for number in range(3):
+            self.clock.advance(1)
+            feed.publish(b'{"n": %d, "rest": "%s"}' % (number, b"." * 200))
+        before = feed.snapshot
+        assert before is not None
+        keeper.stopService()
+        self.clock.advance(60)
+        feed, _ = self.start()
+        after = feed.snapshot
+        assert after is not None
+        self.assertEqual((after.version, after.sequence), (before.version, before.sequence))
+        self.assertEqual((feed.state, feed.confirmed_at, feed.age_s()), (State.STALE, NOW + 3, 60))
+        patch = feed.history.patch(version_of(b'{"n": 0, "rest": "%s"}' % (b"." * 200)))
+        self.assertEqual(patch, b'[{"op":"replace","path":"/n","value":2}]')
+
+    def test_next_version_is_later(self) -> None:
+        """In a new epoch, though the clock may have been set back; the same document goes on as it was."""
+        feed, keeper = self.start()
+        feed.publish(b"1")
+        keeper.stopService()
+        assert feed.snapshot is not None
+        before = feed.snapshot.sequence
+        self.clock.rightNow -= 1000
+        feed, _ = self.start()
+        assert feed.snapshot is not None
+        feed.publish(b"1")
+        self.assertEqual((feed.snapshot.sequence, feed.state), (before, State.LIVE))
+        feed.publish(b"2")
+        self.assertGreater(feed.snapshot.sequence, before)
+        self.assertEqual(feed.snapshot.sequence.number, 1)
+
+    def test_what_was_given_back_is_not_written_again(self) -> None:
+        """Only what is new is."""
+        feed, keeper = self.start()
+        feed.publish(b"1")
+        keeper.stopService()
+        size = (self.folder / "feed.versions").stat().st_size
+        feed, _ = self.start()
+        feed.mark_stale()
+        feed.publish(b"1")
+        self.assertEqual((self.folder / "feed.versions").stat().st_size, size)
+
+    def test_file_of_another_process(self) -> None:
+        """The start ends with a line that says so."""
+        self.start()
+        error = self.assertRaises(SystemExit, self.start)
+        self.assertRegex(str(error), "^livefeed: --state-dir: .*another process")
+
+
+class SlowDiskTests(KeeperTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls: list[tuple[Deferred[None], Any]] = []
+
+    def later(self, function: Any, *arguments: Any) -> Deferred[None]:
+        self.calls.append((Deferred(), lambda: function(*arguments)))
+        return self.calls[-1][0]
+
+    def work(self) -> None:
+        """Lets the disk do what it was asked for last."""
+        done, call = self.calls[-1]
+        done.callback(call())
+
+    def test_one_at_a_time(self) -> None:
+        """The feed goes on meanwhile, and nothing is lost."""
+        feed, keeper = self.start(self.later)
+        for number in range(5):
+            feed.publish(b"%d" % number)
+        for count in range(1, 6):
+            self.assertEqual(len(self.calls), count)
+            self.work()
+        keeper.stopService()
+        journal = Journal(self.folder / "feed.versions", 99)
+        self.addCleanup(journal.close)
+        self.assertEqual([kept.data for kept in journal.open()], [b"0", b"1", b"2", b"3", b"4"])
+
+    def test_stop_waits_a_while(self) -> None:
+        """For what is being written, and not for a disk that hangs."""
+        for hangs in (False, True):
+            feed, keeper = self.start(self.later)
+            feed.publish(b"[%d]" % hangs)
+            stopped = keeper.stopService()
+            assert stopped is not None
+            self.assertNoResult(stopped)
+            if hangs:
+                self.clock.advance(STOP_S)
+                keeper.journal.close()
+            else:
+                self.work()
+            self.successResultOf(stopped)
+
+    def test_trouble_is_told_once(self) -> None:
+        """And its end."""
+        feed, keeper = self.start(self.later)
+        with capturedLogs() as log:
+            for number in range(6):
+                feed.publish(b"%d" % number)
+                done, call = self.calls[-1]
+                if number in (1, 2, 3):
+                    done.errback(OSError(28, "No space left on device"))
+                else:
+                    done.callback(call())
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in log]
+        self.assertEqual(
+            [("cannot be kept" in line, "kept again" in line) for line in told], [(True, False), (False, True)]
+        )
+        self.assertIn("No space left", told[0])
+        keeper.stopService()
