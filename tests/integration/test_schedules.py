@@ -16,7 +16,8 @@ stays as it is, and cannot be pulled; all of it also in the middle of a request,
 
 - who names the newest version, in whatever coding, weakly or not, is answered 304, and never 200 or 226;
 - no event, snapshot or patch brings the version that was sent last on its connection, or that the watcher has said it
-  has; but a part that was away comes back also as it was, and ``{"have": V}`` is answered, whatever was on its way;
+  has; but on a WebSocket a part that was away comes back also as it was, and ``{"have": V}`` is answered, whatever was
+  on its way;
 - a WebSocket without a subprotocol brings the document once for each good tick, or each change with ``--push change``;
 - who did not read finds no backlog: what was in flight, and then the newest.
 
@@ -479,7 +480,7 @@ class Visit:
             self._note_time(*event)
             ticks = self._stage.happen(event)
             due = 0 if self._session.ended else sum(self._session.due(tick) for tick in ticks)
-            self._most += due
+            self._most += len(ticks) if self._stalled else due
             # What is there for a moment only may be skipped.
             self._least += due if len(ticks) == 1 else 0
         if self._stalled:

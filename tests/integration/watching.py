@@ -330,7 +330,8 @@ class Following(Session):
     :param says: how the watcher says what it has: by ``field``, by ``query``, or not at all.
     :param repeats: whether the document is sent at each good tick.
     :ivar has: the newest version that was sent here, or that the watcher has said it has.
-    :ivar state: what the last message said of it.
+    :ivar tells_state: whether it is told the state.
+    :ivar state: what it was told last.
     """
 
     def __init__(self, watcher: Watcher, *, delta: bool, says: str, repeats: bool) -> None:
@@ -338,6 +339,7 @@ class Following(Session):
         self.delta = delta
         self.says = says if watcher.version is not None else ""
         self.has = watcher.version if self.says else None
+        self.tells_state = delta
         self.state = ""
         self._repeats = repeats
         self._was_gone = False
@@ -350,7 +352,7 @@ class Following(Session):
             return self.ended
         if self.ledger.newest.version is None:
             return True
-        told = not self.delta or (self.state == self.ledger.state and not self._wants_all)
+        told = not self.tells_state or (self.state == self.ledger.state and not self._wants_all)
         return self.has == self.ledger.newest.version and told
 
     def due_at_once(self) -> int:
@@ -366,13 +368,18 @@ class Following(Session):
             return int(self._repeats or tick.changed or tick.turned)
         return int(tick.changed or (self._repeats and tick.good))
 
+    @property
+    def _may_repeat(self) -> bool:
+        """Whether the document may be sent that was sent last."""
+        return self._repeats or self._was_gone
+
     def forget(self) -> None:
         """What was said is answered, and what went and came back has been sent."""
         self._said.clear()
         self._was_gone &= self.ledger.newest.data is None
 
     def _take_plain(self, version: str, take: Callable[[], None]) -> None:
-        assert version != self.has or self._repeats or self._was_gone, "sent again"
+        assert version != self.has or self._may_repeat, "sent again"
         take()
         self._note(version, "document")
 
@@ -415,8 +422,19 @@ class Events(Following):
         super().__init__(
             watcher, delta=delta, says=says, repeats=delta and pushes == "tick" and not watcher.ledger.path
         )
+        self.tells_state = True
+        self.state = "live"  # unless it is told otherwise
         self._named = named
         self._text = b""
+
+    @property
+    def _may_repeat(self) -> bool:
+        return False
+
+    def due(self, tick: Tick) -> int:
+        due = super().due(tick)
+        # A part that has come back as it was is none that is new.
+        return due if self.delta or not self._was_gone else int(due and self.ledger.newest.version != self.has)
 
     def opening(self) -> bytes:
         query = [*(["delta=1"] if self.delta else []), *([f"last-event-id={self.has}"] if self.says == "query" else [])]
@@ -451,8 +469,10 @@ class Events(Following):
         lines = [line.partition(b": ") for line in event.split(b"\n")]
         data = b"\n".join(value for name, _, value in lines if name == b"data")
         ids = [value.decode() for name, _, value in lines if name == b"id"]
-        if not data:
+        if not data or (b"event", b": ", b"state") in lines:
             assert not ids
+            if data:
+                self.state = json.loads(data)["state"]
             return
         self.sizes.append(len(event))
         if self.delta:
