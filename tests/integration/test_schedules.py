@@ -573,7 +573,7 @@ class SchedulesTests(SynchronousTestCase):
         got: Counter[str] = Counter()
 
         @given(schedules)
-        @settings(deadline=None, max_examples=300, database=None, derandomize=True)
+        @settings(deadline=None, max_examples=200, database=None, derandomize=True)
         def count(schedule: Schedule) -> None:
             got.update(self.perform(schedule))
 
