@@ -77,19 +77,19 @@ class Subscription:
     _crowd: Crowd | None = None
 
     # internal state
-    _sent: Snapshot | None = None
+    _sent: str | None = None  # the version: a snapshot would be kept for the slowest of its subscribers
     _paused: bool = False
     _owed: bool = False
     _cancelled: bool = False
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends the snapshot, or remembers that a newer one than was sent is owed."""
-        if self._cancelled or (snapshot is self._sent and not self._repeats and not self.informed):
+        if self._cancelled or (snapshot.version == self._sent and not self._repeats and not self.informed):
             return
         if not self._paused:
-            self._sent = snapshot
+            self._sent = snapshot.version
             self._subscriber.send(snapshot)
-        elif snapshot is not self._sent or self.informed:
+        elif snapshot.version != self._sent or self.informed:
             self._owed = True
 
     def send(self, snapshot: Snapshot) -> None:
@@ -99,12 +99,12 @@ class Subscription:
         if self._paused:
             self._owed = True
         else:
-            self._sent = snapshot
+            self._sent = snapshot.version
             self._subscriber.send(snapshot)
 
     def skip(self, snapshot: Snapshot) -> None:
         """Counts the snapshot as sent."""
-        self._sent = snapshot
+        self._sent = snapshot.version
 
     def pause(self) -> None:
         """The subscriber can take no more for now."""
@@ -117,7 +117,7 @@ class Subscription:
         snapshot = self._feed.snapshot
         if not owed or snapshot is None:
             return
-        if self._sent is not None and snapshot.version == self._sent.version and not self.informed:
+        if snapshot.version == self._sent and not self.informed:
             # The document has gone back to what the subscriber has.
             self.skip(snapshot)
         else:
@@ -251,6 +251,7 @@ class Feed:
         Who is one of a crowd, and can take it, is only looked at here: with 10,000 subscribers a call of ``push`` for
         each, and what follows from it, was a tenth of their fan-out.
         """
+        version = snapshot.version
         together = []
         for each in batch:
             if each._crowd is not None and not each._paused:
@@ -264,8 +265,8 @@ class Feed:
         for each in together:
             crowd = each._crowd
             # It may have left meanwhile.
-            if crowd is not None and (each._repeats or each._sent is not snapshot):
-                each._sent = snapshot
+            if crowd is not None and (each._repeats or each._sent != version):
+                each._sent = version
                 crowds.setdefault(crowd, []).append(each)
         for crowd, members in crowds.items():
             try:
