@@ -2,12 +2,13 @@
 
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
-    ├── JournalError            the file that versions are kept in cannot be used; the start ends with it
+    ├── JournalError            the file that versions are kept in cannot be used
     └── PullError               this pull gave no new version; the last good snapshot stays
         ├── SourceError         the source could not be read
         └── DocumentError       it was read, and the gate refuses what it gave
 
-``PullError`` is decided on in one place, :meth:`livefeed.poller.Poller.tick`.
+``PullError`` is decided on in one place, :meth:`livefeed.poller.Poller.tick`. Whatever else ends the start ends it as a
+``StartError``.
 """
 
 _SHOWN_LENGTH = 100
@@ -51,6 +52,13 @@ def shown(value: object) -> str:
 
 class JournalError(LivefeedError):
     """The file in which versions are kept cannot be used. The message says which, and why."""
+
+
+class StartError(SystemExit, Exception):
+    """The start fails, and the process ends with one line and exit code 1.
+
+    It is an ``Exception`` as well, since of nothing else twistd tells the process that a daemon was started by.
+    """
 
 
 class PullError(LivefeedError):

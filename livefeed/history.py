@@ -25,35 +25,53 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 """There are no patches of larger documents: to compare them could take longer than a tick has."""
 
 MAX_PATCHES = 16
-MAX_READ_BYTES = 2 * 1024 * 1024
-"""So many patches are made to one version, from versions of so many bytes together; whoever would need another is sent
-the document. 100 KB take about 5 ms."""
+MAX_READ_BYTES = 1024 * 1024
+"""So many patches are made to one version, from versions of so many bytes together, those of parts included; whoever
+would need another is sent the document. 100 KB take about 5 ms where a little has changed, and 25 where all has."""
 
 WORTH_IT = 0.6
 """A patch that is not smaller than this part of the document, compressed alike, is not sent."""
 
 
 @dataclass(slots=True, eq=False)
+class Allowance:
+    """What may still be read for patches until the document changes: of the whole, and of its parts."""
+
+    left_bytes: int = MAX_READ_BYTES
+
+
+@dataclass(slots=True, eq=False)
 class History:
     """The last versions of a feed's document.
 
+    :param whole: the history of the whole document, if this is that of a part.
     :ivar made: how many patches were made since the start.
+    :ivar allowance: what may still be read.
     """
+
+    # required parameters
+    whole: History | None = None
 
     # internal state
     made: int = 0
     _versions: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
-    _read_bytes: int = 0
+    _too_old: str | None = None
+    allowance: Allowance = field(init=False)
     _newest: Snapshot | None = None
     _parsed: dict[str, Document] = field(default_factory=dict)
     _patches: dict[str, bytes | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.allowance = Allowance() if self.whole is None else self.whole.allowance
 
     def add(self, snapshot: Snapshot) -> None:
         """Takes the newest version, and forgets what is too old."""
         newest, self._newest = self._newest, snapshot
         self._patches.clear()
-        self._read_bytes = 0
+        self._too_old = None
+        if self.whole is None:
+            self.allowance.left_bytes = MAX_READ_BYTES
         # Of what was parsed, only the version before is likely to be asked for again.
         before = None if newest is None else self._parsed.get(newest.version)
         self._parsed.clear()
@@ -84,14 +102,23 @@ class History:
             old = self._versions.get(version)
             if old is None or max(len(old), len(self._newest.data)) > MAX_DOCUMENT_BYTES:
                 return None
-            if len(self._patches) >= MAX_PATCHES or self._read_bytes > MAX_READ_BYTES:
+            if self._is_too_old(version) or len(self._patches) >= MAX_PATCHES or self.allowance.left_bytes < 0:
                 return None
-            self._read_bytes += len(old)
+            self.allowance.left_bytes -= len(old)
             newest = self._parse(self._newest.version, self._newest.data)
             self._parsed[self._newest.version] = newest
             self._patches[version] = diff(self._parse(version, old), newest)
             self.made += 1
+            if len(self._patches[version] or b"") > WORTH_IT * len(self._newest.data):
+                self._too_old = version
         return self._patches[version]
+
+    def _is_too_old(self, version: str) -> bool:
+        """Tells whether from a later version there was no patch already that anybody would be sent."""
+        if self._too_old is None:
+            return False
+        in_order = list(self._versions)
+        return in_order.index(version) <= in_order.index(self._too_old)
 
     def _parse(self, version: str, data: bytes) -> Document:
         return self._parsed.get(version) or parse(data)

@@ -10,7 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from livefeed.exceptions import JournalError
+from livefeed.exceptions import JournalError, StartError
 from livefeed.history import VERSIONS
 from livefeed.journal import Journal, Kept
 
@@ -58,7 +58,7 @@ class Keeper(Service):
         try:
             kept = self.journal.open()
         except JournalError as error:
-            raise SystemExit(f"livefeed: {self.place}: {error}") from None
+            raise StartError(f"livefeed: {self.place}: {error}") from None
         if kept:
             self.feed.restore(kept)
             _log.info(

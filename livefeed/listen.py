@@ -54,7 +54,8 @@ def make_endpoint(
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
-        raise ConfigurationError(f"{description}: {error}", setting) from None
+        why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
+        raise ConfigurationError(why, setting) from None
     return endpoint
 
 

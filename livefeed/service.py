@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
+from livefeed.exceptions import StartError
 from livefeed.feed import Feed
 from livefeed.journal import Journal
 from livefeed.keeper import Keeper
@@ -228,7 +229,7 @@ class _Listener(Service):
             error = failure.value
             why = error.socketError if isinstance(error, CannotListenError) else error
             why = getattr(why, "strerror", None) or why
-            raise SystemExit(f"livefeed: {self.place}: {self.description}: {why}")
+            raise StartError(f"livefeed: {self.place}: {self.description}: {why}")
 
     def startService(self) -> None:
         """IService API."""

@@ -8,11 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from livefeed.encodings import SMALL_BYTES, compress, compress_well, websocket_text_frame
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 VERSION_DIGITS = 32
+MAX_NAMED_LENGTH = 64
+"""What a client says that it has is longer than this only if it is no version."""
 IDENTITY = "identity"
 
 
@@ -38,6 +43,15 @@ class Sequence:
 def version_of(data: bytes) -> str:
     """Gives the version of a document: the first 32 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(data).hexdigest()[:VERSION_DIGITS]
+
+
+def named_version(values: Iterable[bytes] | None) -> str | None:
+    """Gives the version that a client says it has; ``None`` if it names none.
+
+    :param values: those of a field or a query, of which the first counts.
+    """
+    value = next(iter(values or ()), b"")
+    return value.decode("latin-1") if 0 < len(value) <= MAX_NAMED_LENGTH else None
 
 
 @dataclass(frozen=True, slots=True)

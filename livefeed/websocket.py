@@ -26,6 +26,7 @@ from livefeed.encodings import deflate_message, websocket_text_frame
 from livefeed.envelopes import EnvelopeOutlet
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
+from livefeed.snapshot import MAX_NAMED_LENGTH, named_version
 from livefeed.web.answers import SERVER, refuse, refuse_one_more
 from livefeed.web.resource import field
 
@@ -82,13 +83,12 @@ _PING = b"\x89\x04live"
 _PONG_START, _PONG_BYTES = b"\x8a\x84", 10
 
 _DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
-_MAX_VERSION_LENGTH = 64
 
 
 class _Have(msgspec.Struct):
     """What a client says that it has; ``None`` if it wants the whole document."""
 
-    have: Annotated[str, msgspec.Meta(max_length=_MAX_VERSION_LENGTH)] | None
+    have: Annotated[str, msgspec.Meta(max_length=MAX_NAMED_LENGTH)] | None
 
 
 _HANDSHAKE_ATTRIBUTES = {
@@ -452,7 +452,7 @@ class Handshakes:
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())
         protocol.feed = ways.feed
         protocol.envelopes = ways.envelopes
-        protocol.have = request.args.get(b"have", [b""])[0].decode("latin-1") or None
+        protocol.have = named_version(request.args.get(b"have"))
         offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.channel.upgrade(protocol)
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.

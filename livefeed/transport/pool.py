@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 EVENTS = 256
-"""How many a turn handles: a few milliseconds of work."""
+"""How many a turn handles at most: a few milliseconds of work."""
+
+TURN_S = 0.01
+"""Fewer, where that takes longer: what is asked may have to be rendered."""
+
+EVENTS_AT_ONCE = 32
+"""So many are taken from the kernel, which puts them behind all others, without a look at the clock."""
 
 ACCEPTS = 64
 """How many connections are accepted at a time. That counts like as many events."""
@@ -158,9 +164,9 @@ class Pool:
         """IReadDescriptor API. Takes a batch of events."""
         connections = self.connections
         self._in_turn = True
-        left = EVENTS
+        left, end = EVENTS, self.reactor.seconds() + TURN_S
         # Until there is nothing more: to come back costs the reactor 15 µs, and asking costs 0.6.
-        while left > 0 and (found := self._epoll.poll(0, left)):
+        while left > 0 and (found := self._epoll.poll(0, EVENTS_AT_ONCE)):
             left -= len(found)
             for fd, events in found:
                 connection = connections.get(fd)
@@ -173,6 +179,8 @@ class Pool:
                 except Exception:
                     self.log_failure("the transport", connection)
                     connection.abortConnection()
+            if self.reactor.seconds() > end:
+                break
         self._in_turn = False
         if self._ending:
             self._finish()

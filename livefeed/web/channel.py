@@ -36,6 +36,9 @@ can reach the client before the answer does (RFC 9112, 9.6)."""
 SEND_TIMEOUT_S = 300
 """How long an answer may take to be sent: 1 MiB at 3.5 KB/s."""
 
+MAX_AT_ONCE = 16
+"""So many requests of one client are answered in a row, where it sends many at once; then others get their turn."""
+
 MAX_NAME_BYTES = 128
 """The longest name of a field. Twisted remembers the names that it has seen, however long they are."""
 
@@ -73,6 +76,7 @@ class Channel(HTTPChannel):
         self._method = b""
         self._replayable: Hashable = None
         self._upgraded: IProtocol | None = None
+        self._answered = 0  # since something came in
         self._closing = False
         self._hung_up = False
         self._last_request = False
@@ -94,6 +98,7 @@ class Channel(HTTPChannel):
         if self._closing:
             return
         self._replayable = None
+        self._answered = 0
         super().dataReceived(data)
         self._watch_head()
 
@@ -193,6 +198,11 @@ class Channel(HTTPChannel):
         """HTTPChannel API."""
         self._replayable = request.label() if request.replayable else None
         super().requestDone(request)
+        self._answered += 1
+        if self._answered >= MAX_AT_ONCE and self._buffer and not self.paused and not self._closing:
+            self.paused = True
+            self._networkProducer.pauseProducing()
+            self.site.rest(self)
         self._watch_head()
 
     # What goes out
@@ -261,11 +271,18 @@ class Channel(HTTPChannel):
             # LineReceiver takes up what it left lying.
             self.dataReceived(b"")
 
+    def go_on(self) -> None:
+        """Takes up what others were let past; see :meth:`Site.rest`."""
+        if not self._waitingForTransport and not self._closing and self in self.site.channels:
+            self.resumeProducing()
+
     def readConnectionLost(self) -> None:
-        """IHalfCloseableProtocol API. A client that sends no more is still answered."""
+        """IHalfCloseableProtocol API. A client that sends no more is still answered, but nothing is waited for."""
         if self._handlingRequest or self.paused:
             self.persistent = False
             self._last_request = True
+            for request in tuple(self.requests):
+                request.hurry()
         else:
             self.loseConnection()
 

@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import choose_coding, weight_of
 from livefeed.history import WORTH_IT
-from livefeed.snapshot import IDENTITY
+from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
@@ -261,5 +261,5 @@ def _accepts(listed: bytes | None, wanted: bytes) -> bool:
 
 def _last_event_id(request: Request) -> str | None:
     """Gives the version that a client has, by the field, or by the query, since a page can set no field."""
-    values = request.requestHeaders.getRawHeaders(b"Last-Event-ID") or request.args.get(b"last-event-id") or [None]
-    return None if values[0] is None else values[0].decode("latin-1")
+    by_field = request.requestHeaders.getRawHeaders(b"Last-Event-ID")
+    return named_version(by_field or request.args.get(b"last-event-id"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from livefeed.feed import Feed, State
+from livefeed.history import History
 from livefeed.pointer import Levels, PointerError, tokens_of
 from livefeed.web.ways import Ways
 
@@ -83,7 +84,7 @@ class Parts:
 
     def _begin(self, tokens: tuple[str, ...]) -> _Part:
         if len(self._parts) >= MAX_PARTS:
-            raise TooManyPartsError
+            self._make_room()
         whole = self.whole.feed
         # A part is pushed when it changes, whatever the whole is: that is what it is for.
         feed = Feed(
@@ -92,10 +93,21 @@ class Parts:
             interval_s=whole.interval_s,
             push="change",
             gone_after_s=whole.gone_after_s,
+            history=History(whole.history),
         )
         part = _Part(tokens, Ways.of(feed, self.whole.upgrade, self.whole.full), whole.clock.seconds())
         self._parts[tokens] = part
         return part
+
+    def _make_room(self) -> None:
+        """Lets go of the part that nobody follows, and that was not asked for for longest.
+
+        :raises TooManyPartsError: if all are followed.
+        """
+        idle = [part for part in self._parts.values() if not part.ways.feed.subscriptions]
+        if not idle:
+            raise TooManyPartsError
+        del self._parts[min(idle, key=lambda part: part.used_at).tokens]
 
     def _follow(self) -> None:
         """Takes note of a tick of the whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
@@ -17,12 +17,17 @@ from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
+
+TURN_S = 0.01
+"""So long clients that have sent many requests at once are answered, before everything else gets its turn."""
 
 FORGET_S = 0.25
 """How long an answer may be given again. So much can Livefeed-Next be too large."""
@@ -38,10 +43,12 @@ class Request(server.Request):
     :ivar has_content: whether it came with content, which nobody has read.
     :ivar replayable: whether its answer depends on nothing but the target and the fields that
         :mod:`livefeed.transport.replay` keys by: it may then be given again to requests that have these in common.
+    :ivar hurry: has a request that waits for something be answered without it.
     """
 
     has_content = False
     replayable = False
+    hurry: Callable[[], object] = staticmethod(lambda: None)
     channel: Channel
 
     def label(self) -> tuple[int, str, str]:
@@ -103,6 +110,7 @@ class Site(server.Site):
         self.head_timeout_s = head_timeout_s
         self.replays = {False: Replay(), True: Replay()}
         self._counts: Counter[Any] = Counter()
+        self._resting: deque[Channel] = deque()
         self._clearing = LoopingCall(self.forget_answers)
         self._clearing.clock = reactor
 
@@ -115,6 +123,28 @@ class Site(server.Site):
         """Factory API."""
         if self._clearing.running:
             self._clearing.stop()
+
+    def rest(self, channel: Channel) -> None:
+        """Has a channel go on with what its client has sent when everybody else has had a turn."""
+        self._resting.append(channel)
+        if len(self._resting) == 1:
+            self.reactor.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        end = self.reactor.seconds() + TURN_S
+        for _ in range(len(self._resting)):
+            # It is still the first while it goes on, so that nothing is scheduled twice.
+            channel = self._resting[0]
+            try:
+                channel.go_on()
+            except Exception:
+                _log.failure("going on with requests broke")
+                channel.forceAbortClient()
+            self._resting.popleft()
+            if self.reactor.seconds() > end:
+                break
+        if self._resting:
+            self.reactor.callLater(0, self._go_on)
 
     def log(self, request: Request) -> None:  # type: ignore[override]
         """HTTPFactory API. Counts an answer."""

@@ -20,8 +20,9 @@ MAX_WAIT_S = 55
 
 _WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
 _NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
-# What stands between commas; those in a quoted string are part of it (RFC 9110, 5.6.4).
-_MEMBER = re.compile(rb'(?:"(?:[^"\\]|\\.)*+"|[^,])+')
+# What stands between commas; those in quoted strings are part of it (RFC 9110, 5.6.4). One that is never closed goes on
+# to the end: to look for another beginning within it would take quadratic time.
+_MEMBER = re.compile(rb'(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])+')
 
 
 def preferred_wait_s(prefer: bytes | None) -> int | None:
@@ -61,6 +62,7 @@ class LongPolls:
         self.waiting[waiting] = None
         waiting.timeout = self.feed.clock.callLater(wait_s, waiting.end)
         waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=self.feed.snapshot.version)
+        request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
 
     def release(self) -> None:
@@ -94,6 +96,7 @@ class _Waiting:
     def leave(self, reason: object = None) -> None:
         """Lets go of the request: it is being answered, or its client has left."""
         self._all.waiting.pop(self, None)
+        self._request.__dict__.pop("hurry", None)
         if self.subscription is not None:
             self.subscription.cancel()
         if self.timeout is not None and self.timeout.active():

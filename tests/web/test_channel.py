@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.feed import Feed
 from livefeed.testing import Response, request
-from livefeed.web.channel import Channel
+from livefeed.web.channel import MAX_AT_ONCE, Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
@@ -489,7 +491,23 @@ class BackPressureTests(ChannelTestCase):
         self.channel.dataReceived(GET * 10)
         self.assertEqual(answers, 3)
         self.channel.resumeProducing()
+        self.clock.advance(0)
         self.assertEqual(answers, 20)
+
+    def test_many_requests_at_once_are_answered_in_portions(self) -> None:
+        """Others get their turn in between, and all are answered in the end."""
+        self.receive(GET * 100)
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), MAX_AT_ONCE)
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 100)
+
+    def test_client_with_many_requests_leaves(self) -> None:
+        """Nothing is done for it any more, and nobody else is held up."""
+        self.receive(GET * 100)
+        self.channel.connectionLost(Failure(ConnectionDone()))
+        before = self.transport.value()
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), before)
 
     def test_answer_may_take_five_minutes_to_be_read(self) -> None:
         """A phone on a bad line is not idle while it reads."""

@@ -209,16 +209,29 @@ class FollowingTests(PartsTestCase):
         self.assertEqual([ways.feed.name for ways in self.served.parts], ["feed/total"])
 
     def test_parts_are_limited(self) -> None:
-        """Beyond, it is said when to come back; those that there are go on."""
+        """Beyond, it is said when to come back, if all are followed; one that is not makes room."""
         self.publish(json.dumps(list(range(MAX_PARTS + 1))).encode())
-        statuses = [self.get(f"/feed/{number}").status for number in range(MAX_PARTS + 1)]
-        self.assertEqual(statuses, [200] * MAX_PARTS + [503])
-        self.assertEqual(self.get("/feed/0").status, 200)
+        for number in range(MAX_PARTS):
+            self.follow(str(number))
         response = self.get(f"/feed/{MAX_PARTS}")
-        self.assertEqual(response.headers["retry-after"], "60")
-        self.clock.advance(UNUSED_S + 1)
-        self.publish(json.dumps(list(range(MAX_PARTS + 1))).encode())
+        self.assertEqual((response.status, response.headers["retry-after"]), (503, "60"))
+        self.assertEqual(self.get("/feed/0").status, 200)
+        next(iter(next(iter(self.served.parts)).feed.subscriptions)).cancel()
         self.assertEqual(self.get(f"/feed/{MAX_PARTS}").status, 200)
+
+    def test_whoever_asks_for_many_parts_keeps_nobody_out(self) -> None:
+        """Those that were asked for last are looked after."""
+        self.publish(json.dumps(list(range(2 * MAX_PARTS))).encode())
+        follower = self.follow("1")
+        for number in range(2 * MAX_PARTS):
+            self.clock.advance(0.01)
+            self.assertEqual(self.get(f"/feed/{number}").status, 200)
+        self.assertEqual(sum(1 for _ in self.served.parts), MAX_PARTS)
+        names = {ways.feed.name for ways in self.served.parts}
+        self.assertIn("feed/1", names)
+        self.assertIn(f"feed/{2 * MAX_PARTS - 1}", names)
+        self.publish(json.dumps([-1, -1]).encode())
+        self.assertEqual(follower.snapshots[-1].data, b"-1")
 
     def test_level_is_read_once_for_each_version(self) -> None:
         """However many parts are below it."""

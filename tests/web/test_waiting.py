@@ -392,6 +392,14 @@ class TagTests(WaitingTestCase):
         self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(FIRST)))
 
 
+class HostilePreferenceTests(SynchronousTestCase):
+    def test_quotes_that_are_never_closed(self) -> None:
+        """They are read once: what is in them is no preference, however long it is (it took a second for 16 KB)."""
+        for quote in (b'"' + b'\\"' * 8000, b'"' * 16_001, b'a="' + b"\\" * 16_001, b'"x\\', b'"x, wait=5'):
+            self.assertIsNone(preferred_wait_s(quote))
+            self.assertEqual(preferred_wait_s(b"wait=7, " + quote), 7)
+
+
 class ConnectionTests(WaitingTestCase):
     def test_client_that_leaves_is_forgotten(self) -> None:
         """Neither its time nor its subscription is kept, and nobody else is touched."""
@@ -464,10 +472,8 @@ class ConnectionTests(WaitingTestCase):
         self.assertFalse(connection.transport.disconnecting)
 
     def test_client_that_only_listens_is_still_answered(self) -> None:
-        """It has closed its side, which is no leaving."""
+        """At once: nobody can tell it from one that has left, which is to hold no place."""
         connection = self.wait(10)
         connection.channel.readConnectionLost()
-        self.assert_waits(connection)
-        self.feed.publish(SECOND)
-        self.assertEqual(connection.answer().body, SECOND)
+        self.assertEqual(connection.answer().status, 304)
         self.assert_nobody_waits()
