@@ -63,18 +63,21 @@ def server(request: pytest.FixtureRequest, start: Start, source: Source) -> Live
 
 
 def events(lines: Iterable[str]) -> Iterator[bytes]:
-    """Gives the data of events, each of which has its version for its id; the lines are without their ends."""
-    identifier, data = "", list[str]()
+    """Gives the data of events, of which documents have their version for an id; the lines are without their ends."""
+    kind, identifier, data = "message", "", list[str]()
     for line in lines:
         name, _, value = line.partition(": ")
         if name == "id":
             identifier = value
+        elif name == "event":
+            kind = value
         elif name == "data":
             data.append(value)
         elif not line and data:
             document = "\n".join(data).encode()
             data.clear()
-            assert version_of(document) == identifier
+            assert kind == "state" or version_of(document) == identifier
+            kind = "message"
             yield document
 
 
@@ -171,6 +174,7 @@ class TestStream:
         livefeed = start(*source.options, live=False)
         with livefeed.wire() as wire:
             received = follow(wire)
+            assert json.loads(next(received)) == {"state": "stale", "at": None}
             document = source.write(b'{"n": 1}')
             assert next(received) == document
 

@@ -294,6 +294,19 @@ class TestCommands:
             assert subscriber.recv(timeout=5)
         assert livefeed.terminate() == 0
 
+    def test_a_daemon_that_cannot_listen_says_so(self, tmp_path: Path) -> None:
+        """The command ends with exit code 1 and the reason, and leaves nothing behind."""
+        pidfile = tmp_path / "twistd.pid"
+        with socket.create_server((HOST, 0)) as taken:
+            code, output = run(
+                tmp_path,
+                *("--listen", f"tcp:{taken.getsockname()[1]}:interface={HOST}"),
+                command=(TWISTD[0], f"--pidfile={pidfile}", f"--logfile={tmp_path / 'twistd.log'}"),
+            )
+        assert (code, pidfile.exists()) == (1, False), output
+        assert "--listen" in output
+        assert "Address already" in output
+
     @pytest.mark.parametrize("where", ["options", "file"])
     def test_a_daemon_serves_a_file_by_its_relative_path(self, tmp_path: Path, where: str) -> None:
         """Detached, livefeed finds a file that was named from where it was started, logs, and stops on SIGTERM."""

@@ -375,6 +375,15 @@ def masked(answers: bytes) -> bytes:
     return _RETRY.sub(b"\r\nretry: -\n", _DATE.sub(b"\r\nDate: -\r\n", answers))
 
 
+# Somebody leaves while a request waits, and there is a new version a moment later.
+WAITING = Play(
+    segments=(GET, GET, GET, GET, get(b'If-None-Match: "%s"' % version_of(DOCUMENTS[0]).encode(), b"Prefer: wait=1")),
+    events=((5, "other"),),
+    times=2,
+    half_closes=False,
+)
+
+
 class TransportsAgreeTests(SynchronousTestCase):
     """In one process and on one clock, so that only the transports differ."""
 
@@ -417,6 +426,7 @@ class TransportsAgreeTests(SynchronousTestCase):
 
     @given(plays())
     @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @example(WAITING)
     @example(whole(GET, GET))
     @example(whole(GET * 3, GET))
     @example(whole(GET, get(b"Y" * 129 + b": x")))
