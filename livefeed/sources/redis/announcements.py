@@ -139,7 +139,7 @@ class Announcements:
             connection.heard = self.heard
             await self._check_events(connection)
             await connection.ask("SUBSCRIBE", self.channel)
-        except BaseException:
+        except Exception:
             connection.abort()
             raise
         connection.message_bytes = connection.allowance = self.max_bytes + len(self.channel) + SMALL_REPLY

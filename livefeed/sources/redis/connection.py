@@ -192,7 +192,7 @@ class Login:
                 await self._authenticate(connection, self.password)
             if self.database is not None:
                 await connection.ask("SELECT", self.database)
-        except BaseException:
+        except Exception:
             connection.abort()
             raise
         return connection

@@ -99,7 +99,7 @@ class RedisSource:
         """Source API."""
         try:
             reply = await self.servers.ask(*self.value.command(self.url.key), allowance=self.value.allowance)
-        except BaseException:  # a cancelled pull, too, leaves a connection of which nothing is known
+        except Exception:  # a cancelled pull, too, leaves a connection of which nothing is known
             self.servers.close()
             raise
         if self._announcements is not None and self.servers.server is not None:

@@ -98,8 +98,9 @@ class HashValue:
         return b"{%b}" % b",".join(b"%b:%b" % (_string_of(name, name), self._value(name, it)) for name, it in members)
 
     def _value(self, name: bytes, value: bytes) -> bytes:
+        as_string = _string_of(value, name)
         if not self.is_json:
-            return _string_of(value, name)
+            return as_string
         try:
             # By itself: `1,"b":2` would fit into the object.
             msgspec.json.decode(value, type=msgspec.Raw)

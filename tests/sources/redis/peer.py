@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from twisted.internet._resolver import HostResolution
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as RefusedError
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from livefeed.exceptions import SourceError
 from livefeed.sources.redis import RedisSource
@@ -19,6 +22,8 @@ from livefeed.sources.redis.connection import NEXT_ADDRESS_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 
 MAX_BYTES = 5000
 PASSWORD = "correct-horse"
@@ -83,11 +88,32 @@ class Peer:
         self.protocol.connectionLost(Failure(ConnectionLost()))
 
 
+@implementer(IHostnameResolver)
+class NameKeeper:
+    """Resolves each name to itself, so that a test sees which one was meant."""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """IHostnameResolver API."""
+        resolution = HostResolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        resolutionReceiver.addressResolved(IPv4Address("TCP", hostName, portNumber))
+        resolutionReceiver.resolutionComplete()
+        return resolution
+
+
 class RedisTestCase(SynchronousTestCase):
     url = "redis://host/0/key"
 
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
+        self.reactor.installNameResolver(NameKeeper())
         self.source = RedisSource.from_url(urlsplit(self.url), reactor=self.reactor, max_bytes=MAX_BYTES)
         self.addCleanup(self.source.close)
 

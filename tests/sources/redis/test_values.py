@@ -63,7 +63,8 @@ class HashTests(ValueTestCase):
     def test_what_is_not_utf8(self) -> None:
         """The field is named."""
         self.assertIn(r"the field 'na\\xffme' is not UTF-8", self.refusal(TEXT, [b"na\xffme", b""]))
-        self.assertIn("the field 'name' is not UTF-8", self.refusal(TEXT, [b"name", b"\xff"]))
+        for value in (TEXT, JSON):
+            self.assertIn("the field 'name' is not UTF-8", self.refusal(value, [b"name", b'"\xff"']))
 
     def test_no_hash(self) -> None:
         """A key that is missing is told from an answer that is none."""
