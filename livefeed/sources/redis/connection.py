@@ -97,8 +97,10 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         return reply
 
     def abort(self) -> None:
-        """Ends the connection at once. Whatever waits for a reply fails."""
-        self.transport.abortConnection()
+        """Ends the connection at once, if it has not ended. Whatever waits for a reply fails."""
+        if self.connected:
+            # Twisted's TLS cannot be told so once more.
+            self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""

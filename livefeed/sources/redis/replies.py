@@ -77,7 +77,7 @@ class ReplyReader:
             del self._buffer[:position]
         self._searched = 0
         if self._length is None:
-            if len(self._buffer) > MAX_LINE:
+            if len(self._buffer) > MAX_LINE or self._buffer[:1].translate(None, b"$*:+-"):
                 raise NotRedisError
             self._searched = max(0, len(self._buffer) - 1)
 

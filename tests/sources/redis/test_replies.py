@@ -82,6 +82,7 @@ class ReplyReaderTests(SynchronousTestCase):
         for garbage in (
             b"\r\n",
             b"HTTP/1.1 400 Bad Request\r\n",
+            b"\0",
             b"$x\r\n",
             b"$-2\r\n",
             b"$1_0\r\n",
