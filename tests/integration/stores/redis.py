@@ -280,9 +280,6 @@ class SentinelStore(Store):
 class ClusterStore(Store):
     """Three masters. The seeds are the two that do not have the key."""
 
-    SLOT = 12158
-    """The slot of the key."""
-
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.nodes: list[Redis] = []
@@ -303,7 +300,7 @@ class ClusterStore(Store):
             node.start()
         if not self._is_made:
             self._is_made = True
-            for node, (first, last) in zip(self.nodes, ((0, 5460), (5461, 10922), (10923, 16383)), strict=True):
+            for node, (first, last) in zip(self.nodes, ((10923, 16383), (5461, 10922), (0, 5460)), strict=True):
                 node.command("CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
             for epoch, node in enumerate(self.nodes, start=1):
                 node.command("CLUSTER", "SET-CONFIG-EPOCH", str(epoch))
