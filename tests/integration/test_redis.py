@@ -144,9 +144,12 @@ class TestAnnouncements:
         wait_until(lambda: store.redis.command("PUBLISH", "news", "") == 0, "somebody still listens")
 
     def test_keyspace(self, store: StringStore, start: Start) -> None:
-        """A SET alone is enough where the server tells of it."""
+        """A SET alone is enough where the server tells of it, and the rights are those that the documentation names."""
         store.redis.command("CONFIG", "SET", "notify-keyspace-events", "KA")
-        livefeed = start("--source", f"{store.source(store.port)}?announce=keyspace", *RARELY)
+        rights = ("resetchannels", "~results", "+getrange", "+select", "+subscribe", "+config|get")
+        store.redis.command("ACL", "SETUSER", "livefeed", "on", ">hush", *rights, "&__keyspace@0__:results")
+        source = store.source(store.port).replace("//", "//livefeed:hush@")
+        livefeed = start("--source", f"{source}?announce=keyspace", *RARELY)
         livefeed.wait_for_log(ANNOUNCED)
         with livefeed.websocket() as subscriber:
             assert subscriber.recv(timeout=5) == store.document(1).decode()
