@@ -104,12 +104,17 @@ class Announcements:
     _are_events_checked: bool = False
 
     def follow(self, server: Server | UnixServer) -> None:
-        """Listens to this server from now on, and at once, if it is another one or there is no connection."""
-        if server == self._server and (self._connection is not None or self._attempt is not None):
-            return
-        self.close()
-        self._server = server
-        self._begin()
+        """Listens to this server from now on. Nothing is done if it is the one that is listened to, or will be."""
+        if server != self._server:
+            self.close()
+            self._server = server
+            self._begin()
+
+    def hurry(self) -> None:
+        """Makes the next attempt now, if one was to be made later: the server has come back."""
+        if self._server is not None and self._connection is None and self._next_call is not None:
+            self._next_call.cancel()
+            self._begin()
 
     def close(self) -> None:
         """Listens no more, until there is something to follow again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -59,7 +60,7 @@ class UnixServer:
     path: str
 
     def __str__(self) -> str:
-        return self.path
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
 
 
 class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]

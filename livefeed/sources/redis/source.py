@@ -49,6 +49,7 @@ class RedisSource:
     # internal state
     _announcements: Announcements | None = None
     _switches: Announcements | None = None
+    _has_failed: bool = False
     _changed: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @classmethod
@@ -101,9 +102,13 @@ class RedisSource:
             reply = await self.servers.ask(*self.value.command(self.url.key), allowance=self.value.allowance)
         except Exception:  # a cancelled pull, too, leaves a connection of which nothing is known
             self.servers.close()
+            self._has_failed = True
             raise
         if self._announcements is not None and self.servers.server is not None:
             self._announcements.follow(self.servers.server)
+            if self._has_failed:
+                self._announcements.hurry()
+        self._has_failed = False
         try:
             return self.value.document(reply)
         except OddReplyError:

@@ -95,12 +95,14 @@ class HashValue:
             raise SourceError("the key is missing")
         fields: list[bytes] = reply  # type: ignore[assignment]
         members = sorted(zip(fields[::2], fields[1::2], strict=True))
-        return b"{%b}" % b",".join(b"%b:%b" % (_string_of(name, name), self._value(name, it)) for name, it in members)
+        return b"{%b}" % b",".join(
+            b"%b:%b" % (msgspec.json.encode(_text_of(name, name)), self._value(name, it)) for name, it in members
+        )
 
     def _value(self, name: bytes, value: bytes) -> bytes:
-        as_string = _string_of(value, name)
+        text = _text_of(value, name)
         if not self.is_json:
-            return as_string
+            return msgspec.json.encode(text)
         try:
             # By itself: `1,"b":2` would fit into the object.
             msgspec.json.decode(value, type=msgspec.Raw)
@@ -147,9 +149,9 @@ class JsonValue:
         return bytes(found[0]) if len(found) == 1 else reply
 
 
-def _string_of(data: bytes, name: bytes) -> bytes:
+def _text_of(data: bytes, name: bytes) -> str:
     try:
-        return msgspec.json.encode(data.decode())
+        return data.decode()
     except UnicodeDecodeError:
         raise SourceError(f"the field {_shown(name)} is not UTF-8") from None
 

@@ -164,6 +164,36 @@ class TroubleTests(AnnouncementsTestCase):
         self.assertEqual(len(self.lines), 1)
         self.assertIn("cannot connect: Connection was refused", self.lines[0])
 
+    def test_good_pulls_do_not_make_attempts_frequent(self) -> None:
+        """A server that is there, but lets nobody listen, is left alone in between."""
+        peer = self.pulled()
+        attempts = 0
+        for _ in range(600):
+            while self.attempts():
+                self.accept().says(OK, OK, b"-NOPERM no\r\n")
+                attempts += 1
+            fetching = self.fetch()
+            peer.says(bulk(b"1"))
+            self.successResultOf(fetching)
+            self.reactor.advance(0.1)
+        self.assertLess(attempts, 5 + 60 / (LAST_RETRY_S / 2))
+
+    def test_server_that_is_back(self) -> None:
+        """When a pull is good again after a failed one, it is listened again at once."""
+        first = self.pulled()
+        self.refuse()
+        for _ in range(6):
+            self.reactor.advance(LAST_RETRY_S)
+            self.refuse()
+        self.assertEqual(self.attempts(), [])
+        first.is_lost()
+        fetching = self.fetch()
+        self.refuse()
+        self.failed(fetching)
+        self.pulled()
+        self.subscribed()
+        self.assertEqual(self.changes, 1)
+
     def test_refused_channel(self) -> None:
         """Who may not listen is told so once, without the password; and is let try again."""
         self.pulled()

@@ -115,6 +115,7 @@ class UrlTests(SynchronousTestCase):
         for url, name, database, key in (
             ("rediss://u:p@Host/1/k?type=hash&announce=c", "rediss://host:6379/1/k", 1, b"k"),
             ("redis+unix://u:p@/run/r%20s.sock?db=2&key=a%2Fb", "redis+unix:///run/r s.sock?db=2&key=a/b", 2, b"a/b"),
+            ("redis+unix:///r%FF.sock?key=k", r"redis+unix:///r\xff.sock?db=0&key=k", 0, b"k"),
             ("redis+unix:///r.sock?key=k", "redis+unix:///r.sock?db=0&key=k", 0, b"k"),
             ("redis+sentinel://u:p@a,b:7000/main/3/k/l", "redis+sentinel://a:26379,b:7000/main/3/k/l", 3, b"k/l"),
             ("rediss+cluster://:p@a:1,[::1]:2/k/l", "rediss+cluster://a:1,[::1]:2/k/l", None, b"k/l"),
