@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
-from tests.integration.harness import HOST, Polling, Redis
-from tests.integration.stores.redis import ClusterStore, SentinelStore, StringStore, TLSStore, wait_until
+from tests.integration.harness import HOST, Polling, Process, Redis, free_port, redis_server
+from tests.integration.stores.redis import ClusterStore, SentinelStore, StringStore, TLSStore, tls_files, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,6 +223,51 @@ class TestTLS:
         assert "hush" not in livefeed.log()
         users = store.redis.command("ACL", "LOG")
         assert users == [], "the password was told, or tried"
+
+    def test_sentinels(self, tmp_path: Path, start: Start) -> None:
+        """Sentinels and the master that they name are both talked to with TLS."""
+        ca, files = tls_files(tmp_path)
+        master_port, sentinel_port = free_port(), free_port()
+        common = (*files, "--tls-auth-clients", "no", "--tls-replication", "yes")
+        config = tmp_path / "sentinel.conf"
+        settings = "".join(f"{name[2:]} {value}\n" for name, value in zip(common[::2], common[1::2], strict=True))
+        config.write_text(
+            f"port 0\ntls-port {sentinel_port}\nbind {HOST}\n{settings}sentinel monitor main {HOST} {master_port} 1\n"
+        )
+        with Redis(tmp_path, *common, "--tls-port", str(master_port)) as master:
+            master.command("SET", "results", "[1]")
+            sentinel = Process([redis_server(), str(config), "--sentinel"], directory=tmp_path)
+            try:
+                sentinel.wait_for(r"\+monitor")
+                livefeed = start("--source", f"rediss+sentinel://{HOST}:{sentinel_port}/main/0/results?ca={ca}", *FAST)
+                assert livefeed.http.get("/feed").content == b"[1]"
+            finally:
+                sentinel.close()
+
+    def test_cluster(self, tmp_path: Path, start: Start) -> None:
+        """The node that has the key is talked to with TLS, like the one that names it."""
+        ca, files = tls_files(tmp_path)
+        with ExitStack() as stack:
+            nodes, ports = [], []
+            for name in ("one", "two"):
+                (tmp_path / name).mkdir()
+                ports.append(free_port())
+                options = (*files, "--tls-auth-clients", "no", "--tls-cluster", "yes", "--cluster-enabled", "yes")
+                node = Redis(
+                    tmp_path / name, *options, "--tls-port", str(ports[-1]), "--cluster-port", str(free_port())
+                )
+                nodes.append(stack.enter_context(node))
+            one, two = nodes
+            two.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            one.command("CLUSTER", "MEET", HOST, str(ports[1]), two._options[-1])
+            for node in nodes:
+                wait_until(
+                    lambda node=node: b"cluster_state:ok" in node.command("CLUSTER", "INFO"),  # type: ignore[misc]
+                    "the cluster is not ok",
+                )
+            two.command("SET", "results", "[1]")
+            livefeed = start("--source", f"rediss+cluster://{HOST}:{ports[0]}/results?ca={ca}", *FAST)
+            assert livefeed.http.get("/feed").content == b"[1]"
 
     def test_certificate_of_the_client(self, tmp_path: Path, start: Start) -> None:
         """Where the server wants to see a certificate, it is shown the one that is set."""

@@ -27,6 +27,21 @@ def wait_until(found: Callable[[], object], what: str, timeout_s: float = WAIT_S
         time.sleep(0.02)
 
 
+def tls_files(directory: Path) -> tuple[Path, tuple[str, ...]]:
+    """Makes a CA and a certificate, and gives the CA's file and the settings of a server that has them.
+
+    The server is Debian's, since the one that the tests bring along has no TLS.
+    """
+    peer("redis-server", "redis-server")
+    ca = trustme.CA()
+    server = ca.issue_cert(HOST)
+    paths = [directory / name for name in ("redis-ca.pem", "redis.pem", "redis.key")]
+    for blob, path in zip((ca.cert_pem, server.cert_chain_pems[0], server.private_key_pem), paths, strict=True):
+        blob.write_to_path(str(path))
+    names = ("--tls-ca-cert-file", "--tls-cert-file", "--tls-key-file")
+    return paths[0], tuple(word for pair in zip(names, map(str, paths), strict=True) for word in pair)
+
+
 @registered("redis")
 class StringStore(Store):
     """A string in one server, as it is without options."""
@@ -93,15 +108,8 @@ class TLSStore(StringStore):
     secrets = ("hush/hush", "hush%2Fhush")
 
     def __init__(self, directory: Path) -> None:
-        peer("redis-server", "redis-server")
-        ca = trustme.CA()
-        server = ca.issue_cert(HOST)
-        self.ca = directory / "redis-ca.pem"
-        ca.cert_pem.write_to_path(str(self.ca))
-        server.cert_chain_pems[0].write_to_path(str(directory / "redis.pem"))
-        server.private_key_pem.write_to_path(str(directory / "redis.key"))
+        self.ca, files = tls_files(directory)
         self._tls_port = free_port()
-        files = ("--tls-cert-file", "redis.pem", "--tls-key-file", "redis.key", "--tls-ca-cert-file", "redis-ca.pem")
         self.options = ("--tls-port", str(self._tls_port), *files, "--tls-auth-clients", "no")
         super().__init__(directory)
 
