@@ -44,7 +44,7 @@ class Source(Protocol):
 def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     """Gives the source that a URL names.
 
-    :param url: ``demo:``, ``file:PATH`` or ``redis://[user:password@]host[:port]/db/key``.
+    :param url: ``demo:``, ``file:PATH`` or one of Redis, as :mod:`livefeed.sources.redis.url` has them.
     :param reactor: the reactor that the source connects and keeps time with.
     :param max_bytes: how much of a document is read at most; one byte more is enough to see that it is too large.
     :raises ConfigurationError: if no source can ever be made of it; the message does not repeat credentials.
@@ -87,4 +87,10 @@ _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "demo": _demo,
     "file": _file,
     "redis": _redis,
+    "rediss": _redis,
+    "redis+unix": _redis,
+    "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
 }

@@ -36,6 +36,12 @@ class MakeSourceTests(SynchronousTestCase):
             ("demo:", DemoSource),
             ("file:x.json", FileSource),
             ("redis://localhost/0/key", RedisSource),
+            ("rediss://localhost/0/key", RedisSource),
+            ("redis+unix:///run/redis.sock?key=key", RedisSource),
+            ("redis+sentinel://localhost/main/0/key", RedisSource),
+            ("rediss+sentinel://localhost/main/0/key", RedisSource),
+            ("redis+cluster://localhost/key", RedisSource),
+            ("rediss+cluster://localhost/key", RedisSource),
             ("DEMO:", DemoSource),
         ):
             self.assertIsInstance(source_of(url), kind)
@@ -80,6 +86,14 @@ class MakeSourceTests(SynchronousTestCase):
             f"redis://user:{SECRET}]@host/0/key",
             f"redis://user:[{SECRET}]@host/0/key",
             f"redis://user:{SECRET}\u2100@host/0/key",
+            f"redis+unix://user:{SECRET}@host/path?key=x",
+            f"redis+unix://user:{SECRET}@/path?{SECRET}=x",
+            f"redis+sentinel://user:{SECRET}@a,b/0/key",
+            f"redis+sentinel://user:{SECRET}@a/main/0/key?sentinel-user={SECRET}",
+            f"redis+sentinel://user:{SECRET},a@b:c/main/0/key",
+            f"redis+cluster://user:{SECRET}/@a,b/key",
+            f"rediss+cluster://user:x@a,b/key?ca={SECRET}",
+            f"rediss://host/0/key?client-cert=/dev/null&client-key={SECRET}",
         ):
             self.assertNotIn(SECRET, self.refusal(url), url)
 
@@ -87,7 +101,7 @@ class MakeSourceTests(SynchronousTestCase):
     @given(st.text(alphabet="abz09:/@?#[]%. \u2100\n", max_size=25))
     def test_any_text_is_a_source_or_refused(self, rest: str) -> None:
         """No URL raises anything but ConfigurationError, and none shows what stands before its @."""
-        for scheme in ("redis", "file", "demo"):
+        for scheme in ("redis", "rediss", "redis+unix", "redis+sentinel", "redis+cluster", "file", "demo"):
             try:
                 str(source_of(f"{scheme}://:{SECRET}{rest}@host/0/key"))
                 str(source_of(f"{scheme}:{rest}"))

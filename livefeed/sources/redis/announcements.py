@@ -1,0 +1,220 @@
+"""The second connection, on which Redis tells of changes (``SUBSCRIBE``)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TimedOutError
+from twisted.logger import Logger
+
+from livefeed.exceptions import SourceError
+from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, UnixServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
+    from livefeed.sources.redis.replies import Reply
+
+FIRST_RETRY_S = 0.25
+LAST_RETRY_S = 8.0
+"""An attempt to connect follows the last one by so much, doubled each time up to this; less up to a half, by chance."""
+
+ATTEMPT_S = 5.0
+"""So long an attempt may take."""
+
+CHECK_S = 15.0
+"""So often the channel is asked for once more: what is not answered until the next time is dead."""
+
+_log = Logger()
+
+
+class _Listener(Connection):
+    """A connection that is told of messages.
+
+    :ivar heard: called with each message.
+    :ivar lost: called once, when the connection has ended.
+    """
+
+    message_bytes = SMALL_REPLY
+    is_alive = True
+    heard: Callable[[bytes], None]
+    lost: Callable[[str], None] | None = None
+
+    def replyReceived(self, reply: Reply | Exception) -> None:
+        """RedisProtocol API."""
+        self.is_alive = True
+        match reply:
+            case [b"message", bytes(), bytes(message)]:
+                self.allowance = self.message_bytes
+                self.heard(message)
+            case [b"subscribe", *_] if not self.replyQueue.waiting:
+                self.allowance = self.message_bytes
+            case _:
+                super().replyReceived(reply)
+
+    def check(self, channel: bytes) -> None:
+        """Finds out whether the other end is there; what it is asked needs no other right than it has."""
+        if not self.is_alive:
+            self.abort()
+            return
+        self.is_alive = False
+        self.transport.write(self._build_command("SUBSCRIBE", channel))
+
+    def connectionLost(self, why: Failure) -> None:
+        """IProtocol API."""
+        super().connectionLost(why)
+        lost, self.lost = self.lost, None
+        if lost is not None:
+            lost(self._why_lost)
+
+
+@dataclass(slots=True)
+class Announcements:
+    """Messages on one channel, for as long as there is somebody to hear them.
+
+    It connects again by itself, and keeps out of the way of what else is done with the server. Each change between
+    hearing and not hearing is logged once.
+
+    :ivar heard: called with each message, and with ``b""`` when the connection is there: there may have been one.
+    :ivar max_bytes: the largest message; a larger one ends the connection.
+    :ivar event_class: where the channel is one of keyspace events, the letter of ``notify-keyspace-events`` that they
+        need; ``""`` for others.
+    """
+
+    # required parameters
+    login: Login
+    channel: bytes
+    heard: Callable[[bytes], None]
+    max_bytes: int
+    event_class: str = ""
+
+    # internal state
+    _server: Server | UnixServer | None = None
+    _attempt: Deferred[None] | None = None
+    _connection: _Listener | None = None
+    _next_call: IDelayedCall | None = None
+    _failures: int = 0
+    _is_heard: bool | None = None
+    _are_events_checked: bool = False
+
+    def follow(self, server: Server | UnixServer) -> None:
+        """Listens to this server from now on. Nothing is done if it is the one that is listened to, or will be."""
+        if server != self._server:
+            self.close()
+            self._server = server
+            self._begin()
+
+    def hurry(self) -> None:
+        """Makes the next attempt now, if one was to be made later: the server has come back."""
+        if self._server is not None and self._connection is None and self._next_call is not None:
+            self._next_call.cancel()
+            self._begin()
+
+    def close(self) -> None:
+        """Listens no more, until there is something to follow again."""
+        self._server = None
+        if self._next_call is not None:
+            self._next_call.cancel()
+            self._next_call = None
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.lost = None
+            connection.abort()
+
+    def _begin(self) -> None:
+        self._next_call = None
+        assert self._server is not None
+        attempt = Deferred.fromCoroutine(self._connect(self._server)).addTimeout(ATTEMPT_S, self.login.reactor)
+        if not attempt.called:
+            self._attempt = attempt
+        attempt.addErrback(self._note_failed, attempt)
+
+    async def _connect(self, server: Server | UnixServer) -> None:
+        connection = await self.login.connect(server, _Listener)
+        try:
+            connection.heard = self.heard
+            await self._check_events(connection)
+            await connection.ask("SUBSCRIBE", self.channel)
+        except Exception:
+            connection.abort()
+            raise
+        connection.message_bytes = connection.allowance = self.max_bytes + len(self.channel) + SMALL_REPLY
+        connection.lost = self._note_lost
+        self._attempt, self._connection, self._failures = None, connection, 0
+        self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
+        if not self._is_heard:
+            self._is_heard = True
+            _log.info("changes are announced by {server} on {channel}", server=server, channel=self._name)
+        self.heard(b"")
+
+    async def _check_events(self, connection: Connection) -> None:
+        """Warns, once, if the server does not tell of changes; or if that cannot be known."""
+        if not self.event_class or self._are_events_checked:
+            return
+        try:
+            reply = await connection.ask("CONFIG", "GET", "notify-keyspace-events")
+        except SourceError as error:
+            if not connection.connected:
+                raise
+            _log.warn("whether {server} announces changes cannot be known: {why}", server=self._server, why=str(error))
+        else:
+            match reply:
+                case [_, bytes(flags)] if b"K" in flags and (b"A" in flags or self.event_class.encode() in flags):
+                    pass
+                case _:
+                    _log.warn(
+                        "{server} does not announce changes of the key: notify-keyspace-events must have K and {letter}"
+                        " in it, or KA; there are the ticks",
+                        server=self._server,
+                        letter=self.event_class,
+                    )
+        self._are_events_checked = True
+
+    def _check(self) -> None:
+        self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
+        assert self._connection is not None
+        self._connection.check(self.channel)
+
+    def _note_lost(self, why: str) -> None:
+        self._connection = None
+        if self._next_call is not None:
+            self._next_call.cancel()
+        self._retry(why)
+
+    def _note_failed(self, failure: Failure, attempt: Deferred[None]) -> None:
+        if self._attempt is not attempt and self._attempt is not None:
+            return
+        self._attempt = None
+        if self._server is None:
+            return
+        if failure.check(SourceError):
+            self._retry(str(failure.value))
+        elif failure.check(TimedOutError):
+            self._retry(f"no answer within {ATTEMPT_S:g} s")
+        else:
+            _log.failure("listening for announced changes broke", failure)
+            self._retry("an error inside livefeed")
+
+    def _retry(self, why: str) -> None:
+        if self._is_heard is not False:
+            self._is_heard = False
+            text = "changes are not announced by {server} on {channel}: {why}; there are the ticks"
+            _log.warn(text, server=self._server, channel=self._name, why=why)
+        wait_s = min(FIRST_RETRY_S * 2**self._failures, LAST_RETRY_S)
+        self._failures = min(self._failures + 1, 16)
+        # Not all who have lost the same server come back at the same moment.
+        wait_s *= random.uniform(0.5, 1)  # noqa: S311 - no secret
+        self._next_call = cast("Any", self.login.reactor).callLater(wait_s, self._begin)
+
+    @property
+    def _name(self) -> str:
+        return self.channel.decode("utf-8", "backslashreplace")

@@ -1,0 +1,116 @@
+"""The node of a Redis Cluster that has the key: any node is asked, and says which other one has it."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TimedOutError
+
+from livefeed.exceptions import SourceError
+from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, RefusedError, Server
+
+if TYPE_CHECKING:
+    from livefeed.sources.redis.connection import UnixServer
+    from livefeed.sources.redis.replies import Reply
+
+SEED_TIMEOUT_S = 0.5
+"""So long connecting to one node may take, in seconds, where there are others that may know."""
+
+MAX_REDIRECTIONS = 5
+
+_REDIRECTION = re.compile(r"(?P<kind>MOVED|ASK) [0-9]{1,5} (?P<host>[^ ]*):(?P<port>[0-9]{1,5})", re.ASCII)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster, of which some nodes are known.
+
+    There is one key, so that no map of slots is needed: the node that is asked answers, or says who will. After any
+    trouble the known nodes are asked in turn, and the one that had the key last after them.
+
+    :ivar seeds: the known nodes.
+    :ivar login: how nodes are connected to.
+    """
+
+    # required parameters
+    seeds: tuple[Server, ...]
+    login: Login
+
+    # internal state
+    server: Server | UnixServer | None = None
+    _order: deque[Server] = field(init=False)
+    _connection: Connection | None = None
+    _connected_to: Server | None = None
+
+    def __post_init__(self) -> None:
+        self._order = deque(self.seeds)
+
+    async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
+        """Servers API."""
+        if self._connection is None or not self._connection.connected:
+            await self._connect_to_any()
+        for _ in range(MAX_REDIRECTIONS):
+            assert self._connection is not None
+            try:
+                reply = await self._connection.ask(*command, allowance=allowance)
+            except RefusedError as error:
+                kind, server = self._redirection(error)
+            else:
+                self.server = self._connected_to
+                return reply
+            if kind == "ASK":
+                # The key is on its way there; the slot, and what comes next, is still this node's.
+                return await self._ask_once(server, command, allowance)
+            self.close()
+            await self._connect(server)
+        raise SourceError(f"the nodes have sent the question on {MAX_REDIRECTIONS} times")
+
+    def close(self) -> None:
+        """Servers API."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    async def _connect_to_any(self) -> None:
+        why = SourceError("there are no nodes")
+        last = (self.server,) if isinstance(self.server, Server) and self.server not in self.seeds else ()
+        for server in (*self._order, *last):
+            # Also when this is cancelled, the next attempt begins with another.
+            if server is self._order[0]:
+                self._order.rotate(-1)
+            try:
+                await Deferred.fromCoroutine(self._connect(server)).addTimeout(SEED_TIMEOUT_S, self.login.reactor)
+            except TimedOutError:
+                why = SourceError(f"the node {server}: no answer within {SEED_TIMEOUT_S:g} s")
+            except SourceError as error:
+                why = SourceError(f"the node {server}: {error}")
+            else:
+                return
+        raise why
+
+    async def _connect(self, server: Server) -> None:
+        self._connection, self._connected_to = await self.login.connect(server, Connection), server
+
+    async def _ask_once(self, server: Server, command: tuple[object, ...], allowance: int) -> Reply:
+        connection = await self.login.connect(server, Connection)
+        try:
+            await connection.ask("ASKING")
+            return await connection.ask(*command, allowance=allowance)
+        finally:
+            connection.abort()
+
+    def _redirection(self, error: RefusedError) -> tuple[str, Server]:
+        """Gives where an error sends the question.
+
+        :raises RefusedError: the error itself, if it sends it nowhere.
+        """
+        match = _REDIRECTION.fullmatch(error.said)
+        if match is None or match["host"] == "?" or not 0 < int(match["port"]) <= 0xFFFF:  # noqa: PLR2004
+            raise error
+        assert self._connected_to is not None
+        # Without a host it is the one that was asked.
+        return match["kind"], Server(match["host"] or self._connected_to.host, int(match["port"]))

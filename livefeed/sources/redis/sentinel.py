@@ -1,0 +1,143 @@
+"""The master of a group that sentinels look after: it is asked for by name, and verified to be the master."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TimedOutError
+
+from livefeed.exceptions import SourceError
+from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livefeed.sources.redis.connection import UnixServer
+    from livefeed.sources.redis.replies import Reply
+
+SENTINEL_TIMEOUT_S = 0.5
+"""So long one sentinel may take, in seconds: a pull has one second, in which a hanging one must leave time."""
+
+ROLE_REPLY = 16384
+"""A master names all its replicas."""
+
+_PORTS = range(1, 0x10000)
+
+
+@dataclass(slots=True)
+class Sentinels:
+    """The master that sentinels know by a name.
+
+    At each pull the server is asked for its role first: an old master that has come back as a replica, or was made
+    one, is left at once. The sentinel that had the right answer is asked first the next time; one that hangs, last.
+
+    :ivar name: the group's name.
+    :ivar sentinels: their addresses.
+    :ivar sentinel_login: how sentinels are connected to.
+    :ivar login: how the master is.
+    :ivar found: called with the sentinel each time that one has told the right master.
+    """
+
+    # required parameters
+    name: str
+    sentinels: tuple[Server, ...]
+    sentinel_login: Login
+    login: Login
+    found: Callable[[Server], None] = field(default=lambda _sentinel: None, repr=False)
+
+    # internal state
+    server: Server | UnixServer | None = None
+    _order: deque[Server] = field(init=False)
+    _connection: Connection | None = None
+
+    def __post_init__(self) -> None:
+        self._order = deque(self.sentinels)
+
+    async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
+        """Servers API."""
+        if self._connection is None or not self._connection.connected:
+            await self._find()
+        elif not await _is_master(self._connection):
+            self.close()
+            await self._find()
+        assert self._connection is not None
+        return await self._connection.ask(*command, allowance=allowance)
+
+    def close(self) -> None:
+        """Servers API."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    async def _find(self) -> None:
+        why = SourceError("there are no sentinels")
+        for sentinel in tuple(self._order):
+            # Also when this is cancelled, the next attempt begins with another.
+            self._order.rotate(-1)
+            try:
+                server = await self._ask_sentinel(sentinel)
+            except SourceError as error:
+                why = SourceError(f"the sentinel {sentinel}: {error}")
+                continue
+            try:
+                connection = await self.login.connect(server, Connection)
+                if not await _is_master_or_end(connection):
+                    raise SourceError("it is not a master")  # noqa: TRY301
+            except SourceError as error:
+                why = SourceError(f"the master {server}, says {sentinel}: {error}")
+                continue
+            self._connection, self.server = connection, server
+            self._order.rotate(1)
+            self.found(sentinel)
+            return
+        raise why
+
+    async def _ask_sentinel(self, sentinel: Server) -> Server:
+        asking = Deferred.fromCoroutine(self._master_by(sentinel))
+        try:
+            reply = await asking.addTimeout(SENTINEL_TIMEOUT_S, self.login.reactor)
+        except TimedOutError:
+            raise SourceError(f"no answer within {SENTINEL_TIMEOUT_S:g} s") from None
+        if reply is None:
+            raise SourceError("it knows no master of this name")
+        server = _server_of(reply)
+        if server is None:
+            raise SourceError("the answer is not an address")
+        return server
+
+    async def _master_by(self, sentinel: Server) -> Reply:
+        connection = await self.sentinel_login.connect(sentinel, Connection)
+        try:
+            return await connection.ask("SENTINEL", "get-master-addr-by-name", self.name)
+        finally:
+            connection.abort()
+
+
+def _server_of(reply: Reply) -> Server | None:
+    match reply:
+        case [bytes(host), bytes(port)] if host and port.isdigit() and len(port) <= 5 and int(port) in _PORTS:  # noqa: PLR2004
+            return Server(host.decode("utf-8", "backslashreplace"), int(port))
+        case _:
+            return None
+
+
+async def _is_master(connection: Connection) -> bool:
+    match await connection.ask("ROLE", allowance=ROLE_REPLY):
+        case [b"master", *_]:
+            return True
+        case _:
+            return False
+
+
+async def _is_master_or_end(connection: Connection) -> bool:
+    """Tells whether the server is a master; if it is not, or that cannot be told, its connection is ended."""
+    is_master = False
+    try:
+        is_master = await _is_master(connection)
+    finally:
+        if not is_master:
+            connection.abort()
+    return is_master

@@ -1,0 +1,210 @@
+"""What documents are pulled from in :mod:`tests.integration.test_every_source`: real servers, each one class.
+
+Another kind is another file in ``tests/integration/stores``, with a class that is ``@registered``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import socket
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+
+from tests.integration.harness import HOST, WAIT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Store(ABC):
+    """A place that holds the document, in processes of its own.
+
+    :param directory: where it runs.
+    :cvar has_middle: whether livefeed reaches it by one port, which something can stand in front of.
+    :cvar has_password: whether it can refuse livefeed's password.
+    :cvar can_be_large: whether what is there for the document can be of any size.
+    :cvar flood: how an answer of 10 MB would begin.
+    :cvar secrets: what must not be in any log line.
+    """
+
+    has_middle: ClassVar[bool] = False
+    has_password: ClassVar[bool] = False
+    can_be_large: ClassVar[bool] = True
+    flood: ClassVar[bytes] = b""
+    secrets: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    @property
+    def port(self) -> int:
+        """The port by which livefeed reaches it, if :attr:`has_middle`."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def source(self, port: int | None) -> str:
+        """Gives the ``--source`` for it.
+
+        :param port: of what stands in front of it, if :attr:`has_middle`.
+        """
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts it, and returns when it takes questions. It need not remember a document."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends all of it at once."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Makes all of it hang: connections stay, and nobody answers."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Lets it go on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends it, whatever state it is in."""
+
+    @abstractmethod
+    def document(self, number: int) -> bytes:
+        """Gives a document, as it is to be served; another one for each number."""
+
+    @abstractmethod
+    def put(self, number: int) -> None:
+        """Puts a document there."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Takes the document away."""
+
+    def put_large(self) -> None:
+        """Puts 10 MB in the place of the document."""
+        raise NotImplementedError
+
+    def lock_out(self) -> None:
+        """Changes the password, and ends all connections."""
+        raise NotImplementedError
+
+    def let_in(self) -> None:
+        """Changes the password back."""
+        raise NotImplementedError
+
+
+StoreT = TypeVar("StoreT", bound=Store)
+_stores: dict[str, type[Store]] = {}
+
+
+def registered(name: str) -> Callable[[type[StoreT]], type[StoreT]]:
+    """Has the tests run for a class, by a name."""
+
+    def register(kind: type[StoreT]) -> type[StoreT]:
+        _stores[name] = kind
+        return kind
+
+    return register
+
+
+def stores() -> dict[str, type[Store]]:
+    """Gives all stores there are, by name."""
+    for path in sorted((Path(__file__).parent / "stores").glob("*.py")):
+        importlib.import_module(f"tests.integration.stores.{path.stem}")
+    return dict(_stores)
+
+
+class Middle:
+    """Stands between livefeed and a server on a port of its own, and spoils what the server says as long as it should.
+
+    :param port: the server's port.
+    :ivar port: its own.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._behind = port
+        self._listener = socket.create_server((HOST, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._spoil: bytes | None = None
+        self._pause_s = 0.0
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._listener.close()
+        self._cut()
+
+    def answer(self, spoilt: bytes) -> None:
+        """Answers every question with these bytes from now on, on new connections."""
+        self._spoil = spoilt
+        self._cut()
+
+    def slow_down(self, pause_s: float) -> None:
+        """Passes on one byte of each answer, and the next after a pause."""
+        self._pause_s = pause_s
+        self._cut()
+
+    def mend(self) -> None:
+        """Passes on everything again, on new connections."""
+        self._spoil, self._pause_s = None, 0.0
+        self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            for sock in self._open:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, front: socket.socket) -> None:
+        spoil = self._spoil
+        with front, contextlib.suppress(OSError):
+            if spoil is not None:
+                with self._known(front):
+                    while front.recv(65536):
+                        front.sendall(spoil)
+                return
+            with socket.create_connection((HOST, self._behind), WAIT_S) as back, self._known(front, back):
+                back.settimeout(None)
+                thread = threading.Thread(target=self._pass_on, args=(front, back, 0.0), daemon=True)
+                thread.start()
+                self._pass_on(back, front, self._pause_s)
+                thread.join(WAIT_S)
+
+    @contextlib.contextmanager
+    def _known(self, *socks: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._open.update(socks)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.difference_update(socks)
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, pause_s: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 if pause_s else 65536):
+                sink.sendall(data)
+                if pause_s:
+                    threading.Event().wait(pause_s)
+        for sock in (source, sink):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,153 @@
+"""A server of Redis in memory, which says what the test wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from twisted.internet._resolver import HostResolution
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionRefusedError as RefusedError
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from livefeed.exceptions import SourceError
+from livefeed.sources.redis import RedisSource
+from livefeed.sources.redis.connection import NEXT_ADDRESS_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
+
+MAX_BYTES = 5000
+PASSWORD = "correct-horse"
+OK = b"+OK\r\n"
+
+
+def bulk(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def array(*replies: bytes) -> bytes:
+    return b"*%d\r\n%b" % (len(replies), b"".join(replies))
+
+
+def strings(*items: bytes) -> bytes:
+    return array(*map(bulk, items))
+
+
+MASTER = array(bulk(b"master"), b":77\r\n", b"*0\r\n")
+REPLICA = array(bulk(b"slave"), bulk(b"127.0.0.1"), b":6379\r\n", bulk(b"connected"), b":77\r\n")
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, factory: Any) -> None:
+        self.transport = StringTransportWithDisconnection()
+        self.protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 6379))
+        self.transport.protocol = self.protocol
+        self.protocol.makeConnection(self.transport)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the source has cut the connection."""
+        return not self.transport.connected
+
+    def commands(self) -> list[list[bytes]]:
+        """Gives what was sent since it was last asked, each command as its arguments."""
+        data = self.transport.value()
+        self.transport.clear()
+        found = []
+        while data:
+            count, _, data = data.partition(b"\r\n")
+            assert count.startswith(b"*")
+            command = []
+            for _ in range(int(count[1:])):
+                length, _, data = data.partition(b"\r\n")
+                assert length.startswith(b"$")
+                size = int(length[1:])
+                command.append(data[:size])
+                assert data[size : size + 2] == b"\r\n"
+                data = data[size + 2 :]
+            found.append(command)
+        return found
+
+    def says(self, *replies: bytes) -> None:
+        for reply in replies:
+            self.protocol.dataReceived(reply)
+
+    def is_lost(self) -> None:
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+
+
+@implementer(IHostnameResolver)
+class NameKeeper:
+    """Resolves each name to itself, so that a test sees which one was meant."""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """IHostnameResolver API."""
+        resolution = HostResolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        resolutionReceiver.addressResolved(IPv4Address("TCP", hostName, portNumber))
+        resolutionReceiver.resolutionComplete()
+        return resolution
+
+
+class RedisTestCase(SynchronousTestCase):
+    url = "redis://host/0/key"
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.reactor.installNameResolver(NameKeeper())
+        self.source = RedisSource.from_url(urlsplit(self.url), reactor=self.reactor, max_bytes=MAX_BYTES)
+        self.addCleanup(self.source.close)
+
+    def fetch(self) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(self.source.fetch())
+
+    def failed(self, fetching: Deferred[bytes]) -> str:
+        return str(self.failureResultOf(fetching, SourceError).value)
+
+    def attempts(self) -> Sequence[tuple[str, int]]:
+        """Gives where connections are being made to."""
+        return [(host, port) for host, port, *_ in self.reactor.tcpClients]
+
+    def accept(self) -> Peer:
+        """Lets the newest connection attempt succeed."""
+        _, _, factory, _, _ = self.reactor.tcpClients.pop()
+        return Peer(factory)
+
+    def refuse(self) -> None:
+        """Lets the newest connection attempt fail."""
+        _, _, factory, _, _ = self.reactor.tcpClients.pop()
+        factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(RefusedError()))
+        self.reactor.advance(NEXT_ADDRESS_S)
+
+    def connected(self) -> Peer:
+        """Gives a peer whose first answer has been read."""
+        fetching = self.fetch()
+        peer = self.accept()
+        peer.says(OK, bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+        peer.commands()
+        return peer
+
+    def assert_recovers(self) -> None:
+        """Finds that the next pull makes a new connection, and reads the document."""
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.connected()
