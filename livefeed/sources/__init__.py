@@ -34,6 +34,8 @@ class Source(Protocol):
 
         :returns: the document; ``None`` if it certainly is what the last ``fetch`` that gave one has given, and that
             can be known for less than reading it.
+        :raises NotDueError: if it was not asked, since it holds for longer than a tick by its own word. The feed stays
+            as it is: nothing is confirmed, and nothing pushed.
         :raises SourceError: if the document could not be read; the message tells an operator why.
         """
 
@@ -44,7 +46,8 @@ class Source(Protocol):
 def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     """Gives the source that a URL names.
 
-    :param url: ``demo:``, ``file:PATH`` or ``redis://[user:password@]host[:port]/db/key``.
+    :param url: ``demo:``, ``file:PATH``, ``redis://[user:password@]host[:port]/db/key`` or
+        ``https://[user:password@]host[:port]/path``.
     :param reactor: the reactor that the source connects and keeps time with.
     :param max_bytes: how much of a document is read at most; one byte more is enough to see that it is too large.
     :raises ConfigurationError: if no source can ever be made of it; the message does not repeat credentials.
@@ -77,6 +80,12 @@ def _file(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     return FileSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
+def _http(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    from livefeed.sources.http import HttpSource  # noqa: PLC0415
+
+    return HttpSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
 def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.redis import RedisSource  # noqa: PLC0415
 
@@ -86,5 +95,7 @@ def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
 _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "demo": _demo,
     "file": _file,
+    "http": _http,
+    "https": _http,
     "redis": _redis,
 }
