@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from cryptography import x509
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from service_identity import VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
@@ -266,14 +268,11 @@ def _policy(ca: bytes | None) -> IPolicyForHTTPS:
     """
     if ca is None:
         return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
-    end = b"-----END CERTIFICATE-----"
-    blocks = [block[block.index(b"-----BEGIN") :] + end for block in ca.split(end)[:-1] if b"-----BEGIN" in block]
     try:
-        roots = trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks])
-    except (SSL.Error, ValueError):
-        blocks = []
-    if not blocks:
-        raise ConfigurationError("#ca=: there is no certificate in PEM form in the file", "source")
+        certificates = x509.load_pem_x509_certificates(ca)
+    except ValueError:
+        raise ConfigurationError("#ca=: there is no certificate in PEM form in the file", "source") from None
+    roots = trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in certificates])
     return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(roots))
 
 

@@ -85,15 +85,17 @@ class Address:
         :param location: the value of ``Location``, a URL or a reference that is relative to this address.
         :raises ValueError: if it is no address of HTTP, or leads from https to http.
         """
-        parts = urlsplit(urljoin(self.url, location))
-        if parts.scheme not in PORTS:
-            raise ValueError("redirects to what is no URL of HTTP")
-        if self.scheme == "https" and parts.scheme != "https":
-            raise ValueError("redirects from https to http")
         try:
-            return Address.of(parts)
+            parts = urlsplit(urljoin(self.url, location))
+            target = Address.of(parts) if parts.scheme in PORTS else None
         except ValueError:
+            # What it says repeats the URL.
             raise ValueError("redirects to a URL that is none") from None
+        if target is None:
+            raise ValueError("redirects to what is no URL of HTTP")
+        if self.scheme == "https" and target.scheme != "https":
+            raise ValueError("redirects from https to http")
+        return target
 
 
 @dataclass(frozen=True, slots=True)
