@@ -148,7 +148,8 @@ class Poller(Service):
                     self.feed.add_codings(snapshot, await self.in_thread(compress_well, data))
         except NotDueError:
             # Neither good nor failed. Nothing is said to be confirmed that was not.
-            pass
+            if is_tick and not self._stopped:
+                self.feed.skip_tick()
         except PullError as error:
             self._note_failed(str(error))
         except Exception:

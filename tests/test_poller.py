@@ -311,6 +311,8 @@ class UnchangedTests(PollerTestCase):
         poller = self.start()
         subscriber = RecordingSubscriber()
         self.feed.subscribe(subscriber)
+        informed = RecordingSubscriber()
+        self.feed.subscribe(informed, informed=True)
         at, sent = self.feed.confirmed_at, len(subscriber.snapshots)
         self.source.fails(NotDueError("it is fresh"))
         self.clock.pump([1.0] * 3)
@@ -318,6 +320,8 @@ class UnchangedTests(PollerTestCase):
         self.assertIs(self.feed.state, State.LIVE)
         self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots)), (at, sent))
         self.assertEqual(self.feed.tick_at, self.clock.seconds())
+        # Who is told of the state hears at each tick that the line is not dead.
+        self.assertEqual(len(informed.snapshots), sent + 3)
         self.source.gives(b"[1]")
         self.clock.advance(1)
         self.assertEqual((self.document(), self.feed.confirmed_at), (b"[1]", at + 4))
