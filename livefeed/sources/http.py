@@ -21,6 +21,7 @@ from twisted.web.client import (
     BrowserLikePolicyForHTTPS,
     HostnameCachingHTTPSPolicy,
     HTTPConnectionPool,
+    RequestTransmissionFailed,
     ResponseFailed,
 )
 from twisted.web.http_headers import Headers
@@ -145,7 +146,7 @@ class HttpSource:
             self._freshen(0.0)
             if isinstance(error, ConnectError | DNSLookupError | OSError):
                 raise SourceError(f"cannot connect: {_first_line(error)}") from None
-            if isinstance(error, ResponseFailed):
+            if isinstance(error, ResponseFailed | RequestTransmissionFailed):
                 raise SourceError(self._why_failed(error)) from None
             raise
 
@@ -240,7 +241,7 @@ class HttpSource:
         if self._known is not None:
             self._known.fresh_until = until
 
-    def _why_failed(self, error: ResponseFailed) -> str:
+    def _why_failed(self, error: ResponseFailed | RequestTransmissionFailed) -> str:
         reasons = [reason.value for reason in error.reasons]
         if self._wire.overrun:
             return "the head of the answer is too large"

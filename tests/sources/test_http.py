@@ -8,9 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import RequestTransmissionFailed
 
 from livefeed import __version__
 from livefeed.certificates import development_certificate
@@ -47,6 +50,10 @@ class Peer:
         data: bytes = self.transport.value()
         self.transport.clear()
         return data.decode()
+
+    def is_lost(self) -> None:
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(ConnectionLost()))
 
     def says(self, body: bytes, *fields: str, status: str = "200 OK") -> None:
         lines = "".join(f"{line}\r\n" for line in fields)
@@ -140,6 +147,19 @@ class FetchTests(HttpTestCase):
             self.failureResultOf(fetching, CancelledError, SourceError)
             self.assertFalse(peer.transport.connected)
         self.connected()
+
+    def test_connection_that_is_lost(self) -> None:
+        """Before the answer, while it is written, and in its middle: one word for it, and the next pull connects."""
+        for said in (b"", b"HTTP/1.1 200 OK\r\n"):
+            fetching = self.fetch()
+            peer = self.accept()
+            peer.protocol.dataReceived(said)
+            peer.is_lost()
+            self.assertEqual(str(self.failureResultOf(fetching, SourceError).value), "the connection was lost")
+        error = RequestTransmissionFailed([Failure(ConnectionLost())])
+        self.patch(self.source._agent, "request", lambda *_: fail(error))
+        failure = self.failureResultOf(self.fetch(), SourceError)
+        self.assertEqual(str(failure.value), "the connection was lost")
 
     def test_error_ends_the_connection(self) -> None:
         """What is not read is not waited for."""
