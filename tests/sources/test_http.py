@@ -210,6 +210,16 @@ class FreshTests(HttpTestCase):
         peer.says(b"[2]")
         self.assertEqual(self.successResultOf(fetching), b"[2]")
 
+    def test_clock_that_is_set_back_and_forth(self) -> None:
+        """What has failed meanwhile is asked for at each tick, and not fresh again."""
+        peer = self.connected("Cache-Control: max-age=60")
+        self.reactor.rightNow -= 3600
+        fetching = self.fetch()
+        peer.says(b"", status="500 Oh")
+        self.failureResultOf(fetching, SourceError)
+        self.reactor.rightNow += 3600
+        self.connected()
+
     def test_refused_document_is_not_fresh(self) -> None:
         """Neither when it comes nor when it is confirmed: its repair is seen at the next tick."""
         fetching = self.fetch()
