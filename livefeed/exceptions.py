@@ -4,6 +4,7 @@
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file that versions are kept in cannot be used
     └── PullError               this pull gave no new version; the last good snapshot stays
+        ├── NotDueError         the source was not asked: what it gave last is good for longer than a tick
         ├── SourceError         the source could not be read
         └── DocumentError       it was read, and the gate refuses what it gave
 
@@ -67,6 +68,13 @@ class PullError(LivefeedError):
 
 class SourceError(PullError):
     """The source could not be read: it is away, too slow, or answers with an error."""
+
+
+class NotDueError(PullError):
+    """The source was not asked, since it has said for how long the document holds: no failure, and no confirmation.
+
+    The feed stays as it is.
+    """
 
 
 class DocumentError(PullError):

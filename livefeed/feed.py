@@ -289,6 +289,11 @@ class Feed:
         if falls or self.push == "tick":
             self._inform()
 
+    def skip_tick(self) -> None:
+        """Takes note of a tick at which the source was not asked. Nothing is confirmed, and no document is pushed."""
+        if self.push == "tick":
+            self._inform()
+
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Takes what was compressed meanwhile; see :meth:`livefeed.snapshot.Snapshot.add`."""
         snapshot.add(codings)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from livefeed.encodings import compress_well
-from livefeed.exceptions import PullError, SourceError
+from livefeed.exceptions import NotDueError, PullError, SourceError
 from livefeed.feed import State
 from livefeed.gate import check_document
 
@@ -146,6 +146,10 @@ class Poller(Service):
                 if snapshot is not None and snapshot is not before and snapshot.is_large:
                     # Served as it is, and in gzip, until the slow codings are there.
                     self.feed.add_codings(snapshot, await self.in_thread(compress_well, data))
+        except NotDueError:
+            # Neither good nor failed. Nothing is said to be confirmed that was not.
+            if is_tick and not self._stopped:
+                self.feed.skip_tick()
         except PullError as error:
             self._note_failed(str(error))
         except Exception:

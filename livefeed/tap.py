@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _PARAMETERS = {
     "config": "TOML file of settings",
-    "source": "demo:, file:PATH, or redis://[user:password@]host[:port]/db/key [default: demo:]",
+    "source": (
+        "demo:, file:PATH, redis://[user:password@]host[:port]/db/key, or https://[user:password@]host[:port]/path "
+        "[default: demo:]"
+    ),
     "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
     "interval": "seconds from one pull to the next [default: 1.0]",
     "cert": "PEM file of the server's certificate and its chain [default: a development one]",

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.exceptions import SourceError
+from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
 from livefeed.poller import MIN_SPACING_S, Poller
 from livefeed.testing import RecordingSubscriber
@@ -305,6 +305,26 @@ class UnchangedTests(PollerTestCase):
         self.source.gives(None)
         self.clock.advance(1)
         self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots), poller.good), (1001, 2, 2))
+
+    def test_not_asked_is_neither_good_nor_failed(self) -> None:
+        """What was not asked confirms nothing, pushes nothing and takes nothing away; and is asked again."""
+        poller = self.start()
+        subscriber = RecordingSubscriber()
+        self.feed.subscribe(subscriber)
+        informed = RecordingSubscriber()
+        self.feed.subscribe(informed, informed=True)
+        at, sent = self.feed.confirmed_at, len(subscriber.snapshots)
+        self.source.fails(NotDueError("it is fresh"))
+        self.clock.pump([1.0] * 3)
+        self.assertEqual((self.source.fetches, poller.good, poller.failed), (4, 1, 0))
+        self.assertIs(self.feed.state, State.LIVE)
+        self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots)), (at, sent))
+        self.assertEqual(self.feed.tick_at, self.clock.seconds())
+        # Who is told of the state hears at each tick that the line is not dead.
+        self.assertEqual(len(informed.snapshots), sent + 3)
+        self.source.gives(b"[1]")
+        self.clock.advance(1)
+        self.assertEqual((self.document(), self.feed.confirmed_at), (b"[1]", at + 4))
 
     def test_unchanged_after_a_failure(self) -> None:
         """What was pulled before is still what there is."""

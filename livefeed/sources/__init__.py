@@ -1,7 +1,11 @@
-"""Where a feed's document is pulled from: one file for each kind of source, and the parser of source URLs."""
+"""Where a feed's document is pulled from: one file for each kind of source, and the parser of source URLs.
+
+Other packages can bring sources along: an entry point of the group ``livefeed.sources``, by the name of its scheme.
+"""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,6 +38,8 @@ class Source(Protocol):
 
         :returns: the document; ``None`` if it certainly is what the last ``fetch`` that gave one has given, and that
             can be known for less than reading it.
+        :raises NotDueError: if it was not asked, since it holds for longer than a tick by its own word. The feed stays
+            as it is: nothing is confirmed, and nothing pushed.
         :raises SourceError: if the document could not be read; the message tells an operator why.
         """
 
@@ -41,10 +47,24 @@ class Source(Protocol):
         """Lets go of whatever is held open. Nothing is fetched afterwards."""
 
 
+GROUP = "livefeed.sources"
+"""The group of entry points by which other packages name their sources."""
+
+
+class MakeSource(Protocol):
+    """What an entry point leads to: a class, or any other callable."""
+
+    def __call__(self, url: SplitResult, /, *, reactor: IReactorTime, max_bytes: int) -> Source:
+        """Gives the source that a URL names; see :func:`make_source`.
+
+        :raises ConfigurationError: if no source can ever be made of it; the message must not repeat credentials.
+        """
+
+
 def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     """Gives the source that a URL names.
 
-    :param url: ``demo:``, ``file:PATH`` or one of Redis, as :mod:`livefeed.sources.redis.url` has them.
+    :param url: such as ``file:PATH``, ``redis://host/db/key`` or ``https://host/path``; each source has its own.
     :param reactor: the reactor that the source connects and keeps time with.
     :param max_bytes: how much of a document is read at most; one byte more is enough to see that it is too large.
     :raises ConfigurationError: if no source can ever be made of it; the message does not repeat credentials.
@@ -54,12 +74,39 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     except ValueError:
         # What it says repeats the URL.
         raise ConfigurationError("this is not a URL", "source") from None
+    make = _SCHEMES.get(parts.scheme)
+    if make is not None:
+        return make(parts, reactor, max_bytes)
+    return _plugged_in(parts, reactor, max_bytes)
+
+
+def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    """Gives the source that another package makes of a URL."""
+    entries = entry_points(group=GROUP)
+    found = {entry.value: entry for entry in entries if entry.name.lower() == parts.scheme}
+    if not found:
+        others = sorted({entry.name.lower() for entry in entries} - set(_SCHEMES))
+        allowed = ", ".join(f"{scheme}:" for scheme in (*_SCHEMES, *others))
+        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; there are {allowed}", "source")
+    if len(found) > 1:
+        raise ConfigurationError(f"{parts.scheme}: is claimed by several: {', '.join(sorted(found))}", "source")
+    ((name, entry),) = found.items()
     try:
-        make = _SCHEMES[parts.scheme]
-    except KeyError:
-        allowed = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
-        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; there are {allowed}", "source") from None
-    return make(parts, reactor, max_bytes)
+        make: MakeSource = entry.load()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+        raise ConfigurationError(f"{parts.scheme}: is {name}, which cannot be loaded: {why}", "source") from error
+    try:
+        source = make(parts, reactor=reactor, max_bytes=max_bytes)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # What it says may repeat the URL.
+        why = type(error).__name__
+        raise ConfigurationError(f"{parts.scheme}: is {name}, which has failed with {why}", "source") from None
+    if not all(callable(getattr(source, verb, None)) for verb in ("watch", "fetch", "close")):
+        raise ConfigurationError(f"{parts.scheme}: is {name}, which does not give a source", "source")
+    return source
 
 
 # Each kind is imported when it is used: what one source needs is no burden to those who use another.
@@ -77,6 +124,12 @@ def _file(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     return FileSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
+def _http(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    from livefeed.sources.http import HttpSource  # noqa: PLC0415
+
+    return HttpSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
 def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.redis import RedisSource  # noqa: PLC0415
 
@@ -86,6 +139,8 @@ def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
 _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "demo": _demo,
     "file": _file,
+    "http": _http,
+    "https": _http,
     "redis": _redis,
     "rediss": _redis,
     "redis+unix": _redis,

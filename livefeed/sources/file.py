@@ -5,18 +5,36 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
 from livefeed.exceptions import ConfigurationError, SourceError
+
+try:
+    from twisted.internet import inotify
+
+    from livefeed.sources.file_watch import FileWatch, places_of
+except ImportError:  # not on Linux
+    inotify = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
-    from twisted.internet.interfaces import IReactorThreads, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
+
+
+SETTLE_S = 0.01
+"""So long a file is left alone that is being written, before it is looked at again."""
+
+ATTEMPTS = 25
+"""So often it is looked at in one pull, before it is called a failure or read as it is."""
+
+_log = Logger()
 
 
 @dataclass(slots=True)
@@ -24,7 +42,8 @@ class FileSource:
     """Reads a file from its beginning each time, by its path, so that a file put in its place by rename is seen.
 
     Reading happens in a thread, since a file system may be a network's. A writer that does not rename can be caught
-    with half of its work done: what changed while it was read is refused here, what is half a document by the gate.
+    with half of its work done: while the kernel says that somebody writes, and when it has changed while it was read,
+    the file is left alone for a moment. What is half a document all the same is refused by the gate.
 
     :ivar path: the file.
     :ivar max_bytes: how much is read at most.
@@ -32,11 +51,17 @@ class FileSource:
 
     # required parameters
     path: str
-    reactor: IReactorThreads
+    reactor: Any
     max_bytes: int
 
     # internal state
     _reading: bool = False
+    _changed: Callable[[], None] | None = None
+    _watch: FileWatch | None = None
+    _new_watch: FileWatch | None = None
+    _why_unwatched: str = ""
+    _is_told: bool = False
+    _closed: bool = False
 
     @classmethod
     def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> FileSource:
@@ -50,35 +75,110 @@ class FileSource:
         if "\0" in path:
             raise ConfigurationError("file: takes a path, and no path has %00 in it", "source")
         # Absolute at once: a daemon changes its directory.
-        return cls(os.path.abspath(path), cast("IReactorThreads", reactor), max_bytes)
+        return cls(os.path.abspath(path), reactor, max_bytes)
 
     def __str__(self) -> str:
         return f"file:{self.path}"
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Source API."""
+        self._changed = changed
 
     async def fetch(self) -> bytes:
         """Source API."""
+        data = None
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await deferLater(self.reactor, SETTLE_S)
+            if self._is_being_written() and attempt < ATTEMPTS - 1:
+                continue
+            watch, writes = self._watch, 0 if self._watch is None else self._watch.writes
+            data = await self._read_in_thread()
+            is_written = self._is_being_written()
+            if self._watch is not None:
+                # A watch that was made meanwhile was made before the file was read.
+                is_written |= self._watch.writes != (writes if self._watch is watch else 0)
+            if data and not is_written:
+                return data
+            # Empty is what a writer that truncates makes it first, and the kernel tells of that a moment later.
+        if self._watch is not None:
+            # A writer that leaves it open is waited for once, not at each tick.
+            self._watch.is_writing = False
+        if data is None:
+            raise SourceError("was being written while it was read")
+        return data
+
+    def _is_being_written(self) -> bool:
+        if self._watch is None:
+            return False
+        self._watch.look()
+        return self._watch.is_writing
+
+    async def _read_in_thread(self) -> bytes | None:
         if self._reading:
             raise SourceError("an earlier read still hangs")
         self._reading = True
-        data: bytes = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self._read)
+        try:
+            data: bytes | None = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self._read)
+        finally:
+            self._take_watch()
         return data
 
     def close(self) -> None:
         """Source API."""
+        self._closed = True
+        self._take_watch()
+        if self._watch is not None:
+            self._watch.close()
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | None:
+        """Reads the file, in a thread; ``None`` if it has changed meanwhile."""
         try:
+            self._look_out()
             return _read_whole(self.path, self.max_bytes + 1)
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror or error}") from None
         finally:
             self._reading = False
 
+    def _look_out(self) -> None:
+        """Makes a watch, in a thread, if there is none for the directories of now.
 
-def _read_whole(path: str, limit: int) -> bytes:
+        It looks out before the file is read: what is written from now on is told of, and what was before is read.
+        """
+        if inotify is None:
+            self._why_unwatched = "there is no inotify"
+        if inotify is None or self._changed is None or self._new_watch is not None:
+            return
+        places = places_of(self.path)
+        if self._watch is not None and self._watch.places == places and not self._watch.is_over:
+            return
+        watch = FileWatch(self.reactor, places, self._changed)
+        try:
+            watch.open()
+        except inotify.INotifyError:
+            # The directory may have gone just now; if not, the kernel has no more to give.
+            self._why_unwatched = "inotify has no room, or cannot watch there" if places == places_of(self.path) else ""
+            return
+        self._new_watch = watch
+
+    def _take_watch(self) -> None:
+        """Puts the watch that was made in a thread in the place of the one before."""
+        watch, self._new_watch = self._new_watch, None
+        if watch is not None:
+            if self._watch is not None:
+                self._watch.close()
+            self._watch = watch
+            if self._closed:
+                watch.close()
+            else:
+                watch.start()
+        if self._why_unwatched and not self._is_told:
+            self._is_told = True
+            _log.warn("{source}: changes are seen at ticks alone: {why}", source=self, why=self._why_unwatched)
+
+
+def _read_whole(path: str, limit: int) -> bytes | None:
     # Non-blocking, since opening a named pipe would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -93,5 +193,5 @@ def _read_whole(path: str, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-        raise SourceError("was being written while it was read")
+        return None
     return b"".join(chunks)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.file import FileSource
+from livefeed.sources.file import ATTEMPTS, SETTLE_S, FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class FileTestCase(SynchronousTestCase):
         self.directory = Path(directory.name)
         self.path = self.directory / "results.json"
         self.reactor = ReactorDouble()
-        self.source = FileSource(str(self.path), self.reactor, MAX_BYTES)  # type: ignore[arg-type]
+        self.source = FileSource(str(self.path), self.reactor, MAX_BYTES)
 
     def fetch(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self.source.fetch())
@@ -101,9 +101,21 @@ class ReadTests(FileTestCase):
         self.assertEqual(self.fetched(), b"333")
 
     def test_empty_file(self) -> None:
-        """An empty file is no failure of the source; what to make of it is the gate's business."""
+        """A file that is empty and stays so is no failure of the source; what to make of it is the gate's business."""
         self.path.write_bytes(b"")
-        self.assertEqual(self.fetched(), b"")
+        fetching = self.fetch()
+        self.assertNoResult(fetching)
+        self.reactor.pump([SETTLE_S] * (ATTEMPTS - 1))
+        self.assertEqual(self.successResultOf(fetching), b"")
+
+    def test_writer_that_truncates(self) -> None:
+        """A file that is empty for a moment is what its writer makes of it."""
+        self.path.write_bytes(b"")
+        fetching = self.fetch()
+        self.reactor.advance(SETTLE_S)
+        self.path.write_bytes(b"1")
+        self.reactor.advance(SETTLE_S)
+        self.assertEqual(self.successResultOf(fetching), b"1")
 
     def test_no_more_is_read_than_shows_that_it_is_too_large(self) -> None:
         """One byte beyond the limit is enough for the gate to refuse it."""
@@ -150,28 +162,38 @@ class FailureTests(FileTestCase):
         self.assertEqual(self.failed(), "is not a regular file")
 
     def test_written_while_it_is_read(self) -> None:
-        """A file that grows, or is cut, or changes in place during the read is refused: half of it may be old."""
+        """A file that grows, or is cut, or changes in place during the read is read again: half of it may be old.
+
+        Where that does not end, the pull fails.
+        """
         read = os.fstat
 
-        def changing(content: bytes) -> Callable[[int], os.stat_result]:
+        def changing(content: bytes, changes: int) -> Callable[[int], os.stat_result]:
             calls = 0
 
             def fstat(descriptor: int) -> os.stat_result:
                 nonlocal calls
                 calls += 1
-                if calls == 2:
+                if calls % 2 == 0 and calls <= 2 * changes:
                     self.path.write_bytes(content)
-                    os.utime(self.path, ns=(0, 5))
+                    os.utime(self.path, ns=(0, calls))
                 return read(descriptor)
 
             return fstat
 
         for content in (b"[1, 2, 3]", b"[", b"[9, 8]"):
-            self.path.write_bytes(b"[1, 2]")
-            self.patch(os, "fstat", changing(content))
-            self.assertEqual(self.failed(), "was being written while it was read")
-        self.patch(os, "fstat", read)
-        self.assertEqual(self.fetched(), b"[9, 8]")
+            for changes in (ATTEMPTS - 1, ATTEMPTS):
+                self.path.write_bytes(b"[1, 2]")
+                self.patch(os, "fstat", changing(content, changes))
+                fetching = self.fetch()
+                for _ in range(ATTEMPTS - 1):
+                    self.assertNoResult(fetching)
+                    self.reactor.advance(SETTLE_S)
+                if changes < ATTEMPTS:
+                    self.assertEqual(self.successResultOf(fetching), content)
+                else:
+                    failure = self.failureResultOf(fetching, SourceError)
+                    self.assertEqual(str(failure.value), "was being written while it was read")
 
 
 class ThreadTests(FileTestCase):

@@ -15,6 +15,7 @@ from livefeed.exceptions import ConfigurationError
 from livefeed.sources import Source, make_source
 from livefeed.sources.demo import DemoSource
 from livefeed.sources.file import FileSource
+from livefeed.sources.http import HttpSource
 from livefeed.sources.redis import RedisSource
 
 SECRET = "correct-horse"
@@ -42,6 +43,8 @@ class MakeSourceTests(SynchronousTestCase):
             ("rediss+sentinel://localhost/main/0/key", RedisSource),
             ("redis+cluster://localhost/key", RedisSource),
             ("rediss+cluster://localhost/key", RedisSource),
+            ("http://localhost/x.json", HttpSource),
+            ("https://localhost/x.json", HttpSource),
             ("DEMO:", DemoSource),
         ):
             self.assertIsInstance(source_of(url), kind)
@@ -54,9 +57,9 @@ class MakeSourceTests(SynchronousTestCase):
         self.assertIs(demo.clock, clock)
         self.assertEqual(demo.seed, 7)
         reactor = MemoryReactorClock()
-        for url in ("file:x.json", "redis://localhost/0/key"):
+        for url in ("file:x.json", "redis://localhost/0/key", "http://localhost/"):
             source = make_source(url, reactor=reactor, max_bytes=77)
-            assert isinstance(source, FileSource | RedisSource)
+            assert isinstance(source, FileSource | RedisSource | HttpSource)
             self.assertIs(source.reactor, reactor)
             self.assertEqual(source.max_bytes, 77)
 
@@ -94,6 +97,10 @@ class MakeSourceTests(SynchronousTestCase):
             f"redis+cluster://user:{SECRET}/@a,b/key",
             f"rediss+cluster://user:x@a,b/key?ca={SECRET}",
             f"rediss://host/0/key?client-cert=/dev/null&client-key={SECRET}",
+            f"https://user:{SECRET}@/x",
+            f"https://user:{SECRET}@host:99999/x",
+            f"https://user:{SECRET}#@host/x",
+            f"https://user:{SECRET}/@host/x",
         ):
             self.assertNotIn(SECRET, self.refusal(url), url)
 
@@ -101,7 +108,7 @@ class MakeSourceTests(SynchronousTestCase):
     @given(st.text(alphabet="abz09:/@?#[]%. \u2100\n", max_size=25))
     def test_any_text_is_a_source_or_refused(self, rest: str) -> None:
         """No URL raises anything but ConfigurationError, and none shows what stands before its @."""
-        for scheme in ("redis", "rediss", "redis+unix", "redis+sentinel", "redis+cluster", "file", "demo"):
+        for scheme in ("redis", "rediss", "redis+unix", "redis+sentinel", "redis+cluster", "file", "demo", "https"):
             try:
                 str(source_of(f"{scheme}://:{SECRET}{rest}@host/0/key"))
                 str(source_of(f"{scheme}:{rest}"))

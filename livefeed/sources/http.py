@@ -1,0 +1,282 @@
+"""``https://…`` and ``http://…``, a document that an origin answers with: livefeed as the cache in front of it.
+
+Twisted's own client does the talking. Redirects, decoding and conditions are done here, since each has to know what
+another has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from cryptography import x509
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from service_identity import VerificationError
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.web.client import (
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HostnameCachingHTTPSPolicy,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from livefeed import __version__
+from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, SourceError
+from livefeed.gate import check_document
+from livefeed.sources.http_address import Address, Origin
+from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
+from livefeed.sources.http_limits import HEAD_BYTES, Body, GuardedEndpoint, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from urllib.parse import SplitResult
+
+    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+    from twisted.web.client import URI
+    from twisted.web.iweb import IPolicyForHTTPS, IResponse
+
+CONNECT_TIMEOUT_S = 5
+IDLE_S = 300
+"""How long a connection is kept that is not used: the longest freshness, and more."""
+
+MAX_REDIRECTS = 5
+EARLY_S = 0.1
+"""An answer that is fresh for so little is asked for again at once: ticks do not come to the millisecond."""
+
+_OK, _NOT_MODIFIED = 200, 304
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_CODINGS = {b"": False, b"identity": False, b"gzip": True, b"x-gzip": True}
+_REDIRECT_BODY_BYTES = 65536
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of the last good answer.
+
+    :ivar address: what it was an answer of, in the end.
+    :ivar holds: whether it may be served, and came with a time for which it may be taken for granted.
+    :ivar fresh_until: by the clock, in seconds.
+    """
+
+    address: Address
+    validators: Validators
+    holds: bool
+    fresh_until: float
+
+
+@implementer(IAgentEndpointFactory)
+@dataclass(frozen=True, slots=True)
+class _Endpoints:
+    """Makes connections that are verified by TLS, and counted."""
+
+    reactor: Any
+    policy: IPolicyForHTTPS
+    wire: Wire
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """IAgentEndpointFactory API."""
+        endpoint: Any = HostnameEndpoint(self.reactor, uri.host.decode("ascii"), uri.port, timeout=CONNECT_TIMEOUT_S)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return cast("IStreamClientEndpoint", GuardedEndpoint(endpoint, self.wire))
+
+
+@dataclass(slots=True)
+class HttpSource:
+    """Asks an origin, with a condition as soon as there is something to compare.
+
+    One connection is kept. It is cut at any trouble, and the next pull makes another: the tick is the retry.
+
+    :ivar origin: where the document is, and what the origin is told.
+    :ivar max_bytes: how much of a document is read at most, decoded.
+    """
+
+    # required parameters
+    reactor: IReactorTime
+    origin: Origin
+    max_bytes: int
+
+    # internal state
+    _wire: Wire = field(default_factory=Wire)
+    _pool: HTTPConnectionPool = field(init=False)
+    _agent: Agent = field(init=False)
+    _known: _Known | None = None
+
+    def __post_init__(self) -> None:
+        self._pool = HTTPConnectionPool(self.reactor)
+        self._pool.maxPersistentPerHost = 1
+        self._pool.cachedConnectionTimeout = IDLE_S
+        endpoints = _Endpoints(self.reactor, _policy(self.origin.ca), self._wire)
+        self._agent = Agent.usingEndpointFactory(self.reactor, endpoints, self._pool)
+
+    @classmethod
+    def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> HttpSource:
+        """Makes the source of ``https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE]``.
+
+        The query is the origin's; livefeed's own options stand in the fragment. The files are read at once.
+
+        :raises ConfigurationError: if the URL or a file cannot be; the message repeats no secret.
+        """
+        return cls(reactor, Origin.from_url(parts), max_bytes)
+
+    def __str__(self) -> str:
+        return str(self.origin.address)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Source API."""
+
+    async def fetch(self) -> bytes | None:
+        """Source API."""
+        known, now = self._known, self.reactor.seconds()
+        # No longer than that, or a clock that is set back would keep livefeed from asking for as long.
+        if known is not None and EARLY_S < known.fresh_until - now <= MAX_FRESH_S:
+            raise NotDueError("it is fresh")
+        try:
+            return await self._ask(now)
+        except Exception as error:  # a cancelled pull, too, leaves a connection of which nothing is known
+            self._wire.abort()
+            self._freshen(0.0)
+            if isinstance(error, ConnectError | DNSLookupError | OSError):
+                raise SourceError(f"cannot connect: {_first_line(error)}") from None
+            if isinstance(error, ResponseFailed | RequestTransmissionFailed):
+                raise SourceError(self._why_failed(error)) from None
+            raise
+
+    def close(self) -> None:
+        """Source API."""
+        self._pool.closeCachedConnections()
+        self._wire.abort()
+
+    async def _ask(self, now: float) -> bytes | None:
+        """Asks the origin, and where it sends livefeed to.
+
+        :param now: when it began: what an answer is fresh for counts from there (RFC 9111, 4.2.3).
+        """
+        self._wire.begin()
+        address = self.origin.address
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._request(address)
+            fields = response.headers
+            if response.code == _NOT_MODIFIED:
+                # Nobody else is asked with a condition, so that whoever says this speaks of what was given last.
+                if self._known is None or self._known.address != address or not self._known.validators.conditions():
+                    raise SourceError("the origin answers 304 to a question without a condition")
+                self._freshen(now + (fresh_s(fields) if self._known.holds else 0.0))
+                return None
+            if response.code == _OK:
+                data = await self._read(response)
+                self._known = None
+                if len(data) <= self.max_bytes:
+                    lifetime_s = self._fresh_s(fields, data)
+                    self._known = _Known(address, Validators.of(fields), lifetime_s > 0, now + lifetime_s)
+                return data
+            if response.code not in _REDIRECTS:
+                raise SourceError(f"the origin answers {response.code}")
+            address = await self._follow(address, response)
+        raise SourceError(f"the origin redirects more than {MAX_REDIRECTS} times")
+
+    async def _request(self, address: Address) -> IResponse:
+        headers = Headers()
+        headers.addRawHeader(b"User-Agent", f"livefeed/{__version__}".encode())
+        headers.addRawHeader(b"Accept", b"application/json, */*;q=0.5")
+        headers.addRawHeader(b"Accept-Encoding", b"gzip")
+        if address.origin == self.origin.address.origin:
+            for name in {name.lower() for name, _ in self.origin.fields}:
+                headers.removeHeader(name)
+            for name, value in self.origin.fields:
+                headers.addRawHeader(name, value)
+        if self._known is not None and self._known.address == address:
+            for name, value in self._known.validators.conditions():
+                headers.addRawHeader(name, value)
+        response: IResponse = await self._agent.request(b"GET", address.url.encode("ascii"), headers)
+        return response
+
+    async def _read(self, response: IResponse) -> bytes:
+        coding = b",".join(response.headers.getRawHeaders(b"Content-Encoding") or ()).strip().lower()
+        if coding not in _CODINGS:
+            raise SourceError("the origin sends a coding that was not asked for: there are gzip and none")
+        # In chunks of a few bytes each, a document takes more than its size.
+        self._wire.allowance += 2 * self.max_bytes
+        return await self._body(response, self.max_bytes + 1, is_gzip=_CODINGS[coding])
+
+    async def _body(self, response: IResponse, limit: int, *, is_gzip: bool = False) -> bytes:
+        body = Body(limit, self._wire, is_gzip=is_gzip)
+        response.deliverBody(body)
+        return await body.whole
+
+    async def _follow(self, address: Address, response: IResponse) -> Address:
+        """Gives where a redirect leads to, once its own content is out of the way."""
+        locations = response.headers.getRawHeaders(b"Location") or []
+        if len(locations) != 1:
+            raise SourceError(f"the origin answers {response.code} without a Location")
+        await self._body(response, _REDIRECT_BODY_BYTES)
+        self._wire.allowance = max(self._wire.allowance, HEAD_BYTES)
+        try:
+            return address.redirected(locations[0].decode("latin-1"))
+        except ValueError as error:
+            raise SourceError(f"the origin {error}") from None
+
+    def _fresh_s(self, fields: Headers, data: bytes) -> float:
+        """Gives how long an answer is taken for granted.
+
+        Not at all if it may not be served: its repair must be seen at once.
+        """
+        lifetime_s = fresh_s(fields)
+        if lifetime_s:
+            try:
+                check_document(data, max_bytes=self.max_bytes)
+            except DocumentError:
+                return 0.0
+        return lifetime_s
+
+    def _freshen(self, until: float) -> None:
+        if self._known is not None:
+            self._known.fresh_until = until
+
+    def _why_failed(self, error: ResponseFailed | RequestTransmissionFailed) -> str:
+        reasons = [reason.value for reason in error.reasons]
+        if self._wire.overrun:
+            return "the head of the answer is too large"
+        for reason in reasons:
+            if isinstance(reason, VerificationError):
+                return "TLS: the certificate is for another host"
+            if isinstance(reason, SSL.Error):
+                parts: Any = reason.args[0] if reason.args else ()
+                words = ", ".join(str(part[-1]) for part in parts)
+                return f"TLS: {words or 'the connection was cut'}"[:200]
+            if not isinstance(reason, ConnectionError | OSError) and not _is_loss(reason):
+                return "the answer is not HTTP"
+        return "the connection was lost"
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Whether it is one of Twisted's words for a connection that has ended."""
+    return type(error).__module__ == "twisted.internet.error"
+
+
+def _policy(ca: bytes | None) -> IPolicyForHTTPS:
+    """Gives what verifies an origin's certificate and its name.
+
+    :raises ConfigurationError: if the CA's file has no certificates in it.
+    """
+    if ca is None:
+        return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
+    try:
+        certificates = x509.load_pem_x509_certificates(ca)
+    except ValueError:
+        raise ConfigurationError("#ca=: there is no certificate in PEM form in the file", "source") from None
+    roots = trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in certificates])
+    return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(roots))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -1,0 +1,184 @@
+"""What an operator says about an HTTP origin: its URL, livefeed's own options in the fragment, and files of fields."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
+
+from livefeed.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+PORTS = {"http": 80, "https": 443}
+MAX_FILE_BYTES = 65536
+MAX_FIELDS = 50
+
+_FORM = "https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE]"
+_OPTIONS = ("ca", "headers")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # a token (RFC 9110, 5.6.2)
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# What is the business of the connection or of the conditions, and would break either.
+_OWN = frozenset(
+    (
+        *("accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive"),
+        *("if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"),
+        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+# What may stand in a URL as it is: a % is taken for the beginning of an encoded octet.
+_PLAIN = "%/:;=&?@!$,+~'()*[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a request goes.
+
+    :ivar scheme: ``http`` or ``https``.
+    :ivar host: a name in ASCII, or an IP address without brackets.
+    :ivar target: path and query, percent-encoded.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str = field(repr=False)
+
+    @classmethod
+    def of(cls, parts: SplitResult) -> Address:
+        """Gives the address in a URL.
+
+        :raises ValueError: if there is none, or it is no address of HTTP.
+        """
+        port = PORTS[parts.scheme] if parts.port is None else parts.port
+        host = parts.hostname or ""
+        if not host.isascii():
+            host = host.encode("idna").decode("ascii")
+        if not port or not re.fullmatch(r"[a-z0-9._~-]+|[0-9a-f:.]+", host):
+            raise ValueError("there is no host, or no such port")
+        query = f"?{quote(parts.query, safe=_PLAIN)}" if parts.query else ""
+        return cls(parts.scheme, host, port, f"{quote(parts.path, safe=_PLAIN) or '/'}{query}")
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """What two addresses have in common that belong to the same origin (RFC 9110, 4.3.1)."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def url(self) -> str:
+        """The address as a URL. It may have secrets in its query."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.target}"
+
+    def __str__(self) -> str:
+        # Without the query, which may well be a token.
+        return self.url.partition("?")[0]
+
+    def redirected(self, location: str) -> Address:
+        """Gives the address that a redirect leads to.
+
+        :param location: the value of ``Location``, a URL or a reference that is relative to this address.
+        :raises ValueError: if it is no address of HTTP, or leads from https to http.
+        """
+        try:
+            parts = urlsplit(urljoin(self.url, location))
+            target = Address.of(parts) if parts.scheme in PORTS else None
+        except ValueError:
+            # What it says repeats the URL.
+            raise ValueError("redirects to a URL that is none") from None
+        if target is None:
+            raise ValueError("redirects to what is no URL of HTTP")
+        if self.scheme == "https" and target.scheme != "https":
+            raise ValueError("redirects from https to http")
+        return target
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An origin, and what it is to be told.
+
+    :ivar address: where the document is.
+    :ivar fields: the operator's own, which no other origin is told.
+    :ivar ca: PEM certificates to trust instead of the platform's; ``None`` for the platform's.
+    """
+
+    address: Address
+    fields: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    ca: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_url(cls, parts: SplitResult) -> Origin:
+        """Reads a URL and the files that its fragment names.
+
+        :raises ConfigurationError: if a part is missing or cannot be; the message repeats no secret.
+        """
+        try:
+            address = Address.of(parts)
+        except (ValueError, UnicodeError):
+            raise ConfigurationError(f"the host is missing, or the port is none, in {_FORM}", "source") from None
+        options = _options(parts.fragment)
+        fields = _read_fields(options["headers"]) if "headers" in options else []
+        if parts.username is not None or parts.password is not None:
+            if any(name.lower() == b"authorization" for name, _ in fields):
+                raise ConfigurationError("the user in the URL and Authorization in headers: give one of them", "source")
+            fields.append((b"Authorization", _basic(parts.username or "", parts.password or "")))
+        if "ca" in options and address.scheme != "https":
+            raise ConfigurationError("#ca= is for https: alone", "source")
+        return cls(address, tuple(fields), _read_file("ca", options["ca"]) if "ca" in options else None)
+
+
+def _options(fragment: str) -> dict[str, str]:
+    """Gives livefeed's own options. They stand where no origin ever sees them, so the query is the origin's alone."""
+    pairs = parse_qsl(fragment, keep_blank_values=True, errors="surrogateescape")
+    options = dict(pairs)
+    # Nothing of it is shown: whoever has put a # into a password has the rest of it here.
+    if (fragment and not pairs) or len(options) < len(pairs) or not set(options) <= set(_OPTIONS):
+        raise ConfigurationError(f"after # stand ca=FILE, headers=FILE, or both with & between, in {_FORM}", "source")
+    for name, path in options.items():
+        if not Path(path).is_absolute() or "\0" in path:
+            raise ConfigurationError(f"#{name}= takes an absolute path, as in #{name}=/etc/livefeed/{name}", "source")
+    return options
+
+
+def _basic(user: str, password: str) -> bytes:
+    user = unquote(user)
+    if ":" in user:
+        # It would be read as the end of the user (RFC 7617, 2).
+        raise ConfigurationError("a user of HTTP has no : in its name", "source")
+    return b"Basic " + b64encode(f"{user}:{unquote(password)}".encode())
+
+
+def _read_file(option: str, path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES * 16 + 1 if option == "ca" else MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"#{option}=: {path}: {error.strerror}", "source") from None
+    if len(data) > MAX_FILE_BYTES * (16 if option == "ca" else 1):
+        raise ConfigurationError(f"#{option}=: {path}: is too large", "source")
+    return data
+
+
+def _read_fields(path: str) -> list[tuple[bytes, bytes]]:
+    """Reads lines of ``Name: value``; empty lines and those that begin with # are passed over."""
+    fields = []
+    for number, line in enumerate(_read_file("headers", path).decode("latin-1").split("\n"), 1):
+        text = line.strip("\r\t ")
+        if not text or text.startswith("#"):
+            continue
+        name, colon, value = text.partition(":")
+        value = value.strip("\t ")
+        # Nothing of the line is shown, not even its name: it may have been meant as a value.
+        if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ConfigurationError(f"#headers=: {path}: line {number} is not of the form Name: value", "source")
+        if name.lower() in _OWN:
+            raise ConfigurationError(f"#headers=: {path}: line {number} is for livefeed to say", "source")
+        fields.append((name.encode("ascii"), value.encode("latin-1")))
+    if len(fields) > MAX_FIELDS:
+        raise ConfigurationError(f"#headers=: {path}: has more than {MAX_FIELDS} fields", "source")
+    return fields

@@ -1,0 +1,27 @@
+"""A source of another package, in a livefeed that runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.sources.test_plugins import install, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.integration.conftest import Start
+
+
+def test_installed_source_is_served(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed beside livefeed is pulled from, and its changes reach subscribers."""
+    directory = tmp_path / "packages"
+    directory.mkdir()
+    install(directory, "livefeed_clock", shown("python"), "clock = livefeed_clock:ClockSource")
+    monkeypatch.setenv("PYTHONPATH", str(directory))
+    livefeed = start("--source", "clock:?name=now", "--interval", "0.2", "--push", "change")
+    with livefeed.websocket() as subscriber:
+        first, second = (json.loads(subscriber.recv(timeout=5))["now"] for _ in range(2))
+    assert second == first + 1

@@ -1,0 +1,144 @@
+"""Connections that are counted, and bodies that stop growing."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+
+from livefeed.exceptions import SourceError
+from livefeed.sources.http_limits import HEAD_BYTES, MAX_MEMBERS, Body, GuardedEndpoint, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LIMIT = 100
+
+
+class Aborted(Wire):
+    """Remembers whether it was cut."""
+
+    __slots__ = ("aborted",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class BodyTests(SynchronousTestCase):
+    """Body."""
+
+    def body(self, chunks: Iterable[bytes], *, is_gzip: bool = False, end: Exception | None = None) -> Body:
+        self.wire = Aborted()
+        body = Body(LIMIT, self.wire, is_gzip=is_gzip)
+        for chunk in chunks:
+            body.dataReceived(chunk)
+        body.connectionLost(Failure(end or ResponseDone()))
+        return body
+
+    def failed(self, body: Body) -> str:
+        return str(self.failureResultOf(body.whole, SourceError).value)
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=300), st.lists(st.integers(1, 400), max_size=6), st.sampled_from((0, 1, 2)))
+    def test_any_cuts(self, document: bytes, cuts: list[int], members: int) -> None:
+        """However it is cut, plain or in gzip of one member or two, no more comes than the limit."""
+        halves = (document[:50], document[50:])
+        sent = (document, gzip.compress(document), b"".join(map(gzip.compress, halves)))[members]
+        edges = [0, *sorted(cut for cut in set(cuts) if cut < len(sent)), len(sent)]
+        chunks = [sent[start:end] for start, end in itertools.pairwise(edges)]
+        body = self.body(chunks, is_gzip=members > 0)
+        self.assertEqual(self.successResultOf(body.whole), document[:LIMIT])
+        self.assertEqual(self.wire.aborted, len(document) >= LIMIT)
+
+    def test_bomb(self) -> None:
+        """No more is decoded than is kept, and the connection is cut."""
+        bomb = gzip.compress(b" " * 50_000_000)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        body = self.body([bomb], is_gzip=True)
+        _, most = tracemalloc.get_traced_memory()
+        self.assertLess(most, 1_000_000)
+        self.assertEqual(self.successResultOf(body.whole), b" " * LIMIT)
+        self.assertTrue(self.wire.aborted)
+
+    def test_what_is_no_gzip(self) -> None:
+        """Nothing, a part, something else, something after it, and empty members without end."""
+        whole = gzip.compress(b"[1]")
+        for sent in (b"", whole[:-1], whole[:5], b"[1]", whole + b"[2]", gzip.compress(b"") * (MAX_MEMBERS + 1)):
+            self.assertIn("is not gzip", self.failed(self.body([sent], is_gzip=True)))
+
+    def test_ends(self) -> None:
+        """An end without a length is one if the connection was closed in order; a cut is none."""
+        self.assertEqual(self.successResultOf(self.body([b"[1]"], end=PotentialDataLoss()).whole), b"[1]")
+        self.assertIn("in the middle", self.failed(self.body([b"[1]"], end=ConnectionLost())))
+        for attribute, words in (("cut", "in the middle"), ("overrun", "far more")):
+            wire = Wire()
+            body = Body(LIMIT, wire, is_gzip=False)
+            setattr(wire, attribute, True)
+            body.connectionLost(Failure(PotentialDataLoss()))
+            self.assertIn(words, self.failed(body))
+        cut = gzip.compress(b"[1]")[:-1]
+        self.assertIn("in the middle", self.failed(self.body([cut], is_gzip=True, end=PotentialDataLoss())))
+
+    def test_cancelled(self) -> None:
+        """Who waits no longer has the connection cut, and what follows is no error."""
+        wire = Aborted()
+        body = Body(LIMIT, wire, is_gzip=False)
+        body.whole.cancel()
+        self.failureResultOf(body.whole, CancelledError)
+        self.assertTrue(wire.aborted)
+        body.connectionLost(Failure(ConnectionLost()))
+
+
+class GuardedEndpointTests(SynchronousTestCase):
+    """GuardedEndpoint."""
+
+    def test_too_much_is_cut(self) -> None:
+        """What exceeds the allowance does not reach the protocol, and the connection is closed at once."""
+        received: list[bytes] = []
+
+        class Receiving(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                received.append(data)
+
+        transport = StringTransportWithDisconnection()
+
+        class Endpoint:
+            def connect(self, factory: Any) -> Any:
+                from twisted.internet.defer import succeed  # noqa: PLC0415
+
+                self.protocol = factory.buildProtocol(None)
+                transport.protocol = self.protocol
+                self.protocol.makeConnection(transport)
+                return succeed(self.protocol)
+
+        wire, endpoint = Wire(), Endpoint()
+        guarded = GuardedEndpoint(endpoint, wire)  # type: ignore[arg-type]
+        protocol = self.successResultOf(guarded.connect(Factory.forProtocol(Receiving)))
+        self.assertIsInstance(protocol, Receiving)
+        self.assertEqual(len(wire.open), 1)
+        endpoint.protocol.dataReceived(b"x" * HEAD_BYTES)
+        self.assertTrue(transport.connected)
+        endpoint.protocol.dataReceived(b"y")
+        self.assertFalse(transport.connected)
+        self.assertTrue(wire.overrun)
+        self.assertEqual(len(b"".join(received)), HEAD_BYTES)
+        self.assertEqual(wire.open, set())
+        wire.begin()
+        self.assertEqual((wire.allowance, wire.overrun), (HEAD_BYTES, False))

@@ -1,0 +1,116 @@
+"""Sources of other packages: one is installed, with the code that the documentation shows."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import SplitResult
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.sources import Source, make_source
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "sources" / "writing.md"
+SECRET = "correct-horse"
+
+
+def shown(language: str) -> str:
+    """Gives what the page shows."""
+    match = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+def install(directory: Path, module: str, code: str, *entries: str) -> None:
+    """Puts a distribution into a directory, as an installer does."""
+    (directory / f"{module}.py").write_text(code)
+    information = directory / f"{module}-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n")
+    lines = "\n".join(entries)
+    (information / "entry_points.txt").write_text(f"[livefeed.sources]\n{lines}\n")
+
+
+class PluginTests(SynchronousTestCase):
+    """make_source, with other packages."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+        self.patch(sys, "path", [directory.name, *sys.path])
+        self.addCleanup(importlib.invalidate_caches)
+        self.clock = Clock()
+
+    def install(self, module: str, code: str, *entries: str) -> None:
+        install(self.directory, module, code, *entries)
+        importlib.invalidate_caches()
+        self.addCleanup(sys.modules.pop, module, None)
+
+    def make(self, url: str) -> Source:
+        return make_source(url, reactor=self.clock, max_bytes=77)
+
+    def refusal(self, url: str) -> str:
+        refusal = str(self.assertRaises(ConfigurationError, self.make, url))
+        self.assertTrue(refusal.startswith("--source: "))
+        self.assertNotIn(SECRET, refusal)
+        self.assertNotIn("\n", refusal)
+        return refusal
+
+    def test_source_of_the_page(self) -> None:
+        """What the documentation shows is a source, and says so itself when its URL is none."""
+        entry = re.search(r"^\[project.entry-points.*\]\n(.*)$", shown("toml"), re.MULTILINE)
+        assert entry is not None
+        self.install("livefeed_clock", shown("python"), entry[1].replace('"', ""))
+        self.clock.advance(7)
+        source = self.make("CLOCK:?name=n")
+        self.assertEqual(str(source), "clock:")
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(source.fetch())), b'{"n": 7}')
+        self.assertIn("takes nothing but", self.refusal(f"clock://{SECRET}"))
+        self.assertIn("clock:", self.refusal("nothing:"))
+
+    def test_what_it_is_called_with(self) -> None:
+        """The parts of the URL, the reactor and the limit."""
+        code = "calls = []\ndef make(*given, **more):\n    calls.append((given, more))\n"
+        code += "    class Source:\n        watch = fetch = close = lambda *_: None\n    return Source()\n"
+        self.install("plug_calls", code, "called = plug_calls:make")
+        self.make("called://u:p@h/x?y#z")
+        (((url,), more),) = sys.modules["plug_calls"].calls
+        self.assertIsInstance(url, SplitResult)
+        self.assertEqual((url.password, url.hostname, url.query, url.fragment), ("p", "h", "y", "z"))
+        self.assertEqual(more, {"reactor": self.clock, "max_bytes": 77})
+
+    def test_broken_plug_ins(self) -> None:
+        """Those that cannot be imported, have nothing by that name, break, or give no source are named."""
+        code = "def breaks(url, **_):\n    raise ValueError(url.password)\n"
+        code += "def nothing(url, **_):\n    return None\n"
+        code += "def wants(url):\n    return None\n"
+        names = ("breaks", "nothing", "wants", "missing")
+        self.install(
+            "plug_broken", code, *(f"{name} = plug_broken:{name}" for name in names), "number = plug_broken:__doc__"
+        )
+        self.install("plug_raises", "raise RuntimeError('one\\ntwo')", "raises = plug_raises:x", "gone = plug_gone:x")
+        for scheme, words in (
+            ("breaks", "plug_broken:breaks, which has failed with ValueError"),
+            ("nothing", "plug_broken:nothing, which does not give a source"),
+            ("wants", "plug_broken:wants, which has failed with TypeError"),
+            ("missing", "plug_broken:missing, which cannot be loaded: AttributeError"),
+            ("number", "plug_broken:__doc__, which has failed with TypeError"),
+            ("raises", "plug_raises:x, which cannot be loaded: RuntimeError: one"),
+            ("gone", "plug_gone:x, which cannot be loaded: ModuleNotFoundError"),
+        ):
+            self.assertIn(f"{scheme}: is {words}", self.refusal(f"{scheme}://u:{SECRET}@h/"))
+
+    def test_claims(self) -> None:
+        """Nobody takes over a scheme of livefeed's own, and what two claim nobody has."""
+        code = "def make(url, **_):\n    raise AssertionError\n"
+        self.install("plug_one", code, "demo = plug_one:make", "twice = plug_one:make")
+        self.install("plug_two", code, "twice = plug_two:make")
+        self.assertEqual(str(self.make("demo:")), "demo:")
+        self.assertIn("twice: is claimed by several: plug_one:make, plug_two:make", self.refusal("twice:"))
