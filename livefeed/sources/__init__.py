@@ -44,7 +44,8 @@ class Source(Protocol):
 def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     """Gives the source that a URL names.
 
-    :param url: ``demo:``, ``file:PATH`` or ``redis://[user:password@]host[:port]/db/key``.
+    :param url: ``demo:``, ``file:PATH``, ``redis://[user:password@]host[:port]/db/key`` or
+        ``mongodb://[user:password@]host[:port][,host2...]/DB/COLLECTION[?OPTIONS]``.
     :param reactor: the reactor that the source connects and keeps time with.
     :param max_bytes: how much of a document is read at most; one byte more is enough to see that it is too large.
     :raises ConfigurationError: if no source can ever be made of it; the message does not repeat credentials.
@@ -58,7 +59,8 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
         make = _SCHEMES[parts.scheme]
     except KeyError:
         allowed = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
-        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; there are {allowed}", "source") from None
+        instead = _INSTEAD.get(parts.scheme, "")
+        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; there are {allowed}{instead}", "source") from None
     return make(parts, reactor, max_bytes)
 
 
@@ -83,8 +85,19 @@ def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     return RedisSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
+def _mongo(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    try:
+        from livefeed.sources.mongo.source import MongoSource  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError("mongodb:// needs pymongo: pip install 'livefeed[mongo]'", "source") from None
+    return MongoSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
 _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "demo": _demo,
     "file": _file,
+    "mongodb": _mongo,
     "redis": _redis,
 }
+
+_INSTEAD = {"mongodb+srv": "; write the hosts out, as in mongodb://a,b,c/DB/COLLECTION?replicaSet=NAME&tls=true"}
