@@ -44,6 +44,9 @@ MAX_CONNECTIONS = 3
 AWAIT_MS = 1000
 """The server answers so often when there are no changes."""
 
+SELECTION_S = 0.45
+"""A server is looked for so long, rounded up to a half second."""
+
 SPACING_S = 0.1
 """A collection in which much is written is pulled so often, at most."""
 
@@ -185,7 +188,13 @@ class MongoSource:
 
     def _receive(self) -> list[bytes]:
         batches, size = [], 0
-        collection = self._connected()[self.query.database][self.query.collection]
+        client = self._connected()
+        database = client[self.query.database]
+        if not client.topology_description.has_readable_server(client.read_preference):
+            # pymongo looks for it in steps of half a second, and a query may not wait for two of them.
+            with pymongo.timeout(SELECTION_S):
+                database.command("ping", read_preference=client.read_preference)
+        collection = database[self.query.collection]
         cursor = collection.find_raw_batches(
             self.query.filter,
             self.query.projection,
@@ -259,7 +268,7 @@ def make_client(address: Address) -> pymongo.MongoClient[Any]:
         appname="livefeed",
         connect=False,
         maxPoolSize=MAX_CONNECTIONS,
-        serverSelectionTimeoutMS=timeout_ms,
+        serverSelectionTimeoutMS=int(SELECTION_S * 1000),
         # It is the bound of looking after servers, too, which the end of the process waits for, a second at most.
         connectTimeoutMS=min(timeout_ms, 900),
         socketTimeoutMS=timeout_ms + AWAIT_MS,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PORT = 27017
 TIMEOUT_S = 0.8
 """A pull takes no longer by default: the poller gives it a second at least."""
+MIN_TIMEOUT_S = 0.5
 MAX_TIMEOUT_S = 9.9
 MAX_LIMIT = 100_000
 
@@ -230,6 +231,6 @@ def _timeout(options: Mapping[str, str]) -> float:
         timeout_s = float(options.get("timeout", TIMEOUT_S))
     except ValueError:
         timeout_s = math.nan
-    if not 0.1 <= timeout_s <= MAX_TIMEOUT_S:  # noqa: PLR2004 - as the message says
-        raise _refusal(f"timeout= takes seconds, from 0.1 to {MAX_TIMEOUT_S}")
+    if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
+        raise _refusal(f"timeout= takes seconds, from {MIN_TIMEOUT_S} to {MAX_TIMEOUT_S}")
     return timeout_s
