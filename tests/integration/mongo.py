@@ -24,6 +24,8 @@ from tests.integration.harness import HOST, WAIT_S, Process, free_port, missing_
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from livefeed.certificates import DevelopmentCertificate
+
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _BUILT = _ROOT / "build" / "bin" / "ferretdb"
 _SERVER = os.environ.get("LIVEFEED_TEST_MONGODB", "")
@@ -41,16 +43,27 @@ class MongoStore:
     :param user: who may log in; ``""`` if everybody may do everything.
     :param password: the user's password at the beginning.
     :param own: whether it must be a server that is ours alone.
+    :param certificate: what it serves with TLS, on another port as well; ``None`` for no TLS.
     """
 
-    def __init__(self, directory: Path, *, user: str = "", password: str = "", own: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        user: str = "",
+        password: str = "",
+        own: bool = True,
+        certificate: DevelopmentCertificate | None = None,
+    ) -> None:
         self._directory = directory
         self._process: Process | None = None
         self.is_ours = not _SERVER
         self._user, self._password = user, password
+        self._certificate = certificate
         if self.is_ours:
             self._program = _ferretdb()
             self.port = free_port()
+            self.tls_port = free_port()
         elif own or user:
             missing_peer("the server of LIVEFEED_TEST_MONGODB is not ours to pause, to end, or to give users")
         else:
@@ -78,6 +91,9 @@ class MongoStore:
         if self._user:
             options += ["--test-enable-new-auth", "--setup-database=admin"]
             options += [f"--setup-username={self._user}", f"--setup-password={self._password}"]
+        if self._certificate is not None:
+            options += [f"--listen-tls={HOST}:{self.tls_port}", f"--listen-tls-cert-file={self._certificate.cert}"]
+            options += [f"--listen-tls-key-file={self._certificate.key}"]
         self._process = Process([self._program, *options], directory=self._directory)
         deadline = time.monotonic() + WAIT_S
         while True:

@@ -10,11 +10,13 @@ import pytest
 
 from tests.integration.harness import STOP_S, Livefeed, Polling
 from tests.integration.mongo import MongoStore, Relay
+from tests.integration.mongo_replica_set import ReplicaSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from livefeed.certificates import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 FAST = ("--interval", "0.1")
@@ -326,3 +328,77 @@ class TestPasswords:
         with MongoStore(tmp_path, user="watcher", password="another") as store:
             livefeed = start("--source", store.url(credentials=""), *FAST, live=False)
             livefeed.wait_for_log(STALE + ".*requires authentication")
+
+
+class TestTls:
+    def test_certificate_is_verified(self, tmp_path: Path, start: Start, certificate: DevelopmentCertificate) -> None:
+        """TLS works with the CA that was named, and not without it; what is wrong is said."""
+        with MongoStore(tmp_path, certificate=certificate) as store:
+            store.set_document({"n": 1})
+            url = store.url(port=store.tls_port, tls="true", tlsCAFile=str(certificate.ca))
+            assert start("--source", url, *FAST).http.get("/feed").content == b'{"n":1}'
+            stranger = start("--source", store.url(port=store.tls_port, tls="true"), *FAST, live=False)
+            stranger.wait_for_log(STALE + ".*certificate verify failed")
+            plain = start("--source", store.url(port=store.tls_port), *FAST, live=False)
+            plain.wait_for_log(STALE)
+
+
+class TestChangeStreams:
+    """pymongo's change streams, told by a stand-in for a replica set."""
+
+    @pytest.fixture
+    def replica_set(self) -> Iterator[ReplicaSet]:
+        with ReplicaSet({"n": 1}) as replica_set:
+            yield replica_set
+
+    @pytest.fixture
+    def livefeed(self, replica_set: ReplicaSet, start: Start) -> Livefeed:
+        livefeed = start("--source", replica_set.url(), "--interval", "30")
+        livefeed.wait_for_log("tells of changes, which are pulled at once")
+        return livefeed
+
+    def test_changes_are_pulled_at_once(self, replica_set: ReplicaSet, livefeed: Livefeed) -> None:
+        """With thirty seconds from tick to tick, a change is at a watcher in less than one, and again."""
+        with Watching(livefeed, pause_s=0.02) as watching:
+            watching.wait_for_number(1, 5)
+            for number in range(2, 6):
+                replica_set.change({"n": number})
+                watching.wait_for_number(number, SLACK_S)
+        watching.assert_in_order(*range(1, 6))
+        assert watching.states == ["live"]
+        assert "fullDocument" not in str(replica_set.pipelines)
+
+    def test_quiet_streams_stay_open(self, replica_set: ReplicaSet, livefeed: Livefeed) -> None:
+        """A collection in which nothing is written for a while is asked about each second, and not opened anew."""
+        assert replica_set.wait_for_questions(4)
+        replica_set.change({"n": 2})
+        with Watching(livefeed, pause_s=0.02) as watching:
+            watching.wait_for_number(2, SLACK_S)
+        assert len(replica_set.pipelines) == 1
+
+    def test_writes_without_end_are_pulled_now_and_then(self, replica_set: ReplicaSet, livefeed: Livefeed) -> None:
+        """Where much is written, it is pulled ten times a second at most, and the last of it is there."""
+        before = replica_set.finds
+        began = time.monotonic()
+        for number in range(2, 502):
+            replica_set.change({"n": number})
+        with Polling(livefeed, pause_s=0.02) as polling:
+            polling.wait_for(lambda answer: answer.body == b'{"n":501}')
+        assert replica_set.finds - before <= 10 * (time.monotonic() - began) + 2
+
+    def test_streams_that_break_are_opened_again(self, replica_set: ReplicaSet, livefeed: Livefeed) -> None:
+        """After its connections are cut the stream is opened anew, and what was missed meanwhile is pulled."""
+        mark = livefeed.mark()
+        replica_set.cut()
+        replica_set.change({"n": 2})
+        with Watching(livefeed, pause_s=0.02) as watching:
+            watching.wait_for_number(2, 4)
+            replica_set.change({"n": 3})
+            watching.wait_for_number(3, 2)
+        livefeed.assert_unbroken()
+        assert "is stale" not in livefeed.log(mark)
+
+    def test_stopping_while_a_stream_waits(self, livefeed: Livefeed) -> None:
+        """SIGTERM does not wait for the next change."""
+        assert livefeed.terminate() == 0
+        livefeed.assert_unbroken()

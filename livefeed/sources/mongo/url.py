@@ -161,7 +161,7 @@ def _client_options(options: Mapping[str, str]) -> dict[str, Any]:
             # A daemon changes its directory.
             raise _refusal(f"{name}= takes a path that begins with /")
         given[name] = _TRUTH[value] if allowed == tuple(_TRUTH) else value
-    if given.get("tls") is False and ("tlsCAFile" in given or "tlsCertificateKeyFile" in given):
+    if ("tlsCAFile" in given or "tlsCertificateKeyFile" in given) and not given.setdefault("tls", True):
         raise _refusal("tls=false goes with no file for TLS")
     return given
 

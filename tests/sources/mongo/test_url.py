@@ -80,8 +80,9 @@ class AddressTests(SynchronousTestCase):
             self.assertRaises(ConfigurationError, parsed, f"mongodb://h/db/c?{wrong}")
 
     def test_files_are_absolute(self) -> None:
-        """A daemon changes its directory, so a file's path begins with /; and TLS is not switched off beside it."""
-        self.assertEqual(address_of("mongodb://h/db/c?tlsCAFile=/ca.pem").options, {"tlsCAFile": "/ca.pem"})
+        """A daemon changes its directory, so a file's path begins with /; and where there is one, there is TLS."""
+        options = address_of("mongodb://h/db/c?tlsCAFile=/ca.pem").options
+        self.assertEqual(options, {"tlsCAFile": "/ca.pem", "tls": True})
         for wrong in ("tlsCAFile=ca.pem", "tls=false&tlsCAFile=/ca.pem", "tlsCertificateKeyFile=./x"):
             self.assertRaises(ConfigurationError, parsed, f"mongodb://h/db/c?{wrong}")
 
@@ -203,6 +204,18 @@ class SourceUrlTests(SynchronousTestCase):
             refusal = self.refusal(f"mongodb://user:{SECRET}@a,b/db/c?{options}")
             self.assertTrue(refusal.startswith("--source: "), refusal)
             self.assertNotIn(SECRET, refusal)
+
+    def test_what_goes_together_is_taken(self) -> None:
+        """pymongo knows each option by its name, and has nothing against any of its values."""
+        for options in (
+            "replicaSet=r&readPreference=secondaryPreferred",
+            "authMechanism=SCRAM-SHA-256&authSource=x",
+            "authMechanism=SCRAM-SHA-1",
+            "authMechanism=PLAIN&tls=true",
+            "readPreference=nearest&tls=false",
+        ):
+            source_of(f"mongodb://user:{SECRET}@a,b/db/c?{options}")
+        source_of("mongodb://[::1]:1/db/c?directConnection=true")
 
     def test_names_of_services_are_refused(self) -> None:
         """The refusal of mongodb+srv says what to write instead."""
