@@ -9,19 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import pymongo
-from pymongo.errors import ConfigurationError as ClientConfigurationError
-from pymongo.errors import (
-    ConnectionFailure,
-    ExecutionTimeout,
-    NetworkTimeout,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-)
+from pymongo.errors import PyMongoError
 
 from livefeed.daemons import defer_to_daemon, start_daemon
 from livefeed.exceptions import ConfigurationError, SourceError
 from livefeed.sources.mongo.changes import Changes
+from livefeed.sources.mongo.client import AWAIT_MS, SELECTION_S, first_line, fit_for_log, make_client, told
 from livefeed.sources.mongo.documents import split_batch, to_json
 from livefeed.sources.mongo.url import parse_url
 
@@ -37,15 +30,6 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """So many documents come in one answer; of larger results the server sends the rest when it is asked."""
-
-MAX_CONNECTIONS = 3
-"""One to pull by, one for changes, one to end queries by; and pymongo's own, by which it looks after each server."""
-
-AWAIT_MS = 1000
-"""The server answers so often when there are no changes."""
-
-SELECTION_S = 0.45
-"""A server is looked for so long, rounded up to a half second."""
 
 SPACING_S = 0.1
 """A collection in which much is written is pulled so often, at most."""
@@ -72,7 +56,7 @@ class MongoSource:
     address: Address
     query: Query
     max_bytes: int
-    make_client: Callable[[Address], pymongo.MongoClient[Any]] = field(default_factory=lambda: make_client)
+    make_client: Callable[[Address], pymongo.MongoClient[Any]] = make_client
 
     # internal state
     _client: pymongo.MongoClient[Any] | None = None
@@ -95,8 +79,8 @@ class MongoSource:
         try:
             # Nothing connects, but files are read, and what does not go together is found out.
             make_client(address).close()
-        except (ClientConfigurationError, PyMongoError, ValueError, OSError) as error:
-            why = _without(address.password, _first_line(error))
+        except (PyMongoError, ValueError, OSError) as error:
+            why = fit_for_log(first_line(error), address.password)
             raise ConfigurationError(f"mongodb:// with these options cannot work: {why}", "source") from None
         return cls(reactor, address, query, max_bytes)
 
@@ -234,7 +218,7 @@ class MongoSource:
 
     def _said(self, error: Exception) -> str:
         """Gives what an error says, without the password."""
-        return _without(self.address.password, _told(error, self.address.timeout_s))
+        return fit_for_log(told(error, self.address.timeout_s), self.address.password)
 
     def _open_stream(self) -> AbstractContextManager[Stream]:
         collection = self._connected()[self.query.database][self.query.collection]
@@ -253,47 +237,3 @@ class MongoSource:
         self._told_at = self.reactor.seconds()
         assert self._changed is not None
         self._changed()
-
-
-def make_client(address: Address) -> pymongo.MongoClient[Any]:
-    """Gives a client that connects when it is used.
-
-    :raises pymongo.errors.ConfigurationError: if its options cannot be, or a file is not there.
-    """
-    timeout_ms = int(address.timeout_s * 1000)
-    return pymongo.MongoClient(
-        list(address.hosts),
-        username=address.username,
-        password=address.password,
-        appname="livefeed",
-        connect=False,
-        maxPoolSize=MAX_CONNECTIONS,
-        serverSelectionTimeoutMS=int(SELECTION_S * 1000),
-        # It is the bound of looking after servers, too, which the end of the process waits for, a second at most.
-        connectTimeoutMS=min(timeout_ms, 900),
-        socketTimeoutMS=timeout_ms + AWAIT_MS,
-        serverMonitoringMode="poll",
-        **address.options,
-    )
-
-
-def _told(error: Exception, timeout_s: float) -> str:
-    if isinstance(error, OperationFailure) and not isinstance(error, ExecutionTimeout):
-        details = error.details or {}
-        return f"MongoDB says: {_first_line(details.get('errmsg') or error)}"
-    if isinstance(error, ServerSelectionTimeoutError):
-        return f"cannot connect: {_first_line(error).partition(' (configured timeouts')[0].partition(', Timeout')[0]}"
-    if isinstance(error, NetworkTimeout | ExecutionTimeout):
-        return f"no answer within {timeout_s:g} s"
-    if isinstance(error, ConnectionFailure):
-        return f"the connection was lost: {_first_line(error).partition(' (configured timeouts')[0]}"
-    return f"the answer is none of MongoDB's: {type(error).__name__}: {_first_line(error)}"
-
-
-def _without(password: str | None, text: str) -> str:
-    return text.replace(password, "***") if password else text
-
-
-def _first_line(said: object) -> str:
-    lines = str(said).strip().splitlines() or [type(said).__name__]
-    return lines[0][:200]
