@@ -9,13 +9,14 @@ PORT ?= 8443
 # The clients that are Node's; without npm, what needs them is skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs test test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs ferretdb test test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
 	@echo "make check    format, lint, types, docs, tests on both transports: what CI runs"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install"
+	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make soak     2,000 subscribers and 500 pollers for a minute"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make lock     resolve requirements.txt anew"
@@ -32,6 +33,13 @@ $(READY): requirements.txt pyproject.toml
 tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
 	npm --prefix tests/clients ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# What the tests of mongodb:// talk to; without it they are skipped. It takes Go, and two minutes.
+build/bin/ferretdb: tests/integration/build_ferretdb
+	$<
+	@touch $@
+
+ferretdb: build/bin/ferretdb
 
 certs: $(READY)
 	@$(BIN)/livefeed certs --directory certs

@@ -16,6 +16,8 @@ from livefeed import __version__
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js"))
+OF_EXTRAS = ("livefeed.sources.mongo.",)
+"""What cannot be imported where no extra was installed."""
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
 
 
@@ -197,8 +199,16 @@ class InstalledTests(PackagingTestCase):
         """What was installed is complete, and everything in it can be imported."""
         self.output_of("python", "-m", "pip", "check")
         code = "import pkgutil, importlib, livefeed\n"
-        code += "for m in pkgutil.walk_packages(livefeed.__path__, 'livefeed.'): importlib.import_module(m.name)"
+        code += "for m in pkgutil.walk_packages(livefeed.__path__, 'livefeed.'):\n"
+        code += f"    m.name.startswith({OF_EXTRAS}) or importlib.import_module(m.name)"
         self.output_of("python", "-W", "error::ImportWarning", "-c", code)
+
+    def test_missing_extra(self) -> None:
+        """Who names a source that needs an extra is told what to install."""
+        run = self.run_installed("twistd", "--nodaemon", "--pidfile=", "livefeed", "--source", "mongodb://h/db/c")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("--source: mongodb:// needs pymongo: pip install 'livefeed[mongo]'", run.stdout + run.stderr)
+        self.assertNotIn("Traceback", run.stdout + run.stderr)
 
     def test_page_is_there(self) -> None:
         """The files of the page are found in the installed package."""

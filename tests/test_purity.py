@@ -105,6 +105,16 @@ class PurityTests(SynchronousTestCase):
         }
         self.assertEqual(importers, {"websocket.py"})
 
+    def test_pymongo_is_imported_in_one_place(self) -> None:
+        """Who has no MongoDB needs no pymongo."""
+        importers = {
+            str(path.relative_to(PACKAGE).parent)
+            for path in PACKAGE.rglob("*.py")
+            if any(of(package, imported_by(path)) for package in ("pymongo", "bson"))
+        }
+        self.assertEqual(importers, {"sources/mongo"})
+        self.assertEqual(of("pymongo", loaded_by("import livefeed.service, livefeed.sources.mongo")), set())
+
     def test_no_global_reactor(self) -> None:
         """The reactor is imported by the plugin's makeService alone, and handed on from there."""
         importers: set[str] = set()

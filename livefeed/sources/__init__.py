@@ -87,7 +87,9 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
     if not found:
         others = sorted({entry.name.lower() for entry in entries} - set(_SCHEMES))
         allowed = ", ".join(f"{scheme}:" for scheme in (*_SCHEMES, *others))
-        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; there are {allowed}", "source")
+        raise ConfigurationError(
+            f"unknown scheme {parts.scheme!r}; there are {allowed}{_INSTEAD.get(parts.scheme, '')}", "source"
+        )
     if len(found) > 1:
         raise ConfigurationError(f"{parts.scheme}: is claimed by several: {', '.join(sorted(found))}", "source")
     ((name, entry),) = found.items()
@@ -136,11 +138,20 @@ def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     return RedisSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
+def _mongo(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    try:
+        from livefeed.sources.mongo.source import MongoSource  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError("mongodb:// needs pymongo: pip install 'livefeed[mongo]'", "source") from None
+    return MongoSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
 _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "demo": _demo,
     "file": _file,
     "http": _http,
     "https": _http,
+    "mongodb": _mongo,
     "redis": _redis,
     "rediss": _redis,
     "redis+unix": _redis,
@@ -149,3 +160,5 @@ _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "redis+cluster": _redis,
     "rediss+cluster": _redis,
 }
+
+_INSTEAD = {"mongodb+srv": "; write the hosts out, as in mongodb://a,b,c/DB/COLLECTION?replicaSet=NAME&tls=true"}

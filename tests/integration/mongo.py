@@ -1,0 +1,258 @@
+"""A MongoDB for the integration tests: FerretDB, which is started here, or a server that somebody else has started.
+
+``LIVEFEED_TEST_MONGODB=mongodb://[user:password@]host:port`` names another server. What pauses, ends or starts a server
+is then skipped, since it is not ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+import pymongo
+
+from tests.integration.harness import HOST, WAIT_S, Process, free_port, missing_peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from livefeed.certificates import DevelopmentCertificate
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_BUILT = _ROOT / "build" / "bin" / "ferretdb"
+_SERVER = os.environ.get("LIVEFEED_TEST_MONGODB", "")
+
+DATABASE = "livefeed_test"
+COLLECTION = "documents"
+
+
+class MongoStore:
+    """A server with a document that a source can follow.
+
+    FerretDB keeps its port and its data for as long as the store is open, however often it is ended and started.
+
+    :param directory: where it keeps its data.
+    :param user: who may log in; ``""`` if everybody may do everything.
+    :param password: the user's password at the beginning.
+    :param own: whether it must be a server that is ours alone.
+    :param certificate: what it serves with TLS, on another port as well; ``None`` for no TLS.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        user: str = "",
+        password: str = "",
+        own: bool = True,
+        certificate: DevelopmentCertificate | None = None,
+    ) -> None:
+        self._directory = directory
+        self._process: Process | None = None
+        self.is_ours = not _SERVER
+        self._user, self._password = user, password
+        self._certificate = certificate
+        if self.is_ours:
+            self._program = _ferretdb()
+            self.port = free_port()
+            self.tls_port = free_port()
+        elif own or user:
+            missing_peer("the server of LIVEFEED_TEST_MONGODB is not ours to pause, to end, or to give users")
+        else:
+            parts = urlsplit(_SERVER)
+            assert parts.hostname == HOST, "tests load nothing but this machine"
+            self.port = parts.port or 27017
+            self._user, self._password = parts.username or "", parts.password or ""
+
+    def __enter__(self) -> Self:
+        if self.is_ours:
+            self.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._process is not None:
+            self._process.close()
+
+    def start(self) -> None:
+        """Starts the server, and returns when it answers."""
+        assert self._process is None, "the server runs already"
+        data = self._directory / "ferretdb"
+        data.mkdir(exist_ok=True)
+        options = ["--handler=sqlite", f"--sqlite-url=file:{data}/", f"--state-dir={data}", "--log-level=WARN"]
+        options += [f"--listen-addr={HOST}:{self.port}", "--debug-addr=-", "--telemetry=disable"]
+        if self._user:
+            options += ["--test-enable-new-auth", "--setup-database=admin"]
+            options += [f"--setup-username={self._user}", f"--setup-password={self._password}"]
+        if self._certificate is not None:
+            options += [f"--listen-tls={HOST}:{self.tls_port}", f"--listen-tls-cert-file={self._certificate.cert}"]
+            options += [f"--listen-tls-key-file={self._certificate.key}"]
+        self._process = Process([self._program, *options], directory=self._directory)
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
+                return
+            assert time.monotonic() < deadline, self._process.text()
+            assert self._process.running, self._process.text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends the server at once."""
+        assert self._process is not None
+        self._process.close()
+        self._process = None
+
+    def restart(self) -> None:
+        """Ends the server at once, and starts it again."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Makes the server hang: connections stay, and nobody answers."""
+        assert self._process is not None
+        self._process.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a server that hangs go on."""
+        assert self._process is not None
+        self._process.signal(signal.SIGCONT)
+
+    def resident_bytes(self) -> int:
+        """Gives how much memory the server has in use."""
+        assert self._process is not None
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def client(self) -> pymongo.MongoClient[Any]:
+        """Gives a client, for the caller to close."""
+        credentials: dict[str, Any] = {"username": self._user, "password": self._password} if self._user else {}
+        return pymongo.MongoClient(HOST, self.port, serverSelectionTimeoutMS=int(WAIT_S * 1000), **credentials)
+
+    def set_document(self, fields: Mapping[str, Any], name: object = "results") -> None:
+        """Puts a document with the ``_id`` *name* in the place of the one that there is, if any."""
+        with self.client() as client:
+            client[DATABASE][COLLECTION].replace_one({"_id": name}, dict(fields), upsert=True)
+
+    def set_all(self, documents: list[dict[str, Any]], collection: str) -> None:
+        """Makes a collection be these documents, which is not done at once."""
+        with self.client() as client:
+            client[DATABASE][collection].delete_many({})
+            client[DATABASE][collection].insert_many(documents)
+
+    def remove_document(self, name: object = "results") -> None:
+        """Removes a document."""
+        with self.client() as client:
+            client[DATABASE][COLLECTION].delete_one({"_id": name})
+
+    def set_password(self, password: str) -> None:
+        """Gives the user another password."""
+        with self.client() as client:
+            client["admin"].command("updateUser", self._user, pwd=password)
+        self._password = password
+
+    def url(
+        self, name: str = "results", *, credentials: str | None = None, port: int | None = None, **options: str
+    ) -> str:
+        """Gives the URL of a source that follows the document *name*.
+
+        :param credentials: what stands before the host, as it is; by default, the user's own.
+        :param port: another port than the server's.
+        """
+        options = {"filter": f'{{"_id": "{name}"}}', "projection": '{"_id": 0}'} | options
+        return self.url_of(COLLECTION, credentials=credentials, port=port, **options)
+
+    def url_of(
+        self, collection: str, *, credentials: str | None = None, port: int | None = None, **options: str
+    ) -> str:
+        """Gives the URL of a source that follows a collection."""
+        if credentials is None:
+            credentials = f"{quote(self._user)}:{quote(self._password)}@" if self._user else ""
+        query = f"?{urlencode(options, quote_via=quote)}" if options else ""
+        return f"mongodb://{credentials}{HOST}:{port or self.port}/{DATABASE}/{collection}{query}"
+
+
+class Relay:
+    """A relay in front of a server that can delay what it answers, swallow it, or answer nonsense by itself.
+
+    :ivar delay_s: so long each piece of an answer waits.
+    :ivar silent: whether nothing is passed on any more, in either direction.
+    :ivar nonsense: what is answered instead, as soon as something is asked; ``None`` for the server's own answers.
+    :ivar accepted: how many connections there were.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._stopped = threading.Event()
+        self._sockets: set[socket.socket] = set()
+        self.delay_s = 0.0
+        self.silent = False
+        self.nonsense: bytes | None = None
+        self.accepted = 0
+        self._listener = socket.create_server((HOST, 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stopped.set()
+        # It wakes the thread that accepts.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Cuts all connections."""
+        for sock in [*self._sockets]:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=work, args=arguments, daemon=True).start()
+
+    def _accept(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            try:
+                far = socket.create_connection((HOST, self._to), timeout=WAIT_S)
+            except OSError:
+                near.close()
+                continue
+            far.settimeout(None)
+            self._sockets |= {near, far}
+            self._start(self._pass_on, near, far, False)
+            self._start(self._pass_on, far, near, True)
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+        with closing(source), suppress(OSError):
+            while data := source.recv(65536):
+                if self.silent:
+                    continue
+                if self.nonsense is not None:
+                    if not answers:
+                        source.sendall(self.nonsense)
+                    continue
+                if answers and self.delay_s:
+                    self._stopped.wait(self.delay_s)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+        self._sockets.discard(source)
+
+
+def _ferretdb() -> str:
+    installed = str(_BUILT) if _BUILT.exists() else shutil.which("ferretdb")
+    if installed is None:
+        missing_peer("no MongoDB: `make ferretdb` builds one with Go, LIVEFEED_TEST_MONGODB names another")
+    return installed

@@ -1,0 +1,85 @@
+"""Threads that the process does not wait for."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.daemons import defer_to_daemon, start_daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAIT_S = 10
+
+
+class ReactorDouble:
+    """Keeps what threads hand over, until the test runs it."""
+
+    def __init__(self) -> None:
+        self.handed: list[Callable[[], object]] = []
+        self.came = threading.Event()
+
+    def callFromThread(self, call: Callable[..., object], *arguments: Any) -> None:
+        self.handed.append(lambda: call(*arguments))
+        self.came.set()
+
+    def run(self) -> None:
+        assert self.came.wait(WAIT_S)
+        while self.handed:
+            self.handed.pop(0)()
+
+
+class DaemonTests(SynchronousTestCase):
+    """start_daemon and defer_to_daemon."""
+
+    def setUp(self) -> None:
+        self.reactor = ReactorDouble()
+
+    def test_work_is_done_in_a_daemon(self) -> None:
+        """The thread has its name, and the process does not wait for it."""
+        done = threading.Event()
+        seen: list[threading.Thread] = []
+
+        def work() -> None:
+            seen.append(threading.current_thread())
+            done.set()
+
+        start_daemon(work, name="pulls")
+        self.assertTrue(done.wait(WAIT_S))
+        self.assertEqual(seen[0].name, "pulls")
+        self.assertTrue(seen[0].daemon)
+
+    def test_result_comes_in_the_reactors_thread(self) -> None:
+        """What the work gives is the Deferred's, once the reactor runs it."""
+        outcome = defer_to_daemon(self.reactor, threading.current_thread, name="x")  # type: ignore[arg-type]
+        self.assertTrue(self.reactor.came.wait(WAIT_S))
+        self.assertNoResult(outcome)
+        self.reactor.run()
+        self.assertIsNot(self.successResultOf(outcome), threading.current_thread())
+
+    def test_what_is_raised_comes_too(self) -> None:
+        """What the work raises is the Deferred's failure, whatever it is."""
+        for kind in (ValueError, KeyboardInterrupt):
+
+            def work(kind: type[BaseException] = kind) -> None:
+                raise kind("no")
+
+            self.reactor.came.clear()
+            outcome = defer_to_daemon(self.reactor, work, name="x")  # type: ignore[arg-type]
+            self.reactor.run()
+            self.failureResultOf(outcome, kind)
+
+    def test_cancelled(self) -> None:
+        """Once it is cancelled, nobody hears of what still comes."""
+        go = threading.Event()
+        outcome = defer_to_daemon(self.reactor, lambda: go.wait(WAIT_S), name="x")  # type: ignore[arg-type]
+        errors: list[object] = []
+        outcome.addErrback(errors.append)
+        outcome.cancel()
+        self.assertEqual(len(errors), 1)
+        go.set()
+        self.reactor.run()
+        self.assertEqual(len(errors), 1)
