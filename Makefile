@@ -72,9 +72,11 @@ docs: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
-# The integration tests once more, on Twisted's own transport.
+# The integration tests once more, on Twisted's own transport, but for those of what knows no transport: the sources.
+SOURCES := every_source redis mongo origin files plugins
 test-twisted: $(READY) $(CLIENTS)
-	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration
+	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration \
+	    $(SOURCES:%=--ignore tests/integration/test_%.py)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench --write
