@@ -149,7 +149,7 @@ class Announcements:
             raise
         connection.message_bytes = connection.allowance = self.max_bytes + len(self.channel) + SMALL_REPLY
         connection.lost = self._note_lost
-        self._attempt, self._connection, self._failures = None, connection, 0
+        self._attempt, self._connection = None, connection
         self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
         if not self._is_heard:
             self._is_heard = True
@@ -180,6 +180,8 @@ class Announcements:
         self._are_events_checked = True
 
     def _check(self) -> None:
+        # Not before: a connection that is lost again and again is not to be made at once each time.
+        self._failures = 0
         self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
         assert self._connection is not None
         self._connection.check(self.channel)

@@ -164,6 +164,23 @@ class TroubleTests(AnnouncementsTestCase):
         self.assertEqual(len(self.lines), 1)
         self.assertIn("cannot connect: Connection was refused", self.lines[0])
 
+    def test_connection_that_is_lost_again_and_again(self) -> None:
+        """It is made ever more rarely too, until one has lasted."""
+        self.pulled()
+        times = 0
+        for _ in range(600):
+            if self.attempts():
+                self.subscribed().is_lost()
+                times += 1
+            self.reactor.advance(0.1)
+        self.assertLess(times, 6 + 60 / (LAST_RETRY_S / 2))
+        self.reactor.advance(LAST_RETRY_S)
+        peer = self.subscribed()
+        self.reactor.advance(CHECK_S)
+        peer.is_lost()
+        self.reactor.advance(FIRST_RETRY_S)
+        self.subscribed()
+
     def test_good_pulls_do_not_make_attempts_frequent(self) -> None:
         """A server that is there, but lets nobody listen, is left alone in between."""
         peer = self.pulled()
