@@ -15,7 +15,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pymongo
 
@@ -70,7 +70,7 @@ class MongoStore:
             parts = urlsplit(_SERVER)
             assert parts.hostname == HOST, "tests load nothing but this machine"
             self.port = parts.port or 27017
-            self._user, self._password = parts.username or "", parts.password or ""
+            self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
 
     def __enter__(self) -> Self:
         if self.is_ours:
