@@ -1,6 +1,6 @@
 """What a tick takes of the reactor's thread: ``python -m tests.bench.tick [BYTES]`` prints it for one document.
 
-The parts are those of :class:`livefeed.poller.Poller`: the gate, and publishing, with all that is compressed at once. The
+The parts are those of the poller: the gate, and publishing, with all that is compressed at once. The
 patch is made only if somebody follows by delta.
 """
 
