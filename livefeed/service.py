@@ -87,8 +87,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         idle_timeout_s=settings.idle_timeout,
     )
     for one in served:
-        # Behind the parts, which hang on the whole as well: once answers are forgotten, all have what is newest. Those of
-        # other feeds are forgotten, too: telling them apart would cost each request more than rendering some again.
+        # Behind the parts, which hang on the whole as well: once answers are forgotten, all have what is newest. Those
+        # of other feeds are forgotten, too: telling them apart would cost each request more than rendering some again.
         one.feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
     listening, pool = _transport(settings, reactor)
