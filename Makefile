@@ -9,7 +9,7 @@ PORT ?= 8443
 # The clients that are Node's; without npm, what needs them is skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs ferretdb test test-fast test-sources test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -52,8 +52,15 @@ run: certs
 	@echo
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
-test: $(READY) $(CLIENTS)
-	$(BIN)/python -m pytest --quiet
+test: test-fast test-sources
+
+# What knows a transport, on livefeed's own, and all that knows none, but for what takes long: the sources and their servers.
+test-fast: $(READY) $(CLIENTS)
+	$(BIN)/python -m pytest --quiet $(SOURCES:%=--ignore %)
+
+SOURCES := $(patsubst %,tests/integration/test_%.py,every_source redis mongo origin files plugins)
+test-sources: $(READY)
+	$(BIN)/python -m pytest --quiet $(SOURCES)
 
 format: $(READY)
 	$(BIN)/ruff format livefeed tests twisted
@@ -72,11 +79,9 @@ docs: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
-# The integration tests once more, on Twisted's own transport, but for those of what knows no transport: the sources.
-SOURCES := every_source redis mongo origin files plugins
+# The integration tests once more, on Twisted's own transport.
 test-twisted: $(READY) $(CLIENTS)
-	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration \
-	    $(SOURCES:%=--ignore tests/integration/test_%.py)
+	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench --write
