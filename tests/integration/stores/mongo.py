@@ -1,0 +1,68 @@
+"""MongoDB, or what stands for it: one document of a collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.integration.harness import HOST
+from tests.integration.mongo import COLLECTION, DATABASE, MongoStore
+from tests.integration.store import Store, registered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@registered("mongodb")
+class DocumentStore(Store):
+    """A document, found by its ``_id``."""
+
+    has_middle = True
+    # pymongo reads what the server sends in one answer, 16 MiB at most; test_mongo.py has what becomes of that.
+    can_be_large = False
+    flood = b"\x00\x00\xa0\x00" + b"\x01" * 12
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._mongo = MongoStore(directory)
+
+    @property
+    def port(self) -> int:
+        """Store API."""
+        return self._mongo.port
+
+    def source(self, port: int | None) -> str:
+        """Store API."""
+        query = "filter=%7B%22_id%22%3A%22results%22%7D&watch=false"
+        return f"mongodb://{HOST}:{port}/{DATABASE}/{COLLECTION}?{query}"
+
+    def start(self) -> None:
+        """Store API."""
+        self._mongo.start()
+
+    def kill(self) -> None:
+        """Store API."""
+        self._mongo.kill()
+
+    def pause(self) -> None:
+        """Store API."""
+        self._mongo.pause()
+
+    def resume(self) -> None:
+        """Store API."""
+        self._mongo.resume()
+
+    def close(self) -> None:
+        """Store API."""
+        self._mongo.__exit__()
+
+    def document(self, number: int) -> bytes:
+        """Store API."""
+        return b'{"_id":"results","n":%d,"a":1.5,"c":"\xc3\xbc"}' % number
+
+    def put(self, number: int) -> None:
+        """Store API."""
+        self._mongo.set_document({"n": number, "a": 1.5, "c": "ü"})
+
+    def remove(self) -> None:
+        """Store API."""
+        self._mongo.remove_document()
