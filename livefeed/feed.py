@@ -169,6 +169,7 @@ class Feed:
     _sequence: Sequence = field(init=False)
     _to_push: list[Subscription] = field(default_factory=list)
     _turn: int = 0
+    _pushed_in_between: bool = False
     _slice_call: IDelayedCall | None = None
 
     def __post_init__(self) -> None:
@@ -187,11 +188,12 @@ class Feed:
             self.confirmed_at = kept.at
             self._sequence = Sequence(max(self._sequence.epoch, kept.sequence.epoch + 1), 0)
 
-    def publish(self, data: bytes, sequence: Sequence | None = None) -> None:
+    def publish(self, data: bytes, sequence: Sequence | None = None, *, is_tick: bool = True) -> None:
         """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
 
         :param data: a document that has passed the gate, or the newest snapshot's own bytes.
         :param sequence: the version's place among the others, if it is new; ``None`` for the one after the last.
+        :param is_tick: whether the pull was that of a tick, and not one in between, for a change that was told of.
         """
         new = self.snapshot is None or data != self.snapshot.data
         if new:
@@ -204,7 +206,10 @@ class Feed:
         self.state = State.LIVE
         self.confirmed_at = self.clock.seconds()
         self._tell()
-        if new or self.push == "tick":
+        # A version that came in between was the sign of life already.
+        repeats = self.push == "tick" and is_tick and not self._pushed_in_between
+        self._pushed_in_between = new and not is_tick
+        if new or repeats:
             # Beginning where the last one has not come to, so that nobody is always last.
             everybody = list(self.subscriptions)
             start = self._turn % max(len(everybody), 1)

@@ -140,7 +140,7 @@ class Poller(Service):
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirmed_at = self._pulled_at
             elif not self._stopped:
-                self.feed.publish(data)
+                self.feed.publish(data, is_tick=is_tick)
                 self._note_good()
                 snapshot = self.feed.snapshot
                 if snapshot is not None and snapshot is not before and snapshot.is_large:

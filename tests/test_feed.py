@@ -332,6 +332,19 @@ class PushTests(FeedTestCase):
             feed.publish(document)
         self.assertEqual(subscriber.documents, [b"1", b"1", b"2"])
 
+    def test_change_in_between_is_the_sign_of_life(self) -> None:
+        """What a source has told of is sent at once, and not again at the next tick; at the one after that it is."""
+        feed = self.feed()
+        subscriber, _ = self.follow(feed)
+        feed.publish(b"1")
+        for document in (b"2", b"3"):
+            feed.publish(document, is_tick=False)
+        feed.publish(b"3")
+        self.assertEqual(subscriber.documents, [b"1", b"2", b"3"])
+        feed.publish(b"3")
+        feed.publish(b"4")
+        self.assertEqual(subscriber.documents[3:], [b"3", b"4"])
+
     def test_change_sends_changes_only(self) -> None:
         """With push=change an unchanged document is not sent again, a change back is."""
         feed = self.feed(push="change")
