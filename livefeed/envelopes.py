@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.history import WORTH_IT
 from livefeed.times import timestamp
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from livefeed.snapshot import Snapshot
 
     Wrap = Callable[[bytes, str], bytes]
+    WriteAll = Callable[[list[Any], bytes], None]
 
 
 class Transport(Protocol):
@@ -35,7 +36,7 @@ class EnvelopeOutlet:
     :ivar have: the version that it has; ``None`` if none.
     """
 
-    _transport: Transport
+    transport: Transport
     _envelopes: Envelopes
     _wrap: Wrap
     have: str | None
@@ -44,7 +45,25 @@ class EnvelopeOutlet:
         """Subscriber API."""
         message = self._envelopes.get(self.have, self._wrap)
         self.have = snapshot.version
-        self._transport.write(message)
+        self.transport.write(message)
+
+
+@dataclass(slots=True, eq=False)
+class EnvelopeCrowd:
+    """Those who follow one feed by delta, on one kind of transport: who has the same is sent the same, in one go."""
+
+    _write_all: WriteAll
+    _envelopes: Envelopes
+    _wrap: Wrap
+
+    def send_all(self, outlets: list[EnvelopeOutlet], snapshot: Snapshot) -> None:
+        """Crowd API."""
+        by_version: dict[str | None, list[Transport]] = {}
+        for outlet in outlets:
+            by_version.setdefault(outlet.have, []).append(outlet.transport)
+            outlet.have = snapshot.version
+        for have, transports in by_version.items():
+            self._write_all(transports, self._envelopes.get(have, self._wrap))
 
 
 @dataclass(eq=False)
@@ -60,10 +79,19 @@ class Envelopes:
     # internal state
     made: int = 0
     _ready: dict[tuple[str | None, Wrap], bytes] = field(default_factory=dict)
+    _crowds: dict[tuple[WriteAll, Wrap], EnvelopeCrowd] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What a message says of state and time holds until the next tick.
         self.feed.changed.append(self._ready.clear)
+
+    def crowd(self, write_all: WriteAll, wrap: Wrap) -> EnvelopeCrowd:
+        """Gives what sends messages to many at once, who are on one kind of transport.
+
+        :param write_all: writes to many transports.
+        :param wrap: as for :meth:`get`.
+        """
+        return self._crowds.setdefault((write_all, wrap), EnvelopeCrowd(write_all, self, wrap))
 
     def get(self, have: str | None, wrap: Wrap) -> bytes:
         """Gives the message that brings somebody up to the newest version, ready to be sent.

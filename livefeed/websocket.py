@@ -208,7 +208,9 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         if self.websocket_protocol_in_use == DELTA:
             wrap = _compressed_frame if deflated else _frame
             self._outlet = EnvelopeOutlet(self.transport, self.envelopes, wrap, self.have)
-            self._subscription = self.feed.subscribe(self._outlet, informed=True)
+            write_all = getattr(self.transport, "write_all", None)
+            together = None if write_all is None else self.envelopes.crowd(write_all, wrap)
+            self._subscription = self.feed.subscribe(self._outlet, informed=True, crowd=together)
         else:
             self._outlet = _Outlet(self.transport, deflated)
             crowd = self.factory.crowd(type(self.transport), deflated)
