@@ -479,6 +479,8 @@ class Visit:
         else:
             self._note_time(*event)
             ticks = self._stage.happen(event)
+            if isinstance(self._session, Events):
+                self._session.alone = len(ticks) == 1
             due = 0 if self._session.ended else sum(self._session.due(tick) for tick in ticks)
             self._most += len(ticks) if self._stalled else due
             # What is there for a moment only may be skipped.
@@ -528,6 +530,11 @@ class Visit:
 # In memory
 
 
+# A part goes, and comes back many times, at last as it was.
+_SEVERAL = Episode("events", before=(("burst", 10),), during=(("change", WITHOUT_PART), ("burst", 10)))
+COMES_BACK_AND_CHANGES = Schedule((_SEVERAL,), part=True, begins=False)
+
+
 class SchedulesTests(SynchronousTestCase):
     """Hundreds of schedules, in one process and on one clock."""
 
@@ -556,6 +563,7 @@ class SchedulesTests(SynchronousTestCase):
 
     @given(schedules)
     @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @example(COMES_BACK_AND_CHANGES)
     @example(stalled("events", ("change", LARGE), ("swing", 1)))
     @example(stalled("events", ("change", LARGE), ("swing", 1), delta=True))
     @example(stalled("websocket", ("change", LARGE), ("swing", 1), pushes="change"))

@@ -423,6 +423,7 @@ class Events(Following):
             watcher, delta=delta, says=says, repeats=delta and pushes == "tick" and not watcher.ledger.path
         )
         self.tells_state = True
+        self.alone = True
         self.state = "live"  # unless it is told otherwise
         self._named = named
         self._text = b""
@@ -433,8 +434,10 @@ class Events(Following):
 
     def due(self, tick: Tick) -> int:
         due = super().due(tick)
-        # A part that has come back as it was is none that is new.
-        return due if self.delta or not self._was_gone else int(due and self.ledger.newest.version != self.has)
+        # A part that has come back as it was is none that is new; of several ticks, nobody knows which of them it was.
+        if self.delta or not self._was_gone or not self.alone:
+            return due
+        return int(due and self.ledger.newest.version != self.has)
 
     def opening(self) -> bytes:
         query = [*(["delta=1"] if self.delta else []), *([f"last-event-id={self.has}"] if self.says == "query" else [])]
