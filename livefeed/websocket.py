@@ -28,7 +28,7 @@ from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.snapshot import MAX_NAMED_LENGTH, named_version
 from livefeed.web.answers import SERVER, refuse, refuse_one_more
-from livefeed.web.resource import field
+from livefeed.web.resource import field, lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from livefeed.envelopes import Envelopes
-    from livefeed.feed import Feed
+    from livefeed.envelopes import Envelopes, WriteAll
+    from livefeed.feed import Crowd, Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
@@ -143,7 +143,7 @@ class _Outlet:
 class _Crowd:
     """The subscribers on one kind of transport that are sent the same frames."""
 
-    _write_all: Callable[[list[Any], bytes], None]
+    _write_all: WriteAll
     _deflated: bool
 
     def send_all(self, outlets: list[_Outlet], snapshot: Snapshot) -> None:
@@ -205,16 +205,20 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         self.factory.protocols_open.add(self)
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
-        if self.websocket_protocol_in_use == DELTA:
+        # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks, and must not be passed by.
+        write_all = getattr(type(self.transport), "write_all", None)
+        crowd: Crowd | None = None
+        by_delta = self.websocket_protocol_in_use == DELTA
+        if by_delta:
             wrap = _compressed_frame if deflated else _frame
             self._outlet = EnvelopeOutlet(self.transport, self.envelopes, wrap, self.have)
-            write_all = getattr(self.transport, "write_all", None)
-            together = None if write_all is None else self.envelopes.crowd(write_all, wrap)
-            self._subscription = self.feed.subscribe(self._outlet, informed=True, crowd=together)
+            if write_all is not None:
+                crowd = self.envelopes.crowd(write_all, wrap)
         else:
             self._outlet = _Outlet(self.transport, deflated)
-            crowd = self.factory.crowd(type(self.transport), deflated)
-            self._subscription = self.feed.subscribe(self._outlet, crowd=crowd)
+            if write_all is not None:
+                crowd = self.factory.crowd(write_all, deflated)
+        self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -369,7 +373,7 @@ class SubscriberFactory(WebSocketServerFactory):
     def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
-        self._crowds: dict[tuple[type, bool], _Crowd] = {}
+        self._crowds: dict[tuple[WriteAll, bool], _Crowd] = {}
         self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
         self.setProtocolOptions(
             versions=[13],
@@ -400,12 +404,12 @@ class SubscriberFactory(WebSocketServerFactory):
         for number, subscriber in enumerate(subscribers):
             subscriber.send_away(first + number * slots // len(subscribers))
 
-    def crowd(self, transport: type, deflated: bool) -> _Crowd | None:
-        """Gives what sends documents to many at once; ``None`` if their kind of transport cannot."""
-        write_all = getattr(transport, "write_all", None)
-        if write_all is None:
-            return None
-        return self._crowds.setdefault((transport, deflated), _Crowd(write_all, deflated))
+    def crowd(self, write_all: WriteAll, deflated: bool) -> _Crowd:
+        """Gives what sends documents to many at once, who are on one kind of transport.
+
+        :param write_all: writes to many transports.
+        """
+        return self._crowds.setdefault((write_all, deflated), _Crowd(write_all, deflated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,8 +430,7 @@ class Handshakes:
         """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
             return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
-        connection = (field(request, b"Connection") or b"").lower().split(b",")
-        if b"upgrade" not in [option.strip() for option in connection]:
+        if not lists(request, b"Connection", b"upgrade"):
             return refuse(request, 400, "The Connection field lacks the option Upgrade.")
         if field(request, b"Sec-WebSocket-Version") != b"13":
             headers = [

@@ -240,7 +240,29 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual(client.receive(), [text(b"[1, 2]"), text(b"[1, 3]")])
 
 
+class Wrapping(Transport):
+    """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
+
+    def write_below(self, transports: list[Any], data: bytes) -> None:
+        raise AssertionError("written below the wrapper, where everybody can read it")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "write_all":
+            return self.write_below
+        raise AttributeError(name)
+
+
 class PushTests(WebSocketTestCase):
+    def test_what_wraps_a_transport_is_not_passed_by(self) -> None:
+        """Such as Twisted's TLS, on a connection that can be written to with others: each is written to by itself."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            client = Client(self.site, transport=Wrapping(), subprotocols=subprotocols)
+            client.receive()
+            for document in (FIRST, SECOND):
+                self.feed.publish(document)
+                self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.TEXT])
+
     def test_newest_document_is_sent_at_once(self) -> None:
         """On either path, byte for byte, as one text message."""
         self.feed.publish(FIRST)
