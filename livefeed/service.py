@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import select
 import signal
-import socket
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -29,6 +28,7 @@ from livefeed.listen import CertificateFiles, make_endpoint, port_of
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.sources import make_source
+from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""
-
-UNSENT_BYTES = 16_384
-"""How much Twisted's transport takes of what cannot be sent yet, and the kernel as much again."""
 
 MAX_SPREAD_S = 1.0
 """The first pulls of several feeds are spread over one interval, but over so long at most: nobody waits an hour."""
@@ -75,7 +72,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         # Not all at once, or everybody would wait until all documents are checked and compressed.
         delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
         with feed.named():
-            followed.append(_Followed.of(feed, subscribers, reactor, delay_s=delay_s))
+            followed.append(_Followed.of(feed, subscribers, reactor, in_thread, delay_s=delay_s))
         if settings.state_dir is not None:
             journal = Journal(settings.state_dir / f"{feed.feed}.versions", feed.max_bytes)
             keepers.append(Keeper(followed[-1].served.feed, journal, reactor, settings.place("state_dir"), in_thread))
@@ -138,10 +135,19 @@ class _Followed:
     served: Served
 
     @classmethod
-    def of(cls, settings: FeedSettings, subscribers: SubscriberFactory, reactor: Any, *, delay_s: float) -> _Followed:
+    def of(
+        cls,
+        settings: FeedSettings,
+        subscribers: SubscriberFactory,
+        reactor: Any,
+        in_thread: Callable[..., Deferred[Any]],
+        *,
+        delay_s: float,
+    ) -> _Followed:
         """Makes all that one feed has to itself.
 
         :param subscribers: what makes the protocols of all feeds' WebSockets.
+        :param in_thread: calls a function in a thread.
         :param delay_s: so long after the start is the first pull.
         """
         origins = Origins.parse(settings.allow_origin)
@@ -160,7 +166,7 @@ class _Followed:
             clock=reactor,
             max_bytes=settings.max_bytes,
             delay_s=delay_s,
-            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            in_thread=in_thread,
         )
         return cls(poller, Served(feed, origins, Handshakes(subscribers, origins).upgrade, settings.max_subscribers))
 
@@ -266,9 +272,8 @@ def _limit_unsent(port: Any) -> None:
 
     It would be megabytes in the kernel, and 64 KiB besides: old versions, and the newest behind them.
     """
-    port.transport = type("Server", (port.transport,), {"bufferSize": UNSENT_BYTES})
-    if port.addressFamily != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    port.transport = type("Server", (port.transport,), {"bufferSize": NOTSENT_LOWAT_BYTES})
+    limit_unsent(port.socket)
 
 
 def _describe(feeds: Sequence[str], base: str) -> str:

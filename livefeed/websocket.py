@@ -205,7 +205,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         self.factory.protocols_open.add(self)
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
-        # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks, and must not be passed by.
+        # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
         write_all = getattr(type(self.transport), "write_all", None)
         crowd: Crowd | None = None
         by_delta = self.websocket_protocol_in_use == DELTA

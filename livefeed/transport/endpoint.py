@@ -28,6 +28,7 @@ from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from livefeed.tls import alpn_selector
+from livefeed.transport.sockets import limit_unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
     from OpenSSL import SSL
 
     from livefeed.transport.pool import Pool
-
-NOTSENT_LOWAT_BYTES = 16_384
-"""How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the
-newest version later instead of older ones from the kernel's buffer, which can be megabytes."""
 
 
 @implementer(IListeningPort)
@@ -59,10 +56,10 @@ class PoolPort:
     def startListening(self) -> None:
         """IListeningPort API."""
         self.sock.setblocking(False)
+        # Inherited by each connection, which spares two system calls for each.
+        limit_unsent(self.sock)
         if self.sock.family != socket.AF_UNIX:
-            # Inherited by each connection, which spares two system calls for each.
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
         self.factory.doStart()
         self.pool.listen(self.sock, self.factory, self.context)
         self._listening = True

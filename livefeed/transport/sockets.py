@@ -10,6 +10,16 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
+NOTSENT_LOWAT_BYTES = 16_384
+"""How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the
+newest version later instead of older ones from the kernel's buffer, which can be megabytes."""
+
+
+def limit_unsent(sock: socket.socket) -> None:
+    """Has the kernel take little of what it cannot send yet, of a socket and of those that are accepted by it."""
+    if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+
 
 class StreamSocket:
     """The part of ``ITCPTransport`` that is the socket's alone.

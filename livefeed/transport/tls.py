@@ -58,16 +58,17 @@ class TLSConnection(Connection):
     def write_all(connections: list[TLSConnection], data: bytes) -> None:
         """Writes the same to many connections, in as few steps of Python's as can be: a fan-out is made of this."""
         write_all = ROAD.write_all
-        clear = [connection for connection in connections if connection._clear] if write_all and data else []
-        if write_all and clear:
-            size = len(data)
-            for connection, sent in zip(clear, write_all([each._handle for each in clear], data, size), strict=True):
-                if sent != size:
-                    # Where it has taken nothing it is full, or broken: asked again, it says which.
-                    connection.write_apart(data, sent)
-        if len(clear) < len(connections):
-            written = set(clear)
-            Connection.write_all([each for each in connections if each not in written], data)
+        clear = [each for each in connections if each._clear]
+        if write_all is None or not data or not clear:
+            Connection.write_all(connections, data)
+            return
+        others = [each for each in connections if not each._clear] if len(clear) < len(connections) else []
+        size = len(data)
+        for connection, sent in zip(clear, write_all([each._handle for each in clear], data, size), strict=True):
+            if sent != size:
+                # Where it has taken nothing it is full, or broken: asked again, it says which.
+                connection.write_apart(data, sent)
+        Connection.write_all(others, data)
 
     def getHandle(self) -> object:
         """ISystemHandle API."""

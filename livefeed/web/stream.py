@@ -109,7 +109,7 @@ class EventStream(Follower, Protocol):
         state = self._streams.feed.state
         if state is not self._state:
             self._state = state
-            self._write(self._streams.state_event())
+            self.transport.write(self._streams.state_event(chunked=self._chunked))
 
     # Member API
 
@@ -157,6 +157,8 @@ class EventStreams:
     going_away: bool = False
     _snapshot: Snapshot | None = None
     _events: dict[bool, bytes] = field(default_factory=dict)
+    _told: tuple[State, float | None] | None = None
+    _state_events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.open = Rounds(self.feed.clock, HEARTBEAT_S)
@@ -168,11 +170,15 @@ class EventStreams:
             self._snapshot, self._events = snapshot, {False: event, True: http_chunk(event)}
         return self._events[chunked]
 
-    def state_event(self) -> bytes:
-        """Gives the state as an event, and the time to which it holds for what the client was sent."""
-        feed = self.feed
-        at = timestamp(feed.confirmed_at) if feed.snapshot is not None else None
-        return b"event: state\ndata: %s\n\n" % json.dumps({"state": feed.state.value, "at": at}).encode()
+    def state_event(self, *, chunked: bool) -> bytes:
+        """Gives the state as an event, and the time to which it holds for what clients were sent, made once for all."""
+        told = self.feed.state, None if self.feed.snapshot is None else self.feed.confirmed_at
+        if told != self._told:
+            state, at = told
+            facts = {"state": state.value, "at": None if at is None else timestamp(at)}
+            event = b"event: state\ndata: %s\n\n" % json.dumps(facts).encode()
+            self._told, self._state_events = told, {False: event, True: http_chunk(event)}
+        return self._state_events[chunked]
 
     def close(self) -> None:
         """Ends all streams, and begins no more."""

@@ -28,7 +28,8 @@ from zope.interface.verify import verifyObject
 from livefeed.certificates import development_certificate
 from livefeed.feed import Feed
 from livefeed.tls import server_options
-from livefeed.transport.endpoint import NOTSENT_LOWAT_BYTES, PoolPort
+from livefeed.transport.endpoint import PoolPort
+from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
