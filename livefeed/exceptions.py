@@ -62,6 +62,12 @@ class StartError(SystemExit, Exception):
     """
 
 
+def first_line(said: object) -> str:
+    """Gives the first line of what an error says, or the name of its type if that is nothing."""
+    lines = str(said).strip().splitlines() or [type(said).__name__]
+    return lines[0]
+
+
 class PullError(LivefeedError):
     """A pull gave no new version. The message is fit for a log: it holds no credentials."""
 

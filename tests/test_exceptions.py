@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.exceptions import ConfigurationError, shown
+from livefeed.exceptions import ConfigurationError, first_line, shown
 
 
 class ConfigurationErrorTests(SynchronousTestCase):
@@ -14,6 +14,13 @@ class ConfigurationErrorTests(SynchronousTestCase):
         self.assertEqual(str(ConfigurationError("is wrong", "max_bytes", "file: x")), "file: x: is wrong")
         self.assertEqual(str(ConfigurationError("is wrong", place="file")), "file: is wrong")
         self.assertEqual(str(ConfigurationError("all is wrong")), "all is wrong")
+
+
+class FirstLineTests(SynchronousTestCase):
+    def test_one_line(self) -> None:
+        """Only the first line is taken, and a name where there is nothing."""
+        self.assertEqual(first_line(ValueError("\n a\nb")), "a")
+        self.assertEqual(first_line(ValueError()), "ValueError")
 
 
 class ShownTests(SynchronousTestCase):

@@ -29,7 +29,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from livefeed import __version__
-from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, SourceError
+from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, SourceError, first_line
 from livefeed.gate import check_document
 from livefeed.sources.http_address import Address, Origin
 from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
@@ -55,6 +55,7 @@ _OK, _NOT_MODIFIED = 200, 304
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _CODINGS = {b"": False, b"identity": False, b"gzip": True, b"x-gzip": True}
 _REDIRECT_BODY_BYTES = 65536
+_SHOWN = 200  # characters of what an error says
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class HttpSource:
             self._wire.abort()
             self._freshen(0.0)
             if isinstance(error, ConnectError | DNSLookupError | OSError):
-                raise SourceError(f"cannot connect: {_first_line(error)}") from None
+                raise SourceError(f"cannot connect: {first_line(error)[:_SHOWN]}") from None
             if isinstance(error, ResponseFailed | RequestTransmissionFailed):
                 raise SourceError(self._why_failed(error)) from None
             raise
@@ -275,8 +276,3 @@ def _policy(ca: bytes | None) -> IPolicyForHTTPS:
         raise ConfigurationError("#ca=: there is no certificate in PEM form in the file", "source") from None
     roots = trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in certificates])
     return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(roots))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

@@ -13,6 +13,8 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
+from livefeed.exceptions import first_line
+
 if TYPE_CHECKING:
     from livefeed.sources.mongo.url import Address
 
@@ -68,9 +70,3 @@ def fit_for_log(text: str, password: str | None) -> str:
     """Gives a text with asterisks where the password was, of 200 characters at most."""
     # In this order: half a password is one as well.
     return (text.replace(password, "***") if password else text)[:200]
-
-
-def first_line(said: object) -> str:
-    """Gives the first line of what an error says."""
-    lines = str(said).strip().splitlines() or [type(said).__name__]
-    return lines[0]

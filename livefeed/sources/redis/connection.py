@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
 
-from livefeed.exceptions import SourceError
+from livefeed.exceptions import SourceError, first_line
 from livefeed.sources.redis.replies import ErrorReply, NotRedisError, Reply, ReplyReader
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
     def _shown(self, said: str) -> str:
         for secret in self._secrets:
             said = said.replace(secret, "***")
-        return first_line(said)
+        return first_line(said)[:_SHOWN] if said.strip() else ""
 
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
@@ -189,7 +189,7 @@ class Login:
         try:
             connection = cast("ConnectionT", await self._endpoint(server).connect(factory))
         except (ConnectError, OSError) as error:
-            raise SourceError(f"cannot connect: {first_line(str(error) or type(error).__name__)}") from None
+            raise SourceError(f"cannot connect: {first_line(error)[:_SHOWN]}") from None
         try:
             if self.password is not None:
                 await self._authenticate(connection, self.password)
@@ -216,12 +216,6 @@ class Login:
             reactor, server.host, server.port, timeout=CONNECT_TIMEOUT_S, attemptDelay=NEXT_ADDRESS_S
         )
         return endpoint if self.tls is None else self.tls.wrap(endpoint, server.host)
-
-
-def first_line(text: str) -> str:
-    """Gives the first line of a text, or as much of it as a log line should have."""
-    lines = text.strip().splitlines() or [""]
-    return lines[0][:_SHOWN]
 
 
 def _reason_of(error: Any) -> str:

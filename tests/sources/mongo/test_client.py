@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.sources.mongo.client import AWAIT_MS, first_line, fit_for_log, make_client
+from livefeed.sources.mongo.client import AWAIT_MS, fit_for_log, make_client
 from livefeed.sources.mongo.url import parse_url
 
 
@@ -39,11 +39,6 @@ class MakeClientTests(SynchronousTestCase):
 
 class TextTests(SynchronousTestCase):
     """What is told."""
-
-    def test_one_line(self) -> None:
-        """Only the first line is taken, and a name where there is nothing."""
-        self.assertEqual(first_line(ValueError("\n a\nb")), "a")
-        self.assertEqual(first_line(ValueError()), "ValueError")
 
     def test_passwords_are_hidden(self) -> None:
         """A password is nowhere in the text, nor a half of it at its end; where there is none, nothing is hidden."""
