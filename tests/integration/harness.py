@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
@@ -537,20 +538,16 @@ class RedisError(Exception):
     """Redis answered with an error."""
 
 
-class Redis:
-    """A Redis server that keeps its port, and its data in memory alone, for as long as it runs.
+class StoreServer(ABC):
+    """A server that documents are pulled from, in a process of its own.
 
-    :param directory: where it runs.
-    :param options: settings, as on its command line.
-    :ivar password: what :meth:`command` authenticates with, if anything.
+    It keeps its port for as long as it is there, however often it is ended and started.
+
+    :ivar port: that.
     """
 
-    def __init__(self, directory: Path, *options: str, password: str | None = None) -> None:
-        self._directory = directory
-        self._options = options
-        self._process: Process | None = None
-        self.password = password
-        self.port = free_port()
+    port: int
+    _process: Process | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -560,23 +557,20 @@ class Redis:
         if self._process is not None:
             self._process.close()
 
-    def url(self, key: str, credentials: str = "") -> str:
-        """Gives the URL of a source."""
-        return f"redis://{credentials}{HOST}:{self.port}/0/{key}"
-
+    @abstractmethod
     def start(self) -> None:
         """Starts the server, and returns when it takes connections."""
-        assert self._process is None, "the server runs already"
-        settings = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
-        password = [] if self.password is None else ["--requirepass", self.password]
-        self._process = Process([redis_server(), *settings, *password, *self._options], directory=self._directory)
-        self._process.wait_for("Ready to accept connections")
 
     def kill(self) -> None:
         """Ends the server at once."""
         assert self._process is not None
         self._process.close()
         self._process = None
+
+    def restart(self) -> None:
+        """Ends the server at once, and starts it again."""
+        self.kill()
+        self.start()
 
     def pause(self) -> None:
         """Makes the server hang: connections stay, and nobody answers."""
@@ -587,6 +581,33 @@ class Redis:
         """Lets a server that hangs go on."""
         assert self._process is not None
         self._process.signal(signal.SIGCONT)
+
+
+class Redis(StoreServer):
+    """A Redis server that keeps its port, and its data in memory alone, for as long as it runs.
+
+    :param directory: where it runs.
+    :param options: settings, as on its command line.
+    :ivar password: what :meth:`command` authenticates with, if anything.
+    """
+
+    def __init__(self, directory: Path, *options: str, password: str | None = None) -> None:
+        self._directory = directory
+        self._options = options
+        self.password = password
+        self.port = free_port()
+
+    def url(self, key: str, credentials: str = "") -> str:
+        """Gives the URL of a source."""
+        return f"redis://{credentials}{HOST}:{self.port}/0/{key}"
+
+    def start(self) -> None:
+        """StoreServer API."""
+        assert self._process is None, "the server runs already"
+        settings = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+        password = [] if self.password is None else ["--requirepass", self.password]
+        self._process = Process([redis_server(), *settings, *password, *self._options], directory=self._directory)
+        self._process.wait_for("Ready to accept connections")
 
     def command(self, *arguments: str | bytes) -> Any:
         """Sends a command on a connection of its own, and gives the reply.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import threading
 import time
@@ -19,7 +18,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pymongo
 
-from tests.integration.harness import HOST, WAIT_S, Process, free_port, missing_peer
+from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, missing_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +33,7 @@ DATABASE = "livefeed_test"
 COLLECTION = "documents"
 
 
-class MongoStore:
+class MongoStore(StoreServer):
     """A server with a document that a source can follow.
 
     FerretDB keeps its port and its data for as long as the store is open, however often it is ended and started.
@@ -56,7 +55,6 @@ class MongoStore:
         certificate: DevelopmentCertificate | None = None,
     ) -> None:
         self._directory = directory
-        self._process: Process | None = None
         self.is_ours = not _SERVER
         self._user, self._password = user, password
         self._certificate = certificate
@@ -77,12 +75,8 @@ class MongoStore:
             self.start()
         return self
 
-    def __exit__(self, *details: object) -> None:
-        if self._process is not None:
-            self._process.close()
-
     def start(self) -> None:
-        """Starts the server, and returns when it answers."""
+        """StoreServer API."""
         assert self._process is None, "the server runs already"
         data = self._directory / "ferretdb"
         data.mkdir(exist_ok=True)
@@ -102,27 +96,6 @@ class MongoStore:
             assert time.monotonic() < deadline, self._process.text()
             assert self._process.running, self._process.text()
             time.sleep(0.02)
-
-    def kill(self) -> None:
-        """Ends the server at once."""
-        assert self._process is not None
-        self._process.close()
-        self._process = None
-
-    def restart(self) -> None:
-        """Ends the server at once, and starts it again."""
-        self.kill()
-        self.start()
-
-    def pause(self) -> None:
-        """Makes the server hang: connections stay, and nobody answers."""
-        assert self._process is not None
-        self._process.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets a server that hangs go on."""
-        assert self._process is not None
-        self._process.signal(signal.SIGCONT)
 
     def resident_bytes(self) -> int:
         """Gives how much memory the server has in use."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
 import socket
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from tests.integration.harness import HOST, WAIT_S, Process, free_port, peer, replace_file
+from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, peer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +42,7 @@ http {{
 """
 
 
-class OriginStore:
+class OriginStore(StoreServer):
     """An nginx that serves one file, and keeps its port for as long as it lives.
 
     :param directory: where it runs.
@@ -57,18 +56,9 @@ class OriginStore:
         self._program = peer("nginx", "nginx")
         self._directory = directory / "origin"
         self._certificate = certificate
-        self._process: Process | None = None
         self._www = self._directory / "www"
         self._www.mkdir(parents=True)
         self.port = free_port()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        if self._process is not None:
-            self._process.close()
 
     @property
     def url(self) -> str:
@@ -96,7 +86,7 @@ class OriginStore:
         raise AssertionError("nobody asks")
 
     def start(self) -> None:
-        """Starts the server, and returns when it listens."""
+        """StoreServer API."""
         assert self._process is None, "the server runs already"
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         certificate = self._certificate
@@ -117,27 +107,6 @@ class OriginStore:
         command = [self._program, "-e", "stderr", "-p", str(self._directory), "-c", str(file)]
         self._process = Process(command, directory=self._directory)
         self._process.wait_for("using the .* event method")
-
-    def kill(self) -> None:
-        """Ends the server at once."""
-        assert self._process is not None
-        self._process.close()
-        self._process = None
-
-    def restart(self) -> None:
-        """Ends the server, and starts it again."""
-        self.kill()
-        self.start()
-
-    def pause(self) -> None:
-        """Makes the server hang: connections stay, and nobody answers."""
-        assert self._process is not None
-        self._process.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets a server that hangs go on."""
-        assert self._process is not None
-        self._process.signal(signal.SIGCONT)
 
     def asked(self) -> list[tuple[int, str, int]]:
         """Gives what it has answered: for each answer the status, the coding (or ``-``), the connection's number."""

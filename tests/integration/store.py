@@ -13,10 +13,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
-from tests.integration.harness import HOST, WAIT_S
+from tests.integration.harness import HOST, WAIT_S, StoreServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+
+EXACT = b'\t{"n": %d,\r\n "a" : 1.50, "b":12345678901234567890, "c":"\xc3\xbc\\u00fc"} \n'
+"""A document of which a store that keeps bytes must keep each; the number goes where ``%d`` is."""
 
 
 class Store(ABC):
@@ -46,9 +50,15 @@ class Store(ABC):
         self.close()
 
     @property
+    @abstractmethod
+    def servers(self) -> Sequence[StoreServer]:
+        """Its servers, in the order in which they are started."""
+
+    @property
     def port(self) -> int:
         """The port by which livefeed reaches it, if :attr:`has_middle`."""
-        raise NotImplementedError
+        (server,) = self.servers
+        return server.port
 
     @abstractmethod
     def source(self, port: int | None) -> str:
@@ -57,25 +67,30 @@ class Store(ABC):
         :param port: of what stands in front of it, if :attr:`has_middle`.
         """
 
-    @abstractmethod
     def start(self) -> None:
         """Starts it, and returns when it takes questions. It need not remember a document."""
+        for server in self.servers:
+            server.start()
 
-    @abstractmethod
     def kill(self) -> None:
         """Ends all of it at once."""
+        for server in self.servers:
+            server.kill()
 
-    @abstractmethod
     def pause(self) -> None:
         """Makes all of it hang: connections stay, and nobody answers."""
+        for server in self.servers:
+            server.pause()
 
-    @abstractmethod
     def resume(self) -> None:
         """Lets it go on."""
+        for server in self.servers:
+            server.resume()
 
-    @abstractmethod
     def close(self) -> None:
         """Ends it, whatever state it is in."""
+        for server in self.servers:
+            server.__exit__()
 
     @abstractmethod
     def document(self, number: int) -> bytes:

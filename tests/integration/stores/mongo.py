@@ -26,34 +26,14 @@ class DocumentStore(Store):
         self._mongo = MongoStore(directory)
 
     @property
-    def port(self) -> int:
+    def servers(self) -> list[MongoStore]:
         """Store API."""
-        return self._mongo.port
+        return [self._mongo]
 
     def source(self, port: int | None) -> str:
         """Store API."""
         query = "filter=%7B%22_id%22%3A%22results%22%7D&watch=false"
         return f"mongodb://{HOST}:{port}/{DATABASE}/{COLLECTION}?{query}"
-
-    def start(self) -> None:
-        """Store API."""
-        self._mongo.start()
-
-    def kill(self) -> None:
-        """Store API."""
-        self._mongo.kill()
-
-    def pause(self) -> None:
-        """Store API."""
-        self._mongo.pause()
-
-    def resume(self) -> None:
-        """Store API."""
-        self._mongo.resume()
-
-    def close(self) -> None:
-        """Store API."""
-        self._mongo.__exit__()
 
     def document(self, number: int) -> bytes:
         """Store API."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.integration.harness import HOST, replace_file
 from tests.integration.origin_store import OriginStore
-from tests.integration.store import Store, registered
+from tests.integration.store import EXACT, Store, registered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,37 +25,17 @@ class HttpStore(Store):
         self._file = directory / "origin" / "www" / "document.json"
 
     @property
-    def port(self) -> int:
+    def servers(self) -> list[OriginStore]:
         """Store API."""
-        return self._origin.port
+        return [self._origin]
 
     def source(self, port: int | None) -> str:
         """Store API."""
         return f"http://{HOST}:{port}/document.json"
 
-    def start(self) -> None:
-        """Store API."""
-        self._origin.start()
-
-    def kill(self) -> None:
-        """Store API."""
-        self._origin.kill()
-
-    def pause(self) -> None:
-        """Store API."""
-        self._origin.pause()
-
-    def resume(self) -> None:
-        """Store API."""
-        self._origin.resume()
-
-    def close(self) -> None:
-        """Store API."""
-        self._origin.__exit__()
-
     def document(self, number: int) -> bytes:
         """Store API."""
-        return b'\t{"n": %d,\r\n "a" : 1.50, "b":12345678901234567890, "c":"\xc3\xbc\\u00fc"} \n' % number
+        return EXACT % number
 
     def put(self, number: int) -> None:
         """Store API."""

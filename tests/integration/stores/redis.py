@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import trustme
 
 from tests.integration.harness import HOST, WAIT_S, Process, Redis, RedisError, free_port, peer, redis_server
-from tests.integration.store import Store, registered
+from tests.integration.store import EXACT, Store, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,37 +55,17 @@ class StringStore(Store):
         self.redis = Redis(directory, *self.options)
 
     @property
-    def port(self) -> int:
+    def servers(self) -> list[Redis]:
         """Store API."""
-        return self.redis.port
+        return [self.redis]
 
     def source(self, port: int | None) -> str:
         """Store API."""
         return f"redis://{HOST}:{port}/0/results"
 
-    def start(self) -> None:
-        """Store API."""
-        self.redis.start()
-
-    def kill(self) -> None:
-        """Store API."""
-        self.redis.kill()
-
-    def pause(self) -> None:
-        """Store API."""
-        self.redis.pause()
-
-    def resume(self) -> None:
-        """Store API."""
-        self.redis.resume()
-
-    def close(self) -> None:
-        """Store API."""
-        self.redis.__exit__()
-
     def document(self, number: int) -> bytes:
         """Store API."""
-        return b'\t{"n": %d,\r\n "a" : 1.50, "b":12345678901234567890, "c":"\xc3\xbc\\u00fc"} \n' % number
+        return EXACT % number
 
     def put(self, number: int) -> None:
         """Store API."""
@@ -233,39 +213,14 @@ class SentinelStore(Store):
         return Redis(self.directory / name, *settings, *options, password="hush")
 
     @property
-    def nodes(self) -> list[Redis]:
-        """All processes, in the order in which they are started."""
+    def servers(self) -> list[Redis]:
+        """Store API."""
         return [self.master, self.replica, *self.sentinels]
 
     def source(self, port: int | None) -> str:
         """Store API."""
         sentinels = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://:hush@{sentinels}/main/0/results?sentinel-password=sentry"
-
-    def start(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.start()
-
-    def kill(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.kill()
-
-    def pause(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.pause()
-
-    def resume(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.resume()
-
-    def close(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.__exit__()
 
     def document(self, number: int) -> bytes:
         """Store API."""
@@ -297,6 +252,11 @@ class ClusterStore(Store):
             self.nodes.append(Redis(directory / f"node-{number}", *settings, str(free_port())))
         self._is_made = False
 
+    @property
+    def servers(self) -> list[Redis]:
+        """Store API."""
+        return self.nodes
+
     def source(self, port: int | None) -> str:
         """Store API."""
         seeds = ",".join(f"{HOST}:{node.port}" for node in self.nodes[:2])
@@ -304,8 +264,7 @@ class ClusterStore(Store):
 
     def start(self) -> None:
         """Store API."""
-        for node in self.nodes:
-            node.start()
+        super().start()
         if not self._is_made:
             self._is_made = True
             for node, (first, last) in zip(self.nodes, ((10923, 16383), (5461, 10922), (0, 5460)), strict=True):
@@ -322,26 +281,6 @@ class ClusterStore(Store):
     def _is_ok(self, node: Redis) -> bool:
         info = node.command("CLUSTER", "INFO")
         return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
-
-    def kill(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.kill()
-
-    def pause(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.pause()
-
-    def resume(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.resume()
-
-    def close(self) -> None:
-        """Store API."""
-        for node in self.nodes:
-            node.__exit__()
 
     def document(self, number: int) -> bytes:
         """Store API."""
