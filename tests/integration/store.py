@@ -32,6 +32,9 @@ class Store(ABC):
     :cvar can_be_large: whether what is there for the document can be of any size.
     :cvar flood: how an answer of 10 MB would begin.
     :cvar secrets: what must not be in any log line.
+    :cvar says_hanging: what livefeed says of it when it hangs, as a regular expression.
+    :cvar says_dead: what it says when nobody is there.
+    :cvar says_missing: what it says when the document is not.
     """
 
     has_middle: ClassVar[bool] = False
@@ -39,6 +42,9 @@ class Store(ABC):
     can_be_large: ClassVar[bool] = True
     flood: ClassVar[bytes] = b""
     secrets: ClassVar[tuple[str, ...]] = ()
+    says_hanging: ClassVar[str] = "no answer within 1 s"
+    says_dead: ClassVar[str] = "cannot connect|lost"
+    says_missing: ClassVar[str] = "missing"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -19,6 +19,10 @@ class DocumentStore(Store):
     has_middle = True
     # pymongo reads what the server sends in one answer, 16 MiB at most; test_mongo.py has what becomes of that.
     can_be_large = False
+    says_hanging = "no answer within (?:0.8|1) s"
+    # What stands in front of it takes connections all the same, and pymongo tries again for as long as a pull may take.
+    says_dead = f"cannot connect|lost|{says_hanging}"
+    says_missing = "no document matches the filter"
     flood = b"\x00\x00\xa0\x00" + b"\x01" * 12
 
     def __init__(self, directory: Path) -> None:

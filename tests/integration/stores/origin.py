@@ -17,6 +17,7 @@ class HttpStore(Store):
     """A file, as nginx answers with it."""
 
     has_middle = True
+    says_missing = "the origin answers 404"
     flood = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n"
 
     def __init__(self, directory: Path) -> None:
