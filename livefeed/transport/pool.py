@@ -99,6 +99,7 @@ class Pool:
     accepted: int = 0
     refused: int = 0
     _capacity: int = 0
+    _over: int = 0  # how many of the connections were too many, and take nobody's place
     _is_full: bool = False
     _listeners: dict[int, _Listener] = field(default_factory=dict)
     _resting: list[int] = field(default_factory=list)
@@ -210,7 +211,7 @@ class Pool:
         # Comparing takes 50 ns for each connection; a timer for each would take ten times that, and 500 bytes.
         for connection in [each for each in self.connections.values() if each.deadline <= now]:
             connection.expire()
-        if self._is_full and len(self.connections) < self._capacity * 0.9:
+        if self._is_full and len(self.connections) - self._over < self._capacity * 0.9:
             self._is_full = False
             _log.info("there is room for connections again")
         for fd in self._resting:
@@ -244,15 +245,16 @@ class Pool:
             self._admit(sock, listener)
 
     def _admit(self, sock: socket.socket, listener: _Listener) -> None:
-        excess = len(self.connections) - self._capacity
-        if excess >= 0:
+        # A crowd that is told to come back, and does, must not keep those places taken that have become free.
+        too_many = len(self.connections) - self._over >= self._capacity
+        if too_many:
             self.refused += 1
             if not self._is_full:
                 self._is_full = True
                 _log.warn(
                     "there are {count} connections, as many as may be: more are told to come back", count=self._capacity
                 )
-        if excess >= OVERFLOW:
+        if too_many and self._over >= OVERFLOW:
             sock.close()
             return
         connection: Connection
@@ -269,7 +271,8 @@ class Pool:
             sock.close()
             return
         self.accepted += 1
-        connection.over_capacity = excess >= 0
+        connection.over_capacity = too_many
+        self._over += too_many
         self.connections[connection.fd] = connection
         if listener.context is None:
             connection.start()
@@ -289,6 +292,7 @@ class Pool:
             for connection in ending:
                 if self.connections.pop(connection.fd, None) is not None:
                     self._epoll.unregister(connection.fd)
+                    self._over -= connection.over_capacity
                     connection.finish()
         self._cease_if_idle()
 

@@ -253,6 +253,16 @@ class CapacityTests(PoolTestCase):
         self.assertEqual(self.ask(self.connect()).status, 200)
         self.assertEqual(self.pool.refused, 1)
 
+    def test_those_told_to_come_back_take_no_place(self) -> None:
+        """Though they are still there when somebody leaves."""
+        self.listen(self.site, connections=2)
+        first, second, third, fourth = (self.connect() for _ in range(4))
+        self.connected(4)
+        first.close()
+        self.connected(3)
+        self.assertEqual([self.ask(self.connect()).status for _ in range(2)], [200, 503])
+        self.assertEqual([self.ask(client).status for client in (second, third, fourth)], [200, 503, 503])
+
     def test_many_too_many_are_closed(self) -> None:
         """At once, when so many are being told already."""
         self.listen(self.site, connections=2)
