@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from livefeed.encodings import Compressed
     from livefeed.journal import Kept
 
 Push = Literal["tick", "change"]
@@ -188,17 +189,25 @@ class Feed:
             self.confirmed_at = kept.at
             self._sequence = Sequence(max(self._sequence.epoch, kept.sequence.epoch + 1), 0)
 
-    def publish(self, data: bytes, sequence: Sequence | None = None, *, is_tick: bool = True) -> None:
+    def publish(
+        self,
+        data: bytes,
+        sequence: Sequence | None = None,
+        *,
+        is_tick: bool = True,
+        compressed: Compressed | None = None,
+    ) -> None:
         """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
 
         :param data: a document that has passed the gate, or the newest snapshot's own bytes.
         :param sequence: the version's place among the others, if it is new; ``None`` for the one after the last.
         :param is_tick: whether the pull was that of a tick, and not one in between, for a change that was told of.
+        :param compressed: the document, if it was compressed already.
         """
         new = self.snapshot is None or data != self.snapshot.data
         if new:
             self._sequence = sequence or self._sequence.next()
-            self.snapshot = Snapshot.of(data, self._sequence)
+            self.snapshot = Snapshot.of(data, self._sequence, compressed)
             self.codings_made += len(self.snapshot.representations) - 1
             self.history.add(self.snapshot)
         assert self.snapshot is not None

@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from livefeed.encodings import compress_well
+from livefeed.encodings import SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, PullError, SourceError
 from livefeed.feed import State
 from livefeed.gate import check_document
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from livefeed.encodings import Compressed
     from livefeed.feed import Feed
     from livefeed.sources import Source
 
@@ -46,6 +47,7 @@ class Poller(Service):
     overlap. Each change between good and failing is logged once.
 
     :param delay_s: so long after the start is the first pull.
+    :param in_thread: calls a function in a thread.
     :ivar good: how many pulls gave the document since the start.
     :ivar failed: how many failed, or gave what may not be served.
     """
@@ -67,6 +69,7 @@ class Poller(Service):
     _told_at: float = 0.0
     _start_call: IDelayedCall | None = None
     _told_call: IDelayedCall | None = None
+    _pulling: bool = False
     _fetching: Deferred[bytes | None] | None = None
     _pulled_at: float = float("-inf")
     _pulled: bytes | None = None  # what was pulled last, whether it may be served or not
@@ -103,7 +106,7 @@ class Poller(Service):
 
     def _pull_change(self) -> None:
         self._told_call = None
-        if self._fetching is not None:
+        if self._pulling:
             # It may have been read before it changed.
             self._told_call = self.clock.callLater(MIN_SPACING_S, self._pull_change)
         else:
@@ -127,23 +130,23 @@ class Poller(Service):
         """Pulls once, and publishes what was pulled or marks the feed stale."""
         self.feed.tick_at = self.clock.seconds()
         # A change may be being pulled that the source has told of.
-        if self._fetching is None:
+        if not self._pulling:
             await self._pull_once()
 
     async def _pull_once(self, *, is_tick: bool = True) -> None:
         self._pulled_at = self.clock.seconds()
         try:
-            data = await self._pull()
+            data, compressed = await self._pull()
             before = self.feed.snapshot
             known = before is not None and data == before.data and self.feed.state is State.LIVE
             if known and not is_tick:
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirmed_at = self._pulled_at
             elif not self._stopped:
-                self.feed.publish(data, is_tick=is_tick)
+                self.feed.publish(data, is_tick=is_tick, compressed=compressed)
                 self._note_good()
                 snapshot = self.feed.snapshot
-                if snapshot is not None and snapshot is not before and snapshot.is_large:
+                if snapshot is not None and compressed is not None:
                     # Served as it is, and in gzip, until the slow codings are there.
                     self.feed.add_codings(snapshot, await self.in_thread(compress_well, data))
         except NotDueError:
@@ -157,7 +160,20 @@ class Poller(Service):
                 _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
             self._note_failed("an error inside livefeed")
 
-    async def _pull(self) -> bytes:
+    async def _pull(self) -> tuple[bytes, Compressed | None]:
+        """Gives the document, checked, and compressed if it is new and large."""
+        self._pulling = True
+        try:
+            data = await self._fetch()
+            if self.feed.snapshot is not None and data == self.feed.snapshot.data:
+                return data, None
+            check_document(data, max_bytes=self.max_bytes)
+            # With 100 KB, a millisecond of the reactor's thread.
+            return data, await self.in_thread(compress, data) if len(data) > SMALL_BYTES else None
+        finally:
+            self._pulling = False
+
+    async def _fetch(self) -> bytes:
         self._fetching = Deferred.fromCoroutine(self.source.fetch())
         try:
             data = await self._fetching.addTimeout(self.timeout_s, self.clock, self._too_slow)
@@ -168,8 +184,6 @@ class Poller(Service):
                 raise SourceError("it says that nothing has changed, and has given nothing before")
             data = self._pulled
         self._pulled = data
-        if self.feed.snapshot is None or data != self.feed.snapshot.data:
-            check_document(data, max_bytes=self.max_bytes)
         return data
 
     def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:

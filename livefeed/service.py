@@ -15,11 +15,11 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
+from livefeed.daemons import defer_to_daemon
 from livefeed.exceptions import StartError
 from livefeed.feed import Feed
 from livefeed.journal import Journal
@@ -67,7 +67,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     subscribers = SubscriberFactory(reactor=reactor)
     followed = []
     keepers = []
-    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    in_thread = partial(defer_to_daemon, reactor)
     for number, feed in enumerate(settings.feeds):
         # Not all at once, or everybody would wait until all documents are checked and compressed.
         delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)

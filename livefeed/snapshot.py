@@ -15,6 +15,8 @@ from livefeed.encodings import SMALL_BYTES, compress, compress_well, websocket_t
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from livefeed.encodings import Compressed
+
 VERSION_DIGITS = 32
 MAX_NAMED_LENGTH = 64
 """What a client says that it has is longer than this only if it is no version."""
@@ -98,9 +100,12 @@ class Snapshot:
     compressed_frame: bytes
 
     @classmethod
-    def of(cls, data: bytes, sequence: Sequence) -> Self:
-        """Makes the snapshot of a document that has passed the gate."""
-        compressed = compress(data)
+    def of(cls, data: bytes, sequence: Sequence, compressed: Compressed | None = None) -> Self:
+        """Makes the snapshot of a document that has passed the gate.
+
+        :param compressed: the document, if it was compressed already.
+        """
+        compressed = compressed or compress(data)
         version = version_of(data)
         snapshot = cls(
             data=data,
@@ -111,14 +116,9 @@ class Snapshot:
             compressed_frame=websocket_text_frame(compressed.message, compressed=True),
         )
         snapshot.add({"gzip": compressed.gzip})
-        if not snapshot.is_large:
+        if len(data) <= SMALL_BYTES:
             snapshot.add(compress_well(data))
         return snapshot
-
-    @property
-    def is_large(self) -> bool:
-        """Whether what :func:`livefeed.encodings.compress_well` gives is to be added, since it takes too long here."""
-        return len(self.data) > SMALL_BYTES
 
     def add(self, codings: dict[str, bytes]) -> None:
         """Adds the document in further codings, as far as they are smaller than the document.

@@ -54,7 +54,7 @@ class DaemonTests(SynchronousTestCase):
 
     def test_result_comes_in_the_reactors_thread(self) -> None:
         """What the work gives is the Deferred's, once the reactor runs it."""
-        outcome = defer_to_daemon(self.reactor, threading.current_thread, name="x")  # type: ignore[arg-type]
+        outcome = defer_to_daemon(self.reactor, threading.current_thread)  # type: ignore[arg-type]
         self.assertTrue(self.reactor.came.wait(WAIT_S))
         self.assertNoResult(outcome)
         self.reactor.run()
@@ -68,14 +68,14 @@ class DaemonTests(SynchronousTestCase):
                 raise kind("no")
 
             self.reactor.came.clear()
-            outcome = defer_to_daemon(self.reactor, work, name="x")  # type: ignore[arg-type]
+            outcome = defer_to_daemon(self.reactor, work)  # type: ignore[arg-type]
             self.reactor.run()
             self.failureResultOf(outcome, kind)
 
     def test_cancelled(self) -> None:
         """Once it is cancelled, nobody hears of what still comes."""
         go = threading.Event()
-        outcome = defer_to_daemon(self.reactor, lambda: go.wait(WAIT_S), name="x")  # type: ignore[arg-type]
+        outcome = defer_to_daemon(self.reactor, go.wait, WAIT_S)  # type: ignore[arg-type]
         errors: list[object] = []
         outcome.addErrback(errors.append)
         outcome.cancel()

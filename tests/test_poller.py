@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.encodings import SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
 from livefeed.poller import MIN_SPACING_S, Poller
@@ -623,3 +624,82 @@ class LogTests(PollerTestCase):
         for event in events:
             self.assertNotIn(PASSWORD, eventAsText(event))
             self.assertNotIn(PASSWORD, str(event))
+
+
+class LargeDocumentTests(PollerTestCase):
+    """What is too large to be compressed in the reactor's thread."""
+
+    LARGE = b'["%b"]' % (b"x" * SMALL_BYTES)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.work: list[tuple[Callable[[bytes], object], Deferred[Any]]] = []
+        self.source.gives(self.LARGE)
+        self.feed.interval_s = 1.0
+        self.poller = Poller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
+        self.poller.startService()
+
+    def in_thread(self, work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
+        self.assertEqual(data, self.LARGE)
+        self.work.append((work, Deferred()))
+        return self.work[-1][1]
+
+    def finish(self) -> Callable[[bytes], object]:
+        """Has the thread end its work, and gives what that was."""
+        work, outcome = self.work.pop(0)
+        outcome.callback(work(self.LARGE))
+        return work
+
+    def codings(self) -> set[str]:
+        return set() if self.feed.snapshot is None else set(self.feed.snapshot.representations)
+
+    def test_compressed_in_a_thread(self) -> None:
+        """It is published with the quick coding, and the slow ones come later."""
+        self.assertIsNone(self.feed.snapshot)
+        self.assertIs(self.finish(), compress)
+        self.assertEqual(self.codings(), {"identity", "gzip"})
+        self.assertIs(self.finish(), compress_well)
+        self.assertEqual(self.codings(), {"identity", "gzip", "zstd", "br"})
+        self.assertEqual(self.feed.codings_made, 3)
+
+    def test_once_for_each_version(self) -> None:
+        """A document that stays the same is not compressed again."""
+        self.finish()
+        self.finish()
+        self.clock.advance(1)
+        self.assertEqual((self.source.fetches, self.work), (2, []))
+
+    def test_nothing_is_pulled_meanwhile(self) -> None:
+        """Neither at a tick nor for a change that is told of: that one is pulled afterwards."""
+        self.source.changed()
+        self.clock.pump([MIN_SPACING_S] * 100)
+        self.assertEqual(self.source.fetches, 1)
+        self.finish()
+        self.clock.advance(MIN_SPACING_S)
+        self.assertEqual(self.source.fetches, 2)
+
+    def test_slow_codings_hold_up_nothing(self) -> None:
+        """The next change is pulled while they are made."""
+        self.finish()
+        self.source.gives(b"{}")
+        self.source.changed()
+        self.clock.advance(MIN_SPACING_S)
+        self.assertEqual(self.document(), b"{}")
+        self.finish()
+        self.assertEqual(self.codings(), {"identity"})
+
+    def test_stopped_meanwhile(self) -> None:
+        """Nothing is published after the end."""
+        self.poller.stopService()
+        self.finish()
+        self.assertIsNone(self.feed.snapshot)
+        self.assertEqual((self.work, self.clock.getDelayedCalls()), ([], []))
+
+    def test_thread_breaks(self) -> None:
+        """The feed is stale, and the next tick tries again."""
+        self.work.pop()[1].errback(ProgrammingError())
+        self.assertEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        self.assertEqual(self.poller.failed, 1)
+        self.clock.advance(1)
+        self.finish()
+        self.assertIs(self.feed.state, State.LIVE)

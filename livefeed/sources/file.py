@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from livefeed.daemons import defer_to_daemon
 from livefeed.exceptions import ConfigurationError, SourceError
 
 try:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
 
 SETTLE_S = 0.01
@@ -47,12 +49,14 @@ class FileSource:
 
     :ivar path: the file.
     :ivar max_bytes: how much is read at most.
+    :ivar in_thread: calls a function in a thread that may hang.
     """
 
     # required parameters
     path: str
     reactor: Any
     max_bytes: int
+    in_thread: Callable[..., Deferred[Any]]
 
     # internal state
     _reading: bool = False
@@ -75,7 +79,8 @@ class FileSource:
         if "\0" in path:
             raise ConfigurationError("file: takes a path, and no path has %00 in it", "source")
         # Absolute at once: a daemon changes its directory.
-        return cls(os.path.abspath(path), reactor, max_bytes)
+        threads = cast("IReactorFromThreads", reactor)
+        return cls(os.path.abspath(path), reactor, max_bytes, partial(defer_to_daemon, threads))
 
     def __str__(self) -> str:
         return f"file:{self.path}"
@@ -119,7 +124,7 @@ class FileSource:
             raise SourceError("an earlier read still hangs")
         self._reading = True
         try:
-            data: bytes | None = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self._read)
+            data: bytes | None = await self.in_thread(self._read)
         finally:
             self._take_watch()
         return data

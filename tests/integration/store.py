@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 EXACT = b'\t{"n": %d,\r\n "a" : 1.50, "b":12345678901234567890, "c":"\xc3\xbc\\u00fc"} \n'
 """A document of which a store that keeps bytes must keep each; the number goes where ``%d`` is."""
 
+LARGE = b"[" + b"1," * 5_000_000 + b"1]"
+"""10 MB in the place of a document."""
+
+CHUNK_BYTES = 65_536
+
 
 class Store(ABC):
     """A place that holds the document, in processes of its own.
@@ -56,9 +61,9 @@ class Store(ABC):
         self.close()
 
     @property
-    @abstractmethod
     def servers(self) -> Sequence[StoreServer]:
         """Its servers, in the order in which they are started."""
+        return ()
 
     @property
     def port(self) -> int:
@@ -157,6 +162,7 @@ class Middle:
         self.port: int = self._listener.getsockname()[1]
         self._spoil: bytes | None = None
         self._pause_s = 0.0
+        self._delay_s = 0.0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -178,9 +184,14 @@ class Middle:
         self._pause_s = pause_s
         self._cut()
 
+    def delay(self, pause_s: float) -> None:
+        """Passes on each question after a pause."""
+        self._delay_s = pause_s
+        self._cut()
+
     def mend(self) -> None:
-        """Passes on everything again, on new connections."""
-        self._spoil, self._pause_s = None, 0.0
+        """Passes on everything again, at once, on new connections."""
+        self._spoil, self._pause_s, self._delay_s = None, 0.0, 0.0
         self._cut()
 
     def _cut(self) -> None:
@@ -200,14 +211,14 @@ class Middle:
         with front, contextlib.suppress(OSError):
             if spoil is not None:
                 with self._known(front):
-                    while front.recv(65536):
+                    while front.recv(CHUNK_BYTES):
                         front.sendall(spoil)
                 return
             with socket.create_connection((HOST, self._behind), WAIT_S) as back, self._known(front, back):
                 back.settimeout(None)
-                thread = threading.Thread(target=self._pass_on, args=(front, back, 0.0), daemon=True)
+                thread = threading.Thread(target=self._pass_on, args=(front, back, self._delay_s), daemon=True)
                 thread.start()
-                self._pass_on(back, front, self._pause_s)
+                self._pass_on(back, front, self._pause_s, 1 if self._pause_s else CHUNK_BYTES)
                 thread.join(WAIT_S)
 
     @contextlib.contextmanager
@@ -220,12 +231,12 @@ class Middle:
             with self._lock:
                 self._open.difference_update(socks)
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, pause_s: float) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, pause_s: float, size: int = CHUNK_BYTES) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(1 if pause_s else 65536):
-                sink.sendall(data)
+            while data := source.recv(size):
                 if pause_s:
                     threading.Event().wait(pause_s)
+                sink.sendall(data)
         for sock in (source, sink):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

@@ -540,10 +540,10 @@ class SchedulesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         # These bytes are compressed again and again: it would take most of the time.
-        compress_well = cache(encodings.compress_well)
-        self.patch(snapshot, "compress", cache(encodings.compress))
-        self.patch(snapshot, "compress_well", compress_well)
-        self.patch(poller, "compress_well", compress_well)
+        for name in ("compress", "compress_well"):
+            cached = cache(getattr(encodings, name))
+            self.patch(snapshot, name, cached)
+            self.patch(poller, name, cached)
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = str(Path(directory.name) / "site")

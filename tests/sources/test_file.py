@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.testing import MemoryReactorClock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import SourceError
@@ -21,45 +20,23 @@ if TYPE_CHECKING:
 MAX_BYTES = 100
 
 
-class ThreadPoolDouble:
-    """Does in the calling thread, when the test says so, what a pool would do in one of its own."""
+class Threads:
+    """Does in the calling thread, when the test says so, what another would do."""
 
     def __init__(self) -> None:
-        self.queue: list[Callable[[], None]] = []
+        self.queue: list[Callable[[], object]] = []
         self.immediate = True
 
-    def callInThreadWithCallback(
-        self, done: Callable[[bool, Any], None], work: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> None:
-        def run() -> None:
-            try:
-                result = work(*args, **kwargs)
-            except Exception:
-                done(False, Failure())
-            else:
-                done(True, result)
-
-        self.queue.append(run)
+    def __call__(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        outcome: Deferred[Any] = Deferred()
+        self.queue.append(lambda: maybeDeferred(work, *arguments).chainDeferred(outcome))
         if self.immediate:
             self.run()
+        return outcome
 
     def run(self) -> None:
         while self.queue:
             self.queue.pop(0)()
-
-
-class ReactorDouble(MemoryReactorClock):
-    """A reactor whose threads are the test's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = ThreadPoolDouble()
-
-    def getThreadPool(self) -> ThreadPoolDouble:
-        return self.pool
-
-    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:  # noqa: A002
-        callable(*args, **kwargs)
 
 
 class FileTestCase(SynchronousTestCase):
@@ -68,8 +45,9 @@ class FileTestCase(SynchronousTestCase):
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
         self.path = self.directory / "results.json"
-        self.reactor = ReactorDouble()
-        self.source = FileSource(str(self.path), self.reactor, MAX_BYTES)
+        self.reactor = MemoryReactorClock()
+        self.threads = Threads()
+        self.source = FileSource(str(self.path), self.reactor, MAX_BYTES, self.threads)
 
     def fetch(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self.source.fetch())
@@ -201,29 +179,29 @@ class ThreadTests(FileTestCase):
 
     def test_reading_is_the_threads_business(self) -> None:
         """Nothing is read in the reactor's thread."""
-        self.reactor.pool.immediate = False
+        self.threads.immediate = False
         self.path.write_bytes(b"1")
         fetching = self.fetch()
         self.assertNoResult(fetching)
         self.path.write_bytes(b"2")
-        self.reactor.pool.run()
+        self.threads.run()
         self.assertEqual(self.successResultOf(fetching), b"2")
 
     def test_hanging_read_is_not_joined_by_others(self) -> None:
         """While a read that was given up still hangs, no other thread is sent after it."""
-        self.reactor.pool.immediate = False
+        self.threads.immediate = False
         self.path.write_bytes(b"1")
         hanging = self.fetch()
         hanging.cancel()
         self.failureResultOf(hanging, CancelledError)
         for _ in range(3):
             self.assertEqual(self.failed(), "an earlier read still hangs")
-        self.assertEqual(len(self.reactor.pool.queue), 1)
+        self.assertEqual(len(self.threads.queue), 1)
 
     def test_reads_go_on_after_a_hang(self) -> None:
         """When the hanging read has ended, well or not, the next pull reads."""
         for present in (True, False):
-            self.reactor.pool.immediate = False
+            self.threads.immediate = False
             if present:
                 self.path.write_bytes(b"1")
             else:
@@ -231,8 +209,8 @@ class ThreadTests(FileTestCase):
             hanging = self.fetch()
             hanging.cancel()
             self.failureResultOf(hanging, CancelledError)
-            self.reactor.pool.run()
-            self.reactor.pool.immediate = True
+            self.threads.run()
+            self.threads.immediate = True
             self.path.write_bytes(b"2")
             self.assertEqual(self.fetched(), b"2")
 

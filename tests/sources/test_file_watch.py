@@ -185,17 +185,17 @@ class WriterTests(WatchTestCase):
     def test_writer_that_comes_while_the_file_is_read(self) -> None:
         """Half of what it writes may be what was read, also when it has closed the file since: it is read again."""
         self.begin()
-        self.reactor.pool.immediate = False
+        self.threads.immediate = False
         for content in (b"[1, 2]", b"[3, 4]"):
             fetching = self.fetch()
             with self.path.open("wb", buffering=0) as written:
                 written.write(content[:2])
-                self.reactor.pool.run()
+                self.threads.run()
                 written.write(content[2:])
-            self.reactor.pool.immediate = True
+            self.threads.immediate = True
             self.reactor.advance(SETTLE_S)
             self.assertEqual(self.successResultOf(fetching), content)
-            self.reactor.pool.immediate = False
+            self.threads.immediate = False
 
     def test_writer_that_never_closes(self) -> None:
         """It is waited for in one pull, and then no more until it writes again."""
@@ -246,12 +246,12 @@ class ThreadTests(WatchTestCase):
     def test_watch_of_a_pull_that_was_given_up(self) -> None:
         """What its thread has made is taken by the next pull, or closed at the end."""
         self.source.watch(self.changed)
-        self.reactor.pool.immediate = False
+        self.threads.immediate = False
         hanging: Deferred[bytes] = self.fetch()
         hanging.cancel()
         hanging.addErrback(lambda _: None)
-        self.reactor.pool.run()
-        self.reactor.pool.immediate = True
+        self.threads.run()
+        self.threads.immediate = True
         self.assertEqual(self.fetched(), b"1")
         self.assertEqual(len(self.reactor.getReaders()), 1)
 

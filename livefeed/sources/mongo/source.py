@@ -99,7 +99,7 @@ class MongoSource:
                 said=self._said,
                 source=self,
             )
-            start_daemon(changes.run, name="livefeed-mongo-changes")
+            start_daemon(changes.run, name="livefeed changes")
 
     async def fetch(self) -> bytes | None:
         """Source API."""
@@ -107,7 +107,7 @@ class MongoSource:
             raise SourceError("an earlier query still hangs")
         self._asking = True
         given = self._given
-        data, digest = await defer_to_daemon(self._in_reactor, lambda: self._pull(given), name="livefeed-mongo-pull")
+        data, digest = await defer_to_daemon(self._in_reactor, self._pull, given)
         # Only now is it certain that the poller has it.
         self._given = digest
         return data
@@ -122,7 +122,7 @@ class MongoSource:
             client, self._client = self._client, None
         if client is not None:
             # It says good-bye to the server, which may hang.
-            start_daemon(client.close, name="livefeed-mongo-close")
+            start_daemon(client.close, name="livefeed close")
 
     @property
     def _in_reactor(self) -> IReactorFromThreads:

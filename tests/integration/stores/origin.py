@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.integration.harness import HOST, replace_file
 from tests.integration.origin_store import OriginStore
-from tests.integration.store import EXACT, Store, registered
+from tests.integration.store import EXACT, LARGE, Store, registered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ class HttpStore(Store):
 
     def put_large(self) -> None:
         """Store API."""
-        replace_file(self._file, b"[" + b"1," * 5_000_000 + b"1]")
+        replace_file(self._file, LARGE)
 
     def remove(self) -> None:
         """Store API."""

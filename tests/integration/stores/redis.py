@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import trustme
 
 from tests.integration.harness import HOST, WAIT_S, Process, Redis, RedisError, free_port, peer, redis_server
-from tests.integration.store import EXACT, Store, registered
+from tests.integration.store import EXACT, LARGE, Store, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LARGE = b"[" + b"1," * 5_000_000 + b"1]"
 FLOOD = b"$10485760\r\n"
 
 
