@@ -1,21 +1,26 @@
-"""How long it takes from a ``SET`` in Redis to all subscribers, where changes are announced.
+"""How long it takes from a write to all subscribers, where the store announces its changes.
 
-``python -m tests.bench.announced [--subscribers N] [--changes N] [--channel] [--tcp]`` starts a Redis, and a livefeed
-whose tick is an hour, and prints the time from just before the ``SET`` to when each subscriber had the whole document.
-It is read by one process of Python, whose own work is in the figures.
+``python -m tests.bench.announced [--subscribers N] [--changes N] [--by WAY] [--tcp]`` starts a store, and a livefeed
+whose tick is an hour. It prints the time from just before the write to when each subscriber had the whole document. One
+process of Python reads for all of them, and its own work is in the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import selectors
 import ssl
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from livefeed.certificates import development_certificate
-from tests.integration.harness import TCP, TLS, Livefeed, Redis, Wire
+from tests.integration.harness import TCP, TLS, Livefeed, Redis, Wire, replace_file
+from tests.integration.mongo_replica_set import ReplicaSet
 
 DOCUMENT_BYTES = 4096
 PAUSE_S = 0.1
@@ -23,30 +28,78 @@ GIVE_UP_S = 5.0
 READ_BYTES = 1 << 16
 
 
-def measure(subscribers: int, changes: int, *, by_channel: bool, tcp: bool) -> list[float]:
-    """Gives the times of all deliveries, in seconds, in order of their size."""
-    with tempfile.TemporaryDirectory() as name, Redis(Path(name)) as redis:
+Write = Callable[[int], object]
+
+
+@contextlib.contextmanager
+def keyspace(directory: Path) -> Iterator[tuple[str, Write]]:
+    """Gives the source, and what writes the document with a number."""
+    with Redis(directory) as redis:
         redis.command("CONFIG", "SET", "notify-keyspace-events", "K$")
-        redis.command("SET", "results", document(0))
+        yield (
+            f"{redis.url('results')}?announce=keyspace",
+            lambda number: redis.command("SET", "results", document(number)),
+        )
+
+
+@contextlib.contextmanager
+def publish(directory: Path) -> Iterator[tuple[str, Write]]:
+    """As :func:`keyspace`."""
+    with Redis(directory) as redis:
+
+        def write(number: int) -> None:
+            redis.command("SET", "results", document(number))
+            redis.command("PUBLISH", "news", "")
+
+        yield f"{redis.url('results')}?announce=news", write
+
+
+@contextlib.contextmanager
+def stream(_: Path) -> Iterator[tuple[str, Write]]:
+    """As :func:`keyspace`. What stands for MongoDB runs in this process, and its work is in the figures, too."""
+    with ReplicaSet({}) as replica_set:
+        yield replica_set.url(), lambda number: replica_set.change(json.loads(document(number)))
+
+
+def file(directory: Path, *, write: Callable[[Path, bytes], object]) -> Iterator[tuple[str, Write]]:
+    """As :func:`keyspace`."""
+    path = directory / "data" / "document.json"
+    path.parent.mkdir()
+    yield f"file:{path}", lambda number: write(path, document(number))
+
+
+BY = {
+    "keyspace": keyspace,
+    "publish": publish,
+    "stream": stream,
+    "rename": contextlib.contextmanager(partial(file, write=replace_file)),
+    "rewrite": contextlib.contextmanager(partial(file, write=Path.write_bytes)),
+}
+
+
+def measure(subscribers: int, changes: int, *, by: str, tcp: bool) -> list[float]:
+    """Gives the times of all deliveries, in seconds, in order of their size."""
+    with tempfile.TemporaryDirectory() as name, BY[by](Path(name)) as (source, write):
+        write(0)
         livefeed = Livefeed(
-            *("--source", f"{redis.url('results')}?announce={'news' if by_channel else 'keyspace'}"),
-            *("--interval", "3600"),
+            *("--source", source, "--interval", "3600"),
             directory=Path(name),
             certificate=development_certificate(Path(name) / "certs"),
             listen=(TCP if tcp else TLS,),
         )
         with livefeed:
-            livefeed.wait_for_log("changes are announced by")
+            if by in ("keyspace", "publish", "stream"):
+                livefeed.wait_for_log("changes are announced by|tells of changes")
             wires = [livefeed.subscriber_wire() for _ in range(subscribers)]
             for wire in wires:
                 wire.frame()
-            times = deliveries(redis, wires, changes, by_channel=by_channel)
+            times = deliveries(write, wires, changes)
             for wire in wires:
                 wire.close()
     return sorted(times)
 
 
-def deliveries(redis: Redis, wires: list[Wire], changes: int, *, by_channel: bool) -> list[float]:
+def deliveries(write: Write, wires: list[Wire], changes: int) -> list[float]:
     times: list[float] = []
     firsts: list[float] = []
     with selectors.EpollSelector() as selector:
@@ -56,18 +109,18 @@ def deliveries(redis: Redis, wires: list[Wire], changes: int, *, by_channel: boo
         for number in range(1, changes + 1):
             time.sleep(PAUSE_S)
             began = time.perf_counter()
-            redis.command("SET", "results", document(number))
-            if by_channel:
-                redis.command("PUBLISH", "news", "")
+            write(number)
             missing: dict[object, int] = {wire.sock: DOCUMENT_BYTES + 4 for wire in wires}
             while missing:
                 assert time.perf_counter() - began < GIVE_UP_S, f"{len(missing)} have got nothing"
                 for key, _ in selector.select(GIVE_UP_S):
-                    sock = key.fileobj
-                    missing[sock] -= taken(sock)
-                    if missing[sock] <= 0:
-                        del missing[sock]
-                        times.append(time.perf_counter() - began)
+                    sock, size = key.fileobj, taken(key.fileobj)
+                    # Whoever has everything may be sent a ping.
+                    if sock in missing:
+                        missing[sock] -= size
+                        if missing[sock] <= 0:
+                            del missing[sock]
+                            times.append(time.perf_counter() - began)
             firsts.append(times[-len(wires)])
     print(f"the first subscriber: {1000 * sorted(firsts)[len(firsts) // 2]:.1f} ms as a rule")
     return times
@@ -89,13 +142,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--subscribers", type=int, default=1000)
     parser.add_argument("--changes", type=int, default=100)
-    parser.add_argument("--channel", action="store_true", help="announce by PUBLISH instead of keyspace events")
+    parser.add_argument("--by", choices=BY, default="keyspace", help="how the changes are announced")
     parser.add_argument("--tcp", action="store_true", help="without TLS")
     options = parser.parse_args()
-    times = measure(options.subscribers, options.changes, by_channel=options.channel, tcp=options.tcp)
-    by = "PUBLISH" if options.channel else "keyspace events"
+    times = measure(options.subscribers, options.changes, by=options.by, tcp=options.tcp)
     over = "TCP" if options.tcp else "TLS"
-    print(f"{options.subscribers} subscribers over {over}, {options.changes} changes announced by {by}:")
+    print(f"{options.subscribers} subscribers over {over}, {options.changes} changes announced by {options.by}:")
     for part in (0.5, 0.9, 0.99, 0.999):
         print(f"  {100 * part:g} %: {1000 * times[int(part * (len(times) - 1))]:.1f} ms")
     print(f"  all: {1000 * times[-1]:.1f} ms")
