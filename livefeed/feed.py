@@ -144,6 +144,7 @@ class Feed:
     :ivar state: how honest the feed is now.
     :ivar confirmed_at: when a pull last gave the snapshot's document, in seconds since 1970; 0 before the first.
     :ivar tick_at: when the last tick began, in seconds since 1970.
+    :ivar pushed_at: when a document was last sent to all who can take it, in seconds since 1970; 0 before the first.
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
     :ivar codings_made: how often a version was compressed since the start, in one coding each.
     :ivar history: the versions before, and the patches from them.
@@ -163,6 +164,7 @@ class Feed:
     state: State = State.STALE
     confirmed_at: float = 0.0
     tick_at: float = 0.0
+    pushed_at: float = 0.0
     changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     codings_made: int = 0
@@ -219,6 +221,7 @@ class Feed:
         repeats = self.push == "tick" and is_tick and not self._pushed_in_between
         self._pushed_in_between = new and not is_tick
         if new or repeats:
+            self.pushed_at = self.confirmed_at
             # Beginning where the last one has not come to, so that nobody is always last.
             everybody = list(self.subscriptions)
             start = self._turn % max(len(everybody), 1)

@@ -20,7 +20,7 @@ class Follower:
     _subscription: Subscription | None = None
     _paused = False
     _unsent = 0  # how much had not been taken when it was last asked
-    _silent = 0  # so many times in a row it was asked for a sign of life, and there was none
+    _silent = 0  # so many times in a row it was asked for a sign of life, and there was none; below 0, was not asked
 
     def pauseProducing(self) -> None:
         """IPushProducer API."""

@@ -354,10 +354,47 @@ class LivenessTests(WebSocketTestCase):
             client.send()
             self.assertFalse(client.transport.disconnecting)
 
+    def test_subscriber_that_is_sent_documents_is_pinged_less_often(self) -> None:
+        """Each 100 s; when there are no more documents, as soon as it is due; and at once again if it is silent."""
+        client = Client(self.site)
+        client.receive()
+
+        def pings(seconds: int, *, pushed: bool) -> list[int]:
+            """Gives after how many seconds each ping came."""
+            came = []
+            for second in range(1, seconds + 1):
+                if pushed:
+                    self.feed.publish(FIRST)
+                self.clock.pump([0.25] * 4)
+                came += [second for opcode, _ in client.receive() if opcode is Opcode.PING]
+            return came
+
+        self.assertEqual(pings(99, pushed=True), [])
+        self.assertEqual(pings(1, pushed=True), [1])
+        client.send()
+        self.assertEqual(pings(100, pushed=True), [100])
+        client.send()
+        self.assertEqual(pings(30, pushed=True), [])
+        self.assertEqual(pings(25, pushed=False), [])
+        self.assertEqual(pings(25, pushed=False), [20])
+        self.assertEqual(pings(40, pushed=True), [20])
+        self.assertFalse(client.transport.disconnected)
+        self.clock.pump([0.25] * 4 * 10)
+        self.assertTrue(client.transport.disconnected)
+
     def test_subscriber_that_does_not_answer_is_dropped(self) -> None:
         """A phone that left without a word costs nothing a minute and a half later."""
         client = Client(self.site)
         self.clock.pump([1.0] * 90)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_subscriber_that_is_sent_documents_and_does_not_answer_is_dropped(self) -> None:
+        """Though its kernel takes them: two minutes and a half later."""
+        client = Client(self.site)
+        for _ in range(150):
+            self.assertFalse(client.transport.disconnected)
+            self.feed.publish(FIRST)
+            self.clock.advance(1)
         self.assertTrue(client.transport.disconnected)
 
     def test_gone_subscriber_is_forgotten(self) -> None:
