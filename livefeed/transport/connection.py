@@ -60,7 +60,6 @@ class Connection(StreamSocket):
     :ivar protocol: what is told of what happens here. Another can take its place at any time. If it has ``replays``,
         the :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then it has
         ``at_boundary``, ``replayable`` and ``loseConnection``, too.
-    :ivar deadline: when the pool's sweep ends the connection, or asks the protocol to, by the pool's clock.
     """
 
     secure = False
@@ -91,7 +90,6 @@ class Connection(StreamSocket):
         "_write_ended",
         "_write_ending",
         "connected",
-        "deadline",
         "disconnecting",
         "fd",
         "over_capacity",
@@ -106,7 +104,6 @@ class Connection(StreamSocket):
         self.fd = sock.fileno()
         self.connected = True
         self.disconnecting = False
-        self.deadline = pool.now + pool.limits.handshake_s
         self._protocol: Any = None
         self._answers: Any = None  # what may be given again
         self._active_at = float("-inf")  # when an answer was last given again
@@ -214,7 +211,10 @@ class Connection(StreamSocket):
 
         :param seconds: from now, with the grain of the pool's sweep; ``None`` for never.
         """
-        self.deadline = self.pool.now + seconds if seconds is not None else float("inf")
+        if seconds is None:
+            self.pool.deadlines.pop(self, None)
+        elif self.connected:
+            self.pool.deadlines[self] = self.pool.now + seconds
 
     def getHandle(self) -> object:
         """ISystemHandle API."""
@@ -322,9 +322,9 @@ class Connection(StreamSocket):
         """Takes note that the deadline has passed."""
         idle_until = self._active_at + self.pool.limits.idle_s
         if self._at_boundary and idle_until > self.pool.now and not self.disconnecting:
-            self.deadline = idle_until
+            self.pool.deadlines[self] = idle_until
             return
-        self.deadline = float("inf")
+        self.set_deadline(None)
         timed_out = getattr(self._protocol, "timeoutConnection", None)
         if self._lingering:
             # Orderly: the kernel goes on sending what it has, which a reset would discard.
@@ -434,7 +434,7 @@ class Connection(StreamSocket):
                 self.abortConnection()
                 return
             self.protocol = protocol
-            self.deadline = float("inf")
+            self.set_deadline(None)
             self._set_clear()
             protocol.makeConnection(self)
         except Exception:
