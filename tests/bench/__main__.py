@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.json and docs/benchmarks.svg")
+    parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds, options.subscribers = 1, 4, [1000]
@@ -95,11 +95,18 @@ def main() -> int:
     medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
     print(report.table(medians, OURS))
     if options.write:
-        facts = machine()
-        data = {"machine": facts, "rows": {row: {n: asdict(m) for n, m in by.items()} for row, by in medians.items()}}
-        (DOCS / "benchmarks.json").write_text(json.dumps(data, indent=1) + "\n")
-        (DOCS / "benchmarks.svg").write_text(report.plot(medians, OURS))
+        write(medians)
     return 0
+
+
+def write(medians: dict[str, dict[str, load.Measured]]) -> None:
+    """Writes what the documentation shows. Rows that were not measured now stay as they are."""
+    path = DOCS / "benchmarks.json"
+    known = json.loads(path.read_text())["rows"] if path.exists() else {}
+    rows = {row: {name: load.Measured(**fields) for name, fields in by.items()} for row, by in known.items()} | medians
+    data = {"machine": machine(), "rows": {row: {n: asdict(m) for n, m in by.items()} for row, by in rows.items()}}
+    path.write_text(json.dumps(data, indent=1) + "\n")
+    path.with_suffix(".svg").write_text(report.plot(rows, OURS))
 
 
 def make_setting(directory: Path) -> Setting:
