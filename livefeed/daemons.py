@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,17 +21,23 @@ def start_daemon(work: Callable[[], object], *, name: str) -> None:
     """Calls *work* in a thread of its own.
 
     :param name: what the thread is called, for whoever debugs.
+    :raises OSError: if there can be no more threads.
     """
-    threading.Thread(target=work, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from None
 
 
 def defer_to_daemon(reactor: IReactorFromThreads, work: Callable[..., _T], *arguments: Any) -> Deferred[_T]:
     """Calls *work* in a thread of its own, and gives what comes of it in the reactor's.
 
-    To start one takes 0.1 ms. The reactor's own threads are ten, for host names as well: what hangs would keep them
-    from everybody, and the process from its end.
+    To start one takes 0.1 ms, or some more while another thread runs Python. The reactor's own threads are ten, for
+    host names as well: what hangs would keep them from everybody, and the process from its end.
 
     Once the Deferred is cancelled, whatever still comes is thrown away; the thread itself cannot be stopped.
+
+    :raises OSError: if there can be no more threads.
     """
     outcome: Deferred[_T] = Deferred()
 

@@ -31,7 +31,7 @@ class Follower:
     def resumeProducing(self) -> None:
         """IPushProducer API."""
         self._paused = False
-        self._silent = 0
+        self._silent = min(self._silent, 0)
         if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
             # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
             self.transport.unregisterProducer()

@@ -99,10 +99,10 @@ class Keeper(Service):
         while self._waiting:
             try:
                 await self.in_thread(self.journal.append, self._waiting.popleft())
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 if self._works:
                     text = "feed {feed}: its versions cannot be kept, and a restart will lose them: {why}"
-                    _log.warn(text, feed=self.feed.name, why=error.strerror or error)
+                    _log.warn(text, feed=self.feed.name, why=getattr(error, "strerror", None) or error)
                 self._works = False
             else:
                 if not self._works:

@@ -5,11 +5,12 @@ Rule: a tick never raises. A LoopingCall stops for good at its first error, and 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred  # noqa: A004
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -147,8 +148,9 @@ class Poller(Service):
                 self._note_good()
                 snapshot = self.feed.snapshot
                 if snapshot is not None and compressed is not None:
-                    # Served as it is, and in gzip, until the slow codings are there.
-                    self.feed.add_codings(snapshot, await self.in_thread(compress_well, data))
+                    # Served as it is, and in gzip, until the slow codings are there, if they come.
+                    with suppress(OSError, TimeoutError):
+                        self.feed.add_codings(snapshot, await self._in_thread(compress_well, data))
         except NotDueError:
             # Neither good nor failed. Nothing is said to be confirmed that was not.
             if is_tick and not self._stopped:
@@ -168,10 +170,22 @@ class Poller(Service):
             if self.feed.snapshot is not None and data == self.feed.snapshot.data:
                 return data, None
             check_document(data, max_bytes=self.max_bytes)
-            # With 100 KB, a millisecond of the reactor's thread.
-            return data, await self.in_thread(compress, data) if len(data) > SMALL_BYTES else None
+            return data, await self._compress(data) if len(data) > SMALL_BYTES else None
         finally:
             self._pulling = False
+
+    async def _compress(self, data: bytes) -> Compressed | None:
+        # With 100 KB, a millisecond of the reactor's thread.
+        try:
+            compressed: Compressed = await self._in_thread(compress, data)
+        except OSError:
+            return None  # There is no thread, and it is done here.
+        except TimeoutError:
+            raise SourceError(f"to compress the document takes longer than {MAX_TIMEOUT_S:g} s") from None
+        return compressed
+
+    def _in_thread(self, work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
+        return self.in_thread(work, data).addTimeout(MAX_TIMEOUT_S, self.clock)
 
     async def _fetch(self) -> bytes:
         self._fetching = Deferred.fromCoroutine(self.source.fetch())

@@ -73,6 +73,9 @@ PINGS_SPARED = 3
 """So many are left out in a row while documents are pushed, which networks on the way take note of as well. With 10,000
 subscribers a ping each 25 s, and its pong, were 2 of the 18 µs that a delivery took."""
 
+PUSHED_S = 4
+"""Documents are pushed if the last was so long ago: a ping that is left out is due again within 30 s of that."""
+
 MAX_MESSAGE_BYTES = 4096
 """A subscriber has nothing to say; what it says anyway is read up to here and ignored."""
 
@@ -276,7 +279,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         """Member API. Sends a ping, or ends the connection if the last ones were followed by no sign of life."""
         if self._paused:
             self._note_progress()
-        elif -PINGS_SPARED < self._silent <= 0 and self.feed.pushed_at > self._now() - PING_INTERVAL_S:
+        elif -PINGS_SPARED < self._silent <= 0 and self.feed.pushed_at > self._now() - PUSHED_S:
             self._silent -= 1
             return
         if self._silent >= PINGS_UNANSWERED:

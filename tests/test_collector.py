@@ -83,6 +83,11 @@ class CollectorTests(SynchronousTestCase):
         self.advance(CALM)
         self.assertIsNotNone(seen())
 
+    def test_never_by_itself(self) -> None:
+        """Each look at what is new counts, and a process may run for years."""
+        _, *thresholds = gc.get_threshold()
+        self.assertGreater(min(thresholds) * PERIOD_S, 30 * 365 * 86_400)
+
     def test_stopped(self) -> None:
         """Everything is as it was."""
         self.assertNotEqual(gc.get_threshold(), self.before)

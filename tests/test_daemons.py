@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,16 @@ class DaemonTests(SynchronousTestCase):
             outcome = defer_to_daemon(self.reactor, work)  # type: ignore[arg-type]
             self.reactor.run()
             self.failureResultOf(outcome, kind)
+
+    def test_no_more_threads(self) -> None:
+        """The kernel gives no more: whoever asks hears of it as of any other lack."""
+        self.patch(threading.Thread, "start", self.no_thread)
+        error = self.assertRaises(OSError, defer_to_daemon, self.reactor, print)
+        self.assertEqual(error.errno, errno.EAGAIN)
+
+    @staticmethod
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
 
     def test_cancelled(self) -> None:
         """Once it is cancelled, nobody hears of what still comes."""

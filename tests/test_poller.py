@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.encodings import SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
-from livefeed.poller import MIN_SPACING_S, Poller
+from livefeed.poller import MAX_TIMEOUT_S, MIN_SPACING_S, Poller
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
@@ -694,6 +695,30 @@ class LargeDocumentTests(PollerTestCase):
         self.finish()
         self.assertIsNone(self.feed.snapshot)
         self.assertEqual((self.work, self.clock.getDelayedCalls()), ([], []))
+
+    def test_no_thread(self) -> None:
+        """It is published all the same, if without the slow codings."""
+        self.poller = Poller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.no_thread)
+        self.poller.startService()
+        self.assertEqual(self.codings(), {"identity", "gzip"})
+        self.assertIs(self.feed.state, State.LIVE)
+
+    @staticmethod
+    def no_thread(work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
+        raise OSError(errno.EAGAIN, "can't start new thread")
+
+    def test_slow_thread(self) -> None:
+        """It is not waited for for ever: neither for the quick coding nor for the slow ones."""
+        self.clock.advance(MAX_TIMEOUT_S)
+        self.assertEqual((self.poller.failed, self.feed.state), (1, State.STALE))
+        self.clock.advance(1)
+        self.work.pop(0)
+        self.finish()
+        self.assertIs(self.feed.state, State.LIVE)
+        self.clock.advance(MAX_TIMEOUT_S)
+        self.assertEqual(self.codings(), {"identity", "gzip"})
+        self.clock.advance(1)
+        self.assertEqual((self.poller.failed, self.source.fetches), (1, 3))
 
     def test_thread_breaks(self) -> None:
         """The feed is stale, and the next tick tries again."""

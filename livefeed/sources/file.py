@@ -125,6 +125,10 @@ class FileSource:
         self._reading = True
         try:
             data: bytes | None = await self.in_thread(self._read)
+        except OSError as error:
+            # There is no thread, which would have taken this back, and have made another error of its own.
+            self._reading = False
+            raise SourceError(f"cannot be read: {error.strerror}") from None
         finally:
             self._take_watch()
         return data

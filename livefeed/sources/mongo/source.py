@@ -107,7 +107,12 @@ class MongoSource:
             raise SourceError("an earlier query still hangs")
         self._asking = True
         given = self._given
-        data, digest = await defer_to_daemon(self._in_reactor, self._pull, given)
+        try:
+            data, digest = await defer_to_daemon(self._in_reactor, self._pull, given)
+        except OSError as error:
+            # There is no thread, which would have taken this back.
+            self._asking = False
+            raise SourceError(f"cannot ask: {error.strerror}") from None
         # Only now is it certain that the poller has it.
         self._given = digest
         return data
