@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -186,6 +187,18 @@ class ThreadTests(FileTestCase):
         self.path.write_bytes(b"2")
         self.threads.run()
         self.assertEqual(self.successResultOf(fetching), b"2")
+
+    def test_no_thread(self) -> None:
+        """It is tried again at the next pull, as if nothing had been read."""
+        self.path.write_bytes(b"1")
+        self.source.in_thread = self.no_thread
+        self.assertEqual(self.failed(), "cannot be read: no more threads")
+        self.source.in_thread = self.threads
+        self.assertEqual(self.fetched(), b"1")
+
+    @staticmethod
+    def no_thread(work: Callable[..., Any]) -> Deferred[Any]:
+        raise OSError(errno.EAGAIN, "no more threads")
 
     def test_hanging_read_is_not_joined_by_others(self) -> None:
         """While a read that was given up still hangs, no other thread is sent after it."""
