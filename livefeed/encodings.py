@@ -65,8 +65,13 @@ def deflate_message(data: bytes) -> bytes:
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_EMPTY_BLOCK)
 
 
+def is_large(data: bytes) -> bool:
+    """Tells whether a document takes too long to be compressed well within the tick."""
+    return len(data) > SMALL_BYTES
+
+
 def _compressor(data: bytes) -> zlib._Compress:
-    level = GZIP_LEVEL if len(data) <= SMALL_BYTES else GZIP_LEVEL_OF_LARGE
+    level = GZIP_LEVEL_OF_LARGE if is_large(data) else GZIP_LEVEL
     return zlib.compressobj(level, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
 
 

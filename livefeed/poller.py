@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from livefeed.encodings import SMALL_BYTES, compress, compress_well
+from livefeed.encodings import compress, compress_well, is_large
 from livefeed.exceptions import NotDueError, PullError, SourceError
 from livefeed.feed import State
 from livefeed.gate import check_document
@@ -170,7 +170,7 @@ class Poller(Service):
             if self.feed.snapshot is not None and data == self.feed.snapshot.data:
                 return data, None
             check_document(data, max_bytes=self.max_bytes)
-            return data, await self._compress(data) if len(data) > SMALL_BYTES else None
+            return data, await self._compress(data) if is_large(data) else None
         finally:
             self._pulling = False
 

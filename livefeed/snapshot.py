@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from livefeed.encodings import SMALL_BYTES, compress, compress_well, websocket_text_frame
+from livefeed.encodings import compress, compress_well, is_large, websocket_text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ class Snapshot:
             compressed_frame=websocket_text_frame(compressed.message, compressed=True),
         )
         snapshot.add({"gzip": compressed.gzip})
-        if len(data) <= SMALL_BYTES:
+        if not is_large(data):
             snapshot.add(compress_well(data))
         return snapshot
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
-from tests.integration.harness import HOST, WAIT_S, StoreServer
+from tests.integration.harness import HOST, WAIT_S, StoreServer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,9 +103,9 @@ class Store(ABC):
         for server in self.servers:
             server.__exit__()
 
-    @abstractmethod
     def document(self, number: int) -> bytes:
-        """Gives a document, as it is to be served; another one for each number."""
+        """Gives a document, as it is to be served; another one for each number. This is of a store that keeps bytes."""
+        return EXACT % number
 
     @abstractmethod
     def put(self, number: int) -> None:
@@ -126,6 +126,29 @@ class Store(ABC):
     def let_in(self) -> None:
         """Changes the password back."""
         raise NotImplementedError
+
+
+class InFile(Store):
+    """A store whose document is in a file that is replaced by rename, when all is well.
+
+    :param file: that file.
+    """
+
+    def __init__(self, directory: Path, file: Path) -> None:
+        super().__init__(directory)
+        self._file = file
+
+    def put(self, number: int) -> None:
+        """Store API."""
+        replace_file(self._file, self.document(number))
+
+    def put_large(self) -> None:
+        """Store API."""
+        replace_file(self._file, LARGE)
+
+    def remove(self) -> None:
+        """Store API."""
+        self._file.unlink()
 
 
 StoreT = TypeVar("StoreT", bound=Store)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tests.integration.harness import replace_file
-from tests.integration.store import EXACT, LARGE, Store, registered
+from tests.integration.store import InFile, registered
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -14,16 +13,15 @@ if TYPE_CHECKING:
 
 
 @registered("file")
-class FileStore(Store):
-    """A file that is replaced by rename, when all is well."""
+class FileStore(InFile):
+    """The file itself."""
 
     says_hanging = "the document is not JSON"
     says_dead = says_missing = "cannot be read: No such file or directory"
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self._file = directory / "data" / "document.json"
-        self._written = b""
+        super().__init__(directory, directory / "data" / "document.json")
+        self._rest = b""  # what the writer has still to write
         self._writer: FileIO | None = None
 
     def source(self, port: int | None) -> str:
@@ -40,13 +38,16 @@ class FileStore(Store):
 
     def pause(self) -> None:
         """Begins to write the file in place, and does not go on."""
+        written = self._file.read_bytes()
+        half = len(written) // 2
+        self._rest = written[half:]
         self._writer = self._file.open("wb", buffering=0)
-        self._writer.write(self._written[: len(self._written) // 2])
+        self._writer.write(written[:half])
 
     def resume(self) -> None:
         """Ends what was begun."""
         assert self._writer is not None
-        self._writer.write(self._written[len(self._written) // 2 :])
+        self._writer.write(self._rest)
         self.close()
 
     def close(self) -> None:
@@ -54,20 +55,3 @@ class FileStore(Store):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    def document(self, number: int) -> bytes:
-        """Store API."""
-        return EXACT % number
-
-    def put(self, number: int) -> None:
-        """Store API."""
-        self._written = self.document(number)
-        replace_file(self._file, self._written)
-
-    def put_large(self) -> None:
-        """Store API."""
-        replace_file(self._file, LARGE)
-
-    def remove(self) -> None:
-        """Store API."""
-        self._file.unlink()

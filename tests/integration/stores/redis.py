@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import trustme
 
 from tests.integration.harness import HOST, WAIT_S, Process, Redis, RedisError, free_port, peer, redis_server
-from tests.integration.store import EXACT, LARGE, Store, registered
+from tests.integration.store import LARGE, Store, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,10 +61,6 @@ class StringStore(Store):
     def source(self, port: int | None) -> str:
         """Store API."""
         return f"redis://{HOST}:{port}/0/results"
-
-    def document(self, number: int) -> bytes:
-        """Store API."""
-        return EXACT % number
 
     def put(self, number: int) -> None:
         """Store API."""
