@@ -9,7 +9,7 @@ PORT ?= 8443
 # The clients that are Node's; without npm, what needs them is skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-fast test-sources test-twisted bench bench-quick bench-peers check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs ferretdb test test-fast test-sources test-twisted bench bench-quick bench-there bench-quick-there bench-peers check format lint types docs wheel-test soak lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -83,10 +83,16 @@ soak: $(READY)
 test-twisted: $(READY) $(CLIENTS)
 	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
-bench: $(READY)
+# What livefeed is compared with are Debian's packages, and so is its Python there, if it can be: one that was compiled
+# without profiles, as tools that build Pythons do by themselves, takes a tenth more for each request.
+BENCH_PYTHON := $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
+bench bench-quick:
+	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
+
+bench-there: $(READY)
 	$(BIN)/python -m tests.bench --write
 
-bench-quick: $(READY)
+bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick
 
 bench-peers:

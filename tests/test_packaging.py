@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what is in them, and that the wheel works where nothing else is."""
+"""The wheel, the sdist and the lock: what is in them, and that the wheel works where nothing else is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
@@ -21,13 +24,31 @@ OF_EXTRAS = ("livefeed.sources.mongo.",)
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
 
 
-def constraints() -> str:
-    """Gives the versions of requirements.txt, without its hashes."""
-    pins = re.findall(
-        r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?(==[^\s\\;]+)", (CHECKOUT / "requirements.txt").read_text(), re.MULTILINE
-    )
+PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")
+"""Those that the lock is for. One of them has made it; 3.11.2 is Debian 12's."""
+
+
+def locked() -> dict[str, str]:
+    """Gives the versions of requirements.txt, by names."""
+    pins = re.findall(r"^([a-z0-9-]+)==([^\s\\;]+)", (CHECKOUT / "requirements.txt").read_text(), re.MULTILINE)
     assert pins
-    return "".join(f"{name}{version}\n" for name, version in pins)
+    return dict(pins)
+
+
+class LockTests(SynchronousTestCase):
+    def test_every_python_finds_what_it_needs(self) -> None:
+        """With hashes, pip installs nothing at all if one package wants another that is not in the lock."""
+        versions = locked()
+        missing = set()
+        for name in versions:
+            for text in distribution(name).requires or ():
+                requirement = Requirement(text)
+                for python in PYTHONS:
+                    place = {"python_full_version": python, "python_version": python.rpartition(".")[0], "extra": ""}
+                    is_needed = requirement.marker is None or requirement.marker.evaluate(place)
+                    if is_needed and canonicalize_name(requirement.name) not in versions:
+                        missing.add((name, text))
+        self.assertEqual(missing, set())
 
 
 class PackagingTestCase(SynchronousTestCase):
@@ -146,7 +167,7 @@ class InstalledTests(PackagingTestCase):
         cls.elsewhere = cls.scratch / "elsewhere"
         cls.elsewhere.mkdir()
         pins = cls.scratch / "constraints.txt"
-        pins.write_text(constraints())
+        pins.write_text("".join(f"{name}=={version}\n" for name, version in locked().items()))
         for command in (
             [sys.executable, "-m", "venv", str(cls.binaries.parent)],
             [str(cls.binaries / "python"), "-m", "pip", "install", "--quiet", "-c", str(pins), str(cls.wheel)],

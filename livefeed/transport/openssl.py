@@ -10,8 +10,9 @@ Rule: this is the only file that knows of that library.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
 
@@ -22,7 +23,8 @@ RECORD_BYTES = 16_384
 """The most that one TLS record holds (RFC 8446, 5.1), and so the most that one call gives."""
 
 
-class Road(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Road:
     """The functions that read and write.
 
     :ivar handle: gives what ``read`` and ``write`` are called with, of a connection.

@@ -103,14 +103,17 @@ class TLSConnection(Connection):
         if events != EPOLLIN or not self._at_boundary or not self._clear:
             super().handle(events)
             return
+        road = ROAD
+        # Calling an attribute that is no method takes 20 ns more than taking and calling it.
+        read, take, buffer = road.read, road.take, road.buffer
         try:
-            count = ROAD.read(self._handle, ROAD.buffer, RECORD_BYTES)
+            count = read(self._handle, buffer, RECORD_BYTES)
             if count <= 0:
-                ROAD.fail(self._ssl, count)
+                road.fail(self._ssl, count)
         except SSL.Error as error:
             self._not_received(error)
             return
-        data = ROAD.take(ROAD.buffer, count)
+        data = take(buffer, count)
         replay = self._answers
         answer = replay.find(data)
         if answer is None:
@@ -179,8 +182,9 @@ class TLSConnection(Connection):
             self._failed(_lost(error))
 
     def _send(self, data: bytes) -> int:
+        write = ROAD.write
         try:
-            count = ROAD.write(self._handle, data, len(data))
+            count = write(self._handle, data, len(data))
             if count > 0:
                 return count
             ROAD.fail(self._ssl, count)
