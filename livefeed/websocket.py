@@ -120,9 +120,10 @@ _DEFLATE_PARAMETER = re.compile(
 # extension-list (RFC 6455, 9.1); empty members are allowed, and a value in quotes is a token, too.
 _CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TOKEN = _CHARACTER + rb"++"
-_VALUE = rb'[ \t]*+=[ \t]*+(?:%s|"(?:\\?+%s)++")' % (_TOKEN, _CHARACTER)
-_EXTENSION = rb"%s(?:[ \t]*+;[ \t]*+%s(?:%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
-_EXTENSIONS = re.compile(rb"[ \t,]*+%s(?:[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
+_VALUE = rb'[ \t]*+=[ \t]*+(?:%s|"(?>\\?+%s)++")' % (_TOKEN, _CHARACTER)
+# Before 3.11.5, Python loses its place where what is repeated possessively fails half-way, unless that is atomic.
+_EXTENSION = rb"%s(?>[ \t]*+;[ \t]*+%s(?>%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
+_EXTENSIONS = re.compile(rb"[ \t,]*+%s(?>[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
 
 
 _txaio: Any = txaio  # whose functions are put there when Autobahn is imported

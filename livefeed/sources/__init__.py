@@ -5,6 +5,7 @@ Other packages can bring sources along: an entry point of the group ``livefeed.s
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
+
+_SEVERAL_HOSTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<hosts>[^/?#]*,[^/?#]*)")  # RFC 3986, 3
 
 
 class Source(Protocol):
@@ -61,6 +64,18 @@ class MakeSource(Protocol):
         """
 
 
+def split_url(url: str) -> SplitResult:
+    """Splits a URL, which may name several hosts: that is for the source to read.
+
+    :raises ValueError: if it is none.
+    """
+    # urlsplit takes no list in which an address of IPv6 comes after another host: some patch releases of each Python.
+    several = _SEVERAL_HOSTS.match(url)
+    if several is None:
+        return urlsplit(url)
+    return urlsplit(several["scheme"] + url[several.end() :])._replace(netloc=several["hosts"])
+
+
 def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     """Gives the source that a URL names.
 
@@ -70,7 +85,7 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     :raises ConfigurationError: if no source can ever be made of it; the message does not repeat credentials.
     """
     try:
-        parts = urlsplit(url)
+        parts = split_url(url)
     except ValueError:
         # What it says repeats the URL.
         raise ConfigurationError("this is not a URL", "source") from None

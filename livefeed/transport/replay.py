@@ -39,14 +39,15 @@ def _head_pattern() -> re.Pattern[bytes]:
     One pass over the head takes 1.6 µs for the 520 bytes that a browser sends. A line is, in the order in which it is
     tried: a field whose name begins with a letter that no keyed field begins with; a keyed field, once (its group
     must not have matched before); or a field that merely begins like one. Fields are as in RFC 9112, 5, with neither
-    obs-fold nor white space before the colon, and Host is there exactly once and well-formed.
+    obs-fold nor white space before the colon, and Host is there exactly once and well-formed. Lines are atomic (0.1
+    µs), since Python before 3.11.5 loses its place where what is repeated possessively fails half-way.
     """
     token, value = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]", rb"[\t\x20-\x7e\x80-\xff]*+"
     initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host")}
     free = bytes(c for c in range(ord("a"), ord("z") + 1) if c not in initials)
     plain = rb"[%s%s]%s{0,%d}+:%s" % (free, free.upper(), token, MAX_NAME_BYTES - 1, value)
     rest = rb"%s{0,%d}+:%s" % (token, MAX_NAME_BYTES - 12, value)
-    name = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?+"
+    name = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?>:[0-9]{0,5}+)?+"
     host = rb"%s:(?(2)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), name)
 
     def keyed(name: bytes, spelling: bytes) -> bytes:
@@ -63,7 +64,7 @@ def _head_pattern() -> re.Pattern[bytes]:
     other = rb"(?!(?:%s):)%s{1,%d}+:%s" % (guarded, token, MAX_NAME_BYTES, value)
     common = (b"[Uu]ser-[Aa]" + rest, b"[Cc]ookie" + rest)
     line = b"|".join((plain, *common, host, accept, *others, other))
-    head = rb"((?:GET|HEAD) /[!-~]*+) HTTP/1\.1\r\n(?:(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
+    head = rb"((?:GET|HEAD) /[!-~]*+) HTTP/1\.1\r\n(?>(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
     return re.compile(head % (line, MAX_FIELDS))
 
 

@@ -22,7 +22,7 @@ _WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ 
 _NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
 # What stands between commas; those in quoted strings are part of it (RFC 9110, 5.6.4). One that is never closed goes on
 # to the end: to look for another beginning within it would take quadratic time.
-_MEMBER = re.compile(rb'(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])+')
+_MEMBER = re.compile(rb'(?:"(?>[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])+')
 
 
 def preferred_wait_s(prefer: bytes | None) -> int | None:

@@ -273,7 +273,8 @@ class TestSlowSubscribers:
         options = ("--source", f"file:{path}", "--interval", "0.05", "--push=change")
         replace_file(path, b'{"n": 0}')
         livefeed = start(*options)
-        warm_up, versions = 80, 200  # the history is full, then
+        # The history is full, then. Where pieces come to lie in memory moves the figure by as much as 16 MiB.
+        warm_up, versions = range(80, 160), 280
         most = 16 * KIB * KIB
         with (
             livefeed.websocket(max_size=None) as reading,
@@ -287,8 +288,8 @@ class TestSlowSubscribers:
                 message = reading.recv(timeout=5)
                 assert isinstance(message, str)
                 assert message.encode() == document
-                if number == warm_up:
-                    before = livefeed.resident_bytes()
+                if number in warm_up:
+                    before = max(before, livefeed.resident_bytes())
             assert livefeed.resident_bytes() - before < most
             # All that was in flight comes first, in order; then the newest, with nothing kept in between.
             numbers: list[int] = []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.sources import split_url
 from livefeed.sources.mongo.client import AWAIT_MS, fit_for_log, make_client
 from livefeed.sources.mongo.url import parse_url
 
@@ -16,7 +15,7 @@ class MakeClientTests(SynchronousTestCase):
     def test_everything_has_a_bound(self) -> None:
         """No wait is without end, the pool is small, and looking after servers takes less than a second."""
         for timeout_s in (0.5, 0.8, 9.9):
-            address, _ = parse_url(urlsplit(f"mongodb://u:p%40@a,[::1]:1/db/c?timeout={timeout_s}&tls=true"))
+            address, _ = parse_url(split_url(f"mongodb://u:p%40@a,[::1]:1/db/c?timeout={timeout_s}&tls=true"))
             with make_client(address) as client:
                 options = client.options
                 self.assertLess(options.server_selection_timeout, 0.5)
@@ -29,7 +28,7 @@ class MakeClientTests(SynchronousTestCase):
 
     def test_certificates_are_verified(self) -> None:
         """With TLS, whoever answers must have a certificate for the name that was asked for."""
-        address, _ = parse_url(urlsplit("mongodb://h/db/c?tls=true"))
+        address, _ = parse_url(split_url("mongodb://h/db/c?tls=true"))
         with make_client(address) as client:
             context = client.options.pool_options._ssl_context
             assert context is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
+from livefeed.sources import split_url
 from livefeed.sources.redis import RedisSource
 from livefeed.sources.redis.connection import Server
 from tests.sources.redis.peer import MAX_BYTES, PASSWORD
@@ -23,7 +24,7 @@ class UrlTests(SynchronousTestCase):
     """What an operator writes."""
 
     def source(self, url: str) -> RedisUrl:
-        return RedisSource.from_url(urlsplit(url), reactor=MemoryReactorClock(), max_bytes=MAX_BYTES).url
+        return RedisSource.from_url(split_url(url), reactor=MemoryReactorClock(), max_bytes=MAX_BYTES).url
 
     def test_parts(self) -> None:
         """Each part is where it belongs, and has its default."""
