@@ -9,7 +9,7 @@ PORT ?= 8443
 # The clients that are Node's; without npm, what needs them is skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-fast test-sources test-twisted bench bench-quick bench-there bench-quick-there bench-peers check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers check format lint types docs wheel-test soak lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -78,6 +78,10 @@ docs: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak
+
+# What talks to no other process: with another Python, make test-unit VENV=build/3.13 PYTHON=python3.13.
+test-unit: $(READY)
+	$(BIN)/python -m pytest --quiet --ignore tests/integration
 
 # The integration tests once more, on Twisted's own transport.
 test-twisted: $(READY) $(CLIENTS)
