@@ -48,6 +48,7 @@ _ALLOWED = {
     "accept_rate": _COUNT,
     "handshake_timeout": _TIME,
     "head_timeout": _TIME,
+    "max_head_bytes": "a whole number from 16384 to 262144",
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
@@ -119,6 +120,7 @@ class Settings(_Set, frozen=True, kw_only=True):
     :ivar accept_rate: new connections a second; 0 for no limit.
     :ivar handshake_timeout: seconds that a TLS handshake may take.
     :ivar head_timeout: seconds that the head of a request may take.
+    :ivar max_head_bytes: the largest head of a request, without its line ends. One of 16 KiB is always taken.
     :ivar idle_timeout: seconds that a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
@@ -133,6 +135,7 @@ class Settings(_Set, frozen=True, kw_only=True):
     accept_rate: Count = 0
     handshake_timeout: Seconds = 10.0
     head_timeout: Seconds = 10.0
+    max_head_bytes: Annotated[int, msgspec.Meta(ge=16 * 1024, le=256 * 1024)] = 16 * 1024
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None

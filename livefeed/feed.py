@@ -222,7 +222,7 @@ class Feed:
         self._pushed_in_between = new and not is_tick
         if new or repeats:
             self.pushed_at = self.confirmed_at
-            # Beginning where the last one has not come to, so that nobody is always last.
+            # Beginning where the last one has not come to, or a third further on, so that nobody is always last.
             everybody = list(self.subscriptions)
             start = self._turn % max(len(everybody), 1)
             self._to_push = everybody[start:] + everybody[:start]
@@ -261,6 +261,9 @@ class Feed:
                 break
         if self._to_push:
             self._slice_call = self.clock.callLater(0, self._push_slice)
+        else:
+            # All were pushed to, and who was the first is the first again, unless somebody else is made to be.
+            self._turn += len(self.subscriptions) // 3 + 1
 
     def _push_batch(self, batch: list[Subscription], snapshot: Snapshot) -> None:
         """Pushes to some of the subscribers.

@@ -19,8 +19,9 @@ from twisted.logger import Logger
 
 from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
+from livefeed.config import Settings
 from livefeed.daemons import defer_to_daemon
-from livefeed.exceptions import StartError
+from livefeed.exceptions import StartError, option_of
 from livefeed.feed import Feed
 from livefeed.journal import Journal
 from livefeed.keeper import Keeper
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
     from twisted.python.failure import Failure
 
-    from livefeed.config import FeedSettings, Settings
+    from livefeed.config import FeedSettings
     from livefeed.transport.pool import Pool
     from livefeed.web.stream import EventStream
 
@@ -81,6 +82,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         Root(served),
         reactor=reactor,
         head_timeout_s=settings.head_timeout,
+        max_head_bytes=settings.max_head_bytes,
         idle_timeout_s=settings.idle_timeout,
     )
     for one in served:
@@ -174,8 +176,9 @@ class _Followed:
 def _transport(settings: Settings, reactor: Any) -> tuple[Any, Pool | None]:
     """Gives what endpoints listen with, and what holds the connections; ``None`` if that is the reactor itself."""
     if settings.transport == "twisted":
-        if settings.max_connections or settings.accept_rate:
-            _log.warn("--max-connections and --accept-rate are the fast transport's, and have no effect here")
+        for name in ("max_connections", "accept_rate", "handshake_timeout"):
+            if getattr(settings, name) != getattr(Settings(), name):
+                _log.warn("{option} is the fast transport's, and has no effect here", option=option_of(name))
         return reactor, None
     if not hasattr(select, "epoll"):
         _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")

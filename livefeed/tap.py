@@ -36,6 +36,7 @@ _PARAMETERS = {
     "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",
+    "max-head-bytes": "largest head of a request, 16384 at least [default: 16384]",
     "idle-timeout": "seconds that a connection is kept without a request [default: 75.0]",
     "max-bytes": "largest document that is served [default: 1048576]",
 }

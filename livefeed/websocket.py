@@ -474,6 +474,7 @@ class Handshakes:
         protocol.envelopes = ways.envelopes
         protocol.have = named_version(request.args.get(b"have"))
         offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
+        request.setResponseCode(101)
         request.channel.upgrade(protocol)
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.
         protocol.dataReceived(

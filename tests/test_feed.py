@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.feed import SLICE, Feed, Push, State, Subscription
+from livefeed.feed import BATCH, SLICE, Feed, Push, State, Subscription
 from livefeed.snapshot import Sequence, Snapshot
 
 if TYPE_CHECKING:
@@ -586,6 +587,22 @@ class FanOutTests(FeedTestCase):
         self.clock.advance(0)
         self.clock.advance(0)
         self.assertEqual([follower.documents for follower in followers], [[b"1"]] * len(followers))
+
+    def test_nobody_is_always_last(self) -> None:
+        """However many there are, and though all are reached each time, pushing begins with another."""
+        for count in (2, 3, 7, BATCH, SLICE, SLICE + 1, 3 * SLICE):
+            feed, order = self.feed(), list[int]()
+            for number in range(count):
+                feed.subscribe(RecordingSubscriber(then=partial(order.append, number)))
+            last = set()
+            for version in range(4):
+                order.clear()
+                feed.publish(b"%d" % version)
+                for _ in range(4):
+                    self.clock.advance(0)
+                self.assertEqual(sorted(order), [*range(count)])
+                last.add(order[-1])
+            self.assertGreater(len(last), 1, count)
 
     def test_broken_newcomer_is_not_kept(self) -> None:
         """One that raises while it is sent its first snapshot leaves no subscription that nobody can cancel."""

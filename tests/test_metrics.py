@@ -161,6 +161,14 @@ class ProcessFigureTests(MetricsTestCase):
         expected = {("200", "identity"): 1, ("200", "gzip"): 2, ("404", "identity"): 1, ("304", "identity"): None}
         self.assertEqual(found, expected)
 
+    def test_what_is_followed_is_answered_when_it_begins(self) -> None:
+        """Not when it ends, which may be never."""
+        self.pull(DOCUMENT)
+        self.open(b"/feed.ws", *HANDSHAKE)
+        self.open(b"/feed.sse")
+        found = [self.figure("answers_total", status=code, scheme="http", coding="identity") for code in ("101", "200")]
+        self.assertEqual(found, [1, 1])
+
     def test_connections(self) -> None:
         """As the transport counts them; on Twisted's own nobody does."""
         self.pool.accepted, self.pool.refused = 5, 2

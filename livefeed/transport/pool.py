@@ -54,8 +54,8 @@ _log = Logger()
 class Limits:
     """What a pool allows.
 
-    :ivar connections: so many at a time; those beyond are told to come back. 0 for as many as there may be open
-        files.
+    :ivar connections: so many at a time, and no more than there may be open files; those beyond are told to come
+        back. 0 for as many as that.
     :ivar accept_rate: new connections a second; the others wait in the kernel's queue. 0 for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
     :ivar idle_s: seconds that a connection may be idle after an answer was replayed on it.
@@ -183,11 +183,12 @@ class Pool:
                 except Exception:
                     self.log_failure("the transport", connection)
                     connection.abortConnection()
+            if self._ending:
+                # Or the kernel would tell of them again, and again.
+                self._finish()
             if self.reactor.seconds() > end:
                 break
         self._in_turn = False
-        if self._ending:
-            self._finish()
 
     # What connections call
 
@@ -225,7 +226,9 @@ class Pool:
     def _set_time(self) -> None:
         self.now = self.reactor.seconds()
         if self.limits.accept_rate:
-            self._allowance = self.limits.accept_rate * SWEEP_S
+            # Half a connection may be left, and is kept.
+            more = self.limits.accept_rate * SWEEP_S
+            self._allowance = min(self._allowance, 0.5) + more
 
     def _accept(self, fd: int) -> None:
         listener = self._listeners.get(fd)
@@ -303,7 +306,14 @@ class Pool:
 
     def _begin(self) -> None:
         self._running = True
-        self._capacity = self.limits.connections or _most_connections()
+        most = _most_connections()
+        self._capacity = min(self.limits.connections or most, most)
+        if self.limits.connections > most:
+            _log.warn(
+                "there may be {most} connections at a time, not {wanted}: more files may not be open",
+                most=most,
+                wanted=self.limits.connections,
+            )
         self._set_time()
         self.reactor.addReader(self)
         self._sweeping.start(SWEEP_S, now=False)

@@ -91,7 +91,7 @@ class Answer:
 class Replay:
     """The answers that may be repeated now.
 
-    It is emptied with each version, each change of state, and each second, since answers tell the time.
+    It is emptied with each version, each change of state, and each quarter of a second, since answers tell the time.
 
     :ivar missed: the key of the request that was last looked for in vain; ``None`` if it is none that may be answered
         by replay at all.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from livefeed.transport.replay import Replay
     from livefeed.web.site import Request, Site
 
+MAX_HEAD_BYTES = 16 * 1024
+
 HEAD_TIMEOUT_S = 10
 """Nothing sends a head for that long but an attacker, or a line so bad that 4 KB will not come through either."""
 
@@ -63,8 +65,6 @@ class Channel(HTTPChannel):
     :ivar site: the factory that made this channel.
     """
 
-    MAX_LENGTH = HTTPChannel.totalHeadersSize
-
     site: Site
     transport: Any
     _networkProducer: Any
@@ -80,6 +80,16 @@ class Channel(HTTPChannel):
         self._closing = False
         self._hung_up = False
         self._last_request = False
+
+    @property
+    def totalHeadersSize(self) -> int:  # type: ignore[override]
+        """HTTPChannel API."""
+        return self.site.max_head_bytes
+
+    @property
+    def MAX_LENGTH(self) -> int:  # type: ignore[override]
+        """LineReceiver API."""
+        return self.site.max_head_bytes
 
     # What comes in
 
@@ -209,6 +219,7 @@ class Channel(HTTPChannel):
 
     def refuse(self, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answers what is not worth being made a request of, and closes the connection."""
+        self.site.count_refusal(status, is_secure=self.isSecure())
         fields_of_problem, body = problem(status, detail)
         fields = [
             *EVERY_ANSWER,
@@ -310,6 +321,8 @@ class Channel(HTTPChannel):
         :param protocol: not yet connected.
         """
         transport = self.transport
+        # It is answered, and will not be finished.
+        self.site.log(self.requests[-1])
         self.setTimeout(None)
         self.site.channels.discard(self)
         self._networkProducer.unregisterProducer()
@@ -349,6 +362,9 @@ class Channel(HTTPChannel):
     def setTimeout(self, period: float | None) -> float | None:
         """TimeoutMixin API. A transport that sweeps deadlines is left to it, which spares a timer each connection."""
         if self._transport_keeps_time():
+            if period is not None and self.transport.over_capacity:
+                # Who is only to be told to come back must ask at once: others wait to be told, too.
+                period = min(period, self.site.head_timeout_s)
             self.transport.set_deadline(period)
         else:
             super().setTimeout(period)

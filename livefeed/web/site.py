@@ -14,7 +14,7 @@ from twisted.web.http import datetimeToString
 from livefeed.tls import PROTOCOLS
 from livefeed.transport.replay import Replay
 from livefeed.web.answers import answer, refuse
-from livefeed.web.channel import HEAD_TIMEOUT_S, Channel
+from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class Request(server.Request):
     def label(self) -> tuple[int, str, str]:
         """Gives what the answer counts as: its status, the scheme it goes over, and its content coding."""
         coding = self.responseHeaders.getRawHeaders(b"Content-Encoding", [b"identity"])[0]
-        return self.code, "https" if self.isSecure() else "http", coding.decode()
+        return _label(self.code, coding.decode(), is_secure=self.isSecure())
 
     def process(self) -> None:
         """http.Request API."""
@@ -78,6 +78,7 @@ class Request(server.Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """server.Request API."""
         _log.failure("answering a request broke", failure=reason)
+        self.replayable = False
         if self.startedWriting:
             self.channel.forceAbortClient()
         else:
@@ -90,6 +91,8 @@ class Site(server.Site):
 
     :ivar channels: the connections that speak HTTP now; those that were upgraded have left.
     :ivar head_timeout_s: how long the head of a request may take.
+    :ivar max_head_bytes: how large it may be. It is no less than what one read of a connection gives: replay does not
+        ask.
     :ivar replays: the answers that may be given again, without TLS and with it.
     """
 
@@ -103,11 +106,13 @@ class Site(server.Site):
         *,
         reactor: IReactorTime,
         head_timeout_s: float = HEAD_TIMEOUT_S,
+        max_head_bytes: int = MAX_HEAD_BYTES,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
     ) -> None:
         super().__init__(resource, reactor=reactor, timeout=idle_timeout_s, parsePOSTFormSubmission=False)
         self.channels: set[Channel] = set()
         self.head_timeout_s = head_timeout_s
+        self.max_head_bytes = max_head_bytes
         self.replays = {False: Replay(), True: Replay()}
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
@@ -150,6 +155,10 @@ class Site(server.Site):
         """HTTPFactory API. Counts an answer."""
         self._counts[request.label()] += 1
 
+    def count_refusal(self, status: int, *, is_secure: bool) -> None:
+        """Counts an answer to what was not worth being made a request of."""
+        self._counts[_label(status, is_secure=is_secure)] += 1
+
     def forget_answers(self) -> None:
         """Has all answers rendered anew: there is a new version, or another state, or a second has passed."""
         for replay in self.replays.values():
@@ -163,3 +172,7 @@ class Site(server.Site):
     def acceptableProtocols(self) -> list[bytes]:
         """IProtocolNegotiationFactory API."""
         return [*PROTOCOLS]
+
+
+def _label(status: int, coding: str = "identity", *, is_secure: bool) -> tuple[int, str, str]:
+    return status, "https" if is_secure else "http", coding

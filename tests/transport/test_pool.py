@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,9 @@ from zope.interface.verify import verifyObject
 from livefeed.feed import Feed
 from livefeed.testing import Response
 from livefeed.transport import pool as pool_module
+from livefeed.transport.connection import Connection
 from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, Limits, Pool
+from livefeed.web import document
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
@@ -147,6 +150,49 @@ class AcceptingTests(PoolTestCase):
             self.connect()
         self.reactor.settle()
         self.assertEqual(len(self.pool.connections), 10)
+
+    def test_low_rates(self) -> None:
+        """One that is no whole number for each sweep comes true over time."""
+        for rate in (1, 3, 5):
+            self.listen(accept_rate=rate)
+            for _ in range(60):
+                self.connect()
+            self.reactor.advance(10)
+            self.assertIn(self.pool.accepted, (10 * rate, 10 * rate + 1, 10 * rate + 2), rate)
+
+    def test_end_is_handled_once(self) -> None:
+        """Though the kernel would tell of it again as long as the connection is watched."""
+        self.listen()
+        handled: list[int] = []
+        handle = Connection.handle
+
+        def record(connection: Connection, events: int) -> None:
+            handled.append(events)
+            handle(connection, events)
+
+        self.patch(Connection, "handle", record)
+        client = self.connect()
+        self.connected(1)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        self.connected(0)
+        self.assertLessEqual(len(handled), 2)  # epoll's word, and what it says in more than one way
+
+    def test_protocol_that_breaks_is_called_once(self) -> None:
+        """However much the client had sent."""
+        self.listen()
+        client = self.connect()
+        self.connected(1)
+        client.send(b"x")
+        turn_until(self.reactor, lambda: bool(self.protocols))
+
+        def break_down(data: bytes) -> None:
+            raise RuntimeError(len(data))
+
+        self.patch(self.protocols[0], "dataReceived", break_down)
+        client.send(bytes(200_000))
+        self.connected(0)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_no_more_files(self) -> None:
         """Accepting rests until the next sweep, rather than being tried again and again; connections go on."""
@@ -277,10 +323,49 @@ class CapacityTests(PoolTestCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (RESERVED_FILES + 20, hard))
+        for wanted in (0, 1000):
+            self.listen(self.site, connections=wanted)
+            clients = [self.connect() for _ in range(21)]
+            self.connected(21)
+            self.assertEqual([self.ask(client).status for client in clients], [200] * 20 + [503])
+
+    def test_those_who_do_not_ask_are_told_nothing(self) -> None:
+        """They make room for others that are to be told."""
+        self.listen(self.site, connections=1)
+        self.connect()
+        self.connected(1)
+        silent = [self.connect() for _ in range(OVERFLOW)]
+        self.connected(1 + OVERFLOW)
+        self.reactor.advance(self.site.head_timeout_s + 1)
+        turn_until(self.reactor, lambda: all(client.ended for client in silent), *silent)
+        for client in silent:
+            client.close()
+        self.connected(1)
+        self.assertEqual(self.ask(self.connect()).status, 503)
+
+    def test_refusals_are_counted(self) -> None:
+        """Also those that are written before there is a request."""
         self.listen(self.site)
-        clients = [self.connect() for _ in range(21)]
-        self.connected(21)
-        self.assertEqual([self.ask(client).status for client in clients], [200] * 20 + [503])
+        for head in (b"GET /feed HTTP/1.1\r\n\r\n", b"GET /feed HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n"):
+            client = self.connect()
+            client.send(head)
+            turn_until(self.reactor, lambda c=client: c.ended, client)  # type: ignore[misc]
+        self.assertEqual(self.site.counts(), {(400, "http", "identity"): 2})
+
+    def test_failure_is_not_repeated(self) -> None:
+        """What went wrong once is tried again for the next."""
+        self.listen(self.site)
+        failures = [RuntimeError()]
+        matching_tag = document.matching_tag  # type: ignore[attr-defined]
+
+        def fail(*arguments: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return matching_tag(*arguments)
+
+        self.patch(document, "matching_tag", fail)
+        self.assertEqual([self.ask(self.connect()).status for _ in range(3)], [500, 200, 200])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
 class SweepTests(PoolTestCase):

@@ -289,6 +289,13 @@ class StrictnessTests(ChannelTestCase):
         self.connect()
         self.assertEqual(self.receive(GET[:-2] + b"X-A: " + b"a" * 15_000 + b"\r\n\r\n").status, 200)
 
+    def test_larger_heads_can_be_allowed(self) -> None:
+        """As large as they are set to be, and no larger."""
+        self.site.max_head_bytes = 20_000
+        self.connect()
+        self.assertEqual(self.receive(GET[:-2] + b"X-A: " + b"a" * 19_000 + b"\r\n\r\n").status, 200)
+        self.assert_refused(431, GET[:-2] + b"X-A: " + b"a" * 20_000 + b"\r\n\r\n")
+
     def test_long_targets_are_refused(self) -> None:
         """With a code of their own (RFC 9112, 3), which is not for what has no target yet; 8,000 bytes are not long."""
         for data in (b"GET /" + b"a" * 20_000, GET + b"HEAD /" + b"a" * 16_384 + b" HTTP/1.1\r\nHost: a\r\n\r\n"):
