@@ -8,14 +8,18 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 from twisted.application.service import IService
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from livefeed import __version__
+from livefeed import service as service_module
 from livefeed.config import OPTIONS, FeedSettings, Settings
 from livefeed.tap import Options, makeService
 
@@ -158,6 +162,25 @@ class MakeServiceTests(SynchronousTestCase):
         service = makeService(parse("--listen", "tcp:0"))
         self.assertTrue(verifyObject(IService, service))
         self.assertFalse(service.running)
+
+    def logged(self, *arguments: str) -> str:
+        """Gives what making a service logs."""
+        events: list[dict[str, Any]] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        makeService(parse("--listen", "tcp:0", *arguments))
+        return "\n".join(map(str, map(formatEvent, events)))
+
+    def test_options_without_effect_are_told(self) -> None:
+        """Those that only the fast transport knows, where they were set."""
+        logged = self.logged("--transport=twisted", "--handshake-timeout=5", "--accept-rate=0")
+        self.assertEqual(logged, "--handshake-timeout is the fast transport's, and has no effect here")
+
+    def test_without_epoll(self) -> None:
+        """Twisted's transport is there for other systems, and the log says that it is taken."""
+        self.patch(service_module, "select", SimpleNamespace())
+        self.assertIn("there is no epoll on this system", self.logged())
 
     def test_impossible_settings_end_the_process(self) -> None:
         """What only the wiring can find out is one line, without a traceback."""
