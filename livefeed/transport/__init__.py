@@ -1,6 +1,7 @@
 """The fast transport: many connections of one small answer, TLS or not, on Twisted's reactor.
 
 ``pool`` holds the sockets, ``connection`` is what a protocol writes to, ``tls`` the same with TLS, ``openssl`` the two
-calls that cost most, ``replay`` the answers that twisted.web has given and that are given again, ``endpoint`` what
-listens.
+calls that cost most, ``sockets`` what a socket can be asked and told, ``replay`` the answers that twisted.web has given
+and that are given again, ``endpoint`` what listens. Endpoints that end TLS above a plain connection, such as Twisted's
+``tls:FOLDER``, do without ``tls`` and ``replay``.
 """

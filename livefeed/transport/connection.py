@@ -1,7 +1,13 @@
 """One connection of the fast transport: what a Twisted protocol writes to. ``tls`` has what TLS adds.
 
-Rules: what a protocol writes goes to the socket at once, and only what the socket does not take is kept. Nothing
-here calls back into a protocol while that protocol is calling: ends are put off to the pool's next turn.
+Rules: what a protocol writes goes to the socket at once, and only what the socket does not take is kept; but what it
+writes while it is given data goes in one piece. Nothing here calls back into a protocol while that protocol is
+calling: ends are put off until the pool has handled a batch of events.
+
+How a connection ends: ``loseConnection`` makes it ``disconnecting``; when all is sent, ``_end_orderly`` ends the
+server's side and lingers for the client's. ``loseWriteConnection`` ends the server's side alone. All that fails, and
+every end at last, comes to ``_end``, which keeps the reason and puts the connection on the pool's list; from there
+``finish`` closes the socket and tells the protocol.
 """
 
 from __future__ import annotations
@@ -209,7 +215,7 @@ class Connection(StreamSocket):
     def set_deadline(self, seconds: float | None) -> None:
         """Sets when the protocol's ``timeoutConnection`` is called, or the connection aborted where there is none.
 
-        :param seconds: from now, with the grain of the pool's sweep; ``None`` for never.
+        :param seconds: from the pool's last sweep, with its grain; ``None`` for never.
         """
         if seconds is None:
             self.pool.deadlines.pop(self, None)

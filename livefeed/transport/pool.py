@@ -58,7 +58,8 @@ class Limits:
         back. 0 for as many as that.
     :ivar accept_rate: new connections a second; the others wait in the kernel's queue. 0 for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
-    :ivar idle_s: seconds that a connection may be idle after an answer was replayed on it.
+    :ivar idle_s: seconds that a connection may be idle before its first byte, and after an answer was replayed on it.
+        Otherwise its protocol decides, as it does about heads.
     """
 
     connections: int = 0
