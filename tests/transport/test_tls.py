@@ -14,6 +14,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, INegotiated, IProtocolNegotiationFactory, ISSLTransport
 from twisted.internet.ssl import Certificate, CertificateOptions
@@ -421,6 +422,48 @@ class ClientCertificateTests(TLSTestCase):
         self.turn_until(lambda: client.ended, client)
         self.assertIn("alert", str(client.error))
         self.assertEqual(len(self.protocols), 1)
+
+
+class CertificateByNameTests(TLSTestCase):
+    """A context that gives the certificate of the name that the client wants (RFC 6066, 3)."""
+
+    def server_options(self) -> CertificateOptions:
+        made = super().server_options()
+        self.other = trustme.CA()
+        pem = self.other.issue_cert("other.example").private_key_and_cert_chain_pem.bytes()
+        other = SSL.Context(SSL.TLS_METHOD)
+        other.use_certificate(x509.load_pem_x509_certificate(pem))
+        key: Any = load_pem_private_key(pem, None)
+        other.use_privatekey(key)
+
+        def choose(connection: SSL.Connection) -> None:
+            if connection.get_servername() == b"other.example":
+                connection.set_context(other)
+
+        made.getContext().set_tlsext_servername_callback(choose)
+        return made
+
+    def test_name_decides(self) -> None:
+        """On one port, and without a name the first certificate is given."""
+        names = []
+        for name in (b"other.example", b"localhost", b""):
+            self.context = self.client_context()
+            authority: Any = self.context.get_cert_store()
+            assert authority is not None
+            authority.add_cert(X509.from_cryptography(x509.load_pem_x509_certificate(self.other.cert_pem.bytes())))
+            client = self.open()
+            assert isinstance(client, TLSClient)
+            if name:
+                client.tls.set_tlsext_host_name(name)
+            count = len(self.protocols)
+            self.turn_until(lambda count=count: len(self.protocols) > count, client)
+            sent = client.tls.get_peer_certificate()
+            assert sent is not None
+            names.append(sent.to_cryptography().issuer.rfc4514_string() == self.issuer())
+        self.assertEqual(names, [True, False, False])
+
+    def issuer(self) -> str:
+        return x509.load_pem_x509_certificate(self.other.cert_pem.bytes()).subject.rfc4514_string()
 
 
 class PublicRoadTests(TLSTestCase, BothKinds):
