@@ -356,13 +356,8 @@ class Connection(StreamSocket):
         self._answers = None
         self._out.clear()
         self.sock.close()
-        producer, self._producer = self._producer, None
+        self._stop_producer()
         protocol, self._protocol = self._protocol, None
-        if producer is not None:
-            try:
-                producer.stopProducing()
-            except Exception:
-                self.pool.log_failure("stopProducing", producer)
         if protocol is not None:
             try:
                 protocol.connectionLost(reason)
@@ -586,14 +581,23 @@ class Connection(StreamSocket):
             except Exception:
                 self._broke("readConnectionLost")
         elif self._out:
-            # What was written before is still sent to a client that only listens.
+            # What was written before is still sent to a client that only listens, and nothing more.
             self.disconnecting = True
             self._clear = False
             self.set_deadline(SEND_TIMEOUT_S)
+            self._stop_producer()
         elif self._protocol is None:
             self.loseConnection()
         else:
             self._end(Failure(ConnectionDone()))
+
+    def _stop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.stopProducing()
+            except Exception:
+                self.pool.log_failure("stopProducing", producer)
 
     def _failed(self, error: OSError) -> None:
         self._end(Failure(ConnectionLost(error.strerror) if error.strerror else ConnectionLost()))

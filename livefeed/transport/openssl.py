@@ -27,8 +27,9 @@ RECORD_BYTES = 16_384
 class Road:
     """The functions that read and write.
 
-    :ivar handle: gives what ``read`` and ``write`` are called with, of a connection.
-    :ivar read: reads into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
+    :ivar handle: gives what ``read`` and ``write`` are called with, of a connection, which is asked for once.
+    :ivar read: reads one record into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
+        By the public methods it reads on until a record has data.
     :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
     :ivar write_all: does so with many connections, of a list of what ``write`` is called with, and tells for each;
         ``None`` if there is no shorter way than one after the other. Those that took nothing may not have failed:
@@ -74,12 +75,20 @@ def direct_road() -> Road | None:
             *(ffi.getctype(ffi.typeof(function)) for function in (lib.SSL_read, lib.SSL_write)),
             ffi.getctype(ffi.typeof(SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)._ssl)),  # noqa: SLF001
             ffi.getctype(ffi.typeof(lib.ERR_clear_error)),
+            ffi.getctype(ffi.typeof(lib.SSL_clear_mode)),
             callable(SSL.Connection._raise_ssl_error),  # noqa: SLF001
         )
+        auto_retry = lib.SSL_MODE_AUTO_RETRY
     except (AttributeError, TypeError):
         return None
-    if found != ("int(*)(SSL *, void *, int)", "int(*)(SSL *, void *, int)", "SSL *", "void(*)()", True):
+    if found != ("int(*)(SSL *, void *, int)", "int(*)(SSL *, void *, int)", "SSL *", "void(*)()", "long(*)(SSL *, long)", True):
         return None
+
+    def handle(connection: SSL.Connection) -> Any:
+        # Or one read would go on as long as a client sends records that hold no data, such as KeyUpdate (RFC 8446,
+        # 4.6.3), and nobody else would be served meanwhile: 16 MB of them take 5 s.
+        lib.SSL_clear_mode(connection._ssl, auto_retry)  # noqa: SLF001
+        return connection._ssl  # noqa: SLF001
 
     def write_all(handles: list[Any], data: bytes, size: int) -> list[int]:
         # Without a line of Python in between: it takes 0.2 µs for each, beside what OpenSSL and the kernel do.
@@ -90,10 +99,14 @@ def direct_road() -> Road | None:
         return counts
 
     def fail(connection: SSL.Connection, count: int) -> None:
-        connection._raise_ssl_error(connection._ssl, count)  # noqa: SLF001
+        try:
+            connection._raise_ssl_error(connection._ssl, count)  # noqa: SLF001
+        finally:
+            # It may leave something there, too, which is one connection's alone.
+            lib.ERR_clear_error()
 
     return Road(
-        handle=lambda connection: connection._ssl,  # noqa: SLF001
+        handle=handle,
         read=lib.SSL_read,
         write=lib.SSL_write,
         write_all=write_all,

@@ -134,8 +134,9 @@ class TLSConnection(Connection):
             super()._receive()
         elif self._crossed:
             self._crossed = self._unusual = False
+            self.pool.watch(self.fd, self._mask)
             self.handle(EPOLLIN)
-            if self._reason is None:
+            if not self._crossed and self._reason is None:
                 self.writable()
         else:
             super()._handle_others(events)
@@ -198,9 +199,16 @@ class TLSConnection(Connection):
         return len(data)
 
     def _cross(self, event: int) -> None:
+        """Waits for nothing but this event: of what else there is, the kernel would tell again and again."""
         self._crossed = self._unusual = True
         self._clear = False
-        self._watch(self._mask | event)
+        self.pool.watch(self.fd, event)
+
+    def _watch(self, mask: int) -> None:
+        if self._crossed:
+            self._mask = mask
+        else:
+            super()._watch(mask)
 
     def _end_orderly(self) -> None:
         if self._handshaking:

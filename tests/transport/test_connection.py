@@ -1020,6 +1020,19 @@ class ConnectionTests(BothKinds):
         self.assertEqual(self.client.received, LARGE)
         self.assert_lost(ConnectionDone)
 
+    def test_client_that_only_listens_is_sent_nothing_more(self) -> None:
+        """Who goes on writing is told to stop, and the end comes when the rest is sent."""
+        pusher = Pusher()
+        self.connection.registerProducer(pusher, True)
+        self.fill()
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.turn_until(lambda: "stop" in pusher.told)
+        self.connection.write(b"more")
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, LARGE)
+        self.assert_lost(ConnectionDone)
+        self.assertEqual(pusher.told, ["pause", "stop"])
+
     def test_tiny_buffers(self) -> None:
         """The socket takes a few KB at a time."""
         self.connect(receive_buffer=2048)

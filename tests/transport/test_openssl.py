@@ -60,14 +60,14 @@ class RoadTests(SynchronousTestCase):
     def test_missing_function(self) -> None:
         """Each of those that are used."""
         lib: Any = SSL._lib  # type: ignore[attr-defined]
-        for name in ("SSL_read", "SSL_write"):
+        for name in ("SSL_read", "SSL_write", "SSL_clear_mode"):
             self.patch(SSL, "_lib", Pretending(lib, **{name: None}))
             self.assertIsNone(direct_road(), name)
 
     def test_function_of_another_type(self) -> None:
         """Called wrongly it would read or write where it should not."""
         lib: Any = SSL._lib  # type: ignore[attr-defined]
-        for name in ("SSL_read", "SSL_write"):
+        for name in ("SSL_read", "SSL_write", "SSL_clear_mode"):
             for other in (lib.SSL_shutdown, lib.SSL_get_error, lib.SSL_new, lambda *_: 0, 7):
                 self.patch(SSL, "_lib", Pretending(lib, **{name: other}))
                 self.assertIsNone(direct_road(), (name, other))

@@ -12,6 +12,9 @@ from typing import Any
 
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
@@ -80,6 +83,41 @@ class TLSClient(Client):
         news = bool(data) or not self.ended
         self.ended = not data
         return news
+
+
+HANDSHAKE, DATA = 22, 23
+
+
+class RecordLayer:
+    """Writes records of TLS 1.3 as a client, among them such as OpenSSL would not write (RFC 8446, 5.2, 7.1 to 7.3).
+
+    :param secret: the client's first secret for what follows the handshake, of TLS_AES_128_GCM_SHA256.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._take(secret)
+
+    def record(self, kind: int, data: bytes) -> bytes:
+        """Gives a record."""
+        head = b"\x17\3\3" + (len(data) + 17).to_bytes(2)
+        nonce = (int.from_bytes(self._iv) ^ self._count).to_bytes(12)
+        self._count += 1
+        return head + self._cipher.encrypt(nonce, data + bytes([kind]), head)
+
+    def update(self, *, requested: bool = False) -> bytes:
+        """Gives one that says that the next are written with another key, as the server's are to be if requested."""
+        record = self.record(HANDSHAKE, b"\x18\0\0\1" + bytes([requested]))
+        self._take(self._derive(b"traffic upd", 32))
+        return record
+
+    def _take(self, secret: bytes) -> None:
+        self._secret = secret
+        self._count = 0
+        self._cipher, self._iv = AESGCM(self._derive(b"key", 16)), self._derive(b"iv", 12)
+
+    def _derive(self, name: bytes, length: int) -> bytes:
+        info = length.to_bytes(2) + bytes([6 + len(name)]) + b"tls13 " + name + b"\0"
+        return HKDFExpand(SHA256(), length, info).derive(self._secret)
 
 
 @implementer(IHandshakeListener)
@@ -422,6 +460,56 @@ class ClientCertificateTests(TLSTestCase):
         self.turn_until(lambda: client.ended, client)
         self.assertIn("alert", str(client.error))
         self.assertEqual(len(self.protocols), 1)
+
+
+class RecordTests(TLSTestCase):
+    """Records that hold no data, of which a client may send as many as it likes."""
+
+    direct = True
+
+    def setUp(self) -> None:
+        self.secrets: list[bytes] = []
+        super().setUp()
+
+    def connect(self, receive_buffer: int = 65_536) -> None:
+        super().connect(receive_buffer)
+        lines = (line.split() for line in self.secrets)
+        *_, secret = (secret for label, _, secret in lines if label == b"CLIENT_TRAFFIC_SECRET_0")
+        self.records = RecordLayer(bytes.fromhex(secret.decode()))
+
+    def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
+        context = super().client_context(version, ciphers)
+        context.set_keylog_callback(lambda _, line: self.secrets.append(line))
+        return context
+
+    def test_one_is_read_at_a_time(self) -> None:
+        """Others have their turns in between."""
+        handled: list[int] = []
+        handle = TLSConnection.handle
+
+        def record(connection: TLSConnection, events: int) -> None:
+            handled.append(events)
+            handle(connection, events)
+
+        self.patch(TLSConnection, "handle", record)
+        updates = b"".join(self.records.update() for _ in range(100))
+        self.client.sock.sendall(updates + self.records.record(DATA, b"x"))
+        self.turn_until(lambda: self.protocol.received == b"x")
+        self.assertGreater(len(handled), 100)
+
+    def test_client_that_reads_no_answers(self) -> None:
+        """It asks for more than the socket takes: nothing is done until it reads."""
+        self.connect(2048)
+        for _ in range(50):
+            self.client.sock.sendall(b"".join(self.records.update(requested=True) for _ in range(100)))
+            self.reactor.settle()
+        self.assertTrue(self.connection.sock.recv(1, socket.MSG_PEEK))
+        self.connection.write(b"y")
+        self.client.sock.sendall(self.records.record(DATA, b"x"))
+        self.reactor.settle()
+        self.assertEqual(self.protocol.received, b"")
+        self.turn_until(lambda: self.protocol.received == b"x", self.client)
+        self.turn_until(lambda: self.client.received == b"y", self.client)
 
 
 class CertificateByNameTests(TLSTestCase):
