@@ -81,7 +81,14 @@ def direct_road() -> Road | None:
         auto_retry = lib.SSL_MODE_AUTO_RETRY
     except (AttributeError, TypeError):
         return None
-    if found != ("int(*)(SSL *, void *, int)", "int(*)(SSL *, void *, int)", "SSL *", "void(*)()", "long(*)(SSL *, long)", True):
+    if found != (
+        "int(*)(SSL *, void *, int)",
+        "int(*)(SSL *, void *, int)",
+        "SSL *",
+        "void(*)()",
+        "long(*)(SSL *, long)",
+        True,
+    ):
         return None
 
     def handle(connection: SSL.Connection) -> Any:
