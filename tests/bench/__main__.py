@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,17 @@ from livefeed.certificates import development_certificate
 from livefeed.encodings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
 from tests.bench import following, load, report
-from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing
+from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools
 
 DOCUMENT_BYTES = 4195
 OURS = "livefeed"
+ON_TWISTED = "livefeed, Twisted's transport"
+MOST_ON_TWISTED = 5000
+"""So many subscribers it can serve in a second; with more, what is measured is the queue."""
+
+SETTLE_S = 3
+"""So long subscribers have been there before their deliveries count, or half as long as these are counted for."""
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -34,19 +42,23 @@ class Row:
     """A row of the table: what is asked of each server that can do it.
 
     :ivar script: which requests; see ``load.SCRIPTS``.
+    :ivar status: of the answers.
+    :ivar coding: of the answers.
     """
 
     title: str
     script: str
     connections: int
     plain: bool = False
+    status: int = 200
+    coding: str = ""
 
 
 REQUEST_ROWS = (
     Row("HTTPS, identical heads, 200 connections", "identical", 200),
     Row("HTTPS, all heads different, 200 connections", "different", 200),
-    Row("HTTPS, 304, all heads different", "304", 200),
-    Row("HTTPS, compressed, all heads different", "compressed", 200),
+    Row("HTTPS, 304, all heads different", "304", 200, status=304),
+    Row("HTTPS, compressed, all heads different", "compressed", 200, coding="gzip"),
     Row("HTTPS, all heads different, 2,000 connections", "different", 2000),
     Row("HTTPS, a new connection for each request", "new connection", 50),
     Row("HTTP, identical heads, 200 connections", "identical", 200, plain=True),
@@ -59,19 +71,27 @@ Results = dict[str, dict[str, list[load.Measured]]]
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three rows, one round: under two minutes")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6, help="how long each measurement takes")
+    parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
+    parser.add_argument("--rounds", type=int, default=3, help="of each part; the subscribers' takes 2 at most")
+    parser.add_argument("--seconds", type=float, default=6, help="how long each measurement of requests takes")
+    parser.add_argument("--fan-out-seconds", type=float, default=12, help="how long each of subscribers takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
     parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds, options.subscribers = 1, 4, [1000]
+        options.rounds, options.seconds, options.fan_out_seconds, options.subscribers = 1, 2, 4, [1000]
+    if absent := missing_tools(options.servers):
+        print(
+            f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
+        )
+        return 1
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {LOAD_CORE % (os.cpu_count() or 1)})
+    # Its finally clauses end the servers, of which some are paused.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = [name for name in options.servers if not missing(name)]
     for name in options.servers:
         if name not in names:
@@ -82,14 +102,15 @@ def main() -> int:
         if options.only in (None, "requests"):
             measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, results)
         if options.only in (None, "subscribers"):
-            holders = [name for name in names if name in (OURS, "livefeed, Twisted's transport", "nginx + nchan")]
             for count in options.subscribers:
-                for _ in range(1 if options.quick else min(options.rounds, 2)):
-                    measure_subscribers(setting, holders, count, results)
-        if options.only in (None, "memory"):
-            measure_idle(setting, [name for name in names if name in (OURS, "nginx", "Go net/http")], results)
-            if not options.quick:
-                measure_crowd(setting)
+                holders = holders_of(names, count)
+                for _ in range(min(options.rounds, 2)):
+                    measure_subscribers(setting, holders, count, options.fan_out_seconds, results)
+        if options.only in (None, "memory") and not options.quick:
+            idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
+            for _ in range(options.rounds):
+                measure_idle(setting, idlers, results)
+            measure_crowd(setting)
         if options.only in (None, "following") and not options.quick:
             measure_following(setting, max(options.subscribers), options.rounds, results)
     medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
@@ -122,30 +143,56 @@ def make_setting(directory: Path) -> Setting:
 def measure_requests(
     setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, results: Results
 ) -> None:
-    """Measures all rows on all servers, in turn."""
+    """Measures all rows on all servers, in turn. Those whose turn it is not are paused, since all share a core."""
     servers: list[Server] = []
     try:
         for name in names:
             if name != "nginx + nchan":
                 servers.append(KINDS[name][0](name, setting).__enter__())  # noqa: PERF401 - to end them if one fails
+        able = [(row, server) for row in rows for server in servers if does(server, row)]
+        for server in servers:
+            server.pause()
         for turn in range(options.rounds):
-            for row in rows:
-                for server in servers:
-                    got = load.requests(
-                        server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
-                    )
-                    results.setdefault(row.title, {}).setdefault(server.name, []).append(got)
-                    progress(f"round {turn + 1}", row.title, server.name, got)
+            for row, server in able:
+                server.resume()
+                got = load.requests(
+                    server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
+                )
+                server.pause()
+                results.setdefault(row.title, {}).setdefault(server.name, []).append(got)
+                progress(f"round {turn + 1}", row.title, server.name, got)
     finally:
         for server in servers:
             server.stop()
 
 
-def measure_subscribers(setting: Setting, names: list[str], count: int, results: Results) -> None:
-    """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll."""
+def does(server: Server, row: Row) -> bool:
+    """Gives whether a server answers a row's request with what the row is about, and says so if it does not."""
+    status, fields = load.ask(server, load.fields_of(server, row.script), plain=row.plain)
+    coding = fields.get("content-encoding", "")
+    if (status, coding) == (row.status, row.coding):
+        return True
+    answer, wanted = (f"{each[0]} {each[1]}".strip() for each in ((status, coding), (row.status, row.coding)))
+    print(f"left out: {server.name}: {row.title}: it answers {answer}, not {wanted}", flush=True)
+    return False
+
+
+def holders_of(names: list[str], count: int) -> list[str]:
+    """Gives the servers that can have so many subscribers, and says which cannot."""
+    holders = [name for name in names if name in (OURS, ON_TWISTED, "nginx + nchan")]
+    if count > MOST_ON_TWISTED and ON_TWISTED in holders:
+        holders.remove(ON_TWISTED)
+        print(f"left out: {ON_TWISTED}: {count:,} subscribers take it more than a second", flush=True)
+    return holders
+
+
+def measure_subscribers(setting: Setting, names: list[str], count: int, seconds: float, results: Results) -> None:
+    """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll.
+
+    :param seconds: how long deliveries are counted; pollers come for two thirds of that, 8 s at most.
+    """
+    poll_s = min(seconds * 2 / 3, 8)
     for name in names:
-        if count > 5000 and name == "livefeed, Twisted's transport":
-            continue
         document = setting.document.read_bytes()
         frame_bytes = len(websocket_text_frame(document))
         with KINDS[name][0](name, setting) as server:
@@ -160,16 +207,18 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, results:
                 target=publish_each_second, args=(setting, server, document, stop), daemon=True
             )
             publisher.start()
-            subscribers.run(3)
+            subscribers.run(min(SETTLE_S, seconds / 2))
             memory = (server.memory_bytes() - idle) / count
             before, started = server.cpu_seconds(), time.monotonic()
-            done = subscribers.run(12)
+            done = subscribers.run(seconds)
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
             # Afterwards, since what polls take is not to be counted as deliveries.
             poller = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.pollers", str(server.port), "8"], stdout=subprocess.PIPE, text=True
+                [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{poll_s}"],
+                stdout=subprocess.PIPE,
+                text=True,
             )
-            subscribers.run(9)
+            subscribers.run(poll_s + 1)
             polled = json.loads(poller.communicate()[0])
             stop.set()
             publisher.join()
