@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import platform
 import resource
 import signal
 import subprocess
@@ -13,7 +13,9 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -23,10 +25,10 @@ from livefeed.certificates import development_certificate
 from livefeed.encodings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
 from tests.bench import following, load, report
+from tests.bench.results import OURS, Crowd, Found, Kept
 from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools
 
 DOCUMENT_BYTES = 4195
-OURS = "livefeed"
 ON_TWISTED = "livefeed, Twisted's transport"
 MOST_ON_TWISTED = 5000
 """So many subscribers it can serve in a second; with more, what is measured is the queue."""
@@ -34,7 +36,8 @@ MOST_ON_TWISTED = 5000
 SETTLE_S = 3
 """So long subscribers have been there before their deliveries count, or half as long as these are counted for."""
 
-DOCS = Path(__file__).parents[2] / "docs"
+IDLE_S = 2
+KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,6 @@ REQUEST_ROWS = (
 )
 QUICK_ROWS = REQUEST_ROWS[:3]
 
-Results = dict[str, dict[str, list[load.Measured]]]
-
 
 def main() -> int:
     """Runs the command."""
@@ -78,8 +79,12 @@ def main() -> int:
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
+    parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
     parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
     options = parser.parse_args()
+    if options.tables:
+        print(report.document(Kept.read(KEPT)))
+        return 0
     if options.quick:
         options.rounds, options.seconds, options.fan_out_seconds, options.subscribers = 1, 2, 4, [1000]
     if absent := missing_tools(options.servers):
@@ -96,38 +101,30 @@ def main() -> int:
     for name in options.servers:
         if name not in names:
             print(f"left out: {name}: not installed: {', '.join(missing(name))} (make bench-peers says how)")
-    results: Results = {}
+    found = Found()
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))
         if options.only in (None, "requests"):
-            measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, results)
+            measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, found)
         if options.only in (None, "subscribers"):
             for count in options.subscribers:
                 holders = holders_of(names, count)
                 for _ in range(min(options.rounds, 2)):
-                    measure_subscribers(setting, holders, count, options.fan_out_seconds, results)
+                    measure_subscribers(setting, holders, count, options.fan_out_seconds, found)
         if options.only in (None, "memory") and not options.quick:
             idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
             for _ in range(options.rounds):
-                measure_idle(setting, idlers, results)
-            measure_crowd(setting)
+                measure_idle(setting, idlers, found)
+            measure_crowd(setting, found)
         if options.only in (None, "following") and not options.quick:
-            measure_following(setting, max(options.subscribers), options.rounds, results)
-    medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
-    print(report.table(medians, OURS))
+            measure_following(setting, max(options.subscribers), options.rounds, found)
+    print(report.table(found.medians(), OURS))
     if options.write:
-        write(medians)
+        kept = Kept.read(KEPT)
+        kept.merge(found)
+        kept.write(KEPT)
+        KEPT.with_suffix(".svg").write_text(report.plot(kept.rows, OURS))
     return 0
-
-
-def write(medians: dict[str, dict[str, load.Measured]]) -> None:
-    """Writes what the documentation shows. Rows that were not measured now stay as they are."""
-    path = DOCS / "benchmarks.json"
-    known = json.loads(path.read_text())["rows"] if path.exists() else {}
-    rows = {row: {name: load.Measured(**fields) for name, fields in by.items()} for row, by in known.items()} | medians
-    data = {"machine": machine(), "rows": {row: {n: asdict(m) for n, m in by.items()} for row, by in rows.items()}}
-    path.write_text(json.dumps(data, indent=1) + "\n")
-    path.with_suffix(".svg").write_text(report.plot(rows, OURS))
 
 
 def make_setting(directory: Path) -> Setting:
@@ -141,7 +138,7 @@ def make_setting(directory: Path) -> Setting:
 
 
 def measure_requests(
-    setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, results: Results
+    setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, found: Found
 ) -> None:
     """Measures all rows on all servers, in turn. Those whose turn it is not are paused, since all share a core."""
     servers: list[Server] = []
@@ -159,7 +156,7 @@ def measure_requests(
                     server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
                 )
                 server.pause()
-                results.setdefault(row.title, {}).setdefault(server.name, []).append(got)
+                found.note(row.title, server.name, got, seconds=options.seconds)
                 progress(f"round {turn + 1}", row.title, server.name, got)
     finally:
         for server in servers:
@@ -186,7 +183,7 @@ def holders_of(names: list[str], count: int) -> list[str]:
     return holders
 
 
-def measure_subscribers(setting: Setting, names: list[str], count: int, seconds: float, results: Results) -> None:
+def measure_subscribers(setting: Setting, names: list[str], count: int, seconds: float, found: Found) -> None:
     """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll.
 
     :param seconds: how long deliveries are counted; pollers come for two thirds of that, 8 s at most.
@@ -202,9 +199,9 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, seconds:
             idle = server.memory_bytes()
             subscribers = load.Watchers(server, server.subscribe_path, frame_bytes)
             subscribers.connect(count)
-            stop = threading.Event()
+            stop, published = threading.Event(), list[float]()
             publisher = threading.Thread(
-                target=publish_each_second, args=(setting, server, document, stop), daemon=True
+                target=publish_each_second, args=(setting, server, document, stop, published), daemon=True
             )
             publisher.start()
             subscribers.run(min(SETTLE_S, seconds / 2))
@@ -223,7 +220,7 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, seconds:
             stop.set()
             publisher.join()
             subscribers.close()
-            spread = last_delivery(done, count)
+            spread = last_delivery(done, published, count)
             got = load.Measured(
                 rate=len(done) / elapsed,
                 cpu_us=cpu / max(len(done), 1) * 1e6,
@@ -232,11 +229,11 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, seconds:
                 memory_bytes=memory,
                 errors=subscribers.lost + polled["errors"],
             )
-            results.setdefault(f"WebSocket, {count:,} subscribers with TLS", {}).setdefault(name, []).append(got)
+            found.note(f"WebSocket, {count:,} subscribers with TLS", name, got, seconds=seconds)
             progress("fan-out", f"{count:,} subscribers", name, got)
 
 
-def measure_idle(setting: Setting, names: list[str], results: Results) -> None:
+def measure_idle(setting: Setting, names: list[str], found: Found) -> None:
     """Measures the memory of pollers between two requests."""
     count = 2000
     for name in names:
@@ -244,23 +241,24 @@ def measure_idle(setting: Setting, names: list[str], results: Results) -> None:
             idle = server.memory_bytes()
             pollers = load.Watchers(server, None)
             pollers.connect(count)
-            time.sleep(2)
+            time.sleep(IDLE_S)
             got = load.Measured(memory_bytes=(server.memory_bytes() - idle) / count)
             pollers.close()
-        results.setdefault(f"HTTPS, {count:,} idle pollers", {}).setdefault(name, []).append(got)
+        found.note(f"HTTPS, {count:,} idle pollers", name, got, seconds=IDLE_S)
         progress("idle pollers", name, got)
 
 
-def measure_following(setting: Setting, count: int, rounds: int, results: Results) -> None:
+def measure_following(setting: Setting, count: int, rounds: int, found: Found) -> None:
     """Measures the ways of following: what each is sent for an update, and what they cost side by side."""
-    print(following.wire_table(following.bytes_on_the_wire(setting)), flush=True)
+    found.wire = following.bytes_on_the_wire(setting)
+    print(following.wire_table(found.wire), flush=True)
     for _ in range(rounds):
         for kinds, got in following.mixed(setting, count).items():
-            results.setdefault(f"livefeed, the demo, {count:,} subscribers", {}).setdefault(kinds, []).append(got)
+            found.note(f"livefeed, the demo, {count:,} subscribers", kinds, got, seconds=following.MIXED_S)
             progress("ways", kinds, got)
 
 
-def measure_crowd(setting: Setting) -> None:
+def measure_crowd(setting: Setting, found: Found) -> None:
     """Has 15,000 come and go: the collector's longest pause, and whether the memory is given back."""
     document = setting.document.read_bytes()
     with Livefeed(OURS, setting) as server:
@@ -279,6 +277,7 @@ def measure_crowd(setting: Setting) -> None:
             pollers.close()
             time.sleep(10)
             leaving_ms, left = server.longest_pause_ms(), server.memory_bytes()
+            found.crowd.append(Crowd(arriving_ms, staying_ms, leaving_ms, idle, full, left))
             print(
                 f"15,000 connections, time {turn}: the collector's longest pause {arriving_ms:.1f} ms while they come, "
                 f"{staying_ms:.1f} ms while they stay, {leaving_ms:.1f} ms when they go; memory "
@@ -287,14 +286,20 @@ def measure_crowd(setting: Setting) -> None:
             )
 
 
-def publish_each_second(setting: Setting, server: Server, document: bytes, stop: threading.Event) -> None:
-    """Makes a new version of the same length each second."""
+def publish_each_second(
+    setting: Setting, server: Server, document: bytes, stop: threading.Event, published: list[float]
+) -> None:
+    """Makes a new version of the same length each second, and notes when.
+
+    livefeed is told by inotify that there is a new file, so that it, too, starts at once.
+    """
     body, number = document.rstrip(b" "), 0
     start = time.monotonic()
     # By the clock, since some servers answer the publisher only when all subscribers have been served.
     while not stop.wait(max(start + number + 1 - time.monotonic(), 0)):
         number += 1
         new = (b" " * (number % 2) + body).ljust(len(document))
+        published.append(time.monotonic())
         if server.publish is not None:
             server.publish(new)
         else:
@@ -303,21 +308,15 @@ def publish_each_second(setting: Setting, server: Server, document: bytes, stop:
             scratch.replace(setting.document)
 
 
-def last_delivery(done: list[float], count: int) -> float:
-    """Gives the median of the milliseconds from the first subscriber that had a version to the last."""
-    spreads, start = [], 0
-    for index in range(1, len(done) + 1):
-        if index == len(done) or done[index] - done[index - 1] > 0.25:
-            if index - start >= count * 0.98:
-                spreads.append((done[index - 1] - done[start]) * 1000)
-            start = index
+def last_delivery(done: list[float], published: list[float], count: int) -> float:
+    """Gives the median of the milliseconds from when a version was published to when the last subscriber had it."""
+    spreads = []
+    for start, end in pairwise([*published, math.inf]):
+        first, behind = bisect_left(done, start), bisect_left(done, end)
+        # Not those that were under way when the counting began or ended.
+        if behind - first >= count * 0.98:
+            spreads.append((done[behind - 1] - start) * 1000)
     return median(spreads) if spreads else 0.0
-
-
-def middle(rounds: list[load.Measured]) -> load.Measured:
-    """Gives the median of each figure."""
-    fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
-    return load.Measured(**{**fields, "errors": int(max(each.errors for each in rounds))})
 
 
 def progress(*parts: object) -> None:
@@ -331,24 +330,6 @@ def progress(*parts: object) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-def machine() -> dict[str, str]:
-    """Gives what the figures were measured on."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
-    return {
-        "cpu": model,
-        "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":
