@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -149,6 +149,7 @@ def measure_requests(
         able = [(row, server) for row in rows for server in servers if does(server, row)]
         for server in servers:
             server.pause()
+        held = {} if options.quick else memory_of(setting, able)
         for turn in range(options.rounds):
             for row, server in able:
                 server.resume()
@@ -156,11 +157,25 @@ def measure_requests(
                     server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
                 )
                 server.pause()
+                got = replace(got, memory_bytes=held.get((row.title, server.name), 0))
                 found.note(row.title, server.name, got, seconds=options.seconds)
                 progress(f"round {turn + 1}", row.title, server.name, got)
     finally:
         for server in servers:
             server.stop()
+
+
+def memory_of(setting: Setting, able: list[tuple[Row, Server]]) -> dict[tuple[str, str], float]:
+    """Gives what a connection takes of each server in each row where connections stay, each time of a new server."""
+    held = {}
+    for row, server in able:
+        if row.script == "new connection":
+            continue
+        with KINDS[server.name][0](f"{server.name}, new", setting) as new:
+            held[row.title, server.name] = load.memory_held(
+                new, row.script, connections=row.connections, plain=row.plain
+            )
+    return held
 
 
 def does(server: Server, row: Row) -> bool:

@@ -19,9 +19,12 @@ from livefeed.transport import openssl
 from tests.bench.servers import HOST, LOAD_CORE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.bench.servers import Server
 
 WARM_UP_S = 1
+SETTLE_S = 0.5
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -84,15 +87,11 @@ class Measured:
 
 def requests(server: Server, script: str, *, connections: int, seconds: float, plain: bool = False) -> Measured:
     """Puts wrk on a server for a while, with one thread on the load's core."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
-        lua.write(lua_of(fields_of(server, script)))
-        lua.flush()
-        url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
-        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
-        subprocess.run([*command, f"-d{WARM_UP_S}s", url], capture_output=True, check=True)
+    with wrk(server, script, connections=connections, plain=plain) as command:
+        subprocess.run(command(WARM_UP_S), capture_output=True, check=True)
         seconds += connections / 500  # for the handshakes
         before = server.cpu_seconds()
-        run = subprocess.run([*command, f"-d{seconds:.0f}s", url], capture_output=True, check=True, text=True)
+        run = subprocess.run(command(seconds), capture_output=True, check=True, text=True)
         cpu = server.cpu_seconds() - before
     output = run.stdout
     count = int(_find(r"(\d+) requests in", output))
@@ -106,6 +105,36 @@ def requests(server: Server, script: str, *, connections: int, seconds: float, p
         p99_ms=_milliseconds(_find(r"99%\s+(\S+)", output)),
         errors=errors,
     )
+
+
+def memory_held(server: Server, script: str, *, connections: int, plain: bool = False) -> float:
+    """Gives the bytes that a connection takes of a server while wrk holds so many. The server must be a new one.
+
+    One that has had others has their memory left, and takes none for these; 0 is less than what it had to spare anyway.
+    """
+    fields = fields_of(server, script)
+    for _ in range(10):
+        ask(server, fields, plain=plain)  # what the first requests make is not a connection's
+    time.sleep(SETTLE_S)
+    before = server.memory_bytes()
+    seconds = WARM_UP_S + connections / 500
+    with wrk(server, script, connections=connections, plain=plain) as command:
+        run = subprocess.Popen(command(seconds + 1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        after = server.memory_bytes()
+        run.wait(seconds + 30)
+    return max(after - before, 0) / connections
+
+
+@contextlib.contextmanager
+def wrk(server: Server, script: str, *, connections: int, plain: bool) -> Iterator[Callable[[float], list[str]]]:
+    """Gives what makes the command that puts wrk on a server for so many seconds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
+        lua.write(lua_of(fields_of(server, script)))
+        lua.flush()
+        url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
+        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
+        yield lambda seconds: [*command, f"-d{seconds:.0f}s", url]
 
 
 def fields_of(server: Server, script: str) -> dict[str, str]:

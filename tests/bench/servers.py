@@ -305,9 +305,9 @@ class VarnishHitch(Server):
     """Varnish, with hitch in front of it for TLS, and nginx's file behind it."""
 
     def start(self) -> None:
-        directory, certificate = self.setting.directory / "varnish", self.setting.certificate
+        directory, certificate = self.setting.directory / self.slug, self.setting.certificate
         directory.mkdir(exist_ok=True)
-        self._origin = Nginx("varnish origin", self.setting)
+        self._origin = Nginx(f"{self.name}, origin", self.setting)
         self._origin.__enter__()
         pem = directory / "both.pem"
         pem.write_bytes(certificate.key.read_bytes() + certificate.cert.read_bytes())
