@@ -130,7 +130,9 @@ def _condition(place: str, runs: dict[str, Run], *, name_them: bool) -> str:
     versions = dict.fromkeys(
         part for run in runs.values() for each in run.versions.values() for part in each.split(", ")
     )
-    lengths = dict.fromkeys(f"{run.seconds:g} s ({run.rounds} rounds)" for run in runs.values() if run.rounds)
+    lengths = dict.fromkeys(
+        f"{run.seconds:g} s ({run.rounds} round{'s' * (run.rounds > 1)})" for run in runs.values() if run.rounds
+    )
     line = ", ".join([place, *versions]) + (f"; runs of {', '.join(lengths)}" if lengths else "")
     return f"{line}: {'; '.join(runs)}." if name_them else f"{line}."
 
