@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -22,11 +25,19 @@ from livefeed.certificates import development_certificate
 from livefeed.encodings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
 from tests.bench import following, load, report
-from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing
+from tests.bench.results import OURS, Crowd, Found, Kept
+from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools
 
 DOCUMENT_BYTES = 4195
-OURS = "livefeed"
-DOCS = Path(__file__).parents[2] / "docs"
+ON_TWISTED = "livefeed, Twisted's transport"
+MOST_ON_TWISTED = 5000
+"""So many subscribers it can serve in a second; with more, what is measured is the queue."""
+
+SETTLE_S = 3
+"""So long subscribers have been there before their deliveries count, or half as long as these are counted for."""
+
+IDLE_S = 2
+KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 
 
 @dataclass(frozen=True)
@@ -34,79 +45,86 @@ class Row:
     """A row of the table: what is asked of each server that can do it.
 
     :ivar script: which requests; see ``load.SCRIPTS``.
+    :ivar status: of the answers.
+    :ivar coding: of the answers.
     """
 
     title: str
     script: str
     connections: int
     plain: bool = False
+    status: int = 200
+    coding: str = ""
 
 
 REQUEST_ROWS = (
     Row("HTTPS, identical heads, 200 connections", "identical", 200),
     Row("HTTPS, all heads different, 200 connections", "different", 200),
-    Row("HTTPS, 304, all heads different", "304", 200),
-    Row("HTTPS, compressed, all heads different", "compressed", 200),
+    Row("HTTPS, 304, all heads different", "304", 200, status=304),
+    Row("HTTPS, compressed, all heads different", "compressed", 200, coding="gzip"),
     Row("HTTPS, all heads different, 2,000 connections", "different", 2000),
     Row("HTTPS, a new connection for each request", "new connection", 50),
     Row("HTTP, identical heads, 200 connections", "identical", 200, plain=True),
 )
 QUICK_ROWS = REQUEST_ROWS[:3]
 
-Results = dict[str, dict[str, list[load.Measured]]]
-
 
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three rows, one round: under two minutes")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6, help="how long each measurement takes")
+    parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
+    parser.add_argument("--rounds", type=int, default=3, help="of each part; the subscribers' takes 2 at most")
+    parser.add_argument("--seconds", type=float, default=6, help="how long each measurement of requests takes")
+    parser.add_argument("--fan-out-seconds", type=float, default=12, help="how long each of subscribers takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
+    parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
     parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
     options = parser.parse_args()
+    if options.tables:
+        print(report.document(Kept.read(KEPT)))
+        return 0
     if options.quick:
-        options.rounds, options.seconds, options.subscribers = 1, 4, [1000]
+        options.rounds, options.seconds, options.fan_out_seconds, options.subscribers = 1, 2, 4, [1000]
+    if absent := missing_tools(options.servers):
+        print(
+            f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
+        )
+        return 1
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {LOAD_CORE % (os.cpu_count() or 1)})
+    # Its finally clauses end the servers, of which some are paused.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = [name for name in options.servers if not missing(name)]
     for name in options.servers:
         if name not in names:
             print(f"left out: {name}: not installed: {', '.join(missing(name))} (make bench-peers says how)")
-    results: Results = {}
+    found = Found()
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))
         if options.only in (None, "requests"):
-            measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, results)
+            measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, found)
         if options.only in (None, "subscribers"):
-            holders = [name for name in names if name in (OURS, "livefeed, Twisted's transport", "nginx + nchan")]
             for count in options.subscribers:
-                for _ in range(1 if options.quick else min(options.rounds, 2)):
-                    measure_subscribers(setting, holders, count, results)
-        if options.only in (None, "memory"):
-            measure_idle(setting, [name for name in names if name in (OURS, "nginx", "Go net/http")], results)
-            if not options.quick:
-                measure_crowd(setting)
+                holders = holders_of(names, count)
+                for _ in range(min(options.rounds, 2)):
+                    measure_subscribers(setting, holders, count, options.fan_out_seconds, found)
+        if options.only in (None, "memory") and not options.quick:
+            idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
+            for _ in range(options.rounds):
+                measure_idle(setting, idlers, found)
+            measure_crowd(setting, found)
         if options.only in (None, "following") and not options.quick:
-            measure_following(setting, max(options.subscribers), options.rounds, results)
-    medians = {row: {name: middle(rounds) for name, rounds in by.items()} for row, by in results.items()}
-    print(report.table(medians, OURS))
+            measure_following(setting, max(options.subscribers), options.rounds, found)
+    print(report.table(found.medians(), OURS))
     if options.write:
-        write(medians)
+        kept = Kept.read(KEPT)
+        kept.merge(found)
+        kept.write(KEPT)
+        KEPT.with_suffix(".svg").write_text(report.plot(kept.rows, OURS))
     return 0
-
-
-def write(medians: dict[str, dict[str, load.Measured]]) -> None:
-    """Writes what the documentation shows. Rows that were not measured now stay as they are."""
-    path = DOCS / "benchmarks.json"
-    known = json.loads(path.read_text())["rows"] if path.exists() else {}
-    rows = {row: {name: load.Measured(**fields) for name, fields in by.items()} for row, by in known.items()} | medians
-    data = {"machine": machine(), "rows": {row: {n: asdict(m) for n, m in by.items()} for row, by in rows.items()}}
-    path.write_text(json.dumps(data, indent=1) + "\n")
-    path.with_suffix(".svg").write_text(report.plot(rows, OURS))
 
 
 def make_setting(directory: Path) -> Setting:
@@ -120,32 +138,73 @@ def make_setting(directory: Path) -> Setting:
 
 
 def measure_requests(
-    setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, results: Results
+    setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, found: Found
 ) -> None:
-    """Measures all rows on all servers, in turn."""
+    """Measures all rows on all servers, in turn. Those whose turn it is not are paused, since all share a core."""
     servers: list[Server] = []
     try:
         for name in names:
             if name != "nginx + nchan":
                 servers.append(KINDS[name][0](name, setting).__enter__())  # noqa: PERF401 - to end them if one fails
+        able = [(row, server) for row in rows for server in servers if does(server, row)]
+        for server in servers:
+            server.pause()
+        held = {} if options.quick else memory_of(setting, able)
         for turn in range(options.rounds):
-            for row in rows:
-                for server in servers:
-                    got = load.requests(
-                        server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
-                    )
-                    results.setdefault(row.title, {}).setdefault(server.name, []).append(got)
-                    progress(f"round {turn + 1}", row.title, server.name, got)
+            for row, server in able:
+                server.resume()
+                got = load.requests(
+                    server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
+                )
+                server.pause()
+                got = replace(got, memory_bytes=held.get((row.title, server.name), 0))
+                found.note(row.title, server.name, got, seconds=options.seconds)
+                progress(f"round {turn + 1}", row.title, server.name, got)
     finally:
         for server in servers:
             server.stop()
 
 
-def measure_subscribers(setting: Setting, names: list[str], count: int, results: Results) -> None:
-    """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll."""
-    for name in names:
-        if count > 5000 and name == "livefeed, Twisted's transport":
+def memory_of(setting: Setting, able: list[tuple[Row, Server]]) -> dict[tuple[str, str], float]:
+    """Gives what a connection takes of each server in each row where connections stay, each time of a new server."""
+    held = {}
+    for row, server in able:
+        if row.script == "new connection":
             continue
+        with KINDS[server.name][0](f"{server.name}, new", setting) as new:
+            held[row.title, server.name] = load.memory_held(
+                new, row.script, connections=row.connections, plain=row.plain
+            )
+    return held
+
+
+def does(server: Server, row: Row) -> bool:
+    """Gives whether a server answers a row's request with what the row is about, and says so if it does not."""
+    status, fields = load.ask(server, load.fields_of(server, row.script), plain=row.plain)
+    coding = fields.get("content-encoding", "")
+    if (status, coding) == (row.status, row.coding):
+        return True
+    answer, wanted = (f"{each[0]} {each[1]}".strip() for each in ((status, coding), (row.status, row.coding)))
+    print(f"left out: {server.name}: {row.title}: it answers {answer}, not {wanted}", flush=True)
+    return False
+
+
+def holders_of(names: list[str], count: int) -> list[str]:
+    """Gives the servers that can have so many subscribers, and says which cannot."""
+    holders = [name for name in names if name in (OURS, ON_TWISTED, "nginx + nchan")]
+    if count > MOST_ON_TWISTED and ON_TWISTED in holders:
+        holders.remove(ON_TWISTED)
+        print(f"left out: {ON_TWISTED}: {count:,} subscribers take it more than a second", flush=True)
+    return holders
+
+
+def measure_subscribers(setting: Setting, names: list[str], count: int, seconds: float, found: Found) -> None:
+    """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll.
+
+    :param seconds: how long deliveries are counted; pollers come for two thirds of that, 8 s at most.
+    """
+    poll_s = min(seconds * 2 / 3, 8)
+    for name in names:
         document = setting.document.read_bytes()
         frame_bytes = len(websocket_text_frame(document))
         with KINDS[name][0](name, setting) as server:
@@ -155,26 +214,28 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, results:
             idle = server.memory_bytes()
             subscribers = load.Watchers(server, server.subscribe_path, frame_bytes)
             subscribers.connect(count)
-            stop = threading.Event()
+            stop, published = threading.Event(), list[float]()
             publisher = threading.Thread(
-                target=publish_each_second, args=(setting, server, document, stop), daemon=True
+                target=publish_each_second, args=(setting, server, document, stop, published), daemon=True
             )
             publisher.start()
-            subscribers.run(3)
+            subscribers.run(min(SETTLE_S, seconds / 2))
             memory = (server.memory_bytes() - idle) / count
             before, started = server.cpu_seconds(), time.monotonic()
-            done = subscribers.run(12)
+            done = subscribers.run(seconds)
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
             # Afterwards, since what polls take is not to be counted as deliveries.
             poller = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.pollers", str(server.port), "8"], stdout=subprocess.PIPE, text=True
+                [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{poll_s}"],
+                stdout=subprocess.PIPE,
+                text=True,
             )
-            subscribers.run(9)
+            subscribers.run(poll_s + 1)
             polled = json.loads(poller.communicate()[0])
             stop.set()
             publisher.join()
             subscribers.close()
-            spread = last_delivery(done, count)
+            spread = last_delivery(done, published, count)
             got = load.Measured(
                 rate=len(done) / elapsed,
                 cpu_us=cpu / max(len(done), 1) * 1e6,
@@ -183,11 +244,11 @@ def measure_subscribers(setting: Setting, names: list[str], count: int, results:
                 memory_bytes=memory,
                 errors=subscribers.lost + polled["errors"],
             )
-            results.setdefault(f"WebSocket, {count:,} subscribers with TLS", {}).setdefault(name, []).append(got)
+            found.note(f"WebSocket, {count:,} subscribers with TLS", name, got, seconds=seconds)
             progress("fan-out", f"{count:,} subscribers", name, got)
 
 
-def measure_idle(setting: Setting, names: list[str], results: Results) -> None:
+def measure_idle(setting: Setting, names: list[str], found: Found) -> None:
     """Measures the memory of pollers between two requests."""
     count = 2000
     for name in names:
@@ -195,23 +256,24 @@ def measure_idle(setting: Setting, names: list[str], results: Results) -> None:
             idle = server.memory_bytes()
             pollers = load.Watchers(server, None)
             pollers.connect(count)
-            time.sleep(2)
+            time.sleep(IDLE_S)
             got = load.Measured(memory_bytes=(server.memory_bytes() - idle) / count)
             pollers.close()
-        results.setdefault(f"HTTPS, {count:,} idle pollers", {}).setdefault(name, []).append(got)
+        found.note(f"HTTPS, {count:,} idle pollers", name, got, seconds=IDLE_S)
         progress("idle pollers", name, got)
 
 
-def measure_following(setting: Setting, count: int, rounds: int, results: Results) -> None:
+def measure_following(setting: Setting, count: int, rounds: int, found: Found) -> None:
     """Measures the ways of following: what each is sent for an update, and what they cost side by side."""
-    print(following.wire_table(following.bytes_on_the_wire(setting)), flush=True)
+    found.wire = following.bytes_on_the_wire(setting)
+    print(following.wire_table(found.wire), flush=True)
     for _ in range(rounds):
         for kinds, got in following.mixed(setting, count).items():
-            results.setdefault(f"livefeed, the demo, {count:,} subscribers", {}).setdefault(kinds, []).append(got)
+            found.note(f"livefeed, the demo, {count:,} subscribers", kinds, got, seconds=following.MIXED_S)
             progress("ways", kinds, got)
 
 
-def measure_crowd(setting: Setting) -> None:
+def measure_crowd(setting: Setting, found: Found) -> None:
     """Has 15,000 come and go: the collector's longest pause, and whether the memory is given back."""
     document = setting.document.read_bytes()
     with Livefeed(OURS, setting) as server:
@@ -230,6 +292,7 @@ def measure_crowd(setting: Setting) -> None:
             pollers.close()
             time.sleep(10)
             leaving_ms, left = server.longest_pause_ms(), server.memory_bytes()
+            found.crowd.append(Crowd(arriving_ms, staying_ms, leaving_ms, idle, full, left))
             print(
                 f"15,000 connections, time {turn}: the collector's longest pause {arriving_ms:.1f} ms while they come, "
                 f"{staying_ms:.1f} ms while they stay, {leaving_ms:.1f} ms when they go; memory "
@@ -238,14 +301,20 @@ def measure_crowd(setting: Setting) -> None:
             )
 
 
-def publish_each_second(setting: Setting, server: Server, document: bytes, stop: threading.Event) -> None:
-    """Makes a new version of the same length each second."""
+def publish_each_second(
+    setting: Setting, server: Server, document: bytes, stop: threading.Event, published: list[float]
+) -> None:
+    """Makes a new version of the same length each second, and notes when.
+
+    livefeed is told by inotify that there is a new file, so that it, too, starts at once.
+    """
     body, number = document.rstrip(b" "), 0
     start = time.monotonic()
     # By the clock, since some servers answer the publisher only when all subscribers have been served.
     while not stop.wait(max(start + number + 1 - time.monotonic(), 0)):
         number += 1
         new = (b" " * (number % 2) + body).ljust(len(document))
+        published.append(time.monotonic())
         if server.publish is not None:
             server.publish(new)
         else:
@@ -254,21 +323,15 @@ def publish_each_second(setting: Setting, server: Server, document: bytes, stop:
             scratch.replace(setting.document)
 
 
-def last_delivery(done: list[float], count: int) -> float:
-    """Gives the median of the milliseconds from the first subscriber that had a version to the last."""
-    spreads, start = [], 0
-    for index in range(1, len(done) + 1):
-        if index == len(done) or done[index] - done[index - 1] > 0.25:
-            if index - start >= count * 0.98:
-                spreads.append((done[index - 1] - done[start]) * 1000)
-            start = index
+def last_delivery(done: list[float], published: list[float], count: int) -> float:
+    """Gives the median of the milliseconds from when a version was published to when the last subscriber had it."""
+    spreads = []
+    for start, end in pairwise([*published, math.inf]):
+        first, behind = bisect_left(done, start), bisect_left(done, end)
+        # Not those that were under way when the counting began or ended.
+        if behind - first >= count * 0.98:
+            spreads.append((done[behind - 1] - start) * 1000)
     return median(spreads) if spreads else 0.0
-
-
-def middle(rounds: list[load.Measured]) -> load.Measured:
-    """Gives the median of each figure."""
-    fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
-    return load.Measured(**{**fields, "errors": int(max(each.errors for each in rounds))})
 
 
 def progress(*parts: object) -> None:
@@ -282,24 +345,6 @@ def progress(*parts: object) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-def machine() -> dict[str, str]:
-    """Gives what the figures were measured on."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
-    return {
-        "cpu": model,
-        "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

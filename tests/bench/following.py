@@ -14,6 +14,7 @@ from tests.bench.servers import HOST, LivefeedDemo, Setting
 
 UPDATES = 30
 WAIT_S = 10
+MIXED_S = 12
 READ_BYTES = 1 << 20
 
 DEFLATED = UPGRADE + "Sec-WebSocket-Extensions: permessage-deflate\r\n"
@@ -139,7 +140,7 @@ def mixed(setting: Setting, count: int) -> dict[str, load.Measured]:
             subscribers.run(3)
             memory = (server.memory_bytes() - idle) / count
             before, started = server.cpu_seconds(), time.monotonic()
-            done = subscribers.run(12)
+            done = subscribers.run(MIXED_S)
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
             subscribers.close()
         results[title] = load.Measured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import socket
@@ -18,45 +19,51 @@ from livefeed.transport import openssl
 from tests.bench.servers import HOST, LOAD_CORE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.bench.servers import Server
 
 WARM_UP_S = 1
+SETTLE_S = 0.5
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 
-IDENTICAL = "wrk.headers = {}"
-DIFFERENT = """
+BROWSER = {
+    "Host": HOST,
+    "Connection": "keep-alive",
+    "sec-ch-ua": '"Chromium";v="156", "Not-A.Brand";v="24"',
+    "sec-ch-ua-mobile": "?0",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/156.0.0.0 Safari/537.36 {n}",
+    "Accept": "*/*",
+    "Origin": "https://www.example.org",
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "cors",
+    "Sec-Fetch-Dest": "empty",
+    "Referer": "https://www.example.org/results?{n}",
+    "Accept-Language": "en-US,en;q=0.9",
+    "Cookie": "session={n}",
+}
+"""A browser's fields; ``{n}`` is another number in each request."""
+
+LUA = """
 local n = 0
 function request()
   n = n + 1
-  return wrk.format("GET", "/feed", {
-    ["Host"] = "127.0.0.1",
-    ["Connection"] = "keep-alive",
-    ["sec-ch-ua"] = '"Chromium";v="156", "Not-A.Brand";v="24"',
-    ["sec-ch-ua-mobile"] = "?0",
-    ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 " ..
-                     "(KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36 " .. n,
-    ["Accept"] = "*/*",
-    ["Origin"] = "https://www.example.org",
-    ["Sec-Fetch-Site"] = "cross-site",
-    ["Sec-Fetch-Mode"] = "cors",
-    ["Sec-Fetch-Dest"] = "empty",
-    ["Referer"] = "https://www.example.org/results?" .. n,
-    ["Accept-Language"] = "en-US,en;q=0.9",%s
-    ["Cookie"] = "session=" .. n,
-  })
+  return wrk.format("GET", "/feed", {%s})
 end
 """
 SCRIPTS = {
-    "identical": IDENTICAL,
-    "different": DIFFERENT % "",
-    "compressed": DIFFERENT % '\n    ["Accept-Encoding"] = "gzip, deflate, br",',
-    "304": DIFFERENT % "\n    [\"If-None-Match\"] = '{etag}',",
-    "new connection": 'wrk.headers["Connection"] = "close"',
+    "identical": {"Host": HOST},
+    "different": BROWSER,
+    "compressed": BROWSER | {"Accept-Encoding": "gzip"},
+    "304": BROWSER | {"If-None-Match": "{etag}"},
+    "new connection": {"Host": HOST, "Connection": "close"},
 }
+"""The fields of each script's requests; ``{etag}`` is the tag of the server's own answer."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +87,11 @@ class Measured:
 
 def requests(server: Server, script: str, *, connections: int, seconds: float, plain: bool = False) -> Measured:
     """Puts wrk on a server for a while, with one thread on the load's core."""
-    text = SCRIPTS[script]
-    if script == "304":
-        text = text.replace("{etag}", etag_of(server))
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
-        lua.write(text)
-        lua.flush()
-        url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
-        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
-        subprocess.run([*command, f"-d{WARM_UP_S}s", url], capture_output=True, check=True)
+    with wrk(server, script, connections=connections, plain=plain) as command:
+        subprocess.run(command(WARM_UP_S), capture_output=True, check=True)
         seconds += connections / 500  # for the handshakes
         before = server.cpu_seconds()
-        run = subprocess.run([*command, f"-d{seconds:.0f}s", url], capture_output=True, check=True, text=True)
+        run = subprocess.run(command(seconds), capture_output=True, check=True, text=True)
         cpu = server.cpu_seconds() - before
     output = run.stdout
     count = int(_find(r"(\d+) requests in", output))
@@ -107,17 +107,74 @@ def requests(server: Server, script: str, *, connections: int, seconds: float, p
     )
 
 
-def etag_of(server: Server) -> str:
-    """Gives the tag that a server answers with."""
+def memory_held(server: Server, script: str, *, connections: int, plain: bool = False) -> float:
+    """Gives the bytes that a connection takes of a server while wrk holds so many. The server must be a new one.
+
+    One that has had others has their memory left, and takes none for these; 0 is less than what it had to spare anyway.
+    """
+    fields = fields_of(server, script)
+    for _ in range(10):
+        ask(server, fields, plain=plain)  # what the first requests make is not a connection's
+    time.sleep(SETTLE_S)
+    before = server.memory_bytes()
+    seconds = WARM_UP_S + connections / 500
+    with wrk(server, script, connections=connections, plain=plain) as command:
+        run = subprocess.Popen(command(seconds + 1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        after = server.memory_bytes()
+        run.wait(seconds + 30)
+    return max(after - before, 0) / connections
+
+
+@contextlib.contextmanager
+def wrk(server: Server, script: str, *, connections: int, plain: bool) -> Iterator[Callable[[float], list[str]]]:
+    """Gives what makes the command that puts wrk on a server for so many seconds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
+        lua.write(lua_of(fields_of(server, script)))
+        lua.flush()
+        url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
+        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
+        yield lambda seconds: [*command, f"-d{seconds:.0f}s", url]
+
+
+def fields_of(server: Server, script: str) -> dict[str, str]:
+    """Gives the fields of a script's requests to a server."""
+    fields = SCRIPTS[script]
+    if not any("{etag}" in value for value in fields.values()):
+        return fields
+    _, known = ask(server, SCRIPTS["identical"])
+    return {name: value.replace("{etag}", known.get("etag", '"none"')) for name, value in fields.items()}
+
+
+def lua_of(fields: dict[str, str]) -> str:
+    """Gives what wrk makes its requests with: once for all, or, where they differ, each anew."""
+    pairs = ", ".join(
+        f"['{name}'] = " + f"'{value}'".replace("{n}", "' .. n .. '").removesuffix(" .. ''")
+        for name, value in fields.items()
+    )
+    return LUA % pairs if any("{n}" in value for value in fields.values()) else f"wrk.headers = {{{pairs}}}"
+
+
+def ask(server: Server, fields: dict[str, str], *, plain: bool = False) -> tuple[int, dict[str, str]]:
+    """Asks a server once. Gives the status, and the fields of the answer, whose names are in small letters."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).replace("{n}", "0")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((HOST, server.port), timeout=10) as plain, context.wrap_socket(plain) as sock:
-        sock.sendall(b"GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    with contextlib.ExitStack() as stack:
+        port = server.plain_port if plain else server.port
+        sock = stack.enter_context(socket.create_connection((HOST, port), timeout=10))
+        if not plain:
+            sock = stack.enter_context(context.wrap_socket(sock))
+        sock.sendall(f"GET /feed HTTP/1.1\r\n{lines}\r\n".encode())
         head = b""
         while b"\r\n\r\n" not in head:
-            head += sock.recv(65536)
-    found = re.search(rb"\r\netag: ([^\r]+)", head, re.IGNORECASE)
-    return found[1].decode() if found else '"none"'
+            data = sock.recv(65536)
+            if not data:
+                raise ConnectionError(f"{server.name} has hung up")
+            head += data
+    first, *rest = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in rest)
+    return int(first.split()[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 class Watchers:

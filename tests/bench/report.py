@@ -1,9 +1,13 @@
-"""What the bench gives: a table, and a plot without a plotting library."""
+"""What the bench gives: tables, and a plot without a plotting library."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
+
+from tests.bench import following
+from tests.bench.results import CROWD, OURS, WIRE, Kept, Run
 
 if TYPE_CHECKING:
     from tests.bench.load import Measured
@@ -11,6 +15,126 @@ if TYPE_CHECKING:
 Medians = dict[str, dict[str, "Measured"]]
 
 BAR, GAP, LEFT, WIDTH = 16, 6, 220, 760
+
+
+FAN_OUT = "WebSocket, 10,000 subscribers with TLS"
+ABSENT = "not measured"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A row of "Where it stands": one figure of livefeed's, divided by another server's.
+
+    :ivar title: of the row of the bench.
+    :ivar must: the ratio at most.
+    :ivar goal: what it is to become.
+    """
+
+    label: str
+    title: str
+    theirs: str
+    must: float
+    goal: float
+    is_memory: bool = False
+
+
+GOALS = (
+    Goal("HTTPS, identical heads, CPU: nginx", "HTTPS, identical heads, 200 connections", "nginx", 0.95, 0.85),
+    Goal("the same: Go", "HTTPS, identical heads, 200 connections", "Go net/http", 0.6, 0.45),
+    Goal("HTTPS, all heads different, CPU: nginx", "HTTPS, all heads different, 200 connections", "nginx", 1.05, 0.9),
+    Goal("HTTPS, 304, all heads different, CPU: nginx", "HTTPS, 304, all heads different", "nginx", 1.15, 0.95),
+    Goal(
+        "HTTPS, 2,000 connections, all heads different, CPU: nginx",
+        "HTTPS, all heads different, 2,000 connections", "nginx", 1.0, 0.85,
+    ),
+    Goal(
+        "HTTPS, a new connection for each request, CPU: nginx",
+        "HTTPS, a new connection for each request", "nginx", 1.2, 1.0,
+    ),
+    Goal("WebSocket, 10,000 subscribers, CPU: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7),
+    Goal("memory of a TLS subscriber: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7, is_memory=True),
+    Goal("memory of an idle TLS poller: nginx", "HTTPS, 2,000 idle pollers", "nginx", 1.5, 1.0, is_memory=True),
+)  # fmt: skip
+
+
+def document(kept: Kept) -> str:
+    """Gives what ``docs/benchmarks.md`` shows of what is kept, as Markdown."""
+    wire = [following.wire_table(kept.wire)] if kept.wire else []
+    return "\n".join([standing(kept), *wire, table(kept.rows, OURS), "", *conditions(kept)])
+
+
+def standing(kept: Kept) -> str:
+    """Gives the table "Where it stands"."""
+    lines = ["| | ours / theirs | must | goal |", "|---|---|---|---|"]
+    lines += [f"| {goal.label} | {_ratio(kept, goal)} | {goal.must} | {goal.goal} |" for goal in GOALS]
+    for label, found, must, goal in (
+        ("poll p99 while 10,000 subscribers are pushed to", _poll(kept), "25 ms", "10 ms"),
+        ("the collector's longest pause at 15,000 connections", _pause(kept), "50 ms", "10 ms"),
+        ("memory when 15,000 have come and gone, against before", _growth(kept), "+10 %", ""),
+    ):
+        lines.append(f"| {label} | {found} | {must} | {goal} |")
+    return "\n".join(lines)
+
+
+def _ratio(kept: Kept, goal: Goal) -> str:
+    by_name = kept.rows.get(goal.title, {})
+    ours, theirs = by_name.get(OURS), by_name.get(goal.theirs)
+    if ours is None or theirs is None:
+        return ABSENT
+    if goal.is_memory:
+        sizes = f"{ours.memory_bytes / 1024:.1f} KB, {theirs.memory_bytes / 1024:.1f} KB"
+        return f"{ours.memory_bytes / theirs.memory_bytes:.2f} ({sizes})"
+    return f"{ours.cpu_us / theirs.cpu_us:.2f}"
+
+
+def _poll(kept: Kept) -> str:
+    by_name = kept.rows.get(FAN_OUT, {})
+    if OURS not in by_name:
+        return ABSENT
+    nchan = by_name.get("nginx + nchan")
+    return f"{by_name[OURS].p99_ms:.1f} ms" + (f" (nchan: {nchan.p99_ms:.1f} ms)" if nchan else "")
+
+
+def _pause(kept: Kept) -> str:
+    if not kept.crowd:
+        return ABSENT
+    staying, arriving, leaving = (
+        max(times)
+        for times in zip(*((each.staying_ms, each.arriving_ms, each.leaving_ms) for each in kept.crowd), strict=True)
+    )
+    return f"{staying:.1f} ms; {arriving:.1f} ms while they came, {leaving:.1f} ms when they had gone"
+
+
+def _growth(kept: Kept) -> str:
+    grown = [f"{(each.left_bytes / each.before_bytes - 1) * 100:+.0f} %" for each in kept.crowd]
+    return ", the second time ".join(grown) or ABSENT
+
+
+def conditions(kept: Kept) -> list[str]:
+    """Gives a line for each machine and day: what was measured there, of what versions, and how often."""
+    groups: dict[str, dict[str, Run]] = {}
+    for title in [*kept.rows, *([CROWD] if kept.crowd else []), *([WIRE] if kept.wire else [])]:
+        run = kept.runs.get(title) or Run(machine=kept.machine)
+        groups.setdefault(_place(run), {})[title] = run
+    return [_condition(place, runs, name_them=len(groups) > 1) for place, runs in groups.items()]
+
+
+def _place(run: Run) -> str:
+    of = {"cpu": "?", "cores": "?", "kernel": "?", "python": "?"} | run.machine
+    day = f"Measured on {run.date[:10]}" if run.date else "Measured earlier"
+    return f"{day}: {of['cpu']}, {of['cores']} cores, Linux {of['kernel']}, Python {of['python']}"
+
+
+def _condition(place: str, runs: dict[str, Run], *, name_them: bool) -> str:
+    # As sets that keep their order.
+    versions = dict.fromkeys(
+        part for run in runs.values() for each in run.versions.values() for part in each.split(", ")
+    )
+    lengths = dict.fromkeys(
+        f"{run.seconds:g} s ({run.rounds} round{'s' * (run.rounds > 1)})" for run in runs.values() if run.rounds
+    )
+    line = ", ".join([place, *versions]) + (f"; runs of {', '.join(lengths)}" if lengths else "")
+    return f"{line}: {'; '.join(runs)}." if name_them else f"{line}."
 
 
 def table(medians: Medians, ours: str) -> str:
@@ -21,9 +145,11 @@ def table(medians: Medians, ours: str) -> str:
             lines += ["", f"**{title}**", "", "| server | KB each |", "|---|---|"]
             lines += [f"| {name} | {measured.memory_bytes / 1024:.1f} |" for name, measured in by_name.items()]
             continue
-        fan_out = any(measured.memory_bytes for measured in by_name.values())
+        is_polled = title.startswith("HTTP")
         what = (
-            ("deliveries/s", "first to last, ms", "poll p99, ms") if fan_out else ("requests/s", "p50, ms", "p99, ms")
+            ("requests/s", "p50, ms", "p99, ms")
+            if is_polled
+            else ("deliveries/s", "publish to last, ms", "poll p99, ms")
         )
         lines += [
             "",

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -24,6 +24,8 @@ HOST = "127.0.0.1"
 SERVER_CORE, LOAD_CORE = 0, 1
 START_S = 30
 TICK = os.sysconf("SC_CLK_TCK")
+CIPHERSUITE = "TLS_AES_128_GCM_SHA256"
+"""What all of them encrypt with, in TLS 1.3. livefeed and Go prefer it by themselves; OpenSSL prefers a dearer one."""
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Server:
 
     def stop(self) -> None:
         """Ends the processes."""
+        self.resume()  # what is paused does not hear SIGTERM
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -86,6 +89,19 @@ class Server:
                 process.kill()
                 process.wait()
         self.processes.clear()
+
+    def pause(self) -> None:
+        """Stops the processes where they are, so that they take nothing of the core that all servers share."""
+        self._signal(signal.SIGSTOP, self.pids())
+
+    def resume(self) -> None:
+        """Lets the processes go on: first those that others look after, which would take them for hung."""
+        self._signal(signal.SIGCONT, self.pids()[::-1])
+
+    def _signal(self, number: signal.Signals, pids: list[int]) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     @property
     def slug(self) -> str:
@@ -108,7 +124,8 @@ class Server:
 
     def pids(self) -> list[int]:
         """Gives the processes, and theirs."""
-        found, queue = [], [process.pid for process in self.processes]
+        # One that has ended and was waited for has a number that may be another's by now.
+        found, queue = [], [process.pid for process in self.processes if process.returncode is None]
         while queue:
             pid = queue.pop()
             found.append(pid)
@@ -180,7 +197,7 @@ class TwistedWeb(Server):
         here = Path(__file__).parent
         self.run(
             sys.executable, here / "twisted_web.py", str(self.port), str(self.plain_port),
-            certificate.cert, certificate.key, self.setting.document,
+            certificate.cert, certificate.key, self.setting.document, CIPHERSUITE,
         )  # fmt: skip
 
 
@@ -221,6 +238,7 @@ http {{
     ssl_certificate {cert};
     ssl_certificate_key {key};
     ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_conf_command Ciphersuites {ciphersuite};
     server {{
         listen {host}:{port} ssl backlog=4096;
         listen {host}:{plain_port} backlog=4096;
@@ -251,6 +269,7 @@ class Nginx(Server):
             NGINX.format(
                 directory=directory, cert=certificate.cert, key=certificate.key, host=HOST, port=self.port,
                 plain_port=self.plain_port, modules=self.modules, extra=self.extra, gzip_static="on",
+                ciphersuite=CIPHERSUITE,
             )
         )  # fmt: skip
         os.chmod(self.setting.directory, 0o755)
@@ -286,23 +305,36 @@ class VarnishHitch(Server):
     """Varnish, with hitch in front of it for TLS, and nginx's file behind it."""
 
     def start(self) -> None:
-        directory, certificate = self.setting.directory / "varnish", self.setting.certificate
+        directory, certificate = self.setting.directory / self.slug, self.setting.certificate
         directory.mkdir(exist_ok=True)
-        self._origin = Nginx("varnish origin", self.setting)
+        self._origin = Nginx(f"{self.name}, origin", self.setting)
         self._origin.__enter__()
         pem = directory / "both.pem"
         pem.write_bytes(certificate.key.read_bytes() + certificate.cert.read_bytes())
         vcl = directory / "default.vcl"
         vcl.write_text(
             f'vcl 4.1; backend default {{ .host = "{HOST}"; .port = "{self._origin.plain_port}"; }}\n'
+            # By itself it takes nothing from memory for a request that has cookies.
+            "sub vcl_recv { unset req.http.Cookie; }\n"
             "sub vcl_backend_response { set beresp.ttl = 1h; }\n"
         )
-        self.run(
-            "varnishd", "-F", "-n", directory / "work", "-a", f"{HOST}:{self.plain_port}", "-f", vcl, "-s", "malloc,64m"
-        )
+        # While it is paused, its two processes hear nothing of each other.
+        self.run("varnishd", "-F", "-n", directory / "work", "-a", f"{HOST}:{self.plain_port}", "-f", vcl,
+                 "-s", "malloc,64m", "-p", "cli_timeout=3600")  # fmt: skip
         wait_for_port(self.plain_port, self.processes)
-        self.run("hitch", f"--frontend=[{HOST}]:{self.port}", f"--backend=[{HOST}]:{self.plain_port}", "--workers=1",
-                 "--user=nobody", pem)  # fmt: skip
+        configuration = directory / "hitch.conf"
+        configuration.write_text(f'ciphersuites = "{CIPHERSUITE}"\n')
+        self.run("hitch", f"--config={configuration}", f"--frontend=[{HOST}]:{self.port}",
+                 f"--backend=[{HOST}]:{self.plain_port}", "--workers=1", "--user=nobody", pem)  # fmt: skip
+
+    def pause(self) -> None:
+        super().pause()
+        self._origin.pause()
+
+    def resume(self) -> None:
+        if hasattr(self, "_origin"):
+            self._origin.resume()
+        super().resume()
 
     def stop(self) -> None:
         super().stop()
@@ -325,6 +357,12 @@ KINDS: dict[str, tuple[type[Server], tuple[str, ...]]] = {
 def missing(name: str) -> list[str]:
     """Gives what a server needs and is not installed."""
     return [need for need in KINDS[name][1] if not (Path(need).exists() if "/" in need else shutil.which(need))]
+
+
+def missing_tools(names: list[str]) -> list[str]:
+    """Gives what the bench itself needs, for these servers, and is not installed: gzip makes nginx's coded file."""
+    needed = ["taskset", "wrk"] + ["gzip"] * any("nginx" in KINDS[name][1] for name in names)
+    return [need for need in needed if not shutil.which(need)]
 
 
 def free_ports(count: int) -> list[int]:

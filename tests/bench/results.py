@@ -1,0 +1,171 @@
+"""What the bench finds, and ``docs/benchmarks.json``, where it is kept: each row with what it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from OpenSSL import SSL
+
+import livefeed
+import twisted
+from tests.bench.load import Measured
+
+OURS = "livefeed"
+CROWD = "livefeed, 15,000 come and go"
+WIRE = "livefeed, bytes on the wire"
+
+COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Go net/http": {"Go": ("go", "version")},
+    "nginx": {"nginx": ("nginx", "-v")},
+    "nginx + nchan": {"nginx": ("nginx", "-v"), "nchan": ("dpkg-query", "-W", "libnginx-mod-nchan")},
+    "varnish behind hitch": {"Varnish": ("varnishd", "-V"), "hitch": ("hitch", "--version")},
+}
+"""What says the versions of those that are not Python's."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What 15,000 connections do that come and go: the collector's longest pauses, and livefeed's memory."""
+
+    arriving_ms: float
+    staying_ms: float
+    leaving_ms: float
+    before_bytes: int
+    full_bytes: int
+    left_bytes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a row was measured.
+
+    :ivar date: of its end, in UTC.
+    :ivar seconds: of each figure.
+    :ivar machine: the processor, its cores, the kernel, and Python.
+    :ivar versions: of each server in the row.
+    """
+
+    date: str = ""
+    seconds: float = 0
+    rounds: int = 0
+    machine: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Kept:
+    """What ``docs/benchmarks.json`` holds: rows of medians, and their runs under the same titles."""
+
+    rows: dict[str, dict[str, Measured]] = field(default_factory=dict)
+    crowd: list[Crowd] = field(default_factory=list)
+    wire: dict[str, tuple[float, float]] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
+    """Of rows that have no run: the bench once wrote one machine for all."""
+
+    @classmethod
+    def read(cls, path: Path) -> Kept:
+        """Gives what is in a file; nothing if there is none."""
+        return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
+
+    def write(self, path: Path) -> None:
+        """Replaces what is in a file."""
+        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        path.write_bytes(text + b"\n")
+
+    def merge(self, found: Found) -> None:
+        """Takes what was found now; other rows stay as they are, with their own runs."""
+        self.rows |= found.medians()
+        self.runs |= found.runs()
+        self.crowd = found.crowd or self.crowd
+        self.wire = found.wire or self.wire
+        if set(self.rows) <= set(self.runs):
+            self.machine = {}
+
+
+@dataclass
+class Found:
+    """What the bench has measured until now.
+
+    :ivar seconds: of each measurement, by title.
+    """
+
+    rounds: dict[str, dict[str, list[Measured]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    crowd: list[Crowd] = field(default_factory=list)
+    wire: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def note(self, title: str, name: str, got: Measured, *, seconds: float) -> None:
+        """Adds what one round of a row gave for one server."""
+        self.rounds.setdefault(title, {}).setdefault(name, []).append(got)
+        self.seconds[title] = seconds
+
+    def medians(self) -> dict[str, dict[str, Measured]]:
+        """Gives each row's figures."""
+        return {title: {name: middle(got) for name, got in by.items()} for title, by in self.rounds.items()}
+
+    def runs(self) -> dict[str, Run]:
+        """Gives how each row was measured, and what has no rows."""
+        date = datetime.now(UTC).isoformat(timespec="minutes")
+        runs = {
+            title: Run(
+                date=date,
+                seconds=self.seconds[title],
+                rounds=max(len(got) for got in by.values()),
+                machine=machine(),
+                versions={name: version(name) for name in by},
+            )
+            for title, by in self.rounds.items()
+        }
+        for title, got in ((CROWD, self.crowd), (WIRE, self.wire)):
+            if got:
+                runs[title] = Run(date=date, machine=machine(), versions={OURS: version(OURS)})
+        return runs
+
+
+def middle(rounds: list[Measured]) -> Measured:
+    """Gives the median of each figure."""
+    fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
+    return Measured(**{**fields, "errors": int(max(each.errors for each in rounds))})
+
+
+@cache
+def version(name: str) -> str:
+    """Gives the versions that a server's figures depend on."""
+    if name == "twisted.web":
+        return f"Twisted {twisted.__version__}"
+    if name not in COMMANDS:
+        openssl = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()
+        return f"livefeed {livefeed.__version__}, Twisted {twisted.__version__}, {' '.join(openssl.split()[:2])}"
+    return ", ".join(f"{what} {_number(command)}" for what, command in COMMANDS[name].items())
+
+
+def _number(command: tuple[str, ...]) -> str:
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "?"
+    found = re.search(r"\d[\w:]*\.[\w.:+~-]+", run.stdout + run.stderr)
+    return found[0] if found else "?"
+
+
+@cache
+def machine() -> dict[str, str]:
+    """Gives what the figures are measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if "model name" in line)
+    return {
+        "cpu": next(models, platform.machine()),
+        "cores": str(os.cpu_count()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
