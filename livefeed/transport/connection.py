@@ -113,7 +113,7 @@ class Connection(StreamSocket):
         self._protocol: Any = None
         self._answers: Any = None  # what may be given again
         self._active_at = float("-inf")  # when an answer was last given again
-        self._out: deque[bytes] = deque()
+        self._out: deque[bytes] | tuple[()] = ()  # a deque only while there is something in it: it takes 600 bytes
         self._offset = 0  # how much of the first of _out is sent
         self._corked = False
         # Whether what is written goes straight to the socket. It may be false where it could be true, and never the
@@ -207,7 +207,7 @@ class Connection(StreamSocket):
         """ITCPTransport API. The client is sent a reset, and nothing that was not sent yet."""
         if self.connected and self._reason is None:
             self.disconnecting = True
-            self._out.clear()
+            self._out = ()
             with suppress(OSError):  # it may be gone already
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._end(Failure(ConnectionAborted()))
@@ -354,7 +354,7 @@ class Connection(StreamSocket):
             return
         self.connected = False
         self._answers = None
-        self._out.clear()
+        self._out = ()
         self.sock.close()
         self._stop_producer()
         protocol, self._protocol = self._protocol, None
@@ -496,7 +496,7 @@ class Connection(StreamSocket):
         if not self._corked and not self._out:
             self._transmit(data)
             return
-        self._out.append(data)
+        self._put(data)
         self._cork_bytes -= len(data)
         if not self._corked:
             self._full()
@@ -518,11 +518,17 @@ class Connection(StreamSocket):
     def _keep(self, data: bytes, sent: int) -> None:
         """Keeps what the socket has not taken of data, before which there is nothing to be sent."""
         self._clear = False
-        self._out.append(data)
+        self._put(data)
         self._offset = sent
         # OpenSSL takes one record at a time: more of it may be taken.
         if not (sent and self._drain()) and self._reason is None:
             self._full()
+
+    def _put(self, data: bytes) -> None:
+        """Puts data behind what is kept already."""
+        if isinstance(self._out, tuple):
+            self._out = deque()
+        self._out.append(data)
 
     def _drain(self) -> bool:
         """Sends what was kept, and tells whether that was all."""
@@ -537,6 +543,7 @@ class Connection(StreamSocket):
             self._offset += sent
             while out and self._offset >= len(out[0]):
                 self._offset -= len(out.popleft())
+        self._out = ()
         return True
 
     def _record(self, data: bytes) -> bytes:
