@@ -89,7 +89,7 @@ test-twisted: $(READY) $(CLIENTS)
 
 # What livefeed is compared with are Debian's packages, and so is its Python there, if it can be: one that was compiled
 # without profiles, as tools that build Pythons do by themselves, takes 6 to 24 % more for each request.
-BENCH_PYTHON := $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
+BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
 bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
 

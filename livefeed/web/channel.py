@@ -86,10 +86,7 @@ class Channel(HTTPChannel):
         """HTTPChannel API."""
         return self.site.max_head_bytes
 
-    @property
-    def MAX_LENGTH(self) -> int:  # type: ignore[override]
-        """LineReceiver API."""
-        return self.site.max_head_bytes
+    MAX_LENGTH = totalHeadersSize  # what LineReceiver calls it
 
     # What comes in
 

@@ -114,15 +114,14 @@ def conditions(kept: Kept) -> list[str]:
     """Gives a line for each machine and day: what was measured there, of what versions, and how often."""
     groups: dict[str, dict[str, Run]] = {}
     for title in [*kept.rows, *([CROWD] if kept.crowd else []), *([WIRE] if kept.wire else [])]:
-        run = kept.runs.get(title) or Run(machine=kept.machine)
+        run = kept.runs[title]
         groups.setdefault(_place(run), {})[title] = run
     return [_condition(place, runs, name_them=len(groups) > 1) for place, runs in groups.items()]
 
 
 def _place(run: Run) -> str:
-    of = {"cpu": "?", "cores": "?", "kernel": "?", "python": "?"} | run.machine
-    day = f"Measured on {run.date[:10]}" if run.date else "Measured earlier"
-    return f"{day}: {of['cpu']}, {of['cores']} cores, Linux {of['kernel']}, Python {of['python']}"
+    of = run.machine
+    return f"Measured on {run.date[:10]}: {of['cpu']}, {of['cores']} cores, Linux {of['kernel']}, Python {of['python']}"
 
 
 def _condition(place: str, runs: dict[str, Run], *, name_them: bool) -> str:

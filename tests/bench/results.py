@@ -54,11 +54,11 @@ class Run:
     :ivar versions: of each server in the row.
     """
 
-    date: str = ""
+    date: str
+    machine: dict[str, str]
+    versions: dict[str, str]
     seconds: float = 0
     rounds: int = 0
-    machine: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,8 +69,6 @@ class Kept:
     crowd: list[Crowd] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
-    machine: dict[str, str] = field(default_factory=dict)
-    """Of rows that have no run: the bench once wrote one machine for all."""
 
     @classmethod
     def read(cls, path: Path) -> Kept:
@@ -88,8 +86,6 @@ class Kept:
         self.runs |= found.runs()
         self.crowd = found.crowd or self.crowd
         self.wire = found.wire or self.wire
-        if set(self.rows) <= set(self.runs):
-            self.machine = {}
 
 
 @dataclass

@@ -14,6 +14,10 @@ from livefeed.transport.pool import Limits, Pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.trial.unittest import SynchronousTestCase
+
+    from livefeed.transport.connection import Connection
+
 MAX_TURNS = 5000
 """How many turns anything may take."""
 
@@ -122,6 +126,19 @@ class Client:
         """Closes the socket, and has the server be sent a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
+
+
+def record_handled(case: SynchronousTestCase, kind: type[Connection]) -> list[int]:
+    """Gives the list to which the events are added that connections of a class are given to handle, in one test."""
+    handled: list[int] = []
+    handle = kind.handle
+
+    def record(connection: Any, events: int) -> None:
+        handled.append(events)
+        handle(connection, events)
+
+    case.patch(kind, "handle", record)
+    return handled
 
 
 def settle(reactor: DrivenReactor, *clients: Client) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import resource
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -30,7 +29,7 @@ from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Site
-from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
+from tests.transport.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
 from tests.transport.test_connection import Recorder
 
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -163,18 +162,10 @@ class AcceptingTests(PoolTestCase):
     def test_end_is_handled_once(self) -> None:
         """Though the kernel would tell of it again as long as the connection is watched."""
         self.listen()
-        handled: list[int] = []
-        handle = Connection.handle
-
-        def record(connection: Connection, events: int) -> None:
-            handled.append(events)
-            handle(connection, events)
-
-        self.patch(Connection, "handle", record)
+        handled = record_handled(self, Connection)
         client = self.connect()
         self.connected(1)
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
+        client.reset()
         self.connected(0)
         self.assertLessEqual(len(handled), 2)  # epoll's word, and what it says in more than one way
 

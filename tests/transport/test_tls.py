@@ -30,7 +30,7 @@ from livefeed.transport import openssl, tls
 from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection
 from livefeed.transport.pool import SWEEP_S
 from livefeed.transport.tls import TLSConnection
-from tests.transport.driven import Client
+from tests.transport.driven import Client, record_handled
 from tests.transport.test_connection import (
     LARGE,
     BothKinds,
@@ -174,6 +174,16 @@ class TLSTestCase(ConnectionTestCase):
         client = super().open(receive_buffer)
         self.clients[-1] = TLSClient(client.sock, self.context)
         return self.clients[-1]
+
+    def open_by_name(self, name: bytes) -> TLSClient:
+        """Gives a client that has told the server's name, if any, and done the handshake."""
+        client = self.open()
+        assert isinstance(client, TLSClient)
+        if name:
+            client.tls.set_tlsext_host_name(name)
+        count = len(self.protocols)
+        self.turn_until(lambda: len(self.protocols) > count, client)
+        return client
 
     def end_side(self, client: Client) -> None:
         assert isinstance(client, TLSClient)
@@ -332,12 +342,7 @@ class HandshakeTests(TLSTestCase):
     def test_name_is_not_needed(self) -> None:
         """With SNI and without it, and whatever the name."""
         for name in (b"", b"localhost", b"other.example"):
-            client = self.open()
-            assert isinstance(client, TLSClient)
-            if name:
-                client.tls.set_tlsext_host_name(name)
-            count = len(self.protocols)
-            self.turn_until(lambda count=count: len(self.protocols) > count, client)
+            self.open_by_name(name)
             self.assertEqual(self.protocols[-1].transport.getHandle().get_servername(), name or None)
 
     def test_many_at_once(self) -> None:
@@ -484,14 +489,7 @@ class RecordTests(TLSTestCase):
 
     def test_one_is_read_at_a_time(self) -> None:
         """Others have their turns in between."""
-        handled: list[int] = []
-        handle = TLSConnection.handle
-
-        def record(connection: TLSConnection, events: int) -> None:
-            handled.append(events)
-            handle(connection, events)
-
-        self.patch(TLSConnection, "handle", record)
+        handled = record_handled(self, TLSConnection)
         updates = b"".join(self.records.update() for _ in range(100))
         self.client.sock.sendall(updates + self.records.record(DATA, b"x"))
         self.turn_until(lambda: self.protocol.received == b"x")
@@ -539,13 +537,7 @@ class CertificateByNameTests(TLSTestCase):
             authority: Any = self.context.get_cert_store()
             assert authority is not None
             authority.add_cert(X509.from_cryptography(x509.load_pem_x509_certificate(self.other.cert_pem.bytes())))
-            client = self.open()
-            assert isinstance(client, TLSClient)
-            if name:
-                client.tls.set_tlsext_host_name(name)
-            count = len(self.protocols)
-            self.turn_until(lambda count=count: len(self.protocols) > count, client)
-            sent = client.tls.get_peer_certificate()
+            sent = self.open_by_name(name).tls.get_peer_certificate()
             assert sent is not None
             names.append(sent.to_cryptography().issuer.rfc4514_string() == self.issuer())
         self.assertEqual(names, [True, False, False])
