@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from livefeed.snapshot import Snapshot
 
     Wrap = Callable[[bytes, str], bytes]
-    WriteAll = Callable[[list[Any], bytes], None]
+    MakeGroup = Callable[[], "TransportGroup"]
 
 
 class Transport(Protocol):
@@ -27,6 +27,19 @@ class Transport(Protocol):
 
     def write(self, data: bytes, /) -> None:
         """ITransport API."""
+
+
+class TransportGroup(Protocol):
+    """Many of them that are written the same; as :class:`livefeed.transport.connection.Group` is."""
+
+    def add(self, transport: Any, /) -> None:
+        """Lets one join."""
+
+    def discard(self, transport: Any, /) -> None:
+        """Lets one go that has joined."""
+
+    def write(self, data: bytes, /) -> None:
+        """Writes to each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,21 +62,42 @@ class EnvelopeOutlet:
 
 
 @dataclass(slots=True, eq=False)
-class EnvelopeCrowd:
-    """Those who follow one feed by delta, on one kind of transport: who has the same is sent the same, in one go."""
+class _EnvelopeGroup:
+    """Some of those who follow one feed by delta, on one kind of transport. All in it have the same version."""
 
-    _write_all: WriteAll
+    _transports: TransportGroup
+    _envelopes: Envelopes
+    _wrap: Wrap
+    _have: str | None = None
+
+    def add(self, outlet: EnvelopeOutlet) -> None:
+        """Group API."""
+        self._have = outlet.have
+        self._transports.add(outlet.transport)
+
+    def discard(self, outlet: EnvelopeOutlet) -> None:
+        """Group API."""
+        outlet.have = self._have
+        self._transports.discard(outlet.transport)
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Group API."""
+        message = self._envelopes.get(self._have, self._wrap)
+        self._have = snapshot.version
+        self._transports.write(message)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeCrowd:
+    """Those who follow one feed by delta, on one kind of transport."""
+
+    _make_group: MakeGroup
     _envelopes: Envelopes
     _wrap: Wrap
 
-    def send_all(self, outlets: list[EnvelopeOutlet], snapshot: Snapshot) -> None:
+    def group(self) -> _EnvelopeGroup:
         """Crowd API."""
-        by_version: dict[str | None, list[Transport]] = {}
-        for outlet in outlets:
-            by_version.setdefault(outlet.have, []).append(outlet.transport)
-            outlet.have = snapshot.version
-        for have, transports in by_version.items():
-            self._write_all(transports, self._envelopes.get(have, self._wrap))
+        return _EnvelopeGroup(self._make_group(), self._envelopes, self._wrap)
 
 
 @dataclass(eq=False)
@@ -79,19 +113,10 @@ class Envelopes:
     # internal state
     made: int = 0
     _ready: dict[tuple[str | None, Wrap], bytes] = field(default_factory=dict)
-    _crowds: dict[tuple[WriteAll, Wrap], EnvelopeCrowd] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What a message says of state and time holds until the next tick.
         self.feed.changed.append(self._ready.clear)
-
-    def crowd(self, write_all: WriteAll, wrap: Wrap) -> EnvelopeCrowd:
-        """Gives what sends messages to many at once, who are on one kind of transport.
-
-        :param write_all: writes to many transports.
-        :param wrap: as for :meth:`get`.
-        """
-        return self._crowds.setdefault((write_all, wrap), EnvelopeCrowd(write_all, self, wrap))
 
     def get(self, have: str | None, wrap: Wrap) -> bytes:
         """Gives the message that brings somebody up to the newest version, ready to be sent.

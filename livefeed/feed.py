@@ -3,14 +3,14 @@
 Rules: this file knows no transport: a subscriber is an object with one verb. No queue grows here: a subscription
 owes at most one thing, the newest version, which its subscriber has not been sent.
 """
-# ruff: noqa: SLF001 - who pushes to many looks into each, in place of a call.
+# ruff: noqa: SLF001 - a batch and its subscriptions are one thing.
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from twisted.logger import Logger
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 Push = Literal["tick", "change"]
 
 SLICE = 256
-"""So many subscribers are pushed to in one turn: 4 ms of work."""
+"""So many subscribers at most are pushed to in one turn: 4 ms of work."""
 
 SLICE_S = 0.01
 """Fewer, where that takes longer: what some are sent is rendered for each."""
 
 BATCH = 32
-"""So many are pushed to without a look at the clock, and in one go if they are all sent the same."""
+"""So many are pushed to in one go, if they are all sent the same."""
 
 _log = Logger()
 
@@ -55,11 +55,24 @@ class Subscriber(Protocol):
         """Takes the newest snapshot. It is called only while the subscription is not paused."""
 
 
+class Group(Protocol):
+    """Sends to some subscribers as one, without a look at each."""
+
+    def add(self, subscriber: Any, /) -> None:
+        """Takes one who was just sent the same as all others in it."""
+
+    def discard(self, subscriber: Any, /) -> None:
+        """Lets one go who is in it."""
+
+    def send(self, snapshot: Snapshot, /) -> None:
+        """Sends the snapshot, as each one's ``send`` would. It raises only where all of these would."""
+
+
 class Crowd(Protocol):
     """What subscribers have in common that are all sent the same bytes, so that they can be sent them in one go."""
 
-    def send_all(self, subscribers: list[Any], snapshot: Snapshot, /) -> None:
-        """Sends the snapshot to some of them, as each one's ``send`` would. It raises only where all of these would."""
+    def group(self) -> Group:
+        """Gives a group for some of them, with nobody in it yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -75,26 +88,36 @@ class Subscription:
     _subscriber: Subscriber
     _repeats: bool = True
     informed: bool = False
-    _crowd: Crowd | None = None
 
     # internal state
     _sent: str | None = None  # the version: a snapshot would be kept for the slowest of its subscribers
     _paused: bool = False
     _owed: bool = False
     _cancelled: bool = False
+    _batch: _Batch | None = None
+    _grouped: bool = False  # whether the batch's group sends to it, and knows what it was sent
+
+    @property
+    def size(self) -> int:
+        """How many subscribers it is."""
+        return 1
 
     def push(self, snapshot: Snapshot) -> None:
-        """Sends the snapshot, or remembers that a newer one than was sent is owed."""
+        """Sends the snapshot, or remembers that a newer one than was sent is owed; one that raises is dropped."""
         if self._cancelled or (snapshot.version == self._sent and not self._repeats and not self.informed):
             return
         if not self._paused:
             self._sent = snapshot.version
-            self._subscriber.send(snapshot)
+            try:
+                self._subscriber.send(snapshot)
+            except Exception:
+                self._feed.drop(self)
         elif snapshot.version != self._sent or self.informed:
             self._owed = True
 
     def send(self, snapshot: Snapshot) -> None:
         """Sends the snapshot, or owes it, whether it was sent before or not."""
+        self.leave_group()
         if self._cancelled:
             return
         if self._paused:
@@ -109,6 +132,7 @@ class Subscription:
 
     def pause(self) -> None:
         """The subscriber can take no more for now."""
+        self.leave_group()
         self._paused = True
 
     def resume(self) -> None:
@@ -124,11 +148,92 @@ class Subscription:
         else:
             self.send(snapshot)
 
+    def leave_group(self) -> None:
+        """Has the subscriber looked at, and sent to, by itself. Once it has taken a version it may join again."""
+        if self._grouped and self._batch is not None:
+            self._batch.part(self)
+
     def cancel(self) -> None:
         """Ends the subscription. Doing so twice is no error."""
         self._cancelled = True
-        self._crowd = None
-        self._feed.subscriptions.pop(self, None)
+        self._feed.forget(self)
+
+
+class _Kind(NamedTuple):
+    """What all subscriptions of a batch have in common."""
+
+    crowd: Crowd
+    repeats: bool
+    informed: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Some subscriptions of one crowd, which are pushed to as one.
+
+    With 10,000 subscribers nothing of theirs is in a cache, and to look at each was a tenth of their fan-out. So one
+    who was sent a version, and has taken it, joins the group, and is not looked at again until it is paused, is sent
+    something of its own, or leaves.
+    """
+
+    # required parameters
+    _feed: Feed
+    _group: Group
+    kind: _Kind
+
+    # internal state
+    members: list[Subscription] = field(default_factory=list)
+    _apart: list[Subscription] = field(default_factory=list)  # those of them that are not in the group
+    _sent: str | None = None  # what the group was sent last
+
+    @property
+    def size(self) -> int:
+        """How many subscribers it is."""
+        return len(self.members)
+
+    @property
+    def informed(self) -> bool:
+        """Whether they are told of the state."""
+        return self.kind.informed
+
+    def add(self, subscription: Subscription) -> None:
+        """Takes a subscription that is in no batch."""
+        subscription._batch = self
+        self.members.append(subscription)
+        self._apart.append(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Lets a member go."""
+        subscription.leave_group()
+        subscription._batch = None
+        self.members.remove(subscription)
+        self._apart.remove(subscription)
+
+    def part(self, subscription: Subscription) -> None:
+        """Has a member leave the group."""
+        subscription._grouped = False
+        subscription._sent = self._sent
+        self._group.discard(subscription._subscriber)
+        self._apart.append(subscription)
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Does for each what its ``push`` would."""
+        apart = tuple(self._apart)
+        if len(apart) < len(self.members) and (snapshot.version != self._sent or self.kind.repeats or self.informed):
+            self._sent = snapshot.version
+            try:
+                self._group.send(snapshot)
+            except Exception:
+                self._feed.drop(*(each for each in self.members if each._grouped))
+        self._sent = snapshot.version
+        for each in apart:
+            if each._grouped or each._batch is not self:
+                continue
+            each.push(snapshot)
+            if each._sent == self._sent and each._batch is self and not each._paused:
+                self._apart.remove(each)
+                self._group.add(each._subscriber)
+                each._grouped = True
 
 
 @dataclass(slots=True, eq=False)
@@ -170,7 +275,10 @@ class Feed:
     codings_made: int = 0
     history: History = field(default_factory=History)
     _sequence: Sequence = field(init=False)
-    _to_push: list[Subscription] = field(default_factory=list)
+    _alone: dict[Subscription, None] = field(default_factory=dict)  # those that are in no batch
+    _batches: dict[_Batch, None] = field(default_factory=dict)
+    _open: dict[_Kind, _Batch] = field(default_factory=dict)  # those that may still be joined
+    _to_push: list[Subscription | _Batch] = field(default_factory=list)
     _turn: int = 0
     _pushed_in_between: bool = False
     _slice_call: IDelayedCall | None = None
@@ -222,8 +330,9 @@ class Feed:
         self._pushed_in_between = new and not is_tick
         if new or repeats:
             self.pushed_at = self.confirmed_at
+            self._merge()
             # Beginning where the last one has not come to, or a third further on, so that nobody is always last.
-            everybody = list(self.subscriptions)
+            everybody = self._units()
             start = self._turn % max(len(everybody), 1)
             self._to_push = everybody[start:] + everybody[:start]
             self._to_push.reverse()
@@ -236,7 +345,8 @@ class Feed:
         if self.snapshot is not None:
             # Those that the last one has not come to will be told by that, and before the others.
             waiting = set(self._to_push)
-            self._to_push[:0] = [each for each in self.subscriptions if each.informed and each not in waiting]
+            self._to_push[:0] = [each for each in self._units() if each.informed and each not in waiting]
+            self._open.clear()
             self._push_slice()
 
     def _push_slice(self) -> None:
@@ -251,50 +361,25 @@ class Feed:
             # It is a part of a document, and is gone from it.
             self._to_push.clear()
             return
-        end = self.clock.seconds() + SLICE_S
-        for _ in range(SLICE // BATCH):
-            batch = self._to_push[: -BATCH - 1 : -1]
-            del self._to_push[-BATCH:]
-            self._turn += len(batch)
-            self._push_batch(batch, self.snapshot)
-            if not self._to_push or self.clock.seconds() > end:
+        left, end = SLICE, self.clock.seconds() + SLICE_S
+        while self._to_push and self._to_push[-1].size <= left:
+            unit = self._to_push.pop()
+            self._turn += 1
+            left -= unit.size
+            unit.push(self.snapshot)
+            if self.clock.seconds() > end:
                 break
         if self._to_push:
             self._slice_call = self.clock.callLater(0, self._push_slice)
         else:
             # All were pushed to, and who was the first is the first again, unless somebody else is made to be.
-            self._turn += len(self.subscriptions) // 3 + 1
+            self._turn += len(self._units()) // 3 + 1
 
-    def _push_batch(self, batch: list[Subscription], snapshot: Snapshot) -> None:
-        """Pushes to some of the subscribers.
+    def _units(self) -> list[Subscription | _Batch]:
+        """Gives what is pushed to as one."""
+        return [*self._alone, *self._batches]
 
-        Who is one of a crowd, and can take it, is only looked at here: with 10,000 subscribers a call of ``push`` for
-        each, and what follows from it, was a tenth of their fan-out.
-        """
-        version = snapshot.version
-        together = []
-        for each in batch:
-            if each._crowd is not None and not each._paused:
-                together.append(each)
-                continue
-            try:
-                each.push(snapshot)
-            except Exception:
-                self._drop(each)
-        crowds: dict[Crowd, list[Subscription]] = {}
-        for each in together:
-            crowd = each._crowd
-            # It may have left meanwhile.
-            if crowd is not None and (each._repeats or each._sent != version):
-                each._sent = version
-                crowds.setdefault(crowd, []).append(each)
-        for crowd, members in crowds.items():
-            try:
-                crowd.send_all([each._subscriber for each in members], snapshot)
-            except Exception:
-                self._drop(*members)
-
-    def _drop(self, *broken: Subscription) -> None:
+    def drop(self, *broken: Subscription) -> None:
         """Logs the exception that is being handled, and ends the subscriptions that it came from."""
         _log.failure("feed {feed}: a subscriber broke and is dropped", feed=self.name)
         for subscription in broken:
@@ -345,17 +430,59 @@ class Feed:
         :param have: the version that the subscriber has already: it is not sent that at once.
         :param crowd: what sends snapshots to this subscriber and others; ``None`` if each is sent its own.
         """
-        subscription = Subscription(self, subscriber, repeats, informed, crowd)
+        subscription = Subscription(self, subscriber, repeats, informed)
         self.subscriptions[subscription] = None
+        if crowd is None:
+            self._alone[subscription] = None
+        else:
+            self._open_batch(_Kind(crowd, repeats, informed)).add(subscription)
         if self.snapshot is not None and self.snapshot.version == have:
             subscription.skip(self.snapshot)
         elif self.snapshot is not None:
             try:
-                subscription.push(self.snapshot)
+                subscription.send(self.snapshot)
             except BaseException:
                 subscription.cancel()
                 raise
         return subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """Takes note that a subscription has ended."""
+        self.subscriptions.pop(subscription, None)
+        self._alone.pop(subscription, None)
+        batch = subscription._batch
+        if batch is not None:
+            batch.remove(subscription)
+            if not batch.members:
+                self._close(batch)
+
+    def _open_batch(self, kind: _Kind) -> _Batch:
+        """Gives a batch that a newcomer may join: none that waits to be pushed to, or it would be sent that twice."""
+        batch = self._open.get(kind)
+        if batch is None or batch.size >= BATCH:
+            batch = self._open[kind] = _Batch(self, kind.crowd.group(), kind)
+            self._batches[batch] = None
+        return batch
+
+    def _close(self, batch: _Batch) -> None:
+        del self._batches[batch]
+        if self._open.get(batch.kind) is batch:
+            del self._open[batch.kind]
+
+    def _merge(self) -> None:
+        """Makes one of two batches that are at most half full: subscribers come and go."""
+        self._open.clear()
+        for batch in [each for each in self._batches if each.size <= BATCH // 2]:
+            into = self._open.setdefault(batch.kind, batch)
+            if into is batch:
+                continue
+            for each in tuple(batch.members):
+                batch.remove(each)
+                into.add(each)
+            self._close(batch)
+            if into.size > BATCH // 2:
+                del self._open[batch.kind]
+        self._open.clear()
 
     def is_gone(self) -> bool:
         """Tells whether the document is too old to be shown."""

@@ -23,7 +23,7 @@ from autobahn.websocket.protocol import TrafficStats
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.encodings import deflate_message, websocket_text_frame
-from livefeed.envelopes import EnvelopeOutlet
+from livefeed.envelopes import EnvelopeCrowd, EnvelopeOutlet
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.snapshot import MAX_NAMED_LENGTH, named_version
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from livefeed.envelopes import Envelopes, WriteAll
+    from livefeed.envelopes import Envelopes, MakeGroup, TransportGroup
     from livefeed.feed import Crowd, Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
@@ -148,16 +148,35 @@ class _Outlet:
 
 
 @dataclass(slots=True, eq=False)
+class _Group:
+    """Some of those that are sent the same frames."""
+
+    _transports: TransportGroup
+    _deflated: bool
+
+    def add(self, outlet: _Outlet) -> None:
+        """Group API."""
+        self._transports.add(outlet.transport)
+
+    def discard(self, outlet: _Outlet) -> None:
+        """Group API."""
+        self._transports.discard(outlet.transport)
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Group API."""
+        self._transports.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+
+
+@dataclass(frozen=True, slots=True)
 class _Crowd:
     """The subscribers on one kind of transport that are sent the same frames."""
 
-    _write_all: WriteAll
+    _make_group: MakeGroup
     _deflated: bool
 
-    def send_all(self, outlets: list[_Outlet], snapshot: Snapshot) -> None:
+    def group(self) -> _Group:
         """Crowd API."""
-        frame = snapshot.compressed_frame if self._deflated else snapshot.frame
-        self._write_all([outlet.transport for outlet in outlets], frame)
+        return _Group(self._make_group(), self._deflated)
 
 
 def _frame(message: bytes, _: str) -> bytes:
@@ -214,18 +233,18 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
         # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
-        write_all = getattr(type(self.transport), "write_all", None)
+        make_group = getattr(type(self.transport), "make_group", None)
         crowd: Crowd | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
         if by_delta:
             wrap = _compressed_frame if deflated else _frame
             self._outlet = EnvelopeOutlet(self.transport, self.envelopes, wrap, self.have)
-            if write_all is not None:
-                crowd = self.envelopes.crowd(write_all, wrap)
+            if make_group is not None:
+                crowd = EnvelopeCrowd(make_group, self.envelopes, wrap)
         else:
             self._outlet = _Outlet(self.transport, deflated)
-            if write_all is not None:
-                crowd = self.factory.crowd(write_all, deflated)
+            if make_group is not None:
+                crowd = _Crowd(make_group, deflated)
         self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
@@ -241,6 +260,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
             have = msgspec.json.decode(payload, type=_Have).have
         except msgspec.DecodeError:
             return
+        # Its group knows what all in it have: from here on it has what it says.
+        self._subscription.leave_group()
         self._outlet.have = have
         if self.feed.snapshot is not None:
             self._subscription.send(self.feed.snapshot)
@@ -260,8 +281,11 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     def resumeProducing(self) -> None:
         """IPushProducer API."""
         if self._ping is not None:
-            super().onPing(self._ping)
-            self._ping = None
+            ping, self._ping = self._ping, None
+            self._paused = False
+            super().onPing(ping)
+            if self._paused:
+                return  # that was as much as the transport takes
         super().resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
@@ -388,7 +412,6 @@ class SubscriberFactory(WebSocketServerFactory):
     def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
-        self._crowds: dict[tuple[WriteAll, bool], _Crowd] = {}
         self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
         self.setProtocolOptions(
             versions=[13],
@@ -418,13 +441,6 @@ class SubscriberFactory(WebSocketServerFactory):
         slots = min(SLOTS - first, math.ceil(len(subscribers) / (RETURNS_PER_S * SLOT_S)))
         for number, subscriber in enumerate(subscribers):
             subscriber.send_away(first + number * slots // len(subscribers))
-
-    def crowd(self, write_all: WriteAll, deflated: bool) -> _Crowd:
-        """Gives what sends documents to many at once, who are on one kind of transport.
-
-        :param write_all: writes to many transports.
-        """
-        return self._crowds.setdefault((write_all, deflated), _Crowd(write_all, deflated))
 
 
 @dataclass(frozen=True, slots=True)

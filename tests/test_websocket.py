@@ -27,6 +27,7 @@ from livefeed.feed import Feed, Push
 from livefeed.rounds import AT_ONCE
 from livefeed.snapshot import version_of
 from livefeed.testing import Response, request
+from livefeed.transport.connection import Group
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -155,9 +156,9 @@ class DeltaTests(WebSocketTestCase):
     def document(self, number: int) -> bytes:
         return json.dumps({"number": number, "rest": ["unchanged"] * 50}).encode()
 
-    def open(self, path: str = "/feed.ws", *subprotocols: str) -> Client:
+    def open(self, path: str = "/feed.ws", *subprotocols: str, transport: Transport | None = None) -> Client:
         names = [Subprotocol(name) for name in (*subprotocols, DELTA)]
-        return Client(self.site, path=path, subprotocols=names)
+        return Client(self.site, path=path, subprotocols=names, transport=transport)
 
     def say(self, client: Client, message: bytes) -> list[dict[str, Any]]:
         """Sends a message, and gives what it is answered."""
@@ -219,17 +220,38 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, (3500).to_bytes(2)))
 
     def test_slow_subscriber_is_sent_one_patch(self) -> None:
-        """From what it has to the newest version, when it can take it."""
+        """From what it has to the newest version, when it can take it; also if many are sent patches together."""
+        for transport in (Transport(), Grouped()):
+            self.serve()
+            client = self.open(transport=transport)
+            for number in (1, 2, 3):
+                self.feed.publish(self.document(number))
+            client.receive()
+            client.pause()
+            for number in (4, 5, 6):
+                self.feed.publish(self.document(number))
+            self.assertEqual(client.messages(), [])
+            client.resume()
+            (message,) = client.messages()
+            self.assertEqual((message["from"], message["patch"][0]["value"]), (version_of(self.document(3)), 6))
+
+    def test_one_of_many_may_say_what_it_has(self) -> None:
+        """Also where many are sent patches together; the others are sent theirs as if it had not."""
         self.feed.publish(self.document(1))
-        client = self.open()
-        client.receive()
-        client.pause()
+        clients = [self.open(transport=Grouped()) for _ in range(3)]
         for number in (2, 3, 4):
             self.feed.publish(self.document(number))
-        self.assertEqual(client.messages(), [])
-        client.resume()
-        (message,) = client.messages()
-        self.assertEqual((message["from"], message["patch"][0]["value"]), (version_of(self.document(1)), 4))
+        for client in clients:
+            client.receive()
+        old = version_of(self.document(2))
+        (message,) = self.say(clients[1], json.dumps({"have": old}).encode())
+        self.assertEqual((message["from"], message["patch"][0]["value"]), (old, 4))
+        for number in (5, 6, 7):
+            self.feed.publish(self.document(number))
+            for client in clients:
+                (message,) = client.messages()
+                before = version_of(self.document(number - 1))
+                self.assertEqual((message["from"], message["patch"][0]["value"]), (before, number))
 
     def test_part_of_the_document(self) -> None:
         """It is followed as the whole is, and pushed only when it changes."""
@@ -240,14 +262,21 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual(client.receive(), [text(b"[1, 2]"), text(b"[1, 3]")])
 
 
+class Grouped(Transport):
+    """A transport of which many can be written to together."""
+
+    write_apart = Transport.write
+    make_group = staticmethod(Group)
+
+
 class Wrapping(Transport):
     """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
 
-    def write_below(self, transports: list[Any], data: bytes) -> None:
+    def write_below(self) -> Any:
         raise AssertionError("written below the wrapper, where everybody can read it")
 
     def __getattr__(self, name: str) -> Any:
-        if name == "write_all":
+        if name == "make_group":
             return self.write_below
         raise AttributeError(name)
 
@@ -804,6 +833,27 @@ class LimitTests(WebSocketTestCase):
         client.protocol.send_ping(b"y")
         client.send()
         self.assertEqual(client.receive(), [(Opcode.PONG, b"y")])
+
+    def test_late_answer_to_a_ping_that_fills_the_transport(self) -> None:
+        """Nothing is written behind it, until the client has read it."""
+        client = self.open()
+        client.pause()
+        client.protocol.send_ping(b"x")
+        client.send()
+        self.feed.publish(FIRST)
+        write = client.transport.write
+
+        def fill(data: bytes) -> None:
+            write(data)
+            client.pause()
+
+        filling = self.patch(client.transport, "write", fill)
+        client.resume()
+        self.feed.publish(SECOND)
+        self.assertEqual(client.receive(), [(Opcode.PONG, b"x")])
+        filling.restore()
+        client.resume()
+        self.assertEqual(client.receive(), [text(SECOND)])
 
     def test_ping_is_not_answered_behind_a_close_frame(self) -> None:
         """Also where it came before (RFC 6455, 5.5.1)."""

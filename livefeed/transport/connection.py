@@ -53,6 +53,28 @@ _BROKEN = EPOLLERR | EPOLLHUP
 _RESET = struct.pack("ii", 1, 0)
 
 
+class Group:
+    """Connections of one class that are written the same, again and again; what breaks one ends that one alone."""
+
+    __slots__ = ("_apart",)
+
+    def __init__(self) -> None:
+        self._apart: list[Any] = []  # each is written to by itself
+
+    def add(self, connection: Any) -> None:
+        """Lets a connection join."""
+        self._apart.append(connection)
+
+    def discard(self, connection: Any) -> None:
+        """Lets a connection go that has joined."""
+        self._apart.remove(connection)
+
+    def write(self, data: bytes) -> None:
+        """Writes to each as its ``write`` would."""
+        for connection in tuple(self._apart):
+            connection.write_apart(data)
+
+
 @implementer(ITCPTransport, IConsumer, IPushProducer)
 class Connection(StreamSocket):
     """A stream socket without TLS. It provides Twisted's ``ITCPTransport``, ``IConsumer`` and ``IPushProducer``.
@@ -82,6 +104,7 @@ class Connection(StreamSocket):
         "_corked",
         "_factory",
         "_handle",
+        "_joined",
         "_lingering",
         "_mask",
         "_offset",
@@ -120,6 +143,7 @@ class Connection(StreamSocket):
         # other way round.
         self._clear = False
         self._handle: Any = sock  # what _send writes to
+        self._joined: Any = None  # the group that writes without asking, only ever while it is clear
         self._mask = EPOLLIN
         self._producer: Any = None
         self._streaming = False
@@ -161,16 +185,12 @@ class Connection(StreamSocket):
                 self._keep(data, sent)
 
     @staticmethod
-    def write_all(connections: list[Any], data: bytes) -> None:
-        """Writes the same to many connections, of one class; what breaks one ends that one alone.
-
-        :param connections: each as it would be written to.
-        """
-        for connection in connections:
-            connection.write_apart(data)
+    def make_group() -> Group:
+        """Gives a group of connections of this class, with nobody in it yet."""
+        return Group()
 
     def write_apart(self, data: bytes, sent: int = 0) -> None:
-        """Writes as one of many.
+        """Writes as one of many: what breaks ends this connection, and is not raised.
 
         :param sent: how much of it the socket has taken already.
         """
@@ -190,7 +210,7 @@ class Connection(StreamSocket):
         """ITransport API. What was written is sent first."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
-            self._clear = False
+            self._set_unclear()
             self._answers = None
             self.set_deadline(SEND_TIMEOUT_S)
             self._go_on_ending()
@@ -199,7 +219,7 @@ class Connection(StreamSocket):
         """ITCPTransport API."""
         if self.connected and not self._write_ending and not self.disconnecting:
             self._write_ending = True
-            self._clear = False
+            self._set_unclear()
             self._answers = None
             self._go_on_ending()
 
@@ -459,7 +479,7 @@ class Connection(StreamSocket):
                 return
         replay = self._answers
         self._at_boundary = False
-        self._clear = False
+        self._set_unclear()
         self._corked = not self._out
         # One question is answered in one piece, which can be kept; of several the client has to read the answers first.
         self._cork_bytes = WRITE_BYTES if key is None else MAX_ANSWER_BYTES
@@ -485,7 +505,16 @@ class Connection(StreamSocket):
         """Finds out whether what is written may go straight to the socket."""
         waits = self._corked or self._out
         ends = self._write_ending or self.disconnecting or self._reason is not None or not self.connected
-        self._clear = not (waits or ends)
+        if waits or ends:
+            self._set_unclear()
+        else:
+            self._clear = True
+
+    def _set_unclear(self) -> None:
+        """Sees to it that nothing goes straight to the socket."""
+        self._clear = False
+        if self._joined is not None:
+            self._joined.part(self)
 
     def _write_later(self, data: bytes) -> None:
         """Takes what is written while it is not clear that it can go to the socket."""
@@ -517,7 +546,7 @@ class Connection(StreamSocket):
 
     def _keep(self, data: bytes, sent: int) -> None:
         """Keeps what the socket has not taken of data, before which there is nothing to be sent."""
-        self._clear = False
+        self._set_unclear()
         self._put(data)
         self._offset = sent
         # OpenSSL takes one record at a time: more of it may be taken.
@@ -590,7 +619,7 @@ class Connection(StreamSocket):
         elif self._out:
             # What was written before is still sent to a client that only listens, and nothing more.
             self.disconnecting = True
-            self._clear = False
+            self._set_unclear()
             self.set_deadline(SEND_TIMEOUT_S)
             self._stop_producer()
         elif self._protocol is None:
@@ -619,7 +648,7 @@ class Connection(StreamSocket):
         """Puts the connection on the pool's list of those that end."""
         if self.connected and self._reason is None:
             self._reason = reason
-            self._clear = False
+            self._set_unclear()
             self.pool.end(self)
 
     def _watch(self, mask: int) -> None:

@@ -31,9 +31,9 @@ class Road:
     :ivar read: reads one record into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
         By the public methods it reads on until a record has data.
     :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
-    :ivar write_all: does so with many connections, of a list of what ``write`` is called with, and tells for each;
-        ``None`` if there is no shorter way than one after the other. Those that took nothing may not have failed:
-        they are to be written to again.
+    :ivar write_all: does so with many connections, of a list of what ``write`` is called with, and tells for each, or
+        nothing where each has taken all; ``None`` if there is no shorter way than one after the other. Those that took
+        nothing may not have failed: they are to be written to again.
     :ivar fail: raises what is wrong, of a connection and what ``read`` or ``write`` gave; both may raise it themselves.
         It is what :meth:`OpenSSL.SSL.Connection.recv` and ``send`` raise.
     :ivar take: gives a copy of so many bytes of the buffer.
@@ -100,9 +100,10 @@ def direct_road() -> Road | None:
     def write_all(handles: list[Any], data: bytes, size: int) -> list[int]:
         # Without a line of Python in between: it takes 0.2 µs for each, beside what OpenSSL and the kernel do.
         counts = list(map(lib.SSL_write, handles, repeat(data), repeat(size)))
-        if min(counts) <= 0:
-            # What went wrong with one stands in a queue of the thread's, and would be taken for another's.
-            lib.ERR_clear_error()
+        if sum(counts) == size * len(counts):
+            return []
+        # What went wrong with one stands in a queue of the thread's, and would be taken for another's.
+        lib.ERR_clear_error()
         return counts
 
     def fail(connection: SSL.Connection, count: int) -> None:

@@ -1,5 +1,5 @@
 """A connection with TLS, by pyOpenSSL on the socket itself."""
-# ruff: noqa: SLF001 - who writes to many looks into each, in place of a call.
+# ruff: noqa: SLF001 - a group looks into its connections.
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from twisted.internet.interfaces import IHandshakeListener, INegotiated
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.transport.connection import Connection
+from livefeed.transport.connection import Connection, Group
 from livefeed.transport.openssl import RECORD_BYTES, take_road
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from twisted.internet.interfaces import IProtocolFactory
 
@@ -28,6 +29,55 @@ ROAD = take_road()
 """How TLS is read and written."""
 
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
+
+
+class TLSGroup(Group):
+    """A group that writes to those that are clear without a look at any of them: a fan-out is made of this.
+
+    With thousands of them nothing of theirs is in a cache. So what OpenSSL is called with is kept here, and a
+    connection that is to be looked at says so, by :meth:`part`; it is written to by itself until it is clear again.
+
+    :param write_all: writes to many, as :class:`livefeed.transport.openssl.Road` has it.
+    """
+
+    __slots__ = ("_clear", "_handles", "_write_all")
+
+    def __init__(self, write_all: Callable[[list[Any], bytes, int], list[int]]) -> None:
+        super().__init__()
+        self._write_all = write_all
+        self._clear: list[TLSConnection] = []
+        self._handles: list[Any] = []  # of those, in the same order
+
+    def discard(self, connection: TLSConnection) -> None:
+        """Group API."""
+        if connection._joined is self:
+            self.part(connection)
+        super().discard(connection)
+
+    def part(self, connection: TLSConnection) -> None:
+        """Has a connection written to by itself that was clear until now."""
+        place = self._clear.index(connection)
+        del self._clear[place], self._handles[place]
+        connection._joined = None
+        self._apart.append(connection)
+
+    def write(self, data: bytes) -> None:
+        """Group API."""
+        apart = tuple(self._apart)
+        if self._handles and data:
+            short = self._write_all(self._handles, data, len(data))
+            if short:
+                for connection, sent in zip(tuple(self._clear), short, strict=True):
+                    if sent != len(data):
+                        # Where it has taken nothing it is full, or broken: asked again, it says which.
+                        connection.write_apart(data, sent)
+        for connection in apart:
+            connection.write_apart(data)
+            if connection._clear and connection._joined is None:
+                connection._joined = self
+                self._apart.remove(connection)
+                self._clear.append(connection)
+                self._handles.append(connection._handle)
 
 
 @implementer(INegotiated)
@@ -55,20 +105,9 @@ class TLSConnection(Connection):
         self._ssl.set_app_data(self)
 
     @staticmethod
-    def write_all(connections: list[TLSConnection], data: bytes) -> None:
-        """Writes the same to many connections, in as few steps of Python's as can be: a fan-out is made of this."""
-        write_all = ROAD.write_all
-        clear = [each for each in connections if each._clear]
-        if write_all is None or not data or not clear:
-            Connection.write_all(connections, data)
-            return
-        others = [each for each in connections if not each._clear] if len(clear) < len(connections) else []
-        size = len(data)
-        for connection, sent in zip(clear, write_all([each._handle for each in clear], data, size), strict=True):
-            if sent != size:
-                # Where it has taken nothing it is full, or broken: asked again, it says which.
-                connection.write_apart(data, sent)
-        Connection.write_all(others, data)
+    def make_group() -> Group:
+        """Gives a group of such connections, with nobody in it yet."""
+        return Group() if ROAD.write_all is None else TLSGroup(ROAD.write_all)
 
     def getHandle(self) -> object:
         """ISystemHandle API."""
@@ -201,7 +240,7 @@ class TLSConnection(Connection):
     def _cross(self, event: int) -> None:
         """Waits for nothing but this event: of what else there is, the kernel would tell again and again."""
         self._crossed = self._unusual = True
-        self._clear = False
+        self._set_unclear()
         self.pool.watch(self.fd, event)
 
     def _watch(self, mask: int) -> None:

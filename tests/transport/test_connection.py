@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import tempfile
+from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -21,6 +22,8 @@ from tests.transport.driven import Client, DrivenReactor, make_pool, settle, tur
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
+
+    from livefeed.transport.connection import Group
 
 LARGE = bytes(range(256)) * 8192
 """Two MiB: more than the kernel takes at once."""
@@ -66,12 +69,70 @@ class Recorder(Protocol):
             raise RuntimeError(place)
 
 
+class Echoing(Recorder):
+    """A protocol that gives back what it is given."""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self.transport.write(data)
+
+
 class ReluctantRecorder(Recorder):
     """A protocol that wants to be asked whether it is to end."""
 
     def timeoutConnection(self) -> None:
         self.timeouts += 1
         self.break_if("timeoutConnection")
+
+
+class One:
+    """One of many that are written the same.
+
+    :ivar expected: what its client is to receive, by all that was done until now.
+    """
+
+    def __init__(self, test: ConnectionTestCase, group: Group, client: Client, protocol: Recorder) -> None:
+        self.test, self.group, self.client, self.protocol = test, group, client, protocol
+        self.connection = protocol.transport
+        self.expected = b""
+        self.joined = self.ended = False
+
+    def expect_of_all(self, data: bytes) -> None:
+        if self.joined and not self.ended:
+            self.expected += data
+
+    def has_all(self) -> bool:
+        return len(self.client.received) >= len(self.expected)
+
+    def join(self) -> None:
+        if not self.joined:
+            self.group.add(self.connection)
+            self.joined = True
+
+    def leave(self) -> None:
+        if self.joined:
+            self.group.discard(self.connection)
+            self.joined = False
+
+    def write(self) -> None:
+        """It is written something of its own."""
+        self.connection.write(b"<one>")
+        self.expected += b"" if self.ended else b"<one>"
+
+    def ask(self) -> None:
+        """Its client sends something, and is answered that."""
+        if not self.ended:
+            count = len(self.protocol.received)
+            self.client.send(b"<question>")
+            self.test.turn_until(lambda: len(self.protocol.received) > count, self.client)
+            self.expected += self.protocol.received[count:]
+
+    def read(self) -> None:
+        settle(self.test.reactor, self.client)
+
+    def end(self) -> None:
+        self.connection.loseConnection()
+        self.ended = True
 
 
 @implementer(IHalfCloseableProtocol)
@@ -306,10 +367,13 @@ class BothKinds(ConnectionTestCase):
         self.connection, self.client = connections["full"], clients["full"]
         before = self.fill()
         clients["gone"].reset()
+        group = self.connection_class.make_group()
+        for connection in connections.values():
+            group.add(connection)
         expected = b""
         for number in range(200):
             piece = b"%d" % number * 1000
-            self.connection_class.write_all(list(connections.values()), piece)
+            group.write(piece)
             expected += piece
             self.client = clients["last"]
             self.receive(len(expected))
@@ -328,6 +392,65 @@ class BothKinds(ConnectionTestCase):
         lost = [protocol.lost for protocol in self.protocols if protocol.lost is not None]
         self.assertEqual([reason.type for reason in lost], [ConnectionLost])
 
+    def test_writing_to_many_at_random(self) -> None:
+        """Whoever joins, leaves, is answered, is full or ends: each is sent all that is its own, in its order."""
+        self.protocol_class = Echoing
+        group = self.connection_class.make_group()
+        for _ in range(5):
+            self.connect()
+        many = [One(self, group, *each) for each in zip(self.clients[1:], self.protocols[1:], strict=True)]
+        random = Random(5)
+        for number in range(400):
+            if random.random() < 0.3:
+                data = b"<all %d>" % number * random.choice([1, 1, 500, 5000])
+                group.write(data)
+                for one in many:
+                    one.expect_of_all(data)
+            else:
+                one = random.choice(many)
+                steps = [one.join, one.leave, one.write, one.ask, one.read, self.reactor.settle]
+                random.choices([*steps, one.end], [*[1] * len(steps), 0.05])[0]()
+        for one in many:
+            self.turn_until(one.has_all, one.client)
+            one.read()
+            self.assertEqual(one.client.received, one.expected)
+        self.assertEqual({(True, False), (False, True)} - {(one.joined, one.ended) for one in many}, set())
+
+    def test_what_many_are_sent_while_one_is_given_data(self) -> None:
+        """It comes behind what that one was sent before."""
+        group = self.connection_class.make_group()
+        group.add(self.connection)
+        for piece in (b"1", b"2"):
+            group.write(piece)
+
+        def answer(_: bytes) -> None:
+            self.connection.write(b"<answer>")
+            group.write(b"<all>")
+
+        self.patch(self.protocol, "dataReceived", answer)
+        self.client.send(b"question")
+        self.receive(15)
+        group.write(b"<all again>")
+        self.receive(26)
+        self.assertEqual(self.client.received, b"12<answer><all><all again>")
+
+    def test_one_of_many_that_has_ended(self) -> None:
+        """Nothing goes to whoever has its descriptor now."""
+        group = self.connection_class.make_group()
+        group.add(self.connection)
+        for piece in (b"1", b"2"):
+            group.write(piece)
+        descriptor, gone = self.connection.fd, self.client
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        gone.close()
+        self.connect()
+        self.assertEqual(self.connection.fd, descriptor)
+        group.write(b"3")
+        self.connection.write(b"4")
+        self.receive(1)
+        self.assertEqual(self.client.received, b"4")
+
     def test_writing_to_many_of_whom_one_breaks(self) -> None:
         """It is ended, with a line in the log; the others are sent everything."""
         self.connect()
@@ -335,7 +458,10 @@ class BothKinds(ConnectionTestCase):
         self.patch(pusher, "pauseProducing", lambda: pusher.told[0])
         breaking.registerProducer(pusher, True)
         self.connect()
-        self.connection_class.write_all([breaking, self.connection], LARGE)
+        group = self.connection_class.make_group()
+        group.add(breaking)
+        group.add(self.connection)
+        group.write(LARGE)
         self.receive(len(LARGE))
         self.assertEqual(self.client.received, LARGE)
         self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
