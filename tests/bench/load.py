@@ -68,13 +68,14 @@ SCRIPTS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What one round of one row gave.
+    """What one round of one row gave, or the medians of several.
 
     :ivar rate: requests or deliveries a second.
     :ivar cpu_us: the server's processor time for each, in microseconds.
     :ivar p50_ms: half took no longer.
     :ivar p99_ms: 99 of 100 took no longer.
     :ivar memory_bytes: the server's memory for each connection, where that was the question.
+    :ivar ratio: livefeed's processor time divided by the server's in the same round; 0 if it is not known.
     """
 
     rate: float = 0
@@ -83,6 +84,7 @@ class Measured:
     p99_ms: float = 0
     memory_bytes: float = 0
     errors: int = 0
+    ratio: float = 0
 
 
 def requests(server: Server, script: str, *, connections: int, seconds: float, plain: bool = False) -> Measured:

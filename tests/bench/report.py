@@ -60,7 +60,7 @@ GOALS = (
 def document(kept: Kept) -> str:
     """Gives what ``docs/benchmarks.md`` shows of what is kept, as Markdown."""
     wire = [following.wire_table(kept.wire)] if kept.wire else []
-    return "\n".join([standing(kept), *wire, table(kept.rows, OURS), "", *conditions(kept)])
+    return "\n".join([standing(kept), *wire, table(kept.rows), "", *conditions(kept)])
 
 
 def standing(kept: Kept) -> str:
@@ -84,7 +84,7 @@ def _ratio(kept: Kept, goal: Goal) -> str:
     if goal.is_memory:
         sizes = f"{ours.memory_bytes / 1024:.1f} KB, {theirs.memory_bytes / 1024:.1f} KB"
         return f"{ours.memory_bytes / theirs.memory_bytes:.2f} ({sizes})"
-    return f"{ours.cpu_us / theirs.cpu_us:.2f}"
+    return f"{theirs.ratio:.2f}" if theirs.ratio else ABSENT
 
 
 def _poll(kept: Kept) -> str:
@@ -136,7 +136,7 @@ def _condition(place: str, runs: dict[str, Run], *, name_them: bool) -> str:
     return f"{line}: {'; '.join(runs)}." if name_them else f"{line}."
 
 
-def table(medians: Medians, ours: str) -> str:
+def table(medians: Medians) -> str:
     """Gives the figures as Markdown, one table a row of the bench."""
     lines: list[str] = []
     for title, by_name in medians.items():
@@ -157,9 +157,8 @@ def table(medians: Medians, ours: str) -> str:
             f"| server | {what[0]} | CPU, µs each | ours / its CPU | {what[1]} | {what[2]} | KB each |",
         ]
         lines.append("|---|---|---|---|---|---|---|")
-        own = by_name.get(ours)
         for name, measured in by_name.items():
-            ratio = f"{own.cpu_us / measured.cpu_us:.2f}" if own and measured.cpu_us else ""
+            ratio = f"{measured.ratio:.2f}" if measured.ratio else ""
             memory = f"{measured.memory_bytes / 1024:.1f}" if measured.memory_bytes else ""
             errors = f" ({measured.errors} errors)" if measured.errors else ""
             lines.append(

@@ -107,7 +107,10 @@ class Found:
 
     def medians(self) -> dict[str, dict[str, Measured]]:
         """Gives each row's figures."""
-        return {title: {name: middle(got) for name, got in by.items()} for title, by in self.rounds.items()}
+        return {
+            title: {name: middle(got, by.get(OURS, [])) for name, got in by.items()}
+            for title, by in self.rounds.items()
+        }
 
     def runs(self) -> dict[str, Run]:
         """Gives how each row was measured, and what has no rows."""
@@ -128,10 +131,17 @@ class Found:
         return runs
 
 
-def middle(rounds: list[Measured]) -> Measured:
-    """Gives the median of each figure."""
+def middle(rounds: list[Measured], own: list[Measured]) -> Measured:
+    """Gives the median of each figure.
+
+    :param own: livefeed's rounds. The ratio is the median of those of each round, since what a machine's neighbours do
+        changes from minute to minute, and is alike for servers that are measured one after the other.
+    """
     fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
-    return Measured(**{**fields, "errors": int(max(each.errors for each in rounds))})
+    ratios = [mine.cpu_us / theirs.cpu_us for mine, theirs in zip(own, rounds, strict=False) if theirs.cpu_us]
+    return Measured(
+        **{**fields, "errors": max(each.errors for each in rounds), "ratio": median(ratios) if ratios else 0}
+    )
 
 
 @cache

@@ -344,14 +344,14 @@ class VarnishHitch(Server):
 
 KINDS: dict[str, tuple[type[Server], tuple[str, ...]]] = {
     "livefeed": (Livefeed, ()),
-    "livefeed, Twisted's transport": (LivefeedTwisted, ()),
-    "twisted.web": (TwistedWeb, ()),
-    "Go net/http": (Go, ("go",)),
     "nginx": (Nginx, ("nginx",)),
+    "Go net/http": (Go, ("go",)),
     "nginx + nchan": (Nchan, ("nginx", "/usr/lib/nginx/modules/ngx_nchan_module.so")),
     "varnish behind hitch": (VarnishHitch, ("nginx", "varnishd", "hitch")),
+    "twisted.web": (TwistedWeb, ()),
+    "livefeed, Twisted's transport": (LivefeedTwisted, ()),
 }
-"""The servers, and what must be installed for each."""
+"""The servers, in the order of their turns, and what must be installed for each."""
 
 
 def missing(name: str) -> list[str]:
