@@ -29,17 +29,14 @@ class Transport(Protocol):
         """ITransport API."""
 
 
-class TransportGroup(Protocol):
-    """Many of them that are written the same; as :class:`livefeed.transport.connection.Group` is."""
+class TransportGroup(Transport, Protocol):
+    """Transports that are written the same, as :class:`livefeed.transport.connection.ConnectionGroup` is."""
 
     def add(self, transport: Any, /) -> None:
         """Lets one join."""
 
     def discard(self, transport: Any, /) -> None:
         """Lets one go that has joined."""
-
-    def write(self, data: bytes, /) -> None:
-        """Writes to each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,52 +49,45 @@ class EnvelopeOutlet:
     transport: Transport
     _envelopes: Envelopes
     _wrap: Wrap
-    have: str | None
+    have: str | None = None
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API."""
         message = self._envelopes.get(self.have, self._wrap)
+        # Before it is written: who leaves a group meanwhile takes this along.
         self.have = snapshot.version
         self.transport.write(message)
 
 
-@dataclass(slots=True, eq=False)
-class _EnvelopeGroup:
-    """Some of those who follow one feed by delta, on one kind of transport. All in it have the same version."""
+class _EnvelopeGroup(EnvelopeOutlet):
+    """Subscribers who all have the same version: its transport is a group of theirs."""
 
-    _transports: TransportGroup
-    _envelopes: Envelopes
-    _wrap: Wrap
-    _have: str | None = None
+    __slots__ = ()
+
+    transport: TransportGroup
 
     def add(self, outlet: EnvelopeOutlet) -> None:
         """Group API."""
-        self._have = outlet.have
-        self._transports.add(outlet.transport)
+        self.have = outlet.have
+        self.transport.add(outlet.transport)
 
     def discard(self, outlet: EnvelopeOutlet) -> None:
         """Group API."""
-        outlet.have = self._have
-        self._transports.discard(outlet.transport)
-
-    def send(self, snapshot: Snapshot) -> None:
-        """Group API."""
-        message = self._envelopes.get(self._have, self._wrap)
-        self._have = snapshot.version
-        self._transports.write(message)
+        outlet.have = self.have
+        self.transport.discard(outlet.transport)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
 class EnvelopeCrowd:
-    """Those who follow one feed by delta, on one kind of transport."""
+    """What those have in common, on one kind of transport, who follow one feed by delta."""
 
-    _make_group: MakeGroup
+    _make_transports: MakeGroup
     _envelopes: Envelopes
     _wrap: Wrap
 
-    def group(self) -> _EnvelopeGroup:
+    def make_group(self) -> _EnvelopeGroup:
         """Crowd API."""
-        return _EnvelopeGroup(self._make_group(), self._envelopes, self._wrap)
+        return _EnvelopeGroup(self._make_transports(), self._envelopes, self._wrap)
 
 
 @dataclass(eq=False)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from livefeed.envelopes import Envelopes, MakeGroup, TransportGroup
+    from livefeed.envelopes import Envelopes, MakeGroup
     from livefeed.feed import Crowd, Feed
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
@@ -147,36 +147,30 @@ class _Outlet:
         self.transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Some of those that are sent the same frames."""
+class _Group(_Outlet):
+    """Where the snapshots of many go: its transport is a group of theirs."""
 
-    _transports: TransportGroup
-    _deflated: bool
+    __slots__ = ()
 
     def add(self, outlet: _Outlet) -> None:
         """Group API."""
-        self._transports.add(outlet.transport)
+        self.transport.add(outlet.transport)
 
     def discard(self, outlet: _Outlet) -> None:
         """Group API."""
-        self._transports.discard(outlet.transport)
-
-    def send(self, snapshot: Snapshot) -> None:
-        """Group API."""
-        self._transports.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+        self.transport.discard(outlet.transport)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
 class _Crowd:
-    """The subscribers on one kind of transport that are sent the same frames."""
+    """What those have in common, on one kind of transport, who are sent the same frames."""
 
-    _make_group: MakeGroup
+    _make_transports: MakeGroup
     _deflated: bool
 
-    def group(self) -> _Group:
+    def make_group(self) -> _Group:
         """Crowd API."""
-        return _Group(self._make_group(), self._deflated)
+        return _Group(self._make_transports(), self._deflated)
 
 
 def _frame(message: bytes, _: str) -> bytes:
@@ -260,7 +254,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
             have = msgspec.json.decode(payload, type=_Have).have
         except msgspec.DecodeError:
             return
-        # Its group knows what all in it have: from here on it has what it says.
+        # First, since to leave the group writes into the outlet what the group has.
         self._subscription.leave_group()
         self._outlet.have = have
         if self.feed.snapshot is not None:

@@ -42,7 +42,7 @@ class RecordingCrowd:
 
     groups: list[RecordingGroup] = field(default_factory=list)
 
-    def group(self) -> RecordingGroup:
+    def make_group(self) -> RecordingGroup:
         self.groups.append(RecordingGroup())
         return self.groups[-1]
 
@@ -584,6 +584,23 @@ class FanOutTests(FeedTestCase):
         feed.publish(b"3")
         self.assertEqual([crowd.sizes for crowd in crowds], [[2, 2, 3], [2, 2, 2]])
         self.assertEqual(followers[0][0].documents, [b"0", b"1", b"2", b"3"])
+
+    def test_crowds_that_are_equal_are_one(self) -> None:
+        """However many objects they are."""
+        feed, crowd = self.feed(), RecordingCrowd()
+
+        @dataclass(frozen=True)
+        class EqualCrowd:
+            name: str
+
+            def make_group(self) -> RecordingGroup:
+                return crowd.make_group()
+
+        for name in "aabab":
+            feed.subscribe(RecordingSubscriber(), crowd=EqualCrowd(name))
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        self.assertEqual(sorted(crowd.sizes), [2, 3])
 
     def test_what_one_of_a_group_was_sent_is_known_when_it_leaves(self) -> None:
         """One that is paused, and finds the document as it was, is sent nothing; a newer one once."""

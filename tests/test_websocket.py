@@ -27,7 +27,7 @@ from livefeed.feed import Feed, Push
 from livefeed.rounds import AT_ONCE
 from livefeed.snapshot import version_of
 from livefeed.testing import Response, request
-from livefeed.transport.connection import Group
+from livefeed.transport.connection import ConnectionGroup
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -265,8 +265,8 @@ class DeltaTests(WebSocketTestCase):
 class Grouped(Transport):
     """A transport of which many can be written to together."""
 
-    write_apart = Transport.write
-    make_group = staticmethod(Group)
+    write_or_end = Transport.write
+    make_group = staticmethod(ConnectionGroup)
 
 
 class Wrapping(Transport):

@@ -53,26 +53,26 @@ _BROKEN = EPOLLERR | EPOLLHUP
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Group:
+class ConnectionGroup:
     """Connections of one class that are written the same, again and again; what breaks one ends that one alone."""
 
-    __slots__ = ("_apart",)
+    __slots__ = ("_singly",)
 
     def __init__(self) -> None:
-        self._apart: list[Any] = []  # each is written to by itself
+        self._singly: list[Any] = []  # those that are written to by their own methods
 
     def add(self, connection: Any) -> None:
         """Lets a connection join."""
-        self._apart.append(connection)
+        self._singly.append(connection)
 
     def discard(self, connection: Any) -> None:
         """Lets a connection go that has joined."""
-        self._apart.remove(connection)
+        self._singly.remove(connection)
 
     def write(self, data: bytes) -> None:
         """Writes to each as its ``write`` would."""
-        for connection in tuple(self._apart):
-            connection.write_apart(data)
+        for connection in tuple(self._singly):
+            connection.write_or_end(data)
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
@@ -104,7 +104,6 @@ class Connection(StreamSocket):
         "_corked",
         "_factory",
         "_handle",
-        "_joined",
         "_lingering",
         "_mask",
         "_offset",
@@ -140,10 +139,9 @@ class Connection(StreamSocket):
         self._offset = 0  # how much of the first of _out is sent
         self._corked = False
         # Whether what is written goes straight to the socket. It may be false where it could be true, and never the
-        # other way round.
+        # other way round. After the start it is set to false by _set_unclear alone, which tells others that rely on it.
         self._clear = False
         self._handle: Any = sock  # what _send writes to
-        self._joined: Any = None  # the group that writes without asking, only ever while it is clear
         self._mask = EPOLLIN
         self._producer: Any = None
         self._streaming = False
@@ -185,11 +183,11 @@ class Connection(StreamSocket):
                 self._keep(data, sent)
 
     @staticmethod
-    def make_group() -> Group:
+    def make_group() -> ConnectionGroup:
         """Gives a group of connections of this class, with nobody in it yet."""
-        return Group()
+        return ConnectionGroup()
 
-    def write_apart(self, data: bytes, sent: int = 0) -> None:
+    def write_or_end(self, data: bytes, sent: int = 0) -> None:
         """Writes as one of many: what breaks ends this connection, and is not raised.
 
         :param sent: how much of it the socket has taken already.
@@ -513,8 +511,6 @@ class Connection(StreamSocket):
     def _set_unclear(self) -> None:
         """Sees to it that nothing goes straight to the socket."""
         self._clear = False
-        if self._joined is not None:
-            self._joined.part(self)
 
     def _write_later(self, data: bytes) -> None:
         """Takes what is written while it is not clear that it can go to the socket."""

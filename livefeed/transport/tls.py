@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IHandshakeListener, INegotiated
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.transport.connection import Connection, Group
+from livefeed.transport.connection import Connection, ConnectionGroup
 from livefeed.transport.openssl import RECORD_BYTES, take_road
 
 if TYPE_CHECKING:
@@ -31,53 +31,55 @@ ROAD = take_road()
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
-class TLSGroup(Group):
+class TLSGroup(ConnectionGroup):
     """A group that writes to those that are clear without a look at any of them: a fan-out is made of this.
 
     With thousands of them nothing of theirs is in a cache. So what OpenSSL is called with is kept here, and a
-    connection that is to be looked at says so, by :meth:`part`; it is written to by itself until it is clear again.
+    connection that has to be looked at says so, by :meth:`take_aside`: it is written to by its own methods until it is
+    clear again.
 
     :param write_all: writes to many, as :class:`livefeed.transport.openssl.Road` has it.
     """
 
-    __slots__ = ("_clear", "_handles", "_write_all")
+    __slots__ = ("_direct", "_handles", "_write_all")
 
     def __init__(self, write_all: Callable[[list[Any], bytes, int], list[int]]) -> None:
         super().__init__()
         self._write_all = write_all
-        self._clear: list[TLSConnection] = []
+        self._direct: list[TLSConnection] = []
         self._handles: list[Any] = []  # of those, in the same order
 
     def discard(self, connection: TLSConnection) -> None:
-        """Group API."""
-        if connection._joined is self:
-            self.part(connection)
+        """TransportGroup API."""
+        if connection._direct_in is self:
+            self.take_aside(connection)
         super().discard(connection)
 
-    def part(self, connection: TLSConnection) -> None:
-        """Has a connection written to by itself that was clear until now."""
-        place = self._clear.index(connection)
-        del self._clear[place], self._handles[place]
-        connection._joined = None
-        self._apart.append(connection)
+    def take_aside(self, connection: TLSConnection) -> None:
+        """Has a connection written to by its own methods whose handle was written to until now."""
+        place = self._direct.index(connection)
+        del self._direct[place], self._handles[place]
+        connection._direct_in = None
+        self._singly.append(connection)
 
     def write(self, data: bytes) -> None:
-        """Group API."""
-        apart = tuple(self._apart)
+        """TransportGroup API."""
+        # Those who are taken aside while the others are written to have been written to.
+        singly = tuple(self._singly)
         if self._handles and data:
-            short = self._write_all(self._handles, data, len(data))
-            if short:
-                for connection, sent in zip(tuple(self._clear), short, strict=True):
+            counts = self._write_all(self._handles, data, len(data))
+            if counts:
+                for connection, sent in zip(tuple(self._direct), counts, strict=True):
                     if sent != len(data):
                         # Where it has taken nothing it is full, or broken: asked again, it says which.
-                        connection.write_apart(data, sent)
-        for connection in apart:
-            connection.write_apart(data)
-            if connection._clear and connection._joined is None:
-                connection._joined = self
-                self._apart.remove(connection)
-                self._clear.append(connection)
+                        connection.write_or_end(data, sent)
+        for connection in singly:
+            connection.write_or_end(data)
+            if connection._clear and connection._direct_in is None:
+                self._singly.remove(connection)
+                self._direct.append(connection)
                 self._handles.append(connection._handle)
+                connection._direct_in = self
 
 
 @implementer(INegotiated)
@@ -89,7 +91,7 @@ class TLSConnection(Connection):
 
     secure = True
 
-    __slots__ = ("_crossed", "_handshaking", "_notified", "_raw", "_ssl")
+    __slots__ = ("_crossed", "_direct_in", "_handshaking", "_notified", "_raw", "_ssl")
 
     def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context) -> None:
         super().__init__(pool, sock, factory)
@@ -97,6 +99,7 @@ class TLSConnection(Connection):
         self._handshaking = True
         self._crossed = False  # reading waits for writing, or writing for reading
         self._notified = False  # close_notify is sent
+        self._direct_in: TLSGroup | None = None  # the group that writes to the handle, only ever while it is clear
         self._raw = False  # TLS has failed, and what still comes is thrown away
         self._ssl: Any = SSL.Connection(context, sock)
         self._handle = ROAD.handle(self._ssl)
@@ -105,9 +108,9 @@ class TLSConnection(Connection):
         self._ssl.set_app_data(self)
 
     @staticmethod
-    def make_group() -> Group:
+    def make_group() -> ConnectionGroup:
         """Gives a group of such connections, with nobody in it yet."""
-        return Group() if ROAD.write_all is None else TLSGroup(ROAD.write_all)
+        return ConnectionGroup() if ROAD.write_all is None else TLSGroup(ROAD.write_all)
 
     def getHandle(self) -> object:
         """ISystemHandle API."""
@@ -236,6 +239,11 @@ class TLSConnection(Connection):
         except SSL.Error as error:
             self._failed(_lost(error))
         return len(data)
+
+    def _set_unclear(self) -> None:
+        self._clear = False
+        if self._direct_in is not None:
+            self._direct_in.take_aside(self)
 
     def _cross(self, event: int) -> None:
         """Waits for nothing but this event: of what else there is, the kernel would tell again and again."""

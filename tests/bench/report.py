@@ -23,7 +23,7 @@ ABSENT = "not measured"
 
 @dataclass(frozen=True)
 class Goal:
-    """A row of "Where it stands": one figure of livefeed's, divided by another server's.
+    """A row of "Where it stands": one figure of livefeed's, divided by another server's; memory of the medians.
 
     :ivar title: of the row of the bench.
     :ivar must: the ratio at most.

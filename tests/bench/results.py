@@ -132,13 +132,15 @@ class Found:
 
 
 def middle(rounds: list[Measured], own: list[Measured]) -> Measured:
-    """Gives the median of each figure.
+    """Gives the median of each figure, and of the ratios of each round.
 
-    :param own: livefeed's rounds. The ratio is the median of those of each round, since what a machine's neighbours do
-        changes from minute to minute, and is alike for servers that are measured one after the other.
+    What a machine's neighbours do changes from minute to minute, and is alike for what is measured one after the other.
+
+    :param own: livefeed's rounds; none if it has none in this row.
     """
     fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
-    ratios = [mine.cpu_us / theirs.cpu_us for mine, theirs in zip(own, rounds, strict=False) if theirs.cpu_us]
+    pairs = zip(own, rounds, strict=True) if own else ()
+    ratios = [mine.cpu_us / theirs.cpu_us for mine, theirs in pairs if theirs.cpu_us]
     return Measured(
         **{**fields, "errors": max(each.errors for each in rounds), "ratio": median(ratios) if ratios else 0}
     )

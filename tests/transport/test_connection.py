@@ -23,7 +23,7 @@ from tests.transport.driven import Client, DrivenReactor, make_pool, settle, tur
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from livefeed.transport.connection import Group
+    from livefeed.transport.connection import ConnectionGroup
 
 LARGE = bytes(range(256)) * 8192
 """Two MiB: more than the kernel takes at once."""
@@ -91,7 +91,7 @@ class One:
     :ivar expected: what its client is to receive, by all that was done until now.
     """
 
-    def __init__(self, test: ConnectionTestCase, group: Group, client: Client, protocol: Recorder) -> None:
+    def __init__(self, test: ConnectionTestCase, group: ConnectionGroup, client: Client, protocol: Recorder) -> None:
         self.test, self.group, self.client, self.protocol = test, group, client, protocol
         self.connection = protocol.transport
         self.expected = b""
