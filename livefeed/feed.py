@@ -98,6 +98,7 @@ class Subscription:
     _paused: bool = False
     _owed: bool = False
     _cancelled: bool = False
+    _round: int = 0  # the feed's, in which it was last sent something by itself
     _batch: _Batch | None = None
     _grouped: bool = False  # whether the batch's group sends to it, and knows what it was sent
 
@@ -108,7 +109,9 @@ class Subscription:
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends the snapshot to one who is in no group, or owes it; who raises is dropped."""
-        if self._cancelled or (snapshot.version == self._sent and not self._repeats and not self.informed):
+        # One that was sent the version while it waited to be pushed to needs no sign of life.
+        repeats = self._repeats and self._round != self._feed.rounds
+        if self._cancelled or (snapshot.version == self._sent and not repeats and not self.informed):
             return
         if not self._paused:
             self._sent = snapshot.version
@@ -128,6 +131,7 @@ class Subscription:
             self._owed = True
         else:
             self._sent = snapshot.version
+            self._round = self._feed.rounds
             self._subscriber.send(snapshot)
 
     def skip(self, snapshot: Snapshot) -> None:
@@ -235,7 +239,7 @@ class _Batch:
             if each._grouped or each._batch is not self:
                 continue
             each.push(snapshot)
-            if each._sent == self._sent and each._batch is self and not each._paused:
+            if each._sent == self._sent and each._batch is self and not (each._paused or each._grouped):
                 self._ungrouped.remove(each)
                 self._group.add(each._subscriber)
                 each._grouped = True
@@ -257,6 +261,7 @@ class Feed:
     :ivar pushed_at: when a document was last sent to all who can take it, in seconds since 1970; 0 before the first.
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
     :ivar codings_made: how often a version was compressed since the start, in one coding each.
+    :ivar rounds: how often pushing to everybody has begun.
     :ivar history: the versions before, and the patches from them.
     :ivar subscriptions: all that there are (a dict, since a set has no order).
     """
@@ -278,6 +283,7 @@ class Feed:
     changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     codings_made: int = 0
+    rounds: int = 0
     history: History = field(default_factory=History)
     _sequence: Sequence = field(init=False)
     _alone: dict[Subscription, None] = field(default_factory=dict)  # those that are in no batch
@@ -335,6 +341,7 @@ class Feed:
         self._pushed_in_between = new and not is_tick
         if new or repeats:
             self.pushed_at = self.confirmed_at
+            self.rounds += 1
             # Who comes from now on is sent this version at once, and is not to be in what waits for it.
             self._open.clear()
             self._merge()
@@ -351,6 +358,8 @@ class Feed:
         """Sends those who are told of the state what they are to know of it."""
         if self.snapshot is not None:
             # Those that the last one has not come to will be told by that, and before the others.
+            if not self._to_push:
+                self._merge()
             waiting = set(self._to_push)
             self._to_push[:0] = [each for each in self._units() if each.informed and each not in waiting]
             self._open.clear()  # as in publish

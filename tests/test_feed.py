@@ -669,6 +669,36 @@ class FanOutTests(FeedTestCase):
             self.clock.advance(0)
         self.assertEqual(newcomer.documents, [b"1"])
 
+    def test_newcomers_while_the_source_is_away(self) -> None:
+        """Those who come from tick to tick are told of the state in few pieces, too."""
+        feed, crowd = self.feed(), RecordingCrowd()
+        feed.publish(b"1")
+        for _ in range(4 * BATCH):
+            feed.subscribe(RecordingSubscriber(), informed=True, crowd=crowd)
+            feed.mark_stale()
+        self.assertLessEqual(len([group for group in crowd.groups if group.subscribers]), 8)
+
+    def test_resuming_while_a_version_is_pushed(self) -> None:
+        """Who is sent it then, since it is owed, is not sent it again in its turn; the next sign of life is."""
+        for in_crowd in (False, True):
+            feed, crowd = self.feed(), RecordingCrowd()
+            followers = [self.follow(feed, crowd if in_crowd else None) for _ in range(3 * SLICE)]
+            for _, subscription in followers:
+                subscription.pause()
+            feed.publish(b"1")
+            for _ in range(3):
+                self.clock.advance(0)
+            feed.publish(b"2")
+            for _, subscription in followers:
+                subscription.resume()
+            for _ in range(3):
+                self.clock.advance(0)
+            self.assertEqual([subscriber.documents for subscriber, _ in followers], [[b"2"]] * len(followers))
+            feed.publish(b"2")
+            for _ in range(3):
+                self.clock.advance(0)
+            self.assertEqual([subscriber.documents for subscriber, _ in followers], [[b"2", b"2"]] * len(followers))
+
     def test_groups_that_have_become_small_are_merged(self) -> None:
         """Subscribers come and go, and those who are left are sent to in few pieces, and are sent everything."""
         feed, crowd = self.feed(), RecordingCrowd()

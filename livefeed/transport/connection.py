@@ -70,7 +70,10 @@ class ConnectionGroup:
         self._singly.remove(connection)
 
     def write(self, data: bytes) -> None:
-        """Writes to each as its ``write`` would."""
+        """Writes to each as its ``write`` would.
+
+        What is called meanwhile, such as a producer that is to pause, may do so to its own connection alone.
+        """
         for connection in tuple(self._singly):
             connection.write_or_end(data)
 
@@ -546,7 +549,9 @@ class Connection(StreamSocket):
         self._put(data)
         self._offset = sent
         # OpenSSL takes one record at a time: more of it may be taken.
-        if not (sent and self._drain()) and self._reason is None:
+        if sent and self._drain():
+            self._set_clear()
+        elif self._reason is None:
             self._full()
 
     def _put(self, data: bytes) -> None:

@@ -416,6 +416,14 @@ class BothKinds(ConnectionTestCase):
             self.assertEqual(one.client.received, one.expected)
         self.assertEqual({(True, False), (False, True)} - {(one.joined, one.ended) for one in many}, set())
 
+    def test_writing_more_than_a_record(self) -> None:
+        """If the socket takes it at once, then nothing is in the way of the next write."""
+        for size in (1, 3 * READ_BYTES):
+            before = len(self.client.received)
+            self.connection.write(b"x" * size)
+            self.assertTrue(self.connection._clear, size)
+            self.receive(before + size)
+
     def test_what_many_are_sent_while_one_is_given_data(self) -> None:
         """It comes behind what that one was sent before."""
         group = self.connection_class.make_group()
