@@ -76,8 +76,8 @@ def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
-    parser.add_argument("--rounds", type=int, default=7, help="of each part; all but the requests' take 5 at most")
-    parser.add_argument("--seconds", type=float, default=2, help="how long each measurement of requests takes")
+    parser.add_argument("--rounds", type=int, default=9, help="of each part; all but the requests' take 5 at most")
+    parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
     parser.add_argument("--fan-out-seconds", type=float, default=8, help="how long each of subscribers takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
