@@ -36,6 +36,7 @@ MOST_ON_TWISTED = 5000
 SETTLE_S = 3
 """So long subscribers have been there before their deliveries count, or half as long as these are counted for."""
 
+CLOSING_S = 0.001
 IDLE_S = 2
 MOST_ROUNDS = 5
 """Of the parts whose figures differ less from round to round, or whose rounds take longer."""
@@ -81,6 +82,9 @@ def main() -> int:
     parser.add_argument("--fan-out-seconds", type=float, default=8, help="how long each of subscribers takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
+    parser.add_argument(
+        "--rows", nargs="*", default=[""], metavar="WORDS", help="of the requests: with this in the title"
+    )
     parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
     parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
     parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
@@ -108,7 +112,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))
         if options.only in (None, "requests"):
-            measure_requests(setting, names, QUICK_ROWS if options.quick else REQUEST_ROWS, options, found)
+            every = QUICK_ROWS if options.quick else REQUEST_ROWS
+            rows = [row for row in every if any(words in row.title for words in options.rows)]
+            measure_requests(setting, names, rows, options, found)
         if options.only in (None, "subscribers"):
             for count in options.subscribers:
                 holders = holders_of(names, count)
@@ -141,7 +147,7 @@ def make_setting(directory: Path) -> Setting:
 
 
 def measure_requests(
-    setting: Setting, names: list[str], rows: tuple[Row, ...], options: argparse.Namespace, found: Found
+    setting: Setting, names: list[str], rows: list[Row], options: argparse.Namespace, found: Found
 ) -> None:
     """Measures all rows on all servers, in turn. Those whose turn it is not are paused, since all share a core."""
     servers: list[Server] = []
@@ -159,6 +165,8 @@ def measure_requests(
                 got = load.requests(
                     server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
                 )
+                # What the end of so many takes is not the next row's.
+                time.sleep(row.connections * CLOSING_S)
                 server.pause()
                 got = replace(got, memory_bytes=held.get((row.title, server.name), 0))
                 found.note(row.title, server.name, got, seconds=options.seconds)
