@@ -130,7 +130,8 @@ class Server:
             pid = queue.pop()
             found.append(pid)
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                queue += [int(child) for child in task.read_text().split()]
+                with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+                    queue += [int(child) for child in task.read_text().split()]
         return found
 
     def cpu_seconds(self) -> float:
