@@ -38,9 +38,6 @@ SETTLE_S = 3
 
 CLOSING_S = 0.001
 IDLE_S = 2
-MOST_ROUNDS = 5
-"""Of the parts whose figures differ less from round to round, or whose rounds take longer."""
-
 KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 
 
@@ -77,9 +74,9 @@ def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
-    parser.add_argument("--rounds", type=int, default=9, help="of each part; all but the requests' take 5 at most")
+    parser.add_argument("--rounds", type=int, default=9, help="of each part")
     parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
-    parser.add_argument("--fan-out-seconds", type=float, default=8, help="how long each of subscribers takes")
+    parser.add_argument("--fan-out-seconds", type=float, default=5, help="how long each of subscribers takes")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument(
@@ -118,15 +115,15 @@ def main() -> int:
         if options.only in (None, "subscribers"):
             for count in options.subscribers:
                 holders = holders_of(names, count)
-                for _ in range(min(options.rounds, MOST_ROUNDS)):
+                for _ in range(options.rounds):
                     measure_subscribers(setting, holders, count, options.fan_out_seconds, found)
         if options.only in (None, "memory") and not options.quick:
             idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
-            for _ in range(min(options.rounds, MOST_ROUNDS)):
+            for _ in range(options.rounds):
                 measure_idle(setting, idlers, found)
             measure_crowd(setting, found)
         if options.only in (None, "following") and not options.quick:
-            measure_following(setting, max(options.subscribers), min(options.rounds, MOST_ROUNDS), found)
+            measure_following(setting, max(options.subscribers), options.rounds, found)
     print(report.table(found.medians()))
     if options.write:
         kept = Kept.read(KEPT)
