@@ -37,6 +37,8 @@ SETTLE_S = 3
 """So long subscribers have been there before their deliveries count, or half as long as these are counted for."""
 
 CLOSING_S = 0.001
+"""So long a server is given for each connection that has ended, before it is paused."""
+
 IDLE_S = 2
 KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 
