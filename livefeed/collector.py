@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -35,8 +37,14 @@ MANY, FEW = 2000, 500
 CALM = 4
 """For so many periods there must have been few, so that those who are leaving are gone."""
 
+HUGE_PAGES, NO_HUGE_PAGES = 14, 15
+"""What madvise(2) is told; Python has no such call for memory that is not its own."""
+
+MAPS = Path("/proc/self/maps")
+
 # Looked up now: what is made while there are many connections, and stays, keeps the memory around it.
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_libc = ctypes.CDLL(None)
+_malloc_trim = getattr(_libc, "malloc_trim", None)
 
 
 @dataclass(eq=False)
@@ -78,12 +86,16 @@ class Collector(Service):
     def collect(self) -> None:
         """Frees the new objects that are garbage; those that are not join the old ones."""
         count = self.connections()
-        self._were_many = self._were_many or count >= MANY
+        if count >= MANY and not self._were_many:
+            self._were_many = True
+            _advise(HUGE_PAGES)
         self._few_for = self._few_for + 1 if count <= FEW else 0
         if self._were_many and self._few_for >= CALM:
             self._were_many = False
             gc.collect()
             _trim()
+            # Or it would be back soon: the kernel fills up pages of which little is in use (khugepaged), 1 MB a second.
+            _advise(NO_HUGE_PAGES)
         else:
             gc.collect(1)
 
@@ -92,3 +104,13 @@ def _trim() -> None:
     """Gives memory that is free back to the system, where the C library knows how."""
     if _malloc_trim is not None:
         _malloc_trim(0)
+
+
+def _advise(advice: int) -> None:
+    """Tells the kernel whether it may make huge pages of the heap; one that cannot does not mind."""
+    try:
+        heap = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) .*\[heap\]$", MAPS.read_text(), re.MULTILINE)
+    except OSError:
+        return
+    for start, end in ((int(address, 16) for address in part) for part in heap):
+        _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), ctypes.c_int(advice))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
+from pathlib import Path
+from unittest import skipUnless
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -94,3 +97,13 @@ class CollectorTests(SynchronousTestCase):
         self.collector.stopService()
         self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), (self.before, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @skipUnless(Path("/sys/kernel/mm/transparent_hugepage").exists(), "this kernel has no huge pages")
+    def test_pages_are_not_filled_up_when_a_crowd_has_gone(self) -> None:
+        """The kernel may make huge pages of the heap while there are many, and none of what they have left."""
+        for self.connections, flag in ((MANY, "hg"), (FEW, "nh"), (MANY, "hg")):
+            self.advance(2 * CALM)
+            # The first part of it: what has been added since stands for itself.
+            found = re.search(r"\[heap\]\n.*?VmFlags: (.*?)\n", Path("/proc/self/smaps").read_text(), re.DOTALL)
+            assert found is not None
+            self.assertIn(flag, found[1].split())

@@ -31,9 +31,10 @@ class Road:
     :ivar read: reads one record into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
         By the public methods it reads on until a record has data.
     :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
-    :ivar write_all: does so with many connections, of a list of what ``write`` is called with, and tells for each, or
-        nothing where each has taken all; ``None`` if there is no shorter way than one after the other. Those that took
-        nothing may not have failed: they are to be written to again.
+    :ivar pack: makes one of a list of what ``write`` is called with, for ``write_all``.
+    :ivar write_all: does so with many connections, and tells for each, or nothing where each has taken all; ``None`` if
+        there is no shorter way than one after the other. Those that took nothing may not have failed: they are to be
+        written to again.
     :ivar fail: raises what is wrong, of a connection and what ``read`` or ``write`` gave; both may raise it themselves.
         It is what :meth:`OpenSSL.SSL.Connection.recv` and ``send`` raise.
     :ivar take: gives a copy of so many bytes of the buffer.
@@ -43,7 +44,8 @@ class Road:
     handle: Callable[[SSL.Connection], Any]
     read: Callable[[Any, Any, int], int]
     write: Callable[[Any, bytes, int], int]
-    write_all: Callable[[list[Any], bytes, int], list[int]] | None
+    pack: Callable[[list[Any]], Any]
+    write_all: Callable[[Any, bytes, int], list[int]] | None
     fail: Callable[[SSL.Connection, int], None]
     take: Callable[[Any, int], bytes]
     buffer: Any
@@ -59,6 +61,7 @@ def public_road() -> Road:
         handle=lambda connection: connection,
         read=SSL.Connection.recv_into,
         write=lambda connection, data, _: connection.send(data),
+        pack=list,
         write_all=None,
         fail=fail,
         take=lambda buffer, count: bytes(buffer[:count]),
@@ -97,7 +100,11 @@ def direct_road() -> Road | None:
         lib.SSL_clear_mode(connection._ssl, auto_retry)  # noqa: SLF001
         return connection._ssl  # noqa: SLF001
 
-    def write_all(handles: list[Any], data: bytes, size: int) -> list[int]:
+    def pack(handles: list[Any]) -> Any:
+        # Side by side, since each of these objects would be another line of memory that is in no cache: 0.1 µs.
+        return ffi.new("SSL *[]", handles)
+
+    def write_all(handles: Any, data: bytes, size: int) -> list[int]:
         # Without a line of Python in between: it takes 0.2 µs for each, beside what OpenSSL and the kernel do.
         counts = list(map(lib.SSL_write, handles, repeat(data), repeat(size)))
         if sum(counts) == size * len(counts):
@@ -117,6 +124,7 @@ def direct_road() -> Road | None:
         handle=handle,
         read=lib.SSL_read,
         write=lib.SSL_write,
+        pack=pack,
         write_all=write_all,
         fail=fail,
         take=ffi.unpack,

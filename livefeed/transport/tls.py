@@ -43,11 +43,11 @@ class TLSGroup(ConnectionGroup):
 
     __slots__ = ("_direct", "_handles", "_write_all")
 
-    def __init__(self, write_all: Callable[[list[Any], bytes, int], list[int]]) -> None:
+    def __init__(self, write_all: Callable[[Any, bytes, int], list[int]]) -> None:
         super().__init__()
         self._write_all = write_all
         self._direct: list[TLSConnection] = []
-        self._handles: list[Any] = []  # of those, in the same order
+        self._handles: Any = None  # of those, in the same order; none while they have to be packed anew
 
     def discard(self, connection: TLSConnection) -> None:
         """TransportGroup API."""
@@ -57,8 +57,8 @@ class TLSGroup(ConnectionGroup):
 
     def take_aside(self, connection: TLSConnection) -> None:
         """Has a connection written to by its own methods whose handle was written to until now."""
-        place = self._direct.index(connection)
-        del self._direct[place], self._handles[place]
+        self._direct.remove(connection)
+        self._handles = None
         connection._direct_in = None
         self._singly.append(connection)
 
@@ -66,7 +66,9 @@ class TLSGroup(ConnectionGroup):
         """TransportGroup API."""
         # Those who are taken aside while the others are written to have been written to.
         singly = tuple(self._singly)
-        if self._handles and data:
+        if self._direct and data:
+            if self._handles is None:
+                self._handles = ROAD.pack([each._handle for each in self._direct])
             counts = self._write_all(self._handles, data, len(data))
             if counts:
                 for connection, sent in zip(tuple(self._direct), counts, strict=True):
@@ -78,7 +80,7 @@ class TLSGroup(ConnectionGroup):
             if connection._clear and connection._direct_in is None:
                 self._singly.remove(connection)
                 self._direct.append(connection)
-                self._handles.append(connection._handle)
+                self._handles = None
                 connection._direct_in = self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import resource
 import signal
@@ -14,10 +15,12 @@ import tempfile
 import threading
 import time
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from twisted.internet.task import Clock
 
@@ -28,13 +31,25 @@ from tests.bench import following, load, report
 from tests.bench.results import OURS, Crowd, Found, Kept
 from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DOCUMENT_BYTES = 4195
 ON_TWISTED = "livefeed, Twisted's transport"
 MOST_ON_TWISTED = 5000
 """So many subscribers it can serve in a second; with more, what is measured is the queue."""
 
 SETTLE_S = 3
-"""So long subscribers have been there before their deliveries count, or half as long as these are counted for."""
+"""So long subscribers have been there before their server is paused for the first time."""
+
+RESUMED_S = 0.7
+"""So long after a server's turn begins with a first version its deliveries count: all have that by then."""
+
+DRAINED_S = 0.2
+"""So long subscribers take what their server has sent when its turn ends."""
+
+POLLED_S = 8
+"""So long others poll while versions are pushed."""
 
 CLOSING_S = 0.001
 """So long a server is given for each connection that has ended, before it is paused."""
@@ -76,9 +91,10 @@ def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
-    parser.add_argument("--rounds", type=int, default=9, help="of each part")
+    parser.add_argument("--rounds", type=int, default=9, help="of each part but subscribers")
     parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
-    parser.add_argument("--fan-out-seconds", type=float, default=5, help="how long each of subscribers takes")
+    parser.add_argument("--fan-out-rounds", type=int, default=30, help="of subscribers")
+    parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions are pushed in each")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument(
@@ -91,8 +107,12 @@ def main() -> int:
     if options.tables:
         print(report.document(Kept.read(KEPT)))
         return 0
+    every = QUICK_ROWS if options.quick else REQUEST_ROWS
+    rows = [row for row in every if any(words in row.title for words in options.rows)]
+    if not rows:
+        parser.error(f"--rows: no title has {' or '.join(options.rows)} in it: {'; '.join(row.title for row in every)}")
     if options.quick:
-        options.rounds, options.seconds, options.fan_out_seconds, options.subscribers = 1, 2, 4, [1000]
+        options.rounds, options.seconds, options.fan_out_rounds, options.subscribers = 1, 2, 3, [1000]
     if absent := missing_tools(options.servers):
         print(
             f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
@@ -111,14 +131,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))
         if options.only in (None, "requests"):
-            every = QUICK_ROWS if options.quick else REQUEST_ROWS
-            rows = [row for row in every if any(words in row.title for words in options.rows)]
             measure_requests(setting, names, rows, options, found)
         if options.only in (None, "subscribers"):
             for count in options.subscribers:
-                holders = holders_of(names, count)
-                for _ in range(options.rounds):
-                    measure_subscribers(setting, holders, count, options.fan_out_seconds, found)
+                measure_subscribers(setting, holders_of(names, count), count, options, found)
         if options.only in (None, "memory") and not options.quick:
             idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
             for _ in range(options.rounds):
@@ -208,54 +224,96 @@ def holders_of(names: list[str], count: int) -> list[str]:
     return holders
 
 
-def measure_subscribers(setting: Setting, names: list[str], count: int, seconds: float, found: Found) -> None:
+@dataclass
+class Holder:
+    """A server with its subscribers, who are in a process of their own.
+
+    :ivar memory_bytes: what each of them takes.
+    :ivar rounds: what was measured.
+    """
+
+    server: Server
+    subscribers: load.Watchers
+    memory_bytes: float = 0
+    rounds: list[load.Measured] = field(default_factory=list)
+
+
+def measure_subscribers(
+    setting: Setting, names: list[str], count: int, options: argparse.Namespace, found: Found
+) -> None:
     """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll.
 
-    :param seconds: how long deliveries are counted; pollers come for two thirds of that, 8 s at most.
+    All servers have their subscribers all the time, and are paused but for the one whose turn it is. Turns are short,
+    so that those that are compared have the same neighbours, and that nobody is missed for long enough to be pinged.
     """
-    poll_s = min(seconds * 2 / 3, 8)
-    for name in names:
-        document = setting.document.read_bytes()
-        frame_bytes = len(websocket_text_frame(document))
-        with KINDS[name][0](name, setting) as server:
-            if server.publish is not None:
-                server.publish(document)
-            time.sleep(1)
-            idle = server.memory_bytes()
-            subscribers = load.Watchers(server, server.subscribe_path, frame_bytes)
-            subscribers.connect(count)
-            stop, published = threading.Event(), list[float]()
-            publisher = threading.Thread(
-                target=publish_each_second, args=(setting, server, document, stop, published), daemon=True
-            )
-            publisher.start()
-            subscribers.run(min(SETTLE_S, seconds / 2))
-            memory = (server.memory_bytes() - idle) / count
-            before, started = server.cpu_seconds(), time.monotonic()
-            done = subscribers.run(seconds)
-            elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
+    seconds = options.fan_out_seconds
+    with ExitStack() as stack:
+        holders = [hold(setting, name, count, stack) for name in names]
+        for _ in range(options.fan_out_rounds):
+            for holder in holders:
+                holder.rounds.append(measure_turn(setting, holder, count, seconds))
+        for holder in holders:
             # Afterwards, since what polls take is not to be counted as deliveries.
-            poller = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{poll_s}"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            subscribers.run(poll_s + 1)
-            polled = json.loads(poller.communicate()[0])
-            stop.set()
-            publisher.join()
-            subscribers.close()
-            spread = last_delivery(done, published, count)
-            got = load.Measured(
-                rate=len(done) / elapsed,
-                cpu_us=cpu / max(len(done), 1) * 1e6,
-                p50_ms=spread,
-                p99_ms=polled["p99_ms"],
-                memory_bytes=memory,
-                errors=subscribers.lost + polled["errors"],
-            )
-            found.note(f"WebSocket, {count:,} subscribers with TLS", name, got, seconds=seconds)
-            progress("fan-out", f"{count:,} subscribers", name, got)
+            p99_ms, failed = measure_polls(setting, holder)
+            errors = holder.subscribers.close() + failed
+            for got in holder.rounds:
+                whole = replace(got, p99_ms=p99_ms, memory_bytes=holder.memory_bytes, errors=errors)
+                found.note(f"WebSocket, {count:,} subscribers with TLS", holder.server.name, whole, seconds=seconds)
+                progress("fan-out", f"{count:,} subscribers", holder.server.name, whole)
+
+
+def hold(setting: Setting, name: str, count: int, stack: ExitStack) -> Holder:
+    """Starts a server, gives it subscribers, and pauses it."""
+    document = setting.document.read_bytes()
+    server = stack.enter_context(KINDS[name][0](name, setting))
+    if server.publish is not None:
+        server.publish(document)
+    time.sleep(1)
+    idle = server.memory_bytes()
+    apart = stack.enter_context(load.Apart(ctx=multiprocessing.get_context("fork")))
+    holder = Holder(server, apart.watchers(server.port, server.subscribe_path, len(websocket_text_frame(document))))
+    holder.subscribers.connect(count)
+    with publishing(setting, server):
+        holder.subscribers.run(SETTLE_S)
+    holder.memory_bytes = (server.memory_bytes() - idle) / count
+    server.pause()
+    return holder
+
+
+def measure_turn(setting: Setting, holder: Holder, count: int, seconds: int) -> load.Measured:
+    """Gives what so many versions cost that a server pushes, one a second, while all others are paused."""
+    server = holder.server
+    server.resume()
+    with publishing(setting, server) as published:
+        holder.subscribers.run(RESUMED_S)
+        before, started = server.cpu_seconds(), time.monotonic()
+        done = holder.subscribers.run(seconds)
+        server.pause()
+        elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
+    # What is under way was paid for.
+    done += holder.subscribers.run(DRAINED_S)
+    return load.Measured(
+        rate=len(done) / elapsed,
+        cpu_us=cpu / max(len(done), 1) * 1e6,
+        p50_ms=last_delivery(done, published, count),
+    )
+
+
+def measure_polls(setting: Setting, holder: Holder) -> tuple[float, int]:
+    """Gives the milliseconds that 99 of 100 polls take at most while versions are pushed, and how many fail."""
+    server = holder.server
+    server.resume()
+    with publishing(setting, server):
+        holder.subscribers.run(RESUMED_S)
+        poller = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{POLLED_S}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        holder.subscribers.run(POLLED_S + 1)
+        polled = json.loads(poller.communicate()[0])
+    server.pause()
+    return polled["p99_ms"], polled["errors"]
 
 
 def measure_idle(setting: Setting, names: list[str], found: Found) -> None:
@@ -264,7 +322,7 @@ def measure_idle(setting: Setting, names: list[str], found: Found) -> None:
     for name in names:
         with KINDS[name][0](name, setting) as server:
             idle = server.memory_bytes()
-            pollers = load.Watchers(server, None)
+            pollers = load.Watchers(server.port, None)
             pollers.connect(count)
             time.sleep(IDLE_S)
             got = load.Measured(memory_bytes=(server.memory_bytes() - idle) / count)
@@ -291,9 +349,9 @@ def measure_crowd(setting: Setting, found: Found) -> None:
             time.sleep(2)  # what is collected at the start is not the question
             idle = server.memory_bytes()
             server.longest_pause_ms()
-            subscribers = load.Watchers(server, server.subscribe_path, len(websocket_text_frame(document)))
+            subscribers = load.Watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))
             subscribers.connect(10_000)
-            pollers = load.Watchers(server, None)
+            pollers = load.Watchers(server.port, None)
             pollers.connect(5000)
             arriving_ms = server.longest_pause_ms()
             subscribers.run(10)
@@ -311,19 +369,32 @@ def measure_crowd(setting: Setting, found: Found) -> None:
             )
 
 
-def publish_each_second(
-    setting: Setting, server: Server, document: bytes, stop: threading.Event, published: list[float]
-) -> None:
-    """Makes a new version of the same length each second, and notes when.
+@contextmanager
+def publishing(setting: Setting, server: Server) -> Iterator[list[float]]:
+    """Publishes a new version now and each second, and gives when."""
+    stop, published = threading.Event(), list[float]()
+    publisher = threading.Thread(target=publish_each_second, args=(setting, server, stop, published), daemon=True)
+    publisher.start()
+    try:
+        yield published
+    finally:
+        stop.set()
+        publisher.join()
+
+
+def publish_each_second(setting: Setting, server: Server, stop: threading.Event, published: list[float]) -> None:
+    """Makes a new version of the same length each second, until it is told to stop, and notes when.
 
     livefeed is told by inotify that there is a new file, so that it, too, starts at once.
     """
-    body, number = document.rstrip(b" "), 0
+    document = setting.document.read_bytes()
+    body, number = document.strip(b" "), 0
+    is_odd = document.startswith(b" ")
     start = time.monotonic()
     # By the clock, since some servers answer the publisher only when all subscribers have been served.
-    while not stop.wait(max(start + number + 1 - time.monotonic(), 0)):
-        number += 1
-        new = (b" " * (number % 2) + body).ljust(len(document))
+    while not stop.wait(max(start + number - time.monotonic(), 0)):
+        number, is_odd = number + 1, not is_odd
+        new = (b" " * is_odd + body).ljust(len(document))
         published.append(time.monotonic())
         if server.publish is not None:
             server.publish(new)

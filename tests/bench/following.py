@@ -134,7 +134,7 @@ def mixed(setting: Setting, count: int) -> dict[str, load.Measured]:
         with LivefeedDemo("demo", setting) as server:
             time.sleep(1)
             idle = server.memory_bytes()
-            subscribers = load.Watchers(server, server.subscribe_path)
+            subscribers = load.Watchers(server.port, server.subscribe_path)
             for fields in kinds:
                 subscribers.connect(count // len(kinds), fields=fields)
             subscribers.run(3)
@@ -142,11 +142,11 @@ def mixed(setting: Setting, count: int) -> dict[str, load.Measured]:
             before, started = server.cpu_seconds(), time.monotonic()
             done = subscribers.run(MIXED_S)
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
-            subscribers.close()
+            lost = subscribers.close()
         results[title] = load.Measured(
             rate=len(done) / elapsed,
             cpu_us=cpu / max(len(done), 1) * 1e6,
             memory_bytes=memory,
-            errors=subscribers.lost,
+            errors=lost,
         )
     return results

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from multiprocessing.managers import BaseManager
 from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 WARM_UP_S = 1
 SETTLE_S = 0.5
+
+PING, PING_BYTES = b"\x89", 2 + 125
+MASKED = 0x80
+PONG = b"\x8a%c\0\0\0\0"
+"""How a pong begins that says as much as a mask of zeros does (RFC 6455, 5.3)."""
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -182,20 +188,21 @@ def ask(server: Server, fields: dict[str, str], *, plain: bool = False) -> tuple
 class Watchers:
     """Many connections with TLS, in one process: an epoll, and no more Python for each message than must be.
 
+    :param port: of the server.
     :param path: of the WebSocket; ``None`` for pollers, which ask for the document once, and then are idle.
     :param frame_bytes: how long one message is on the wire, with its header; ``None`` if they differ: then each record
         of TLS counts as one, as livefeed sends them.
     """
 
-    def __init__(self, server: Server, path: str | None, frame_bytes: int | None = None) -> None:
-        self._server = server
+    def __init__(self, port: int, path: str | None, frame_bytes: int | None = None) -> None:
+        self._port = port
         self._path = path
         self._frame_bytes = frame_bytes
         self._epoll = select.epoll()
         self._connections: dict[int, tuple[socket.socket, SSL.Connection]] = {}
         self._received: dict[int, int] = {}
         self._context = SSL.Context(SSL.TLS_METHOD)
-        self.lost = 0
+        self._lost = 0
 
     def connect(self, count: int, at_a_time: int = 200, *, fields: str = UPGRADE) -> None:
         """Opens so many more; each has done its handshake when this returns.
@@ -209,7 +216,7 @@ class Watchers:
             count -= batch
             opening = []
             for _ in range(batch):
-                sock = socket.create_connection((HOST, self._server.port), timeout=30)
+                sock = socket.create_connection((HOST, self._port), timeout=30)
                 connection = SSL.Connection(self._context, sock)
                 connection.set_connect_state()
                 opening.append((sock, connection))
@@ -251,7 +258,10 @@ class Watchers:
                     continue
                 except SSL.Error:
                     self._epoll.unregister(fd)
-                    self.lost += 1
+                    self._lost += 1
+                    continue
+                if count <= PING_BYTES and (ping := road.take(buffer, count)).startswith(PING):
+                    connections[fd][1].send(PONG % (MASKED | ping[1]) + ping[2:])
                     continue
                 if frame_bytes is None:
                     done.append(time.monotonic())
@@ -262,11 +272,21 @@ class Watchers:
                 received[fd] = total
         return done
 
-    def close(self) -> None:
-        """Ends all connections."""
+    def close(self) -> int:
+        """Ends all connections. Gives how many had ended before."""
         for sock, _ in self._connections.values():
             sock.close()
         self._epoll.close()
+        return self._lost
+
+
+class Apart(BaseManager):
+    """A process of its own for the watchers of one server: none may have as many files open as those of two."""
+
+    watchers: Callable[[int, str | None, int | None], Watchers]
+
+
+Apart.register("watchers", Watchers)
 
 
 def retry(call):  # type: ignore[no-untyped-def]
