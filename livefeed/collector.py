@@ -45,6 +45,8 @@ MAPS = Path("/proc/self/maps")
 # Looked up now: what is made while there are many connections, and stays, keeps the memory around it.
 _libc = ctypes.CDLL(None)
 _malloc_trim = getattr(_libc, "malloc_trim", None)
+_madvise = getattr(_libc, "madvise", None)
+_heap = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) .*\[heap\]$", re.MULTILINE)
 
 
 @dataclass(eq=False)
@@ -109,8 +111,9 @@ def _trim() -> None:
 def _advise(advice: int) -> None:
     """Tells the kernel whether it may make huge pages of the heap; one that cannot does not mind."""
     try:
-        heap = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) .*\[heap\]$", MAPS.read_text(), re.MULTILINE)
+        parts = _heap.findall(MAPS.read_bytes())
     except OSError:
         return
-    for start, end in ((int(address, 16) for address in part) for part in heap):
-        _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), ctypes.c_int(advice))
+    for start, end in ((int(address, 16) for address in part) for part in parts):
+        if _madvise is not None:
+            _madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), ctypes.c_int(advice))

@@ -31,7 +31,8 @@ class Road:
     :ivar read: reads one record into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
         By the public methods it reads on until a record has data.
     :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
-    :ivar pack: makes one of a list of what ``write`` is called with, for ``write_all``.
+    :ivar pack: makes one of a list of what ``write`` is called with, for ``write_all``. It does not keep the
+        connections alive.
     :ivar write_all: does so with many connections, and tells for each, or nothing where each has taken all; ``None`` if
         there is no shorter way than one after the other. Those that took nothing may not have failed: they are to be
         written to again.

@@ -38,13 +38,15 @@ class TLSGroup(ConnectionGroup):
     connection that has to be looked at says so, by :meth:`take_aside`: it is written to by its own methods until it is
     clear again.
 
-    :param write_all: writes to many, as :class:`livefeed.transport.openssl.Road` has it.
+    :param pack: makes one of many handles, as :class:`livefeed.transport.openssl.Road` has it.
+    :param write_all: writes to those.
     """
 
-    __slots__ = ("_direct", "_handles", "_write_all")
+    __slots__ = ("_direct", "_handles", "_pack", "_write_all")
 
-    def __init__(self, write_all: Callable[[Any, bytes, int], list[int]]) -> None:
+    def __init__(self, pack: Callable[[list[Any]], Any], write_all: Callable[[Any, bytes, int], list[int]]) -> None:
         super().__init__()
+        self._pack = pack
         self._write_all = write_all
         self._direct: list[TLSConnection] = []
         self._handles: Any = None  # of those, in the same order; none while they have to be packed anew
@@ -68,7 +70,7 @@ class TLSGroup(ConnectionGroup):
         singly = tuple(self._singly)
         if self._direct and data:
             if self._handles is None:
-                self._handles = ROAD.pack([each._handle for each in self._direct])
+                self._handles = self._pack([each._handle for each in self._direct])
             counts = self._write_all(self._handles, data, len(data))
             if counts:
                 for connection, sent in zip(tuple(self._direct), counts, strict=True):
@@ -112,7 +114,7 @@ class TLSConnection(Connection):
     @staticmethod
     def make_group() -> ConnectionGroup:
         """Gives a group of such connections, with nobody in it yet."""
-        return ConnectionGroup() if ROAD.write_all is None else TLSGroup(ROAD.write_all)
+        return ConnectionGroup() if ROAD.write_all is None else TLSGroup(ROAD.pack, ROAD.write_all)
 
     def getHandle(self) -> object:
         """ISystemHandle API."""

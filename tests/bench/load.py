@@ -30,7 +30,7 @@ SETTLE_S = 0.5
 PING, PING_BYTES = b"\x89", 2 + 125
 MASKED = 0x80
 PONG = b"\x8a%c\0\0\0\0"
-"""How a pong begins that says as much as a mask of zeros does (RFC 6455, 5.3)."""
+"""How a pong begins whose mask is zeros, so that its payload is the ping's as it is (RFC 6455, 5.3)."""
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -254,14 +254,14 @@ class Watchers:
                     count = read(handle(connection), buffer, openssl.RECORD_BYTES)
                     if count <= 0:
                         road.fail(connection, count)
+                    if count <= PING_BYTES and (ping := road.take(buffer, count)).startswith(PING):
+                        connection.send(PONG % (MASKED | ping[1]) + ping[2:])
+                        continue
                 except (SSL.WantReadError, SSL.WantWriteError):
                     continue
                 except SSL.Error:
                     self._epoll.unregister(fd)
                     self._lost += 1
-                    continue
-                if count <= PING_BYTES and (ping := road.take(buffer, count)).startswith(PING):
-                    connections[fd][1].send(PONG % (MASKED | ping[1]) + ping[2:])
                     continue
                 if frame_bytes is None:
                     done.append(time.monotonic())
