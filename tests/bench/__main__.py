@@ -112,7 +112,7 @@ def main() -> int:
     if not rows:
         parser.error(f"--rows: no title has {' or '.join(options.rows)} in it: {'; '.join(row.title for row in every)}")
     if options.quick:
-        options.rounds, options.seconds, options.fan_out_rounds, options.subscribers = 1, 2, 3, [1000]
+        options.rounds, options.seconds, options.fan_out_rounds, options.subscribers = 1, 1, 2, [1000]
     if absent := missing_tools(options.servers):
         print(
             f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
@@ -254,7 +254,7 @@ def measure_subscribers(
                 holder.rounds.append(measure_turn(setting, holder, count, seconds))
         for holder in holders:
             # Afterwards, since what polls take is not to be counted as deliveries.
-            p99_ms, failed = measure_polls(setting, holder)
+            p99_ms, failed = measure_polls(setting, holder, POLLED_S / 4 if options.quick else POLLED_S)
             errors = holder.subscribers.close() + failed
             for got in holder.rounds:
                 whole = replace(got, p99_ms=p99_ms, memory_bytes=holder.memory_bytes, errors=errors)
@@ -299,18 +299,18 @@ def measure_turn(setting: Setting, holder: Holder, count: int, seconds: int) -> 
     )
 
 
-def measure_polls(setting: Setting, holder: Holder) -> tuple[float, int]:
+def measure_polls(setting: Setting, holder: Holder, seconds: float) -> tuple[float, int]:
     """Gives the milliseconds that 99 of 100 polls take at most while versions are pushed, and how many fail."""
     server = holder.server
     server.resume()
     with publishing(setting, server):
         holder.subscribers.run(RESUMED_S)
         poller = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{POLLED_S}"],
+            [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{seconds}"],
             stdout=subprocess.PIPE,
             text=True,
         )
-        holder.subscribers.run(POLLED_S + 1)
+        holder.subscribers.run(seconds + 1)
         polled = json.loads(poller.communicate()[0])
     server.pause()
     return polled["p99_ms"], polled["errors"]
