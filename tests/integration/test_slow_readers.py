@@ -230,3 +230,45 @@ def test_phone_on_a_bad_line(
             older = phone.session.sizes[:-1]
             assert sum(older) - max(older, default=0) < IN_FLIGHT_BYTES, "a backlog"
             assert len(older) < versions // 2
+
+
+DEAF = 8
+ASKED_BYTES = 16 * 1024 * KIB
+SENT_BYTES = 4 * 1024 * KIB
+"""What the kernel takes of a client's requests, on both sides, before it says that the server reads no more."""
+
+GROWTH_BYTES = 12 * 1024 * KIB
+QUIET_S = 0.5
+
+
+def ask_until_unread(sock: ssl.SSLSocket, requests: bytes, most: int) -> int:
+    """Sends requests until the server reads no more, and gives how many bytes it has taken."""
+    sock.settimeout(QUIET_S)
+    taken = 0
+    with contextlib.suppress(TimeoutError):
+        while taken < most:
+            taken += sock.send(requests)
+    return taken
+
+
+def test_client_that_only_asks_is_read_no_more(start: Start, tmp_path: Path) -> None:
+    """Neither its requests nor their answers pile up in the server, and others are still answered."""
+    file = tmp_path / "feed.json"
+    file.write_bytes(b'{"rest": "%s"}' % (b"x" * 4 * KIB))
+    livefeed = start("--source", f"file:{file}")
+    context = livefeed.tls_context()
+    # Heads of a kind that is replayed, and of one that twisted.web answers.
+    heads = [b"GET /feed HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % more for more in (b"", b"Content-Length: 0\r\n")]
+    with contextlib.ExitStack() as clients:
+        socks = [
+            clients.enter_context(
+                context.wrap_socket(livefeed.tcp_socket(receive_buffer=RECEIVE_BUFFER_BYTES), server_hostname=HOST)
+            )
+            for _ in range(DEAF)
+        ]
+        assert livefeed.http.get("/feed").status_code == 200
+        before = livefeed.resident_bytes()
+        for number, sock in enumerate(socks):
+            assert ask_until_unread(sock, heads[number % 2] * 200, ASKED_BYTES) < SENT_BYTES
+        assert livefeed.resident_bytes() - before < GROWTH_BYTES
+        assert livefeed.http.get("/feed").status_code == 200

@@ -501,6 +501,39 @@ class BackPressureTests(ChannelTestCase):
         self.clock.advance(0)
         self.assertEqual(answers, 20)
 
+    def test_nothing_is_read_while_answers_are_not(self) -> None:
+        """Input would pile up in memory, also where the transport is full in the middle of an answer."""
+        write = self.transport.write
+
+        def write_and_pause(data: bytes) -> None:
+            write(data)
+            if data == DOCUMENT:
+                self.channel.pauseProducing()
+
+        self.transport.write = write_and_pause  # type: ignore[method-assign]
+        self.channel.dataReceived(GET)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_departure_is_noticed_while_an_answer_is_awaited(self) -> None:
+        """Once the client has read what came before, it is listened to again, although its request still waits."""
+        self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.channel.pauseProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+        self.channel.dataReceived(GET * 1000)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.channel.pauseProducing()
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+        LaterResource.answer()
+        self.assertEqual(self.transport.producerState, "paused")  # sixteen are answered, and others have their turn
+        self.clock.pump([0] * 100)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 1001)
+
     def test_many_requests_at_once_are_answered_in_portions(self) -> None:
         """Others get their turn in between, and all are answered in the end."""
         self.receive(GET * 100)
