@@ -494,9 +494,9 @@ class Connection(StreamSocket):
             self._corked = False
             # Nothing but the answer has ended the connection, if it has.
             if key is not None and self._out and (replay is self._answers or self.disconnecting):
-                label = self._protocol.replayable()
-                if label is not None:
-                    replay.store(key, b"".join(self._out), label, last=self.disconnecting)
+                repeatable = self._protocol.replayable()
+                if repeatable is not None:
+                    replay.store(key, b"".join(self._out), repeatable, last=self.disconnecting)
             self._flush_corked()
         self._set_clear()
         if (self.disconnecting or self._write_ending) and self._reason is None:

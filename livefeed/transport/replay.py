@@ -3,22 +3,25 @@
 Rules: this file has no opinion about HTTP. It recognises requests that are so plain that nothing in them could
 matter but what the key holds; everything else is twisted.web's. And it stores only what the resource said may be
 repeated.
+
+The key has the fields as they were sent. Most of what a client may send there changes nothing: an answer comes with a
+function of its resource's that says what its kind depends on, so that a head with a tag or a coding that was never seen
+before takes 12 µs of Python instead of 100.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
+from typing import NamedTuple
 
 KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connection", b"prefer", b"a-im")
 """The fields on which an answer may depend. The answer's ``Vary`` names those of them that it did depend on."""
 
-_FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"if-match")
+# Not among them is TE: it speaks of trailers and transfer codings, of which no answer has any (RFC 9110, 10.1.4).
+_FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"if-match")
 
 MAX_FIELDS = 100
 MAX_NAME_BYTES = 64
@@ -28,6 +31,25 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """All stored answers together; one that would be more is rendered each time."""
 
 
+Select = Callable[["list[bytes | None]"], Hashable]
+"""Tells what an answer depends on, of the values of :data:`KEYED` in this order, each ``None`` where it was not sent.
+
+Two requests with the same method and path for which it gives the same are answered the same, until answers are
+forgotten. It gives ``None`` for a request that is not to be answered by replay.
+"""
+
+
+class Repeatable(NamedTuple):
+    """What is known of an answer that may be given again.
+
+    :ivar label: what it counts as.
+    :ivar select: tells what it depends on; ``None`` if that is each keyed field to the letter.
+    """
+
+    label: Hashable
+    select: Select | None = None
+
+
 def _any_case(name: bytes) -> bytes:
     # The set of first letters lets the engine pass over an alternative; after it, ignoring case is faster than sets.
     return b"[%c%c](?i:%s)" % (name[0], name[0] ^ 0x20, re.escape(name[1:]))
@@ -35,6 +57,9 @@ def _any_case(name: bytes) -> bytes:
 
 def _head_pattern() -> re.Pattern[bytes]:
     """Gives what matches a whole request head that may be answered by replay; its groups are the key.
+
+    Of the target that is the path alone: no answer that may be repeated depends on the query, and many clients put the
+    time there to get past caches.
 
     One pass over the head takes 1.6 µs for the 520 bytes that a browser sends. A line is, in the order in which it is
     tried: a field whose name begins with a letter that no keyed field begins with; a keyed field, once (its group
@@ -64,7 +89,7 @@ def _head_pattern() -> re.Pattern[bytes]:
     other = rb"(?!(?:%s):)%s{1,%d}+:%s" % (guarded, token, MAX_NAME_BYTES, value)
     common = (b"[Uu]ser-[Aa]" + rest, b"[Cc]ookie" + rest)
     line = b"|".join((plain, *common, host, accept, *others, other))
-    head = rb"((?:GET|HEAD) /[!-~]*+) HTTP/1\.1\r\n(?>(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
+    head = rb"((?:GET|HEAD) /[!->@-~]*+)(?>\?[!-~]*+)?+ HTTP/1\.1\r\n(?>(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
     return re.compile(head % (line, MAX_FIELDS))
 
 
@@ -99,8 +124,11 @@ class Replay:
 
     missed: bytes | None = None
     _forgotten: Counter[Hashable] = field(default_factory=Counter)
-    _answers: dict[bytes, Answer] = field(default_factory=dict)
+    _stored: list[Answer] = field(default_factory=list)
+    _answers: dict[bytes, Answer] = field(default_factory=dict)  # by key
     _heads: dict[bytes, Answer] = field(default_factory=dict)
+    _selects: dict[bytes, Select] = field(default_factory=dict)  # by method and path, as is the next
+    _variants: dict[tuple[bytes, Hashable], Answer] = field(default_factory=dict)
     _bytes: int = 0
 
     def find(self, head: bytes) -> Answer | None:
@@ -120,7 +148,7 @@ class Replay:
                 return None
             # Neither CR nor LF can be in a group. One string is hashed and compared more quickly than a tuple is.
             key = b"\r".join(match.groups(b"\n"))
-            answer = self._answers.get(key)
+            answer = self._answers.get(key) or self._find_variant(key)
             if answer is None:
                 self.missed = key
                 return None
@@ -129,20 +157,39 @@ class Replay:
         answer.times += 1
         return answer
 
-    def store(self, key: bytes, data: bytes, label: Hashable, *, last: bool = False) -> None:
+    def _find_variant(self, key: bytes) -> Answer | None:
+        """Gives the answer to a request whose fields were never seen before, if they change nothing."""
+        target, fields = _parts_of(key)
+        select = self._selects.get(target)
+        if select is None:
+            return None
+        variant = select(fields)
+        answer = None if variant is None else self._variants.get((target, variant))
+        if answer is not None and len(self._answers) < MAX_ANSWERS:
+            self._answers[key] = answer
+        return answer
+
+    def store(self, key: bytes, data: bytes, repeatable: Repeatable, *, last: bool = False) -> None:
         """Remembers what a request with this key was answered, unless too much is remembered already.
 
-        :param label: what it counts as.
         :param last: whether the connection ended after it.
         """
-        if len(self._answers) < MAX_ANSWERS and self._bytes + len(data) <= MAX_ANSWER_BYTES:
-            self._answers[key] = Answer(data, label, last)
-            self._bytes += len(data)
+        if len(self._answers) >= MAX_ANSWERS or self._bytes + len(data) > MAX_ANSWER_BYTES:
+            return
+        answer = self._answers[key] = Answer(data, repeatable.label, last)
+        self._stored.append(answer)
+        self._bytes += len(data)
+        if repeatable.select is not None:
+            target, fields = _parts_of(key)
+            variant = repeatable.select(fields)
+            if variant is not None:
+                self._selects[target] = repeatable.select
+                self._variants[target, variant] = answer
 
     def counts(self) -> Counter[Hashable]:
         """Gives how often answers were given again, by their labels."""
         counts = self._forgotten.copy()
-        for answer in self._answers.values():
+        for answer in self._stored:
             if answer.times:
                 counts[answer.label] += answer.times
         return counts
@@ -150,6 +197,12 @@ class Replay:
     def clear(self) -> None:
         """Forgets all answers."""
         self._forgotten = self.counts()
-        self._answers.clear()
-        self._heads.clear()
+        for memory in (self._stored, self._answers, self._heads, self._selects, self._variants):
+            memory.clear()
         self._bytes = 0
+
+
+def _parts_of(key: bytes) -> tuple[bytes, list[bytes | None]]:
+    """Gives the method and path that a key begins with, and the values of the keyed fields."""
+    target, _, *values = key.split(b"\r")  # in between is the group of Host, which is empty
+    return target, [None if value == b"\n" else value.strip(b" \t") for value in values]

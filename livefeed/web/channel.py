@@ -14,11 +14,12 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, datetimeToString
 from zope.interface import implementer
 
+from livefeed.transport.replay import Repeatable
 from livefeed.web.answers import EVERY_ANSWER, problem
 from livefeed.web.resource import field, lists
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
@@ -74,7 +75,7 @@ class Channel(HTTPChannel):
         self._ate_line = False
         self._in_head = False
         self._method = b""
-        self._replayable: Hashable = None
+        self._repeatable: Repeatable | None = None
         self._upgraded: IProtocol | None = None
         self._answered = 0  # since something came in
         self._closing = False
@@ -104,7 +105,7 @@ class Channel(HTTPChannel):
         """IProtocol API."""
         if self._closing:
             return
-        self._replayable = None
+        self._repeatable = None
         self._answered = 0
         super().dataReceived(data)
         self._watch_head()
@@ -203,7 +204,7 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """HTTPChannel API."""
-        self._replayable = request.label() if request.replayable else None
+        self._repeatable = None if request.select is None else Repeatable(request.label(), request.select)
         super().requestDone(request)
         self._answered += 1
         if self._answered >= MAX_AT_ONCE and self._buffer and not self.paused and not self._closing:
@@ -353,9 +354,9 @@ class Channel(HTTPChannel):
         """Tells whether what comes next is the beginning of a request, and nothing else is going on."""
         return not (self._closing or self._last_request) and self._is_idle()
 
-    def replayable(self) -> Hashable:
-        """Gives what the last answer counts as, if it may be given again; ``None`` if it may not."""
-        return self._replayable if self._is_idle() else None
+    def replayable(self) -> Repeatable | None:
+        """Gives what is known of the last answer, if it may be given again; ``None`` if it may not."""
+        return self._repeatable if self._is_idle() else None
 
     def _is_idle(self) -> bool:
         return not (self.requests or self._buffer or self._ate_line or self.paused)

@@ -15,10 +15,12 @@ from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
-from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
+from livefeed.web.resource import KeyedFields, Node, NotFound, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from twisted.web.resource import IResource
 
     from livefeed.snapshot import Representation, Snapshot
@@ -136,13 +138,12 @@ class DocumentResource(Node):
             (b"Livefeed-Version", snapshot.version.encode()),
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         ]
-        request.replayable = True
-        etags = [selected.etag, *(other.etag for other in snapshot.representations.values() if other is not selected)]
-        known = matching_tag(field(request, b"If-None-Match"), etags)
+        request.select = partial(self._variant, snapshot)
+        known = matching_tag(field(request, b"If-None-Match"), _etags(snapshot, selected))
         wait_s = preferred_wait_s(field(request, b"Prefer"))
         if wait_s is not None:
             if known is not None and wait_s > 0 and may_wait and not self._ways.streams.going_away:
-                request.replayable = False
+                request.select = None
                 if self._ways.full():
                     return refuse_one_more(request, [*self._shared(request), *self._state()])
                 self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False))
@@ -152,6 +153,27 @@ class DocumentResource(Node):
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)
         return self._content(request, snapshot, selected, fields)
+
+    def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
+        """Tells what an answer with a version depends on; see :data:`livefeed.transport.replay.Select`."""
+        fields = KeyedFields._make(values)
+        if self._form == "either" and _accepts(fields.accept, _EVENTS):
+            return None
+        coded = [coding for coding in snapshot.representations if coding != IDENTITY]
+        selected = snapshot.representations[choose_coding(fields.accept_encoding, coded)]
+        known = matching_tag(fields.if_none_match, _etags(snapshot, selected))
+        wait_s = preferred_wait_s(fields.prefer)
+        if wait_s and known is not None:
+            return None
+        by_delta = known is None and _accepts(fields.a_im, _MANIPULATION)
+        return (
+            selected.coding,
+            known,
+            wait_s,
+            fields.if_none_match if by_delta else None,
+            tuple(self._origins.response_headers(fields.origin)),
+            fields.persistence(),
+        )
 
     def _nothing(self, request: Request) -> int:
         """Answers where there is no version that may be shown."""
@@ -244,6 +266,11 @@ class DocumentResource(Node):
             tick_s,
             STALE_IF_ERROR_S,
         )
+
+
+def _etags(snapshot: Snapshot, selected: Representation) -> list[bytes]:
+    """Gives the tags of all that a version is represented by, the selected one's first."""
+    return [selected.etag, *(other.etag for other in snapshot.representations.values() if other is not selected)]
 
 
 def _accepts(listed: bytes | None, wanted: bytes) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.web.resource import Resource
 
@@ -11,10 +12,31 @@ from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import is_another, matching_tag
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from twisted.web.resource import IResource
 
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
+
+
+class KeyedFields(NamedTuple):
+    """The fields of a request on which an answer that may be repeated can depend, in the order of replay's ``KEYED``.
+
+    Each is ``None`` where it was not sent.
+    """
+
+    accept: bytes | None
+    accept_encoding: bytes | None
+    if_none_match: bytes | None
+    origin: bytes | None
+    connection: bytes | None
+    prefer: bytes | None
+    a_im: bytes | None
+
+    def persistence(self) -> bytes | None:
+        """Gives the field ``Connection`` if the connection may end with the answer."""
+        return self.connection if self.connection is not None and b"close" in self.connection.lower() else None
 
 
 class Node(Resource):
@@ -72,10 +94,16 @@ class Content(Node):
         if is_another(field(request, b"If-Match"), etag):
             return refuse(request, 412, "It is not the one that If-Match names.", self.shared(request))
         headers = [*self.shared(request), *self.fields(request), (b"ETag", etag)]
-        request.replayable = True
+        request.select = partial(self._variant, etag)
         if matching_tag(field(request, b"If-None-Match"), [etag]) is not None:
             return answer(request, 304, headers, None)
         return answer(request, 200, [*headers, (b"Content-Type", self.content_type)], body)
+
+    def _variant(self, etag: bytes, values: list[bytes | None]) -> Hashable:
+        """Tells what an answer depends on; see :data:`livefeed.transport.replay.Select`."""
+        fields = KeyedFields._make(values)
+        permission = tuple(self._origins.response_headers(fields.origin))
+        return matching_tag(fields.if_none_match, [etag]), permission, fields.persistence()
 
 
 class NotFound(Node):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
+    from livefeed.transport.replay import Select
+
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
 
@@ -41,13 +43,13 @@ class Request(server.Request):
     """A request, answered in JSON also where something went wrong.
 
     :ivar has_content: whether it came with content, which nobody has read.
-    :ivar replayable: whether its answer depends on nothing but the target and the fields that
-        :mod:`livefeed.transport.replay` keys by: it may then be given again to requests that have these in common.
+    :ivar select: set where its answer depends on nothing but the method, the path and the fields that
+        :mod:`livefeed.transport.replay` keys by, and may be given again: tells what of these it depends on.
     :ivar hurry: has a request that waits for something be answered without it.
     """
 
     has_content = False
-    replayable = False
+    select: Select | None = None
     hurry: Callable[[], object] = staticmethod(lambda: None)
     channel: Channel
 
@@ -78,7 +80,7 @@ class Request(server.Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """server.Request API."""
         _log.failure("answering a request broke", failure=reason)
-        self.replayable = False
+        self.select = None
         if self.startedWriting:
             self.channel.forceAbortClient()
         else:

@@ -65,6 +65,7 @@ _targets = _often(
     b"/feed",
     b"/feed.json",
     b"/feed?a=b",
+    b"/feed.json?_=1764400000",
     seldom=(
         b"/",
         b"/feed?" + b"q" * 3000,
@@ -123,7 +124,9 @@ _hosts = _often(
     ),
 )
 _tag_lists = st.lists(
-    st.sampled_from((*ETAGS, *(b"W/" + tag for tag in ETAGS), b'"other"', b"*", b"", b'W/"', b"nonsense", b'"\xff"')),
+    st.sampled_from(
+        (*ETAGS, *(b"W/" + tag for tag in ETAGS), b'"other"', b'"another"', b"*", b"", b'W/"', b"nonsense", b'"\xff"')
+    ),
     max_size=3,
 ).map(b", ".join)
 _codings = st.lists(
@@ -146,8 +149,15 @@ _keyed = st.one_of(
             (b"keep-alive", b"close", b"Close", b"upgrade", b"close, x", b"TE,close", b"keep-alive, Upgrade", b"")
         ),
     ),
-    st.tuples(st.sampled_from((b"Accept", b"accept")), st.sampled_from((b"*/*", b"text/event-stream", b"a, b;q=0"))),
-    st.tuples(st.sampled_from((b"Prefer", b"prefer")), st.sampled_from((b"wait=1", b"respond-async"))),
+    st.tuples(
+        st.sampled_from((b"Accept", b"accept")),
+        st.sampled_from(
+            (b"*/*", b"text/event-stream", b"a, b;q=0", b"text/event-stream;q=0, */*", b"x/y, Text/Event-Stream")
+        ),
+    ),
+    st.tuples(
+        st.sampled_from((b"Prefer", b"prefer")), st.sampled_from((b"wait=1", b"wait=0", b"wait=x", b"respond-async"))
+    ),
     st.tuples(st.sampled_from((b"A-IM", b"a-im")), st.sampled_from((b"json-patch", b"gzip"))),
 )
 _others = st.sampled_from(
@@ -164,6 +174,8 @@ _others = st.sampled_from(
         (b"Acceptable", b"x"),
         (b"Host-Not", b"x"),
         (b"Tea", b"x"),
+        (b"TE", b"trailers"),
+        (b"te", b"trailers, deflate;q=0.5"),
         (b"Y" * 128, b"x"),
         (b"X-Empty", b""),
         (b"X-Text", b"\xe4\xff \t\x80"),
@@ -179,7 +191,6 @@ _bad_fields = st.sampled_from(
         (b"Transfer-Encoding", b"identity"),
         (b"transfer-encoding", b"gzip, chunked"),
         (b"Expect", b"100-continue"),
-        (b"TE", b"trailers"),
         (b"Trailer", b"X"),
         (b"Upgrade", b"websocket"),
         (b"upgrade", b"h2c, WebSocket"),

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed.transport.connection import LINGER_S, READ_BYTES, SEND_TIMEOUT_S, WRITE_BYTES, Connection
 from livefeed.transport.pool import SWEEP_S
-from livefeed.transport.replay import Replay
+from livefeed.transport.replay import Repeatable, Replay
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle, turn_until
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ class Answering(Recorder):
     def at_boundary(self) -> bool:
         return True
 
-    def replayable(self) -> str:
-        return "label"
+    def replayable(self) -> Repeatable:
+        return Repeatable("label")
 
 
 @implementer(IPushProducer)
@@ -819,8 +819,8 @@ class BothKinds(ConnectionTestCase):
             def at_boundary(self) -> bool:
                 return self.boundary
 
-            def replayable(self) -> str | None:
-                return self.label
+            def replayable(self) -> Repeatable | None:
+                return None if self.label is None else Repeatable(self.label)
 
         self.protocol_class = Replaying
         self.connect()
@@ -890,7 +890,7 @@ class BothKinds(ConnectionTestCase):
         replay = replay or self.replays[self.connection.secure]
         replay.find(question)
         assert replay.missed is not None
-        replay.store(replay.missed, answer, "label", last=last)
+        replay.store(replay.missed, answer, Repeatable("label"), last=last)
 
     def open_waiting(self) -> Client:
         """Gives a client that the server waits for to ask something."""

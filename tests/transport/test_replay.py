@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,13 +16,18 @@ from livefeed.transport.replay import (
     MAX_FIELDS,
     MAX_HEADS,
     MAX_NAME_BYTES,
+    Repeatable,
     Replay,
+    Select,
     match_head,
 )
 from livefeed.web import channel
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"if-match")
+FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"if-match")
 HOST = b"Host: localhost"
 BROWSER = (
     b'GET /feed HTTP/1.1\r\nHost: localhost:8443\r\nConnection: keep-alive\r\nsec-ch-ua-platform: "Linux"\r\n'
@@ -45,7 +50,7 @@ def require(*conditions: bool) -> None:
 
 
 def strict(head: bytes) -> StrictKey | None:
-    """Reads a head the slow way; gives method, target and keyed fields, or ``None`` where replay has no business."""
+    """Reads a head the slow way; gives method, path and keyed fields, or ``None`` where replay has no business."""
     try:
         return _read(head)
     except NotForReplayError:
@@ -74,7 +79,7 @@ def _read(head: bytes) -> StrictKey:
         if name in KEYED:
             keyed[name] = value
     require(len(hosts) == 1, *(_is_host(host) for host in hosts))
-    return method, target, tuple(sorted(keyed.items()))
+    return method, target.partition(b"?")[0], tuple(sorted(keyed.items()))
 
 
 def _is_host(value: bytes) -> bool:
@@ -290,11 +295,11 @@ class ReplayTests(SynchronousTestCase):
         answer = self.replay.find(data)
         return None if answer is None else answer.data
 
-    def ask(self, data: bytes, answer: bytes, label: str = "200") -> None:
+    def ask(self, data: bytes, answer: bytes, label: str = "200", select: Select | None = None) -> None:
         """Looks for a head in vain, and stores an answer for it."""
         self.assertIsNone(self.find(data))
         assert self.replay.missed is not None
-        self.replay.store(self.replay.missed, answer, label)
+        self.replay.store(self.replay.missed, answer, Repeatable(label, select))
 
     def test_what_was_stored_is_found(self) -> None:
         """By every head with the same key, and by no other."""
@@ -304,7 +309,52 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(self.find(head(HOST, b"Accept: text/html")), b"second")
         self.assertIsNone(self.find(head(HOST)))
         self.assertIsNone(self.find(head(HOST, b"Accept: */*", line=b"HEAD /feed HTTP/1.1")))
-        self.assertIsNone(self.find(head(HOST, b"Accept: */*", line=b"GET /feed? HTTP/1.1")))
+        self.assertIsNone(self.find(head(HOST, b"Accept: */*", line=b"GET /feed/ HTTP/1.1")))
+
+    def test_query_changes_nothing(self) -> None:
+        """Clients put the time there to get past caches."""
+        self.ask(head(HOST), b"first")
+        for query in (b"?", b"?_=1", b"?a?b", b"?/x"):
+            self.assertEqual(self.find(head(HOST, line=b"GET /feed%s HTTP/1.1" % query)), b"first")
+        self.assertIsNone(self.find(head(HOST, line=b"GET /fee?d HTTP/1.1")))
+
+    def test_what_changes_nothing_is_found(self) -> None:
+        """The answer's own function tells what it depends on, for its method and path alone."""
+        asked: list[list[bytes | None]] = []
+
+        def select(fields: list[bytes | None]) -> Hashable:
+            asked.append(fields)
+            return None if fields[0] == b"never" else fields[0] == b"a"
+
+        self.ask(head(HOST, b"Accept: a", b"Origin: first"), b"a", select=select)
+        self.assertEqual(asked.pop(), [b"a", None, None, b"first", None, None, None])
+        self.assertEqual(self.find(head(HOST, b"Accept: \ta ", b"Prefer: x")), b"a")
+        self.assertIsNone(self.find(head(HOST, b"Accept: b")))
+        self.ask(head(HOST, b"Accept: c"), b"other", select=select)
+        self.assertEqual(self.find(head(HOST, b"Accept: b")), b"other")
+        self.assertIsNone(self.find(head(HOST, b"Accept: never")))
+        self.assertIsNone(self.find(head(HOST, b"Accept: b", line=b"HEAD /feed HTTP/1.1")))
+        self.replay.clear()
+        self.assertEqual(dict(self.replay.counts()), {"200": 2})
+        self.assertIsNone(self.find(head(HOST, b"Accept: a")))
+
+    def test_variants_are_looked_for_once(self) -> None:
+        """A key that was found is known from then on, as far as there is room; each answer counts once."""
+        asked: list[object] = []
+        self.ask(head(HOST), b"x", select=lambda fields: asked.append(fields) or True)  # type: ignore[func-returns-value]
+        asked.clear()
+        for number in [*range(MAX_ANSWERS + 50)] * 2:
+            self.assertEqual(self.find(head(HOST, b'If-None-Match: "%d"' % number)), b"x")
+        self.assertEqual(len(asked), (MAX_ANSWERS - 1) + 2 * 51)
+        self.assertEqual(len(self.replay._answers), MAX_ANSWERS)
+        self.replay.clear()
+        self.assertEqual(dict(self.replay.counts()), {"200": 2 * (MAX_ANSWERS + 50)})
+
+    def test_answer_of_no_variant_is_found_by_its_key_alone(self) -> None:
+        """Its function may say that there is nothing to go by."""
+        self.ask(head(HOST), b"x", select=lambda _: None)
+        self.assertEqual(self.find(head(HOST)), b"x")
+        self.assertIsNone(self.find(head(HOST, b"Accept: a")))
 
     def test_head_that_is_none_has_no_key(self) -> None:
         """Nothing may be stored for it, whatever was missed before."""
@@ -340,7 +390,7 @@ class ReplayTests(SynchronousTestCase):
         for field, last in ((b"Connection: close", True), (b"Connection: keep-alive", False), (b"Accept: */*", None)):
             self.assertIsNone(self.find(head(HOST, field)))
             assert self.replay.missed is not None
-            self.replay.store(self.replay.missed, field, "200", **({} if last is None else {"last": last}))
+            self.replay.store(self.replay.missed, field, Repeatable("200"), **({} if last is None else {"last": last}))
         for _ in range(2):
             for lines, last in (
                 ((HOST, b"Connection: close"), True),
