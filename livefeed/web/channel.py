@@ -194,8 +194,13 @@ class Channel(HTTPChannel):
             super().allContentReceived()
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
-        """HTTPChannel API."""
+        """HTTPChannel API. In HTTP/1.0 a connection lasts if the client asks for that (RFC 9112, 9.3)."""
         persistent: bool = super().checkPersistence(request, version)
+        if version == b"HTTP/1.0" and lists(request, b"Connection", b"keep-alive"):
+            # HTTPChannel ends these, since an answer without a length would have no end. All of livefeed's have one, but
+            # for streams, which end the connection themselves.
+            persistent = True
+            request.responseHeaders.setRawHeaders(b"Connection", [b"keep-alive"])
         # HTTPChannel looks for "close" between blanks only, and in the first line (RFC 9112, 9.6).
         if persistent and (self._last_request or lists(request, b"Connection", b"close")):
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])

@@ -177,11 +177,36 @@ class StrictnessTests(ChannelTestCase):
             response = self.receive(b"GET /feed HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
             self.assertEqual((host, response.status), (host, 200))
 
-    def test_http_1_0_needs_no_host_and_is_not_kept(self) -> None:
+    def test_http_1_0_needs_no_host_and_is_not_kept_by_itself(self) -> None:
         """Old clients and health checks of balancers."""
         response = self.receive(b"GET /feed HTTP/1.0\r\n\r\n")
         self.assertEqual((response.status, response.body), (200, DOCUMENT))
         self.assert_closing()
+
+    def test_http_1_0_is_kept_where_the_client_asks_for_it(self) -> None:
+        """Load testers and old balancers do (RFC 9112, 9.3), and are told that it is."""
+        kept = b"GET %s HTTP/1.0\r\nConnection: %s\r\n%s\r\n"
+        for target in (b"/feed", b"/", b"/nope"):
+            for value in (b"keep-alive", b"Keep-Alive", b"x, keep-alive"):
+                response = self.receive(kept % (target, value, b""))
+                self.assertEqual(response.headers["connection"], "keep-alive")
+                self.assertEqual(int(response.headers["content-length"]), len(response.body))
+                self.assertFalse(self.transport.ended)
+        tag = self.receive(GET).headers["etag"].encode()
+        self.assertEqual(self.receive(kept % (b"/feed", b"keep-alive", b"If-None-Match: %s\r\n" % tag)).status, 304)
+        self.assertFalse(self.transport.ended)
+        for value, more in ((b"keep-alive, close", b""), (b"keep-alive", b"Content-Length: 3\r\n"), (b"x", b"")):
+            self.connect()
+            response = self.receive(kept % (b"/feed", value, more))
+            self.assertEqual((value, response.headers.get("connection", "close")), (value, "close"))
+            self.assert_closing()
+
+    def test_stream_in_http_1_0_ends_with_the_connection(self) -> None:
+        """It has no length, and is no chunks."""
+        answer = self.receive(b"GET /feed.sse HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertNotIn("transfer-encoding", answer.headers)
+        self.assertIn(b"data: " + DOCUMENT, answer.body)
 
     def test_versions_are_two(self) -> None:
         """HTTP/1.1 and 1.0, and the answer is of the request's; what is of another is refused (RFC 9110, 6.2)."""
