@@ -197,8 +197,8 @@ class Channel(HTTPChannel):
         """HTTPChannel API. In HTTP/1.0 a connection lasts if the client asks for that (RFC 9112, 9.3)."""
         persistent: bool = super().checkPersistence(request, version)
         if version == b"HTTP/1.0" and lists(request, b"Connection", b"keep-alive"):
-            # HTTPChannel ends these, since an answer without a length would have no end. All of livefeed's have one, but
-            # for streams, which end the connection themselves.
+            # HTTPChannel ends these, since an answer without a length would have no end. All of livefeed's have one,
+            # but for streams, which end the connection themselves.
             persistent = True
             request.responseHeaders.setRawHeaders(b"Connection", [b"keep-alive"])
         # HTTPChannel looks for "close" between blanks only, and in the first line (RFC 9112, 9.6).
