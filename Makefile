@@ -17,7 +17,7 @@ help:
 	@echo "make check    format, lint, types, docs, tests on both transports: what CI runs"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
-	@echo "make soak     2,000 subscribers and 500 pollers for a minute"
+	@echo "make soak     every kind of watcher for an hour, and a source that hangs: what grows?"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make lock     resolve requirements.txt anew"
 	@echo "make clean    remove what these targets made"

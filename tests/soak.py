@@ -1,6 +1,8 @@
-"""``make soak``: many watchers on one process for a minute. It counts errors, and watches the server's memory.
+"""``make soak``: every kind of watcher on one process for an hour, with a source that hangs and recovers.
 
-Exits with 1 if there was an error, or if the memory grew by more than 5 % from ten seconds after everybody had come.
+It prints how memory, objects, open files and threads of the server changed after a warm-up, each as a slope with its
+95 % confidence interval. It exits with 1 if a watcher saw an error, or if the server may grow: the upper bound of the
+slope of memory must be below 0.5 MB an hour, and neither open files nor threads nor objects may rise.
 """
 
 from __future__ import annotations
@@ -8,130 +10,383 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
+import math
 import os
 import random
+import signal
+import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from livefeed.certificates import DevelopmentCertificate, development_certificate
-from tests.integration.harness import HOST, Livefeed
+from tests.integration.harness import HOST, Livefeed, Redis
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Awaitable, Callable, Sequence
 
-SETTLED_S = 10
-GROWTH_LIMIT = 0.05
-AT_A_TIME = 100
+SAMPLE_S = 5.0
+AT_A_TIME = 50
+SILENCE_S = 60.0
+"""No watcher is left without a byte for longer: streams have heartbeats, long polls end."""
+
+HANG_EVERY_S, HANG_S = 120.0, 15.0
+"""How often the source hangs, and for how long."""
+
+STAY_S = (60.0, 300.0)
+"""How long a watcher stays before it leaves and another comes."""
+
+MEMORY_LIMIT_BYTES = 500_000
+"""How much memory may grow in an hour."""
+
+NORMAL_975 = 1.96
+"""The quantile of the normal distribution that bounds a 95 % interval on each side."""
+
+ANSWER_S = 30.0
+OBJECTS_SIGNAL = signal.SIGRTMIN
+
+# Python imports it at its start. Counting takes some milliseconds, which is nothing that a server should offer.
+_SITECUSTOMIZE = """
+import gc, os, signal
+def _count(*_):
+    path = os.environ["LIVEFEED_SOAK_OBJECTS"]
+    with open(path + ".new", "w") as file:
+        file.write(str(len(gc.get_objects())))
+    os.replace(path + ".new", path)
+signal.signal(signal.SIGRTMIN, _count)
+"""
 
 
 @dataclass
-class Counts:
-    """What happened to the watchers."""
+class Load:
+    """What all watchers share.
 
-    messages: int = 0
-    answers: int = 0
-    errors: int = 0
-    first_error: str = ""
+    :ivar seen: how much each kind of watcher was given.
+    :ivar errors: how often each kind failed, and how, for the first time.
+    """
 
-    def note(self, error: BaseException | str) -> None:
-        """Counts an error, and keeps the first."""
-        self.errors += 1
-        self.first_error = self.first_error or repr(error)
+    livefeed: Livefeed
+    context: ssl.SSLContext
+    end: float
+    opening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_A_TIME))
+    seen: Counter[str] = field(default_factory=Counter)
+    errors: dict[str, str] = field(default_factory=dict)
 
-
-async def subscribe(url: str, context: ssl.SSLContext, counts: Counts, opening: asyncio.Semaphore, end: float) -> None:
-    """Follows the feed on a WebSocket; a pause of more than 5 s between documents is an error."""
-    try:
-        async with opening:
-            socket = await connect(url, ssl=context, proxy=None, compression=None, open_timeout=30)
-        async with socket:
-            while time.monotonic() < end:
-                document = await asyncio.wait_for(socket.recv(decode=False), 5)
-                assert document.startswith(b'{"title"')
-                counts.messages += 1
-    except (OSError, TimeoutError, AssertionError, WebSocketException) as error:
-        counts.note(error)
+    def leaves_at(self) -> float:
+        """Gives when a watcher that comes now leaves."""
+        return min(self.end, time.monotonic() + random.uniform(*STAY_S))
 
 
-async def poll(port: int, context: ssl.SSLContext, counts: Counts, opening: asyncio.Semaphore, end: float) -> None:
-    """Polls once a second on one connection, with the last version's tag, as a browser does."""
-    etag = '""'
-    try:
-        async with opening:
-            reader, writer = await asyncio.open_connection(HOST, port, ssl=context, server_hostname=HOST)
-        while time.monotonic() < end:
-            head = f"GET /feed HTTP/1.1\r\nHost: {HOST}\r\nAccept-Encoding: gzip\r\nIf-None-Match: {etag}\r\n\r\n"
-            writer.write(head.encode())
-            status_line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-            if status_line != "HTTP/1.1 304 Not Modified":
-                assert status_line == "HTTP/1.1 200 OK", status_line
-                await reader.readexactly(int(headers["content-length"]))
-            assert headers["livefeed-state"] == "live", headers
-            etag = headers["etag"]
-            counts.answers += 1
-            await asyncio.sleep(random.uniform(0.9, 1.1))
-        writer.close()
+class Http:
+    """A connection on which requests are sent and answers are read."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, load: Load) -> Self:
+        """Connects, with others after it."""
+        async with load.opening:
+            return cls(*await asyncio.open_connection(HOST, load.livefeed.port, ssl=load.context, server_hostname=HOST))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        self._writer.close()
         with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    except (OSError, EOFError, AssertionError) as error:
-        counts.note(error)
+            await self._writer.wait_closed()
+
+    def send(self, path: str, *fields: str) -> None:
+        """Sends a request."""
+        lines = (f"GET {path} HTTP/1.1", f"Host: {HOST}", *fields, "", "")
+        self._writer.write("\r\n".join(lines).encode())
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Reads the head of an answer: its status, and its fields by their names in lower case."""
+        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SILENCE_S)
+        status_line, *lines = head.decode().split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return int(status_line.split()[1]), fields
+
+    async def answer(self) -> tuple[int, dict[str, str]]:
+        """Reads an answer, and leaves its content out."""
+        status, fields = await self.head()
+        if status != 304:
+            await self._reader.readexactly(int(fields["content-length"]))
+        return status, fields
+
+    async def chunk(self) -> bytes:
+        """Reads a chunk of a stream; empty at its end."""
+        size = int(await asyncio.wait_for(self._reader.readuntil(b"\r\n"), SILENCE_S), 16)
+        data = await self._reader.readexactly(size + 2)
+        return data[:-2]
+
+    async def wait_closed(self) -> None:
+        """Waits until the server has ended the connection, reading nothing before."""
+        await self._reader.read()
 
 
-async def run(livefeed: Livefeed, subscribers: int, pollers: int, seconds: float) -> bool:
-    """Puts the load on, tells what happened, and gives whether that is good enough."""
-    context = livefeed.tls_context()
-    counts, opening = Counts(), asyncio.Semaphore(AT_A_TIME)
-    start = time.monotonic()
-    # Everybody stays for as long as it takes all to come, and then for the time asked for.
-    end = start + seconds + (subscribers + pollers) / 250
-    url = f"wss://{livefeed.authority}/feed.ws"
-    watchers = [asyncio.create_task(subscribe(url, context, counts, opening, end)) for _ in range(subscribers)]
-    watchers += [asyncio.create_task(poll(livefeed.port, context, counts, opening, end)) for _ in range(pollers)]
-    await asyncio.sleep(end - seconds - start)
-    cpu_start, cpu_at = cpu_seconds(livefeed.pid), time.monotonic()
-    before, watching = (counts.messages, counts.answers), len([task for task in watchers if not task.done()])
-    await asyncio.sleep(SETTLED_S)
-    settled = livefeed.resident_bytes()
-    print(f"{watching} watchers; memory after {SETTLED_S} s: {settled / 2**20:.1f} MiB", flush=True)
-    await asyncio.sleep(seconds - SETTLED_S - 1)
-    final, cpu = livefeed.resident_bytes(), cpu_seconds(livefeed.pid) - cpu_start
-    elapsed = time.monotonic() - cpu_at
-    messages, answers = counts.messages - before[0], counts.answers - before[1]
-    await asyncio.gather(*watchers)
-    growth = final / settled - 1
-    print(f"memory at the end: {final / 2**20:.1f} MiB, {growth:+.1%}")
-    print(f"{messages / elapsed:.0f} messages/s, {answers / elapsed:.0f} answers/s, {cpu / elapsed:.0%} of a core")
-    print(f"errors: {counts.errors} {counts.first_error}")
-    return counts.errors == 0 and growth <= GROWTH_LIMIT and watching == subscribers + pollers
+async def poll(load: Load, kind: str, path: str, *fields: str) -> None:
+    """Polls once a second with the last version's tag, on one connection."""
+    leaves_at, tag = load.leaves_at(), '""'
+    async with await Http.open(load) as http:
+        while time.monotonic() < leaves_at:
+            http.send(path, f"If-None-Match: {tag}", "Accept-Encoding: gzip", *fields)
+            status, answered = await http.answer()
+            assert status in (200, 226, 304), (status, answered)
+            tag = answered["etag"]
+            load.seen[kind] += 1
+            await asyncio.sleep(random.uniform(0.9, 1.1))
 
 
-def cpu_seconds(pid: int) -> float:
-    """Gives the processor time that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+async def wait(load: Load, kind: str, path: str, wait_s: int) -> None:
+    """Polls for a version that is not there yet; at times leaves while it waits."""
+    leaves_at, tag = load.leaves_at(), '""'
+    async with await Http.open(load) as http:
+        while time.monotonic() < leaves_at:
+            http.send(path, f"If-None-Match: {tag}", f"Prefer: wait={wait_s}")
+            if random.random() < 0.01:
+                return
+            status, answered = await http.answer()
+            assert status in (200, 304), (status, answered)
+            tag = answered["etag"]
+            load.seen[kind] += 1
+
+
+async def follow_events(load: Load, kind: str, path: str) -> None:
+    """Follows by server-sent events."""
+    leaves_at = load.leaves_at()
+    async with await Http.open(load) as http:
+        http.send(path, "Accept: text/event-stream")
+        status, answered = await http.head()
+        assert (status, answered["content-type"]) == (200, "text/event-stream"), (status, answered)
+        while time.monotonic() < leaves_at:
+            assert await http.chunk(), "the stream has ended"
+            load.seen[kind] += 1
+
+
+async def follow_socket(load: Load, kind: str, path: str, *, delta: bool = False, deflate: bool = False) -> None:
+    """Follows on a WebSocket."""
+    leaves_at = load.leaves_at()
+    async with load.opening:
+        socket = await connect(
+            f"wss://{load.livefeed.authority}{path}",
+            ssl=load.context,
+            proxy=None,
+            compression="deflate" if deflate else None,
+            open_timeout=30,
+            subprotocols=["livefeed.delta.v1"] if delta else None,  # type: ignore[list-item]
+        )
+    async with socket:
+        while time.monotonic() < leaves_at:
+            # A source that hangs leaves a subscriber without documents; pings are answered below this.
+            json.loads(await asyncio.wait_for(socket.recv(), HANG_S + SILENCE_S))
+            load.seen[kind] += 1
+
+
+async def never_read(load: Load, kind: str, path: str, *fields: str) -> None:
+    """Asks, and reads nothing for a while."""
+    async with await Http.open(load) as http:
+        for _ in range(200):
+            http.send(path, *fields)
+        load.seen[kind] += 1
+        await asyncio.sleep(min(load.leaves_at(), load.end) - time.monotonic())
+
+
+HANDSHAKE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+)
+
+KINDS: dict[str, tuple[float, Callable[[Load, str], Awaitable[None]]]] = {
+    "polls": (0.15, lambda load, kind: poll(load, kind, "/feed")),
+    "polls with a query": (0.05, lambda load, kind: poll(load, kind, f"/feed?_={random.random()}")),
+    "polls for patches": (0.05, lambda load, kind: poll(load, kind, "/feed", "A-IM: json-patch")),
+    "polls of a part": (0.05, lambda load, kind: poll(load, kind, f"/feed/districts/{random.randrange(8)}")),
+    "long polls": (0.15, lambda load, kind: wait(load, kind, "/feed", 20)),
+    "short long polls": (0.05, lambda load, kind: wait(load, kind, "/feed", 1)),
+    "long polls of a part": (0.05, lambda load, kind: wait(load, kind, "/feed/districts/3", 20)),
+    "events": (0.1, lambda load, kind: follow_events(load, kind, "/feed.sse")),
+    "events by delta": (0.05, lambda load, kind: follow_events(load, kind, "/feed.sse?delta=1")),
+    "sockets": (0.1, lambda load, kind: follow_socket(load, kind, "/feed.ws")),
+    "sockets, compressed": (0.05, lambda load, kind: follow_socket(load, kind, "/feed.ws", deflate=True)),
+    "sockets by delta": (0.1, lambda load, kind: follow_socket(load, kind, "/feed.ws", delta=True, deflate=True)),
+    "deaf pollers": (0.02, lambda load, kind: never_read(load, kind, "/feed")),
+    "deaf sockets": (0.02, lambda load, kind: never_read(load, kind, "/feed.ws", *HANDSHAKE)),
+    "deaf streams": (0.01, lambda load, kind: never_read(load, kind, "/feed.sse")),
+}
+"""What watchers there are, and which share of all each kind has."""
+
+
+async def keep_coming(load: Load, kind: str) -> None:
+    """Has one watcher of a kind at a time, from now to the end."""
+    while time.monotonic() < load.end:
+        try:
+            await KINDS[kind][1](load, kind)
+        except (OSError, EOFError, AssertionError, ValueError, WebSocketException) as error:
+            deaf = kind.startswith("deaf")
+            if not deaf and time.monotonic() < load.end:
+                load.errors.setdefault(kind, repr(error)[:300])
+            await asyncio.sleep(1)
+
+
+async def publish(redis: Redis, end: float) -> None:
+    """Writes a version each second, into a source that hangs from time to time."""
+    number, hangs_at = 0, time.monotonic() + HANG_EVERY_S
+    while time.monotonic() < end:
+        number += 1
+        districts = [{"name": f"District {k}", "votes": number * (k + 1) // (1 + k % 3)} for k in range(60)]
+        document = json.dumps({"n": number, "districts": districts}).encode()
+        await asyncio.to_thread(redis.command, "SET", "feed", document)
+        await asyncio.sleep(1)
+        if time.monotonic() >= hangs_at:
+            redis.pause()
+            await asyncio.sleep(HANG_S)
+            redis.resume()
+            hangs_at = time.monotonic() + HANG_EVERY_S
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the server took at one point in time."""
+
+    at: float
+    memory: float
+    objects: float
+    files: float
+    threads: float
+
+    @classmethod
+    async def take(cls, pid: int, objects: Path) -> Self:
+        """Asks the system, and the server itself for its objects."""
+        return await asyncio.to_thread(cls._take, pid, objects)
+
+    @classmethod
+    def _take(cls, pid: int, objects: Path) -> Self:
+        objects.unlink(missing_ok=True)
+        os.kill(pid, OBJECTS_SIGNAL)
+        late = time.monotonic() + ANSWER_S
+        while not objects.exists():
+            assert time.monotonic() < late, "the server does not count its objects"
+            time.sleep(0.01)
+        process = Path(f"/proc/{pid}")
+        pages = int((process / "statm").read_text().split()[1])
+        files, threads = (len([*(process / kind).iterdir()]) for kind in ("fd", "task"))
+        memory = pages * os.sysconf("SC_PAGE_SIZE")
+        return cls(time.monotonic(), memory, int(objects.read_text()), files, threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """How much a value changes in an hour, with the bounds of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def slope(times: Sequence[float], values: Sequence[float]) -> Slope:
+    """Fits a line by least squares.
+
+    Samples that follow each other are alike, so that they count for less than as many independent ones: their number is
+    reduced by the autocorrelation of what the line leaves (an AR(1) process).
+
+    :param times: in seconds; three at least.
+    """
+    line = statistics.linear_regression(times, values)
+    left = [value - line.slope * at - line.intercept for at, value in zip(times, values, strict=True)]
+    squares = sum(each * each for each in left)
+    count = len(times)
+    correlation = sum(a * b for a, b in pairwise(left)) / squares if squares else 0.0
+    correlation = min(max(correlation, 0.0), 0.98)
+    independent = max(count * (1 - correlation) / (1 + correlation), 3.0)
+    mean = statistics.fmean(times)
+    spread = sum((at - mean) ** 2 for at in times)
+    error = math.sqrt(squares / (independent - 2) / spread * count / independent) if squares else 0.0
+    return Slope(*(3600 * (line.slope + sign * NORMAL_975 * error) for sign in (0, -1, 1)))
+
+
+async def run(load: Load, redis: Redis, objects: Path, watchers: int, warm_up_s: float) -> list[Sample]:
+    """Puts the load on, and gives what the server took after the warm-up."""
+    tasks = [
+        asyncio.create_task(keep_coming(load, kind))
+        for kind, (share, _) in KINDS.items()
+        for _ in range(max(1, round(share * watchers)))
+    ]
+    tasks.append(asyncio.create_task(publish(redis, load.end)))
+    samples = []
+    begin = time.monotonic() + warm_up_s
+    while time.monotonic() < load.end:
+        sample = await Sample.take(load.livefeed.pid, objects)
+        if sample.at >= begin:
+            samples.append(sample)
+        tell = f"{load.end - sample.at:6.0f} s left: {sample.memory / 1e6:.1f} MB, {sample.objects:.0f} objects"
+        print(f"{tell}, {sample.files:.0f} files, {sample.threads:.0f} threads", flush=True)
+        await asyncio.sleep(SAMPLE_S)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return samples
+
+
+def report(samples: Sequence[Sample], load: Load) -> bool:
+    """Prints what happened, and gives whether that is good enough."""
+    times = [sample.at for sample in samples]
+    slopes = {name: slope(times, [getattr(each, name) for each in samples]) for name in Sample.__slots__[1:]}
+    for name, found in slopes.items():
+        unit, scale = ("MB", 1e6) if name == "memory" else ("", 1.0)
+        low, value, high = (each / scale for each in (found.low, found.value, found.high))
+        print(f"{name}: {value:+.2f} {unit}/h, 95 % between {low:+.2f} and {high:+.2f}")
+    for kind in KINDS:
+        print(f"{kind}: {load.seen[kind]} {load.errors.get(kind, '')}")
+    rising = [name for name in ("files", "threads", "objects") if slopes[name].low > 0]
+    print(f"rising: {', '.join(rising) or 'nothing'}")
+    silent = [kind for kind in KINDS if not load.seen[kind]]
+    return not (load.errors or rising or silent) and slopes["memory"].high < MEMORY_LIMIT_BYTES
 
 
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subscribers", type=int, default=2000)
-    parser.add_argument("--pollers", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--watchers", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--warm-up", type=float, default=900)
+    parser.add_argument("--transport", choices=("fast", "twisted"), default="fast")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
+    os.environ["LIVEFEED_TEST_TRANSPORT"] = options.transport
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         certificate: DevelopmentCertificate = development_certificate(directory / "certs")
-        with Livefeed(directory=directory, certificate=certificate) as livefeed:
-            good = asyncio.run(run(livefeed, options.subscribers, options.pollers, options.seconds))
-            code = livefeed.terminate()
+        redis = stack.enter_context(Redis(directory))
+        redis.command("SET", "feed", b'{"n": 0, "districts": [0, 1, 2, 3, 4, 5, 6, 7]}')
+        objects = directory / "objects"
+        (directory / "sitecustomize.py").write_text(_SITECUSTOMIZE)
+        environment = {"PYTHONPATH": f"{directory}:{Path.cwd()}", "LIVEFEED_SOAK_OBJECTS": str(objects)}
+        os.environ.update(environment)
+        livefeed = stack.enter_context(
+            Livefeed(
+                *("--transport", options.transport, "--source", redis.url("feed"), "--stale-after", "5"),
+                directory=directory,
+                certificate=certificate,
+            )
+        )
+        load = Load(livefeed, livefeed.tls_context(), time.monotonic() + options.seconds)
+        samples = asyncio.run(run(load, redis, objects, options.watchers, options.warm_up))
+        good = report(samples, load)
+        code = livefeed.terminate()
     print(f"exit code {code}")
     return 0 if good and code == 0 else 1
 
