@@ -302,13 +302,17 @@ class Feed:
 
         Those to come are of a new epoch, which is later, whatever the clock says.
 
-        :param versions: the oldest first.
+        :param versions: one or more, the oldest first.
         """
-        for kept in versions:
-            self.snapshot = Snapshot.of(kept.data, kept.sequence)
-            self.history.add(self.snapshot)
-            self.confirmed_at = kept.at
-            self._sequence = Sequence(max(self._sequence.epoch, kept.sequence.epoch + 1), 0)
+        *older, newest = versions
+        # Nobody is served the older ones again. Compressed, 60 of 56 KB would take 0.3 s of the start.
+        for kept in older:
+            self.history.recall(kept.data)
+        self.snapshot = Snapshot.of(newest.data, newest.sequence)
+        self.history.add(self.snapshot)
+        self.confirmed_at = newest.at
+        epoch = max(kept.sequence.epoch for kept in (*older, newest))
+        self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
 
     def publish(
         self,
