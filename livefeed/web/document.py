@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import choose_coding, weight_of
+from livefeed.encodings import CODINGS, choose_coding, weight_of
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
@@ -17,6 +17,7 @@ from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
+from livefeed.web.ways import peer_of
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -92,7 +93,11 @@ class DocumentResource(Node):
         if self._feed.snapshot is None:
             return DocumentResource(self._ways, self._origins, self._form, unknown=True)
         try:
-            part = self._parts.find(segments)
+            part = self._parts.find(
+                segments,
+                peer_of(request.getClientAddress()) if self._follows(request) else None,
+                coded=choose_coding(field(request, b"Accept-Encoding"), CODINGS) != IDENTITY,
+            )
         except TooManyPartsError:
             return Busy(self._origins)
         return NotFound(self._origins) if part is None else DocumentResource(part, self._origins, self._form)
@@ -108,10 +113,17 @@ class DocumentResource(Node):
         nothing = self._unknown or self._feed.is_gone()
         if asks_for_websocket(request) and not nothing:
             return self._ways.upgrade(request, self._ways)
-        events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
-        if events and not nothing:
+        if self._asks_for_events(request) and not nothing:
             return self._events(request)
         return self._document(request)
+
+    def _asks_for_events(self, request: Request) -> bool:
+        return self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
+
+    def _follows(self, request: Request) -> bool:
+        """Tells whether a client asks for more than one answer, now."""
+        waits = bool(preferred_wait_s(field(request, b"Prefer")))
+        return waits or asks_for_websocket(request) or self._asks_for_events(request)
 
     def _events(self, request: Request) -> int:
         fields = [*self._shared(request), *self._state()]
@@ -137,7 +149,8 @@ class DocumentResource(Node):
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         ]
         request.replayable = True
-        etags = [selected.etag, *(other.etag for other in snapshot.representations.values() if other is not selected)]
+        # Also those of codings that are not there yet, and were for another process or before a part was forgotten.
+        etags = [selected.etag, *snapshot.etags()]
         known = matching_tag(field(request, b"If-None-Match"), etags)
         wait_s = preferred_wait_s(field(request, b"Prefer"))
         if wait_s is not None:
