@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from livefeed.delta import diff
 from livefeed.exact import Document, parse
+from livefeed.snapshot import version_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from livefeed.snapshot import Snapshot
 
 VERSIONS = 60
@@ -76,20 +79,35 @@ class History:
         before = None if newest is None else self._parsed.get(newest.version)
         self._parsed.clear()
         if newest is not None:
-            self._keep(newest)
+            self._keep(newest.version, newest.data)
             if before is not None:
                 self._parsed[newest.version] = before
         # It may have been there before, and be the newest once more.
-        again = self._versions.pop(snapshot.version, None)
-        self._bytes -= 0 if again is None else len(again)
+        self._forget(snapshot.version)
 
-    def _keep(self, snapshot: Snapshot) -> None:
+    def recall(self, data: bytes) -> None:
+        """Takes a version from before a restart, older than the next one that is taken, and than the newest."""
+        version = version_of(data)
+        self._forget(version)
+        self._keep(version, data)
+
+    def _forget(self, version: str) -> None:
+        self._bytes -= len(self._versions.pop(version, b""))
+
+    def _keep(self, version: str, data: bytes) -> None:
         # The document alone: its codings and frames would be several times as much.
-        self._versions[snapshot.version] = snapshot.data
-        self._bytes += len(snapshot.data)
+        self._versions[version] = data
+        self._bytes += len(data)
         while len(self._versions) > VERSIONS or self._bytes > MAX_BYTES:
             _, oldest = self._versions.popitem(last=False)
             self._bytes -= len(oldest)
+
+    def latest(self, versions: Collection[str]) -> str | None:
+        """Gives the latest of some versions, from which the patch is made sooner than from any other.
+
+        :returns: ``None`` if none of them is remembered, the newest aside.
+        """
+        return next((version for version in reversed(self._versions) if version in versions), None)
 
     def patch(self, version: str | None) -> bytes | None:
         """Gives the patch from a version to the newest one (RFC 6902).

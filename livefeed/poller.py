@@ -15,18 +15,19 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from livefeed.encodings import compress, compress_well, is_large
+from livefeed.encodings import compress_well, is_large
 from livefeed.exceptions import NotDueError, PullError, SourceError
 from livefeed.feed import State
 from livefeed.gate import check_document
+from livefeed.snapshot import make_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from livefeed.encodings import Compressed
     from livefeed.feed import Feed
+    from livefeed.snapshot import Snapshot
     from livefeed.sources import Source
 
 MIN_TIMEOUT_S = 1.0
@@ -137,17 +138,17 @@ class Poller(Service):
     async def _pull_once(self, *, is_tick: bool = True) -> None:
         self._pulled_at = self.clock.seconds()
         try:
-            data, compressed = await self._pull()
+            data, made = await self._pull()
             before = self.feed.snapshot
             known = before is not None and data == before.data and self.feed.state is State.LIVE
             if known and not is_tick:
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirmed_at = self._pulled_at
             elif not self._stopped:
-                self.feed.publish(data, is_tick=is_tick, compressed=compressed)
+                self.feed.publish(data, is_tick=is_tick, made=made)
                 self._note_good()
                 snapshot = self.feed.snapshot
-                if snapshot is not None and compressed is not None:
+                if snapshot is not None and made is not None:
                     # Served as it is, and in gzip, until the slow codings are there, if they come.
                     with suppress(OSError, TimeoutError):
                         self.feed.add_codings(snapshot, await self._in_thread(compress_well, data))
@@ -162,27 +163,27 @@ class Poller(Service):
                 _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
             self._note_failed("an error inside livefeed")
 
-    async def _pull(self) -> tuple[bytes, Compressed | None]:
-        """Gives the document, checked, and compressed if it is new and large."""
+    async def _pull(self) -> tuple[bytes, Snapshot | None]:
+        """Gives the document, checked, and its snapshot if it is new and large."""
         self._pulling = True
         try:
             data = await self._fetch()
             if self.feed.snapshot is not None and data == self.feed.snapshot.data:
                 return data, None
             check_document(data, max_bytes=self.max_bytes)
-            return data, await self._compress(data) if is_large(data) else None
+            return data, await self._make(data) if is_large(data) else None
         finally:
             self._pulling = False
 
-    async def _compress(self, data: bytes) -> Compressed | None:
-        # With 100 KB, a millisecond of the reactor's thread.
+    async def _make(self, data: bytes) -> Snapshot | None:
+        # With 1 MB, 30 ms of the reactor's thread.
         try:
-            compressed: Compressed = await self._in_thread(compress, data)
+            made: Snapshot = await self._in_thread(make_large, data)
         except OSError:
             return None  # There is no thread, and it is done here.
         except TimeoutError:
             raise SourceError(f"to compress the document takes longer than {MAX_TIMEOUT_S:g} s") from None
-        return compressed
+        return made
 
     def _in_thread(self, work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
         return self.in_thread(work, data).addTimeout(MAX_TIMEOUT_S, self.clock)

@@ -170,7 +170,8 @@ class _Followed:
             delay_s=delay_s,
             in_thread=in_thread,
         )
-        return cls(poller, Served(feed, origins, Handshakes(subscribers, origins).upgrade, settings.max_subscribers))
+        upgrade = Handshakes(subscribers, origins).upgrade
+        return cls(poller, Served(feed, origins, upgrade, settings.max_subscribers, in_thread))
 
 
 def _transport(settings: Settings, reactor: Any) -> tuple[Any, Pool | None]:

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from livefeed.encodings import compress, compress_well, is_large, websocket_text_frame
+from livefeed.encodings import CODINGS, GZIP_LEVEL, compress, compress_well, is_large, websocket_text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,6 +120,24 @@ class Snapshot:
             snapshot.add(compress_well(data))
         return snapshot
 
+    @classmethod
+    def bare(cls, data: bytes, sequence: Sequence) -> Self:
+        """Makes the snapshot of a document without any coding, so that it costs a hash and two copies.
+
+        Its compressed frame is the plain one, which each client takes as well (RFC 7692, 6).
+        """
+        version = version_of(data)
+        frame = websocket_text_frame(data)
+        return cls(data, version, sequence, {IDENTITY: Representation.of(IDENTITY, data, version)}, frame, frame)
+
+    def etags(self) -> list[bytes]:
+        """Gives the entity tags under which a client can have this version, of whatever coding."""
+        return [f'"{self.version}"'.encode(), *(f'"{self.version}-{coding}"'.encode() for coding in CODINGS)]
+
+    def is_bare(self) -> bool:
+        """Tells whether it was never compressed."""
+        return self.compressed_frame is self.frame
+
     def add(self, codings: dict[str, bytes]) -> None:
         """Adds the document in further codings, as far as they are smaller than the document.
 
@@ -131,3 +149,11 @@ class Snapshot:
         in_order = sorted(self.representations.items(), key=lambda item: len(item[1].data))
         self.representations.clear()
         self.representations.update(in_order)
+
+
+def make_large(data: bytes, sequence: Sequence = Sequence(0, 0)) -> Snapshot:
+    """Makes the snapshot of a document in a thread: it is compressed as well as a small one, and not in all codings.
+
+    :param sequence: the version's place among the others; by default, it is still to be given one.
+    """
+    return Snapshot.of(data, sequence, compress(data, GZIP_LEVEL))

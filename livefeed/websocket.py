@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from livefeed.snapshot import Snapshot
     from livefeed.web.origins import Origins
     from livefeed.web.site import Request
-    from livefeed.web.ways import Ways
+    from livefeed.web.ways import Socket, Ways
 
 DELTA = "livefeed.delta.v1"
 """The subprotocol of :mod:`livefeed.envelopes`."""
@@ -196,6 +196,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
 
     feed: Feed
     envelopes: Envelopes
+    sockets: dict[Socket, None]
     have: str | None = None
     _outlet: _Outlet | EnvelopeOutlet
     _received = 0
@@ -224,6 +225,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         self._forget_handshake()
         self._opened_at = self._now()
         self.factory.protocols_open.add(self)
+        self.sockets[self] = None
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
         # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
@@ -343,6 +345,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """WebSocketServerProtocol API."""
         self.factory.protocols_open.discard(self)
+        self.sockets.pop(self, None)
         self._unsubscribe()
 
     def sendCloseFrame(self, *arguments: Any, **named: Any) -> None:
@@ -359,6 +362,10 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         code = COME_BACK + slot if self.websocket_protocol_in_use == DELTA else GOING_AWAY
         # Autobahn's sendClose keeps 1001 to itself.
         self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % (slot * SLOT_S * 1000))
+
+    def evict(self) -> None:
+        """Socket API. It is to come back as late as a code can say."""
+        self.send_away(SLOTS - 1)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """IProtocol API."""
@@ -482,6 +489,7 @@ class Handshakes:
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())
         protocol.feed = ways.feed
         protocol.envelopes = ways.envelopes
+        protocol.sockets = ways.sockets
         protocol.have = named_version(request.args.get(b"have"))
         offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.setResponseCode(101)

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed import encodings
+from livefeed import snapshot as snapshot_module
 from livefeed.feed import BATCH, SLICE, Feed, Push, State, Subscription
-from livefeed.snapshot import Sequence, Snapshot
+from livefeed.journal import Kept
+from livefeed.patching import apply_patch
+from livefeed.snapshot import Sequence, Snapshot, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,6 +174,39 @@ class PublishTests(FeedTestCase):
         feed.mark_stale()
         feed.publish(b"1")
         self.assertIs(feed.state, State.LIVE)
+
+
+class RestoreTests(FeedTestCase):
+    def test_only_the_newest_is_compressed(self) -> None:
+        """Of the others nothing is needed but their bytes, for patches."""
+        compressed: list[bytes] = []
+
+        def compress_and_count(data: bytes) -> encodings.Compressed:
+            compressed.append(data)
+            return encodings.compress(data)
+
+        self.patch(snapshot_module, "compress", compress_and_count)
+        documents = [b'{"number":%d,"rest":"%s"}' % (number, b"x" * 200) for number in (1, 2, 3, 1, 4)]
+        kept = [Kept(data, Sequence(7, number), NOW - 9 + number) for number, data in enumerate(documents)]
+        feed = self.feed()
+        feed.restore(kept)
+        self.assertEqual(compressed, documents[-1:])
+        assert feed.snapshot is not None
+        self.assertEqual((feed.snapshot.data, feed.confirmed_at), (documents[-1], NOW - 5))
+        for data in documents[:-1]:
+            patch = feed.history.patch(version_of(data))
+            assert patch is not None
+            self.assertEqual(apply_patch(data, patch), documents[-1])
+        self.assertEqual(feed.history.latest([version_of(data) for data in documents[:3]]), version_of(documents[0]))
+
+    def test_epoch_is_later_than_all(self) -> None:
+        """Whatever the clock says."""
+        later = Sequence(int(NOW * 1000) + 5, 1)
+        feed = self.feed()
+        feed.restore([Kept(b"1", later, NOW), Kept(b"2", Sequence(3, 1), NOW)])
+        feed.publish(b"3")
+        assert feed.snapshot is not None
+        self.assertEqual(feed.snapshot.sequence, Sequence(later.epoch + 1, 1))
 
 
 class ObserverTests(FeedTestCase):

@@ -39,6 +39,14 @@ class HistoryTests(SynchronousTestCase):
         for version in (None, "", "x", self.snapshots[5].version, self.snapshots[1].version):
             self.assertIsNone(self.history.patch(version))
 
+    def test_latest_of_some_versions(self) -> None:
+        """Of those that are remembered; never the newest, which nobody needs a patch from."""
+        self.add(*self.snapshots[:4])
+        versions = [each.version for each in self.snapshots[:5]]
+        self.assertEqual(self.history.latest(["x", *versions]), versions[2])
+        self.assertEqual(self.history.latest(versions[1::-1]), versions[1])
+        self.assertIsNone(self.history.latest(["x", *versions[3:]]))
+
     def test_patch_is_made_once(self) -> None:
         """Whoever asks; and again for the next version."""
         self.add(*self.snapshots[:2])

@@ -11,10 +11,11 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.encodings import SMALL_BYTES, compress, compress_well
+from livefeed.encodings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
 from livefeed.poller import MAX_TIMEOUT_S, MIN_SPACING_S, Poller
+from livefeed.snapshot import make_large
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
@@ -657,8 +658,11 @@ class LargeDocumentTests(PollerTestCase):
     def test_compressed_in_a_thread(self) -> None:
         """It is published with the quick coding, and the slow ones come later."""
         self.assertIsNone(self.feed.snapshot)
-        self.assertIs(self.finish(), compress)
+        self.assertIs(self.finish(), make_large)
         self.assertEqual(self.codings(), {"identity", "gzip"})
+        assert self.feed.snapshot is not None
+        self.assertEqual(self.feed.snapshot.sequence.number, 1)
+        self.assertEqual(self.feed.snapshot.representations["gzip"].data, compress(self.LARGE, GZIP_LEVEL).gzip)
         self.assertIs(self.finish(), compress_well)
         self.assertEqual(self.codings(), {"identity", "gzip", "zstd", "br"})
         self.assertEqual(self.feed.codings_made, 3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import choose_coding, weight_of
+from livefeed.encodings import CODINGS, choose_coding, weight_of
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
@@ -17,6 +17,7 @@ from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.resource import KeyedFields, Node, NotFound, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
+from livefeed.web.ways import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -94,7 +95,11 @@ class DocumentResource(Node):
         if self._feed.snapshot is None:
             return DocumentResource(self._ways, self._origins, self._form, unknown=True)
         try:
-            part = self._parts.find(segments)
+            part = self._parts.find(
+                segments,
+                peer_of(request.getClientAddress()) if self._follows(request) else None,
+                coded=choose_coding(field(request, b"Accept-Encoding"), CODINGS) != IDENTITY,
+            )
         except TooManyPartsError:
             return Busy(self._origins)
         return NotFound(self._origins) if part is None else DocumentResource(part, self._origins, self._form)
@@ -110,10 +115,17 @@ class DocumentResource(Node):
         nothing = self._unknown or self._feed.is_gone()
         if asks_for_websocket(request) and not nothing:
             return self._ways.upgrade(request, self._ways)
-        events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
-        if events and not nothing:
+        if self._asks_for_events(request) and not nothing:
             return self._events(request)
         return self._document(request)
+
+    def _asks_for_events(self, request: Request) -> bool:
+        return self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
+
+    def _follows(self, request: Request) -> bool:
+        """Tells whether a client asks for more than one answer, now."""
+        waits = bool(preferred_wait_s(field(request, b"Prefer")))
+        return waits or asks_for_websocket(request) or self._asks_for_events(request)
 
     def _events(self, request: Request) -> int:
         fields = [*self._shared(request), *self._state()]
@@ -213,14 +225,17 @@ class DocumentResource(Node):
     def _patch(self, request: Request, snapshot: Snapshot, selected: Representation) -> tuple[bytes, bytes | None]:
         """Gives the patch that a client asks for (RFC 3229), and the tag of what it is for; ``None`` if there is none.
 
-        There is none that is worth less than the document in the coding that would be answered with.
+        There is none that is worth less than the document in the coding that would be answered with. Only the latest
+        version is tried, since each patch takes milliseconds: a head has room for the tags of 20.
         """
         if _accepts(field(request, b"A-IM"), _MANIPULATION):
-            for tag in listed_tags(field(request, b"If-None-Match")):
-                version = tag.strip(b'"').partition(b"-")[0].decode("latin-1")
-                patch = self._feed.history.patch(version)
-                if patch is not None and len(patch) < WORTH_IT * len(selected.data):
-                    return tag, patch
+            tags = listed_tags(field(request, b"If-None-Match"))
+            # Of two tags of one version the first counts.
+            versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(tags)}
+            latest = self._feed.history.latest(versions)
+            patch = self._feed.history.patch(latest)
+            if latest is not None and patch is not None and len(patch) < WORTH_IT * len(selected.data):
+                return versions[latest], patch
         return b"", None
 
     def _options(self, request: Request) -> int:
@@ -269,8 +284,11 @@ class DocumentResource(Node):
 
 
 def _etags(snapshot: Snapshot, selected: Representation) -> list[bytes]:
-    """Gives the tags of all that a version is represented by, the selected one's first."""
-    return [selected.etag, *(other.etag for other in snapshot.representations.values() if other is not selected)]
+    """Gives the tags of all that a version may be represented by, the selected one's first.
+
+    Also those of codings that are not there yet, and were for another process or before a part was forgotten.
+    """
+    return [selected.etag, *snapshot.etags()]
 
 
 def _accepts(listed: bytes | None, wanted: bytes) -> bool:

@@ -1,29 +1,41 @@
 """``/feed/a/b/3``: parts of the document that are followed like feeds of their own (RFC 6901).
 
 Whoever watches one district is only told when that district changes. A part is looked after for as long as somebody
-follows it, or has asked for it a moment ago.
+follows it, or has asked for it a moment ago. One that nobody follows is brought up to date when it is asked for.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from livefeed.encodings import compress_well, is_large
 from livefeed.feed import Feed, State
 from livefeed.history import History
 from livefeed.pointer import Levels, PointerError, tokens_of
+from livefeed.snapshot import Snapshot, make_large
 from livefeed.web.ways import Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from livefeed.snapshot import Sequence
 
 MAX_PARTS = 256
-"""So many parts are looked after at a time. When all change in one tick, that takes 40 ms."""
+"""So many parts are looked after at a time. When all change in one tick, and are small, that takes 40 ms."""
 
 UNUSED_S = 60
 """So long a part is kept that nobody follows and nobody asks for."""
+
+SLICE_S = 0.005
+"""So long parts are brought up to date in one turn of the reactor, and the one that is begun then: some 30 small ones,
+or two levels of 1 MB. Of 256 parts of 60 KB, all at once would take 0.8 s."""
 
 _log = Logger()
 
@@ -34,11 +46,39 @@ class TooManyPartsError(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """One part that is looked after."""
+    """One part that is looked after.
+
+    :ivar peer: the client's address that it counts for.
+    :ivar tick: that of the whole at which it was last brought up to date.
+    :ivar coded: the version that was last asked for in the codings that take long.
+    """
 
     tokens: tuple[str, ...]
     ways: Ways
     used_at: float
+    peer: str
+    tick: int = -1
+    coded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A snapshot that is to be made in a thread.
+
+    :ivar coded: whether it is wanted in the codings that take long, too.
+    """
+
+    data: bytes
+    sequence: Sequence
+    at: float
+    coded: bool
+
+    def make(self) -> Snapshot:
+        """Makes it."""
+        snapshot = make_large(self.data, self.sequence)
+        if self.coded:
+            snapshot.add(compress_well(self.data))
+        return snapshot
 
 
 @dataclass(eq=False)
@@ -46,14 +86,21 @@ class Parts:
     """The parts of a feed's document that somebody is interested in.
 
     :param whole: how the whole feed is followed.
+    :param in_thread: calls a function in a thread.
     """
 
     # required parameters
     whole: Ways
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
     _parts: dict[tuple[str, ...], _Part] = field(default_factory=dict)
     _levels: Levels | None = None
+    _tick: int = 0  # counts what the whole has told
+    _due: dict[_Part, None] = field(default_factory=dict)  # to be brought up to date, in this order
+    _due_call: IDelayedCall | None = None
+    _orders: dict[_Part, _Order] = field(default_factory=dict)  # of each part the last one alone
+    _making: tuple[_Part, _Order] | None = None
 
     def __post_init__(self) -> None:
         self.whole.feed.changed.append(self._follow)
@@ -61,12 +108,16 @@ class Parts:
     def __iter__(self) -> Iterator[Ways]:
         return (part.ways for part in self._parts.values())
 
-    def find(self, segments: Iterable[bytes]) -> Ways | None:
+    def find(self, segments: Iterable[bytes], peer: str | None = None, *, coded: bool = False) -> Ways | None:
         """Gives how a part can be followed, which begins now if nobody has asked for it before.
 
         :param segments: the path to it, without percent-encoding.
+        :param peer: the address under which the client counts that will follow the part; ``None`` if it is only to be
+            answered. Where as many parts are followed already as may, that is done without looking after it.
+        :param coded: whether the client takes a content coding. Of a large part there is none before the next version,
+            or the next request some 50 ms later.
         :returns: ``None`` if the document has no such part now.
-        :raises TooManyPartsError: if too many are looked after already.
+        :raises TooManyPartsError: if there is no room for one to be followed.
         """
         try:
             # A slash that was percent-encoded belongs to a name.
@@ -75,16 +126,15 @@ class Parts:
                 return None
         except (UnicodeDecodeError, PointerError):
             return None
-        part = self._parts.get(tokens)
-        if part is None:
-            part = self._begin(tokens)
+        part = self._parts.get(tokens) or self._begin(tokens, peer)
+        if part.tick != self._tick:
             self._bring(part)
+        if coded or peer is not None:
+            self._code(part, coded=coded)
         part.used_at = self.whole.feed.clock.seconds()
         return part.ways
 
-    def _begin(self, tokens: tuple[str, ...]) -> _Part:
-        if len(self._parts) >= MAX_PARTS:
-            self._make_room()
+    def _begin(self, tokens: tuple[str, ...], peer: str | None) -> _Part:
         whole = self.whole.feed
         # A part is pushed when it changes, whatever the whole is: that is what it is for.
         feed = Feed(
@@ -95,46 +145,169 @@ class Parts:
             gone_after_s=whole.gone_after_s,
             history=History(whole.history),
         )
-        part = _Part(tokens, Ways.of(feed, self.whole.upgrade, self.whole.full), whole.clock.seconds())
-        self._parts[tokens] = part
+        ways = Ways.of(feed, self.whole.upgrade, self.whole.full)
+        part = _Part(tokens, ways, whole.clock.seconds(), peer or "")
+        if len(self._parts) < MAX_PARTS or self._make_room(peer):
+            self._parts[tokens] = part
         return part
 
-    def _make_room(self) -> None:
+    def _make_room(self, peer: str | None) -> bool:
         """Lets go of the part that nobody follows, and that was not asked for for longest.
 
-        :raises TooManyPartsError: if all are followed.
+        If all are followed, one makes room of the address that has the most, if that is more than the newcomer then
+        has.
+
+        :returns: whether there is room; always if somebody is to follow.
+        :raises TooManyPartsError: if there is none for somebody to follow.
         """
         idle = [part for part in self._parts.values() if not part.ways.feed.subscriptions]
-        if not idle:
-            raise TooManyPartsError
-        del self._parts[min(idle, key=lambda part: part.used_at).tokens]
+        if idle:
+            self._forget(min(idle, key=lambda part: part.used_at))
+            return True
+        if peer is None:
+            return False
+        counts = Counter(part.peer for part in self._parts.values())
+        ((greedy, most),) = counts.most_common(1)
+        if most > counts[peer] + 1:
+            theirs = [part for part in self._parts.values() if part.peer == greedy]
+            # Beginning with the one that the fewest follow, so that few are looked at.
+            for part in sorted(theirs, key=lambda part: len(part.ways.feed.subscriptions)):
+                another = next((other for other in part.ways.peers() if other != greedy), None)
+                if another is None:
+                    self._forget(part)
+                    _log.info(
+                        "feed {feed}: a part makes room, of one address that follows {most}",
+                        most=most,
+                        feed=self.whole.feed.name,
+                    )
+                    part.ways.evict()
+                    return True
+                # Nobody is sent away because somebody else, who has many, was there first.
+                part.peer = another
+        raise TooManyPartsError
+
+    def _forget(self, part: _Part) -> None:
+        del self._parts[part.tokens]
+        self._due.pop(part, None)
+        self._orders.pop(part, None)
 
     def _follow(self) -> None:
         """Takes note of a tick of the whole."""
+        self._tick += 1
         now = self.whole.feed.clock.seconds()
         for part in tuple(self._parts.values()):
-            if not part.ways.feed.subscriptions and now - part.used_at > UNUSED_S:
-                del self._parts[part.tokens]
-                continue
+            if part.ways.feed.subscriptions:
+                # Those that are still due stay in front.
+                self._due.setdefault(part)
+            elif now - part.used_at > UNUSED_S:
+                self._forget(part)
+        if self._due_call is None:
+            self._bring_some()
+
+    def _bring_some(self) -> None:
+        """Brings parts up to date, and leaves the others to the next turns of the reactor."""
+        self._due_call = None
+        clock = self.whole.feed.clock
+        end = clock.seconds() + SLICE_S
+        while self._due:
+            part = next(iter(self._due))
+            del self._due[part]
             try:
                 self._bring(part)
             except Exception:
                 _log.failure("feed {feed}: a part broke", feed=part.ways.feed.name)
+            if self._due and clock.seconds() > end:
+                self._due_call = clock.callLater(0, self._bring_some)
+                return
 
     def _bring(self, part: _Part) -> None:
-        """Brings a part up to the newest version of the whole."""
+        """Brings a part up to the newest version of the whole.
+
+        A large one that is followed is made in a thread first. Until then it is as old as it says.
+        """
         whole, feed = self.whole.feed, part.ways.feed
+        part.tick = self._tick
+        self._due.pop(part, None)
         feed.tick_at = whole.tick_at
         data = self._bytes_of(part.tokens)
         if data is None or whole.snapshot is None:
             # It may come back, to those who wait for it.
             feed.snapshot = None
             return
-        if feed.snapshot is None or whole.state is State.LIVE:
-            feed.publish(data, whole.snapshot.sequence)
+        is_new = feed.snapshot is None or data != feed.snapshot.data
+        order = _Order(data, whole.snapshot.sequence, whole.confirmed_at, coded=False)
+        if is_new and feed.subscriptions and is_large(data):
+            self._order(part, order)
+            return
+        if is_new or whole.state is State.LIVE:
+            made = Snapshot.bare(data, order.sequence) if is_new and not feed.subscriptions else None
+            feed.publish(data, order.sequence, made=made, at=order.at)
         feed.confirmed_at = whole.confirmed_at
         if whole.state is not State.LIVE:
             feed.mark_stale()
+
+    def _code(self, part: _Part, *, coded: bool) -> None:
+        """Compresses a part that nobody needed compressed so far: at once, or in a thread if it is large."""
+        feed = part.ways.feed
+        snapshot = feed.snapshot
+        # Once for each version, also where the codings turn out to be no smaller.
+        coded = coded and snapshot is not None and part.coded != snapshot.version
+        if snapshot is None or not (coded or snapshot.is_bare()):
+            return
+        if coded:
+            part.coded = snapshot.version
+        if not is_large(snapshot.data):
+            if snapshot.is_bare():
+                feed.complete(Snapshot.of(snapshot.data, snapshot.sequence))
+        elif self._parts.get(part.tokens) is part:
+            self._order(part, _Order(snapshot.data, snapshot.sequence, feed.confirmed_at, coded))
+
+    def _order(self, part: _Part, order: _Order) -> None:
+        """Has a snapshot made in the one thread that makes them, instead of an older one that is not begun yet."""
+        waiting = self._orders.get(part)
+        if waiting is not None and waiting.sequence == order.sequence and waiting.coded >= order.coded:
+            return
+        if self._making is not None:
+            making, made = self._making
+            if making is part and made.data == order.data and made.coded >= order.coded:
+                return
+        self._orders[part] = order
+        if self._making is None:
+            self._make_next()
+
+    def _make_next(self) -> None:
+        if not self._orders:
+            return
+        part = next(iter(self._orders))
+        order = self._orders.pop(part)
+        self._making = part, order
+        try:
+            making = self.in_thread(order.make)
+        except OSError:
+            making = maybeDeferred(order.make)  # There is no thread, and it is done here.
+        making.addCallback(self._made, part, order)
+        making.addErrback(lambda failure: _log.failure("feed {feed}: a part broke", failure, feed=part.ways.feed.name))
+        making.addBoth(self._go_on)
+
+    def _go_on(self, result: object) -> None:
+        self._making = None
+        # Not at once: what is made at once where there is no thread would be made in one turn of the reactor.
+        if self._orders:
+            self.whole.feed.clock.callLater(0, self._make_next)
+
+    def _made(self, snapshot: Snapshot, part: _Part, order: _Order) -> None:
+        """Takes a snapshot that was made."""
+        feed = part.ways.feed
+        if self._parts.get(part.tokens) is not part:
+            return
+        if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
+            feed.complete(snapshot)
+        elif self._bytes_of(part.tokens) is None:
+            return  # It is gone meanwhile.
+        elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and feed.confirmed_at <= order.at):
+            feed.publish(snapshot.data, order.sequence, made=snapshot, at=order.at)
+            # It is still what the whole has, or there is a newer one.
+            self._bring(part)
 
     def _bytes_of(self, tokens: tuple[str, ...]) -> bytes | None:
         """Gives a part as it stands in the document."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed.web.document import DocumentResource, Form
 from livefeed.web.handshake import WebSocketResource
@@ -11,7 +13,7 @@ from livefeed.web.parts import Parts
 from livefeed.web.ways import Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from twisted.web.resource import IResource
 
@@ -31,6 +33,7 @@ class Served:
     :ivar origins: who may read it from another site.
     :ivar upgrade: takes over a request that asks to become a WebSocket.
     :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
+    :ivar in_thread: calls a function in a thread.
     :ivar ways: how the whole can be followed.
     :ivar parts: the parts of its document that are.
     """
@@ -40,6 +43,7 @@ class Served:
     origins: Origins
     upgrade: Upgrade
     max_subscribers: int = 0
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
     ways: Ways = field(init=False)
@@ -47,7 +51,7 @@ class Served:
 
     def __post_init__(self) -> None:
         self.ways = Ways.of(self.feed, self.upgrade, self.full)
-        self.parts = Parts(self.ways)
+        self.parts = Parts(self.ways, self.in_thread)
 
     def __iter__(self) -> Iterator[Ways]:
         yield self.ways

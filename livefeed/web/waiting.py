@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +83,11 @@ class _Waiting:
     # internal state
     timeout: IDelayedCall | None = None
     subscription: Subscription | None = None
+
+    @property
+    def address(self) -> Any:
+        """Where its client is, as an address of Twisted's."""
+        return self._request.getClientAddress()
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API."""

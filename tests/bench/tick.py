@@ -20,9 +20,10 @@ import msgspec
 from twisted.internet.task import Clock
 
 from livefeed.certificates import development_certificate
-from livefeed.encodings import compress, is_large
+from livefeed.encodings import is_large
 from livefeed.feed import Feed
 from livefeed.gate import check_document
+from livefeed.snapshot import make_large
 from tests.integration.harness import Livefeed, Redis
 from tests.integration.store import Middle
 
@@ -48,8 +49,8 @@ def main() -> None:
         before = None if feed.snapshot is None else feed.snapshot.version
         taken["gate"].append(_time(lambda data=document: check_document(data, max_bytes=size * 2)))  # type: ignore[misc]
         # Which is done in a thread.
-        made = compress(document) if is_large(document) else None
-        taken["publish"].append(_time(lambda data=document, made=made: feed.publish(data, compressed=made)))  # type: ignore[misc]
+        made = make_large(document) if is_large(document) else None
+        taken["publish"].append(_time(lambda data=document, made=made: feed.publish(data, made=made)))  # type: ignore[misc]
         taken["patch"].append(_time(lambda version=before: feed.history.patch(version)))  # type: ignore[misc]
     print(
         f"a document of {len(document):,} bytes, of which 1 in {CHANGED} rows changes; milliseconds, median and best:"

@@ -162,6 +162,21 @@ class DocumentTests(DocumentTestCase):
             }
             self.assertEqual({name: response.headers[name] for name in expected}, expected)
 
+    def test_one_patch_is_made_for_a_request(self) -> None:
+        """From the latest version that it names, in whatever order; none more where that is not worth it."""
+        tags = []
+        for number in range(20):
+            self.feed.publish(DOCUMENT.replace(b"199.50", b"%d.50" % number))
+            tags.append(self.get().headers["etag"])
+        every = ", ".join(tags).encode()
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"20.50"))
+        response = self.get(b"A-IM: json-patch", b"If-None-Match: " + every)
+        self.assertEqual((response.status, response.headers["delta-base"]), (226, tags[-1]))
+        self.assertEqual(self.feed.history.made, 1)
+        self.feed.publish(json.dumps(list(range(1000, 1200))).encode())
+        response = self.get(b"A-IM: json-patch", b"If-None-Match: " + every)
+        self.assertEqual((response.status, self.feed.history.made), (200, 2))
+
     def test_no_patch_where_none_is_due(self) -> None:
         """Not unasked for, not from what is unknown or newest, and not where the coded document is hardly larger."""
         self.feed.publish(DOCUMENT)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import gzip
 import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import pointer
-from livefeed.feed import Feed
-from livefeed.snapshot import version_of
+from livefeed import pointer, snapshot
+from livefeed.encodings import SMALL_BYTES
+from livefeed.feed import Feed, State
+from livefeed.snapshot import Sequence, Snapshot, version_of
 from livefeed.testing import RecordingSubscriber, Response, request
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
-from livefeed.web.parts import MAX_PARTS, UNUSED_S
+from livefeed.web.parts import MAX_PARTS, SLICE_S, UNUSED_S
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livefeed.web.ways import Ways
 
 NOW = 1_795_000_000.25
@@ -32,7 +41,8 @@ class PartsTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
         self.upgraded: list[Ways] = []
-        self.served = Served(self.feed, Origins.parse("*"), self.upgrade)
+        self.served = Served(self.feed, Origins.parse("*"), self.upgrade, in_thread=self.in_thread)
+        self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
         self.site = Site(Root([self.served]), reactor=self.clock)
 
     def upgrade(self, upgrading: Request, ways: Ways) -> int:
@@ -42,15 +52,27 @@ class PartsTestCase(SynchronousTestCase):
         upgrading.finish()
         return 1
 
+    def in_thread(self, work: Callable[[], object]) -> Deferred[Any]:
+        """Takes the place of the threads: the work is done by :meth:`finish`."""
+        self.work.append((work, Deferred()))
+        return self.work[-1][1]
+
+    def finish(self) -> None:
+        """Has the one thread that there is end its work."""
+        ((work, outcome),) = self.work
+        self.work.clear()
+        outcome.callback(work())
+        self.clock.advance(0)
+
     def get(self, path: str, *fields: bytes) -> Response:
         return request(self.site, b"\n".join([b"GET %s HTTP/1.1" % path.encode(), *fields]))
 
     def publish(self, document: bytes) -> None:
         self.feed.publish(document)
 
-    def follow(self, *tokens: str) -> RecordingSubscriber:
+    def follow(self, *tokens: str, peer: str = "") -> RecordingSubscriber:
         """Subscribes to a part."""
-        ways = self.served.parts.find([token.encode() for token in tokens])
+        ways = self.served.parts.find([token.encode() for token in tokens], peer)
         assert ways is not None
         subscriber = RecordingSubscriber()
         ways.feed.subscribe(subscriber)
@@ -209,15 +231,78 @@ class FollowingTests(PartsTestCase):
         self.assertEqual([ways.feed.name for ways in self.served.parts], ["feed/total"])
 
     def test_parts_are_limited(self) -> None:
-        """Beyond, it is said when to come back, if all are followed; one that is not makes room."""
+        """Beyond, it is said to followers when to come back, if all are followed; one that is not makes room."""
         self.publish(json.dumps(list(range(MAX_PARTS + 1))).encode())
         for number in range(MAX_PARTS):
-            self.follow(str(number))
-        response = self.get(f"/feed/{MAX_PARTS}")
-        self.assertEqual((response.status, response.headers["retry-after"]), (503, "60"))
+            self.follow(str(number), peer="192.168.1.1")  # where those of get() come from
+        path, upgrade = f"/feed/{MAX_PARTS}", (b"Upgrade: websocket", b"Connection: Upgrade")
+        for fields in ((b"Accept: text/event-stream",), (b"Prefer: wait=9",), upgrade):
+            response = self.get(path, *fields)
+            self.assertEqual((response.status, response.headers["retry-after"]), (503, "60"))
         self.assertEqual(self.get("/feed/0").status, 200)
         next(iter(next(iter(self.served.parts)).feed.subscriptions)).cancel()
-        self.assertEqual(self.get(f"/feed/{MAX_PARTS}").status, 200)
+        self.assertEqual(self.get(path, *upgrade).status, 101)
+
+    def test_poll_needs_no_room(self) -> None:
+        """Where as many parts are followed as may, another is answered, in each coding, and not looked after."""
+        self.publish(json.dumps([*range(MAX_PARTS), "x" * 1000]).encode())
+        for number in range(MAX_PARTS):
+            self.follow(str(number))
+        response = self.get(f"/feed/{MAX_PARTS}", b"Accept-Encoding: gzip")
+        self.assertEqual((response.status, gzip.decompress(response.body)), (200, b'"%s"' % (b"x" * 1000)))
+        etag = response.headers["etag"].encode()
+        self.assertEqual(self.get(f"/feed/{MAX_PARTS}", b"If-None-Match: " + etag).status, 304)
+        self.assertEqual(sum(1 for _ in self.served.parts), MAX_PARTS)
+        self.assertNotIn(f"feed/{MAX_PARTS}", [ways.feed.name for ways in self.served.parts])
+
+    def test_part_that_is_only_answered_leaves_nothing(self) -> None:
+        """No cycle of references, which the collector would have to find."""
+        self.publish(json.dumps([*range(MAX_PARTS), "x" * 1000]).encode())
+        for number in range(MAX_PARTS):
+            self.follow(str(number))
+        ways = self.served.parts.find([b"%d" % MAX_PARTS])
+        assert ways is not None
+        gc.disable()
+        self.addCleanup(gc.enable)
+        kept = weakref.ref(ways.envelopes)
+        del ways
+        self.assertIsNone(kept())
+
+    def stream(self, number: int, host: str) -> StringTransport:
+        """Follows a part by events, from an address."""
+        transport = StringTransport(peerAddress=IPv4Address("TCP", host, 1))
+        if ":" in host:
+            transport = StringTransport(peerAddress=IPv6Address("TCP", host, 1))
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET /feed.sse/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        return transport
+
+    def test_client_that_holds_many_parts_makes_room(self) -> None:
+        """One of its streams ends, one of a part that nobody else follows; also where it has many addresses of IPv6."""
+        self.publish(json.dumps(list(range(MAX_PARTS + 3))).encode())
+        greedy = [self.stream(number, f"2001:db8::{number:x}") for number in range(MAX_PARTS)]
+        also = self.stream(0, "192.0.2.1")
+        newcomer = self.stream(MAX_PARTS, "192.0.2.2")
+        self.assertIn(b"data: %d\n" % MAX_PARTS, newcomer.value())
+        ended = [number for number, transport in enumerate(greedy) if transport.disconnecting]
+        self.assertEqual((len(ended), also.disconnecting, newcomer.disconnecting), (1, False, False))
+        self.assertNotIn(0, ended)
+        self.publish(json.dumps([-1] * (MAX_PARTS + 3)).encode())
+        for transport in (greedy[0], also, newcomer):
+            self.assertIn(b"data: -1\n", transport.value())
+
+    def test_room_is_shared_evenly(self) -> None:
+        """A client that has as many parts as any other, or would have then, sends none away."""
+        self.publish(json.dumps(list(range(MAX_PARTS + 300))).encode())
+        half = MAX_PARTS // 2
+        first = [self.stream(number, "192.0.2.1") for number in range(half + 1)]
+        second = [self.stream(half + 1 + number, "192.0.2.2") for number in range(half - 1)]
+        self.assertIn(b"HTTP/1.1 503", self.stream(MAX_PARTS, "192.0.2.1").value())
+        self.assertIn(b"HTTP/1.1 200", self.stream(MAX_PARTS, "192.0.2.3").value())
+        self.assertIn(b"HTTP/1.1 503", self.stream(MAX_PARTS + 1, "192.0.2.2").value())
+        self.assertEqual([sum(each.disconnecting for each in streams) for streams in (first, second)], [1, 0])
 
     def test_whoever_asks_for_many_parts_keeps_nobody_out(self) -> None:
         """Those that were asked for last are looked after."""
@@ -251,6 +336,9 @@ class FollowingTests(PartsTestCase):
             self.get(f"/feed/{number}")
         self.assertEqual(len(read), 1)
         self.publish(json.dumps(list(range(1, 51))).encode())
+        self.assertEqual(len(read), 1)
+        for number in range(50):
+            self.get(f"/feed/{number}")
         self.assertEqual(len(read), 2)
 
     def test_everything_is_let_go_of(self) -> None:
@@ -265,3 +353,152 @@ class FollowingTests(PartsTestCase):
         self.served.let_go()
         self.assertTrue(transport.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertTrue(transport.disconnecting)
+
+
+class WorkTests(PartsTestCase):
+    """What is done for parts at a tick, and when."""
+
+    LARGE = SMALL_BYTES + 1
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hashed = 0
+        self.patch(snapshot, "version_of", self.count)
+
+    def count(self, data: bytes) -> str:
+        """Takes the place of the hash, which each snapshot has."""
+        self.hashed += 1
+        return version_of(data)
+
+    def document(self, number: int) -> bytes:
+        return json.dumps({"large": f"{number} {'x' * self.LARGE}", "small": f"{number} {'x' * 200}"}).encode()
+
+    def publish(self, document: bytes) -> None:
+        """Publishes as a poller does, which makes the snapshot elsewhere."""
+        self.feed.publish(document, made=Snapshot.of(document, Sequence(0, 0)))
+        self.hashed = 0
+
+    def ways(self, name: str, peer: str | None = None) -> Ways:
+        ways = self.served.parts.find([name.encode()], peer)
+        assert ways is not None
+        return ways
+
+    def test_part_that_nobody_follows_costs_nothing(self) -> None:
+        """It is brought up to date when it is asked for, and compressed when that is wanted."""
+        self.publish(self.document(1))
+        for path in ("/feed/large", "/feed/small"):
+            self.get(path)
+        self.assertEqual(self.hashed, 2)
+        for number in range(2, 5):
+            document = self.document(number)
+            made = Snapshot.of(document, Sequence(0, 0))
+            self.hashed = 0
+            self.feed.publish(document, made=made)
+            self.assertEqual((self.hashed, self.work), (0, []))
+        self.assertTrue(self.get("/feed/large").body.startswith(b'"4 x'))
+        self.assertEqual((self.hashed, self.work), (1, []))
+        self.assertTrue(self.get("/feed/small").body.startswith(b'"4 x'))
+        small = self.served.parts.find([b"small"])
+        assert small is not None
+        assert small.feed.snapshot is not None
+        self.assertEqual(list(small.feed.snapshot.representations), ["identity"])
+        self.assertEqual(self.get("/feed/small", b"Accept-Encoding: br").headers["content-encoding"], "br")
+
+    def test_large_part_is_compressed_in_a_thread(self) -> None:
+        """Once somebody takes a coding; it is answered as it is meanwhile, and by one thread for all."""
+        self.publish(self.document(1))
+        for _ in range(3):
+            self.assertNotIn("content-encoding", self.get("/feed/large", b"Accept-Encoding: gzip, br").headers)
+            self.assertEqual(len(self.work), 1)
+        self.finish()
+        self.assertEqual(self.work, [])
+        for coding in (b"gzip", b"br"):
+            response = self.get("/feed/large", b"Accept-Encoding: " + coding)
+            self.assertEqual(response.headers["content-encoding"], coding.decode())
+        self.assertEqual(self.work, [])
+
+    def test_large_part_that_is_followed_is_made_in_a_thread(self) -> None:
+        """It is pushed when it has been made, and says no later time than that at which it was pulled."""
+        self.publish(self.document(1))
+        watcher = self.follow("large")
+        self.finish()
+        feed = self.ways("large").feed
+        self.clock.advance(1)
+        self.publish(self.document(2))
+        self.assertEqual((self.hashed, len(watcher.snapshots)), (0, 1))
+        self.assertTrue(self.get("/feed/large").body.startswith(b'"1 x'))
+        self.assertEqual(feed.confirmed_at, NOW)
+        self.clock.advance(0.5)
+        times: list[float] = []
+        feed.changed.append(lambda: times.append(feed.confirmed_at))
+        self.finish()
+        self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
+        self.assertEqual(set(times), {NOW + 1})
+        self.assertLess(len(watcher.snapshots[1].compressed_frame), self.LARGE / 10)
+
+    def test_only_the_newest_is_made(self) -> None:
+        """Of the versions that come while the thread is busy, the last follows; and none of what is gone."""
+        self.publish(self.document(1))
+        watcher = self.follow("large")
+        self.finish()
+        for number in (2, 3, 4):
+            self.publish(self.document(number))
+        self.finish()
+        self.finish()
+        self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 ', b'"4 '])
+        self.publish(self.document(5))
+        self.publish(b"{}")
+        self.finish()
+        self.assertEqual((len(watcher.snapshots), self.work), (3, []))
+        self.publish(self.document(6))
+        self.finish()
+        self.assertEqual(watcher.snapshots[-1].data[:3], b'"6 ')
+
+    def test_state_is_told_after_the_last_version(self) -> None:
+        """A feed that fails while a part is being made is stale, and the part as well, with what was last pulled."""
+        self.publish(self.document(1))
+        watcher = self.follow("large")
+        self.finish()
+        self.publish(self.document(2))
+        self.feed.mark_stale()
+        self.finish()
+        feed = self.ways("large").feed
+        self.assertEqual((watcher.snapshots[-1].data[:3], feed.state), (b'"2 ', State.STALE))
+
+    def test_no_thread(self) -> None:
+        """It is done here then."""
+        self.served.parts.in_thread = self.no_thread
+        self.publish(self.document(1))
+        watcher = self.follow("large")
+        self.publish(self.document(2))
+        self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
+
+    @staticmethod
+    def no_thread(work: Callable[[], object]) -> Deferred[Any]:
+        raise OSError(errno.EAGAIN, "can't start new thread")
+
+    def test_turns_are_short(self) -> None:
+        """Where parts take long, the others come in the next turns of the reactor; those that are left come first."""
+        self.feed.publish(json.dumps(list(range(4))).encode())
+        watchers = [self.follow(str(number)) for number in range(4)]
+
+        def take_long(data: bytes) -> str:
+            self.clock.rightNow += SLICE_S
+            return version_of(data)
+
+        self.patch(snapshot, "version_of", take_long)
+        self.feed.publish(json.dumps(list(range(10, 14))).encode())
+        self.assertEqual([len(watcher.snapshots) for watcher in watchers], [2, 2, 1, 1])
+        self.feed.publish(json.dumps(list(range(20, 24))).encode())
+        self.assertEqual([len(watcher.snapshots) for watcher in watchers], [2, 2, 1, 1])
+        made: list[bytes] = []
+
+        def take_note(data: bytes) -> str:
+            made.append(data)
+            return version_of(data)
+
+        self.patch(snapshot, "version_of", take_note)
+        self.clock.advance(0)
+        self.assertEqual([watcher.snapshots[-1].data for watcher in watchers], [b"20", b"21", b"22", b"23"])
+        self.assertEqual(made, [b"22", b"23", b"20", b"21"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +14,7 @@ from livefeed.feed import Feed
 from livefeed.testing import RecordingSubscriber, Response
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.parts import MAX_PARTS
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import Handshakes, SubscriberFactory
@@ -96,3 +101,34 @@ class LimitTests(SynchronousTestCase):
         self.served.max_subscribers = 0
         for _ in range(5):
             self.assertEqual(self.ask(b"/feed.sse").status, 200)
+
+
+class RoomTests(SynchronousTestCase):
+    def test_websocket_makes_room(self) -> None:
+        """Of the client that has all parts, one is sent away; polls, and those who follow, are served."""
+        clock = Clock()
+        handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
+        served = Served(Feed("feed", clock=clock), handshakes.origins, handshakes.upgrade)
+        site = Site(Root([served]), reactor=clock)
+        served.feed.publish(json.dumps(list(range(MAX_PARTS + 2))).encode())
+
+        def connect(number: int, host: str, *fields: bytes) -> StringTransport:
+            transport: Any = StringTransport(peerAddress=IPv4Address("TCP", host, 1))
+            channel = site.buildProtocol(None)
+            assert channel is not None
+            transport.protocol = channel
+            channel.makeConnection(transport)
+            head = [b"GET /feed/%d HTTP/1.1" % number, b"Host: localhost", *fields, b"", b""]
+            channel.dataReceived(b"\r\n".join(head))
+            made: StringTransport = transport
+            return made
+
+        greedy = [connect(number, "192.0.2.1", *HANDSHAKE) for number in range(MAX_PARTS)]
+        self.assertEqual(Response.parse(connect(MAX_PARTS, "192.0.2.2").value()).status, 200)
+        before = [transport.value() for transport in greedy]
+        newcomer = connect(MAX_PARTS, "192.0.2.2", *HANDSHAKE).value()
+        self.assertTrue(newcomer.endswith(b"\x81\x03%d" % MAX_PARTS), newcomer)
+        told = [transport.value()[len(start) :] for transport, start in zip(greedy, before, strict=True)]
+        self.assertEqual(sum(map(bool, told)), 1)
+        self.assertTrue(any(each.startswith(b"\x88") for each in told))
+        self.assertEqual(Response.parse(connect(MAX_PARTS + 1, "192.0.2.1", *HANDSHAKE).value()).status, 503)
