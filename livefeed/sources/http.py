@@ -13,19 +13,18 @@ from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from service_identity import VerificationError
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.web.client import (
     Agent,
-    BrowserLikePolicyForHTTPS,
     HostnameCachingHTTPSPolicy,
     HTTPConnectionPool,
     RequestTransmissionFailed,
     ResponseFailed,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 from livefeed import __version__
@@ -34,16 +33,16 @@ from livefeed.gate import check_document
 from livefeed.sources.http_address import Address, Origin
 from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
 from livefeed.sources.http_limits import HEAD_BYTES, Body, GuardedEndpoint, Wire
+from livefeed.sources.names import NamedEndpoint, Names, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
-    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+    from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTime, IStreamClientEndpoint
     from twisted.web.client import URI
-    from twisted.web.iweb import IPolicyForHTTPS, IResponse
+    from twisted.web.iweb import IResponse
 
-CONNECT_TIMEOUT_S = 5
 IDLE_S = 300
 """How long a connection is kept that is not used: the longest freshness, and more."""
 
@@ -81,13 +80,29 @@ class _Endpoints:
     reactor: Any
     policy: IPolicyForHTTPS
     wire: Wire
+    names: Names
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """IAgentEndpointFactory API."""
-        endpoint: Any = HostnameEndpoint(self.reactor, uri.host.decode("ascii"), uri.port, timeout=CONNECT_TIMEOUT_S)
+        endpoint: Any = NamedEndpoint(self.reactor, self.names, uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
         return cast("IStreamClientEndpoint", GuardedEndpoint(endpoint, self.wire))
+
+
+@implementer(IPolicyForHTTPS)
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """Verifies the certificate of an origin, whatever its name is.
+
+    :ivar trust_root: the CAs.
+    """
+
+    trust_root: Any
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
+        """IPolicyForHTTPS API."""
+        return verified(hostname.decode("ascii"), trustRoot=self.trust_root)
 
 
 @dataclass(slots=True)
@@ -98,12 +113,14 @@ class HttpSource:
 
     :ivar origin: where the document is, and what the origin is told.
     :ivar max_bytes: how much of a document is read at most, decoded.
+    :ivar names: what resolves the hosts.
     """
 
     # required parameters
     reactor: IReactorTime
     origin: Origin
     max_bytes: int
+    names: Names
 
     # internal state
     _wire: Wire = field(default_factory=Wire)
@@ -115,7 +132,7 @@ class HttpSource:
         self._pool = HTTPConnectionPool(self.reactor)
         self._pool.maxPersistentPerHost = 1
         self._pool.cachedConnectionTimeout = IDLE_S
-        endpoints = _Endpoints(self.reactor, _policy(self.origin.ca), self._wire)
+        endpoints = _Endpoints(self.reactor, _policy(self.origin.ca), self._wire, self.names)
         self._agent = Agent.usingEndpointFactory(self.reactor, endpoints, self._pool)
 
     @classmethod
@@ -126,7 +143,7 @@ class HttpSource:
 
         :raises ConfigurationError: if the URL or a file cannot be; the message repeats no secret.
         """
-        return cls(reactor, Origin.from_url(parts), max_bytes)
+        return cls(reactor, Origin.from_url(parts), max_bytes, Names.of(reactor))
 
     def __str__(self) -> str:
         return str(self.origin.address)
@@ -269,10 +286,10 @@ def _policy(ca: bytes | None) -> IPolicyForHTTPS:
     :raises ConfigurationError: if the CA's file has no certificates in it.
     """
     if ca is None:
-        return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
+        return HostnameCachingHTTPSPolicy(_Policy(platformTrust()))
     try:
         certificates = x509.load_pem_x509_certificates(ca)
     except ValueError:
         raise ConfigurationError("#ca=: there is no certificate in PEM form in the file", "source") from None
     roots = trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in certificates])
-    return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(roots))
+    return HostnameCachingHTTPSPolicy(_Policy(roots))

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import txredisapi
 from OpenSSL import SSL
 from service_identity import VerificationError
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
 
 from livefeed.exceptions import SourceError, first_line
+from livefeed.sources.names import CONNECT_TIMEOUT_S, NamedEndpoint, Names, verified
 from livefeed.sources.redis.replies import ErrorReply, NotRedisError, Reply, ReplyReader
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
     from twisted.python.failure import Failure
-
-CONNECT_TIMEOUT_S = 5
-NEXT_ADDRESS_S = 0.1
-"""A name's next address is tried after so long; it also takes so long until a refusal by the last one is noticed."""
 
 SMALL_REPLY = 1024
 """So many bytes a reply may have in which there is no document."""
@@ -156,9 +153,12 @@ class TLS:
     own: PrivateCertificate | None = field(default=None, repr=False)
 
     def wrap(self, endpoint: IStreamClientEndpoint, host: str) -> IStreamClientEndpoint:
-        """Gives an endpoint that connects with TLS, names the host, and verifies that it is that one."""
+        """Gives an endpoint that connects with TLS, names the host, and verifies that it is that one.
+
+        :raises SourceError: if no certificate can be for such a host.
+        """
         trust = trustRootFromCertificates(self.authorities) if self.authorities else None
-        options = optionsForClientTLS(host, trustRoot=trust, clientCertificate=self.own)
+        options = verified(host, trustRoot=trust, clientCertificate=self.own)
         return wrapClientTLS(options, endpoint)
 
 
@@ -166,6 +166,7 @@ class TLS:
 class Login:
     """How a server is connected to, and as whom.
 
+    :ivar names: what resolves the host.
     :ivar username: an ACL user; ``None`` for the default one.
     :ivar password: ``None`` if the server asks for none.
     :ivar database: the number to ``SELECT``; ``None`` where there is but one.
@@ -173,6 +174,7 @@ class Login:
     """
 
     reactor: IReactorTime
+    names: Names
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     database: int | None = None
@@ -209,12 +211,9 @@ class Login:
 
     def _endpoint(self, server: Server | UnixServer) -> IStreamClientEndpoint:
         reactor = cast("Any", self.reactor)
-        endpoint: IStreamClientEndpoint
         if isinstance(server, UnixServer):
             return UNIXClientEndpoint(reactor, server.path, timeout=CONNECT_TIMEOUT_S)
-        endpoint = HostnameEndpoint(
-            reactor, server.host, server.port, timeout=CONNECT_TIMEOUT_S, attemptDelay=NEXT_ADDRESS_S
-        )
+        endpoint: IStreamClientEndpoint = NamedEndpoint(reactor, self.names, server.host, server.port)
         return endpoint if self.tls is None else self.tls.wrap(endpoint, server.host)
 
 

@@ -11,6 +11,7 @@ from OpenSSL import crypto
 from twisted.internet.ssl import Certificate, PrivateCertificate
 
 from livefeed.exceptions import ConfigurationError
+from livefeed.sources.names import Names
 from livefeed.sources.redis.announcements import Announcements
 from livefeed.sources.redis.cluster import Cluster
 from livefeed.sources.redis.connection import TLS, Login, Server
@@ -62,7 +63,8 @@ class RedisSource:
         url = parse_url(parts)
         value = _value_of(url.options, max_bytes)
         tls = _tls_of(url.options) if url.scheme.startswith("rediss") else None
-        login = Login(reactor, url.username, url.password, url.database, tls)
+        # One for the whole family: a name server that hangs keeps one thread, however many servers there are.
+        login = Login(reactor, Names.of(reactor), url.username, url.password, url.database, tls)
         servers: Servers
         addresses = tuple(server for server in url.servers if isinstance(server, Server))
         if url.scheme.endswith("+sentinel"):
@@ -148,7 +150,7 @@ def _sentinel_login(options: dict[str, bytes], login: Login) -> Login:
     username, password = (_text_of(options, f"sentinel-{name}") for name in ("user", "password"))
     if username is not None and password is None:
         raise ConfigurationError("&sentinel-user= goes with &sentinel-password=", "source")
-    return Login(login.reactor, username, password, database=None, tls=login.tls)
+    return Login(login.reactor, login.names, username, password, database=None, tls=login.tls)
 
 
 def _text_of(options: dict[str, bytes], name: str) -> str | None:

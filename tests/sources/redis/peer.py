@@ -5,25 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from twisted.internet._resolver import HostResolution
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as RefusedError
-from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from livefeed.exceptions import SourceError
 from livefeed.sources.redis import RedisSource
-from livefeed.sources.redis.connection import NEXT_ADDRESS_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 
 MAX_BYTES = 5000
 PASSWORD = "correct-horse"
@@ -88,34 +83,20 @@ class Peer:
         self.protocol.connectionLost(Failure(ConnectionLost()))
 
 
-@implementer(IHostnameResolver)
-class NameKeeper:
-    """Resolves each name to itself, so that a test sees which one was meant."""
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        """IHostnameResolver API."""
-        resolution = HostResolution(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        resolutionReceiver.addressResolved(IPv4Address("TCP", hostName, portNumber))
-        resolutionReceiver.resolutionComplete()
-        return resolution
-
-
 class RedisTestCase(SynchronousTestCase):
     url = "redis://host/0/key"
 
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
-        self.reactor.installNameResolver(NameKeeper())
-        self.source = RedisSource.from_url(urlsplit(self.url), reactor=self.reactor, max_bytes=MAX_BYTES)
+        self.source = self.make_source(self.url)
         self.addCleanup(self.source.close)
+
+    def make_source(self, url: str) -> RedisSource:
+        """Gives a source whose names resolve to themselves, so that a test sees which one was meant."""
+        source = RedisSource.from_url(urlsplit(url), reactor=self.reactor, max_bytes=MAX_BYTES)
+        source.login.names.in_thread = maybeDeferred
+        source.login.names.look_up = lambda host: (host,)
+        return source
 
     def fetch(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self.source.fetch())
@@ -136,7 +117,6 @@ class RedisTestCase(SynchronousTestCase):
         """Lets the newest connection attempt fail."""
         _, _, factory, _, _ = self.reactor.tcpClients.pop()
         factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(RefusedError()))
-        self.reactor.advance(NEXT_ADDRESS_S)
 
     def connected(self) -> Peer:
         """Gives a peer whose first answer has been read."""

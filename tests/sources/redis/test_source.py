@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from urllib.parse import urlsplit
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.redis import RedisSource
 from tests.sources.redis.peer import MAX_BYTES, OK, PASSWORD, RedisTestCase, bulk
 
 
@@ -128,8 +126,7 @@ class AuthenticationTests(RedisTestCase):
 
     def test_password_without_user(self) -> None:
         """The default user has a password alone."""
-        url = urlsplit(f"redis://:{PASSWORD}@host/0/key")
-        self.source = RedisSource.from_url(url, reactor=self.reactor, max_bytes=MAX_BYTES)
+        self.source = self.make_source(f"redis://:{PASSWORD}@host/0/key")
         fetching = self.fetch()
         peer = self.accept()
         self.assertEqual(peer.commands(), [[b"AUTH", PASSWORD.encode()]])

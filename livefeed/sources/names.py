@@ -1,0 +1,277 @@
+"""Host names and connections to them: resolved beside the reactor, and tried address by address.
+
+Rule: a name server that hangs delays the source that asks it, and nothing else. Twisted resolves names in the reactor's
+ten threads, which all feeds share and the end of the process waits for, and it refuses names with an underscore.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any, cast
+
+from service_identity.hazmat import DNS_ID
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from livefeed.daemons import defer_to_daemon
+from livefeed.exceptions import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twisted.internet.interfaces import (
+        IDelayedCall,
+        IOpenSSLClientConnectionCreator,
+        IProtocol,
+        IProtocolFactory,
+        IReactorTime,
+    )
+
+CONNECT_TIMEOUT_S = 5
+"""How long connecting to one address may take."""
+
+NEXT_ADDRESS_S = 0.1
+"""The next address of a name is tried beside the last one after so long: RFC 8305, 8, allows no less, and a pull may
+have but a second."""
+
+MAX_ADDRESSES = 16
+"""So many addresses of a name are tried at most."""
+
+MAX_AGE_S = 30.0
+"""A connection that is kept is made anew after so long, to where its name leads by then. An unused one is not kept."""
+
+MAX_RENEWED = 8
+"""So many names are looked up beside what goes on: a pull that is redirected has no more hosts."""
+
+_SHOWN = 100  # characters of a name
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, which nobody need be asked for."""
+    return isIPAddress(host) or isIPv6Address(host)
+
+
+def look_up(host: str) -> tuple[str, ...]:
+    """Gives the IP addresses of a name, in the order in which they are to be tried. It may take minutes.
+
+    The system's order is kept, but for the families, which take turns (RFC 8305, 4).
+
+    :raises DNSLookupError: if it has none.
+    """
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise DNSLookupError(f"{error.strerror or error}: {host[:_SHOWN]!r}") from None
+    except ValueError:
+        # A label of more than 63 bytes, an empty one, or a zero byte.
+        raise DNSLookupError(f"this can be no name: {host[:_SHOWN]!r}") from None
+    by_family: dict[int, list[str]] = {}
+    for family, _, _, _, address in found:
+        if family in (socket.AF_INET, socket.AF_INET6):
+            by_family.setdefault(family, []).append(str(address[0]))
+    turns = chain.from_iterable(zip_longest(*by_family.values()))
+    addresses = tuple(dict.fromkeys(address for address in turns if address is not None))
+    if not addresses:
+        raise DNSLookupError(f"it has no address: {host[:_SHOWN]!r}")
+    return addresses[:MAX_ADDRESSES]
+
+
+@dataclass(eq=False, slots=True)
+class Names:
+    """Resolves the names that one source needs, one at a time.
+
+    Whoever asks for a name that is being looked up has the answer too; whoever asks for another one waits. So a source
+    has one thread that hangs at most.
+
+    :ivar look_up: gives the addresses of a name; it may block.
+    :ivar in_thread: calls a function in a thread that nobody waits for.
+    """
+
+    # required parameters
+    in_thread: Callable[..., Deferred[tuple[str, ...]]]
+    look_up: Callable[[str], tuple[str, ...]] = look_up
+
+    # internal state
+    _waiting: deque[tuple[str, Deferred[tuple[str, ...]]]] = field(default_factory=deque)
+    _looking_up: str | None = None
+    _renewing: set[str] = field(default_factory=set)
+    _renewed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, reactor: IReactorTime) -> Names:
+        """Gives names as the system resolves them."""
+        return cls(partial(defer_to_daemon, cast("Any", reactor)))
+
+    def resolve(self, host: str) -> Deferred[tuple[str, ...]]:
+        """Gives the addresses of a host, one at least.
+
+        The Deferred can be cancelled: nobody waits for the answer then, if there ever is one. It fails with
+        ``DNSLookupError`` if there are none, and with ``OSError`` if there is no thread.
+        """
+        if is_address(host):
+            return succeed((host,))
+        renewed = self._renewed.pop(host, None)
+        if renewed is not None:
+            return succeed(renewed)
+        outcome: Deferred[tuple[str, ...]] = Deferred()
+        self._waiting.append((host, outcome))
+        self._begin()
+        return outcome
+
+    def renew(self, host: str) -> bool:
+        """Looks a name up beside what goes on, and tells whether the next :meth:`resolve` has the answer at once.
+
+        While a name server is silent it never has: what is connected stays so.
+        """
+        if is_address(host) or host in self._renewed:
+            return True
+        if host not in self._renewing and len(self._renewing) < MAX_RENEWED:
+            self._renewing.add(host)
+            self.resolve(host).addBoth(self._note_renewed, host)
+        return False
+
+    def _note_renewed(self, result: tuple[str, ...] | Failure, host: str) -> None:
+        self._renewing.discard(host)
+        if not isinstance(result, Failure):
+            if len(self._renewed) == MAX_RENEWED:
+                self._renewed.clear()
+            self._renewed[host] = result
+
+    def _begin(self) -> None:
+        # Those who were cancelled have been called.
+        while self._waiting and self._waiting[0][1].called:
+            self._waiting.popleft()
+        if self._looking_up is not None or not self._waiting:
+            return
+        host = self._looking_up = self._waiting[0][0]
+        try:
+            self.in_thread(self.look_up, host).addBoth(self._found, host)
+        except OSError:
+            self._found(Failure(), host)
+
+    def _found(self, result: tuple[str, ...] | Failure, host: str) -> None:
+        self._looking_up = None
+        told = [outcome for name, outcome in self._waiting if name == host]
+        self._waiting = deque(entry for entry in self._waiting if entry[0] != host)
+        for outcome in told:
+            if not outcome.called:
+                outcome.callback(result)
+        self._begin()
+
+
+@implementer(IStreamClientEndpoint)
+@dataclass(frozen=True, slots=True)
+class NamedEndpoint:
+    """Connects to a host by TCP: to the first of its addresses that takes the connection.
+
+    :ivar names: what resolves the host.
+    :ivar host: a name, of which nothing is demanded but that the system resolves it, or an IP address.
+    """
+
+    reactor: IReactorTime
+    names: Names
+    host: str
+    port: int
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """IStreamClientEndpoint API. It fails with a ``ConnectError``, a ``DNSLookupError`` or another ``OSError``."""
+        return Deferred.fromCoroutine(self._connect(factory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        addresses = await self.names.resolve(self.host)
+        return await _Attempts(self.reactor, self.port, factory, iter(addresses)).begin()
+
+
+@dataclass(eq=False, slots=True)
+class _Attempts:
+    """The attempts to connect to some addresses, of which the first that succeeds ends the others."""
+
+    # required parameters
+    reactor: IReactorTime
+    port: int
+    factory: IProtocolFactory
+    addresses: Iterator[str]
+
+    # internal state
+    _open: list[Deferred[IProtocol]] = field(default_factory=list)
+    _next_call: IDelayedCall | None = None
+    _outcome: Deferred[IProtocol] | None = None
+    _why: Failure = field(default_factory=lambda: Failure(ConnectError(string="there is no address")))
+
+    def begin(self) -> Deferred[IProtocol]:
+        """Gives the protocol that is connected first. Cancelling it ends all attempts."""
+        outcome = self._outcome = Deferred(lambda _: self._end())
+        self._try_next()
+        return outcome
+
+    def _try_next(self) -> None:
+        self._forget_next()
+        address = next(self.addresses, None)
+        if address is None:
+            if not self._open and self._outcome is not None:
+                outcome, self._outcome = self._outcome, None
+                outcome.errback(self._why)
+            return
+        kind = TCP6ClientEndpoint if isIPv6Address(address) else TCP4ClientEndpoint
+        attempt = kind(cast("Any", self.reactor), address, self.port, timeout=CONNECT_TIMEOUT_S).connect(self.factory)
+        self._open.append(attempt)
+        self._next_call = self.reactor.callLater(NEXT_ADDRESS_S, self._try_next)
+        attempt.addCallbacks(self._connected, self._failed, (attempt,), {}, (attempt,), {})
+
+    def _connected(self, protocol: IProtocol, attempt: Deferred[IProtocol]) -> None:
+        self._open.remove(attempt)
+        outcome = self._outcome
+        self._end()
+        if outcome is not None:
+            outcome.callback(protocol)
+
+    def _failed(self, why: Failure, attempt: Deferred[IProtocol]) -> None:
+        if attempt in self._open:
+            # It has not been ended from here.
+            self._open.remove(attempt)
+            self._why = why
+            self._try_next()
+
+    def _end(self) -> None:
+        self._outcome = None
+        self._forget_next()
+        attempts, self._open = self._open, []
+        for attempt in attempts:
+            attempt.cancel()
+
+    def _forget_next(self) -> None:
+        call, self._next_call = self._next_call, None
+        if call is not None and call.active():
+            call.cancel()
+
+
+def verified(host: str, **options: Any) -> IOpenSSLClientConnectionCreator:
+    """Gives what makes TLS connections, names the host in them, and verifies that the peer is that one.
+
+    :param host: a name or an IP address.
+    :param options: what ``optionsForClientTLS`` takes besides.
+    :raises SourceError: if no certificate can be for such a name.
+    """
+    try:
+        return optionsForClientTLS(host, **options)
+    except ValueError:
+        pass
+    # By the rules of IDNA, which a name need not follow that is resolved all the same: `stack_redis`, `r3---sn.test`.
+    try:
+        name = DNS_ID(host).hostname.decode("ascii")
+    except ValueError:
+        raise SourceError(f"cannot connect: TLS: no certificate can be for the name {host[:_SHOWN]!r}") from None
+    creator: Any = optionsForClientTLS("host.invalid", **options)
+    creator._hostname = creator._hostnameASCII = name  # noqa: SLF001 - there is no other way to say it
+    creator._hostnameBytes = name.encode("ascii")  # noqa: SLF001
+    return cast("IOpenSSLClientConnectionCreator", creator)
