@@ -119,7 +119,9 @@ class Parts:
             try:
                 self._bring(part)
             except Exception:
+                # As a pull that failed: those who follow it are told, and the next tick of the whole tries again.
                 _log.failure("feed {feed}: a part broke", feed=part.ways.feed.name)
+                part.ways.feed.mark_stale()
 
     def _bring(self, part: _Part) -> None:
         """Brings a part up to the newest version of the whole."""
