@@ -29,6 +29,13 @@ class Transport(Protocol):
         """ITransport API."""
 
 
+class Abortable(Transport, Protocol):
+    """One connection."""
+
+    def abortConnection(self) -> None:
+        """ITCPTransport API."""
+
+
 class TransportGroup(Transport, Protocol):
     """Transports that are written the same, as :class:`livefeed.transport.connection.ConnectionGroup` is."""
 
@@ -40,26 +47,42 @@ class TransportGroup(Transport, Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class EnvelopeOutlet:
-    """A subscriber that is sent messages: which, depends on what it has.
+class _Outlet:
+    """Where messages go: which, depends on what is there already.
 
-    :ivar have: the version that it has; ``None`` if none.
+    :ivar have: the version that is; ``None`` if none.
     """
 
-    transport: Transport
+    transport: Any
     _envelopes: Envelopes
     _wrap: Wrap
     have: str | None = None
 
     def send(self, snapshot: Snapshot) -> None:
-        """Subscriber API."""
+        """Subscriber and Group API."""
         message = self._envelopes.get(self.have, self._wrap)
         # Before it is written: who leaves a group meanwhile takes this along.
-        self.have = snapshot.version
-        self.transport.write(message)
+        before, self.have = self.have, snapshot.version
+        try:
+            self.transport.write(message)
+        except Exception:
+            self.have = before
+            raise
 
 
-class _EnvelopeGroup(EnvelopeOutlet):
+class EnvelopeOutlet(_Outlet):
+    """A subscriber that is sent messages."""
+
+    __slots__ = ()
+
+    transport: Abortable
+
+    def drop(self) -> None:
+        """Subscriber API."""
+        self.transport.abortConnection()
+
+
+class _EnvelopeGroup(_Outlet):
     """Subscribers who all have the same version: its transport is a group of theirs."""
 
     __slots__ = ()

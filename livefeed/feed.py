@@ -1,13 +1,15 @@
 """The newest snapshot of a document, its state, and the subscribers that follow it.
 
-Rules: this file knows no transport: a subscriber is an object with one verb, and those who are all sent the same have
+Rules: this file knows no transport: a subscriber is an object with two verbs, and those who are all sent the same have
 a group that sends it. No queue grows here: a subscription owes at most one thing, the newest version, which its
-subscriber has not been sent.
+subscriber has not been sent. A subscription that ends because something broke ends the subscriber's connection, too:
+nobody stays connected who is sent nothing any more.
 """
 # ruff: noqa: SLF001 - a feed, its batches and their subscriptions are one thing.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf
@@ -54,6 +56,9 @@ class Subscriber(Protocol):
     def send(self, snapshot: Snapshot, /) -> None:
         """Takes the newest snapshot. It is called only while the subscription is not paused."""
 
+    def drop(self) -> None:
+        """Ends the connection, whose subscription has ended after an error, so that its client can come back."""
+
 
 class Group(Protocol):
     """Sends to some subscribers as one, without a look at each."""
@@ -65,7 +70,7 @@ class Group(Protocol):
         """Lets one go who is in it."""
 
     def send(self, snapshot: Snapshot, /) -> None:
-        """Sends the snapshot, as each one's ``send`` would. It raises only where all of these would."""
+        """Sends the snapshot, as each one's ``send`` would. It raises only where nobody has been sent anything."""
 
 
 class Crowd(Protocol):
@@ -113,25 +118,27 @@ class Subscription:
         if self._cancelled or (snapshot.version == self._sent and not repeats and not self.informed):
             return
         if not self._paused:
-            self._sent = snapshot.version
-            try:
-                self._subscriber.send(snapshot)
-            except Exception:
-                self._feed._drop(self)
+            self._deliver(snapshot)
         elif snapshot.version != self._sent or self.informed:
             self._owed = True
 
     def send(self, snapshot: Snapshot) -> None:
-        """Sends the snapshot, or owes it, whether it was sent before or not. Raises what the subscriber raises."""
+        """Sends the snapshot, or owes it, whether it was sent before or not; who raises is dropped."""
         self.leave_group()
         if self._cancelled:
             return
         if self._paused:
             self._owed = True
         else:
-            self._sent = snapshot.version
             self._round = self._feed.rounds
+            self._deliver(snapshot)
+
+    def _deliver(self, snapshot: Snapshot) -> None:
+        self._sent = snapshot.version
+        try:
             self._subscriber.send(snapshot)
+        except Exception:
+            self._feed._drop(self)
 
     def skip(self, snapshot: Snapshot) -> None:
         """Counts the snapshot as sent."""
@@ -233,15 +240,36 @@ class _Batch:
             try:
                 self._group.send(snapshot)
             except Exception:
-                self._feed._drop(*(each for each in self.members if each._grouped))
+                # Nobody was sent anything. Each is tried by itself, so that only those are dropped who raise again: all
+                # who are connected would come back at once, and be sent a whole document each.
+                self._feed._log_broken("a message to several; it is tried with each")
+                self._dissolve(before)
+                ungrouped = tuple(self._ungrouped)
         for each in ungrouped:
             if each._grouped or each._batch is not self:
                 continue
             each.push(snapshot)
             if each._sent == self._sent and each._batch is self and not (each._paused or each._grouped):
-                self._ungrouped.remove(each)
-                self._group.add(each._subscriber)
-                each._grouped = True
+                self._group_again(each)
+
+    def _group_again(self, subscription: Subscription) -> None:
+        """Has a member join the group, which has taken what the group was sent."""
+        try:
+            self._group.add(subscription._subscriber)
+        except Exception:
+            # Whether it is in the group is not known.
+            self._feed._drop(subscription)
+        else:
+            self._ungrouped.remove(subscription)
+            subscription._grouped = True
+
+    def _dissolve(self, sent: str | None) -> None:
+        """Has all members leave the group, which was sent this version last."""
+        sent, self._sent = self._sent, sent
+        for each in self.members:
+            if each._grouped:
+                self.ungroup(each)
+        self._sent = sent
 
 
 @dataclass(slots=True, eq=False)
@@ -261,6 +289,7 @@ class Feed:
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
     :ivar codings_made: how often a version was compressed since the start, in one coding each.
     :ivar rounds: how often pushing to everybody has begun.
+    :ivar dropped: how many subscribers were disconnected since they broke.
     :ivar history: the versions before, and the patches from them.
     :ivar subscriptions: all that there are (a dict, since a set has no order).
     """
@@ -283,6 +312,7 @@ class Feed:
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     codings_made: int = 0
     rounds: int = 0
+    dropped: int = 0
     history: History = field(default_factory=History)
     _sequence: Sequence = field(init=False)
     _alone: dict[Subscription, None] = field(default_factory=dict)  # those that are in no batch
@@ -290,8 +320,10 @@ class Feed:
     _open: dict[_Kind, _Batch] = field(default_factory=dict)  # those that may still be joined
     _to_push: list[Subscription | _Batch] = field(default_factory=list)
     _turn: int = 0  # how many of the units were pushed to; pushing begins there
+    _unpushed: bool = False  # whether nobody was sent the newest version yet
     _pushed_in_between: bool = False
     _slice_call: IDelayedCall | None = None
+    _logged: object = None  # when an exception of a subscriber was logged last, and of which kind it was
 
     def __post_init__(self) -> None:
         self._sequence = Sequence(int(self.clock.seconds() * 1000), 0)
@@ -332,6 +364,7 @@ class Feed:
         """
         new = self.snapshot is None or data != self.snapshot.data
         if new:
+            self._unpushed = True
             self._sequence = sequence or self._sequence.next()
             if made is None:
                 self.snapshot = Snapshot.of(data, self._sequence)
@@ -347,7 +380,8 @@ class Feed:
         # A version that came in between was the sign of life already.
         repeats = self.push == "tick" and is_tick and not self._pushed_in_between
         self._pushed_in_between = new and not is_tick
-        if new or repeats:
+        # Where the last publish broke half-way, the version is there, and nobody was sent it.
+        if self._unpushed or repeats:
             self.pushed_at = self.confirmed_at
             self.rounds += 1
             # Who comes from now on is sent this version at once, and is not to be in what waits for it.
@@ -358,6 +392,7 @@ class Feed:
             start = self._turn % max(len(everybody), 1)
             self._to_push = everybody[start:] + everybody[:start]
             self._to_push.reverse()
+            self._unpushed = False
             self._push_slice()
         elif recovers:
             self._inform()
@@ -403,11 +438,24 @@ class Feed:
         """Gives the batches, and those who are in none."""
         return [*self._alone, *self._batches]
 
-    def _drop(self, *broken: Subscription) -> None:
-        """Logs the exception that is being handled, and ends the subscriptions that it came from."""
-        _log.failure("feed {feed}: a subscriber broke and is dropped", feed=self.name)
-        for subscription in broken:
+    def _drop(self, subscription: Subscription) -> None:
+        """Logs the exception that is being handled, and ends the subscription that it came from, and its connection."""
+        self._log_broken("it is disconnected")
+        self.dropped += 1
+        try:
             subscription.cancel()
+        finally:
+            try:
+                subscription._subscriber.drop()
+            except Exception:
+                _log.failure("feed {feed}: a subscriber that broke could not be disconnected", feed=self.name)
+
+    def _log_broken(self, what: str) -> None:
+        """Logs the exception that is being handled; of a kind that thousands may raise at once, the first each tick."""
+        kind = sys.exc_info()[0]
+        if self._logged != (self.tick_at, self.rounds, kind):
+            self._logged = self.tick_at, self.rounds, kind
+            _log.failure("feed {feed}: a subscriber broke: {what}", feed=self.name, what=what)
 
     def mark_stale(self) -> None:
         """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed."""
@@ -460,6 +508,7 @@ class Feed:
             is ``tick``; to somebody who is sent the state with it.
         :param have: the version that the subscriber has already: it is not sent that at once.
         :param crowd: what sends snapshots to this subscriber and others; ``None`` if each is sent its own.
+        :returns: the subscription, which has ended already if the subscriber broke and was dropped.
         """
         subscription = Subscription(self, subscriber, repeats, informed)
         self.subscriptions[subscription] = None
@@ -470,11 +519,7 @@ class Feed:
         if self.snapshot is not None and self.snapshot.version == have:
             subscription.skip(self.snapshot)
         elif self.snapshot is not None:
-            try:
-                subscription.send(self.snapshot)
-            except BaseException:
-                subscription.cancel()
-                raise
+            subscription.send(self.snapshot)
         return subscription
 
     def _forget(self, subscription: Subscription) -> None:

@@ -38,6 +38,10 @@ class Follower:
         elif self._subscription is not None:
             self._subscription.resume()
 
+    def drop(self) -> None:
+        """Subscriber and Member API. Cuts the connection: what it would be sent from now on cannot be known."""
+        self.transport.abortConnection()
+
     def stopProducing(self) -> None:
         """IPushProducer API."""
 

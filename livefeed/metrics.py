@@ -92,6 +92,11 @@ _FIGURES = (
         "Messages of livefeed.delta.v1 made of the whole document.",
         lambda _, served: served.ways.envelopes.made,
     ),
+    _Figure(
+        "dropped_subscribers_total",
+        "Subscribers of the whole that were disconnected since what they were to be sent could not be made or written.",
+        lambda _, served: served.feed.dropped,
+    ),
     _Figure("parts", "Parts of the document that are looked after.", lambda _, served: sum(1 for _ in served.parts)),
     _Figure(
         "max_subscribers",

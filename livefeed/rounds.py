@@ -30,6 +30,9 @@ class Member(Protocol):
     def beat(self) -> None:
         """Takes its turn."""
 
+    def drop(self) -> None:
+        """Ends: its turn broke, and it is not called any more."""
+
 
 T = TypeVar("T", bound=Member)
 
@@ -86,5 +89,12 @@ class Rounds(Generic[T]):
             try:
                 member.beat()
             except Exception:
-                _log.failure("a member of a round broke, and is left out from now on: {member}", member=type(member))
+                _log.failure("a member of a round broke, and is ended: {member}", member=type(member))
                 self.discard(member)
+                self._drop(member)
+
+    def _drop(self, member: T) -> None:
+        try:
+            member.drop()
+        except Exception:
+            _log.failure("a member of a round that broke could not be ended: {member}", member=type(member))

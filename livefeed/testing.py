@@ -56,13 +56,19 @@ class RecordingSubscriber:
     """A subscriber that writes down what it is sent.
 
     :ivar snapshots: the snapshots, in order.
+    :ivar dropped: whether its connection was ended, since it broke.
     """
 
     snapshots: list[Snapshot] = field(default_factory=list)
+    dropped: bool = False
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API."""
         self.snapshots.append(snapshot)
+
+    def drop(self) -> None:
+        """Subscriber API."""
+        self.dropped = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,10 @@ class _Outlet:
         """Subscriber API."""
         self.transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
 
+    def drop(self) -> None:
+        """Subscriber API. A close frame would be one more thing that can fail; 1006 has clients come back, too."""
+        self.transport.abortConnection()
+
 
 class _Group(_Outlet):
     """Where the snapshots of many go: its transport is a group of theirs."""

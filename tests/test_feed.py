@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import encodings
 from livefeed import snapshot as snapshot_module
 from livefeed.feed import BATCH, SLICE, Feed, Push, State, Subscription
+from livefeed.history import History
 from livefeed.journal import Kept
 from livefeed.patching import apply_patch
 from livefeed.snapshot import Sequence, Snapshot, version_of
@@ -30,10 +32,14 @@ class RecordingSubscriber:
 
     sent: list[Snapshot] = field(default_factory=list)
     then: Callable[[], object] = lambda: None
+    dropped: int = 0
 
     def send(self, snapshot: Snapshot) -> None:
         self.sent.append(snapshot)
         self.then()
+
+    def drop(self) -> None:
+        self.dropped += 1
 
     @property
     def documents(self) -> list[bytes]:
@@ -62,15 +68,19 @@ class RecordingGroup:
 
     subscribers: list[RecordingSubscriber] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    first: Callable[[], object] = lambda: None
+    added: Callable[[], object] = lambda: None
 
     def add(self, subscriber: RecordingSubscriber) -> None:
         assert subscriber not in self.subscribers
+        self.added()
         self.subscribers.append(subscriber)
 
     def discard(self, subscriber: RecordingSubscriber) -> None:
         self.subscribers.remove(subscriber)
 
     def send(self, snapshot: Snapshot) -> None:
+        self.first()
         self.sizes.append(len(self.subscribers))
         for subscriber in tuple(self.subscribers):
             subscriber.send(snapshot)
@@ -82,6 +92,16 @@ class BrokenSubscriberError(Exception):
 
 def break_down() -> None:
     raise BrokenSubscriberError
+
+
+def iter_of(*calls: Callable[[], object]) -> Callable[[], object]:
+    """Gives what does the first of these when it is called first, and so on."""
+    left = iter(calls)
+
+    def call() -> None:
+        next(left)()
+
+    return call
 
 
 class FeedTestCase(SynchronousTestCase):
@@ -601,6 +621,8 @@ class FanOutTests(FeedTestCase):
         self.assertEqual(first.documents, [b"1", b"2"])
         self.assertEqual(last.documents, [b"1", b"2"])
         self.assertEqual(broken.documents, [b"1"])
+        self.assertEqual([each.dropped for each in (first, broken, last)], [0, 1, 0])
+        self.assertEqual(feed.dropped, 1)
         self.assertIs(feed.state, State.LIVE)
 
     def test_crowd_is_sent_to_together(self) -> None:
@@ -788,6 +810,127 @@ class FanOutTests(FeedTestCase):
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
         feed.publish(b"2")
         self.assertEqual((member.documents, other.documents), ([b"1"], [b"1", b"2"]))
+        self.assertEqual((member.dropped, other.dropped), (1, 0))
+
+    def grouped(self, feed: Feed, count: int = 3) -> tuple[RecordingGroup, list[RecordingSubscriber]]:
+        """Gives a group, and those in it, who have been sent the versions 1 and 2."""
+        crowd = RecordingCrowd()
+        members = [self.follow(feed, crowd)[0] for _ in range(count)]
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        [group] = crowd.groups
+        self.assertEqual(group.subscribers, members)
+        return group, members
+
+    def test_message_to_a_group_that_breaks_once(self) -> None:
+        """It is tried with each of them: nobody is left out or cut off, and they are a group again."""
+        feed = self.feed(push="change")
+        group, members = self.grouped(feed)
+        group.first = break_down
+        feed.publish(b"3")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        group.first = lambda: None
+        feed.publish(b"4")
+        self.assertEqual([member.documents for member in members], [[b"1", b"2", b"3", b"4"]] * 3)
+        self.assertEqual(([member.dropped for member in members], feed.dropped), ([0] * 3, 0))
+        self.assertEqual((group.subscribers, group.sizes), (members, [3, 3]))
+
+    def test_message_to_a_group_that_breaks_for_one(self) -> None:
+        """That one is disconnected."""
+        feed = self.feed()
+        group, members = self.grouped(feed)
+        group.first = members[1].then = break_down
+        feed.publish(b"3")
+        self.assertTrue(self.flushLoggedErrors(BrokenSubscriberError))
+        self.assertEqual([member.dropped for member in members], [0, 1, 0])
+        group.first = lambda: None
+        feed.publish(b"4")
+        self.assertEqual([len(member.sent) for member in members], [4, 3, 4])
+        self.assertEqual(group.subscribers, [members[0], members[2]])
+
+    def test_group_that_breaks_again_and_again(self) -> None:
+        """All are disconnected, and nobody stays who is sent nothing. It is written down once."""
+        feed = self.feed()
+        group, members = self.grouped(feed)
+        group.first = break_down
+        for member in members:
+            member.then = break_down
+        feed.publish(b"3")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual(([member.dropped for member in members], feed.dropped), ([1] * 3, 3))
+        self.assertEqual(feed.subscriptions, {})
+        feed.publish(b"4")
+        self.assertEqual([len(member.sent) for member in members], [3] * 3)
+
+    def test_paused_one_of_a_group_that_breaks(self) -> None:
+        """It is owed the version as ever."""
+        feed = self.feed()
+        crowd = RecordingCrowd()
+        (slow, subscription), (quick, _) = self.follow(feed, crowd), self.follow(feed, crowd)
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        subscription.pause()
+        crowd.groups[0].first = break_down
+        feed.publish(b"3")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual((slow.documents, quick.documents), ([b"1", b"2"], [b"1", b"2", b"3"]))
+        subscription.resume()
+        self.assertEqual(slow.documents, [b"1", b"2", b"3"])
+
+    def test_group_that_cannot_be_joined(self) -> None:
+        """Who is neither in it nor surely out of it is disconnected, and the others are sent to."""
+        feed, crowd = self.feed(), RecordingCrowd()
+        members = [self.follow(feed, crowd)[0] for _ in range(3)]
+        [group] = crowd.groups
+        group.added = iter_of(lambda: None, break_down, lambda: None)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual([member.dropped for member in members], [0, 1, 0])
+        feed.publish(b"2")
+        self.assertEqual([member.documents for member in members], [[b"1", b"2"], [b"1"], [b"1", b"2"]])
+
+    def test_broken_subscriber_that_cannot_be_disconnected(self) -> None:
+        """Both are written down, and the others are sent to."""
+        feed = self.feed()
+        broken, _ = self.follow(feed)
+        broken.then = break_down
+        self.patch(broken, "drop", break_down)
+        other, subscription = self.follow(feed)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 2)
+        self.assertEqual((other.documents, list(feed.subscriptions)), ([b"1"], [subscription]))
+
+    def test_one_that_breaks_while_it_catches_up(self) -> None:
+        """Or is sent something of its own: it is disconnected, as it is in its turn."""
+        for own in (False, True):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed)
+            feed.publish(b"1")
+            assert feed.snapshot is not None
+            subscriber.then = break_down
+            if own:
+                subscription.send(feed.snapshot)
+            else:
+                subscription.pause()
+                feed.publish(b"2")
+                subscription.resume()
+            self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+            self.assertEqual((subscriber.dropped, feed.subscriptions), (1, {}))
+
+    def test_version_that_broke_before_it_was_pushed(self) -> None:
+        """Nobody was sent it, so the next tick does, though it is not new any more."""
+        feed = self.feed(push="change")
+        subscriber, _ = self.follow(feed)
+        feed.publish(b"1")
+        with (
+            mock.patch.object(History, "add", side_effect=BrokenSubscriberError),
+            self.assertRaises(BrokenSubscriberError),
+        ):
+            feed.publish(b"2")
+        self.assertEqual(subscriber.documents, [b"1"])
+        feed.publish(b"2")
+        feed.publish(b"2")
+        self.assertEqual(subscriber.documents, [b"1", b"2"])
 
     def test_everybody_is_pushed_to_in_slices(self) -> None:
         """However many there are of each kind, each is sent each version once, and others get turns in between."""
@@ -826,12 +969,13 @@ class FanOutTests(FeedTestCase):
             self.assertGreater(len(last), 1, count)
 
     def test_broken_newcomer_is_not_kept(self) -> None:
-        """One that raises while it is sent its first snapshot leaves no subscription that nobody can cancel."""
+        """One that raises while it is sent its first snapshot is disconnected."""
         feed = self.feed()
         feed.publish(b"1")
-        with self.assertRaises(BrokenSubscriberError):
-            feed.subscribe(RecordingSubscriber(then=break_down))
-        self.assertEqual(feed.subscriptions, {})
+        broken = RecordingSubscriber(then=break_down)
+        feed.subscribe(broken)
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual((broken.dropped, feed.subscriptions), (1, {}))
 
     def test_leaving_while_being_sent_to(self) -> None:
         """A subscriber may end its own subscription from within send."""

@@ -504,6 +504,9 @@ class FailureTests(PollerTestCase):
             def send(self, snapshot: Snapshot) -> None:
                 raise ProgrammingError("oops")
 
+            def drop(self) -> None:
+                pass
+
         self.feed.subscribe(Broken())
         self.start()
         self.assertEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)

@@ -27,10 +27,14 @@ class Caller:
     clock: Clock
     then: Callable[[], object] = lambda: None
     called: list[float] = field(default_factory=list)
+    dropped: int = 0
 
     def beat(self) -> None:
         self.called.append(self.clock.seconds())
         self.then()
+
+    def drop(self) -> None:
+        self.dropped += 1
 
 
 class RoundsTests(SynchronousTestCase):
@@ -206,8 +210,21 @@ class RoundsTests(SynchronousTestCase):
         members = [self.join(), self.join(broken), self.join()]
         self.pass_time(3 * INTERVAL_S + 1)
         self.assertEqual([len(member.called) for member in members], [3, 1, 3])
+        self.assertEqual([member.dropped for member in members], [0, 1, 0])
         self.assertEqual(list(self.rounds), [members[0], members[2]])
         self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 1)
+
+    def test_member_that_breaks_and_cannot_be_ended(self) -> None:
+        """Both are written down, and the others go on."""
+
+        def broken() -> None:
+            raise BrokenMemberError
+
+        self.patch(self.join(broken), "drop", broken)
+        member = self.join()
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertEqual((len(member.called), list(self.rounds)), (2, [member]))
+        self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 2)
 
     def test_nothing_is_left_when_the_last_member_breaks(self) -> None:
         """No timer for nobody."""

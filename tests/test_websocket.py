@@ -7,7 +7,9 @@ import json
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest import mock
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.error import ConnectionDone
@@ -23,6 +25,8 @@ from websockets.http11 import Response as Handshake
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from livefeed import websocket
+from livefeed.envelopes import Envelopes
 from livefeed.feed import Feed, Push
 from livefeed.rounds import AT_ONCE
 from livefeed.snapshot import version_of
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from websockets.extensions import ClientExtensionFactory, Extension
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
+LONG = b'{"text": "%s"}' % (b"x" * 1000)
 
 
 class WebSocketTestCase(SynchronousTestCase):
@@ -65,9 +70,13 @@ class WebSocketTestCase(SynchronousTestCase):
 
 
 class Transport(StringTransport):
-    """A transport that, like the real ones, does not mind a producer that leaves twice."""
+    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
 
     protocol: Any
+
+    def resumeProducing(self) -> None:
+        if not self.disconnecting:
+            super().resumeProducing()
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -282,6 +291,51 @@ class Wrapping(Transport):
 
 
 class PushTests(WebSocketTestCase):
+    def test_subscriber_whose_message_breaks_is_disconnected(self) -> None:
+        """Plain and by delta, alone and in a group, as a newcomer and at a version: nobody stays and is silent."""
+        for subprotocols, transport, newcomer in product(
+            ([], [Subprotocol(DELTA)]), (Transport, Grouped), (False, True)
+        ):
+            self.serve()
+            for version in (FIRST, SECOND):
+                self.feed.publish(version)
+            clients = [] if newcomer else [Client(self.site, transport=transport(), subprotocols=subprotocols)]
+            self.feed.publish(SECOND)
+            error = MemoryError()
+            with (
+                mock.patch.object(Envelopes, "_make", side_effect=error),
+                mock.patch.object(websocket._Outlet, "send", side_effect=error),
+            ):
+                clients = clients or [Client(self.site, transport=transport(), subprotocols=subprotocols)]
+                self.feed.publish(THIRD)
+            self.assertEqual([client.transport.disconnected for client in clients], [True])
+            self.assertEqual(self.feed.subscriptions, {})
+            self.assertTrue(self.flushLoggedErrors(MemoryError))
+
+    def test_message_to_a_group_that_breaks_once(self) -> None:
+        """All of it have the version in the end, by a patch of what they had, and stay connected."""
+        clients = [Client(self.site, transport=Grouped(), subprotocols=[Subprotocol(DELTA)]) for _ in range(3)]
+        for version in (LONG, LONG + b" "):
+            self.feed.publish(version)
+        for client in clients:
+            client.messages()
+        make = Envelopes._make
+        calls = iter([MemoryError()])
+
+        def break_once(envelopes: Envelopes, *arguments: Any) -> bytes:
+            for error in calls:
+                raise error
+            return make(envelopes, *arguments)
+
+        self.patch(Envelopes, "_make", break_once)
+        for version in (LONG, LONG + b"\n"):
+            self.feed.publish(version)
+            for client in clients:
+                [message] = client.messages()
+                self.assertEqual((message["type"], message["version"]), ("patch", version_of(version)))
+                self.assertFalse(client.transport.disconnected)
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
     def test_what_wraps_a_transport_is_not_passed_by(self) -> None:
         """Such as Twisted's TLS, on a connection that can be written to with others: each is written to by itself."""
         for subprotocols in ([], [Subprotocol(DELTA)]):
@@ -592,7 +646,7 @@ class LivenessTests(WebSocketTestCase):
                 self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.PING])
 
     def test_subscriber_that_cannot_be_pinged(self) -> None:
-        """Is logged and left out; the others are pinged in the same turn and in all that follow."""
+        """Is logged and disconnected; the others are pinged in the same turn and in all that follow."""
 
         class Broken(Transport):
             """A transport that does not let itself be written to."""
@@ -611,6 +665,7 @@ class LivenessTests(WebSocketTestCase):
         self.clock.pump([1.0] * PING_INTERVAL_S)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(len(self.factory.protocols_open), 2)
+        self.assertTrue(broken.transport.disconnected)
         broken.transport.protocol.connectionLost(Failure(ConnectionDone()))
         for _ in range(3):
             for client in (before, behind):

@@ -71,7 +71,13 @@ class TLSGroup(ConnectionGroup):
         if self._direct and data:
             if self._handles is None:
                 self._handles = self._pack([each._handle for each in self._direct])
-            counts = self._write_all(self._handles, data, len(data))
+            try:
+                counts = self._write_all(self._handles, data, len(data))
+            except Exception:
+                # Which of them have been written to is not known.
+                counts = []
+                for connection in tuple(self._direct):
+                    connection._broke("write")
             if counts:
                 for connection, sent in zip(tuple(self._direct), counts, strict=True):
                     if sent != len(data):

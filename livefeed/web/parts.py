@@ -215,7 +215,9 @@ class Parts:
             try:
                 self._bring(part)
             except Exception:
+                # As a pull that failed: those who follow it are told, and the next tick of the whole tries again.
                 _log.failure("feed {feed}: a part broke", feed=part.ways.feed.name)
+                part.ways.feed.mark_stale()
             if self._due and clock.seconds() > end:
                 self._due_call = clock.callLater(0, self._bring_some)
                 return

@@ -93,6 +93,13 @@ class _Waiting:
         """Subscriber API."""
         self.end()
 
+    def drop(self) -> None:
+        """Subscriber API."""
+        self.leave()
+        channel = getattr(self._request, "channel", None)
+        if channel is not None:
+            channel.forceAbortClient()
+
     def end(self) -> None:
         """Answers the request."""
         self.leave()

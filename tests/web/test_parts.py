@@ -8,6 +8,7 @@ import gzip
 import json
 import weakref
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import pointer, snapshot
 from livefeed.encodings import SMALL_BYTES
 from livefeed.feed import Feed, State
+from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot, version_of
 from livefeed.testing import RecordingSubscriber, Response, request
 from livefeed.web.origins import Origins
@@ -220,6 +222,30 @@ class FollowingTests(PartsTestCase):
         self.publish(b'{"total": 1.50}')
         self.assertEqual(self.get("/feed/total").status, 200)
         self.assertEqual([snapshot.data for snapshot in watcher.snapshots], [b"1.50", b"1.50"])
+
+    def test_part_that_breaks_is_stale_until_the_next_tick(self) -> None:
+        """Those who follow it are told, and are sent what they have missed then."""
+        self.publish(DOCUMENT)
+        ways = self.served.parts.find([b"total"])
+        assert ways is not None
+        watcher = RecordingSubscriber()
+        ways.feed.subscribe(watcher, informed=True)
+        add = History.add
+
+        def break_down(history: History, snapshot: Snapshot) -> None:
+            if history is ways.feed.history:
+                raise MemoryError
+            add(history, snapshot)
+
+        with mock.patch.object(History, "add", break_down):
+            self.publish(b'{"total": 3}')
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        self.assertEqual(ways.feed.state, State.STALE)
+        told = len(watcher.snapshots)
+        self.publish(b'{"total": 3}')
+        self.assertEqual(ways.feed.state, State.LIVE)
+        self.assertEqual([snapshot.data for snapshot in watcher.snapshots[told:]], [b"3"])
+        self.assertEqual(told, 2)
 
     def test_parts_that_nobody_uses_are_forgotten(self) -> None:
         """A while after the last question; those that are followed stay."""

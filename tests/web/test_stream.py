@@ -112,9 +112,13 @@ def dechunk(data: bytes) -> tuple[bytes, bytes]:
 
 
 class Transport(StringTransport):
-    """A transport that, like the real ones, does not mind a producer that leaves twice."""
+    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
 
     protocol: Any
+
+    def resumeProducing(self) -> None:
+        if not self.disconnecting:
+            super().resumeProducing()
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -704,6 +708,33 @@ class SlowReaderTests(StreamTestCase):
 
 
 class EndTests(StreamTestCase):
+    def test_stream_whose_event_breaks_is_cut(self) -> None:
+        """Its client comes back by itself: documents and messages, when it comes and when a version does."""
+        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+            for newcomer in (False, True):
+                self.serve()
+                self.feed.publish(FIRST)
+                clients = [] if newcomer else [Client(self.site, path=path)]
+                with mock.patch.multiple(stream, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
+                    for function in broken.values():
+                        function.side_effect = [b"", *[MemoryError()] * 9] if newcomer else MemoryError()
+                    if newcomer:
+                        clients = [Client(self.site, path=path)]
+                    self.feed.publish(SECOND)
+                self.assertTrue(self.flushLoggedErrors(MemoryError))
+                self.assertTrue(clients[0].transport.disconnected)
+                self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_stream_whose_state_breaks_is_cut(self) -> None:
+        """As with a document."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.patch(self.streams, "state_event", mock.Mock(side_effect=MemoryError()))
+        self.feed.mark_stale()
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        self.assertTrue(client.transport.disconnected)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
     def test_lost_connection_leaves_nothing(self) -> None:
         """Neither a subscription nor a timer, whatever the client was doing."""
         self.feed.publish(FIRST)

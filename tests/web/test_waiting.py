@@ -415,6 +415,19 @@ class ConnectionTests(WaitingTestCase):
         self.feed.publish(SECOND)
         self.assertEqual((leaving.answers(), staying.answers()), ([], []))
 
+    def test_answer_that_breaks_cuts_the_connection(self) -> None:
+        """Nobody waits for an answer that will not come."""
+        connection, other = self.wait(), self.wait()
+        self.patch(next(iter(self.polls.waiting)), "_answer", self.break_down)
+        self.feed.publish(SECOND)
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        self.assertTrue(connection.transport.disconnected)
+        self.assertEqual(other.answer().status, 200)
+        self.assert_nobody_waits()
+
+    def break_down(self, waiting: Request) -> None:
+        raise MemoryError
+
     def test_everybody_is_answered_at_the_next_version(self) -> None:
         """However many they are: slice by slice."""
         connections = [self.wait(10) for _ in range(2 * SLICE + 1)]
