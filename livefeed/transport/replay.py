@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from livefeed.transport.connection import Connection
+    from livefeed.transport.rooms import Room
+
 KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connection", b"prefer", b"a-im")
 """The fields on which an answer may depend. The answer's ``Vary`` names those of them that it did depend on."""
 
@@ -93,11 +96,15 @@ class Replay:
 
     It is emptied with each version, each change of state, and each quarter of a second, since answers tell the time.
 
+    :ivar rooms: the requests that wait, by their keys: see :mod:`livefeed.transport.rooms`.
+    :ivar generation: how often it was emptied.
     :ivar missed: the key of the request that was last looked for in vain; ``None`` if it is none that may be answered
         by replay at all.
     """
 
     missed: bytes | None = None
+    rooms: dict[bytes, Room] = field(default_factory=dict)
+    generation: int = 0
     _forgotten: Counter[Hashable] = field(default_factory=Counter)
     _answers: dict[bytes, Answer] = field(default_factory=dict)
     _heads: dict[bytes, Answer] = field(default_factory=dict)
@@ -139,6 +146,15 @@ class Replay:
             self._answers[key] = Answer(data, label, last)
             self._bytes += len(data)
 
+    def join(self, key: bytes, connection: Connection) -> bool:
+        """Has a connection wait with others, whose requests have the same key; tells whether there are any."""
+        room = self.rooms.get(key)
+        return room is not None and room.join(connection)
+
+    def count(self, label: Hashable, times: int) -> None:
+        """Counts answers that were given to several requests, and not rendered for them."""
+        self._forgotten[label] += times
+
     def counts(self) -> Counter[Hashable]:
         """Gives how often answers were given again, by their labels."""
         counts = self._forgotten.copy()
@@ -149,6 +165,7 @@ class Replay:
 
     def clear(self) -> None:
         """Forgets all answers."""
+        self.generation += 1
         self._forgotten = self.counts()
         self._answers.clear()
         self._heads.clear()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
+    from livefeed.transport.rooms import Host
+
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
 
@@ -43,11 +45,13 @@ class Request(server.Request):
     :ivar has_content: whether it came with content, which nobody has read.
     :ivar replayable: whether its answer depends on nothing but the target and the fields that
         :mod:`livefeed.transport.replay` keys by: it may then be given again to requests that have these in common.
+    :ivar waits_for: what others may wait for with it; ``None`` if it does not wait, or is alone in it.
     :ivar hurry: has a request that waits for something be answered without it.
     """
 
     has_content = False
     replayable = False
+    waits_for: Host | None = None
     hurry: Callable[[], object] = staticmethod(lambda: None)
     channel: Channel
 
@@ -153,6 +157,10 @@ class Site(server.Site):
 
     def log(self, request: Request) -> None:  # type: ignore[override]
         """HTTPFactory API. Counts an answer."""
+        if request.channel.has_waited:
+            # Counted as often as it is given.
+            request.channel.transport.answered = request.label()
+            return
         self._counts[request.label()] += 1
 
     def count_refusal(self, status: int, *, is_secure: bool) -> None:

@@ -43,6 +43,11 @@ class Ways:
         envelopes = Envelopes(feed)
         return cls(feed, upgrade, full, envelopes, EventStreams(feed, envelopes), LongPolls(feed))
 
+    def followers(self) -> int:
+        """Gives how many follow, in whatever way."""
+        # Those that wait for the same have one subscription, and nobody else has one of several.
+        return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
+
     def let_go(self) -> None:
         """Answers and ends whatever is kept open."""
         self.streams.close()
