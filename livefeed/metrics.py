@@ -150,9 +150,9 @@ class Figures(Collector):
             PREFIX + "subscribers", "Those who follow a feed or a part of it.", labels=["feed", "by"]
         )
         for _, served in self.feeds:
-            everybody = sum(len(ways.feed.subscriptions) for ways in served)
+            everybody = sum(ways.followers() for ways in served)
             streams = sum(len(ways.streams.open) for ways in served)
-            waiting = sum(len(ways.polls.waiting) for ways in served)
+            waiting = sum(ways.polls.count() for ways in served)
             by = {"websocket": everybody - streams - waiting, "events": streams, "waiting": waiting}
             for way, count in by.items():
                 family.add_metric([served.feed.name, way], count)

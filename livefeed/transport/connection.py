@@ -31,10 +31,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from livefeed.transport.replay import MAX_ANSWER_BYTES
+from livefeed.transport.rooms import Room
 from livefeed.transport.sockets import StreamSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from twisted.internet.interfaces import IProducer, IProtocolFactory
 
@@ -90,7 +91,7 @@ class Connection(StreamSocket):
         back.
     :ivar protocol: what is told of what happens here. Another can take its place at any time. If it has ``replays``,
         the :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then it has
-        ``at_boundary``, ``replayable`` and ``loseConnection``, too.
+        ``at_boundary``, ``replayable``, ``waits`` and ``loseConnection``, too.
     """
 
     secure = False
@@ -116,6 +117,7 @@ class Connection(StreamSocket):
         "_protocol",
         "_read_ended",
         "_reason",
+        "_room",
         "_streaming",
         "_unusual",
         "_write_ended",
@@ -157,6 +159,7 @@ class Connection(StreamSocket):
         self._at_boundary = False  # whether the next byte begins a request, for all that is known without asking
         self._unusual = False  # what epoll says is not simply to be read or written
         self._reason: Failure | None = None
+        self._room: Room | None = None  # in which its request waits
 
     # What the protocol calls: ITransport and its kin
 
@@ -190,6 +193,12 @@ class Connection(StreamSocket):
         """Gives a group of connections of this class, with nobody in it yet."""
         return ConnectionGroup()
 
+    @staticmethod
+    def write_to_all(connections: Sequence[Any], data: bytes) -> None:
+        """Writes to connections of this class as :meth:`write_or_end` does to each."""
+        for connection in connections:
+            connection.write_or_end(data)
+
     def write_or_end(self, data: bytes, sent: int = 0) -> None:
         """Writes as one of many: what breaks ends this connection, and is not raised.
 
@@ -211,6 +220,8 @@ class Connection(StreamSocket):
         """ITransport API. What was written is sent first."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
+            if self._room is not None:
+                self._room.leave(self)
             self._set_unclear()
             self._answers = None
             self.set_deadline(SEND_TIMEOUT_S)
@@ -308,6 +319,9 @@ class Connection(StreamSocket):
         data = self._receive()
         if data is None:
             return
+        if self._room is not None:
+            self._room.keep(self, data)
+            return
         replay = self._answers
         missed = None
         # After a replayed answer the protocol is where it was: it need not be asked, which takes 0.2 µs.
@@ -326,7 +340,7 @@ class Connection(StreamSocket):
 
     def end_if_idle(self) -> None:
         """Ends a connection on which nothing is under way that a protocol would know of."""
-        if self._protocol is None and not self.disconnecting:
+        if self._protocol is None and self._room is None and not self.disconnecting:
             self.loseConnection()
 
     def writable(self) -> None:
@@ -350,6 +364,10 @@ class Connection(StreamSocket):
         idle_until = self._active_at + self.pool.limits.idle_s
         if self._at_boundary and idle_until > self.pool.now and not self.disconnecting:
             self.pool.deadlines[self] = idle_until
+            return
+        if self._room is not None:
+            # Waiting is no idleness. To set the deadline when it begins and ends would cost each more than this.
+            self.set_deadline(self.pool.limits.idle_s)
             return
         self.set_deadline(None)
         timed_out = getattr(self._protocol, "timeoutConnection", None)
@@ -474,6 +492,8 @@ class Connection(StreamSocket):
 
     def _deliver(self, data: bytes, key: Any) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""
+        if key is not None and self._answers.join(key, self):
+            return
         if self._protocol is None:
             self._make_protocol()
             if self._reason is not None:
@@ -493,14 +513,32 @@ class Connection(StreamSocket):
         if self._corked:
             self._corked = False
             # Nothing but the answer has ended the connection, if it has.
-            if key is not None and self._out and (replay is self._answers or self.disconnecting):
-                repeatable = self._protocol.replayable()
-                if repeatable is not None:
-                    replay.store(key, b"".join(self._out), repeatable, last=self.disconnecting)
+            if key is not None and (replay is self._answers or self.disconnecting):
+                self._note(replay, key, data)
             self._flush_corked()
         self._set_clear()
         if (self.disconnecting or self._write_ending) and self._reason is None:
             self._go_on_ending()
+
+    def _note(self, replay: Any, key: bytes, head: bytes) -> None:
+        """Stores the answer to a request, if it may be given again, or lets others wait for it."""
+        if self._out:
+            repeatable = self._protocol.replayable()
+            if repeatable is not None:
+                replay.store(key, b"".join(self._out), repeatable, last=self.disconnecting)
+        elif not self.disconnecting:
+            host = self._protocol.waits()
+            if host is not None:
+                host.room = replay.rooms[key] = Room(self.pool, replay, key, head, host)
+
+    def _leave_room(self) -> None:
+        """Has the protocol handle the request that waits with others, and what was sent after it, as if by itself."""
+        room, self._room = self._room, None
+        if room is not None:
+            pending = room.leave(self)
+            self._deliver(room.head, None)
+            if pending and self._reason is None:
+                self._deliver(pending, None)
 
     def _set_clear(self) -> None:
         """Finds out whether what is written may go straight to the socket."""
@@ -610,6 +648,11 @@ class Connection(StreamSocket):
 
     def _read_end(self) -> None:
         """Takes note that the client sends no more."""
+        if self._room is not None:
+            # Whether a client that sends no more is still answered is the protocol's to say.
+            self._leave_room()
+            if self._reason is not None:
+                return
         self._read_ended = True
         self._watch(self._mask & ~EPOLLIN)
         if IHalfCloseableProtocol.providedBy(self._protocol) and not self.disconnecting:
@@ -649,6 +692,8 @@ class Connection(StreamSocket):
         """Puts the connection on the pool's list of those that end."""
         if self.connected and self._reason is None:
             self._reason = reason
+            if self._room is not None:
+                self._room.leave(self)
             self._set_unclear()
             self.pool.end(self)
 

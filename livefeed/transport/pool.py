@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from livefeed.transport.connection import Connection
+from livefeed.transport.rooms import Turns
 from livefeed.transport.tls import TLSConnection
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Pool:
     :ivar connections: those that are open, by their descriptors.
     :ivar deadlines: when the sweep ends a connection, or asks its protocol to, by the pool's clock. Subscribers have
         none. They are here since asking each connection would touch memory that is in no cache.
+    :ivar turns: answers the requests that wait for the same.
     :ivar now: the reactor's time, as of the last sweep.
     :ivar accepted: how many connections were accepted since the start.
     :ivar refused: how many were closed or told to come back, since there were too many.
@@ -99,6 +101,7 @@ class Pool:
     # internal state
     connections: dict[int, Connection] = field(default_factory=dict)
     deadlines: dict[Connection, float] = field(default_factory=dict)
+    turns: Turns = field(init=False)
     now: float = 0.0
     accepted: int = 0
     refused: int = 0
@@ -115,6 +118,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         self._epoll = select.epoll()
+        self.turns = Turns(self.reactor)
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = self.reactor
 

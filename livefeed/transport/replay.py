@@ -15,7 +15,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from livefeed.transport.connection import Connection
+    from livefeed.transport.rooms import Room
 
 KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connection", b"prefer", b"a-im")
 """The fields on which an answer may depend. The answer's ``Vary`` names those of them that it did depend on."""
@@ -118,11 +122,15 @@ class Replay:
 
     It is emptied with each version, each change of state, and each quarter of a second, since answers tell the time.
 
+    :ivar rooms: the requests that wait, by their keys: see :mod:`livefeed.transport.rooms`.
+    :ivar generation: how often it was emptied.
     :ivar missed: the key of the request that was last looked for in vain; ``None`` if it is none that may be answered
         by replay at all.
     """
 
     missed: bytes | None = None
+    rooms: dict[bytes, Room] = field(default_factory=dict)
+    generation: int = 0
     _forgotten: Counter[Hashable] = field(default_factory=Counter)
     _stored: list[Answer] = field(default_factory=list)
     _answers: dict[bytes, Answer] = field(default_factory=dict)  # by key
@@ -186,6 +194,15 @@ class Replay:
                 self._selects[target] = repeatable.select
                 self._variants[target, variant] = answer
 
+    def join(self, key: bytes, connection: Connection) -> bool:
+        """Has a connection wait with others, whose requests have the same key; tells whether there are any."""
+        room = self.rooms.get(key)
+        return room is not None and room.join(connection)
+
+    def count(self, label: Hashable, times: int) -> None:
+        """Counts answers that were given to several requests, and not rendered for them."""
+        self._forgotten[label] += times
+
     def counts(self) -> Counter[Hashable]:
         """Gives how often answers were given again, by their labels."""
         counts = self._forgotten.copy()
@@ -196,6 +213,7 @@ class Replay:
 
     def clear(self) -> None:
         """Forgets all answers."""
+        self.generation += 1
         self._forgotten = self.counts()
         for memory in (self._stored, self._answers, self._heads, self._selects, self._variants):
             memory.clear()

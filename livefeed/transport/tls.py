@@ -19,7 +19,7 @@ from livefeed.transport.openssl import RECORD_BYTES, take_road
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IProtocolFactory
 
@@ -121,6 +121,19 @@ class TLSConnection(Connection):
     def make_group() -> ConnectionGroup:
         """Gives a group of such connections, with nobody in it yet."""
         return ConnectionGroup() if ROAD.write_all is None else TLSGroup(ROAD.pack, ROAD.write_all)
+
+    @staticmethod
+    def write_to_all(connections: Sequence[Any], data: bytes) -> None:
+        """Writes to connections of this class as :meth:`write_or_end` does to each."""
+        clear = [each for each in connections if each._clear]
+        if ROAD.write_all is None or len(clear) < len(connections):
+            Connection.write_to_all(connections, data)
+            return
+        counts = ROAD.write_all(ROAD.pack([each._handle for each in clear]), data, len(data))
+        for connection, sent in zip(clear, counts, strict=bool(counts)):
+            if sent != len(data):
+                # As in TLSGroup.
+                connection.write_or_end(data, sent)
 
     def getHandle(self) -> object:
         """ISystemHandle API."""

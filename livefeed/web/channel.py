@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from livefeed.transport.replay import Replay
+    from livefeed.transport.rooms import Host
     from livefeed.web.site import Request, Site
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -64,9 +65,11 @@ class Channel(HTTPChannel):
     once, without reading it, and the connection is closed, since no resource takes any.
 
     :ivar site: the factory that made this channel.
+    :ivar has_waited: whether its request is to be answered as one whose time to wait is over.
     """
 
     site: Site
+    has_waited = False
     transport: Any
     _networkProducer: Any
 
@@ -362,6 +365,13 @@ class Channel(HTTPChannel):
     def replayable(self) -> Repeatable | None:
         """Gives what is known of the last answer, if it may be given again; ``None`` if it may not."""
         return self._repeatable if self._is_idle() else None
+
+    def waits(self) -> Host | None:
+        """Gives what the one request waits for that there is; ``None`` if others may not wait with it."""
+        if len(self.requests) != 1 or self._buffer or self.paused or self._last_request:
+            return None
+        request: Request = self.requests[0]
+        return request.waits_for
 
     def _is_idle(self) -> bool:
         return not (self.requests or self._buffer or self._ate_line or self.paused)

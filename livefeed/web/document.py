@@ -154,11 +154,13 @@ class DocumentResource(Node):
         known = matching_tag(field(request, b"If-None-Match"), _etags(snapshot, selected))
         wait_s = preferred_wait_s(field(request, b"Prefer"))
         if wait_s is not None:
+            may_wait = may_wait and not request.channel.has_waited
             if known is not None and wait_s > 0 and may_wait and not self._ways.streams.going_away:
                 request.select = None
                 if self._ways.full():
                     return refuse_one_more(request, [*self._shared(request), *self._state()])
-                self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False))
+                may_join = partial(self._would_wait, snapshot)
+                self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False), may_join)
                 return NOT_DONE_YET
             fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
         if known is not None:
@@ -186,6 +188,12 @@ class DocumentResource(Node):
             tuple(self._origins.response_headers(fields.origin)),
             fields.persistence(),
         )
+
+    def _would_wait(self, snapshot: Snapshot) -> bool:
+        """Tells whether a request would wait now if it is equal to one that waited while this was the newest."""
+        if self._feed.snapshot is not snapshot or self._feed.is_gone():
+            return False
+        return not (self._ways.streams.going_away or self._ways.full())
 
     def _nothing(self, request: Request) -> int:
         """Answers where there is no version that may be shown."""

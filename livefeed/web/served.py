@@ -59,7 +59,7 @@ class Served:
 
     def full(self) -> bool:
         """Tells whether as many follow the feed and its parts as may: by WebSocket, by events, or waiting."""
-        return 0 < self.max_subscribers <= sum(len(ways.feed.subscriptions) for ways in self)
+        return 0 < self.max_subscribers <= sum(ways.followers() for ways in self)
 
     def resources(self) -> dict[str, IResource]:
         """Gives what is at the site's paths, by their first parts."""

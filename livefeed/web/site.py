@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.transport.replay import Select
+    from livefeed.transport.rooms import Host
 
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
@@ -45,11 +46,13 @@ class Request(server.Request):
     :ivar has_content: whether it came with content, which nobody has read.
     :ivar select: set where its answer depends on nothing but the method, the path and the fields that
         :mod:`livefeed.transport.replay` keys by, and may be given again: tells what of these it depends on.
+    :ivar waits_for: what others may wait for with it; ``None`` if it does not wait, or is alone in it.
     :ivar hurry: has a request that waits for something be answered without it.
     """
 
     has_content = False
     select: Select | None = None
+    waits_for: Host | None = None
     hurry: Callable[[], object] = staticmethod(lambda: None)
     channel: Channel
 
@@ -155,6 +158,10 @@ class Site(server.Site):
 
     def log(self, request: Request) -> None:  # type: ignore[override]
         """HTTPFactory API. Counts an answer."""
+        if request.channel.has_waited:
+            # Counted as often as it is given.
+            request.channel.transport.answered = request.label()
+            return
         self._counts[request.label()] += 1
 
     def count_refusal(self, status: int, *, is_secure: bool) -> None:

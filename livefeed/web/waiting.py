@@ -6,14 +6,20 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from twisted.web.http import datetimeToString
+
+from livefeed.web.rendering import render_waited
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.feed import Feed, Subscription
     from livefeed.snapshot import Snapshot
-    from livefeed.web.site import Request
+    from livefeed.transport.replay import Answer
+    from livefeed.transport.rooms import Room
+    from livefeed.web.site import Request, Site
 
 MAX_WAIT_S = 55
 """Less than the 60 s after which most proxies give up on an answer."""
@@ -42,7 +48,9 @@ def preferred_wait_s(prefer: bytes | None) -> int | None:
 class LongPolls:
     """The requests for a feed that wait.
 
-    :ivar waiting: these.
+    :ivar waiting: those that do so each by itself.
+    :ivar shared: what others wait for, several for the same.
+    :ivar sharing: how many these are.
     """
 
     # required parameters
@@ -50,18 +58,39 @@ class LongPolls:
 
     # internal state
     waiting: dict[_Waiting, None] = field(default_factory=dict)
+    shared: dict[_Shared, None] = field(default_factory=dict)
+    sharing: int = 0
 
-    def hold(self, request: Request, wait_s: int, answer: Callable[[Request], object]) -> None:
+    def addresses(self) -> Iterator[Any]:
+        """Gives where the clients are whose requests wait, as addresses of Twisted's."""
+        for waiting in self.waiting:
+            yield waiting.address
+        for shared in self.shared:
+            yield from shared.addresses()
+
+    def count(self) -> int:
+        """Gives how many wait."""
+        return len(self.waiting) + self.sharing
+
+    def hold(
+        self, request: Request, wait_s: int, answer: Callable[[Request], object], may_join: Callable[[], bool]
+    ) -> None:
         """Lets a request wait.
 
         :param wait_s: for so long at most.
         :param answer: answers it: at the next version, or when the time is over.
+        :param may_join: tells whether a request that is equal to this one would be held, too, now.
         """
-        assert self.feed.snapshot is not None
+        snapshot = self.feed.snapshot
+        assert snapshot is not None
         waiting = _Waiting(self, request, answer)
         self.waiting[waiting] = None
         waiting.timeout = self.feed.clock.callLater(wait_s, waiting.end)
-        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=self.feed.snapshot.version)
+        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=snapshot.version)
+        waiting.shared = _Shared(
+            self, request.channel.site, request.isSecure(), snapshot.version, may_join, float(wait_s), leads=True
+        )
+        request.waits_for = waiting.shared
         request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
 
@@ -69,6 +98,8 @@ class LongPolls:
         """Answers everybody now."""
         for waiting in tuple(self.waiting):
             waiting.end()
+        for shared in tuple(self.shared):
+            shared.release()
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +114,7 @@ class _Waiting:
     # internal state
     timeout: IDelayedCall | None = None
     subscription: Subscription | None = None
+    shared: _Shared | None = None
 
     @property
     def address(self) -> Any:
@@ -103,13 +135,97 @@ class _Waiting:
     def end(self) -> None:
         """Answers the request."""
         self.leave()
+        # It was set when the request came.
+        self._request.setHeader(b"Date", datetimeToString())
         self._answer(self._request)
 
     def leave(self, reason: object = None) -> None:
         """Lets go of the request: it is being answered, or its client has left."""
         self._all.waiting.pop(self, None)
         self._request.__dict__.pop("hurry", None)
-        if self.subscription is not None:
-            self.subscription.cancel()
-        if self.timeout is not None and self.timeout.active():
-            self.timeout.cancel()
+        self._request.__dict__.pop("waits_for", None)
+        # These refer to this, and to the request by it. Left as they are, they would be a cycle of 7 KB, which is old
+        # when it is let go of: the collector does not look there.
+        subscription, self.subscription = self.subscription, None
+        if subscription is not None:
+            subscription.cancel()
+        timeout, self.timeout = self.timeout, None
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+        shared, self.shared = self.shared, None
+        if shared is not None:
+            shared.leads = False
+            if shared.room is not None:
+                shared.room.close_if_over()
+
+
+@dataclass(slots=True, eq=False)
+class _Shared:
+    """What requests wait for that are equal to one that waits by itself: the Host API of the fast transport's rooms.
+
+    :ivar leads: whether that one still waits.
+    :ivar room: those that are equal to it; ``None`` while there can be none.
+    """
+
+    # required parameters
+    _all: LongPolls
+    _site: Site
+    _secure: bool
+    _version: str
+    _may_join: Callable[[], bool]
+    wait_s: float
+    leads: bool
+
+    # internal state
+    room: Room | None = None
+    _count: int = 0
+    _subscription: Subscription | None = None
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        if self.room is not None:
+            self.room.answer_all()
+
+    def drop(self) -> None:
+        """Subscriber API."""
+        if self.room is not None:
+            self.room.abort_all()
+
+    def addresses(self) -> Iterator[Any]:
+        """Gives where the clients in the room are, as addresses of Twisted's."""
+        if self.room is not None:
+            for connection in self.room.members:
+                yield connection.getPeer()
+
+    def release(self) -> None:
+        """Answers all now."""
+        if self.room is not None:
+            self.room.answer_at_once()
+
+    def admit(self) -> bool:
+        """Host API."""
+        if not self._may_join():
+            return False
+        if self._subscription is None:
+            self._subscription = self._all.feed.subscribe(self, repeats=False, have=self._version)
+            self._all.shared[self] = None
+        self._count += 1
+        self._all.sharing += 1
+        return True
+
+    def let_go(self, count: int) -> None:
+        """Host API."""
+        self._count -= count
+        self._all.sharing -= count
+        if not self._count and self._subscription is not None:
+            subscription, self._subscription = self._subscription, None
+            subscription.cancel()
+            del self._all.shared[self]
+
+    def render(self, head: bytes) -> Answer | None:
+        """Host API."""
+        return render_waited(self._site, head, secure=self._secure)
+
+    def close(self) -> None:
+        """Host API."""
+        self.room = None

@@ -72,14 +72,19 @@ class Ways:
         """Gives of each client that follows by any of these ways under which address it counts."""
         for connected in (*self.sockets, *self.streams.open):
             yield peer_of(connected.transport.getPeer())
-        for waiting in self.polls.waiting:
-            yield peer_of(waiting.address)
+        for address in self.polls.addresses():
+            yield peer_of(address)
 
     def evict(self) -> None:
         """Ends whatever is kept open, WebSockets too, to make room for others."""
         for socket in tuple(self.sockets):
             socket.evict()
         self.let_go()
+
+    def followers(self) -> int:
+        """Gives how many follow, in whatever way."""
+        # Those that wait for the same have one subscription, and nobody else has one of several.
+        return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
     def let_go(self) -> None:
         """Answers and ends whatever is kept open."""

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed import Feed
 from livefeed.snapshot import version_of
+from livefeed.transport.rooms import Room
 from livefeed.web import served
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -314,29 +315,30 @@ def get(*lines: bytes, target: bytes = b"/feed", method: bytes = b"GET") -> byte
 
 @dataclass(slots=True)
 class Served:
-    """One feed, served on each of the transports from one reactor."""
+    """A feed, served on each of the transports from one reactor."""
 
     reactor: DrivenReactor = field(default_factory=DrivenReactor)
     directory: str = field(default_factory=tempfile.mkdtemp)
     paths: list[str] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
+    feeds: list[served.Served] = field(default_factory=list)
     ports: list[Any] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
-    feed: Feed = field(init=False)
     document: int = 0
 
     def __enter__(self) -> Self:
-        self.feed = Feed("feed", clock=self.reactor)
         origins = Origins.parse([PAGES])
         for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
             subscribers = SubscriberFactory(reactor=self.reactor)
-            feed = served.Served(self.feed, origins, Handshakes(subscribers, origins).upgrade)
+            # One each, since those that wait count as one subscriber or as several.
+            feed = served.Served(Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade)
             site = Site(Root([feed]), reactor=self.reactor)
-            self.feed.changed.append(site.forget_answers)
+            feed.feed.changed.append(site.forget_answers)
+            self.feeds.append(feed)
             self.sites.append(site)
             self.paths.append(str(Path(self.directory) / name))
             self.ports.append(listening.listenUNIX(self.paths[-1], site))
-        self.feed.publish(DOCUMENTS[0])
+        self.happen("same")
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -353,11 +355,13 @@ class Served:
         """Lets something happen that both transports have to notice."""
         if event == "second":
             self.reactor.advance(1)
-        elif event == "stale":
-            self.feed.mark_stale()
-        else:
-            self.document ^= event == "other"
-            self.feed.publish(DOCUMENTS[self.document])
+            return
+        self.document ^= event == "other"
+        for each in self.feeds:
+            if event == "stale":
+                each.feed.mark_stale()
+            else:
+                each.feed.publish(DOCUMENTS[self.document])
 
     def connect(self) -> list[Client]:
         """Gives a client of each transport."""
@@ -506,6 +510,131 @@ class TransportsAgreeTests(SynchronousTestCase):
         count()
         self.assertGreater(sum(replayed), len(replayed) / 2)
         self.assertGreater(sum(each > 0 for each in replayed), len(replayed) / 5)
+
+
+# Requests that wait, of several clients at a time
+
+COUNT = 4
+_KNOWN = tuple(b"If-None-Match: " + tag for tag in ETAGS)
+_WAITS = (
+    *(get(known, b"Prefer: wait=%d" % wait_s) for known in _KNOWN[::2] for wait_s in (1, 1, 1, 3)),
+    get(b"If-None-Match: " + b", ".join(ETAGS[::2]), b"Prefer: wait=3"),
+    get(b"If-None-Match: *", b"Prefer: wait=1"),
+    get(_KNOWN[0], b"Prefer: wait=1", b"User-Agent: x"),
+    get(_KNOWN[0], b"Prefer: wait=1", b"Connection: close"),
+    get(_KNOWN[0], b"Prefer: wait=1", method=b"HEAD"),
+    get(_KNOWN[1], b"Prefer: wait=1", b"Accept-Encoding: gzip"),
+    get(b'If-None-Match: "%s"' % version_of(b"1.50").encode(), b"Prefer: wait=1", target=b"/feed/votes/0"),
+)
+_PIPELINED = (GET, _WAITS[0] + GET, GET[:20], GET[20:], b"\r\n", get(b"X: " + b"x" * 16_000), HANDSHAKE)
+
+Step = tuple[str, int, bytes]
+"""What is done, by which client, and what it sends."""
+
+_steps = st.one_of(
+    *[st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from(_WAITS))] * 5,
+    st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from(_PIPELINED)),
+    st.tuples(st.sampled_from(("half", "leave", "reset")), st.integers(0, COUNT - 1), st.just(b"")),
+    st.tuples(
+        st.sampled_from(("second", "second", "other", "other", "same", "stale", "stop")), st.just(0), st.just(b"")
+    ),
+)
+
+
+def _all(*sent: bytes) -> list[Step]:
+    """All clients send the same."""
+    return [("send", client, each) for each in sent for client in range(COUNT)]
+
+
+SECOND: Step = ("second", 0, b"")
+OTHER: Step = ("other", 0, b"")
+BIG: Step = ("send", 1, get(b"X: " + b"x" * 16_000))
+
+
+class WaitingTogetherTests(SynchronousTestCase):
+    """Several clients of each transport, most of which wait for the same."""
+
+    def perform(self, steps: list[Step], limit: int = 0) -> int:
+        """Fails unless each client is answered alike on both transports; gives how many were let into rooms."""
+        joined = 0
+        join = Room.join
+
+        def count(room: Room, connection: Any) -> bool:
+            nonlocal joined
+            let_in = join(room, connection)
+            joined += let_in
+            return let_in
+
+        self.patch(Room, "join", count)
+        with Served() as where:
+            for each in where.feeds:
+                each.max_subscribers = limit
+            pairs = [where.connect() for _ in range(COUNT)]
+            for step in steps:
+                self.take(step, where, pairs)
+                for pair in pairs:
+                    if pair[0].sock.fileno() >= 0:
+                        self.assertEqual((step, masked(pair[0].received)), (step, masked(pair[1].received)))
+                        self.assertEqual((step, pair[0].ended), (step, pair[1].ended))
+                followers = [[ways.followers() for ways in each] for each in where.feeds]
+                self.assertEqual((step, followers[0]), (step, followers[1]))
+            for pair in pairs:
+                for client in pair:
+                    client.close()
+            where.reactor.advance(1)
+            self.assertEqual([each.ways.polls.count() for each in where.feeds], [0, 0])
+            self.assertEqual([len(site.replays[False].rooms) for site in where.sites], [0, 0])
+            fast, twisted = where.counts()
+            self.assertEqual(fast, twisted)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        return joined
+
+    def take(self, step: Step, where: Served, pairs: list[list[Client]]) -> None:
+        """Lets one thing be done."""
+        what, number, sent = step
+        there = [client for pair in pairs for client in pair if client.sock.fileno() >= 0]
+        for client in pairs[number] if pairs[number][0] in there else []:
+            if what == "send":
+                client.send(sent)
+            elif what == "half":
+                with contextlib.suppress(OSError):
+                    client.sock.shutdown(socket.SHUT_WR)
+            elif what == "leave":
+                client.close()
+            elif what == "reset":
+                client.reset()
+        if what == "stop":
+            for each in where.feeds:
+                each.let_go()
+        elif what in ("second", "other", "same", "stale"):
+            where.happen(what)
+        settle(where.reactor, *(client for client in there if client.sock.fileno() >= 0))
+
+    @given(st.lists(_steps, min_size=3, max_size=30), st.sampled_from((0, 0, 0, 2)))
+    @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @example([*_all(_WAITS[0]), OTHER], 0)
+    @example([*_all(_WAITS[0]), OTHER], 2)
+    @example([*_all(_WAITS[0]), SECOND], 0)
+    @example([*_all(_WAITS[0])[:2], *_all(_WAITS[3])[2:], SECOND, SECOND, *_all(GET), SECOND, OTHER], 0)
+    @example([*_all(_WAITS[0])[:2], ("half", 0, b""), ("half", 1, b""), OTHER], 0)
+    @example([*_all(_WAITS[0]), *[(what, 0, b"") for what in ("leave", "other")]], 0)
+    @example([*_all(_WAITS[0]), *[(what, 1, b"") for what in ("reset", "second")]], 0)
+    @example([*_all(_WAITS[0], GET), OTHER], 0)
+    @example([*_all(_WAITS[0]), BIG, BIG, BIG, OTHER], 0)
+    @example([*_all(_WAITS[0]), BIG, BIG, ("half", 1, b""), OTHER], 0)
+    @example([*_all(_WAITS[0], GET[:20]), OTHER, *_all(GET[20:]), ("half", 2, b"")], 0)
+    @example([*_all(_WAITS[0], GET), ("half", 2, b""), ("half", 0, b"")], 0)
+    @example([*_all(_WAITS[0], HANDSHAKE), OTHER], 0)
+    @example([*_all(_WAITS[0]), ("stop", 0, b""), *_all(_WAITS[0])], 0)
+    @example([*_all(_WAITS[-4]), OTHER], 0)
+    @example([*_all(_WAITS[-1]), OTHER, SECOND], 0)
+    def test_each_is_answered_as_if_alone(self, steps: list[Step], limit: int) -> None:
+        """Whatever the others do, and whatever it sends meanwhile; and each counts."""
+        self.perform(steps, limit)
+
+    def test_requests_wait_together(self) -> None:
+        """The property above would prove nothing if everybody waited alone."""
+        self.assertEqual(self.perform([*_all(_WAITS[0]), OTHER, *_all(_WAITS[4]), SECOND]), 2 * (COUNT - 1))
 
 
 # The same over real TLS, between processes

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import gc
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +26,11 @@ from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.waiting import MAX_WAIT_S, preferred_wait_s
+from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from livefeed.web.ways import Ways
 
 FIRST, SECOND, THIRD = (
@@ -398,6 +406,103 @@ class HostilePreferenceTests(SynchronousTestCase):
         for quote in (b'"' + b'\\"' * 8000, b'"' * 16_001, b'a="' + b"\\" * 16_001, b'"x\\', b'"x, wait=5'):
             self.assertIsNone(preferred_wait_s(quote))
             self.assertEqual(preferred_wait_s(b"wait=7, " + quote), 7)
+
+
+class ServedInMemory:
+    """A site on a Unix socket, whose reactor a test drives, and whose clients wait.
+
+    :param transport: ``fast`` or ``twisted``.
+    """
+
+    def __init__(self, transport: str, max_subscribers: int = 0) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self._path = str(Path(self._directory.name) / "site")
+        self.reactor = DrivenReactor()
+        self.feed = Feed("feed", clock=self.reactor)
+        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade, max_subscribers)
+        self.site = Site(Root([self.served]), reactor=self.reactor)
+        self.feed.changed.append(self.site.forget_answers)
+        self.feed.publish(FIRST)
+        self.listening: Any = make_pool(self.reactor) if transport == "fast" else self.reactor
+        self._port = self.listening.listenUNIX(self._path, self.site)
+        self.clients: list[Client] = []
+
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+        raise AssertionError("nobody asked for a WebSocket")
+
+    def connect(self) -> Client:
+        """Gives a new client."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self._path)
+        self.clients.append(Client(sock))
+        return self.clients[-1]
+
+    def settle(self) -> None:
+        """Lets everybody do what there is to do."""
+        settle(self.reactor, *(client for client in self.clients if client.sock.fileno() >= 0))
+
+    def close(self) -> None:
+        """Ends everything."""
+        for client in self.clients:
+            client.close()
+        self._port.stopListening()
+        self.reactor.advance(5)
+        self.reactor.close()
+        self._directory.cleanup()
+
+
+@contextlib.contextmanager
+def garbage() -> Iterator[list[object]]:
+    """Gives what the collector finds of what becomes garbage meanwhile, be it old or new. It is empty until the end."""
+    found: list[object] = []
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield found
+        gc.collect()
+        found += [each for each in gc.garbage if type(each).__module__.startswith(("livefeed", "twisted"))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+class FreedTests(SynchronousTestCase):
+    """What a request that waited leaves behind is freed by its references alone, even if it has become old."""
+
+    def assert_freed(self, end: Callable[[ServedInMemory], object], *, left: int) -> None:
+        """Nothing is left of requests that waited, after this has ended the wait.
+
+        :param left: how many still wait.
+        """
+        for transport in ("fast", "twisted"):
+            served = ServedInMemory(transport)
+            waits = b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(FIRST) + b"\r\n\r\n"
+            for _ in range(3):
+                served.connect().send(waits)
+            served.settle()
+            # With this they are old.
+            with garbage() as found:
+                end(served)
+                served.settle()
+            self.assertEqual((transport, found, served.served.ways.polls.count()), (transport, [], left))
+            served.close()
+
+    def test_answered(self) -> None:
+        """At the next version."""
+        self.assert_freed(lambda served: served.feed.publish(SECOND), left=0)
+
+    def test_timed_out(self) -> None:
+        """With 304."""
+        self.assert_freed(lambda served: served.reactor.advance(6), left=0)
+
+    def test_left(self) -> None:
+        """Both ways: in order, and by a reset."""
+
+        def leave(served: ServedInMemory) -> None:
+            served.clients[0].close()
+            served.clients[1].reset()
+
+        self.assert_freed(leave, left=1)
 
 
 class ConnectionTests(WaitingTestCase):
