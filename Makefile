@@ -9,13 +9,13 @@ PORT ?= 8443
 # The clients that are Node's; without npm, what needs them is skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test soak lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
 	@echo "make check    format, lint, types, docs, tests on both transports: what CI runs"
-	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install"
+	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make soak     every kind of watcher for an hour, and a source that hangs: what grows?"
 	@echo "make format   rewrite the sources as the formatter wants them"
@@ -98,6 +98,9 @@ bench-there: $(READY)
 
 bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick
+
+bench-patches: $(READY)
+	$(BIN)/python -m tests.bench.patches $(HISTORY)
 
 bench-peers:
 	@echo "The servers that livefeed is compared with, and the load generator, are Debian's packages:"

@@ -13,8 +13,11 @@ from bisect import bisect_left
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from operator import eq
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from livefeed.exact import WHITE_SPACE, DeltaError, Document, decode, encode, parse
 from livefeed.patching import patched
@@ -33,6 +36,15 @@ Beyond, the array is replaced as one. At the limit, applying the patch takes 4 m
 reached at 1,000 insertions.
 """
 
+MAX_SHIFTS_OF_PAIRS = 2_000_000
+"""The same where elements are paired by a member, since each is looked for besides; at the limit, 10 ms."""
+
+MAX_KEYS = 8
+"""So many members of an array's elements are tried as what the elements are recognised by."""
+
+SAMPLE = 64
+"""So many pairs of elements, evenly spread, tell how good a member is for that."""
+
 
 def make_patch(old: bytes, new: bytes) -> bytes:
     """Gives a patch that makes one document into another. See :func:`diff`.
@@ -45,8 +57,8 @@ def make_patch(old: bytes, new: bytes) -> bytes:
 def diff(old: Document, new: Document) -> bytes:
     """Gives a patch that makes one document into another.
 
-    :returns: an array of ``add``, ``remove`` and ``replace``, as compact JSON; empty if the documents have the same
-        value. It is not much larger than *new*: where steps would be, the part is replaced instead.
+    :returns: an array of ``add``, ``remove``, ``replace`` and ``move``, as compact JSON; empty if the documents have
+        the same value. It is not much larger than *new*: where steps would be, the part is replaced instead.
     """
     with suppress(RecursionError, DeltaError):
         found: list[bytes] = []
@@ -86,7 +98,17 @@ def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth:
 
 def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found: list[bytes]) -> None:
     """Appends nothing at all where the array is better replaced."""
-    gaps = list(_gaps(old, new))
+    middle = _trimmed(old, new, _Gap(0, len(old), 0, len(new)))
+    olds, news = old[middle.old : middle.old_end], new[middle.new : middle.new_end]
+    if not middle.grown and 2 * sum(map(eq, olds, news)) >= len(olds):
+        gaps = [middle]
+    else:
+        pairing = _pairing(olds, news)
+        if pairing is not None and pairing.changes * max(len(old), len(new)) <= MAX_SHIFTS_OF_PAIRS:
+            edit = _rearrange if pairing.moves else _edit_in_order
+            edit(path, middle.old, pairing, depth, found)
+            return
+        gaps = list(_gaps(olds, news, middle))
     if sum(abs(gap.grown) for gap in gaps) * max(len(old), len(new)) > MAX_SHIFTS:
         return
     # From the end, so that the indices of what is still to come are those of the old array.
@@ -99,6 +121,113 @@ def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found
             before, after = old[gap.old + offset], new[gap.new + offset]
             if before != after:
                 _compare(f"{path}/{gap.old + offset}", before, after, depth, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairing:
+    """Two arrays whose elements are recognised by a member.
+
+    :ivar partners: for each element of the new array the index of the same one in the old array, or ``None``.
+    :ivar stay: the old indices of those that need not be moved.
+    """
+
+    old: list[Any]
+    new: list[Any]
+    partners: list[int | None]
+    stay: frozenset[int]
+
+    @property
+    def changes(self) -> int:
+        """How many elements are removed, added, or moved."""
+        return len(self.old) + len(self.new) - 2 * len(self.stay)
+
+    @property
+    def moves(self) -> bool:
+        """Tells whether any element is to be moved."""
+        return len(self.stay) < sum(partner is not None for partner in self.partners)
+
+
+def _pairing(old: list[Any], new: list[Any]) -> _Pairing | None:
+    """Pairs elements by the member that tells best which are the same; ``None`` if there is none for half of them."""
+    if min(len(old), len(new)) < 2 or not all(isinstance(element, dict) for element in (*old, *new)):  # noqa: PLR2004
+        return None
+    best, best_score = None, 0
+    for name in islice((name for name, value in new[0].items() if _key(value) is not None), MAX_KEYS):
+        places, new_places = _places(name, old), _places(name, new)
+        if places is None or new_places is None:
+            continue
+        partners = [places.get(key) for key in new_places]
+        pairs = [(old[index], element) for index, element in zip(partners, new, strict=True) if index is not None]
+        if 2 * len(pairs) < min(len(old), len(new)):
+            continue
+        # A place in a ranking is unique as well, but with it goes nothing else from one version to the next.
+        step = len(pairs) // SAMPLE + 1
+        equal = (sum(value == there.get(key) for key, value in here.items()) for here, there in pairs[::step])
+        score = sum(equal) * step
+        if score > best_score:
+            best, best_score = partners, score
+    if best is None:
+        return None
+    indices = [index for index in best if index is not None]
+    return _Pairing(old, new, best, frozenset(indices[at] for at in _rising(indices)))
+
+
+def _places(name: str, elements: list[Any]) -> dict[Any, int] | None:
+    """Gives the index of each element by its member, in order; ``None`` if one lacks it or two have the same."""
+    places = {_key(element.get(name)): index for index, element in enumerate(elements)}
+    return places if len(places) == len(elements) and None not in places else None
+
+
+def _key(value: object) -> str | bytes | None:
+    """Gives what stands for a string or a number, which cannot be hashed itself; ``None`` for anything else."""
+    return bytes(value) if isinstance(value, msgspec.Raw) else value if isinstance(value, str) else None
+
+
+def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: list[bytes]) -> None:
+    """Removes, adds and changes from the end, so that the indices of what is still to come are those of the old array.
+
+    :param start: the index of the first element of both arrays in the array at *path*.
+    """
+    left = len(pairing.old)
+    for partner, value in zip(reversed(pairing.partners), reversed(pairing.new), strict=True):
+        if partner is None:
+            found.append(_operation("add", f"{path}/{start + left}", value))
+            continue
+        found.extend(_removal(f"{path}/{start + index}") for index in range(left - 1, partner, -1))
+        left = partner
+        if pairing.old[partner] != value:
+            _compare(f"{path}/{start + partner}", pairing.old[partner], value, depth, found)
+    found.extend(_removal(f"{path}/{start + index}") for index in range(left - 1, -1, -1))
+
+
+def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: list[bytes]) -> None:
+    """Removes what is gone, moves and adds from the front, and then changes each element where it has come to.
+
+    :param start: the index of the first element of both arrays in the array at *path*.
+    """
+    kept = {index for index in pairing.partners if index is not None}
+    gone = (index for index in range(len(pairing.old) - 1, -1, -1) if index not in kept)
+    found.extend(_removal(f"{path}/{start + index}") for index in gone)
+    # What the array consists of now: old indices, and -1 for what was added. All before `at` is as it is to be, but for
+    # what is still to be moved from there further back.
+    array = [index for index in range(len(pairing.old)) if index in kept]
+    at = 0
+    for partner, value in zip(pairing.partners, pairing.new, strict=True):
+        if partner is None:
+            found.append(_operation("add", f"{path}/{start + at}", value))
+            array.insert(at, -1)
+        elif partner in pairing.stay:
+            at = array.index(partner, at)
+        else:
+            here = array.index(partner)
+            del array[here]
+            at -= here < at
+            found.append(encode({"op": "move", "from": f"{path}/{start + here}", "path": f"{path}/{start + at}"}))
+            array.insert(at, partner)
+        at += 1
+    for index, (partner, value) in enumerate(zip(pairing.partners, pairing.new, strict=True), start):
+        if partner is not None and pairing.old[partner] != value:
+            _compare(f"{path}/{index}", pairing.old[partner], value, depth, found)
 
 
 def _operation(name: str, path: str, value: object) -> bytes:
@@ -122,27 +251,29 @@ class _Gap:
     def grown(self) -> int:
         return (self.new_end - self.new) - (self.old_end - self.old)
 
+    def shifted(self, outer: _Gap) -> _Gap:
+        """Gives the gap as it is in the arrays of which *outer* is a stretch."""
+        return _Gap(self.old + outer.old, self.old_end + outer.old, self.new + outer.new, self.new_end + outer.new)
 
-def _gaps(old: list[Any], new: list[Any]) -> Iterator[_Gap]:
+
+def _gaps(olds: list[Any], news: list[Any], middle: _Gap) -> Iterator[_Gap]:
     """Gives the stretches in which two arrays differ, in order.
 
-    Both ends are cut off as far as they are equal. In between, where most elements do not equal their opposite, those
-    that are there just once in both arrays and in the same order stay (the idea of the 'patience diff'): a board loses
-    its first row and gains a last one, and the rows between are not told again. It takes n log n time.
+    Both ends have been cut off as far as they are equal, and most elements do not equal their opposite. Those that are
+    there just once in both arrays and in the same order stay (the idea of the 'patience diff'): a board loses its first
+    row and gains a last one, and the rows between are not told again. It takes n log n time.
+
+    :param middle: what is left of the arrays once the ends are cut off.
     """
-    middle = _trimmed(old, new, _Gap(0, len(old), 0, len(new)))
-    olds, news = old[middle.old : middle.old_end], new[middle.new : middle.new_end]
     if not olds or not news:
-        yield middle
-        return
-    if not middle.grown and 2 * sum(map(eq, olds, news)) >= len(olds):
         yield middle
         return
     at, new_at = middle.old, middle.new
     for old_index, new_index in [*_anchors(olds, news), (len(olds), len(news))]:
         old_stop, new_stop = middle.old + old_index, middle.new + new_index
         if (at, new_at) != (old_stop, new_stop):
-            yield _trimmed(old, new, _Gap(at, old_stop, new_at, new_stop))
+            gap = _Gap(at - middle.old, old_index, new_at - middle.new, new_index)
+            yield _trimmed(olds, news, gap).shifted(middle)
         at, new_at = old_stop + 1, new_stop + 1
 
 
@@ -162,19 +293,24 @@ def _anchors(old: list[Any], new: list[Any]) -> list[tuple[int, int]]:
     place = {text: index for index, text in enumerate(new_texts) if new_counts[text] == 1}
     old_counts = Counter(old_texts)
     shared = [(index, place[text]) for index, text in enumerate(old_texts) if text in place and old_counts[text] == 1]
-    # The longest rising sequence of new indices: `ends[k]` is the smallest that one of k + 1 can end with, `tails[k]`
-    # is its place in `shared`, and `previous` leads back from there.
+    return [shared[at] for at in _rising([new_index for _, new_index in shared])]
+
+
+def _rising(numbers: list[int]) -> list[int]:
+    """Gives the places of the longest rising sequence in some numbers that all differ."""
+    # `ends[k]` is the smallest that one of k + 1 can end with, `tails[k]` is its place in `numbers`, and `previous`
+    # leads back from there.
     ends: list[int] = []
     tails: list[int] = []
     previous: list[int | None] = []
-    for number, (_, new_index) in enumerate(shared):
-        length = bisect_left(ends, new_index)
+    for place, number in enumerate(numbers):
+        length = bisect_left(ends, number)
         previous.append(tails[length - 1] if length else None)
-        ends[length : length + 1] = [new_index]
-        tails[length : length + 1] = [number]
-    kept: list[tuple[int, int]] = []
+        ends[length : length + 1] = [number]
+        tails[length : length + 1] = [place]
+    kept: list[int] = []
     at = tails[-1] if tails else None
     while at is not None:
-        kept.append(shared[at])
+        kept.append(at)
         at = previous[at]
     return kept[::-1]

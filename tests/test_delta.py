@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +15,9 @@ from livefeed.delta import MAX_DEPTH, MAX_SHIFTS, diff, make_patch
 from livefeed.exact import DeltaError, parse
 from livefeed.gate import check_document
 from livefeed.patching import apply_patch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Numbers, each in a text that a float, an int or another writer would not give back, and pairs of equal value.
 NUMBERS = ("0", "-0", "0.0", "1", "1.0", "1.5", "1.50", "15e-1", "1e400", "1E400", "12345678901234567890", "9" * 5000)
@@ -80,6 +83,12 @@ def patched(value: Any, patch: list[Any]) -> Any:
                 holder[last] = new
             case {"op": "remove"}:
                 del holder[last]
+            case {"op": "move", "from": there}:
+                # Only within an array.
+                source, _, index = there.rpartition("/")
+                assert (source, True) == (operation["path"].rpartition("/")[0], isinstance(holder, list))
+                holder.insert(last, holder.pop(int(index)))
+                assert last < len(holder)
             case other:
                 raise AssertionError(other)
         value = root[""]
@@ -187,13 +196,14 @@ class MakePatchTests(_Case):
     @settings(deadline=None)
     @given(versions())
     def test_operations_have_what_they_need(self, pair: tuple[bytes, bytes]) -> None:
-        """Each is one of three, with a pointer, and with a value where it takes one (RFC 6902, 4)."""
+        """Each is one of four, with a pointer, and with a value or another where it takes one (RFC 6902, 4)."""
         patch = json.loads(make_patch(*pair), parse_int=str, parse_float=str)
         self.assertIsInstance(patch, list)
         for operation in patch:
             value = {"value"} if operation["op"] in ("add", "replace") else set()
-            self.assertEqual({*operation}, {"op", "path"} | value)
-            self.assertIn(operation["op"], ("add", "replace", "remove"))
+            source = {"from"} if operation["op"] == "move" else set()
+            self.assertEqual({*operation}, {"op", "path"} | value | source)
+            self.assertIn(operation["op"], ("add", "replace", "remove", "move"))
             self.assertRegex(operation["path"], r"\A(?:/(?:[^~/]|~[01])*)*\Z")
 
     def test_numbers_by_their_text(self) -> None:
@@ -238,6 +248,59 @@ class MakePatchTests(_Case):
         patch = json.loads(self.check(compact(rows), compact(news)))
         told = sorted((operation["op"], operation["path"]) for operation in patch)
         self.assertEqual(told, [("add", "/40"), ("remove", "/0"), ("replace", "/10/delay")])
+
+    def ranking(self, count: int, seed: int = 0) -> list[dict[str, object]]:
+        """Gives the rows of a ranking, which are recognised by their titles."""
+        rng = random.Random(seed)
+        return [
+            {
+                "rank": place,
+                "url": f"/search?q={rng.random()}&rank={place}",
+                "heat": rng.randrange(10**6),
+                "title": f"title {place}",
+            }
+            for place in range(count)
+        ]
+
+    def test_moved_elements_are_moved(self) -> None:
+        """A row that climbs is not told again, nor are those that it passes; one that changes besides is changed."""
+        old = self.ranking(40)
+        new = [old[30], *old[:20], *old[21:30], *old[31:], {**old[20], "heat": -1}]
+        patch = self.check(json.dumps(old).encode(), json.dumps(new).encode())
+        steps = [(each["op"], each.get("from"), each["path"]) for each in json.loads(patch)]
+        self.assertEqual(steps, [("move", "/30", "/0"), ("move", "/21", "/39"), ("replace", None, "/39/heat")])
+
+    def test_rankings(self) -> None:
+        """Sorted anew, with rows that leave, come and change, at any seed; far smaller than the rows themselves."""
+        for seed in range(20):
+            rng = random.Random(seed)
+            old = self.ranking(100, seed)
+            new = [{**row, "heat": rng.randrange(10**6)} if rng.random() < 0.2 else row for row in old]
+            new = [row for row in new if rng.random() < 0.95]
+            for _ in range(8):
+                new.insert(rng.randrange(len(new)), new.pop(rng.randrange(len(new))))
+            new.insert(rng.randrange(len(new)), {"rank": -1, "title": "new", "url": "", "heat": 0})
+            documents = [json.dumps({"rows": rows}).encode() for rows in (old, new)]
+            patch = self.check(*documents)
+            self.assertIn(b'"move"', patch)
+            self.assertLess(len(patch), len(documents[1]) / 3)
+
+    def test_what_elements_are_recognised_by(self) -> None:
+        """Strings and numbers that are unique in both arrays; where there are none, rows are compared."""
+        rows = [{"id": place, "rest": f"{place} {'x' * 50}"} for place in range(12)]
+        turned = rows[6:] + rows[:6]
+        changes: list[tuple[Callable[[dict[str, Any]], object], bool]] = [
+            (lambda row: row, True),
+            (lambda row: {**row, "id": str(row["id"])}, True),
+            (lambda row: {**row, "id": 1}, True),  # there is "rest"
+            (lambda row: {"id": {"n": row["id"]}, "rest": "x" * 50}, False),
+            (lambda row: {"id": None, "rest": [row["rest"]]}, False),
+            (lambda _: {"id": True, "rest": {}}, False),
+        ]
+        for change, moves in changes:
+            old, new = ([change(row) for row in each] for each in (rows, turned))
+            patch = self.check(json.dumps(old).encode(), json.dumps(new).encode())
+            self.assertEqual(b'"move"' in patch, moves, patch)
 
     def test_part_that_changed_all_over(self) -> None:
         """Five counts in one object are told as one replacement of it."""
@@ -310,6 +373,16 @@ class LimitTests(_Case):
         shuffled = random.Random(1).sample(numbers, len(numbers))
         for new in (shuffled, [-number - 1 for number in numbers], [*numbers[::-1]]):
             self.assertEqual(len(json.loads(self.check(compact(numbers), compact(new)))), 1)
+
+    def test_most_moves(self) -> None:
+        """Beyond the limit, elements are not paired: each is looked for in the whole array."""
+        rows = [{"id": number, "rest": "x" * 100} for number in range(100)]
+        turned = rows[::-1]
+        documents = [json.dumps(each).encode() for each in (rows, turned)]
+        self.patch(delta, "MAX_SHIFTS_OF_PAIRS", 99 * 2 * 100)
+        self.assertIn(b'"move"', self.check(*documents))
+        self.patch(delta, "MAX_SHIFTS_OF_PAIRS", 99 * 2 * 100 - 1)
+        self.assertNotIn(b'"move"', self.check(*documents))
 
     def test_most_shifts(self) -> None:
         """As many removals as are allowed are told one by one; with one more the array is told instead."""
