@@ -93,6 +93,7 @@ class Parts:
             interval_s=whole.interval_s,
             push="change",
             gone_after_s=whole.gone_after_s,
+            wall=whole.wall,
             history=History(whole.history),
         )
         part = _Part(tokens, Ways.of(feed, self.whole.upgrade, self.whole.full), whole.clock.seconds())
@@ -132,7 +133,7 @@ class Parts:
             return
         if feed.snapshot is None or whole.state is State.LIVE:
             feed.publish(data, whole.snapshot.sequence)
-        feed.confirmed_at = whole.confirmed_at
+        feed.confirmed = whole.confirmed
         if whole.state is not State.LIVE:
             feed.mark_stale()
 
