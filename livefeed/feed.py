@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from twisted.logger import Logger
 
+from livefeed.clocks import Moment
 from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot
 
@@ -283,9 +284,12 @@ class Feed:
     :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
     :ivar state: how honest the feed is now.
-    :ivar confirmed_at: when a pull last gave the snapshot's document, in seconds since 1970; 0 before the first.
-    :ivar tick_at: when the last tick began, in seconds since 1970.
-    :ivar pushed_at: when a document was last sent to all who can take it, in seconds since 1970; 0 before the first.
+    :ivar clock: what schedules and measures.
+    :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` if the other clock does.
+    :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
+    :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
+    :ivar pushed_at: when a document was last sent to all who can take it, by the clock; minus infinity before the
+        first.
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
     :ivar codings_made: how often a version was compressed since the start, in one coding each.
     :ivar rounds: how often pushing to everybody has begun.
@@ -301,13 +305,14 @@ class Feed:
     push: Push = "tick"
     stale_after_s: float = 0.0
     gone_after_s: float = inf
+    wall: Callable[[], float] | None = None
 
     # internal state
     snapshot: Snapshot | None = None
     state: State = State.STALE
-    confirmed_at: float = 0.0
-    tick_at: float = 0.0
-    pushed_at: float = 0.0
+    confirmed: Moment | None = None
+    tick_at: float = -inf
+    pushed_at: float = -inf
     changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     codings_made: int = 0
@@ -326,14 +331,16 @@ class Feed:
     _logged: object = None  # when an exception of a subscriber was logged last, and of which kind it was
 
     def __post_init__(self) -> None:
-        self._sequence = Sequence(int(self.clock.seconds() * 1000), 0)
+        self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
 
-    def restore(self, versions: Iterable[Kept]) -> None:
+    def restore(self, versions: Iterable[Kept], *, age_s: float | None = None) -> None:
         """Takes the versions of an earlier process, before anything is published: the last is served, and is stale.
 
         Those to come are of a new epoch, which is later, whatever the clock says.
 
         :param versions: one or more, the oldest first.
+        :param age_s: how old the last is. ``None`` if nothing but the wall clock tells; if that says that the version
+            is from the future, its age counts from now.
         """
         *older, newest = versions
         # Nobody is served the older ones again. Compressed, 60 of 56 KB would take 0.3 s of the start.
@@ -341,7 +348,9 @@ class Feed:
             self.history.recall(kept.data)
         self.snapshot = Snapshot.of(newest.data, newest.sequence)
         self.history.add(self.snapshot)
-        self.confirmed_at = newest.at
+        now = self._now()
+        before_s = max(0.0, now.wall_s - newest.at) if age_s is None else age_s
+        self.confirmed = Moment(now.measured_s - before_s, newest.at, by_wall=age_s is None)
         epoch = max(kept.sequence.epoch for kept in (*older, newest))
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
 
@@ -352,7 +361,7 @@ class Feed:
         *,
         is_tick: bool = True,
         made: Snapshot | None = None,
-        at: float | None = None,
+        confirmed: Moment | None = None,
     ) -> None:
         """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
 
@@ -360,7 +369,7 @@ class Feed:
         :param sequence: the version's place among the others, if it is new; ``None`` for the one after the last.
         :param is_tick: whether the pull was that of a tick, and not one in between, for a change that was told of.
         :param made: the snapshot of the document, if it was made already. Its sequence does not count.
-        :param at: when the pull gave the document, in seconds since 1970; ``None`` for now.
+        :param confirmed: when the pull gave the document; ``None`` for now.
         """
         new = self.snapshot is None or data != self.snapshot.data
         if new:
@@ -375,14 +384,18 @@ class Feed:
         assert self.snapshot is not None
         recovers = self.state is not State.LIVE
         self.state = State.LIVE
-        self.confirmed_at = self.clock.seconds() if at is None else at
+        now_s = self.clock.seconds()
+        if confirmed is None:
+            self.confirm(now_s)
+        else:
+            self.confirmed = confirmed
         self._tell()
         # A version that came in between was the sign of life already.
         repeats = self.push == "tick" and is_tick and not self._pushed_in_between
         self._pushed_in_between = new and not is_tick
         # Where the last publish broke half-way, the version is there, and nobody was sent it.
         if self._unpushed or repeats:
-            self.pushed_at = self.confirmed_at
+            self.pushed_at = now_s
             self.rounds += 1
             # Who comes from now on is sent this version at once, and is not to be in what waits for it.
             self._open.clear()
@@ -563,9 +576,26 @@ class Feed:
         """Tells whether the document is too old to be shown."""
         return self.state is not State.LIVE and self.age_s() >= self.gone_after_s
 
+    def confirm(self, at_s: float) -> None:
+        """Takes note of a pull that gave the snapshot's document.
+
+        :param at_s: when, by the clock.
+        """
+        now = self._now()
+        self.confirmed = Moment(at_s, now.wall_s - (now.measured_s - at_s))
+
+    @property
+    def confirmed_at(self) -> float:
+        """When a pull last gave the snapshot's document, for display: in seconds since 1970; 0 before the first."""
+        return 0.0 if self.confirmed is None else self.confirmed.displayed(self._now())
+
     def age_s(self) -> float:
-        """Gives the seconds since a pull last confirmed the snapshot; never negative, though clocks are set back."""
-        return max(0.0, self.clock.seconds() - self.confirmed_at)
+        """Gives the seconds since a pull last confirmed the snapshot; 0 before the first, and never negative."""
+        return 0.0 if self.confirmed is None else self.confirmed.age_s(self._now())
+
+    def _now(self) -> Moment:
+        measured_s = self.clock.seconds()
+        return Moment(measured_s, measured_s if self.wall is None else self.wall())
 
     def next_tick_s(self) -> float:
         """Gives the seconds until the next tick is due; 0 if it is overdue, and an interval at most."""

@@ -37,6 +37,8 @@ class _Head(msgspec.Struct, frozen=True):
     number: int
     at: float
     bytes: int
+    boot: str = ""
+    since_boot_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,15 @@ class Kept:
     :ivar data: the document's bytes.
     :ivar sequence: its place among the others.
     :ivar at: when a pull had last given it by the time it was kept, in seconds since 1970.
+    :ivar boot: the machine's start before that, by its id; empty where there is none.
+    :ivar since_boot_s: so many seconds after that start it was.
     """
 
     data: bytes
     sequence: Sequence
     at: float
+    boot: str = ""
+    since_boot_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -134,13 +140,14 @@ class Journal:
                     head = msgspec.json.decode(line, type=_Head)
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     break
-                if not 0 < head.bytes <= GROWTH * MAX_BYTES + self.max_version_bytes:
+                if head.at < 0 or not 0 < head.bytes <= GROWTH * MAX_BYTES + self.max_version_bytes:
                     break
                 data = file.read(head.bytes)
                 if file.read(1) != b"\n" or version_of(data) != head.version:
                     break
                 if len(data) <= self.max_version_bytes:
-                    found.append(Kept(data, Sequence(head.epoch, head.number), head.at))
+                    sequence = Sequence(head.epoch, head.number)
+                    found.append(Kept(data, sequence, head.at, head.boot, head.since_boot_s))
         return found[-VERSIONS - 1 :]
 
     def _write_anew(self) -> None:
@@ -166,5 +173,13 @@ class Journal:
 
 
 def _record(kept: Kept) -> bytes:
-    head = _Head(version_of(kept.data), kept.sequence.epoch, kept.sequence.number, kept.at, len(kept.data))
+    head = _Head(
+        version_of(kept.data),
+        kept.sequence.epoch,
+        kept.sequence.number,
+        kept.at,
+        len(kept.data),
+        kept.boot,
+        kept.since_boot_s,
+    )
     return b"%b\n%b\n" % (msgspec.json.encode(head), kept.data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from livefeed.clocks import Boot
     from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
 
@@ -36,6 +37,7 @@ class Keeper(Service):
 
     :param place: what a message begins with if the journal cannot be used.
     :param in_thread: calls a function in a thread.
+    :param boot: measures, for the next process, how old the versions are; ``None`` if nothing but the wall clock does.
     """
 
     # required parameters
@@ -44,6 +46,7 @@ class Keeper(Service):
     clock: IReactorTime
     place: str
     in_thread: Callable[..., Deferred[Any]]
+    boot: Boot | None = None
 
     # internal state
     _newest: Snapshot | None = None
@@ -60,7 +63,7 @@ class Keeper(Service):
         except JournalError as error:
             raise StartError(f"livefeed: {self.place}: {error}") from None
         if kept:
-            self.feed.restore(kept)
+            self.feed.restore(kept, age_s=self._age_s(kept[-1]))
             _log.info(
                 "feed {feed} has its last {count} versions back, of which the newest is from {sequence}",
                 feed=self.feed.name,
@@ -84,13 +87,23 @@ class Keeper(Service):
             idle.addCallback(lambda _: self.journal.close()).addTimeout(STOP_S, self.clock).addErrback(lambda _: None)
         )
 
+    def _age_s(self, kept: Kept) -> float | None:
+        """Gives how old a version is, whatever the wall clock said or says; ``None`` if that is not known."""
+        if self.boot is None or kept.boot != self.boot.id:
+            return None
+        now_s = self.boot.seconds()
+        return now_s - kept.since_boot_s if 0 <= kept.since_boot_s <= now_s else None
+
     def _note(self) -> None:
         """Takes note of a tick."""
         snapshot = self.feed.snapshot
         if snapshot is None or snapshot is self._newest:
             return
         self._newest = snapshot
-        self._waiting.append(Kept(snapshot.data, snapshot.sequence, self.feed.confirmed_at))
+        kept = Kept(snapshot.data, snapshot.sequence, self.feed.confirmed_at)
+        if self.boot is not None:
+            kept = replace(kept, boot=self.boot.id, since_boot_s=self.boot.seconds() - self.feed.age_s())
+        self._waiting.append(kept)
         if not self._is_writing:
             Deferred.fromCoroutine(self._write())
 

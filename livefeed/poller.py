@@ -143,7 +143,7 @@ class Poller(Service):
             known = before is not None and data == before.data and self.feed.state is State.LIVE
             if known and not is_tick:
                 # Nobody is sent again what a tick will send anyway.
-                self.feed.confirmed_at = self._pulled_at
+                self.feed.confirm(self._pulled_at)
             elif not self._stopped:
                 self.feed.publish(data, is_tick=is_tick, made=made)
                 self._note_good()

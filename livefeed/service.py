@@ -17,6 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from livefeed import clocks
 from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
 from livefeed.config import Settings
@@ -69,6 +70,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     followed = []
     keepers = []
     in_thread = partial(defer_to_daemon, reactor)
+    boot = clocks.Boot.current()
     for number, feed in enumerate(settings.feeds):
         # Not all at once, or everybody would wait until all documents are checked and compressed.
         delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
@@ -76,7 +78,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             followed.append(_Followed.of(feed, subscribers, reactor, in_thread, delay_s=delay_s))
         if settings.state_dir is not None:
             journal = Journal(settings.state_dir / f"{feed.feed}.versions", feed.max_bytes)
-            keepers.append(Keeper(followed[-1].served.feed, journal, reactor, settings.place("state_dir"), in_thread))
+            place = settings.place("state_dir")
+            keepers.append(Keeper(followed[-1].served.feed, journal, reactor, place, in_thread, boot))
     served = [one.served for one in followed]
     site = Site(
         Root(served),
@@ -161,6 +164,7 @@ class _Followed:
             push=settings.push,
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
+            wall=clocks.wall,
         )
         poller = Poller(
             feed,

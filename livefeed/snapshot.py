@@ -27,7 +27,7 @@ IDENTITY = "identity"
 class Sequence:
     """The order of versions.
 
-    :ivar epoch: when the counter was begun, in milliseconds since 1970; a later one is larger.
+    :ivar epoch: when the counter was begun, in milliseconds since 1970 by the wall clock; a later one is larger.
     :ivar number: counts the versions of the epoch, from 1.
     """
 

@@ -106,8 +106,11 @@ def makeService(options: Options) -> IService:
     # Not earlier: what is imported here installs a reactor, and the command line may name another than the default.
     from twisted.internet import reactor  # noqa: PLC0415
 
+    from livefeed.clocks import measure_by_monotonic_clock  # noqa: PLC0415
     from livefeed.service import make_service  # noqa: PLC0415
 
+    # Before anything is scheduled. Only here: a program that serves feeds beside something else has its own clock.
+    measure_by_monotonic_clock(reactor)
     try:
         service: IService = make_service(options.settings, reactor)
     except ConfigurationError as error:

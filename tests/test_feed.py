@@ -332,6 +332,48 @@ class TimeTests(FeedTestCase):
         self.clock.rightNow -= 3600
         self.assertEqual(feed.age_s(), 0.0)
 
+    def test_wall_clock_is_displayed_and_nothing_else(self) -> None:
+        """It begins the epoch, and is the time of each confirmation. Ages and ticks are measured by the other clock."""
+        self.clock.rightNow = 50.0
+        wall = Clock()
+        wall.advance(NOW)
+        feed = Feed("feed", clock=self.clock, wall=wall.seconds)
+        feed.publish(b"1")
+        assert feed.snapshot is not None
+        self.assertEqual((feed.snapshot.sequence, feed.confirmed_at), (Sequence(int(NOW * 1000), 1), NOW))
+        self.assertEqual(feed.pushed_at, 50.0)
+        for clock in (self.clock, wall):
+            clock.advance(5)
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (5.0, NOW))
+
+    def test_wall_clock_is_set(self) -> None:
+        """By a second or a day, forwards or backwards: the age stays, and the displayed time is as long ago."""
+        for step_s in (-86400, -3600, -60, -2, 2, 60, 3600, 86400):
+            wall = Clock()
+            wall.advance(NOW)
+            feed = Feed("feed", clock=self.clock, wall=wall.seconds)
+            feed.publish(b"1")
+            self.clock.advance(5)
+            wall.rightNow += 5 + step_s
+            self.assertEqual((feed.age_s(), feed.confirmed_at), (5.0, NOW + step_s))
+            feed.publish(b"1")
+            self.assertEqual((feed.age_s(), feed.confirmed_at), (0.0, NOW + step_s + 5))
+
+    def test_confirmed_a_moment_ago(self) -> None:
+        """A pull that began before it is taken note of confirms the document for its beginning, by both clocks."""
+        wall = Clock()
+        wall.advance(7000)
+        feed = Feed("feed", clock=self.clock, wall=wall.seconds)
+        feed.publish(b"1")
+        feed.confirm(self.clock.seconds() - 0.5)
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (0.5, 6999.5))
+
+    def test_machine_that_was_just_started(self) -> None:
+        """The clock begins at 0 then. What has not happened yet was not a moment ago, and is not due in an hour."""
+        feed = Feed("feed", clock=Clock(), interval_s=3600.0, gone_after_s=0.5)
+        self.assertEqual((feed.age_s(), feed.next_tick_s(), feed.is_gone(), feed.confirmed_at), (0.0, 0.0, False, 0.0))
+        self.assertLess(feed.pushed_at, -3600)
+
     def test_next_tick(self) -> None:
         """It is due an interval after the last one began, and overdue is 0."""
         feed = self.feed(interval_s=10.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from livefeed import journal as journal_module
 from livefeed.exceptions import JournalError
 from livefeed.history import VERSIONS
 from livefeed.journal import GROWTH, Journal, Kept
-from livefeed.snapshot import Sequence
+from livefeed.snapshot import Sequence, version_of
 
 MAX_BYTES = 1000
 
@@ -64,6 +65,25 @@ class KeepingTests(JournalTestCase):
         self.keep(*versions[:3])
         self.keep(*versions[3:])
         self.assertEqual(self.found(), versions)
+
+    def test_boot_comes_back(self) -> None:
+        """However long the numbers: the longest line is read."""
+        kept = replace(version(1), sequence=Sequence(1_700_000_000_000, 10**10), at=1_700_000_000.1234567)
+        kept = replace(kept, boot="0a1b2c3d-" * 4, since_boot_s=12_345_678.123456789)
+        self.keep(kept)
+        self.assertEqual(self.found(), [kept])
+
+    def test_file_of_an_earlier_version(self) -> None:
+        """It says nothing of the machine's start."""
+        self.path.parent.mkdir()
+        head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":2}\n' % version_of(b"[]").encode()
+        self.path.write_bytes(head + b"[]\n")
+        self.assertEqual(self.found(), [Kept(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
+
+    def test_time_that_cannot_be(self) -> None:
+        """It counts as damage."""
+        self.keep(version(1), replace(version(2), at=-1.0))
+        self.assertEqual(self.found(), [version(1)])
 
     def test_they_are_there_at_once(self) -> None:
         """A process that is killed has no time to close anything."""

@@ -12,10 +12,11 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Boot
 from livefeed.feed import Feed, State
-from livefeed.journal import Journal
+from livefeed.journal import Journal, Kept
 from livefeed.keeper import STOP_S, Keeper
-from livefeed.snapshot import version_of
+from livefeed.snapshot import Sequence, version_of
 
 NOW = 1_700_000_000
 
@@ -23,14 +24,20 @@ NOW = 1_700_000_000
 class KeeperTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.clock.advance(NOW)
+        self.clock.advance(100)
+        self.wall = Clock()
+        self.wall.advance(NOW)
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def start(self, in_thread: Any = maybeDeferred) -> tuple[Feed, Keeper]:
-        feed = Feed("feed", clock=self.clock)
+    def advance(self, seconds: float) -> None:
+        for clock in (self.clock, self.wall):
+            clock.advance(seconds)
+
+    def start(self, in_thread: Any = maybeDeferred, boot: Boot | None = None) -> tuple[Feed, Keeper]:
+        feed = Feed("feed", clock=self.clock, wall=self.wall.seconds, gone_after_s=600.0)
         journal = Journal(self.folder / "feed.versions", 1000)
-        keeper = Keeper(feed, journal, self.clock, "--state-dir", in_thread)
+        keeper = Keeper(feed, journal, self.clock, "--state-dir", in_thread, boot)
         self.addCleanup(journal.close)
         keeper.startService()
         return feed, keeper
@@ -46,12 +53,12 @@ class RestartTests(KeeperTestCase):
         """The newest is served, stale, with its own sequence and time; there are patches from those before."""
         feed, keeper = self.start()
         for number in range(3):
-            self.clock.advance(1)
+            self.advance(1)
             feed.publish(b'{"n": %d, "rest": "%s"}' % (number, b"." * 200))
         before = feed.snapshot
         assert before is not None
         keeper.stopService()
-        self.clock.advance(60)
+        self.advance(60)
         feed, _ = self.start()
         after = feed.snapshot
         assert after is not None
@@ -67,7 +74,7 @@ class RestartTests(KeeperTestCase):
         keeper.stopService()
         assert feed.snapshot is not None
         before = feed.snapshot.sequence
-        self.clock.rightNow -= 1000
+        self.wall.rightNow -= 1000
         feed, _ = self.start()
         assert feed.snapshot is not None
         feed.publish(b"1")
@@ -92,6 +99,89 @@ class RestartTests(KeeperTestCase):
         self.start()
         error = self.assertRaises(SystemExit, self.start)
         self.assertRegex(str(error), "^livefeed: --state-dir: .*another process")
+
+
+class AgeTests(KeeperTestCase):
+    """What is known of the age of a version that an earlier process has pulled."""
+
+    def restart(self, *, wall_s: float, boots: bool = False, named: bool = True) -> Feed:
+        """Publishes a version, and restarts 60 s later.
+
+        :param wall_s: so much the wall clock differs then from what it was.
+        :param boots: whether it is the machine that starts anew.
+        :param named: whether the system names its starts.
+        """
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        feed, keeper = self.start(boot=Boot("first", self.clock.seconds) if named else None)
+        feed.publish(b"1")
+        keeper.stopService()
+        self.advance(60)
+        self.wall.rightNow += wall_s
+        if boots:
+            self.clock.rightNow = 5.0
+        feed, keeper = self.start(boot=Boot("second" if boots else "first", self.clock.seconds) if named else None)
+        self.assertIs(feed.state, State.STALE)
+        self.addCleanup(keeper.stopService)
+        self.assertLessEqual(feed.confirmed_at, self.wall.seconds())
+        return feed
+
+    def test_same_boot(self) -> None:
+        """The age is measured, whatever the wall clock says; the time is as long ago, and never in the future."""
+        for wall_s in (-86400, -3600, -30, 0, 3600, 86400):
+            feed = self.restart(wall_s=wall_s)
+            self.assertEqual((feed.age_s(), feed.confirmed_at), (60, self.wall.seconds() - 60))
+            self.advance(600)
+            self.assertTrue(feed.is_gone())
+
+    def test_another_boot(self) -> None:
+        """The wall clock is all that there is to go by."""
+        feed = self.restart(wall_s=40, boots=True)
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (100, NOW))
+
+    def test_version_from_the_future(self) -> None:
+        """Its age counts from the start then: it is gone some time, though not at the right one."""
+        for named in (True, False):
+            feed = self.restart(wall_s=-86400, boots=True, named=named)
+            started = self.wall.seconds()
+            self.assertEqual((feed.age_s(), feed.confirmed_at), (0, started))
+            self.advance(599)
+            self.assertEqual((feed.age_s(), feed.confirmed_at, feed.is_gone()), (599, started, False))
+            self.advance(1)
+            self.assertTrue(feed.is_gone())
+
+    def test_wall_clock_is_set_right_after_the_start(self) -> None:
+        """As on a machine without a clock of its own, once it has asked for the time: the age is then what it is."""
+        feed = self.restart(wall_s=-86400, boots=True)
+        self.wall.rightNow += 86400
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (60, NOW))
+
+    def test_wall_clock_is_set_back_after_the_start(self) -> None:
+        """Nothing becomes younger by that."""
+        feed = self.restart(wall_s=0, boots=True)
+        self.advance(5)
+        self.wall.rightNow -= 3600
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (65, self.wall.seconds() - 65))
+
+    def test_impossible_record(self) -> None:
+        """A time since the start of the machine that is yet to come, or before that start, tells nothing."""
+        for since_boot_s in (-1.0, 1e9):
+            journal = Journal(self.folder / "feed.versions", 1000)
+            journal.open()
+            journal.append(Kept(b"1", Sequence(1, 1), NOW - 7, "first", since_boot_s))
+            journal.close()
+            feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
+            self.assertEqual(feed.age_s(), 7)
+            keeper.stopService()
+
+    def test_age_is_that_of_the_pull(self) -> None:
+        """And not that of the moment in which the version is kept."""
+        feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
+        feed.changed.insert(0, lambda: self.advance(3))
+        feed.publish(b"1")
+        keeper.stopService()
+        feed, _ = self.start(boot=Boot("first", self.clock.seconds))
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW))
 
 
 class SlowDiskTests(KeeperTestCase):

@@ -7,12 +7,14 @@ import os
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 from twisted.application.service import IService
+from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +22,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed import __version__
 from livefeed import service as service_module
+from livefeed.clocks import monotonic
 from livefeed.config import OPTIONS, FeedSettings, Settings
 from livefeed.tap import Options, makeService
 
@@ -154,6 +157,10 @@ class OptionsTests(SynchronousTestCase):
 class MakeServiceTests(SynchronousTestCase):
     """makeService."""
 
+    def setUp(self) -> None:
+        # It measures by another clock once a service was made for it.
+        self.patch(reactor, "seconds", time.time)
+
     def refusal(self, *arguments: str) -> str:
         return str(self.assertRaises(SystemExit, makeService, parse(*arguments)).code)
 
@@ -162,6 +169,14 @@ class MakeServiceTests(SynchronousTestCase):
         service = makeService(parse("--listen", "tcp:0"))
         self.assertTrue(verifyObject(IService, service))
         self.assertFalse(service.running)
+
+    def test_reactor_measures_by_the_monotonic_clock(self) -> None:
+        """From then on, and not when livefeed is imported or its options are read, which other programs do, too."""
+        installed: Any = reactor
+        options = parse("--listen", "tcp:0")
+        self.assertIs(installed.seconds, time.time)
+        makeService(options)
+        self.assertIs(installed.seconds, monotonic)
 
     def logged(self, *arguments: str) -> str:
         """Gives what making a service logs."""

@@ -129,10 +129,10 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
 # Each kind is imported when it is used: what one source needs is no burden to those who use another.
 
 
-def _demo(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:  # noqa: ARG001
+def _demo(parts: SplitResult, _reactor: IReactorTime, _max_bytes: int) -> Source:
     from livefeed.sources.demo import DemoSource  # noqa: PLC0415
 
-    return DemoSource.from_url(parts, clock=reactor)
+    return DemoSource.from_url(parts)
 
 
 def _file(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
-    from twisted.internet.interfaces import IReactorTime
 
 DISTRICTS = 32
 PARTIES = ("Greens", "Labour", "Liberals", "Conservatives", "Others")
@@ -47,11 +47,12 @@ class DemoSource:
 
     The document is a function of the seed and of the second, so that every process that serves it serves the same.
 
+    :ivar wall: gives the time of day, in seconds since 1970.
     :ivar seed: another seed is another election.
     """
 
     # required parameters
-    clock: IReactorTime
+    wall: Callable[[], float] = time.time
     seed: int = 1
 
     # internal state
@@ -62,7 +63,7 @@ class DemoSource:
         self._districts = tuple(_draw_district(draw, number) for number in range(1, DISTRICTS + 1))
 
     @classmethod
-    def from_url(cls, parts: SplitResult, *, clock: IReactorTime) -> DemoSource:
+    def from_url(cls, parts: SplitResult) -> DemoSource:
         """Makes the source of ``demo:`` or ``demo:?seed=N``.
 
         :raises ConfigurationError: if there is anything else in the URL.
@@ -71,7 +72,7 @@ class DemoSource:
         seed = options.pop("seed", ["1"])[-1]
         if options or parts.netloc or parts.path or parts.fragment or not (seed.isascii() and seed.isdigit()):
             raise ConfigurationError("demo: takes nothing but ?seed=N, a whole number", "source")
-        return cls(clock, int(seed[:18]))
+        return cls(seed=int(seed[:18]))
 
     def __str__(self) -> str:
         return "demo:"
@@ -81,7 +82,7 @@ class DemoSource:
 
     async def fetch(self) -> bytes:
         """Source API."""
-        return self.document(int(self.clock.seconds()))
+        return self.document(int(self.wall()))
 
     def close(self) -> None:
         """Source API."""

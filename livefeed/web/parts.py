@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
+    from livefeed.clocks import Moment
     from livefeed.snapshot import Sequence
 
 MAX_PARTS = 256
@@ -70,8 +71,14 @@ class _Order:
 
     data: bytes
     sequence: Sequence
-    at: float
+    confirmed: Moment | None
     coded: bool
+
+    def is_older_than(self, feed: Feed) -> bool:
+        """Tells whether a feed was confirmed after this was ordered."""
+        if feed.confirmed is None or self.confirmed is None:
+            return False
+        return feed.confirmed.measured_s > self.confirmed.measured_s
 
     def make(self) -> Snapshot:
         """Makes it."""
@@ -143,6 +150,7 @@ class Parts:
             interval_s=whole.interval_s,
             push="change",
             gone_after_s=whole.gone_after_s,
+            wall=whole.wall,
             history=History(whole.history),
         )
         ways = Ways.of(feed, self.whole.upgrade, self.whole.full)
@@ -237,14 +245,14 @@ class Parts:
             feed.snapshot = None
             return
         is_new = feed.snapshot is None or data != feed.snapshot.data
-        order = _Order(data, whole.snapshot.sequence, whole.confirmed_at, coded=False)
+        order = _Order(data, whole.snapshot.sequence, whole.confirmed, coded=False)
         if is_new and feed.subscriptions and is_large(data):
             self._order(part, order)
             return
         if is_new or whole.state is State.LIVE:
             made = Snapshot.bare(data, order.sequence) if is_new and not feed.subscriptions else None
-            feed.publish(data, order.sequence, made=made, at=order.at)
-        feed.confirmed_at = whole.confirmed_at
+            feed.publish(data, order.sequence, made=made, confirmed=order.confirmed)
+        feed.confirmed = whole.confirmed
         if whole.state is not State.LIVE:
             feed.mark_stale()
 
@@ -262,7 +270,7 @@ class Parts:
             if snapshot.is_bare():
                 feed.complete(Snapshot.of(snapshot.data, snapshot.sequence))
         elif self._parts.get(part.tokens) is part:
-            self._order(part, _Order(snapshot.data, snapshot.sequence, feed.confirmed_at, coded))
+            self._order(part, _Order(snapshot.data, snapshot.sequence, feed.confirmed, coded))
 
     def _order(self, part: _Part, order: _Order) -> None:
         """Has a snapshot made in the one thread that makes them, instead of an older one that is not begun yet."""
@@ -306,8 +314,8 @@ class Parts:
             feed.complete(snapshot)
         elif self._bytes_of(part.tokens) is None:
             return  # It is gone meanwhile.
-        elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and feed.confirmed_at <= order.at):
-            feed.publish(snapshot.data, order.sequence, made=snapshot, at=order.at)
+        elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and not order.is_older_than(feed)):
+            feed.publish(snapshot.data, order.sequence, made=snapshot, confirmed=order.confirmed)
             # It is still what the whole has, or there is a newer one.
             self._bring(part)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.http import datetimeToString
@@ -19,7 +19,7 @@ from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
@@ -33,7 +33,7 @@ TURN_S = 0.01
 """So long clients that have sent many requests at once are answered, before everything else gets its turn."""
 
 FORGET_S = 0.25
-"""How long an answer may be given again. So much can Livefeed-Next be too large."""
+"""How long an answer may be given again. So much can Livefeed-Next be too large. A second is a multiple of it."""
 
 _END_OF_AUTHORITY = re.compile(rb"[/?]")
 
@@ -99,11 +99,13 @@ class Site(server.Site):
     :ivar max_head_bytes: how large it may be. It is no less than what one read of a connection gives: replay does not
         ask.
     :ivar replays: the answers that may be given again, without TLS and with it.
+    :ivar wall: gives the time that ``Date`` tells, in seconds since 1970.
     """
 
     protocol = Channel  # type: ignore[assignment]
     requestFactory = Request
     noisy = False
+    wall: Callable[[], float] = staticmethod(time.time)
 
     def __init__(
         self,
@@ -121,18 +123,17 @@ class Site(server.Site):
         self.replays = {False: Replay(), True: Replay()}
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
-        self._clearing = LoopingCall(self.forget_answers)
-        self._clearing.clock = reactor
+        self._clearing: IDelayedCall | None = None
 
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
-        # With each full second, since an answer's Date has no finer grain, and in between for Livefeed-Next.
-        self.reactor.callLater(-self.reactor.seconds() % 1, self._clearing.start, FORGET_S)
+        self._clear_later()
 
     def stopFactory(self) -> None:
         """Factory API."""
-        if self._clearing.running:
-            self._clearing.stop()
+        if self._clearing is not None:
+            self._clearing.cancel()
+            self._clearing = None
 
     def rest(self, channel: Channel) -> None:
         """Has a channel go on with what its client has sent when everybody else has had a turn."""
@@ -167,6 +168,15 @@ class Site(server.Site):
     def count_refusal(self, status: int, *, is_secure: bool) -> None:
         """Counts an answer to what was not worth being made a request of."""
         self._counts[_label(status, is_secure=is_secure)] += 1
+
+    def _clear_later(self) -> None:
+        # With each full second, since an answer's Date has no finer grain, and in between for Livefeed-Next. The wall
+        # clock is asked each time, since it may have been set.
+        self._clearing = self.reactor.callLater(FORGET_S - self.wall() % FORGET_S, self._clear)
+
+    def _clear(self) -> None:
+        self._clear_later()
+        self.forget_answers()
 
     def forget_answers(self) -> None:
         """Has all answers rendered anew: there is a new version, or another state, or a second has passed."""

@@ -22,8 +22,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from twisted.internet.task import Clock
-
 from livefeed.certificates import development_certificate
 from livefeed.encodings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
@@ -155,7 +153,7 @@ def make_setting(directory: Path) -> Setting:
     """Gives what the servers are started with: a document of the size that all comparisons have had."""
     directory.chmod(0o755)
     document = directory / "document.json"
-    demo = DemoSource(Clock())
+    demo = DemoSource()
     fitting = (demo.document(second) for second in range(0, 10_000, 100))
     document.write_bytes(next(data for data in fitting if 4000 < len(data) < DOCUMENT_BYTES).ljust(DOCUMENT_BYTES))
     return Setting(directory, document, development_certificate(directory / "certs"))

@@ -24,20 +24,20 @@ class DocumentTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.source = DemoSource(self.clock)
+        self.source = DemoSource(self.clock.seconds)
 
     def night(self, second: int) -> Any:
         return json.loads(self.source.document(NIGHT_BEGINS + second))
 
     def test_fetch_gives_the_document_of_now(self) -> None:
-        """The clock decides, in whole seconds."""
+        """The time of day decides, in whole seconds."""
         self.clock.advance(NIGHT_BEGINS + 5000.7)
         document = self.successResultOf(Deferred.fromCoroutine(self.source.fetch()))
         self.assertEqual(document, self.source.document(NIGHT_BEGINS + 5000))
 
     def test_every_process_has_the_same(self) -> None:
         """Two sources of one seed agree at every second; another seed is another election."""
-        other, another = DemoSource(Clock()), DemoSource(Clock(), seed=2)
+        other, another = DemoSource(), DemoSource(seed=2)
         for second in range(0, NIGHT_S, 997):
             document = self.source.document(NIGHT_BEGINS + second)
             self.assertEqual(document, other.document(NIGHT_BEGINS + second))
@@ -52,7 +52,7 @@ class DocumentTests(SynchronousTestCase):
     @given(st.integers(0, 4_000_000_000), st.integers(0, 10**18 - 1))
     def test_document_passes_the_gate(self, second: int, seed: int) -> None:
         """At any time, of any seed, it is a document that may be served, with every party and district."""
-        data = DemoSource(self.clock, seed).document(second)
+        data = DemoSource(seed=seed).document(second)
         check_document(data, max_bytes=16_384)
         document = json.loads(data)
         self.assertEqual(tuple(document["totals"]), PARTIES)
@@ -91,7 +91,7 @@ class UrlTests(SynchronousTestCase):
     """demo: URLs."""
 
     def seed(self, url: str) -> int:
-        return DemoSource.from_url(urlsplit(url), clock=Clock()).seed
+        return DemoSource.from_url(urlsplit(url)).seed
 
     def test_seed(self) -> None:
         """The seed is 1 unless it is said."""
@@ -109,6 +109,6 @@ class UrlTests(SynchronousTestCase):
 
     def test_name(self) -> None:
         """In log lines it is named by its scheme; closing it has nothing to let go of."""
-        source = DemoSource(Clock())
+        source = DemoSource()
         source.close()
         self.assertTrue(str(source).startswith("demo:"))

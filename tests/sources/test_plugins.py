@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import SplitResult
 
@@ -68,7 +69,7 @@ class PluginTests(SynchronousTestCase):
         entry = re.search(r"^\[project.entry-points.*\]\n(.*)$", shown("toml"), re.MULTILINE)
         assert entry is not None
         self.install("livefeed_clock", shown("python"), entry[1].replace('"', ""))
-        self.clock.advance(7)
+        self.patch(time, "time", lambda: 7.5)
         source = self.make("CLOCK:?name=n")
         self.assertEqual(str(source), "clock:")
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(source.fetch())), b'{"n": 7}')

@@ -1,0 +1,127 @@
+"""The clock that measures, the one that is displayed, and what is known of a moment by both."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import clocks
+from livefeed.clocks import STEP_S, Boot, Moment, measure_by_monotonic_clock, monotonic
+
+NOW = 1_700_000_000.25
+SECONDS = st.floats(0, 1e7)
+STEPS = st.floats(-1e8, 1e8)
+
+
+class MonotonicTests(SynchronousTestCase):
+    """monotonic and measure_by_monotonic_clock."""
+
+    def test_time_of_a_suspended_machine_counts(self) -> None:
+        """Where the system measures it, as Linux does."""
+        self.assertLess(abs(monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME)), 60)
+
+    def test_system_without_such_a_clock(self) -> None:
+        """One that does not know it, or refuses it."""
+
+        def refuse(number: int) -> float:
+            raise OSError(22, "Invalid argument", number)
+
+        self.patch(time, "clock_gettime", refuse)
+        self.assertIsNone(clocks._boottime())
+        self.patch(time, "CLOCK_BOOTTIME", None)
+        self.assertIsNone(clocks._boottime())
+
+    def test_reactor_measures_by_it(self) -> None:
+        """What is scheduled is due by that clock, and stays so when the wall clock is set."""
+        reactor: Any = SelectReactor()
+        self.addCleanup(reactor.disconnectAll)
+        self.addCleanup(reactor.removeAll)
+        measure_by_monotonic_clock(reactor)
+        before = monotonic()
+        call = reactor.callLater(5, lambda: None)
+        self.assertTrue(before + 5 <= call.getTime() <= monotonic() + 5)
+        self.patch(time, "time", lambda: NOW)
+        self.assertLessEqual(reactor.timeout(), 5)
+        self.assertIs(call.seconds, monotonic)
+
+    def test_something_was_scheduled_before(self) -> None:
+        """It would be due in decades: the clock is left as it is, and the log says so."""
+        clock = Clock()
+        clock.callLater(1, lambda: None)
+        with capturedLogs() as log:
+            measure_by_monotonic_clock(clock)
+        self.assertEqual(clock.seconds(), 0)
+        self.assertIn("was scheduled before livefeed", eventAsText(log[0]))
+
+
+class BootTests(SynchronousTestCase):
+    """Boot.current."""
+
+    def of(self, content: bytes | None) -> Boot | None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "boot_id"
+            if content is not None:
+                path.write_bytes(content)
+            self.patch(clocks, "BOOT_ID", path)
+            return Boot.current()
+
+    def test_it_is_named_and_measured(self) -> None:
+        """By its id, without the line feed."""
+        boot = self.of(b"9a4c0f8e-5d3b-4d0e-8f6a-1c2b3a4d5e6f\n")
+        assert boot is not None
+        self.assertEqual(boot.id, "9a4c0f8e-5d3b-4d0e-8f6a-1c2b3a4d5e6f")
+        self.assertGreaterEqual(monotonic(), boot.seconds() - 60)
+
+    def test_it_is_not_named(self) -> None:
+        """No file, an empty one, or something that is no id."""
+        for content in (None, b"", b"\n", b"x" * 37, b"\xff\n"):
+            self.assertIsNone(self.of(content))
+
+    def test_it_is_not_measured(self) -> None:
+        """A name alone is of no use."""
+        self.patch(clocks, "boottime", None)
+        self.assertIsNone(self.of(b"9a4c0f8e\n"))
+
+
+class MomentTests(SynchronousTestCase):
+    """Moment."""
+
+    @given(SECONDS, SECONDS, STEPS)
+    def test_age_does_not_depend_on_the_wall_clock(self, measured_s: float, later_s: float, step_s: float) -> None:
+        """However it was set; and the displayed time is as long ago, but for less than a step."""
+        moment = Moment(measured_s, NOW)
+        now = Moment(measured_s + later_s, NOW + later_s + step_s)
+        age_s = moment.age_s(now)
+        self.assertLess(abs(age_s - later_s), 1e-5)
+        displayed = moment.displayed(now)
+        self.assertLessEqual(displayed, now.wall_s)
+        self.assertLess(abs(now.wall_s - displayed - age_s), STEP_S + 1e-5)
+
+    @given(SECONDS, SECONDS, st.floats(-0.001, 0.001))
+    def test_displayed_time_does_not_wander(self, measured_s: float, later_s: float, between_s: float) -> None:
+        """Though some time passes between two looks at the clocks."""
+        moment = Moment(measured_s, NOW)
+        now = Moment(measured_s + later_s + 0.01, NOW + later_s + 0.01 + between_s)
+        self.assertEqual(moment.displayed(now), NOW)
+
+    @given(SECONDS, SECONDS, STEPS)
+    def test_moment_that_was_not_measured(self, measured_s: float, later_s: float, step_s: float) -> None:
+        """It is no later than it can have been, and as much earlier as the wall clock says."""
+        moment = Moment(measured_s, NOW, by_wall=True)
+        now = Moment(measured_s + later_s, NOW + later_s + step_s)
+        self.assertLess(abs(moment.age_s(now) - max(later_s, later_s + step_s)), 1e-5)
+        self.assertLessEqual(moment.displayed(now), now.wall_s)
+
+    def test_age_is_never_negative(self) -> None:
+        """Not even by a clock that goes backwards."""
+        self.assertEqual(Moment(10.0, NOW).age_s(Moment(5.0, NOW)), 0)
+        self.assertEqual(Moment(10.0, NOW, by_wall=True).age_s(Moment(5.0, NOW - 9)), 0)

@@ -1,0 +1,55 @@
+"""When the answers that may be given again are forgotten: what they tell of the time holds for as long."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from livefeed.transport.replay import Repeatable
+from livefeed.web.site import FORGET_S, Site
+
+NOW = 1_700_000_000.875
+
+
+class ForgettingTests(SynchronousTestCase):
+    """startFactory and stopFactory."""
+
+    def setUp(self) -> None:
+        self.clock, self.wall = Clock(), Clock()
+        self.clock.advance(77.7)
+        self.wall.advance(NOW)
+        self.site = Site(Resource(), reactor=self.clock)
+        self.site.wall = self.wall.seconds
+        self.site.startFactory()
+
+    def advance(self, seconds: float) -> bool:
+        """Remembers an answer, lets time pass, and tells whether it was forgotten."""
+        replay = self.site.replays[True]
+        replay.store(b"GET /\r", b"data", Repeatable("label"))
+        self.wall.advance(seconds)
+        self.clock.advance(seconds)
+        return not replay._answers
+
+    def test_with_each_full_second(self) -> None:
+        """Of the wall clock, since the Date of an answer changes then; and in between for Livefeed-Next."""
+        self.assertFalse(self.advance(0.120))
+        self.assertTrue(self.advance(0.010))
+        for _ in range(9):
+            self.assertTrue(self.advance(FORGET_S))
+
+    def test_wall_clock_is_set(self) -> None:
+        """By any part of a second, forwards or backwards: from the next time on it is with the full second again."""
+        for step_s in (-3600.1, -0.1, 0.1, 86400.1):
+            self.wall.rightNow += step_s
+            self.assertTrue(self.advance(FORGET_S))
+            self.assertTrue(self.advance(FORGET_S - self.wall.seconds() % FORGET_S + 0.01))
+            left_s = FORGET_S - self.wall.seconds() % FORGET_S
+            self.assertFalse(self.advance(left_s - 0.01))
+            self.assertTrue(self.advance(0.02))
+
+    def test_it_ends(self) -> None:
+        """Nothing is scheduled once the site has stopped; to stop twice is no error."""
+        self.site.stopFactory()
+        self.site.stopFactory()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
