@@ -109,6 +109,16 @@ class FeedFigureTests(MetricsTestCase):
         self.assertEqual([self.figure("state", feed="feed", state=state) for state in ("live", "stale")], [0, 1])
         self.assertEqual(self.figure("good_pulls_total", feed="other"), 0)
 
+    def test_wall_clock_is_set(self) -> None:
+        """The age is measured, and the time is displayed."""
+        wall = Clock()
+        wall.advance(7000)
+        self.served.feed.wall = wall.seconds
+        self.pull(DOCUMENT)
+        self.clock.advance(2)
+        wall.advance(2 + 86400)
+        self.assertEqual(self.of_feed("age_seconds", "confirmed_timestamp_seconds"), [2, 7000 + 86400])
+
     def test_work_is_that_of_versions(self) -> None:
         """Compressing, comparing and wrapping are counted: with more subscribers there is no more of it."""
         done = []

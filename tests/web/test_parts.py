@@ -22,6 +22,7 @@ from livefeed.feed import Feed, State
 from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot, version_of
 from livefeed.testing import RecordingSubscriber, Response, request
+from livefeed.times import timestamp
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.parts import MAX_PARTS, SLICE_S, UNUSED_S
@@ -173,6 +174,20 @@ class PollingTests(PartsTestCase):
 
 
 class FollowingTests(PartsTestCase):
+    def test_wall_clock_is_set(self) -> None:
+        """A part goes by the same clocks as the whole: it is as old, and displays the same time."""
+        wall = Clock()
+        wall.advance(7000)
+        self.feed.wall = wall.seconds
+        self.publish(DOCUMENT)
+        self.get("/feed/total")
+        for clock in (self.clock, wall):
+            clock.advance(5)
+        wall.rightNow -= 3600
+        for path in ("/feed", "/feed/total"):
+            headers = self.get(path).headers
+            self.assertEqual((headers["livefeed-age"], headers["livefeed-at"]), ("5", timestamp(7000 - 3600)), path)
+
     def test_watcher_of_a_part_is_told_of_its_changes_alone(self) -> None:
         """Neither of what changes elsewhere nor of ticks."""
         self.publish(DOCUMENT)
