@@ -12,6 +12,15 @@
 ``StartError``.
 """
 
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
 _SHOWN_LENGTH = 100
 
 
@@ -60,6 +69,48 @@ class StartError(SystemExit, Exception):
 
     It is an ``Exception`` as well, since of nothing else twistd tells the process that a daemon was started by.
     """
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Takes the frames from an error that has been dealt with, and from all that it came from.
+
+    A traceback holds frames, those that called them, and whatever their variables name: often the error itself, which
+    is a cycle that only a full collection would free. What still runs is left alone, so that this is to be called once
+    the stack has unwound.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        trace, error.__traceback__ = error.__traceback__, None
+        while trace is not None:
+            frame: FrameType | None = trace.tb_frame
+            while frame is not None:
+                caller = frame.f_back
+                # It is raised for one that runs.
+                with suppress(RuntimeError):
+                    frame.clear()
+                frame = caller
+            trace = trace.tb_next
+        origin = error.__cause__ or error.__context__
+        error.__cause__ = error.__context__ = None
+        error = origin
+
+
+@dataclass(slots=True)
+class SpentErrors:
+    """Errors that have been dealt with, until the next attempt begins: their frames may have run until then."""
+
+    _errors: list[BaseException] = field(default_factory=list)
+
+    def add(self, error: BaseException | None) -> None:
+        """Keeps an error until the next attempt."""
+        if error is not None:
+            self._errors.append(error)
+
+    def forget(self) -> None:
+        """Frees what the errors of the last attempt hold."""
+        while self._errors:
+            forget_frames(self._errors.pop())
 
 
 def first_line(said: object) -> str:

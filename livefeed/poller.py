@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from livefeed.encodings import compress_well, is_large
-from livefeed.exceptions import NotDueError, PullError, SourceError
+from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
 from livefeed.feed import State
 from livefeed.gate import check_document
 from livefeed.snapshot import make_large
@@ -76,6 +76,7 @@ class Poller(Service):
     _pulled_at: float = float("-inf")
     _pulled: bytes | None = None  # what was pulled last, whether it may be served or not
     _stopped: bool = False
+    _spent: SpentErrors = field(default_factory=SpentErrors)
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
 
     def __post_init__(self) -> None:
@@ -137,6 +138,7 @@ class Poller(Service):
 
     async def _pull_once(self, *, is_tick: bool = True) -> None:
         self._pulled_at = self.clock.seconds()
+        self._spent.forget()
         try:
             data, made = await self._pull()
             before = self.feed.snapshot
@@ -158,10 +160,12 @@ class Poller(Service):
                 self.feed.skip_tick()
         except PullError as error:
             self._note_failed(str(error))
-        except Exception:
+            self._spent.add(error)
+        except Exception as error:
             if self._outcome != "failed" and not self._stopped:
                 _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
             self._note_failed("an error inside livefeed")
+            self._spent.add(error)
 
     async def _pull(self) -> tuple[bytes, Snapshot | None]:
         """Gives the document, checked, and its snapshot if it is new and large."""
@@ -204,6 +208,7 @@ class Poller(Service):
     def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:
         """Takes the place of whatever a source makes of being cancelled, since it took too long."""
         if isinstance(result, Failure):
+            self._spent.add(result.value)
             raise SourceError(f"no answer within {timeout_s:g} s")
         return result
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as TimedOutError
 from twisted.logger import Logger
 
-from livefeed.exceptions import SourceError
-from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, UnixServer
+from livefeed.exceptions import SourceError, SpentErrors
+from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, UnixServer, too_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +101,7 @@ class Announcements:
     _failures: int = 0
     _is_heard: bool | None = None
     _are_events_checked: bool = False
+    _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def follow(self, server: Server | UnixServer) -> None:
         """Listens to this server from now on. Nothing is done if it is the one that is listened to, or will be."""
@@ -133,7 +133,9 @@ class Announcements:
     def _begin(self) -> None:
         self._next_call = None
         assert self._server is not None
-        attempt = Deferred.fromCoroutine(self._connect(self._server)).addTimeout(ATTEMPT_S, self.login.reactor)
+        self._spent.forget()
+        attempt = Deferred.fromCoroutine(self._connect(self._server))
+        attempt.addTimeout(ATTEMPT_S, self.login.reactor, too_slow)
         if not attempt.called:
             self._attempt = attempt
         attempt.addErrback(self._note_failed, attempt)
@@ -196,12 +198,11 @@ class Announcements:
         if self._attempt is not attempt and self._attempt is not None:
             return
         self._attempt = None
+        self._spent.add(failure.value)
         if self._server is None:
             return
         if failure.check(SourceError):
             self._retry(str(failure.value))
-        elif failure.check(TimedOutError):
-            self._retry(f"no answer within {ATTEMPT_S:g} s")
         else:
             _log.failure("listening for announced changes broke", failure)
             self._retry("an error inside livefeed")

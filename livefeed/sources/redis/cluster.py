@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as TimedOutError
 
-from livefeed.exceptions import SourceError
-from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, RefusedError, Server
+from livefeed.exceptions import SourceError, SpentErrors
+from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, RefusedError, Server, too_slow
 
 if TYPE_CHECKING:
     from livefeed.sources.redis.connection import UnixServer
@@ -45,6 +44,7 @@ class Cluster:
     _order: deque[Server] = field(init=False)
     _connection: Connection | None = None
     _connected_to: Server | None = None
+    _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def __post_init__(self) -> None:
         self._order = deque(self.seeds)
@@ -76,6 +76,7 @@ class Cluster:
             connection.abort()
 
     async def _connect_to_any(self) -> None:
+        self._spent.forget()
         why = SourceError("there are no nodes")
         last = (self.server,) if isinstance(self.server, Server) and self.server not in self.seeds else ()
         for server in (*self._order, *last):
@@ -83,10 +84,10 @@ class Cluster:
             if server is self._order[0]:
                 self._order.rotate(-1)
             try:
-                await Deferred.fromCoroutine(self._connect(server)).addTimeout(SEED_TIMEOUT_S, self.login.reactor)
-            except TimedOutError:
-                why = SourceError(f"the node {server}: no answer within {SEED_TIMEOUT_S:g} s")
+                connecting = Deferred.fromCoroutine(self._connect(server))
+                await connecting.addTimeout(SEED_TIMEOUT_S, self.login.reactor, too_slow)
             except SourceError as error:
+                self._spent.add(error)
                 why = SourceError(f"the node {server}: {error}")
             else:
                 return

@@ -13,6 +13,7 @@ from twisted.internet.endpoints import UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from twisted.python.failure import Failure
 
 from livefeed.exceptions import SourceError, first_line
 from livefeed.sources.names import CONNECT_TIMEOUT_S, NamedEndpoint, Names, verified
@@ -20,7 +21,8 @@ from livefeed.sources.redis.replies import ErrorReply, NotRedisError, Reply, Rep
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-    from twisted.python.failure import Failure
+
+ResultT = TypeVar("ResultT")
 
 SMALL_REPLY = 1024
 """So many bytes a reply may have in which there is no document."""
@@ -126,7 +128,12 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
             self._why_lost = "cannot connect: the certificate is not one for this host"
         elif why.check(SSL.Error):
             self._why_lost = f"cannot connect: TLS: {_reason_of(why.value)}"
+        # There each one is told by raising in its callbacks, and what was not waited for any more stays in a cycle.
+        waiting, self.replyQueue.waiting = self.replyQueue.waiting, []
         super().connectionLost(why)
+        for reply in waiting:
+            reply.addErrback(lambda _: None)
+            reply.errback(txredisapi.ConnectionError("Lost connection"))
 
     def _give_up(self, why: str) -> None:
         self._why_lost = why
@@ -136,6 +143,16 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return first_line(said)[:_SHOWN] if said.strip() else ""
+
+
+def too_slow(result: ResultT | Failure, timeout_s: float) -> ResultT:
+    """Takes the place of whatever comes of being cancelled, as the callback of a Deferred's timeout.
+
+    :raises SourceError: if there was no result; its cause is the cancellation, which has frames to be forgotten.
+    """
+    if isinstance(result, Failure):
+        raise SourceError(f"no answer within {timeout_s:g} s") from result.value
+    return result
 
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)

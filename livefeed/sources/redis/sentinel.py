@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as TimedOutError
 
-from livefeed.exceptions import SourceError
-from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server
+from livefeed.exceptions import SourceError, SpentErrors
+from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, too_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +51,7 @@ class Sentinels:
     server: Server | UnixServer | None = None
     _order: deque[Server] = field(init=False)
     _connection: Connection | None = None
+    _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def __post_init__(self) -> None:
         self._order = deque(self.sentinels)
@@ -73,6 +73,7 @@ class Sentinels:
             connection.abort()
 
     async def _find(self) -> None:
+        self._spent.forget()
         why = SourceError("there are no sentinels")
         for sentinel in tuple(self._order):
             # Also when this is cancelled, the next attempt begins with another.
@@ -80,6 +81,7 @@ class Sentinels:
             try:
                 server = await self._ask_sentinel(sentinel)
             except SourceError as error:
+                self._spent.add(error)
                 why = SourceError(f"the sentinel {sentinel}: {error}")
                 continue
             try:
@@ -87,6 +89,7 @@ class Sentinels:
                 if not await _is_master_or_end(connection):
                     raise SourceError("it is not a master")  # noqa: TRY301
             except SourceError as error:
+                self._spent.add(error)
                 why = SourceError(f"the master {server}, says {sentinel}: {error}")
                 continue
             self._connection, self.server = connection, server
@@ -97,10 +100,7 @@ class Sentinels:
 
     async def _ask_sentinel(self, sentinel: Server) -> Server:
         asking = Deferred.fromCoroutine(self._master_by(sentinel))
-        try:
-            reply = await asking.addTimeout(SENTINEL_TIMEOUT_S, self.login.reactor)
-        except TimedOutError:
-            raise SourceError(f"no answer within {SENTINEL_TIMEOUT_S:g} s") from None
+        reply = await asking.addTimeout(SENTINEL_TIMEOUT_S, self.login.reactor, too_slow)
         if reply is None:
             raise SourceError("it knows no master of this name")
         server = _server_of(reply)
