@@ -37,6 +37,7 @@ _ALLOWED = {
     "push": "tick or change",
     "allow_origin": "a list of one origin or more",
     "max_bytes": "a whole number from 2 to 268435456",
+    "max_delta_bytes": "a whole number from 0 to 268435456",
     "max_subscribers": _COUNT,
     "stale_after": _AGE,
     "gone_after": _AGE,
@@ -92,6 +93,7 @@ class FeedSettings(_Set, frozen=True, kw_only=True):
     :ivar push: when subscribers are sent the document.
     :ivar allow_origin: the origins whose pages may read the feed.
     :ivar max_bytes: the size of the largest document that is served, up to 256 MiB.
+    :ivar max_delta_bytes: the size of the largest document of which patches are made; 0 for none.
     :ivar max_subscribers: so many may follow the feed and its parts at a time; 0 for no limit.
     :ivar stale_after: while pulls fail, the feed is stale once the last good one was so many seconds ago.
     :ivar gone_after: and once it was so many seconds ago, the document is not shown any more; 0 for never.
@@ -103,6 +105,7 @@ class FeedSettings(_Set, frozen=True, kw_only=True):
     push: Push = "tick"
     allow_origin: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("*",)
     max_bytes: Annotated[int, msgspec.Meta(ge=2, le=256 * 1024 * 1024)] = 1024 * 1024
+    max_delta_bytes: Annotated[int, msgspec.Meta(ge=0, le=256 * 1024 * 1024)] = 1024 * 1024
     max_subscribers: Count = 0
     stale_after: Age = 0.0
     gone_after: Age = 0.0

@@ -24,7 +24,7 @@ from livefeed.patching import patched
 from livefeed.pointer import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_DEPTH = 32
 """No patch has a path of more tokens; what differs below is replaced as one. It bounds how often a part is compared."""
@@ -54,14 +54,23 @@ def make_patch(old: bytes, new: bytes) -> bytes:
     return diff(parse(old), parse(new))
 
 
-def diff(old: Document, new: Document) -> bytes:
+class _Steps(list[bytes]):
+    """The operations that were found, and how to know that it takes too long to find more."""
+
+    is_late: Callable[[], bool] = staticmethod(lambda: False)
+
+
+def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None) -> bytes:
     """Gives a patch that makes one document into another.
 
+    :param is_late: tells whether no more time is to be spent: the whole is replaced then.
     :returns: an array of ``add``, ``remove``, ``replace`` and ``move``, as compact JSON; empty if the documents have
         the same value. It is not much larger than *new*: where steps would be, the part is replaced instead.
     """
     with suppress(RecursionError, DeltaError):
-        found: list[bytes] = []
+        found = _Steps()
+        if is_late is not None:
+            found.is_late = is_late
         if old.value != new.value:
             _compare("", old.value, new.value, 0, found)
         patch = b"[%b]" % b",".join(found)
@@ -70,8 +79,10 @@ def diff(old: Document, new: Document) -> bytes:
     return b'[{"op":"replace","path":"","value":%b}]' % new.data.strip(WHITE_SPACE)
 
 
-def _compare(path: str, old: Any, new: Any, depth: int, found: list[bytes]) -> None:
+def _compare(path: str, old: Any, new: Any, depth: int, found: _Steps) -> None:
     """Appends the operations between two values that differ."""
+    if found.is_late():
+        raise DeltaError("it takes too long")
     first = len(found)
     if depth < MAX_DEPTH:
         if isinstance(old, dict) and isinstance(new, dict):
@@ -87,7 +98,7 @@ def _compare(path: str, old: Any, new: Any, depth: int, found: list[bytes]) -> N
             found[first:] = [replacement]
 
 
-def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth: int, found: list[bytes]) -> None:
+def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth: int, found: _Steps) -> None:
     found.extend(_removal(f"{path}/{escape(name)}") for name in old if name not in new)
     for name, value in new.items():
         if name not in old:
@@ -96,7 +107,7 @@ def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth:
             _compare(f"{path}/{escape(name)}", old[name], value, depth, found)
 
 
-def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found: list[bytes]) -> None:
+def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found: _Steps) -> None:
     """Appends nothing at all where the array is better replaced."""
     middle = _trimmed(old, new, _Gap(0, len(old), 0, len(new)))
     olds, news = old[middle.old : middle.old_end], new[middle.new : middle.new_end]
@@ -183,7 +194,7 @@ def _key(value: object) -> str | bytes | None:
     return bytes(value) if isinstance(value, msgspec.Raw) else value if isinstance(value, str) else None
 
 
-def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: list[bytes]) -> None:
+def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: _Steps) -> None:
     """Removes, adds and changes from the end, so that the indices of what is still to come are those of the old array.
 
     :param start: the index of the first element of both arrays in the array at *path*.
@@ -200,7 +211,7 @@ def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: 
     found.extend(_removal(f"{path}/{start + index}") for index in range(left - 1, -1, -1))
 
 
-def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: list[bytes]) -> None:
+def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: _Steps) -> None:
     """Removes what is gone, moves and adds from the front, and then changes each element where it has come to.
 
     :param start: the index of the first element of both arrays in the array at *path*.

@@ -94,6 +94,19 @@ def compress_well(data: bytes) -> dict[str, bytes]:
     }
 
 
+def compress_in(coding: str, data: bytes) -> bytes:
+    """Compresses in one coding, by its name, a document of which little is left: a patch."""
+    match coding:
+        case "gzip":
+            return compress(data).gzip
+        case "zstd":
+            return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(data)
+        case "br":
+            compressed: bytes = brotli.compress(data, mode=brotli.MODE_TEXT, quality=BROTLI_LEVEL)
+            return compressed
+    raise ValueError(f"{coding!r} is no coding")
+
+
 def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> str:
     """Gives the content coding to answer with (RFC 9110, 12.5.3).
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WHITE_SPACE = b" \t\r\n"
+PIECE_BYTES = 65_536
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class DeltaError(ValueError):
@@ -48,6 +51,32 @@ def parse(data: bytes) -> Document:
         return Document(data, decode(data))
     except RecursionError:
         return Document(data, msgspec.Raw(data.strip(WHITE_SPACE)))
+
+
+def parse_in_pieces(data: bytes) -> Document:
+    """Reads a document like :func:`parse`, in a thread: other threads have their turn each 64 KiB.
+
+    The decoder itself never lets go of the interpreter: it would take 10 ms and more for 1 MB.
+    """
+    try:
+        return Document(data, _decode_in_pieces(data.strip(WHITE_SPACE)))
+    except (msgspec.DecodeError, RecursionError):  # half of a surrogate pair, which msgspec does not take
+        return parse(data)
+
+
+def _decode_in_pieces(data: bytes) -> Any:
+    if len(data) > PIECE_BYTES and data.startswith(b"{"):
+        return {name: _decode_in_pieces(bytes(value)) for name, value in _members.decode(data).items()}
+    if len(data) > PIECE_BYTES and data.startswith(b"["):
+        elements = _elements.decode(data)
+        # Many small ones are decoded together.
+        if len(elements) > len(data) // PIECE_BYTES * 8:
+            step = len(elements) * PIECE_BYTES // len(data) + 1
+            starts = range(0, len(elements), step)
+            joined = (b"[%b]" % b",".join(map(bytes, elements[start : start + step])) for start in starts)
+            return [element for piece in joined for element in decode(piece)]
+        return [_decode_in_pieces(bytes(element)) for element in elements]
+    return decode(data)
 
 
 def _constant(name: str) -> NoReturn:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from time import thread_time
+from typing import TYPE_CHECKING, Any
 
 from livefeed.delta import diff
-from livefeed.exact import Document, parse
-from livefeed.snapshot import version_of
+from livefeed.encodings import compress_in
+from livefeed.exact import Document, parse, parse_in_pieces
+from livefeed.snapshot import IDENTITY, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from livefeed.snapshot import Snapshot
 
@@ -24,8 +27,14 @@ VERSIONS = 60
 MAX_BYTES = 8 * 1024 * 1024
 """All versions together, the newest aside: 60 of 140 KB."""
 
-MAX_DOCUMENT_BYTES = 256 * 1024
-"""There are no patches of larger documents: to compare them could take longer than a tick has."""
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""By default, there are no patches of larger documents."""
+
+AT_ONCE_BYTES = 65_536
+"""Of documents up to this size a patch takes 1 to 5 ms, mostly, and is made when asked for; others in a thread."""
+
+MAX_DIFF_S = 0.2
+"""So long two documents are compared in a thread: what takes longer is worth no patch."""
 
 MAX_PATCHES = 16
 MAX_READ_BYTES = 1024 * 1024
@@ -34,6 +43,12 @@ would need another is sent the document. 100 KB take about 5 ms where a little h
 
 WORTH_IT = 0.6
 """A patch that is not smaller than this part of the document, compressed alike, is not sent."""
+
+
+def make_in_thread(old: bytes, new: bytes) -> bytes:
+    """Makes a patch, in a thread."""
+    end = thread_time() + MAX_DIFF_S
+    return diff(parse_in_pieces(old), parse_in_pieces(new), lambda: thread_time() > end)
 
 
 @dataclass(slots=True, eq=False)
@@ -48,12 +63,17 @@ class History:
     """The last versions of a feed's document.
 
     :param whole: the history of the whole document, if this is that of a part.
+    :param max_document_bytes: there are no patches of larger documents. A part has its whole's limit.
+    :param in_thread: calls a function in a thread, and gives a Deferred; ``None`` to make all patches at once. A part
+        has its whole's.
     :ivar made: how many patches were made since the start.
     :ivar allowance: what may still be read.
     """
 
     # required parameters
     whole: History | None = None
+    max_document_bytes: int = MAX_DOCUMENT_BYTES
+    in_thread: Callable[..., Any] | None = None
 
     # internal state
     made: int = 0
@@ -63,21 +83,36 @@ class History:
     allowance: Allowance = field(init=False)
     _newest: Snapshot | None = None
     _parsed: dict[str, Document] = field(default_factory=dict)
+    _wanted: bool = False  # whether a patch of the newest version was asked for
+    _prepared: tuple[str, str, bytes] | None = None
+    _is_making: bool = False
     _patches: dict[str, bytes | None] = field(default_factory=dict)
+    _coded: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.allowance = Allowance() if self.whole is None else self.whole.allowance
+        if self.whole is not None:
+            self.max_document_bytes = self.whole.max_document_bytes
+            self.in_thread = self.whole.in_thread
 
     def add(self, snapshot: Snapshot) -> None:
         """Takes the newest version, and forgets what is too old."""
         newest, self._newest = self._newest, snapshot
         self._patches.clear()
+        self._coded.clear()
         self._too_old = None
         if self.whole is None:
             self.allowance.left_bytes = MAX_READ_BYTES
         # Of what was parsed, only the version before is likely to be asked for again.
         before = None if newest is None else self._parsed.get(newest.version)
         self._parsed.clear()
+        self._wanted = False
+        if self._prepared is not None and newest is not None:
+            old, new, patch = self._prepared
+            if (old, new) == (newest.version, snapshot.version):
+                self._patches[old] = patch
+                self.made += 1
+        self._prepared = None
         if newest is not None:
             self._keep(newest.version, newest.data)
             if before is not None:
@@ -116,13 +151,18 @@ class History:
         """
         if version is None or self._newest is None:
             return None
+        self._wanted = self._wanted or version in self._versions
         if version not in self._patches:
             old = self._versions.get(version)
-            if old is None or max(len(old), len(self._newest.data)) > MAX_DOCUMENT_BYTES:
+            size = 0 if old is None else max(len(old), len(self._newest.data))
+            if old is None or size > self.max_document_bytes:
                 return None
             if self._is_too_old(version) or len(self._patches) >= MAX_PATCHES or self.allowance.left_bytes < 0:
                 return None
             self.allowance.left_bytes -= len(old)
+            if self.in_thread is not None and size > AT_ONCE_BYTES:
+                self._order(version, old, self._newest)
+                return None
             newest = self._parse(self._newest.version, self._newest.data)
             self._parsed[self._newest.version] = newest
             self._patches[version] = diff(self._parse(version, old), newest)
@@ -130,6 +170,61 @@ class History:
             if len(self._patches[version] or b"") > WORTH_IT * len(self._newest.data):
                 self._too_old = version
         return self._patches[version]
+
+    def preparation(self, data: bytes) -> Callable[[], bytes] | None:
+        """Gives what makes the patch to a document that is to be the newest version, to be called in a thread.
+
+        :returns: ``None`` if nobody has asked for a patch lately, or there is to be none.
+        """
+        newest = self._newest
+        if newest is None or not self._wanted:
+            return None
+        if newest.data == data or max(len(newest.data), len(data)) > self.max_document_bytes:
+            return None
+        return partial(make_in_thread, newest.data, data)
+
+    def prepare(self, snapshot: Snapshot, patch: bytes) -> None:
+        """Takes the patch that was made from the newest version to the next."""
+        if self._newest is not None:
+            self._prepared = self._newest.version, snapshot.version, patch
+
+    def _order(self, version: str, old: bytes, newest: Snapshot) -> None:
+        """Has a patch made in a thread, one at a time. Until then the document is sent."""
+        if self._is_making or self.in_thread is None:
+            return
+
+        def made(patch: bytes) -> None:
+            self.made += 1
+            if self._newest is newest:
+                self._patches[version] = patch
+
+        def done(_: object) -> None:
+            self._is_making = False
+
+        self._is_making = True
+        try:
+            making = self.in_thread(make_in_thread, old, newest.data)
+        except OSError:  # There is no thread.
+            self._is_making = False
+            return
+        making.addCallback(made)
+        making.addBoth(done)
+
+    def coded_patch(self, version: str, coding: str) -> tuple[str, bytes]:
+        """Gives the patch from a version, for which there is one, in a content coding, and the name of that.
+
+        :param coding: one of :data:`livefeed.encodings.CODINGS`; it is ``identity`` in the end where the patch is no
+            smaller in it.
+        """
+        patch = self.patch(version)
+        assert patch is not None
+        if coding == IDENTITY:
+            return IDENTITY, patch
+        key = version, coding
+        if key not in self._coded:
+            self._coded[key] = compress_in(coding, patch)
+        coded = self._coded[key]
+        return (coding, coded) if len(coded) < len(patch) else (IDENTITY, patch)
 
     def _is_too_old(self, version: str) -> bool:
         """Tells whether from a later version there was no patch already that anybody would be sent."""

@@ -183,6 +183,12 @@ class Poller(Service):
         # With 1 MB, 30 ms of the reactor's thread.
         try:
             made: Snapshot = await self._in_thread(make_large, data)
+            preparation = self.feed.history.preparation(data)
+            if preparation is not None:
+                # Before it is pushed: those who follow by delta would all be sent the whole.
+                with suppress(OSError, TimeoutError):
+                    making = self.in_thread(preparation).addTimeout(MAX_TIMEOUT_S, self.clock)
+                    self.feed.history.prepare(made, await making)
         except OSError:
             return None  # There is no thread, and it is done here.
         except TimeoutError:

@@ -24,6 +24,7 @@ from livefeed.config import Settings
 from livefeed.daemons import defer_to_daemon
 from livefeed.exceptions import StartError, option_of
 from livefeed.feed import Feed
+from livefeed.history import History
 from livefeed.journal import Journal
 from livefeed.keeper import Keeper
 from livefeed.listen import CertificateFiles, make_endpoint, port_of
@@ -165,6 +166,7 @@ class _Followed:
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
             wall=clocks.wall,
+            history=History(max_document_bytes=settings.max_delta_bytes, in_thread=in_thread),
         )
         poller = Poller(
             feed,

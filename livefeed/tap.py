@@ -30,6 +30,7 @@ _PARAMETERS = {
     "state-dir": "folder in which the last versions are kept, so that a restart does not lose them",
     "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
+    "max-delta-bytes": "size of the largest document of which patches are made; 0: none [default: 1048576]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
     "stale-after": "seconds since the last good pull, from which on a failing feed is stale [default: 0.0]",
     "gone-after": "seconds since then, from which on the document is not shown any more; 0: never [default: 0.0]",

@@ -53,6 +53,7 @@ class OptionTests(SynchronousTestCase):
         (feed,) = defaults.feeds
         self.assertEqual((feed.feed, feed.source, feed.interval, feed.push), ("feed", "demo:", 1.0, "tick"))
         self.assertEqual((feed.allow_origin, feed.max_bytes, feed.max_subscribers), (("*",), 1048576, 0))
+        self.assertEqual(feed.max_delta_bytes, 1048576)
         self.assertEqual(defaults.listen, ("tls:8443",))
         self.assertIsNone(defaults.cert)
         self.assertIsNone(defaults.key)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import delta
+from livefeed import delta, exact
 from livefeed.delta import MAX_DEPTH, MAX_SHIFTS, diff, make_patch
 from livefeed.exact import DeltaError, parse
 from livefeed.gate import check_document
@@ -307,6 +307,20 @@ class MakePatchTests(_Case):
         old = {"votes": dict.fromkeys("abcde", 1), "name": "x" * 500}
         patch = self.check(compact(old), compact(old | {"votes": dict.fromkeys("abcde", 2)}))
         self.assertEqual(patch, b'[{"op":"replace","path":"/votes","value":{"a":2,"b":2,"c":2,"d":2,"e":2}}]')
+
+    def test_documents_read_in_pieces(self) -> None:
+        """They are what they are when they are read as one, whatever is in them."""
+        self.patch(exact, "PIECE_BYTES", 20)
+        rows = [{"id": number, "texts": ["x" * number, None, 1.50]} for number in range(40)]
+        for document in (
+            json.dumps(rows).encode(),
+            json.dumps({"a": {"rows": rows, "~": []}, "b": list(range(99))}, indent=1).encode() + b"\n",
+            b'{"a": 1.50, "b": [-0, 1e400, 12345678901234567890], "a": "the last counts"}',
+            rb'["\ud83d half of a pair", "\ud83d\ude00", "and the rest of it all"]',
+            b"[" * 200 + b"]" * 200,
+        ):
+            self.assertEqual(exact.parse_in_pieces(document), parse(document))
+        self.assertRaises(DeltaError, exact.parse_in_pieces, b"[1, 2, 3, 4, 5, 6, 7, nothing]")
 
     def test_parsed_documents_are_used_again(self) -> None:
         """Making patches changes neither document."""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import history
-from livefeed.history import MAX_PATCHES, VERSIONS, History
+from livefeed.history import AT_ONCE_BYTES, MAX_PATCHES, VERSIONS, History
 from livefeed.patching import apply_patch
 from livefeed.snapshot import Sequence, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def snapshot(number: int, size: int = 0) -> Snapshot:
     """Gives a version that differs from those with other numbers."""
     return Snapshot.of(b'{"number":%d.50,"rest":"%s"}' % (number, b"x" * size), Sequence(1, number))
+
+
+LARGE = AT_ONCE_BYTES
 
 
 class HistoryTests(SynchronousTestCase):
@@ -96,3 +108,112 @@ class HistoryTests(SynchronousTestCase):
         assert patch is not None
         self.assertEqual(apply_patch(other.data, patch), one.data)
         self.assertEqual(self.history._bytes, len(other.data))
+
+
+class ThreadTests(SynchronousTestCase):
+    """Patches of documents that take too long to be compared in the reactor's thread."""
+
+    def setUp(self) -> None:
+        self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
+        self.history = History(in_thread=self.in_thread)
+        self.snapshots = [snapshot(number, LARGE) for number in range(5)]
+
+    def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
+        self.work.append((partial(work, *arguments), Deferred()))
+        return self.work[-1][1]
+
+    def finish(self) -> None:
+        ((work, outcome),) = self.work
+        self.work.clear()
+        outcome.callback(work())
+
+    def applied(self, old: Snapshot) -> bytes:
+        patch = self.history.patch(old.version)
+        assert patch is not None
+        return apply_patch(old.data, patch)
+
+    def test_patch_on_demand(self) -> None:
+        """It is there for the next who asks; one at a time is made."""
+        for each in self.snapshots[:3]:
+            self.history.add(each)
+        for each in self.snapshots[:2]:
+            self.assertIsNone(self.history.patch(each.version))
+        self.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
+        self.assertIsNone(self.history.patch(self.snapshots[1].version))
+        self.finish()
+        self.assertEqual(self.applied(self.snapshots[1]), self.snapshots[2].data)
+        self.assertEqual(self.history.made, 2)
+
+    def test_patch_that_comes_too_late(self) -> None:
+        """It makes no version that is the newest any more."""
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.history.add(self.snapshots[2])
+        self.finish()
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
+
+    def test_patch_that_is_made_before(self) -> None:
+        """Only once somebody has asked for one, and for as long as somebody does."""
+        one, other, third, fourth, fifth = self.snapshots
+        self.history.add(one)
+        self.history.add(other)
+        self.assertIsNone(self.history.preparation(third.data))
+        self.assertIsNone(self.history.patch(one.version))
+        self.work.clear()
+        preparation = self.history.preparation(third.data)
+        assert preparation is not None
+        self.history.prepare(third, preparation())
+        self.history.add(third)
+        self.assertEqual(self.applied(other), third.data)
+        self.assertIsNotNone(self.history.preparation(fourth.data))
+        self.history.add(fourth)
+        self.assertIsNone(self.history.preparation(fifth.data))
+
+    def test_patch_to_another_version(self) -> None:
+        """What was prepared for a version that was not published is thrown away."""
+        one, other, third, *_ = self.snapshots
+        self.history.add(one)
+        self.history.prepare(other, b"[]")
+        self.history.add(third)
+        self.assertIsNone(self.history.patch(one.version))
+
+    def test_no_thread(self) -> None:
+        """The document is sent, and the next who asks tries again."""
+        self.history.in_thread = self.no_thread
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.history.in_thread = self.in_thread
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
+
+    @staticmethod
+    def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
+        raise OSError(errno.EAGAIN, "can't start new thread")
+
+    def test_limit_of_documents(self) -> None:
+        """Of larger ones there are none, nor of their parts; a default limit takes 1 MB."""
+        for limit, wanted in ((len(self.snapshots[0].data), True), (len(self.snapshots[0].data) - 1, False)):
+            whole = History(max_document_bytes=limit)
+            for each in (whole, History(whole)):
+                each.add(self.snapshots[0])
+                each.add(self.snapshots[1])
+                self.assertEqual(each.patch(self.snapshots[0].version) is not None, wanted)
+                self.assertEqual(each.preparation(self.snapshots[2].data) is not None, wanted)
+        self.assertEqual(History().max_document_bytes, 1024 * 1024)
+
+    def test_time_is_limited(self) -> None:
+        """What takes longer is no patch but the whole."""
+        self.patch(history, "MAX_DIFF_S", -1)
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.history.patch(self.snapshots[0].version)
+        self.finish()
+        patch = self.history.patch(self.snapshots[0].version)
+        assert patch is not None
+        self.assertEqual([each["path"] for each in json.loads(patch)], [""])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -14,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.encodings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
+from livefeed.patching import apply_patch
 from livefeed.poller import MAX_TIMEOUT_S, MIN_SPACING_S, Poller
-from livefeed.snapshot import make_large
+from livefeed.snapshot import make_large, version_of
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
@@ -638,21 +640,21 @@ class LargeDocumentTests(PollerTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.work: list[tuple[Callable[[bytes], object], Deferred[Any]]] = []
+        self.work: list[tuple[Callable[..., object], Deferred[Any]]] = []
         self.source.gives(self.LARGE)
         self.feed.interval_s = 1.0
         self.poller = Poller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
         self.poller.startService()
 
-    def in_thread(self, work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
-        self.assertEqual(data, self.LARGE)
+    def in_thread(self, work: Callable[..., object], *data: bytes) -> Deferred[Any]:
+        self.assertIn(data, ((), (self.LARGE,)))
         self.work.append((work, Deferred()))
         return self.work[-1][1]
 
-    def finish(self) -> Callable[[bytes], object]:
+    def finish(self) -> Callable[..., object]:
         """Has the thread end its work, and gives what that was."""
         work, outcome = self.work.pop(0)
-        outcome.callback(work(self.LARGE))
+        outcome.callback(work() if isinstance(work, partial) else work(self.LARGE))
         return work
 
     def codings(self) -> set[str]:
@@ -669,6 +671,31 @@ class LargeDocumentTests(PollerTestCase):
         self.assertIs(self.finish(), compress_well)
         self.assertEqual(self.codings(), {"identity", "gzip", "zstd", "br"})
         self.assertEqual(self.feed.codings_made, 3)
+
+    def test_patch_is_made_before_it_is_pushed(self) -> None:
+        """If somebody asked for a patch to the version before; in a thread, for those who follow by delta."""
+        patches: list[bytes | None] = []
+        self.finish()
+        self.finish()
+        first, second, third = self.LARGE, self.LARGE.replace(b"x", b"y", 1), self.LARGE.replace(b"x", b"z", 1)
+        self.feed.changed.append(lambda: patches.append(self.feed.history.patch(version_of(first))))
+        self.feed.changed.append(lambda: patches.append(self.feed.history.patch(version_of(second))))
+        self.feed.history.in_thread = self.refuse_thread
+        for document in (second, third):
+            self.LARGE = document
+            self.source.gives(document)
+            self.clock.advance(1)
+            while self.work:
+                self.finish()
+        self.assertEqual(self.document(), third)
+        self.assertEqual(patches[:2], [None, None])
+        patch = patches[-1]
+        assert patch is not None
+        self.assertEqual(apply_patch(second, patch), third)
+
+    @staticmethod
+    def refuse_thread(work: Callable[..., object], *arguments: bytes) -> Deferred[Any]:
+        raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_once_for_each_version(self) -> None:
         """A document that stays the same is not compressed again."""

@@ -80,12 +80,12 @@ class _Order:
             return False
         return feed.confirmed.measured_s > self.confirmed.measured_s
 
-    def make(self) -> Snapshot:
-        """Makes it."""
+    def make(self, preparation: Callable[[], bytes] | None) -> tuple[Snapshot, bytes | None]:
+        """Makes it, and the patch from the version before if one is wanted."""
         snapshot = make_large(self.data, self.sequence)
         if self.coded:
             snapshot.add(compress_well(self.data))
-        return snapshot
+        return snapshot, None if preparation is None else preparation()
 
 
 @dataclass(eq=False)
@@ -291,10 +291,11 @@ class Parts:
         part = next(iter(self._orders))
         order = self._orders.pop(part)
         self._making = part, order
+        preparation = part.ways.feed.history.preparation(order.data)
         try:
-            making = self.in_thread(order.make)
+            making = self.in_thread(order.make, preparation)
         except OSError:
-            making = maybeDeferred(order.make)  # There is no thread, and it is done here.
+            making = maybeDeferred(order.make, preparation)  # There is no thread, and it is done here.
         making.addCallback(self._made, part, order)
         making.addErrback(lambda failure: _log.failure("feed {feed}: a part broke", failure, feed=part.ways.feed.name))
         making.addBoth(self._go_on)
@@ -305,8 +306,9 @@ class Parts:
         if self._orders:
             self.whole.feed.clock.callLater(0, self._make_next)
 
-    def _made(self, snapshot: Snapshot, part: _Part, order: _Order) -> None:
+    def _made(self, made: tuple[Snapshot, bytes | None], part: _Part, order: _Order) -> None:
         """Takes a snapshot that was made."""
+        snapshot, patch = made
         feed = part.ways.feed
         if self._parts.get(part.tokens) is not part:
             return
@@ -315,6 +317,8 @@ class Parts:
         elif self._bytes_of(part.tokens) is None:
             return  # It is gone meanwhile.
         elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and not order.is_older_than(feed)):
+            if patch is not None:
+                feed.history.prepare(snapshot, patch)
             feed.publish(snapshot.data, order.sequence, made=snapshot, confirmed=order.confirmed)
             # It is still what the whole has, or there is a newer one.
             self._bring(part)

@@ -313,7 +313,8 @@ class Polling(Session):
             assert self._patch
             assert headers["Delta-Base"] == self.tag, "a patch of something else"
             assert newest != {self.holds}, "a patch of what is the newest already"
-            self.watcher.take_patch(version, read(body), sequence)
+            coding = headers.get("Content-Encoding", "identity")
+            self.watcher.take_patch(version, read(DECODERS[coding](body)), sequence)
         else:
             assert self._status == 200
             assert newest != {self.holds}, "sent again"

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import random
 from typing import TYPE_CHECKING
 
 import brotli
@@ -188,9 +189,44 @@ class DocumentTests(DocumentTestCase):
             (200, [b"A-IM: json-patch"]),
             (200, [b"A-IM: json-patch", b'If-None-Match: "unknown"']),
             (304, [b"A-IM: json-patch", b"If-None-Match: " + newest]),
-            (200, [b"A-IM: json-patch", b"If-None-Match: " + old, b"Accept-Encoding: gzip"]),
         ):
             self.assertEqual(self.get(*fields).status, status, fields)
+
+    def test_patch_is_compressed(self) -> None:
+        """The coding comes after the manipulation (RFC 3229), and the tag stays the document's, without coding."""
+        noise = random.Random(1)
+        rows = [b'{"id":%d,"votes":1,"key":"%b"}' % (each, noise.randbytes(12).hex().encode()) for each in range(500)]
+        document = b"[%b]" % b",".join(rows)
+        self.feed.publish(document)
+        old = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        new = document.replace(b'"votes":1,', b'"votes":2,', 200)
+        self.feed.publish(new)
+        plain = self.get(b"A-IM: json-patch", b"If-None-Match: " + old.encode())
+        decoders: dict[str, Callable[[bytes], bytes]] = {
+            "gzip": gzip.decompress,
+            "br": brotli.decompress,
+            "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+        }
+        for coding, decode in decoders.items():
+            fields = (b"A-IM: json-patch", b"If-None-Match: " + old.encode(), b"Accept-Encoding: " + coding.encode())
+            response = self.get(*fields)
+            self.assertEqual((response.status, response.headers["content-encoding"]), (226, coding))
+            self.assertEqual((response.headers["im"], response.headers["delta-base"]), ("json-patch", old))
+            self.assertEqual(response.headers["etag"], self.get().headers["etag"])
+            self.assertIn("Accept-Encoding", response.headers["vary"])
+            self.assertEqual(json.loads(apply_patch(document, decode(response.body))), json.loads(new))
+            self.assertIs(self.feed.history.made, 1)
+        self.assertEqual((plain.status, "content-encoding" in plain.headers), (226, False))
+        assert self.feed.snapshot is not None
+        self.assertGreater(len(plain.body), 0.6 * len(self.feed.snapshot.representations["gzip"].data))
+
+    def test_small_patch_is_not_compressed(self) -> None:
+        """Where it is no smaller in the coding."""
+        self.feed.publish(DOCUMENT)
+        old = self.get().headers["etag"].encode()
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))
+        response = self.get(b"A-IM: json-patch", b"If-None-Match: " + old, b"Accept-Encoding: gzip")
+        self.assertEqual((response.status, "content-encoding" in response.headers), (226, False))
 
     def test_weight_of_zero_asks_for_no_patch(self) -> None:
         """Any other weight asks for one (RFC 3229, 10.5.3)."""

@@ -7,6 +7,7 @@ import gc
 import gzip
 import json
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -55,9 +56,9 @@ class PartsTestCase(SynchronousTestCase):
         upgrading.finish()
         return 1
 
-    def in_thread(self, work: Callable[[], object]) -> Deferred[Any]:
+    def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
         """Takes the place of the threads: the work is done by :meth:`finish`."""
-        self.work.append((work, Deferred()))
+        self.work.append((partial(work, *arguments), Deferred()))
         return self.work[-1][1]
 
     def finish(self) -> None:
@@ -515,7 +516,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
 
     @staticmethod
-    def no_thread(work: Callable[[], object]) -> Deferred[Any]:
+    def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
         raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_turns_are_short(self) -> None:
