@@ -91,6 +91,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         one.feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
     listening, pool = _transport(settings, reactor)
+    connections = _Connections(site, subscribers, served, pool, reactor)
+    collector = Collector(connections.count, reactor)
     shown = [feed.feed for feed in settings.feeds]
     with settings.named():
         listeners = [
@@ -104,7 +106,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             for description in settings.listen
         ]
         if settings.metrics is not None:
-            figures = Figures([(one.poller, one.served) for one in followed], site, pool)
+            figures = Figures([(one.poller, one.served) for one in followed], site, pool, collector)
             listeners.append(
                 _Listener(
                     settings.metrics,
@@ -120,8 +122,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     for service in (
         *keepers,
         *(one.poller for one in followed),
-        connections := _Connections(site, subscribers, served, pool, reactor),
-        Collector(connections.count, reactor),
+        connections,
+        collector,
         *listeners,
         _Termination(reactor),
     ):
