@@ -313,6 +313,21 @@ class PushTests(WebSocketTestCase):
             self.assertEqual(self.feed.subscriptions, {})
             self.assertTrue(self.flushLoggedErrors(MemoryError))
 
+    def test_one_that_leaves_a_group_is_not_written_to_with_it(self) -> None:
+        """A full one is written nothing, and one that has gone is out of the transport's group."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            full, gone, other = (Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3))
+            for version in (FIRST, SECOND):
+                self.feed.publish(version)
+            for client in (full, gone, other):
+                client.receive()
+            full.pause()
+            gone.transport.protocol.connectionLost(Failure(ConnectionDone()))
+            self.feed.publish(THIRD)
+            self.assertEqual([client.transport.value() for client in (full, gone)], [b"", b""])
+            self.assertEqual(len(other.receive()), 1)
+
     def test_message_to_a_group_that_breaks_once(self) -> None:
         """All of it have the version in the end, by a patch of what they had, and stay connected."""
         clients = [Client(self.site, transport=Grouped(), subprotocols=[Subprotocol(DELTA)]) for _ in range(3)]
