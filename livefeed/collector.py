@@ -3,6 +3,8 @@
 A full collection looks at every object that there is: with 15,000 connections that is a pause of a quarter of a
 second. But nearly all that a connection leaves behind is freed by its reference counts. So only what is new is looked
 at, and what has outlived that once a crowd has gone. What was there at the start, 60,000 objects, is never looked at.
+Nearly all is not all: so that a cycle that nobody knows of cannot fill the memory, everything since the start is also
+looked at from time to time, and earlier where there are more objects than connections account for.
 That is how the generations of CPython 3.11 to 3.13 work; with 3.14 the pauses would have to be measured anew.
 """
 
@@ -11,8 +13,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
+import resource
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -31,8 +35,27 @@ NEW_OBJECTS = 20_000
 NEVER = 2**31 - 1
 """Each look at what is new counts as one, twice a second."""
 
-MANY, FEW = 2000, 500
-"""Once there were many connections and there are few again, everything since the start is looked at."""
+MANY = 2000
+"""From so many connections on the kernel may make huge pages of the heap."""
+
+CROWD = 100
+"""Fewer connections than that leave too little memory behind to ask for it."""
+
+GONE = 4
+"""Once there were GONE times as many connections as there are, a crowd has gone, and everything is looked at."""
+
+SHORT_S, OFTEN_S = 0.02, 60.0
+"""Everything is looked at so often as long as it took no longer, as it does with some hundred connections."""
+
+SELDOM_S = 3600.0
+"""And so often at least, though it takes a quarter of a second with 15,000."""
+
+GROWTH, CONNECTION_BYTES = 1.5, 64 * 1024
+"""Everything is looked at earlier when the process is so many times as large as after the last time, and so much for
+each connection more. From a bare start that is reached with 30 MB of garbage."""
+
+APART = 500
+"""But not before so many times as long has passed as it took: 0.2 % of the time at most goes into it."""
 
 CALM = 4
 """For so many periods there must have been few, so that those who are leaving are gone."""
@@ -41,6 +64,7 @@ HUGE_PAGES, NO_HUGE_PAGES = 14, 15
 """What madvise(2) is told; Python has no such call for memory that is not its own."""
 
 MAPS = Path("/proc/self/maps")
+SIZES = Path("/proc/self/statm")
 
 # Looked up now: what is made while there are many connections, and stays, keeps the memory around it.
 _libc = ctypes.CDLL(None)
@@ -54,16 +78,32 @@ class Collector(Service):
     """Looks after the collector for as long as the service runs.
 
     :param connections: gives how many connections there are.
+    :param timer: what pauses are measured with, in seconds.
+    :param resident: gives how large the process is, in bytes. Python's own count of what it has given out knows nothing
+        of large pieces, nor of any where ``PYTHONMALLOC`` is ``malloc``.
+    :ivar full: how often everything since the start was looked at.
+    :ivar paused_s: how long that took, all together.
+    :ivar longest_s: how long it took at most.
     """
 
     # required parameters
     connections: Callable[[], int]
     clock: IReactorTime
+    timer: Callable[[], float] = perf_counter
+    resident: Callable[[], int] = lambda: _resident_bytes()  # noqa: PLW0108 - it is defined below
 
     # internal state
+    full: int = 0
+    paused_s: float = 0.0
+    longest_s: float = 0.0
     _loop: LoopingCall = field(init=False)
     _were_many: bool = False
+    _most: int = 0  # connections since everything was last looked at
     _few_for: int = 0
+    _full_at: float = 0.0  # when it was, by the clock,
+    _last_s: float = 0.0  # how long it took,
+    _full_count: int = 0  # how many connections there were,
+    _full_bytes: int = 0  # and how large the process was afterwards
     _thresholds: tuple[int, int, int] = field(default_factory=gc.get_threshold)
 
     def __post_init__(self) -> None:
@@ -76,6 +116,7 @@ class Collector(Service):
         gc.collect()
         gc.freeze()
         gc.set_threshold(NEW_OBJECTS, NEVER, NEVER)
+        self._note_full(self.connections(), 0.0)
         self._loop.start(PERIOD_S, now=False)
 
     def stopService(self) -> None:
@@ -91,15 +132,54 @@ class Collector(Service):
         if count >= MANY and not self._were_many:
             self._were_many = True
             _advise(HUGE_PAGES)
-        self._few_for = self._few_for + 1 if count <= FEW else 0
-        if self._were_many and self._few_for >= CALM:
-            self._were_many = False
-            gc.collect()
+        self._most = max(self._most, count)
+        self._few_for = self._few_for + 1 if self._most >= max(CROWD, GONE * count) else 0
+        if self._few_for >= CALM:
+            self._collect_all(count)
             _trim()
-            # Or it would be back soon: the kernel fills up pages of which little is in use (khugepaged), 1 MB a second.
-            _advise(NO_HUGE_PAGES)
+            if self._were_many:
+                self._were_many = False
+                # Or it would be back soon: the kernel fills up pages of which little is in use (khugepaged), 1 MB a
+                # second.
+                _advise(NO_HUGE_PAGES)
+        elif self._is_due(count):
+            self._collect_all(count)
         else:
             gc.collect(1)
+
+    def _is_due(self, count: int) -> bool:
+        """Tells whether everything is to be looked at, though no crowd has gone."""
+        passed_s = self.clock.seconds() - self._full_at
+        if passed_s < max(OFTEN_S, APART * self._last_s):
+            return False
+        if self._last_s <= SHORT_S and count <= max(CROWD, self._full_count) * 2:
+            return True
+        if passed_s >= SELDOM_S:
+            return True
+        more = max(0, count - self._full_count)
+        return self.resident() > GROWTH * self._full_bytes + CONNECTION_BYTES * more
+
+    def _collect_all(self, count: int) -> None:
+        begun = self.timer()
+        gc.collect()
+        pause_s = self.timer() - begun
+        self.full += 1
+        self.paused_s += pause_s
+        self.longest_s = max(self.longest_s, pause_s)
+        self._note_full(count, pause_s)
+
+    def _note_full(self, count: int, pause_s: float) -> None:
+        self._full_at, self._last_s = self.clock.seconds(), pause_s
+        self._full_count, self._full_bytes = count, self.resident()
+        self._most, self._few_for = count, 0
+
+
+def _resident_bytes() -> int:
+    """Gives how large the process is; 0 where the system does not say so in Linux's way."""
+    try:
+        return int(SIZES.read_bytes().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def _trim() -> None:

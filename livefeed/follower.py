@@ -46,7 +46,10 @@ class Follower:
         """IPushProducer API."""
 
     def _note_progress(self) -> None:
-        """Counts a paused reader that has taken something since it was last asked, if slowly, as one that is there."""
+        """Counts a paused reader that has taken something since it was last asked, if slowly, as one that is there.
+
+        Nothing else counts: one that sends and never reads would keep the version that it was sent in memory.
+        """
         unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
         if self._unsent < unsent:
             self._silent = 0

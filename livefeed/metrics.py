@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from livefeed.collector import Collector as GarbageCollector
     from livefeed.poller import Poller
     from livefeed.transport.pool import Pool
     from livefeed.web.served import Served
@@ -113,11 +114,13 @@ class Figures(Collector):
     :ivar feeds: what pulls each feed, and what is served of it.
     :ivar site: what counts the answers.
     :ivar pool: what holds the connections; ``None`` if Twisted does.
+    :ivar garbage: what looks after the garbage collector; ``None`` if nothing does.
     """
 
     feeds: Sequence[tuple[Poller, Served]]
     site: Site
     pool: Pool | None
+    garbage: GarbageCollector | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Collector API."""
@@ -137,6 +140,19 @@ class Figures(Collector):
                 "Those that were told to come back, since there were too many.",
                 self.pool.refused,
             )
+
+        if self.garbage is not None:
+            yield from self._pauses(self.garbage)
+
+    def _pauses(self, garbage: GarbageCollector) -> Iterator[Metric]:
+        name = PREFIX + "full_collection"
+        yield CounterMetricFamily(name + "s_total", "Looks of the garbage collector at all objects.", garbage.full)
+        yield CounterMetricFamily(
+            name + "_seconds_total", "How long nothing else was done meanwhile, all together.", garbage.paused_s
+        )
+        yield GaugeMetricFamily(
+            name + "_longest_seconds", "How long that took at most, since the start.", garbage.longest_s
+        )
 
     def _states(self) -> Metric:
         family = GaugeMetricFamily(PREFIX + "state", "1 for the state that the feed is in.", labels=["feed", "state"])

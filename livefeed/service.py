@@ -95,6 +95,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         one.feed.changed.append(site.forget_answers)
     certificate = _Certificate(settings)
     listening, pool = _transport(settings, reactor)
+    connections = _Connections(site, subscribers, served, pool, reactor)
+    collector = Collector(connections.count, reactor)
     shown = [feed.feed for feed in settings.feeds]
     with settings.named():
         listeners = [
@@ -108,7 +110,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             for description in settings.listen
         ]
         if settings.metrics is not None:
-            figures = Figures([(one.poller, one.served) for one in followed], site, pool)
+            figures = Figures([(one.poller, one.served) for one in followed], site, pool, collector)
             listeners.append(
                 _Listener(
                     settings.metrics,
@@ -124,8 +126,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     for service in (
         *keepers,
         *(one.poller for one in followed),
-        connections := _Connections(site, subscribers, served, pool, reactor),
-        Collector(connections.count, reactor),
+        connections,
+        collector,
         *listeners,
         _Termination(reactor),
     ):
@@ -282,8 +284,14 @@ def _limit_unsent(port: Any) -> None:
 
     It would be megabytes in the kernel, and 64 KiB besides: old versions, and the newest behind them.
     """
-    port.transport = type("Server", (port.transport,), {"bufferSize": NOTSENT_LOWAT_BYTES})
+    members = {"bufferSize": NOTSENT_LOWAT_BYTES, "unsent_bytes": property(_unsent_bytes)}
+    port.transport = type("Server", (port.transport,), members)
     limit_unsent(port.socket)
+
+
+def _unsent_bytes(transport: Any) -> int:
+    """Gives what the fast transport's ``unsent_bytes`` gives. Twisted's TLS hands on what it does not have itself."""
+    return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)  # noqa: SLF001
 
 
 def _describe(feeds: Sequence[str], base: str) -> str:

@@ -89,7 +89,8 @@ KEY_BYTES = 16
 _PING = b"\x89\x04live"
 _PONG_START, _PONG_BYTES = b"\x8a\x84", 10
 
-_DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+_DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover%s\r\n"
+_FULL_WINDOW = b"; server_max_window_bits=15"
 
 
 class _Have(msgspec.Struct):
@@ -113,9 +114,12 @@ _HANDSHAKE_ATTRIBUTES = {
     "websocket_protocols",
     "_wskey",
 }
-# What an offer may say, and be accepted (RFC 7692, 7.1). A value may stand in quotes.
+# What an offer may say, and be accepted (RFC 7692, 7.1). A value may stand in quotes. A window of 15 bits for the
+# server is no limit, and some clients ask for it by themselves.
 _DEFLATE_PARAMETER = re.compile(
-    rb'(?:client|server)_no_context_takeover|client_max_window_bits(?:[ \t]*=[ \t]*"?(?:[89]|1[0-5])"?)?'
+    rb"(?:client|server)_no_context_takeover"
+    rb'|client_max_window_bits(?:[ \t]*=[ \t]*"?(?:[89]|1[0-5])"?)?'
+    rb'|server_max_window_bits[ \t]*=[ \t]*"?15"?'
 )
 # extension-list (RFC 6455, 9.1); empty members are allowed, and a value in quotes is a token, too.
 _CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -293,7 +297,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         # Autobahn would go on reading, without limits, what it has refused already.
         if self.failedByMe:
             return
-        self._silent = 0
+        if not self._paused:
+            self._silent = 0
         if len(data) == _PONG_BYTES and data.startswith(_PONG_START) and not self.data and self.current_frame is None:
             # One whole pong, and nobody waits for what is in it. Autobahn takes 50 µs for it, as long as 3 documents.
             self._count_frame()
@@ -504,26 +509,28 @@ class Handshakes:
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
             % (
                 keys[0],
-                _DEFLATE if offers_deflate(extensions) else b"",
+                accepted_deflate(extensions),
                 b"Sec-WebSocket-Protocol: %s\r\n" % DELTA.encode() if DELTA.encode() in offered else b"",
             )
         )
         return NOT_DONE_YET
 
 
-def offers_deflate(extensions: bytes | None) -> bool:
-    """Tells whether a client offers permessage-deflate in a way that can be accepted (RFC 7692, 7.1).
+def accepted_deflate(extensions: bytes | None) -> bytes:
+    """Gives the line of the handshake that takes up a client's offer of permessage-deflate (RFC 7692, 7.1).
 
     :param extensions: the field's value, well-formed; ``None`` if it was not sent. An offer that limits the server's
         window is passed over, since one frame is made for all.
+    :returns: ``b""`` if there is no offer that can be accepted. A window of 15 bits that was asked for is granted by
+        name (7.1.2.1).
     """
     for offer in (extensions or b"").lower().replace(b"\\", b"").split(b","):
         name, *parameters = (part.strip() for part in offer.split(b";"))
         names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
         known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
         if name == b"permessage-deflate" and known and len(set(names)) == len(names):
-            return True
-    return False
+            return _DEFLATE % (_FULL_WINDOW if b"server_max_window_bits" in names else b"")
+    return b""
 
 
 def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept:

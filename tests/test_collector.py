@@ -11,7 +11,21 @@ from unittest import skipUnless
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.collector import CALM, FEW, MANY, PERIOD_S, Collector
+from livefeed import collector
+from livefeed.collector import (
+    APART,
+    CALM,
+    CONNECTION_BYTES,
+    CROWD,
+    GONE,
+    GROWTH,
+    MANY,
+    OFTEN_S,
+    PERIOD_S,
+    SELDOM_S,
+    SHORT_S,
+    Collector,
+)
 
 
 class Knot:
@@ -28,9 +42,17 @@ class CollectorTests(SynchronousTestCase):
         self.connections = 0
         self.clock = Clock()
         self.before = gc.get_threshold()
-        self.collector = Collector(lambda: self.connections, self.clock)
+        self.pause_s = 0.0
+        self.times = 0
+        self.resident = 1000
+        self.collector = Collector(lambda: self.connections, self.clock, self.time, lambda: self.resident)
         self.collector.startService()
         self.addCleanup(self.stop)
+
+    def time(self) -> float:
+        """A look at everything takes as long as the test wants."""
+        self.times += 1
+        return self.times * self.pause_s
 
     def stop(self) -> None:
         if self.collector.running:
@@ -52,26 +74,68 @@ class CollectorTests(SynchronousTestCase):
         self.assertIsNone(knot())
 
     def test_old_objects_are_left_alone(self) -> None:
-        """As long as there are many connections, or were never many: to look at all of them takes too long."""
-        for self.connections in (0, MANY, MANY * 10):
+        """For a while, as long as no crowd has gone: to look at all of them takes too long."""
+        for self.connections in (0, CROWD - 1, MANY, MANY * 10):
             knot = self.kept_for_a_while()
             self.advance(2 * CALM)
             self.assertIsNotNone(knot())
 
     def test_old_garbage_is_freed_when_a_crowd_has_gone(self) -> None:
         """Once, when there have been few for a while."""
+        for crowd in (CROWD, 1200, MANY, 10 * MANY):
+            before = self.collector.full
+            self.connections = crowd
+            knot = self.kept_for_a_while()
+            self.connections = crowd // GONE + 1
+            self.advance(2 * CALM)
+            self.connections = crowd // GONE
+            self.advance(CALM - 1)
+            self.assertIsNotNone(knot())
+            self.advance()
+            self.assertIsNone(knot())
+            later = self.kept_for_a_while()
+            self.advance(2 * CALM)
+            self.assertIsNotNone(later())
+            self.assertEqual(self.collector.full, before + 1)
+            # What is left of a large crowd is one, too.
+            self.connections = 0
+            self.advance(CALM)
+            self.assertEqual(later() is None, crowd // GONE >= CROWD)
+
+    def test_old_garbage_is_freed_from_time_to_time(self) -> None:
+        """Each minute where that takes little time, and each hour whatever it takes."""
+        for self.pause_s, after_s in ((SHORT_S / 2, OFTEN_S), (SHORT_S * 2, SELDOM_S)):
+            # The pause that counts is the last one.
+            self.clock.advance(SELDOM_S)
+            before = self.collector.full
+            knot = self.kept_for_a_while()
+            self.clock.advance(after_s - 3 * PERIOD_S)
+            self.assertIsNotNone(knot())
+            self.advance()
+            self.assertIsNone(knot())
+            self.assertEqual(self.collector.full, before + 1)
+
+    def test_old_garbage_is_freed_when_there_is_more_than_connections_account_for(self) -> None:
+        """Not before the pause that it takes is a small part of the time."""
+        self.pause_s = 0.25
         self.connections = MANY
+        self.clock.advance(SELDOM_S)
+        self.assertEqual((self.collector.full, self.collector.longest_s, self.collector.paused_s), (1, 0.25, 0.25))
         knot = self.kept_for_a_while()
-        self.connections = FEW + 1
-        self.advance(2 * CALM)
-        self.connections = FEW
-        self.advance(CALM - 1)
+        self.connections += 10
+        self.resident = round(GROWTH * 1000) + CONNECTION_BYTES * 10
+        self.clock.advance(2 * APART * self.pause_s)
+        self.assertIsNotNone(knot())
+        self.resident += 1
+        self.advance()
+        self.assertIsNone(knot())
+        knot = self.kept_for_a_while()
+        self.resident *= 2
+        self.clock.advance(APART * self.pause_s - 3 * PERIOD_S)
         self.assertIsNotNone(knot())
         self.advance()
         self.assertIsNone(knot())
-        later = self.kept_for_a_while()
-        self.advance(2 * CALM)
-        self.assertIsNotNone(later())
+        self.assertEqual((self.collector.full, self.collector.longest_s, self.collector.paused_s), (3, 0.25, 0.75))
 
     def test_what_was_there_at_the_start_is_never_looked_at(self) -> None:
         """It is most of all, and stays."""
@@ -101,9 +165,15 @@ class CollectorTests(SynchronousTestCase):
     @skipUnless(Path("/sys/kernel/mm/transparent_hugepage").exists(), "this kernel has no huge pages")
     def test_pages_are_not_filled_up_when_a_crowd_has_gone(self) -> None:
         """The kernel may make huge pages of the heap while there are many, and none of what they have left."""
-        for self.connections, flag in ((MANY, "hg"), (FEW, "nh"), (MANY, "hg")):
+        for self.connections, flag in ((MANY, "hg"), (MANY // GONE, "nh"), (MANY, "hg")):
             self.advance(2 * CALM)
             # The first part of it: what has been added since stands for itself.
             found = re.search(r"\[heap\]\n.*?VmFlags: (.*?)\n", Path("/proc/self/smaps").read_text(), re.DOTALL)
             assert found is not None
             self.assertIn(flag, found[1].split())
+
+    def test_size_of_the_process(self) -> None:
+        """As Linux tells it; 0 where nothing does."""
+        self.assertGreater(collector._resident_bytes(), 10_000_000)
+        self.patch(collector, "SIZES", Path("/nowhere"))
+        self.assertEqual(collector._resident_bytes(), 0)

@@ -942,6 +942,22 @@ class FanOutTests(FeedTestCase):
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 2)
         self.assertEqual((other.documents, list(feed.subscriptions)), ([b"1"], [subscription]))
 
+    def test_what_a_full_subscriber_asks_for_is_owed(self) -> None:
+        """Though it has the version: it is sent it once, when it can take it."""
+        for crowd in (None, RecordingCrowd()):
+            feed = self.feed(push="change")
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, informed=True, crowd=crowd)
+            for document in (b"1", b"2"):
+                feed.publish(document)
+            subscription.pause()
+            assert feed.snapshot is not None
+            subscription.send(feed.snapshot)
+            self.assertEqual(subscriber.documents, [b"1", b"2"])
+            subscription.resume()
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"2", b"2"])
+
     def test_one_that_breaks_while_it_catches_up(self) -> None:
         """Or is sent something of its own: it is disconnected, as it is in its turn."""
         for own in (False, True):

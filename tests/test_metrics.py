@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.collector import Collector
 from livefeed.exceptions import SourceError
 from livefeed.feed import Feed
 from livefeed.metrics import Figures, metrics_root
@@ -53,7 +54,8 @@ class MetricsTestCase(SynchronousTestCase):
         self.pool = Pool(reactor)
         self.addCleanup(self.pool._epoll.close)
         feeds = [(self.poller, self.served), (other_poller, self.other)]
-        self.figures = Figures(feeds, self.site, self.pool)
+        self.garbage = Collector(lambda: 0, self.clock)
+        self.figures = Figures(feeds, self.site, self.pool, self.garbage)
         self.metrics = Site(metrics_root(self.figures), reactor=self.clock)
 
     def pull(self, answer: bytes | Exception) -> None:
@@ -186,6 +188,12 @@ class ProcessFigureTests(MetricsTestCase):
         self.assertEqual([self.figure(name) for name in names], [0, 5, 2])
         self.metrics = Site(metrics_root(Figures(self.figures.feeds, self.site, None)), reactor=self.clock)
         self.assertEqual([self.figure(name) for name in names], [None] * 3)
+
+    def test_pauses_of_the_garbage_collector(self) -> None:
+        """How many there were, how long all took, and the longest."""
+        self.garbage.full, self.garbage.paused_s, self.garbage.longest_s = 3, 0.75, 0.5
+        names = ("full_collections_total", "full_collection_seconds_total", "full_collection_longest_seconds")
+        self.assertEqual([self.figure(name) for name in names], [3, 0.75, 0.5])
 
     def test_asking_changes_nothing(self) -> None:
         """Nobody is subscribed, and nothing is rendered, compressed or counted for it."""

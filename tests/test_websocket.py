@@ -73,6 +73,7 @@ class Transport(StringTransport):
     """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
 
     protocol: Any
+    unsent_bytes = 0
 
     def resumeProducing(self) -> None:
         if not self.disconnecting:
@@ -311,6 +312,21 @@ class PushTests(WebSocketTestCase):
             self.assertEqual([client.transport.disconnected for client in clients], [True])
             self.assertEqual(self.feed.subscriptions, {})
             self.assertTrue(self.flushLoggedErrors(MemoryError))
+
+    def test_one_that_leaves_a_group_is_not_written_to_with_it(self) -> None:
+        """A full one is written nothing, and one that has gone is out of the transport's group."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            full, gone, other = (Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3))
+            for version in (FIRST, SECOND):
+                self.feed.publish(version)
+            for client in (full, gone, other):
+                client.receive()
+            full.pause()
+            gone.transport.protocol.connectionLost(Failure(ConnectionDone()))
+            self.feed.publish(THIRD)
+            self.assertEqual([client.transport.value() for client in (full, gone)], [b"", b""])
+            self.assertEqual(len(other.receive()), 1)
 
     def test_message_to_a_group_that_breaks_once(self) -> None:
         """All of it have the version in the end, by a patch of what they had, and stay connected."""
@@ -616,6 +632,31 @@ class LivenessTests(WebSocketTestCase):
         self.clock.advance(0.25)
         self.assertEqual((client.transport.disconnected, other.transport.disconnected), (True, True))
         self.assertEqual(client.transport.value(), b"")
+
+    def test_sending_is_no_sign_of_life_of_one_that_does_not_read(self) -> None:
+        """It would keep the version that it was sent in memory for as long as it likes."""
+        client = Client(self.site)
+        client.receive()
+        client.pause()
+        for _ in range(PINGS_UNANSWERED + 1):
+            self.assertFalse(client.transport.disconnected)
+            self.clock.pump([1.0] * (PING_INTERVAL_S - 1))
+            client.send(extra=sent(Opcode.PING, b"here"))
+            client.send(extra=sent(Opcode.PONG, b"live"))
+            self.clock.advance(1)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_progress_is_a_sign_of_life_of_one_that_reads_slowly(self) -> None:
+        """Though its transport is full all the while; once it takes nothing any more it is dropped."""
+        client = Client(self.site)
+        client.receive()
+        client.pause()
+        for left in range(8, 0, -1):
+            client.transport.unsent_bytes = left * 1000
+            self.clock.pump([1.0] * PING_INTERVAL_S)
+            self.assertFalse(client.transport.disconnected)
+        self.clock.pump([1.0] * PING_INTERVAL_S * PINGS_UNANSWERED)
+        self.assertTrue(client.transport.disconnected)
 
     def test_reading_is_a_sign_of_life(self) -> None:
         """A subscriber on a slow line that takes what it was sent, if late, is there, though it says nothing."""
@@ -1106,6 +1147,28 @@ class DeflatingClient(Client):
     offers = (ClientPerMessageDeflateFactory(),)
 
 
+class WindowClient(Client):
+    """A client that names the whole window for both sides, and wants it granted."""
+
+    offers = (
+        ClientPerMessageDeflateFactory(
+            server_max_window_bits=15, client_max_window_bits=15, server_no_context_takeover=True
+        ),
+    )
+
+
+class WindowTests(WebSocketTestCase):
+    def test_frames_are_compressed_for_clients_that_name_the_whole_window(self) -> None:
+        """An independent implementation agrees, and reads the same frame as all others."""
+        client, other = WindowClient(self.site), DeflatingClient(self.site)
+        for each in (client, other):
+            each.receive()
+        self.feed.publish(LONG)
+        self.assertEqual(client.transport.value(), other.transport.value())
+        self.assertLess(len(client.transport.value()), len(LONG) / 2)
+        self.assertEqual(client.receive(), [text(LONG)])
+
+
 class CompressionTests(WebSocketTestCase):
     """permessage-deflate (RFC 7692), as a client has it that keeps no context."""
 
@@ -1269,6 +1332,24 @@ class HandshakeTests(WebSocketTestCase):
             agreed = response.headers.get("sec-websocket-extensions")
             expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
             self.assertEqual((offer, agreed), (offer, expected if accepted else None))
+
+    def test_window_that_limits_nothing_is_granted(self) -> None:
+        """By name, as it must be (RFC 7692, 7.1.2.1), and only where the offer that is taken up asks for it."""
+        granted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        whole = "permessage-deflate; server_no_context_takeover; server_max_window_bits=15; client_no_context_takeover"
+        for offer, agreed in (
+            # What Boost.Beast and wsproto send by default.
+            (b"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15", whole),
+            (b"permessage-deflate; client_max_window_bits=15; server_max_window_bits=15", whole),
+            (b'permessage-deflate; server_max_window_bits = "15"', whole),
+            (b"permessage-deflate; server_max_window_bits=14, permessage-deflate", granted),
+            (b"permessage-deflate, permessage-deflate; server_max_window_bits=15", granted),
+            *((b"permessage-deflate; server_max_window_bits=%d" % bits, None) for bits in (*range(15), 16, 115, 150)),
+            (b"permessage-deflate; server_max_window_bits=15; server_max_window_bits=15", None),
+            (b'permessage-deflate; server_max_window_bits="015"', None),
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
+            self.assertEqual((offer, response.headers.get("sec-websocket-extensions")), (offer, agreed))
 
     def test_malformed_extensions_end_the_handshake(self) -> None:
         """RFC 6455, 9.1; nothing in quotes is taken for an offer."""

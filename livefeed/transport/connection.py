@@ -635,8 +635,8 @@ class Connection(StreamSocket):
             self._producer.pauseProducing()
 
     def _go_on_ending(self) -> None:
-        """Ends what is to be ended, if all has been sent."""
-        if self._corked or self._out or self._producer is not None or self._reason is not None:
+        """Ends what is to be ended, if all has been sent; after the end its descriptor may be another connection's."""
+        if self._corked or self._out or self._producer is not None or self._reason is not None or not self.connected:
             return
         if self.disconnecting:
             self._end_orderly()

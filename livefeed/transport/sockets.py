@@ -41,7 +41,7 @@ class StreamSocket:
 
     def getTcpNoDelay(self) -> bool:
         """ITCPTransport API."""
-        return bool(self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return self._get_option(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """ITCPTransport API. It is on from the start, and so is left alone where nothing changes."""
@@ -50,14 +50,18 @@ class StreamSocket:
 
     def getTcpKeepAlive(self) -> bool:
         """ITCPTransport API."""
-        return bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        return self._get_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """ITCPTransport API."""
         self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
+    def _get_option(self, level: int, option: int) -> bool:
+        return self.sock.fileno() >= 0 and bool(self.sock.getsockopt(level, option))
+
     def _set_option(self, level: int, option: int, enabled: bool) -> None:
-        if self.sock.family != socket.AF_UNIX:
+        # After the end there is no socket to set it on.
+        if self.sock.family != socket.AF_UNIX and self.sock.fileno() >= 0:
             self.sock.setsockopt(level, option, int(enabled))
 
 

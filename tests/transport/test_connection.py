@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 import tempfile
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest import mock
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -21,7 +24,7 @@ from livefeed.transport.replay import Repeatable, Replay
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle, turn_until
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
+    from collections.abc import Callable
 
     from livefeed.transport.connection import ConnectionGroup
 
@@ -346,6 +349,42 @@ class ConnectionTestCase(SynchronousTestCase):
         return sent
 
 
+_CALLED_AFTER_THE_END = (
+    "abortConnection",
+    "end_if_idle",
+    "expire",
+    "finish",
+    "getHandle",
+    "getHost",
+    "getPeer",
+    "getTcpKeepAlive",
+    "getTcpNoDelay",
+    "loseConnection",
+    "loseWriteConnection",
+    "pauseProducing",
+    "resumeProducing",
+    "stopProducing",
+    "unregisterProducer",
+)
+
+
+def _calls_after_the_end(connection: Any, producer: Pusher) -> list[tuple[str, Callable[[], object]]]:
+    failure = Failure(ConnectionLost())
+    return [
+        *((name, getattr(connection, name)) for name in _CALLED_AFTER_THE_END),
+        ("write", lambda: connection.write(b"late")),
+        ("write_or_end", lambda: connection.write_or_end(b"late")),
+        ("writeSequence", lambda: connection.writeSequence([b"late"])),
+        ("registerProducer", lambda: connection.registerProducer(producer, False)),
+        ("setTcpNoDelay", lambda: connection.setTcpNoDelay(False)),
+        ("setTcpKeepAlive", lambda: connection.setTcpKeepAlive(True)),
+        ("set_deadline", lambda: connection.set_deadline(1.0)),
+        ("negotiatedProtocol", lambda: getattr(connection, "negotiatedProtocol", None)),
+        ("getPeerCertificate", getattr(connection, "getPeerCertificate", bool)),
+        ("failVerification", lambda: getattr(connection, "failVerification", bool)(failure)),
+    ]
+
+
 class BothKinds(ConnectionTestCase):
     """What holds with TLS and without it."""
 
@@ -355,6 +394,45 @@ class BothKinds(ConnectionTestCase):
         """It is what Twisted's protocols expect to be given."""
         verifyObject(ITCPTransport, self.connection)
         verifyObject(IPushProducer, self.connection)
+
+    def test_whatever_is_called_after_the_end(self) -> None:
+        """In any order, after any end: nothing happens to the connection that has its descriptor by then."""
+        for seed in range(8):
+            choice = Random(seed)
+            self.connect()
+            connection, producer = self.connection, Pusher()
+            if choice.random() < 0.7:
+                connection.registerProducer(producer, choice.random() < 0.7)
+            for _ in range(choice.randrange(3)):
+                choice.choice([partial(connection.write, b"x" * 100), connection.loseWriteConnection])()
+            ends: list[Any] = [connection.loseConnection, connection.abortConnection, self.client.reset]
+            ends = [ends[2]] if seed % 4 == 0 else choice.sample(ends, choice.randrange(1, 4))
+            for end in ends:
+                end()
+            self.reactor.advance(2 * SEND_TIMEOUT_S)
+            self.assertFalse(connection.connected)
+            # The kernel gives the lowest number that is free.
+            pairs = [socket.socketpair() for _ in range(8)]
+            [(taken, theirs)] = [
+                pair if pair[0].fileno() == connection.fd else pair[::-1]
+                for pair in pairs
+                if connection.fd in (pair[0].fileno(), pair[1].fileno())
+            ]
+            theirs.setblocking(False)
+            watch = mock.Mock()
+            calls = _calls_after_the_end(connection, producer)
+            for _ in range(60):
+                name, call = choice.choice(calls)
+                with mock.patch.object(self.pool, "watch", watch):
+                    call()
+                with self.assertRaises(BlockingIOError, msg=f"{name} {seed}"):
+                    theirs.recv(100)
+            self.assertEqual((connection.unsent_bytes, self.pool.deadlines.get(connection)), (0, None))
+            watch.assert_not_called()
+            theirs.send(b"still there")
+            self.assertEqual(taken.recv(100), b"still there")
+            for each in (sock for pair in pairs for sock in pair):
+                each.close()
 
     def test_writing_to_many(self) -> None:
         """All are sent the same: at once, later where the socket is full, and one that is gone harms nobody."""
