@@ -94,11 +94,14 @@ def main() -> int:
     parser.add_argument("--fan-out-rounds", type=int, default=30, help="of subscribers")
     parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions count in each")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
+    parser.add_argument("--waiting", type=int, nargs="*", default=[5000], help="long polls at a time")
     parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
     parser.add_argument(
         "--rows", nargs="*", default=[""], metavar="WORDS", help="of the requests: with this in the title"
     )
-    parser.add_argument("--only", choices=["requests", "subscribers", "memory", "following"], help="one part of it")
+    parser.add_argument(
+        "--only", choices=["requests", "subscribers", "waiting", "memory", "following"], help="one part of it"
+    )
     parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
     parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
     options = parser.parse_args()
@@ -133,6 +136,9 @@ def main() -> int:
         if options.only in (None, "subscribers"):
             for count in options.subscribers:
                 measure_subscribers(setting, holders_of(names, count), count, options, found)
+        if options.only in (None, "waiting") and not options.quick:
+            for count in options.waiting:
+                measure_subscribers(setting, holders_of(names, count), count, options, found, waiting=True)
         if options.only in (None, "memory") and not options.quick:
             idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
             for _ in range(options.rounds):
@@ -237,16 +243,19 @@ class Holder:
 
 
 def measure_subscribers(
-    setting: Setting, names: list[str], count: int, options: argparse.Namespace, found: Found
+    setting: Setting, names: list[str], count: int, options: argparse.Namespace, found: Found, *, waiting: bool = False
 ) -> None:
     """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll.
+
+    Subscribers have WebSockets, or, if they are ``waiting``, ask each time for the next version.
 
     All servers have their subscribers all the time, and are paused but for the one whose turn it is. Turns are short,
     so that those that are compared have the same neighbours. Memory and polls are measured once.
     """
     seconds = options.fan_out_seconds
+    title = f"HTTPS, {count:,} long polls" if waiting else f"WebSocket, {count:,} subscribers with TLS"
     with ExitStack() as stack:
-        holders = [hold(setting, name, count, stack) for name in names]
+        holders = [hold(setting, name, count, stack, waiting=waiting) for name in names]
         for _ in range(options.fan_out_rounds):
             for holder in holders:
                 holder.rounds.append(measure_turn(setting, holder, count, seconds))
@@ -256,11 +265,11 @@ def measure_subscribers(
             errors = holder.subscribers.close() + failed
             for got in holder.rounds:
                 whole = replace(got, p99_ms=p99_ms, memory_bytes=holder.memory_bytes, errors=errors)
-                found.note(f"WebSocket, {count:,} subscribers with TLS", holder.server.name, whole, seconds=seconds)
-                progress("fan-out", f"{count:,} subscribers", holder.server.name, whole)
+                found.note(title, holder.server.name, whole, seconds=seconds)
+                progress("fan-out", title, holder.server.name, whole)
 
 
-def hold(setting: Setting, name: str, count: int, stack: ExitStack) -> Holder:
+def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: bool) -> Holder:
     """Starts a server, gives it subscribers, and pauses it."""
     document = setting.document.read_bytes()
     server = stack.enter_context(KINDS[name][0](name, setting))
@@ -269,7 +278,11 @@ def hold(setting: Setting, name: str, count: int, stack: ExitStack) -> Holder:
     time.sleep(1)
     idle = server.memory_bytes()
     apart = stack.enter_context(load.Apart(ctx=multiprocessing.get_context("fork")))
-    holder = Holder(server, apart.watchers(server.port, server.subscribe_path, len(websocket_text_frame(document))))
+    if waiting:
+        subscribers: load.Watchers = apart.waiters(server.port, server.wait_path, server.wait_line)
+    else:
+        subscribers = apart.watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))
+    holder = Holder(server, subscribers)
     holder.subscribers.connect(count)
     with publishing(setting, server):
         holder.subscribers.run(SETTLE_S)

@@ -209,8 +209,7 @@ class Watchers:
 
         :param fields: the lines of the handshake's request, where there is one.
         """
-        opening_head = f"GET {self._path or '/feed'} HTTP/1.1\r\nHost: {HOST}\r\n{fields if self._path else ''}\r\n"
-        request, expected = opening_head.encode(), b"HTTP/1.1 101" if self._path else b"HTTP/1.1 200"
+        request, expected = self._opening(fields)
         while count > 0:
             batch = min(count, at_a_time)
             count -= batch
@@ -225,7 +224,7 @@ class Watchers:
                 connection.sendall(request)
             for sock, connection in opening:
                 head = b""
-                while b"\r\n\r\n" not in head:
+                while expected and b"\r\n\r\n" not in head:
                     head += retry(lambda connection=connection: connection.recv(16384))
                 if not head.startswith(expected):
                     raise RuntimeError(f"the handshake was answered {head[:80]!r}")
@@ -234,11 +233,16 @@ class Watchers:
                 self._connections[fd] = (sock, connection)
                 self._received[fd] = len(head.partition(b"\r\n\r\n")[2])
                 self._epoll.register(fd, select.EPOLLIN)
-                while True:
+                while expected:
                     try:
                         self._received[fd] += len(connection.recv(16384))
                     except SSL.WantReadError:
                         break
+
+    def _opening(self, fields: str) -> tuple[bytes, bytes]:
+        """Gives the first request, and how its answer is to begin, if that is waited for."""
+        head = f"GET {self._path or '/feed'} HTTP/1.1\r\nHost: {HOST}\r\n{fields if self._path else ''}\r\n"
+        return head.encode(), b"HTTP/1.1 101" if self._path else b"HTTP/1.1 200"
 
     def run(self, seconds: float) -> list[float]:
         """Receives for a while, and gives when messages were complete."""
@@ -280,13 +284,82 @@ class Watchers:
         return self._lost
 
 
+class Waiters(Watchers):
+    """Many long polls: each asks for the version after the one that it has, as soon as it has that.
+
+    :param path: where to ask.
+    :param extra: a line that each request has after the first, with its end; or nothing.
+    """
+
+    def __init__(self, port: int, path: str, extra: str = "") -> None:
+        super().__init__(port, path)
+        self._extra = extra.encode()
+        self._left: dict[int, int] = {}  # of the answer that has begun; 0 if none has
+        self._heads: dict[int, bytes] = {}
+
+    def _opening(self, fields: str) -> tuple[bytes, bytes]:
+        return f"GET {self._path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode(), b""
+
+    def _ask(self, fd: int) -> None:
+        """Asks for the next version."""
+        tags = b"".join(
+            b"%s: %s\r\n" % (name, found[1])
+            for name, field in ((b"If-None-Match", b"etag"), (b"If-Modified-Since", b"last-modified"))
+            if (found := re.search(rb"(?i)\r\n%s: ([^\r]*)" % field, self._heads[fd]))
+        )
+        head = b"GET %s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n" % (
+            str(self._path).encode(),
+            HOST.encode(),
+            tags,
+            self._extra,
+        )
+        self._connections[fd][1].send(head)
+
+    def run(self, seconds: float) -> list[float]:
+        """Receives for a while, and asks again; gives when answers were complete that brought a version."""
+        done: list[float] = []
+        end = time.monotonic() + seconds
+        road = openssl.take_road()
+        while (now := time.monotonic()) < end:
+            for fd, _ in self._epoll.poll(min(end - now, 0.5), 1024):
+                connection = self._connections[fd][1]
+                try:
+                    count = road.read(road.handle(connection), road.buffer, openssl.RECORD_BYTES)
+                    if count <= 0:
+                        road.fail(connection, count)
+                except (SSL.WantReadError, SSL.WantWriteError):
+                    continue
+                except SSL.Error:
+                    self._epoll.unregister(fd)
+                    self._lost += 1
+                    continue
+                if self._left.get(fd):
+                    self._left[fd] -= count
+                else:
+                    head, _, body = road.take(road.buffer, count).partition(b"\r\n\r\n")
+                    self._heads[fd], self._left[fd] = head, _length(head) - len(body)
+                if not self._left[fd]:
+                    if self._heads[fd].startswith(b"HTTP/1.1 200"):
+                        done.append(time.monotonic())
+                    self._ask(fd)
+        return done
+
+
+def _length(head: bytes) -> int:
+    """Gives the length of the content that follows a head."""
+    found = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    return int(found[1]) if found else 0
+
+
 class Apart(BaseManager):
     """A process of its own for the watchers of one server: none may have as many files open as those of two."""
 
     watchers: Callable[[int, str | None, int | None], Watchers]
+    waiters: Callable[[int, str, str], Waiters]
 
 
 Apart.register("watchers", Watchers)
+Apart.register("waiters", Waiters)
 
 
 def retry(call):  # type: ignore[no-untyped-def]

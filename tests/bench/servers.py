@@ -58,6 +58,8 @@ class Server:
     port: int = 0
     plain_port: int = 0
     subscribe_path: str = "/feed.ws"
+    wait_path: str = "/feed"
+    wait_line: str = "Prefer: wait=50\r\n"
     publish: Callable[[bytes], None] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -286,11 +288,15 @@ class Nchan(Nginx):
         location = /feed.ws {
             nchan_subscriber websocket; nchan_channel_id feed; nchan_subscriber_first_message newest;
         }
+        location = /feed.wait {
+            nchan_subscriber longpoll; nchan_channel_id feed; nchan_subscriber_first_message newest;
+        }
     """
 
     def start(self) -> None:
         super().start()
         self.publish = self._publish
+        self.wait_path, self.wait_line = "/feed.wait", ""
 
     def _publish(self, document: bytes) -> None:
         head = b"POST /publish HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(document)

@@ -695,3 +695,32 @@ class TestTransportsAgreeOverTls:
             fast, twisted = (answers(server, play.segments) for server in servers)
             assert fast.startswith(b"HTTP/1.")
             assert fast == twisted
+
+    def test_requests_wait_together(self, certificate: DevelopmentCertificate, tmp_path: Path) -> None:
+        """Each is answered with the next version, once, whoever else leaves; and goes on on the same connection."""
+        document = tmp_path / "feed.json"
+        replace_file(document, DOCUMENTS[0])
+        waits = [get(b"If-None-Match: " + ETAGS[number], b"Prefer: wait=50") for number in (0, 2)]
+        with (
+            Livefeed("--source", f"file:{document}", directory=tmp_path, certificate=certificate) as server,
+            contextlib.ExitStack() as stack,
+        ):
+            wires = [stack.enter_context(server.wire()) for _ in range(40)]
+            for number, wire in enumerate(wires):
+                wire.send(GET)
+                assert wire.response().body == DOCUMENTS[0]
+                wire.send(waits[0] + (GET if number == 7 else b""))
+                if number == 9:
+                    wire.send(GET)
+            wires.pop(3).sock.close()
+            replace_file(document, DOCUMENTS[1])
+            for wire in wires:
+                first = wire.response()
+                assert (first.body, first.headers["preference-applied"]) == (DOCUMENTS[1], "wait=50")
+                wire.send(waits[1])
+            replace_file(document, DOCUMENTS[0])
+            for number, wire in enumerate(wires):
+                if number in (6, 8):
+                    # What was sent while it waited is answered behind that, and before the next.
+                    assert "preference-applied" not in wire.response().headers
+                assert wire.response().body == DOCUMENTS[0]

@@ -20,6 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
 from livefeed.testing import Response
+from livefeed.transport.rooms import SLICE as ROOM_SLICE
+from livefeed.web import waiting
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -414,16 +416,16 @@ class ServedInMemory:
     :param transport: ``fast`` or ``twisted``.
     """
 
-    def __init__(self, transport: str, max_subscribers: int = 0) -> None:
+    def __init__(self, transport: str, **limits: float) -> None:
         self._directory = tempfile.TemporaryDirectory()
         self._path = str(Path(self._directory.name) / "site")
         self.reactor = DrivenReactor()
         self.feed = Feed("feed", clock=self.reactor)
-        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade, max_subscribers)
+        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(self.site.forget_answers)
         self.feed.publish(FIRST)
-        self.listening: Any = make_pool(self.reactor) if transport == "fast" else self.reactor
+        self.listening: Any = make_pool(self.reactor, **limits) if transport == "fast" else self.reactor
         self._port = self.listening.listenUNIX(self._path, self.site)
         self.clients: list[Client] = []
 
@@ -503,6 +505,93 @@ class FreedTests(SynchronousTestCase):
             served.clients[1].reset()
 
         self.assert_freed(leave, left=1)
+
+
+class TogetherTests(SynchronousTestCase):
+    """Equal requests on the fast transport, which wait in one room."""
+
+    WAITS = b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(FIRST) + b"\r\n\r\n"
+
+    def serve(self, count: int, **limits: float) -> ServedInMemory:
+        """Gives a site at which so many wait."""
+        served = ServedInMemory("fast", **limits)
+        self.addCleanup(served.close)
+        for _ in range(count):
+            served.connect().send(self.WAITS)
+            served.reactor.settle()  # the kernel's queue is short
+        self.assertEqual(served.served.ways.polls.count(), count)
+        self.assertEqual(served.served.ways.polls.sharing, count - 1)
+        return served
+
+    def test_many_are_answered_slice_by_slice(self) -> None:
+        """Each has the whole, and each counts; others are served in between."""
+        served = self.serve(ROOM_SLICE + 44)
+        served.feed.publish(SECOND)
+        self.assertEqual(served.served.ways.polls.sharing, 43)
+        served.settle()
+        answers = [Response.parse(client.received) for client in served.clients]
+        self.assertEqual({answer.body for answer in answers}, {SECOND})
+        self.assertEqual(served.site.counts(), {(200, "http", "identity"): len(answers)})
+
+    def test_version_in_between_is_not_missed(self) -> None:
+        """Those that the one before has not come to are answered with the newest."""
+        served = self.serve(ROOM_SLICE + 44)
+        served.feed.publish(SECOND)
+        served.feed.publish(THIRD)
+        served.settle()
+        bodies = [Response.parse(client.received).body for client in served.clients]
+        self.assertEqual((bodies.count(SECOND), bodies.count(THIRD)), (1 + ROOM_SLICE, 43))
+
+    def test_waiting_is_no_idleness(self) -> None:
+        """A connection may wait for longer than it may be idle; once it is answered it is idle."""
+        served = self.serve(3, idle_s=2)
+        served.reactor.advance(4.5)
+        self.assertEqual(served.served.ways.polls.count(), 3)
+        served.reactor.advance(1)
+        served.settle()
+        self.assertEqual({Response.parse(client.received).status for client in served.clients}, {304})
+        self.assertEqual([client.ended for client in served.clients[1:]], [False, False])
+        served.reactor.advance(4)
+        served.settle()
+        self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
+
+    def test_time_counts_from_the_request(self) -> None:
+        """Not from when the first has come; those whose time ends soon after one another are answered together."""
+        served = self.serve(2)
+        served.reactor.advance(2)
+        for _ in range(2):
+            served.connect().send(self.WAITS)
+            served.settle()
+            served.reactor.now += 0.125
+        served.reactor.advance(2.75)
+        self.assertEqual(served.served.ways.polls.count(), 2)
+        for after_s, left in ((1.5, 2), (0.5, 1), (0.125, 1), (0.125, 0)):
+            served.reactor.advance(after_s)
+            self.assertEqual(served.served.ways.polls.count(), left)
+
+    def test_stop_answers_all_before_it_ends_them(self) -> None:
+        """Nobody who waits is taken for idle."""
+        served = self.serve(ROOM_SLICE + 44)
+        (pool,) = served.reactor.pools
+        pool.end_idle()
+        self.assertEqual(served.served.ways.polls.count(), ROOM_SLICE + 44)
+        served.served.let_go()
+        pool.end_idle()
+        served.settle()
+        self.assertEqual({Response.parse(client.received).status for client in served.clients}, {304})
+
+    def test_those_whose_answer_breaks_are_disconnected(self) -> None:
+        """They would wait for ever."""
+        served = self.serve(3)
+
+        def break_down(site: Site, head: bytes, *, secure: bool) -> None:
+            return None
+
+        self.patch(waiting, "render_waited", break_down)
+        served.feed.publish(SECOND)
+        served.settle()
+        self.assertEqual([client.received for client in served.clients[1:]], [b"", b""])
+        self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
 
 
 class ConnectionTests(WaitingTestCase):
