@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import choose_coding, weight_of
+from livefeed.encodings import choose_coding
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
-from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
+from livefeed.web.refusals import EVENTS, refuse_events
+from livefeed.web.resource import Node, NotFound, accepts, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
-_EVENTS = b"text/event-stream"
 _MANIPULATION = b"json-patch"
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
@@ -52,13 +52,28 @@ _RESPONSE_FIELDS = (
 
 
 class Busy(Node):
-    """Answers what could be served, but not now."""
+    """Answers what could be served, but not now.
+
+    :param origins: who may read it from another site.
+    :param form: what would be answered.
+    """
 
     isLeaf = True
 
+    def __init__(self, origins: Origins, form: Form) -> None:
+        super().__init__(origins)
+        self._form = form
+
     def render(self, request: Request) -> int:
         """IResource API."""
-        headers = [*self._origins.response_headers(field(request, b"Origin")), (b"Retry-After", b"60")]
+        headers = self._origins.response_headers(field(request, b"Origin"))
+        if (
+            request.method in (b"GET", b"HEAD")
+            and not asks_for_websocket(request)
+            and _wants_events(request, self._form)
+        ):
+            return refuse_events(request, headers)
+        headers = [*headers, (b"Retry-After", b"60")]
         return refuse(request, 503, "Too many parts of the document are followed already.", headers)
 
 
@@ -94,7 +109,7 @@ class DocumentResource(Node):
         try:
             part = self._parts.find(segments)
         except TooManyPartsError:
-            return Busy(self._origins)
+            return Busy(self._origins, self._form)
         return NotFound(self._origins) if part is None else DocumentResource(part, self._origins, self._form)
 
     def render(self, request: Request) -> int:
@@ -108,15 +123,14 @@ class DocumentResource(Node):
         nothing = self._unknown or self._feed.is_gone()
         if asks_for_websocket(request) and not nothing:
             return self._ways.upgrade(request, self._ways)
-        events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
-        if events and not nothing:
-            return self._events(request)
+        if _wants_events(request, self._form):
+            return self._events(request, refused=nothing)
         return self._document(request)
 
-    def _events(self, request: Request) -> int:
+    def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
-        if self._ways.full():
-            return refuse_one_more(request, fields)
+        if refused or request.over_capacity or self._ways.full():
+            return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
         return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
 
@@ -193,7 +207,7 @@ class DocumentResource(Node):
 
         There is none that is worth less than the document in the coding that would be answered with.
         """
-        if _accepts(field(request, b"A-IM"), _MANIPULATION):
+        if accepts(field(request, b"A-IM"), _MANIPULATION):
             for tag in listed_tags(field(request, b"If-None-Match")):
                 version = tag.strip(b'"').partition(b"-")[0].decode("latin-1")
                 patch = self._feed.history.patch(version)
@@ -246,17 +260,8 @@ class DocumentResource(Node):
         )
 
 
-def _accepts(listed: bytes | None, wanted: bytes) -> bool:
-    """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
-
-    :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
-    :param wanted: the name, in lower case.
-    """
-    for member in (listed or b"").lower().split(b","):
-        name, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        if name == wanted:
-            return weight_of(parameters) > 0
-    return False
+def _wants_events(request: Request, form: Form) -> bool:
+    return form == "events" or (form == "either" and accepts(field(request, b"Accept"), EVENTS))
 
 
 def _last_event_id(request: Request) -> str | None:

@@ -88,14 +88,28 @@ class PollingTests(PartsTestCase):
         """Nobody knows what there will be: above all, the whole is not followed in its place."""
         for path, *fields in (
             ("/feed/total",),
-            ("/feed.sse/total",),
-            ("/feed/total", b"Accept: text/event-stream"),
             ("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade"),
+            ("/feed.ws/total", b"Upgrade: websocket", b"Connection: Upgrade"),
         ):
             response = self.get(path, *fields)
-            self.assertEqual((response.status, response.headers["livefeed-state"]), (503, "stale"), path)
-            self.assertEqual(response.headers["retry-after"], "1")
+            self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"), path)
+        for path, *fields in (("/feed.sse/total",), ("/feed/total", b"Accept: text/event-stream")):
+            response = self.get(path, *fields)
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (200, "stale"), path)
+            self.assertRegex(response.body, rb"\A[0-9a-f]+\r\nretry: [0-9]+\n\r\n0\r\n\r\n\Z")
         self.assertEqual((self.upgraded, self.served.streams()), ([], []))
+
+    def test_websocket_follows_a_part_below_either_path(self) -> None:
+        """/feed.ws/total is the part, as /feed/total is; one that is not there is 404."""
+        self.publish(DOCUMENT)
+        handshake = (b"Upgrade: websocket", b"Connection: Upgrade")
+        for path in ("/feed/districts/0", "/feed.ws/districts/0"):
+            self.assertEqual(self.get(path, *handshake).status, 101)
+        self.assertEqual([ways.feed.name for ways in self.upgraded], ["feed/districts/0"] * 2)
+        self.assertIs(*self.upgraded)
+        for path in ("/feed.ws/nothing", "/feed.ws/districts/2", "/feed.ws/"):
+            self.assertEqual(self.get(path, *handshake).status, 404, path)
+        self.assertEqual(self.get("/feed.ws/total").status, 426)
 
     def test_other_forms(self) -> None:
         """Below the aliases there is the same."""
@@ -215,6 +229,12 @@ class FollowingTests(PartsTestCase):
             self.follow(str(number))
         response = self.get(f"/feed/{MAX_PARTS}")
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "60"))
+        response = self.get(f"/feed.ws/{MAX_PARTS}", b"Upgrade: websocket", b"Connection: Upgrade")
+        self.assertEqual((response.status, response.headers["retry-after"]), (503, "60"))
+        for path, accept in ((f"/feed.sse/{MAX_PARTS}", b"*/*"), (f"/feed/{MAX_PARTS}", b"text/event-stream")):
+            response = self.get(path, b"Accept: " + accept)
+            self.assertEqual((response.status, response.headers["content-type"]), (200, "text/event-stream"))
+            self.assertIn(b"retry: ", response.body)
         self.assertEqual(self.get("/feed/0").status, 200)
         next(iter(next(iter(self.served.parts)).feed.subscriptions)).cancel()
         self.assertEqual(self.get(f"/feed/{MAX_PARTS}").status, 200)
