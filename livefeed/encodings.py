@@ -142,11 +142,13 @@ def weight_of(parameters: list[bytes]) -> float:
 def server_sent_event(data: bytes, version: str) -> bytes:
     """Gives a document as an event whose id is its version (the HTML standard, 9.2.5).
 
-    Each line of the document is a line of the event. Whoever reads it puts line feeds between them, which in JSON can
-    only stand between values.
+    Each line of the document is a line of the event, also an empty last one: the reader puts line feeds between them,
+    and has the bytes that the version is the hash of. Lines end at a carriage return, too, which an event cannot hold:
+    in JSON it can only stand between values, and the reader has a line feed in its place.
     """
-    lines = b"".join(b"data: %s\n" % line for line in data.splitlines())
-    return b"id: %s\n%s\n" % (version.encode(), lines)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return b"id: %s\ndata: %s\n\n" % (version.encode(), data.replace(b"\n", b"\ndata: "))
 
 
 def http_chunk(data: bytes) -> bytes:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 SERVER = b"livefeed"
 _RETRY_S = b"10"
 EVERY_ANSWER = ((b"Server", SERVER), (b"X-Content-Type-Options", b"nosniff"))
+EVENT_STREAM = (
+    (b"Content-Type", b"text/event-stream"),
+    # A proxy that compresses keeps events back until it has enough of them; no-transform forbids it.
+    (b"Cache-Control", b"no-store, no-transform"),
+    (b"X-Accel-Buffering", b"no"),
+)
+"""What every stream of events has, and every answer that refuses one."""
 
 
 def answer(request: Request, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None = b"") -> int:

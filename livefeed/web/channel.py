@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from livefeed.transport.replay import Repeatable
 from livefeed.web.answers import EVERY_ANSWER, problem
+from livefeed.web.refusals import asks_for_events
 from livefeed.web.resource import field, lists
 
 if TYPE_CHECKING:
@@ -177,7 +178,13 @@ class Channel(HTTPChannel):
             # Where the content ends cannot be known (RFC 9112, 6.3). The others are refused by HTTPChannel.
             self.refuse(400, "The Transfer-Encoding field of the request is not 'chunked'.")
         elif getattr(self.transport, "over_capacity", False):
-            self.refuse(503, "There are too many connections. Come back later.", [(b"Retry-After", b"5")])
+            if asks_for_events(request, self._command, self._path):
+                # An EventSource would not come back after a 503. Which pages may read the answer, a resource knows.
+                request.over_capacity = True
+                # The places of those who are told to come back are few: it does not keep its own.
+                self._last_request = True
+            else:
+                self.refuse(503, "There are too many connections. Come back later.", [(b"Retry-After", b"5")])
         if self._closing:
             return
         if self.length != 0 or request.requestHeaders.hasHeader(b"Transfer-Encoding"):

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import CODINGS, choose_coding, is_large, weight_of
+from livefeed.encodings import CODINGS, choose_coding, is_large
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
-from livefeed.web.resource import KeyedFields, Node, NotFound, asks_for_websocket, field
+from livefeed.web.refusals import EVENTS, refuse_events
+from livefeed.web.resource import KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
 from livefeed.web.waiting import preferred_wait_s
 from livefeed.web.ways import peer_of
 
@@ -44,7 +45,6 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
-_EVENTS = b"text/event-stream"
 _MANIPULATION = b"json-patch"
 # Brotli has a dictionary of its own, which tells most where there is little text.
 _PATCH_CODINGS = ("br", "zstd", "gzip")
@@ -59,13 +59,28 @@ _RESPONSE_FIELDS = (
 
 
 class Busy(Node):
-    """Answers what could be served, but not now."""
+    """Answers what could be served, but not now.
+
+    :param origins: who may read it from another site.
+    :param form: what would be answered.
+    """
 
     isLeaf = True
 
+    def __init__(self, origins: Origins, form: Form) -> None:
+        super().__init__(origins)
+        self._form = form
+
     def render(self, request: Request) -> int:
         """IResource API."""
-        headers = [*self._origins.response_headers(field(request, b"Origin")), (b"Retry-After", b"60")]
+        headers = self._origins.response_headers(field(request, b"Origin"))
+        if (
+            request.method in (b"GET", b"HEAD")
+            and not asks_for_websocket(request)
+            and _wants_events(request, self._form)
+        ):
+            return refuse_events(request, headers)
+        headers = [*headers, (b"Retry-After", b"60")]
         return refuse(request, 503, "Too many parts of the document are followed already.", headers)
 
 
@@ -105,7 +120,7 @@ class DocumentResource(Node):
                 coded=choose_coding(field(request, b"Accept-Encoding"), CODINGS) != IDENTITY,
             )
         except TooManyPartsError:
-            return Busy(self._origins)
+            return Busy(self._origins, self._form)
         return NotFound(self._origins) if part is None else DocumentResource(part, self._origins, self._form)
 
     def render(self, request: Request) -> int:
@@ -119,22 +134,19 @@ class DocumentResource(Node):
         nothing = self._unknown or self._feed.is_gone()
         if asks_for_websocket(request) and not nothing:
             return self._ways.upgrade(request, self._ways)
-        if self._asks_for_events(request) and not nothing:
-            return self._events(request)
+        if _wants_events(request, self._form):
+            return self._events(request, refused=nothing)
         return self._document(request)
-
-    def _asks_for_events(self, request: Request) -> bool:
-        return self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
 
     def _follows(self, request: Request) -> bool:
         """Tells whether a client asks for more than one answer, now."""
         waits = bool(preferred_wait_s(field(request, b"Prefer")))
-        return waits or asks_for_websocket(request) or self._asks_for_events(request)
+        return waits or asks_for_websocket(request) or _wants_events(request, self._form)
 
-    def _events(self, request: Request) -> int:
+    def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
-        if self._ways.full():
-            return refuse_one_more(request, fields)
+        if refused or request.over_capacity or self._ways.full():
+            return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
         return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
 
@@ -175,7 +187,7 @@ class DocumentResource(Node):
     def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
         """Tells what an answer with a version depends on; see :data:`livefeed.transport.replay.Select`."""
         fields = KeyedFields._make(values)
-        if self._form == "either" and _accepts(fields.accept, _EVENTS):
+        if self._form == "either" and accepts(fields.accept, EVENTS):
             return None
         coded = [coding for coding in snapshot.representations if coding != IDENTITY]
         selected = snapshot.representations[choose_coding(fields.accept_encoding, coded)]
@@ -183,7 +195,7 @@ class DocumentResource(Node):
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
             return None
-        by_delta = known is None and _accepts(fields.a_im, _MANIPULATION)
+        by_delta = known is None and accepts(fields.a_im, _MANIPULATION)
         return (
             selected.coding,
             known,
@@ -243,7 +255,7 @@ class DocumentResource(Node):
         the document's: a patch is compared, as it is sent, with the document as it would be sent. Only the latest
         version is tried, since each patch takes milliseconds: a head has room for the tags of 20.
         """
-        if _accepts(field(request, b"A-IM"), _MANIPULATION):
+        if accepts(field(request, b"A-IM"), _MANIPULATION):
             tags = listed_tags(field(request, b"If-None-Match"))
             # Of two tags of one version the first counts.
             versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(tags)}
@@ -310,17 +322,8 @@ def _etags(snapshot: Snapshot, selected: Representation) -> list[bytes]:
     return [selected.etag, *snapshot.etags()]
 
 
-def _accepts(listed: bytes | None, wanted: bytes) -> bool:
-    """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
-
-    :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
-    :param wanted: the name, in lower case.
-    """
-    for member in (listed or b"").lower().split(b","):
-        name, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        if name == wanted:
-            return weight_of(parameters) > 0
-    return False
+def _wants_events(request: Request, form: Form) -> bool:
+    return form == "events" or (form == "either" and accepts(field(request, b"Accept"), EVENTS))
 
 
 def _last_event_id(request: Request) -> str | None:

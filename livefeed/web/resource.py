@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.web.resource import Resource
 
+from livefeed.encodings import weight_of
 from livefeed.snapshot import version_of
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import is_another, matching_tag
@@ -125,6 +126,19 @@ def lists(request: Request, name: bytes, member: bytes) -> bool:
     :param member: in lower case.
     """
     return member in [each.strip(b" \t") for each in (field(request, name) or b"").lower().split(b",")]
+
+
+def accepts(listed: bytes | None, wanted: bytes) -> bool:
+    """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
+
+    :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
+    :param wanted: the name, in lower case.
+    """
+    for member in (listed or b"").lower().split(b","):
+        name, *parameters = (part.strip(b" \t") for part in member.split(b";"))
+        if name == wanted:
+            return weight_of(parameters) > 0
+    return False
 
 
 def asks_for_websocket(request: Request) -> bool:

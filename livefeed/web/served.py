@@ -67,7 +67,7 @@ class Served:
             f"{self.feed.name}{suffix}": DocumentResource(self.ways, self.origins, form, self.parts)
             for suffix, form in _FORMS.items()
         }
-        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.ways, self.origins)
+        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.ways, self.origins, self.parts)
         return resources
 
     def streams(self) -> list[EventStream]:

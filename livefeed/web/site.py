@@ -15,6 +15,7 @@ from livefeed.tls import PROTOCOLS
 from livefeed.transport.replay import Replay
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
+from livefeed.web.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,19 +48,23 @@ class Request(server.Request):
     :ivar select: set where its answer depends on nothing but the method, the path and the fields that
         :mod:`livefeed.transport.replay` keys by, and may be given again: tells what of these it depends on.
     :ivar waits_for: what others may wait for with it; ``None`` if it does not wait, or is alone in it.
+    :ivar over_capacity: whether it came on a connection that is one too many, and asks for events: these are refused.
+    :ivar counts_as: the status that its answer counts as in the metrics, where that is not the one that was sent.
     :ivar hurry: has a request that waits for something be answered without it.
     """
 
     has_content = False
     select: Select | None = None
     waits_for: Host | None = None
+    over_capacity = False
+    counts_as: int | None = None
     hurry: Callable[[], object] = staticmethod(lambda: None)
     channel: Channel
 
     def label(self) -> tuple[int, str, str]:
         """Gives what the answer counts as: its status, the scheme it goes over, and its content coding."""
         coding = self.responseHeaders.getRawHeaders(b"Content-Encoding", [b"identity"])[0]
-        return _label(self.code, coding.decode(), is_secure=self.isSecure())
+        return _label(self.counts_as or self.code, coding.decode(), is_secure=self.isSecure())
 
     def process(self) -> None:
         """http.Request API."""
@@ -98,6 +103,7 @@ class Site(server.Site):
     :ivar head_timeout_s: how long the head of a request may take.
     :ivar max_head_bytes: how large it may be. It is no less than what one read of a connection gives: replay does not
         ask.
+    :ivar refusals: when those come back whose streams of events are refused.
     :ivar replays: the answers that may be given again, without TLS and with it.
     :ivar wall: gives the time that ``Date`` tells, in seconds since 1970.
     """
@@ -120,6 +126,7 @@ class Site(server.Site):
         self.channels: set[Channel] = set()
         self.head_timeout_s = head_timeout_s
         self.max_head_bytes = max_head_bytes
+        self.refusals = Refusals(reactor)
         self.replays = {False: Replay(), True: Replay()}
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()

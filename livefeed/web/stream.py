@@ -19,7 +19,8 @@ from livefeed.feed import State
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.times import timestamp
-from livefeed.web.answers import EVERY_ANSWER, refuse
+from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
+from livefeed.web.refusals import RETRY_S, refuse_events
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -34,9 +35,6 @@ HEARTBEAT_S = 15
 
 MISSED_HEARTBEATS = 4
 """A subscriber that has taken nothing for so many heartbeats is dropped."""
-
-RETRY_MS = (1000, 3000)
-"""How long clients wait before they come back: each another time in this range, so that they do not come together."""
 
 MAX_RECEIVED_BYTES = 16_384
 """A client has nothing more to say; what it says anyway is thrown away up to here."""
@@ -72,7 +70,8 @@ class EventStream(Follower, Protocol):
         """IProtocol API."""
         self._streams.open.add(self)
         self.transport.registerProducer(self, True)
-        self._write(b"retry: %d\n\n" % random.randint(*RETRY_MS))  # noqa: S311
+        # A line and not a block, as heartbeats are: six of 18 libraries make a message of each empty line.
+        self._write(b"retry: %d\n" % (1000 * random.uniform(*RETRY_S)))  # noqa: S311
         feed = self._streams.feed
         if self._delta:
             wrap = _chunked_event if self._chunked else server_sent_event
@@ -118,7 +117,7 @@ class EventStream(Follower, Protocol):
         if self._closed:
             return
         if not self._paused:
-            self._write(b":\n\n")
+            self._write(b":\n")
             return
         # This heartbeat counts, too, unless something was taken since the one before.
         self._silent += 1
@@ -197,15 +196,8 @@ class EventStreams:
         :returns: what ``render`` returns.
         """
         if self.going_away:
-            return refuse(request, 503, "The server is being stopped.", [*headers, (b"Retry-After", b"1")])
-        for name, value in (
-            *EVERY_ANSWER,
-            *headers,
-            (b"Connection", b"close"),
-            (b"Content-Type", b"text/event-stream"),
-            (b"Cache-Control", b"no-store"),
-            (b"X-Accel-Buffering", b"no"),
-        ):
+            return refuse_events(request, headers)
+        for name, value in (*EVERY_ANSWER, *headers, (b"Connection", b"close"), *EVENT_STREAM):
             request.responseHeaders.setRawHeaders(name, [value])
         if request.method == b"HEAD":
             request.channel.persistent = False

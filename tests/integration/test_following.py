@@ -140,7 +140,7 @@ class TestStream:
         with server.http.stream("GET", path, headers={"Accept": accept, "Accept-Encoding": "gzip"}) as response:
             assert response.status_code == 200
             assert response.headers["Content-Type"] == "text/event-stream"
-            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["Cache-Control"] == "no-store, no-transform"
             assert "Content-Encoding" not in response.headers
             received = events(response.iter_lines())
             assert next(received) == b'{"n": 0}'

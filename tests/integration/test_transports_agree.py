@@ -382,7 +382,7 @@ class Served:
 
 
 _DATE = re.compile(rb"\r\nDate: [A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT\r\n")
-_RETRY = re.compile(rb"\r\nretry: [1-3][0-9]{3}\n")
+_RETRY = re.compile(rb"\r\nretry: [6-9][0-9]{3}\n")
 
 
 def masked(answers: bytes) -> bytes:

@@ -301,7 +301,9 @@ class EveryAnswerTests(SynchronousTestCase):
 
     def test_cache_control_is_well_formed(self) -> None:
         """Names, and whole seconds without quotes (RFC 9111, 5.2.2; RFC 5861)."""
-        directive = re.compile(r"public|no-store|no-cache|im|(?:max-age|stale-while-revalidate|stale-if-error)=[0-9]+")
+        directive = re.compile(
+            r"public|no-store|no-cache|no-transform|im|(?:max-age|stale-while-revalidate|stale-if-error)=[0-9]+"
+        )
         for exchange in self.answers(b"GET"):
             value = exchange.response.headers.get("cache-control", "public")
             for each in value.split(", "):

@@ -541,7 +541,6 @@ class GoneTests(DocumentTestCase):
             (b"/feed",),
             (b"/feed", b"If-None-Match: " + etag),
             (b"/feed", b"If-None-Match: " + etag, b"Prefer: wait=10"),
-            (b"/feed.sse",),
             (b"/feed/part",),
         )
         self.clock.advance(10)

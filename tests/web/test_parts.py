@@ -114,14 +114,28 @@ class PollingTests(PartsTestCase):
         """Nobody knows what there will be: above all, the whole is not followed in its place."""
         for path, *fields in (
             ("/feed/total",),
-            ("/feed.sse/total",),
-            ("/feed/total", b"Accept: text/event-stream"),
             ("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade"),
+            ("/feed.ws/total", b"Upgrade: websocket", b"Connection: Upgrade"),
         ):
             response = self.get(path, *fields)
-            self.assertEqual((response.status, response.headers["livefeed-state"]), (503, "stale"), path)
-            self.assertEqual(response.headers["retry-after"], "1")
+            self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"), path)
+        for path, *fields in (("/feed.sse/total",), ("/feed/total", b"Accept: text/event-stream")):
+            response = self.get(path, *fields)
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (200, "stale"), path)
+            self.assertRegex(response.body, rb"\A[0-9a-f]+\r\nretry: [0-9]+\n\r\n0\r\n\r\n\Z")
         self.assertEqual((self.upgraded, self.served.streams()), ([], []))
+
+    def test_websocket_follows_a_part_below_either_path(self) -> None:
+        """/feed.ws/total is the part, as /feed/total is; one that is not there is 404."""
+        self.publish(DOCUMENT)
+        handshake = (b"Upgrade: websocket", b"Connection: Upgrade")
+        for path in ("/feed/districts/0", "/feed.ws/districts/0"):
+            self.assertEqual(self.get(path, *handshake).status, 101)
+        self.assertEqual([ways.feed.name for ways in self.upgraded], ["feed/districts/0"] * 2)
+        self.assertIs(*self.upgraded)
+        for path in ("/feed.ws/nothing", "/feed.ws/districts/2", "/feed.ws/"):
+            self.assertEqual(self.get(path, *handshake).status, 404, path)
+        self.assertEqual(self.get("/feed.ws/total").status, 426)
 
     def test_other_forms(self) -> None:
         """Below the aliases there is the same."""
@@ -278,9 +292,13 @@ class FollowingTests(PartsTestCase):
         for number in range(MAX_PARTS):
             self.follow(str(number), peer="192.168.1.1")  # where those of get() come from
         path, upgrade = f"/feed/{MAX_PARTS}", (b"Upgrade: websocket", b"Connection: Upgrade")
-        for fields in ((b"Accept: text/event-stream",), (b"Prefer: wait=9",), upgrade):
-            response = self.get(path, *fields)
+        for each, fields in ((path, (b"Prefer: wait=9",)), (path, upgrade), (f"/feed.ws/{MAX_PARTS}", upgrade)):
+            response = self.get(each, *fields)
             self.assertEqual((response.status, response.headers["retry-after"]), (503, "60"))
+        for each, accept in ((f"/feed.sse/{MAX_PARTS}", b"*/*"), (path, b"text/event-stream")):
+            response = self.get(each, b"Accept: " + accept)
+            self.assertEqual((response.status, response.headers["content-type"]), (200, "text/event-stream"))
+            self.assertIn(b"retry: ", response.body)
         self.assertEqual(self.get("/feed/0").status, 200)
         next(iter(next(iter(self.served.parts)).feed.subscriptions)).cancel()
         self.assertEqual(self.get(path, *upgrade).status, 101)
@@ -341,9 +359,10 @@ class FollowingTests(PartsTestCase):
         half = MAX_PARTS // 2
         first = [self.stream(number, "192.0.2.1") for number in range(half + 1)]
         second = [self.stream(half + 1 + number, "192.0.2.2") for number in range(half - 1)]
-        self.assertIn(b"HTTP/1.1 503", self.stream(MAX_PARTS, "192.0.2.1").value())
-        self.assertIn(b"HTTP/1.1 200", self.stream(MAX_PARTS, "192.0.2.3").value())
-        self.assertIn(b"HTTP/1.1 503", self.stream(MAX_PARTS + 1, "192.0.2.2").value())
+        self.assertIn(b"retry: ", self.stream(MAX_PARTS, "192.0.2.1").value())
+        self.assertTrue(self.stream(MAX_PARTS, "192.0.2.1").value().endswith(b"\r\n0\r\n\r\n"))
+        self.assertIn(b"data: ", self.stream(MAX_PARTS, "192.0.2.3").value())
+        self.assertTrue(self.stream(MAX_PARTS + 1, "192.0.2.2").value().endswith(b"\r\n0\r\n\r\n"))
         self.assertEqual([sum(each.disconnecting for each in streams) for streams in (first, second)], [1, 0])
 
     def test_whoever_asks_for_many_parts_keeps_nobody_out(self) -> None:

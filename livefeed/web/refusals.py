@@ -1,0 +1,101 @@
+"""How a stream of events is refused: with 200, a time to come back after, and the end of the stream.
+
+An ``EventSource`` gives up for good after any other status (the HTML standard, 9.2.3).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
+from livefeed.web.resource import accepts, asks_for_websocket, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from livefeed.web.site import Request
+
+EVENTS = b"text/event-stream"
+
+RETRY_S = (6.0, 9.0)
+"""After how long clients of a stream that ends come back: each after another time in this range, so that they do not
+come together. The shortest is longer than a restart, which takes 3 s to let everybody go, and 2 s to begin."""
+
+MAX_RETRY_S = 60.0
+"""After so long at most a client that was refused asks again."""
+
+RETURNS_PER_S = 400
+"""So many clients that were refused come back in a second: with a TLS handshake each, a third of a core."""
+
+_JITTER = RETRY_S[1] / RETRY_S[0]
+_REFUSED = 503
+
+# The first segment of a path is the feed's name, and the form that is asked for.
+_SSE = re.compile(rb"/[^/?]*\.sse(?:[/?]|\Z)")
+_OTHER_FORM = re.compile(rb"/[^/?]*\.(?:json|ws|html)(?:[/?]|\Z)")
+
+
+@dataclass(eq=False)
+class Refusals:
+    """Decides when those come back that are refused: one after another, however many they are.
+
+    :ivar clock: tells the time.
+    """
+
+    # required parameters
+    clock: IReactorTime
+
+    # internal state
+    _last_return: float = 0.0  # when the one refused last comes back, less the shortest wait
+
+    def next_retry_ms(self) -> int:
+        """Gives after how many milliseconds the client that is refused now comes back.
+
+        It grows with the number of those who were refused and are still to come back, up to :data:`MAX_RETRY_S`.
+        """
+        now = self.clock.seconds()
+        longest = now + MAX_RETRY_S / _JITTER - RETRY_S[0]
+        self._last_return = min(max(self._last_return, now) + 1 / RETURNS_PER_S, longest)
+        wait_s = RETRY_S[0] + self._last_return - now
+        return int(1000 * random.uniform(wait_s, wait_s * _JITTER))  # noqa: S311
+
+
+def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
+    """Refuses a stream of events, on a connection that stays open for the client's next attempt.
+
+    The answer counts as a 503 in the metrics.
+
+    :param headers: the fields, besides those that make it a stream.
+    :returns: what ``render`` returns.
+    """
+    request.counts_as = _REFUSED
+    body = b"retry: %d\n" % request.channel.site.refusals.next_retry_ms()
+    for name, value in (*EVERY_ANSWER, *headers, *EVENT_STREAM):
+        request.responseHeaders.setRawHeaders(name, [value])
+    if request.clientproto == b"HTTP/1.0":
+        # It knows no chunks, and would take the end of the connection for that of the stream.
+        request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+    request.write(body)
+    request.finish()
+    return NOT_DONE_YET
+
+
+def asks_for_events(request: Request, method: bytes, target: bytes) -> bool:
+    """Tells whether a request can only be answered with events, by its head alone, before it is processed.
+
+    There may be nothing at its path, or nothing of the kind.
+    """
+    if method not in (b"GET", b"HEAD") or asks_for_websocket(request):
+        return False
+    # In absolute-form the authority stands in front.
+    target = re.sub(rb"\A[A-Za-z]+://[^/?]*", b"", target)
+    if _SSE.match(target):
+        return True
+    return not _OTHER_FORM.match(target) and accepts(field(request, b"Accept"), EVENTS)
