@@ -16,6 +16,7 @@ from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.resource import Node, NotFound, asks_for_websocket, field
+from livefeed.web.site import FORGET_S
 from livefeed.web.waiting import preferred_wait_s
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 METHODS = b"GET, HEAD, OPTIONS"
 STALE_IF_ERROR_S = 300
-"""How long a cache may go on with what it has while livefeed does not answer."""
+"""How long a cache may go on with what it has while livefeed does not answer; never longer than it may be shown."""
 
 PREFLIGHT_MAX_AGE_S = 86_400
 """How long a browser may remember a preflight: no browser takes more."""
@@ -105,11 +106,11 @@ class DocumentResource(Node):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        nothing = self._unknown or self._feed.is_gone()
-        if asks_for_websocket(request) and not nothing:
+        # What has expired is followed all the same: by whoever can be told so.
+        if asks_for_websocket(request) and not self._unknown:
             return self._ways.upgrade(request, self._ways)
         events = self._form == "events" or (self._form == "either" and _accepts(field(request, b"Accept"), _EVENTS))
-        if events and not nothing:
+        if events and not self._unknown:
             return self._events(request)
         return self._document(request)
 
@@ -161,8 +162,10 @@ class DocumentResource(Node):
             return NotFound(self._origins).render(request)
         retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
         headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
-        why = "is too old to be shown" if gone else "has not been pulled yet"
-        return refuse(request, 503, f"The document {why}.", headers)
+        if gone:
+            # Not 503, which caches answer with what they have.
+            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
+        return refuse(request, 503, "The document has not been pulled yet.", headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]
@@ -235,14 +238,16 @@ class DocumentResource(Node):
         """Gives how long this may be reused: until the next tick, in whole seconds and at least one.
 
         Zero would be more exact at one tick a second, but shared caches then keep nothing, and the load that a cache
-        is there to take would come through.
+        is there to take would come through. But nothing may be kept for longer than it may be shown.
         """
-        fresh_s = math.ceil(max(1.0, self._feed.next_tick_s()))
-        tick_s = math.ceil(self._feed.interval_s)
+        # This may be answered again for a moment.
+        left_s = self._feed.expires_in_s() - FORGET_S
+        fresh_s = math.floor(max(0.0, min(math.ceil(max(1.0, self._feed.next_tick_s())), left_s)))
+        more_s = max(0.0, left_s - fresh_s)
         return b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
             fresh_s,
-            tick_s,
-            STALE_IF_ERROR_S,
+            min(math.ceil(self._feed.interval_s), more_s),
+            min(STALE_IF_ERROR_S, more_s),
         )
 
 

@@ -92,7 +92,7 @@ class Parts:
             clock=whole.clock,
             interval_s=whole.interval_s,
             push="change",
-            gone_after_s=whole.gone_after_s,
+            whole=whole,
             history=History(whole.history),
         )
         part = _Part(tokens, Ways.of(feed, self.whole.upgrade, self.whole.full), whole.clock.seconds())

@@ -61,7 +61,8 @@ class LongPolls:
         waiting = _Waiting(self, request, answer)
         self.waiting[waiting] = None
         waiting.timeout = self.feed.clock.callLater(wait_s, waiting.end)
-        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=self.feed.snapshot.version)
+        version = self.feed.snapshot.version
+        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=version, expire=waiting.end)
         request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
 
