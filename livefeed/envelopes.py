@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from livefeed.feed import State
 from livefeed.history import WORTH_IT
 from livefeed.times import timestamp
 
@@ -61,8 +62,8 @@ class _Outlet:
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Group API."""
         message = self._envelopes.get(self.have, self._wrap)
-        # Before it is written: who leaves a group meanwhile takes this along.
-        before, self.have = self.have, snapshot.version
+        # Before it is written: who leaves a group meanwhile takes this along. What has expired is to be forgotten.
+        before, self.have = self.have, None if self._envelopes.feed.state is State.EXPIRED else snapshot.version
         try:
             self.transport.write(message)
         except Exception:
@@ -140,7 +141,7 @@ class Envelopes:
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
-        if have != snapshot.version and self.feed.history.patch(have) is None:
+        if self.feed.state is State.EXPIRED or (have != snapshot.version and self.feed.history.patch(have) is None):
             have = None
         key = have, wrap
         ready = self._ready.get(key)
@@ -152,6 +153,9 @@ class Envelopes:
     def _make(self, have: str | None, wrap: Wrap) -> bytes:
         snapshot = self.feed.snapshot
         assert snapshot is not None
+        if self.feed.state is State.EXPIRED:
+            # Without a version on events: who comes back has none.
+            return wrap(self._message("state"), "")
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
         if have is None:

@@ -39,6 +39,9 @@ SLICE_S = 0.01
 BATCH = 32
 """So many at most are sent the same in one go, which takes half a millisecond."""
 
+DUE_S = 0.001
+"""A change of state that is due so soon is due now: sums of floats are not exact."""
+
 _log = Logger()
 
 
@@ -48,14 +51,19 @@ class State(StrEnum):
     LIVE = "live"
     """The last pull gave a document that may be served."""
     STALE = "stale"
-    """The last pull failed or was refused; what is served is older than it should be."""
+    """The last pull failed or was refused, or none has ended for long; what is served is older than it should be."""
+    EXPIRED = "expired"
+    """The document is too old to be shown."""
 
 
 class Subscriber(Protocol):
     """Whoever is sent each new version, whatever carries it there."""
 
     def send(self, snapshot: Snapshot, /) -> None:
-        """Takes the newest snapshot. It is called only while the subscription is not paused."""
+        """Takes the newest snapshot. It is called only while the subscription is not paused.
+
+        Who is told of the state is also sent the snapshot of an expired feed, and must not show it then.
+        """
 
     def drop(self) -> None:
         """Ends the connection, whose subscription has ended after an error, so that its client can come back."""
@@ -97,6 +105,7 @@ class Subscription:
     _subscriber: Subscriber
     _repeats: bool = True
     informed: bool = False
+    _expire: Callable[[], object] | None = None  # let go of when it was called, and with the subscription
 
     # internal state
     _sent: str | None = None  # the version: a snapshot would be kept for the slowest of its subscribers
@@ -114,6 +123,9 @@ class Subscription:
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends the snapshot to one who is in no group, or owes it; who raises is dropped."""
+        if self._may_not_see():
+            self.expire()
+            return
         # One that was sent the version while it waited to be pushed to needs no sign of life.
         repeats = self._repeats and self._round != self._feed.rounds
         if self._cancelled or (snapshot.version == self._sent and not repeats and not self.informed):
@@ -128,7 +140,7 @@ class Subscription:
         self.leave_group()
         if self._cancelled:
             return
-        if self._paused:
+        if self._paused or self._may_not_see():
             self._owed = True
         else:
             self._round = self._feed.rounds
@@ -153,15 +165,28 @@ class Subscription:
     def resume(self) -> None:
         """The subscriber can take more: it is sent the newest snapshot, if one is owed."""
         self._paused = False
-        owed, self._owed = self._owed, False
         snapshot = self._feed.snapshot
-        if not owed or snapshot is None:
+        if not self._owed or snapshot is None or self._may_not_see():
             return
+        self._owed = False
         if snapshot.version == self._sent and not self.informed:
             # The document has gone back to what the subscriber has.
             self.skip(snapshot)
         else:
             self.send(snapshot)
+
+    def expire(self) -> None:
+        """Tells one who cannot be told of the state that the document has expired; once. Who raises is dropped."""
+        expire, self._expire = self._expire, None
+        if expire is not None:
+            try:
+                expire()
+            except Exception:
+                self._feed._drop(self)
+
+    def _may_not_see(self) -> bool:
+        """Tells whether the subscriber would take for a document that may be shown what is too old for that."""
+        return self._feed.state is State.EXPIRED and not self.informed
 
     def leave_group(self) -> None:
         """Has the subscriber looked at, and sent to, by itself. Once it has taken a version it may join again."""
@@ -171,6 +196,7 @@ class Subscription:
     def cancel(self) -> None:
         """Ends the subscription. Doing so twice is no error."""
         self._cancelled = True
+        self._expire = None
         self._feed._forget(self)
 
 
@@ -233,6 +259,10 @@ class _Batch:
 
     def push(self, snapshot: Snapshot) -> None:
         """Does for each what its ``push`` would."""
+        if self._feed.state is State.EXPIRED and not self.informed:
+            for each in tuple(self.members):
+                each.expire()
+            return
         ungrouped = tuple(self._ungrouped)
         # Before it is sent: who leaves the group meanwhile takes this along.
         before, self._sent = self._sent, snapshot.version
@@ -280,7 +310,10 @@ class Feed:
     :ivar name: the document is served at ``/name``.
     :ivar interval_s: seconds from one tick to the next.
     :ivar stale_after_s: while pulls fail, the feed is stale once its document was last confirmed so many seconds ago.
-    :ivar gone_after_s: once it was last confirmed so many seconds ago, it is not to be shown any more.
+    :ivar gone_after_s: once it was last confirmed so many seconds ago, it is not to be shown any more, and expired.
+        As long as all is well it has two intervals at least, or a long interval would have it expire before each tick.
+    :ivar whole: the feed of which this one is a part, and whose state is its own; ``None`` if it is none.
+    :ivar patience_s: once nothing was heard of the source for so many seconds, the feed is stale by itself.
     :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
     :ivar state: how honest the feed is now.
@@ -306,8 +339,10 @@ class Feed:
     stale_after_s: float = 0.0
     gone_after_s: float = inf
     wall: Callable[[], float] | None = None
+    whole: Feed | None = None
 
     # internal state
+    patience_s: float = inf
     snapshot: Snapshot | None = None
     state: State = State.STALE
     confirmed: Moment | None = None
@@ -329,6 +364,9 @@ class Feed:
     _pushed_in_between: bool = False
     _slice_call: IDelayedCall | None = None
     _logged: object = None  # when an exception of a subscriber was logged last, and of which kind it was
+    _vouched_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds
+    _lapsed: bool = False  # whether the last change of state came by itself: no pull has failed since
+    _watch_call: IDelayedCall | None = None
 
     def __post_init__(self) -> None:
         self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
@@ -353,6 +391,7 @@ class Feed:
         self.confirmed = Moment(now.measured_s - before_s, newest.at, by_wall=age_s is None)
         epoch = max(kept.sequence.epoch for kept in (*older, newest))
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
+        self._look_at_time()
 
     def publish(
         self,
@@ -382,33 +421,41 @@ class Feed:
             self.codings_made += len(self.snapshot.representations) - 1
             self.history.add(self.snapshot)
         assert self.snapshot is not None
-        recovers = self.state is not State.LIVE
+        recovers, returns = self.state is not State.LIVE, self.state is State.EXPIRED
         self.state = State.LIVE
         now_s = self.clock.seconds()
         if confirmed is None:
             self.confirm(now_s)
         else:
             self.confirmed = confirmed
+        self.vouch()
+        self._lapsed = False
+        if recovers:
+            self._watch()
         self._tell()
         # A version that came in between was the sign of life already.
         repeats = self.push == "tick" and is_tick and not self._pushed_in_between
         self._pushed_in_between = new and not is_tick
         # Where the last publish broke half-way, the version is there, and nobody was sent it.
-        if self._unpushed or repeats:
+        if self._unpushed or repeats or returns:
             self.pushed_at = now_s
             self.rounds += 1
-            # Who comes from now on is sent this version at once, and is not to be in what waits for it.
-            self._open.clear()
-            self._merge()
-            # Beginning where the last one has not come to, or a third further on, so that nobody is always last.
-            everybody = self._units()
-            start = self._turn % max(len(everybody), 1)
-            self._to_push = everybody[start:] + everybody[:start]
-            self._to_push.reverse()
-            self._unpushed = False
-            self._push_slice()
+            self._push_to_all()
         elif recovers:
             self._inform()
+
+    def _push_to_all(self) -> None:
+        """Begins to push to everybody."""
+        # Who comes from now on is sent this version at once, and is not to be in what waits for it.
+        self._open.clear()
+        self._merge()
+        # Beginning where the last one has not come to, or a third further on, so that nobody is always last.
+        everybody = self._units()
+        start = self._turn % max(len(everybody), 1)
+        self._to_push = everybody[start:] + everybody[:start]
+        self._to_push.reverse()
+        self._unpushed = False
+        self._push_slice()
 
     def _inform(self) -> None:
         """Sends those who are told of the state what they are to know of it."""
@@ -472,17 +519,110 @@ class Feed:
 
     def mark_stale(self) -> None:
         """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed."""
-        falls = self.state is State.LIVE and self.age_s() >= self.stale_after_s
-        if falls:
+        self._lapsed = False
+        before = self.state
+        if self.whole is not None:
+            # While the whole is live, it is the part alone that could not be made.
+            self.state = State.STALE if self.whole.state is State.LIVE else self.whole.state
+        elif before is State.LIVE and self.age_s() >= self.stale_after_s:
             self.state = State.STALE
-        self._tell()
-        if falls or self.push == "tick":
-            self._inform()
+        self._expire_if_due()
+        self._note_state(before)
 
     def skip_tick(self) -> None:
-        """Takes note of a tick at which the source was not asked. Nothing is confirmed, and no document is pushed."""
-        if self.push == "tick":
+        """Takes note of a tick at which the source was not asked, since what it gave last still holds by its word.
+
+        Nothing is confirmed, and no document is pushed. A feed that has only waited for a word of the source is live.
+        """
+        before = self.state
+        self.vouch()
+        if self._lapsed:
+            self._lapsed = False
+            self.state = State.LIVE
+            self._note_state(before)
+        elif self.push == "tick":
             self._inform()
+
+    def vouch(self) -> None:
+        """Takes note that the source has just been heard of."""
+        self._vouched_at = self.clock.seconds()
+
+    def stop_watching(self) -> None:
+        """Has the state not change by itself any more: nothing is pulled from now on."""
+        self.patience_s = inf
+        if self._watch_call is not None:
+            self._watch_call.cancel()
+            self._watch_call = None
+
+    def _note_state(self, before: State) -> None:
+        """Tells of the state, which may be another than before."""
+        changes = self.state is not before
+        if changes and self.state is State.EXPIRED and self.whole is None:
+            text = "feed {feed} is expired: its document was last confirmed {age:.0f} s ago, and is not shown any more"
+            _log.warn(text, feed=self.name, age=self.age_s())
+        self._tell()
+        if changes:
+            self._watch()
+        if changes and State.EXPIRED in (before, self.state):
+            # Those as well who cannot be told of it: they are let go, or have their document again.
+            self._push_to_all()
+        elif changes or self.push == "tick":
+            self._inform()
+
+    def _watch(self) -> None:
+        """Sees to it that the state changes by itself when the time has come.
+
+        One call stands for all that may come: it is made anew when the state changes or when it has come too early, not
+        at each tick.
+        """
+        if self._watch_call is not None:
+            self._watch_call.cancel()
+            self._watch_call = None
+        due_s = self.expires_in_s() if self.state is not State.EXPIRED else inf
+        if self.state is State.LIVE:
+            due_s = min(due_s, self._lapses_in_s())
+        if due_s < inf and self.whole is None:
+            self._watch_call = self.clock.callLater(due_s, self._come_to_watch)
+
+    def _come_to_watch(self) -> None:
+        self._watch_call = None
+        self._look_at_time()
+
+    def _look_at_time(self) -> None:
+        """Changes the state if it is time for that."""
+        before = self.state
+        if before is State.LIVE and self._lapses_in_s() <= DUE_S:
+            self.state = State.STALE
+            self._lapsed = True
+        self._expire_if_due()
+        if self.state is before:
+            self._watch()
+            return
+        self._lapsed = self._lapsed or before is State.LIVE
+        if self.state is State.STALE:
+            _log.warn("feed {feed} is stale: no pull has ended for {age:.3g} s", feed=self.name, age=self.age_s())
+        self._note_state(before)
+
+    def _lapses_in_s(self) -> float:
+        """Gives the seconds until a live feed is stale if nothing is heard of the source."""
+        return self._vouched_at + max(self.patience_s, self.stale_after_s) - self.clock.seconds()
+
+    def _expire_if_due(self) -> None:
+        if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:
+            self.state = State.EXPIRED
+
+    def expires_in_s(self) -> float:
+        """Gives the seconds until the document is too old to be shown if nothing confirms it; may be inf."""
+        if self.whole is not None:
+            return self.whole.expires_in_s()
+        if self.snapshot is None:
+            return inf
+        since_s, most_s = self.age_s(), self.gone_after_s
+        if self.state is State.LIVE or self._lapsed:
+            since_s = min(since_s, self.clock.seconds() - self._vouched_at)
+        if self.state is State.LIVE:
+            most_s = max(most_s, 2 * self.interval_s)
+        return max(0.0, most_s - since_s)
 
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Takes what was compressed meanwhile; see :meth:`livefeed.snapshot.Snapshot.add`."""
@@ -505,7 +645,7 @@ class Feed:
             except Exception:
                 _log.failure("feed {feed}: an observer broke", feed=self.name)
 
-    def subscribe(
+    def subscribe(  # noqa: PLR0913 - a subscriber is many kinds of things
         self,
         subscriber: Subscriber,
         *,
@@ -513,6 +653,7 @@ class Feed:
         informed: bool = False,
         have: str | None = None,
         crowd: Crowd | None = None,
+        expire: Callable[[], object] | None = None,
     ) -> Subscription:
         """Begins a subscription, and sends the newest snapshot at once if there is one.
 
@@ -521,9 +662,11 @@ class Feed:
             is ``tick``; to somebody who is sent the state with it.
         :param have: the version that the subscriber has already: it is not sent that at once.
         :param crowd: what sends snapshots to this subscriber and others; ``None`` if each is sent its own.
+        :param expire: called once the feed has expired, of which a subscriber who is not told of the state hears in no
+            other way: nothing is sent to such a one until the feed is live again.
         :returns: the subscription, which has ended already if the subscriber broke and was dropped.
         """
-        subscription = Subscription(self, subscriber, repeats, informed)
+        subscription = Subscription(self, subscriber, repeats, informed, expire)
         self.subscriptions[subscription] = None
         if crowd is None:
             self._alone[subscription] = None
@@ -574,7 +717,7 @@ class Feed:
 
     def is_gone(self) -> bool:
         """Tells whether the document is too old to be shown."""
-        return self.state is not State.LIVE and self.age_s() >= self.gone_after_s
+        return self.state is State.EXPIRED
 
     def confirm(self, at_s: float) -> None:
         """Takes note of a pull that gave the snapshot's document.

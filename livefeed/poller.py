@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
+MISSED_TICKS = 3
+"""So many intervals may pass without a pull that ends, besides the time that one may take; then the feed is stale."""
+
 MIN_SPACING_S = 0.02
 """So long after one pull the next begins at the earliest, however often a source tells of changes."""
+
+MAX_LEFT = 3
+"""So many fetches that do not end though they were cancelled are left to themselves; then no more are begun."""
 
 REMIND_S = 10.0
 """While a feed is stale, another reason is logged if the last line is so old."""
@@ -46,7 +52,8 @@ class Poller(Service):
     """Keeps a feed at what its source holds, for as long as the service runs.
 
     A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls never
-    overlap. Each change between good and failing is logged once.
+    overlap. Each change between good and failing is logged once. While it runs, the feed is stale by itself once
+    nothing was heard of the source for three intervals and the time that a pull may take.
 
     :param delay_s: so long after the start is the first pull.
     :param in_thread: calls a function in a thread.
@@ -73,6 +80,7 @@ class Poller(Service):
     _told_call: IDelayedCall | None = None
     _pulling: bool = False
     _fetching: Deferred[bytes | None] | None = None
+    _left: int = 0  # fetches that were cancelled, and have not ended
     _pulled_at: float = float("-inf")
     _pulled: bytes | None = None  # what was pulled last, whether it may be served or not
     _stopped: bool = False
@@ -88,6 +96,7 @@ class Poller(Service):
         """IService API."""
         super().startService()
         self._stopped = False
+        self.feed.patience_s = MISSED_TICKS * self.feed.interval_s + self.timeout_s
         if self.delay_s:
             self._start_call = self.clock.callLater(self.delay_s, self._begin)
         else:
@@ -127,6 +136,7 @@ class Poller(Service):
             self._loop.stop()
         if self._fetching is not None:
             self._fetching.cancel()
+        self.feed.stop_watching()
         self.source.close()
 
     async def tick(self) -> None:
@@ -146,7 +156,9 @@ class Poller(Service):
             if known and not is_tick:
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirm(self._pulled_at)
+                self.feed.vouch()
             elif not self._stopped:
+                self._note_recovery()
                 self.feed.publish(data, is_tick=is_tick, made=made)
                 self._note_good()
                 snapshot = self.feed.snapshot
@@ -157,7 +169,12 @@ class Poller(Service):
         except NotDueError:
             # Neither good nor failed. Nothing is said to be confirmed that was not.
             if is_tick and not self._stopped:
+                was = self.feed.state
                 self.feed.skip_tick()
+                if self.feed.state is not was:
+                    _log.info(
+                        "feed {feed} is live: {source} has answered again", feed=self.feed.name, source=self.source
+                    )
         except PullError as error:
             self._note_failed(str(error))
             self._spent.add(error)
@@ -199,7 +216,9 @@ class Poller(Service):
         return self.in_thread(work, data).addTimeout(MAX_TIMEOUT_S, self.clock)
 
     async def _fetch(self) -> bytes:
-        self._fetching = Deferred.fromCoroutine(self.source.fetch())
+        if self._left >= MAX_LEFT:
+            raise SourceError(f"{self._left} pulls have neither ended nor obeyed when they were cancelled")
+        self._fetching = self._begin_fetch()
         try:
             data = await self._fetching.addTimeout(self.timeout_s, self.clock, self._too_slow)
         finally:
@@ -211,12 +230,40 @@ class Poller(Service):
         self._pulled = data
         return data
 
+    def _begin_fetch(self) -> Deferred[bytes | None]:
+        """Gives what a fetch comes to, and fires when it is cancelled, whatever the fetch makes of that.
+
+        A fetch that goes on all the same is left to itself, so that the ticks go on. What it gives is thrown away.
+        """
+        fetching = Deferred.fromCoroutine(self.source.fetch())
+
+        def cancel(outcome: Deferred[bytes | None]) -> None:
+            fetching.cancel()
+            if not outcome.called:
+                self._left += 1
+
+        outcome: Deferred[bytes | None] = Deferred(cancel)
+
+        def end(result: bytes | Failure | None) -> None:
+            if outcome.called:
+                self._left -= 1
+            else:
+                outcome.callback(result)
+
+        fetching.addBoth(end)
+        return outcome
+
     def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:
         """Takes the place of whatever a source makes of being cancelled, since it took too long."""
         if isinstance(result, Failure):
             self._spent.add(result.value)
             raise SourceError(f"no answer within {timeout_s:g} s")
         return result
+
+    def _note_recovery(self) -> None:
+        """Takes note that the feed is about to be live, of which the log speaks if it has become another by itself."""
+        if self.feed.state is not State.LIVE:
+            self._outcome = "none yet"
 
     def _note_good(self) -> None:
         self.good += 1

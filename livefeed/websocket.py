@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import random
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -249,7 +250,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
             self._outlet = _Outlet(self.transport, deflated)
             if make_group is not None:
                 crowd = _Crowd(make_group, deflated)
-        self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd)
+        expire = None if by_delta else self.expire
+        self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd, expire=expire)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -376,6 +378,13 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         """Socket API. It is to come back as late as a code can say."""
         self.send_away(SLOTS - 1)
 
+    def expire(self) -> None:
+        """Begins the closing handshake, since the document may not be shown any more, and no message can say so."""
+        # Not all together: they come back to be refused, for as long as there is nothing to show.
+        slot = random.randrange(round(AWAY_S / SLOT_S), SLOTS)  # noqa: S311
+        reason = b"the document has expired; come back in %d ms" % (slot * SLOT_S * 1000)
+        self.sendCloseFrame(code=COME_BACK + slot, reasonUtf8=reason)
+
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """IProtocol API."""
         if self._abort_call is not None:
@@ -491,8 +500,12 @@ class Handshakes:
             return refuse(request, 403, "Pages of this origin may not subscribe.")
         if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
-        if ways.feed.is_gone():
-            return refuse(request, 503, "The document is too old to be shown.", [(b"Retry-After", b"1")])
+        offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
+        if ways.feed.is_gone() and DELTA.encode() not in offered:
+            # The others are told what state the feed is in.
+            retry_s = math.ceil(max(1.0, ways.feed.next_tick_s()))
+            headers = [(b"Livefeed-State", ways.feed.state.value.encode()), (b"Retry-After", b"%d" % retry_s)]
+            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
         if ways.full():
             return refuse_one_more(request)
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())
@@ -500,7 +513,6 @@ class Handshakes:
         protocol.envelopes = ways.envelopes
         protocol.sockets = ways.sockets
         protocol.have = named_version(request.args.get(b"have"))
-        offered = [name.strip() for name in (field(request, b"Sec-WebSocket-Protocol") or b"").split(b",")]
         request.setResponseCode(101)
         request.channel.upgrade(protocol)
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.

@@ -10,6 +10,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import encodings
@@ -279,17 +280,159 @@ class FreshnessTests(FeedTestCase):
         feed.mark_stale()
         self.assertIs(feed.state, State.STALE)
 
-    def test_gone_after(self) -> None:
-        """Only while pulls fail, and until one is good."""
+    def test_stale_by_itself(self) -> None:
+        """No tick has to say so; observers and those who are told of the state hear of it, once."""
         feed = self.feed()
+        feed.patience_s = 4
+        told: list[State] = []
+        feed.changed.append(lambda: told.append(feed.state))
+        informed = RecordingSubscriber()
+        feed.subscribe(informed, informed=True)
+        feed.publish(b"1")
+        self.clock.pump([1] * 3)
+        feed.publish(b"1")
+        self.clock.pump([1] * 3)
+        self.assertEqual((feed.state, len(informed.sent)), (State.LIVE, 2))
+        with capturedLogs() as events:
+            self.clock.pump([1] * 5)
+        self.assertEqual(
+            [eventAsText(event).partition("feed#warn] ")[2] for event in events],
+            ["feed feed is stale: no pull has ended for 4 s"],
+        )
+        self.assertEqual((feed.state, len(informed.sent)), (State.STALE, 3))
+        self.assertEqual(told, [State.LIVE, State.LIVE, State.STALE])
+        feed.publish(b"1")
+        self.assertIs(feed.state, State.LIVE)
+        self.clock.advance(4)
+        self.assertIs(feed.state, State.STALE)
+
+    def test_stale_by_itself_not_before_it_may_be(self) -> None:
+        """Where the operator has more patience than that."""
+        feed = self.feed()
+        feed.patience_s, feed.stale_after_s = 4, 20
+        feed.publish(b"1")
+        self.clock.pump([1] * 19)
+        self.assertIs(feed.state, State.LIVE)
+        self.clock.advance(1)
+        self.assertIs(feed.state, State.STALE)
+
+    def test_source_that_was_not_asked_is_heard_of(self) -> None:
+        """What it has said holds: the feed stays live, and is again where only the tick was late."""
+        feed = self.feed()
+        feed.patience_s, feed.gone_after_s = 4, 30
+        feed.publish(b"1")
+        for _ in range(50):
+            self.clock.advance(1)
+            feed.skip_tick()
+        self.assertEqual((feed.state, feed.age_s()), (State.LIVE, 50))
+        self.clock.advance(5)
+        self.assertIs(feed.state, State.STALE)
+        feed.skip_tick()
+        self.assertIs(feed.state, State.LIVE)
+        feed.mark_stale()
+        feed.skip_tick()
+        self.assertIs(feed.state, State.EXPIRED)
+
+    def test_one_call_watches(self) -> None:
+        """However many ticks there are, and none when nothing is pulled any more."""
+        feed = self.feed()
+        feed.patience_s, feed.gone_after_s = 4, 30
+        for _ in range(20):
+            feed.publish(b"1")
+            self.clock.advance(1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        feed.stop_watching()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_gone_after(self) -> None:
+        """It expires by itself, whether pulls fail or none ends, until one is good."""
+        for fails in (True, False):
+            feed = self.feed()
+            feed.gone_after_s = 10
+            feed.publish(b"1")
+            self.assertEqual(feed.expires_in_s(), 10)
+            self.clock.advance(4)
+            if fails:
+                feed.mark_stale()
+            self.assertEqual(feed.expires_in_s(), 6)
+            self.clock.advance(5.9)
+            self.assertFalse(feed.is_gone())
+            with capturedLogs() as events:
+                self.clock.advance(0.1)
+            self.assertTrue(feed.is_gone())
+            self.assertEqual((feed.state, feed.expires_in_s()), (State.EXPIRED, 0))
+            (event,) = events
+            self.assertIn("feed feed is expired: its document was last confirmed 10 s ago", eventAsText(event))
+            feed.mark_stale()
+            self.assertTrue(feed.is_gone())
+            feed.publish(b"1")
+            self.assertEqual((feed.state, feed.expires_in_s()), (State.LIVE, 10))
+            feed.stop_watching()
+
+    def test_long_interval_outlives_gone_after(self) -> None:
+        """As long as all is well: it would expire before each tick, else."""
+        feed = self.feed(interval_s=60)
         feed.gone_after_s = 10
         feed.publish(b"1")
-        self.clock.advance(10)
-        self.assertFalse(feed.is_gone())
+        self.clock.advance(60)
+        self.assertEqual((feed.state, feed.expires_in_s()), (State.LIVE, 60))
         feed.mark_stale()
-        self.assertTrue(feed.is_gone())
+        self.assertIs(feed.state, State.EXPIRED)
+
+    def test_restored_document_is_too_old(self) -> None:
+        """Or will be: nothing else has to happen."""
+        for at, state in ((NOW - 10, State.EXPIRED), (NOW - 4, State.STALE)):
+            feed = self.feed()
+            feed.gone_after_s = 10
+            feed.restore([Kept(b"1", Sequence(1, 1), at)])
+            self.assertIs(feed.state, state)
+            self.clock.advance(6)
+            self.assertIs(feed.state, State.EXPIRED)
+            self.clock.rightNow = NOW
+
+    def test_expiry_is_told_to_everybody(self) -> None:
+        """Who is told of the state, by the snapshot; who is not, by a call; and nobody else is sent anything."""
+        feed = self.feed(push="change")
+        feed.gone_after_s = 10
+        crowd, calls = RecordingCrowd(), list[int]()
+        informed, plain, other = RecordingSubscriber(), RecordingSubscriber(), RecordingSubscriber()
+        feed.subscribe(informed, informed=True)
+        feed.subscribe(other)
+        crowded = feed.subscribe(plain, crowd=crowd, expire=lambda: calls.append(1))
+        paused = feed.subscribe(RecordingSubscriber(), expire=lambda: calls.append(2))
+        feed.subscribe(RecordingSubscriber(), expire=break_down)
+        paused.pause()
         feed.publish(b"1")
-        self.assertFalse(feed.is_gone())
+        self.clock.advance(10)
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual(sorted(calls), [1, 2])
+        self.assertEqual([len(each.sent) for each in (informed, plain, other)], [2, 1, 1])
+        self.assertEqual(len(feed.subscriptions), 4)
+        feed.mark_stale()
+        paused.resume()
+        crowded.cancel()
+        late = RecordingSubscriber()
+        feed.subscribe(late)
+        self.assertEqual((len(calls), late.sent), (2, []))
+        feed.publish(b"1")
+        # Who has come meanwhile as well, though it has not changed.
+        self.assertEqual([each.documents[-1:] for each in (informed, other, late)], [[b"1"]] * 3)
+        self.assertEqual(feed.state, State.LIVE)
+
+    def test_expiry_while_documents_are_pushed(self) -> None:
+        """Those that the push has not come to yet are not sent what has expired."""
+        feed = self.feed()
+        feed.gone_after_s = 10
+        followers = [RecordingSubscriber() for _ in range(2 * SLICE)]
+        calls: list[RecordingSubscriber] = []
+        for follower in followers:
+            feed.subscribe(follower, expire=partial(calls.append, follower))
+        feed.publish(b"1")
+        self.clock.rightNow += 10
+        feed.mark_stale()
+        self.clock.pump([0] * 4)
+        self.assertEqual([len(follower.sent) for follower in followers], [1] * SLICE + [0] * SLICE)
+        self.assertCountEqual(calls, followers)
 
     def test_never_gone(self) -> None:
         """As it is by default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from livefeed.encodings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
 from livefeed.patching import apply_patch
-from livefeed.poller import MAX_TIMEOUT_S, MIN_SPACING_S, Poller
+from livefeed.poller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Poller
 from livefeed.snapshot import make_large, version_of
 from livefeed.testing import RecordingSubscriber
 
@@ -461,6 +462,69 @@ class FailureTests(PollerTestCase):
         waiting[0].callback(b"late")
         self.assertIsNone(self.feed.snapshot)
         self.assertIs(self.feed.state, State.STALE)
+
+    def test_fetch_that_cannot_be_cancelled(self) -> None:
+        """It is left to itself, and the next tick asks again; what it gives in the end counts for nothing."""
+        ends: list[Deferred[bytes]] = []
+
+        async def stubborn() -> bytes:
+            while True:
+                ends.append(Deferred())
+                with contextlib.suppress(CancelledError):
+                    return await ends[-1]
+
+        poller = self.start()
+        self.source.answer = stubborn
+        self.clock.pump([1] * 2)
+        self.assertEqual((self.feed.state, poller.failed), (State.STALE, 1))
+        self.source.gives(b"2")
+        self.clock.advance(1)
+        self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"2"))
+        # Not more and more of them.
+        self.source.answer = stubborn
+        with capturedLogs() as events:
+            self.clock.pump([1] * 30)
+        self.assertEqual((self.source.under_way, poller.failed > 10), (MAX_LEFT, True))
+        self.assertIn("3 pulls have neither ended nor obeyed", eventAsText(events[-1]))
+        for end in ends:
+            if not end.called:
+                end.callback(b"3")
+        self.assertEqual((self.source.under_way, self.document()), (0, b"2"))
+        self.source.gives(b"4")
+        self.clock.advance(1)
+        self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"4"))
+        self.source.answer = stubborn
+        self.clock.advance(1)
+        poller.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_ticks_that_never_end(self) -> None:
+        """Whatever holds them up: the feed is stale by itself after some intervals, and the log tells of both ends."""
+        poller = self.start(interval_s=2)
+        poller.timeout_s = 1e9
+        waiting = self.source.hangs()
+        with capturedLogs() as events:
+            self.clock.pump([0.5] * 15)
+            self.assertIs(self.feed.state, State.LIVE)
+            self.clock.advance(0.5)
+            self.assertIs(self.feed.state, State.STALE)
+            waiting[0].callback(b"2")
+        self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"2"))
+        texts = [eventAsText(event) for event in events]
+        self.assertEqual(len(texts), 2)
+        self.assertIn("feed results is stale: no pull has ended for 8 s", texts[0])
+        self.assertIn("feed results is live: pulled from", texts[1])
+
+    def test_feed_that_was_late_is_live_at_a_word(self) -> None:
+        """Of a source that need not be asked."""
+        self.start().timeout_s = 1e9
+        waiting = self.source.hangs()
+        with capturedLogs() as events:
+            self.clock.pump([1] * 5)
+            self.assertIs(self.feed.state, State.STALE)
+            waiting[0].errback(NotDueError("it is fresh"))
+        self.assertIs(self.feed.state, State.LIVE)
+        self.assertIn("feed results is live: scripted://host/0/key has answered again", eventAsText(events[-1]))
 
     def test_error_inside_a_source(self) -> None:
         """An exception that no source should raise makes the feed stale; the pulls go on."""

@@ -38,10 +38,12 @@ from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import (
+    COME_BACK,
     DELTA,
     FREE_FRAMES,
     PING_INTERVAL_S,
     PINGS_UNANSWERED,
+    SLOTS,
     Handshakes,
     SubscriberFactory,
     SubscriberProtocol,
@@ -1461,19 +1463,97 @@ class HandshakeTests(WebSocketTestCase):
         for origin, status in ((b"https://b.example", 101), (b"https://localhost", 403)):
             self.assertEqual((origin, self.handshake(b"Origin: " + origin, line=line).status), (origin, status))
 
-    def test_nothing_lies_below_the_path(self) -> None:
-        """/feed.ws/x is not a WebSocket."""
+    def test_part_that_is_not_there_is_no_websocket(self) -> None:
+        """Below /feed.ws are the parts of the document, and nothing else."""
+        self.feed.publish(FIRST)
         self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
 
     def test_document_that_is_too_old(self) -> None:
-        """Whoever would rather show nothing than old data opens no WebSocket on it; those who are there stay."""
+        """Who can be told of the state opens a WebSocket all the same; others are refused."""
         self.feed.gone_after_s = 10
         self.feed.publish(FIRST)
-        there = Client(self.site)
         self.clock.advance(10)
-        self.feed.mark_stale()
-        refused = self.handshake()
-        self.assertEqual((refused.status, refused.headers["retry-after"]), (503, "1"))
-        self.assertFalse(there.transport.disconnecting)
+        for line in (b"GET /feed.ws HTTP/1.1", b"GET /feed HTTP/1.1"):
+            refused = self.handshake(line=line)
+            told = refused.headers["livefeed-state"], refused.headers["retry-after"], refused.headers["cache-control"]
+            self.assertEqual((refused.status, *told), (410, "expired", "1", "no-store"))
+        self.assertEqual(self.handshake(b"Sec-WebSocket-Protocol: " + DELTA.encode()).status, 101)
         self.feed.publish(FIRST)
         self.assertEqual(Client(self.site).receive(), [text(FIRST)])
+
+
+class ExpiryTests(WebSocketTestCase):
+    """What those see who are there when the document expires."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.feed.gone_after_s = 10
+        self.feed.publish(FIRST)
+
+    def test_plain_subscribers_are_let_go(self) -> None:
+        """No message could tell them. They are sent nothing more, and when to come back, each at another time."""
+        clients = [Client(self.site, path=path) for path in ("/feed.ws", "/feed/n") for _ in range(10)]
+        full = clients[0]
+        for client in clients:
+            self.assertEqual(len(client.receive()), 1)
+        full.pause()
+        self.clock.advance(10)
+        codes = set()
+        for client in clients:
+            ((opcode, payload),) = client.receive()
+            code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode()
+            self.assertIs(opcode, Opcode.CLOSE)
+            self.assertTrue(COME_BACK + 50 <= code < COME_BACK + SLOTS, code)
+            self.assertEqual(reason, f"the document has expired; come back in {(code - COME_BACK) * 20} ms")
+            codes.add(code)
+        self.assertGreater(len(codes), 10)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+        full.resume()
+        self.feed.publish(SECOND)
+        self.assertEqual([client.receive() for client in clients], [[]] * 20)
+
+    def test_delta_subscribers_are_told(self) -> None:
+        """By a message without the document, as a sign of life too; the next document comes whole."""
+        clients = [self.open() for _ in range(3)]
+        for client in clients:
+            self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])
+        clients[2].pause()
+        self.clock.advance(10)
+        self.assertEqual(clients[2].messages(), [])
+        clients[2].resume()
+        clients.append(self.open(f"/feed.ws?have={version_of(FIRST)}"))
+        for _ in range(2):
+            for client in clients:
+                (message,) = client.messages()
+                self.assertEqual((message["type"], message["state"]), ("state", "expired"))
+                self.assertEqual(set(message), {"type", "version", "sequence", "state", "at"})
+            self.feed.mark_stale()
+        for client in clients:
+            self.assertEqual(len(client.messages()), 1)
+        clients[0].protocol.send_text(json.dumps({"have": version_of(FIRST)}).encode())
+        clients[0].send()
+        self.assertEqual([message["type"] for message in clients[0].messages()], ["state"])
+        self.feed.publish(FIRST)
+        for client in clients:
+            (message,) = client.messages()
+            self.assertEqual((message["type"], message["state"], message["data"]), ("snapshot", "live", {"n": 1.5}))
+        self.feed.publish(FIRST)
+        for client in clients:
+            self.assertEqual([message["type"] for message in client.messages()], ["heartbeat"])
+
+    def test_group_that_did_not_have_the_same(self) -> None:
+        """Those who are sent to as one are sent what is right for each, before and after it was expired."""
+        clients = [self.open(transport=Grouped()) for _ in range(6)]
+        self.feed.publish(SECOND)
+        self.clock.advance(10)
+        clients += [self.open(f"/feed.ws?have={version_of(have)}", transport=Grouped()) for have in (FIRST, SECOND)]
+        self.feed.mark_stale()
+        self.feed.publish(SECOND)
+        self.feed.publish(THIRD)
+        for client in clients:
+            documents = [message for message in client.messages() if message["type"] != "heartbeat"]
+            self.assertEqual(documents[-1]["version"], version_of(THIRD))
+            self.assertEqual([message["type"] for message in documents[-3:]], ["state", "snapshot", "snapshot"])
+
+    def open(self, path: str = "/feed.ws", transport: Transport | None = None) -> Client:
+        return Client(self.site, path=path, subprotocols=[Subprotocol(DELTA)], transport=transport)

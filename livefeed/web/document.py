@@ -17,6 +17,7 @@ from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.refusals import EVENTS, refuse_events
 from livefeed.web.resource import KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
+from livefeed.web.site import FORGET_S
 from livefeed.web.waiting import preferred_wait_s
 from livefeed.web.ways import peer_of
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 METHODS = b"GET, HEAD, OPTIONS"
 STALE_IF_ERROR_S = 300
-"""How long a cache may go on with what it has while livefeed does not answer."""
+"""How long a cache may go on with what it has while livefeed does not answer; never longer than it may be shown."""
 
 PREFLIGHT_MAX_AGE_S = 86_400
 """How long a browser may remember a preflight: no browser takes more."""
@@ -131,11 +132,11 @@ class DocumentResource(Node):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        nothing = self._unknown or self._feed.is_gone()
-        if asks_for_websocket(request) and not nothing:
+        # What has expired is followed all the same: by whoever can be told so.
+        if asks_for_websocket(request) and not self._unknown:
             return self._ways.upgrade(request, self._ways)
         if _wants_events(request, self._form):
-            return self._events(request, refused=nothing)
+            return self._events(request, refused=self._unknown)
         return self._document(request)
 
     def _follows(self, request: Request) -> bool:
@@ -219,8 +220,10 @@ class DocumentResource(Node):
             return NotFound(self._origins).render(request)
         retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
         headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
-        why = "is too old to be shown" if gone else "has not been pulled yet"
-        return refuse(request, 503, f"The document {why}.", headers)
+        if gone:
+            # Not 503, which caches answer with what they have.
+            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
+        return refuse(request, 503, "The document has not been pulled yet.", headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]
@@ -303,14 +306,16 @@ class DocumentResource(Node):
         """Gives how long this may be reused: until the next tick, in whole seconds and at least one.
 
         Zero would be more exact at one tick a second, but shared caches then keep nothing, and the load that a cache
-        is there to take would come through.
+        is there to take would come through. But nothing may be kept for longer than it may be shown.
         """
-        fresh_s = math.ceil(max(1.0, self._feed.next_tick_s()))
-        tick_s = math.ceil(self._feed.interval_s)
+        # This may be answered again for a moment.
+        left_s = self._feed.expires_in_s() - FORGET_S
+        fresh_s = math.floor(max(0.0, min(math.ceil(max(1.0, self._feed.next_tick_s())), left_s)))
+        more_s = max(0.0, left_s - fresh_s)
         return b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
             fresh_s,
-            tick_s,
-            STALE_IF_ERROR_S,
+            min(math.ceil(self._feed.interval_s), more_s),
+            min(STALE_IF_ERROR_S, more_s),
         )
 
 

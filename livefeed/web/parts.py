@@ -149,8 +149,8 @@ class Parts:
             clock=whole.clock,
             interval_s=whole.interval_s,
             push="change",
-            gone_after_s=whole.gone_after_s,
             wall=whole.wall,
+            whole=whole,
             history=History(whole.history),
         )
         ways = Ways.of(feed, self.whole.upgrade, self.whole.full)

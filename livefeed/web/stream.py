@@ -99,7 +99,7 @@ class EventStream(Follower, Protocol):
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API. It is called at each tick, and when the state changes: what is known is not sent again."""
-        if snapshot.version != self._shown:
+        if snapshot.version != self._shown and self._streams.feed.state is not State.EXPIRED:
             self._shown = snapshot.version
             self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
         self._tell_state()
@@ -108,6 +108,8 @@ class EventStream(Follower, Protocol):
         state = self._streams.feed.state
         if state is not self._state:
             self._state = state
+            if state is State.EXPIRED:
+                self._shown = None  # it is sent whole when it may be shown again
             self.transport.write(self._streams.state_event(chunked=self._chunked))
 
     # Member API
@@ -175,7 +177,9 @@ class EventStreams:
         if told != self._told:
             state, at = told
             facts = {"state": state.value, "at": None if at is None else timestamp(at)}
-            event = b"event: state\ndata: %s\n\n" % json.dumps(facts).encode()
+            # Who comes back after it has expired has nothing: the last id is taken back.
+            no_id = b"id: \n" if state is State.EXPIRED else b""
+            event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())
             self._told, self._state_events = told, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]
 

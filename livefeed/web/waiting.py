@@ -86,9 +86,10 @@ class LongPolls:
         waiting = _Waiting(self, request, answer)
         self.waiting[waiting] = None
         waiting.timeout = self.feed.clock.callLater(wait_s, waiting.end)
-        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=snapshot.version)
+        version = snapshot.version
+        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=version, expire=waiting.end)
         waiting.shared = _Shared(
-            self, request.channel.site, request.isSecure(), snapshot.version, may_join, float(wait_s), leads=True
+            self, request.channel.site, request.isSecure(), version, may_join, float(wait_s), leads=True
         )
         request.waits_for = waiting.shared
         request.hurry = waiting.end
@@ -197,6 +198,11 @@ class _Shared:
             for connection in self.room.members:
                 yield connection.getPeer()
 
+    def expire(self) -> None:
+        """Answers all, since the document may not be shown any more."""
+        if self.room is not None:
+            self.room.answer_all()
+
     def release(self) -> None:
         """Answers all now."""
         if self.room is not None:
@@ -207,7 +213,7 @@ class _Shared:
         if not self._may_join():
             return False
         if self._subscription is None:
-            self._subscription = self._all.feed.subscribe(self, repeats=False, have=self._version)
+            self._subscription = self._all.feed.subscribe(self, repeats=False, have=self._version, expire=self.expire)
             self._all.shared[self] = None
         self._count += 1
         self._all.sharing += 1

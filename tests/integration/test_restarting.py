@@ -99,8 +99,8 @@ def test_too_old_to_be_shown(start: Start, path: Path) -> None:
     waiting = {"If-None-Match": "*", "Prefer": "wait=1"}
     answers = (livefeed.http.get("/feed", headers=waiting) for _ in range(10))
     gone = next(answer for answer in answers if answer.status_code != 304)
-    assert (gone.status_code, gone.headers["Livefeed-State"]) == (503, "stale")
-    with pytest.raises(InvalidStatus, match="503"):
+    assert (gone.status_code, gone.headers["Livefeed-State"]) == (410, "expired")
+    with pytest.raises(InvalidStatus, match="410"):
         livefeed.websocket("/feed.ws")
     mark = livefeed.mark()
     replace_file(path, document(3))

@@ -6,7 +6,9 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import random
+import re
 from typing import TYPE_CHECKING
 
 import brotli
@@ -541,15 +543,42 @@ class GoneTests(DocumentTestCase):
             (b"/feed",),
             (b"/feed", b"If-None-Match: " + etag),
             (b"/feed", b"If-None-Match: " + etag, b"Prefer: wait=10"),
+            (b"/feed", b'If-Match: "other"'),
+            (b"/feed.json", b"A-IM: json-patch", b"If-None-Match: " + etag),
             (b"/feed/part",),
         )
-        self.clock.advance(10)
+        self.clock.advance(9)
         self.assertEqual(self.get().status, 200)
-        self.feed.mark_stale()
+        self.clock.advance(1)
         for path, *fields in ways:
             response = self.get(*fields, path=path)
-            self.assertEqual((response.status, response.headers["livefeed-state"]), (503, "stale"), path)
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "expired"), path)
             self.assertIn("too old", response.body.decode())
-            self.assertEqual(response.headers["retry-after"], "1")
+            self.assertEqual((response.headers["retry-after"], response.headers["cache-control"]), ("1", "no-store"))
+            self.assertNotIn("etag", response.headers)
+            self.assertEqual(response.headers["livefeed-age"], "10")
+        events = self.get(path=b"/feed.sse", method=b"HEAD")
+        self.assertEqual((events.status, events.headers["livefeed-state"]), (200, "expired"))
         self.feed.publish(b'{"part": 1}')
         self.assertEqual([self.get(*fields, path=path).status for path, *fields in ways[:2]], [200, 304])
+        self.assertEqual(self.get(path=b"/feed/part").status, 200)
+
+    def test_nothing_is_kept_for_longer(self) -> None:
+        """Neither as fresh, nor as what is better than nothing; a part neither."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(b'{"part": 1}')
+        told = []
+        for _ in range(10):
+            for path in (b"/feed", b"/feed/part"):
+                found = re.findall(r"[a-z-]+=(\d+)", self.get(path=path).headers["cache-control"])
+                fresh, meanwhile, if_error = map(int, found)
+                told.append((fresh, meanwhile, if_error))
+                self.assertLessEqual(fresh + max(meanwhile, if_error), self.feed.expires_in_s())
+            self.clock.advance(1)
+            self.feed.mark_stale()
+        self.assertEqual((told[0], told[-1]), ((1, 1, 8), (0, 0, 0)))
+        self.feed.gone_after_s = math.inf
+        self.feed.publish(b"2")
+        self.assertTrue(
+            self.get().headers["cache-control"].endswith("max-age=1, stale-while-revalidate=1, stale-if-error=300")
+        )

@@ -828,3 +828,54 @@ class EndTests(StreamTestCase):
             self.assertIsNotNone(client.source.retry_ms)
         self.assertEqual(self.ask(path=b"/feed").body, FIRST)
         self.assertEqual(len(self.feed.subscriptions), 0)
+
+
+class ExpiryTests(StreamTestCase):
+    """A document that is too old to be shown."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.feed.gone_after_s = 10
+        self.feed.publish(FIRST)
+
+    def test_stream_stays_open_and_is_told(self) -> None:
+        """It is sent the document again when it may be shown, though it is the same, and then that it is live."""
+        client, part = Client(self.site), Client(self.site, path=b"/feed.sse/n")
+        self.assertEqual((client.events(), part.events()), ([FIRST], [b"1.50"]))
+        self.clock.advance(10)
+        came = Client(self.site)
+        comes = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        for each in (client, part, came, comes):
+            self.assertEqual((each.head.status, each.events()), (200, []))
+            self.assertEqual([told["state"] for told in each.states], ["expired"])
+            # Who comes back from here has nothing.
+            self.assertEqual(each.source._id, "")
+            self.feed.mark_stale()
+        self.feed.publish(FIRST)
+        for each in (client, part, came, comes):
+            self.assertEqual(each.events(), [b"1.50" if each is part else FIRST])
+            self.assertEqual([told["state"] for told in each.states], ["expired", "live"])
+            self.assertEqual(each.ending, b"")
+
+    def test_full_stream_is_told_later(self) -> None:
+        """When it can take it: it is not sent the version that it was owed."""
+        client = Client(self.site)
+        client.events()
+        client.pause()
+        self.feed.publish(SECOND)
+        self.clock.advance(10)
+        client.resume()
+        self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["expired"]))
+
+    def test_messages_have_no_document(self) -> None:
+        """And take back the id, so that the next one is whole."""
+        client = Client(self.site, path=b"/feed.sse?delta=1")
+        self.clock.advance(10)
+        late = Client(self.site, path=b"/feed.sse?delta=1&last-event-id=" + version_of(FIRST).encode())
+        self.feed.publish(FIRST)
+        for each, types in ((client, ["snapshot", "state", "snapshot"]), (late, ["state", "snapshot"])):
+            each.received()
+            self.assertEqual([json.loads(data)["type"] for _, data, _ in each.source.events], types)
+            self.assertEqual([identifier for _, _, identifier in each.source.events][-2:], ["", version_of(FIRST)])
+            state = json.loads(each.source.events[-2][1])
+            self.assertEqual((state["state"], "data" in state), ("expired", False))

@@ -353,6 +353,20 @@ class WaitTests(WaitingTestCase):
             self.assertEqual(connection.answer().status, 503)
         self.assert_nobody_waits()
 
+    def test_document_that_expires_is_410_at_once(self) -> None:
+        """Nobody waits for the end of the time with a document that may not be shown; a part neither."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(SECOND)
+        self.feed.mark_stale()
+        whole, part = self.wait(50), self.connect()
+        part.ask(b"Prefer: wait=50", b"If-None-Match: *", path=b"/feed/votes")
+        self.assertEqual([each.transport.value() for each in (whole, part)], [b"", b""])
+        self.clock.advance(10)
+        for connection in (whole, part):
+            response = connection.answer()
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "expired"))
+        self.assert_nobody_waits()
+
     def test_preflight_and_answers_let_pages_do_so(self) -> None:
         """A page of another origin may prefer, and may read what was granted."""
         connection = self.connect()
