@@ -1,12 +1,26 @@
-// Shows the document as the WebSocket brings it. State, age and version come from HEAD requests: a plain
-// WebSocket message is the document itself and nothing else.
+// Shows the document. Document, version, state and age come from one answer, so that what is said always belongs to what
+// is shown. A message on the WebSocket only says that there is something to ask for: where it does not get through, or has
+// died silently, the page polls.
 "use strict";
 
 const feed = document.body.dataset.feed;
 const byId = (id) => document.getElementById(id);
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
-let failures = 0;
-let confirmedAt = null; // milliseconds since 1970, by this browser's clock
+const QUIET_MS = 5000; // so often it is asked while the WebSocket works: it may be dead without an end
+const POLL_MS = 1000;
+const ANSWER_MS = 10000;
+const MISSED = 3; // so many versions without a message, and another WebSocket is opened
+let tag = null; // of what is shown; null if nothing is
+let confirmed = null; // when that was confirmed, by performance.now(), which nobody sets
+let socket = null;
+let failures = 0; // of the WebSocket, in a row
+let lost = 0; // of the requests, in a row
+let unannounced = 0;
+
+function show(text, version) {
+  byId("document").textContent = text;
+  byId("version").textContent = version ?? "–";
+}
 
 function showState(state) {
   byId("state").textContent = state;
@@ -14,16 +28,15 @@ function showState(state) {
 }
 
 function showAge() {
-  if (confirmedAt === null) return;
-  const seconds = Math.max(0, Math.floor((Date.now() - confirmedAt) / 1000));
-  byId("age").textContent = seconds === 0 ? "just now" : `${seconds} s old`;
+  const seconds = confirmed === null ? 0 : Math.max(0, Math.floor((performance.now() - confirmed) / 1000));
+  byId("age").textContent = confirmed === null ? "" : seconds < 2 ? "just now" : `${seconds} s old`;
 }
 
 function follow() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/${feed}.ws`);
-  socket.onmessage = (event) => {
+  socket = new WebSocket(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/${feed}.ws`);
+  socket.onmessage = () => {
     failures = 0;
-    byId("document").textContent = layOut(event.data);
+    unannounced = 0;
     ask();
   };
   socket.onclose = () => {
@@ -46,25 +59,53 @@ function layOut(text) {
 }
 
 let asking = false;
+let again = false;
+let timer = null;
 
 async function ask() {
+  again = asking;
   if (asking) return;
   asking = true;
+  clearTimeout(timer);
   try {
-    const answer = await fetch(`/${feed}`, { method: "HEAD", cache: "no-store" });
+    const asked = performance.now();
+    const answer = await fetch(`/${feed}`, {
+      cache: "no-store",
+      headers: tag === null ? {} : { "If-None-Match": tag },
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    if (answer.status === 200) {
+      show(layOut(await answer.text()), answer.headers.get("Livefeed-Version"));
+      tag = answer.headers.get("ETag");
+      if (++unannounced >= MISSED && socket.readyState === WebSocket.OPEN) {
+        unannounced = 0;
+        socket.close();
+      }
+    } else if (answer.status !== 304) {
+      // 410: it may not be shown any more. 503: there is none yet. What else there is, is no answer of livefeed's.
+      if (answer.status !== 410 && answer.status !== 503) throw new Error(`status ${answer.status}`);
+      if (answer.status === 410) {
+        show("", null);
+        tag = null;
+      }
+    }
     showState(answer.headers.get("Livefeed-State") ?? "offline");
-    byId("version").textContent = answer.headers.get("Livefeed-Version") ?? "–";
     const age = answer.headers.get("Livefeed-Age");
-    if (age !== null) confirmedAt = Date.now() - 1000 * Number(age);
+    // A cache on the way tells in Age how long it has kept the answer.
+    if (age !== null) confirmed = asked - 1000 * (Number(age) + Number(answer.headers.get("Age") ?? 0));
+    lost = 0;
   } catch {
+    lost++;
     showState("offline");
   } finally {
     asking = false;
     showAge();
+    const works = socket.readyState === WebSocket.OPEN && unannounced === 0;
+    const pause = lost ? RETRY_MS[Math.min(lost, RETRY_MS.length - 1)] : works ? QUIET_MS : POLL_MS;
+    timer = setTimeout(ask, again ? 0 : pause * (0.75 + Math.random() / 2));
   }
 }
 
 follow();
 ask();
-setInterval(ask, 2000);
 setInterval(showAge, 1000);

@@ -132,6 +132,31 @@ def test_page_follows_the_document(browser: Chrome, start: Start, tmp_path: Path
     assert complaints == []
 
 
+@pytest.mark.parametrize("death", ["this.onclose = null", "setTimeout(() => this.onclose?.(), 50)"])
+def test_page_without_a_websocket(browser: Chrome, start: Start, tmp_path: Path, death: str) -> None:
+    """One that says nothing, and one that no proxy lets through: the page polls, and is right all the same."""
+    document = tmp_path / "document.json"
+    replace_file(document, FIRST)
+    livefeed = start("--source", "file:document.json", "--gone-after", "3", "--feed", "results")
+    broken = "window.WebSocket = class { static OPEN = 1; readyState = 1; close() {} constructor() { " + death + " } };"
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": broken})
+    try:
+        browser.get(f"https://{livefeed.authority}/")
+        wait = WebDriverWait(browser, WAIT_S)
+        wait.until(lambda _: "12345678901234567890" in text_of(browser, "document"))
+        wait.until(lambda _: text_of(browser, "state") == "live")
+        replace_file(document, SECOND)
+        wait.until(lambda _: "2.25" in text_of(browser, "document"))
+        document.unlink()
+        wait.until(lambda _: text_of(browser, "state") == "expired")
+        assert (text_of(browser, "document"), text_of(browser, "version")) == ("", "\N{EN DASH}")
+        replace_file(document, SECOND)
+        wait.until(lambda _: (text_of(browser, "state"), "2.25" in text_of(browser, "document")) == ("live", True))
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})
+        browser.get_log("browser")
+
+
 def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """And they lead back; nothing of it is against its own policy."""
     replace_file(tmp_path / "document.json", FIRST)
