@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from twisted.logger import Logger
 
-from livefeed.exceptions import ConfigurationError, option_of, shown
+from livefeed.exceptions import ConfigurationError, closest, option_of, shown
 from livefeed.feed import Push
-from livefeed.given import Given, from_environment, from_file, from_options
+from livefeed.given import Given, from_environment, from_file, from_options, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,6 +59,8 @@ _ALLOWED = {
 OPTIONS = ("config", *_ALLOWED)
 """The names of the options, of which each has a variable of the environment, and, but for the first, a key in the
 file."""
+
+_log = Logger()
 
 REPEATABLE = ("allow_origin", "listen")
 """Those that are lists."""
@@ -111,6 +114,9 @@ class FeedSettings(_Set, frozen=True, kw_only=True):
     gone_after: Age = 0.0
 
 
+_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED)
+
+
 class Settings(_Set, frozen=True, kw_only=True):
     """What an operator can set. Each but ``feeds`` is an option of the command line by the same name.
 
@@ -153,6 +159,8 @@ class Settings(_Set, frozen=True, kw_only=True):
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
         given = from_environment(environment, OPTIONS, REPEATABLE) | from_options(options)
+        for variable, hint in unknown_variables(environment, OPTIONS):
+            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
         config = given.pop("config", None)
         if config is not None:
             if not config.value:
@@ -173,6 +181,10 @@ class Settings(_Set, frozen=True, kw_only=True):
             _typed(name, value)
         tables = _tables(given["feeds"], shared) if "feeds" in given else [shared]
         settings = _make(cls, shared, feeds=tuple(_make(FeedSettings, table) for table in tables))
+        for feed in settings.feeds:
+            if 0 < feed.gone_after < feed.stale_after:
+                why = f"{feed.gone_after} is less than {feed.stale_after}, after which a feed is stale; 0 is never"
+                raise ConfigurationError(why, place=feed.place("gone_after"))
         if (settings.cert is None) != (settings.key is None):
             place = settings.place("cert" if settings.key is None else "key")
             raise ConfigurationError("cert and key go together: give both, or none", place=place)
@@ -206,8 +218,9 @@ def _table(name: str, table: Given, shared: Mapping[str, Given]) -> dict[str, Gi
     if not isinstance(table.value, dict):
         raise ConfigurationError("is not a table, such as [feeds.results]", place=table.place)
     for key in table.value:
-        if key == "feed" or key not in FeedSettings.__struct_fields__ or key not in _ALLOWED:
-            raise ConfigurationError("there is no such setting of a feed", place=table.below(key).place)
+        if key == "feed" or key not in _OF_A_FEED:
+            hint = closest(key, (name for name in _OF_A_FEED if name != "feed"))
+            raise ConfigurationError(f"there is no such setting of a feed{hint}", place=table.below(key).place)
     if "source" not in table.value:
         raise ConfigurationError("the source is missing", place=table.place)
     own = {key: table.below(key) for key in table.value}
@@ -220,7 +233,10 @@ def _typed(name: str, given: Given) -> Any:
     :raises ConfigurationError: if there is no such setting, or it cannot have this value.
     """
     if name not in _ALLOWED:
-        raise ConfigurationError("there is no such setting", place=given.place)
+        raise ConfigurationError(f"there is no such setting{closest(name, (*_ALLOWED, 'feeds'))}", place=given.place)
+    if name == "feed" and isinstance(given.value, dict):
+        # It is not shown: there is a source in it, which can have a password.
+        raise ConfigurationError("is not a name; the table of a feed is [feeds.NAME], with an s", place=given.place)
     try:
         value = msgspec.convert(
             given.value, _TYPES[name], strict=given.typed, dec_hook=partial(_absolute_path, given.folder)

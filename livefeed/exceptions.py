@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 _SHOWN_LENGTH = 100
@@ -58,6 +60,18 @@ def shown(value: object) -> str:
     if "@" in text:
         text = f"***{text[text.rindex('@') :]}"
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+
+
+def closest(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """Gives the end of a message about a name that there is not: the one that is most like it, if one is.
+
+    :param name: the wrong name; of one longer than 64 characters, the rest is not looked at.
+    :param names: those that there are.
+    :param prefix: what each name begins with besides.
+    :returns: such as ``; did you mean --interval?``, or nothing.
+    """
+    found = get_close_matches(name[:64], names, n=1)
+    return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
 class JournalError(LivefeedError):

@@ -324,6 +324,7 @@ class Feed:
     :ivar pushed_at: when a document was last sent to all who can take it, by the clock; minus infinity before the
         first.
     :ivar changed: called at each tick, when what the feed would answer has changed, and before anything is pushed.
+    :ivar versions: how many were published since the start. Those of an earlier process do not count.
     :ivar codings_made: how often a version was compressed since the start, in one coding each.
     :ivar rounds: how often pushing to everybody has begun.
     :ivar dropped: how many subscribers were disconnected since they broke.
@@ -350,6 +351,7 @@ class Feed:
     pushed_at: float = -inf
     changed: list[Callable[[], None]] = field(default_factory=list)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
+    versions: int = 0
     codings_made: int = 0
     rounds: int = 0
     dropped: int = 0
@@ -418,6 +420,7 @@ class Feed:
                 self.snapshot = Snapshot.of(data, self._sequence)
             else:
                 self.snapshot = replace(made, sequence=self._sequence)
+            self.versions += 1
             self.codings_made += len(self.snapshot.representations) - 1
             self.history.add(self.snapshot)
         assert self.snapshot is not None

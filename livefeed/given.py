@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from livefeed.exceptions import ConfigurationError, option_of
+from livefeed.exceptions import ConfigurationError, closest, option_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MAX_FILE_BYTES = 1024 * 1024
 """No settings need as much. What is larger is another file, given by mistake."""
+
+_PREFIX = "LIVEFEED_"
+_NO_SETTING = re.compile(r"LIVEFEED_(?:SERVICE_(?:HOST|PORT)|PORT(?=\Z|_[0-9])|TEST_)")
+"""Kubernetes sets the first two in each container if a service is called livefeed; the last are for the tests."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -63,11 +67,29 @@ def from_environment(
     """
     given = {}
     for name in names:
-        variable = f"LIVEFEED_{name.upper()}"
+        variable = _variable(name)
         text = environment.get(variable)
         if text is not None:
             given[name] = Given(text.split() if name in repeatable else text, variable, Path.cwd())
     return given
+
+
+def unknown_variables(environment: Mapping[str, str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Gives the variables that look like those of settings, and belong to none, each with a hint or nothing.
+
+    :param environment: all of it.
+    :param names: the settings'.
+    """
+    variables = [_variable(name) for name in names]
+    for variable in sorted(environment):
+        if variable.startswith(_PREFIX) and variable not in variables and not _NO_SETTING.match(variable):
+            # Without what all begin with, which would make all alike.
+            own = variable.removeprefix(_PREFIX)
+            yield variable, closest(own, (name.removeprefix(_PREFIX) for name in variables), _PREFIX)
+
+
+def _variable(name: str) -> str:
+    return f"{_PREFIX}{name.upper()}"
 
 
 def from_file(path: str) -> dict[str, Given]:

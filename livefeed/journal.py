@@ -27,6 +27,7 @@ GROWTH = 2
 """The file is written anew when it is so many times as large as what is kept of it may be."""
 
 _FILE_MODE = 0o600
+_HEAD_BEGIN = b'{"version"'
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -65,11 +66,15 @@ class Journal:
 
     :param path: the file; beside it stands one with ``.lock`` behind its name.
     :param max_version_bytes: larger versions are passed over when the file is read.
+    :ivar damaged: where the file was put when it was opened, if it had damage in it; ``None`` if it had none. Half of a
+        version at the end is none: a killed process leaves that.
     """
 
     # required parameters
     path: Path
     max_version_bytes: int
+
+    damaged: Path | None = field(default=None, init=False)
 
     # internal state
     _kept: deque[Kept] = field(default_factory=deque)
@@ -87,8 +92,12 @@ class Journal:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._open(self.path.with_name(f"{self.path.name}.lock"))
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for kept in self._read():
+            found, is_whole = self._read()
+            for kept in found:
                 self._keep(kept)
+            if not is_whole:
+                # One such file at most: it is for a look at it, and nothing reads it again.
+                self.damaged = self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
             # What is half of a version at its end, or too much at its beginning, is gone after this.
             self._write_anew()
         except BlockingIOError:
@@ -130,25 +139,31 @@ class Journal:
         while len(self._kept) > VERSIONS + 1 or self._kept_bytes > MAX_BYTES + len(kept.data):
             self._kept_bytes -= len(self._kept.popleft().data)
 
-    def _read(self) -> list[Kept]:
-        found: list[Kept] = []
+    def _read(self) -> tuple[list[Kept], bool]:
+        """Gives the versions up to the first damage, and whether there is none."""
+        found: deque[Kept] = deque(maxlen=VERSIONS + 1)
         if not self.path.exists():
-            return found
+            return [], True
         with self.path.open("rb") as file:
             while (line := file.readline(MAX_HEAD_BYTES)).endswith(b"\n"):
                 try:
                     head = msgspec.json.decode(line, type=_Head)
                 except (msgspec.DecodeError, UnicodeDecodeError):
-                    break
+                    return list(found), False
                 if head.at < 0 or not 0 < head.bytes <= GROWTH * MAX_BYTES + self.max_version_bytes:
-                    break
+                    return list(found), False
                 data = file.read(head.bytes)
-                if file.read(1) != b"\n" or version_of(data) != head.version:
-                    break
+                end = file.read(1)
+                if not end:
+                    # The process was killed while it wrote this version.
+                    return list(found), True
+                if end != b"\n" or version_of(data) != head.version:
+                    return list(found), False
                 if len(data) <= self.max_version_bytes:
                     sequence = Sequence(head.epoch, head.number)
                     found.append(Kept(data, sequence, head.at, head.boot, head.since_boot_s))
-        return found[-VERSIONS - 1 :]
+        # Or this line: then it is the beginning of one.
+        return list(found), len(line) < MAX_HEAD_BYTES and _HEAD_BEGIN.startswith(line[: len(_HEAD_BEGIN)])
 
     def _write_anew(self) -> None:
         """Puts a file in the place of the old one that holds what is kept."""

@@ -62,6 +62,15 @@ class Keeper(Service):
             kept = self.journal.open()
         except JournalError as error:
             raise StartError(f"livefeed: {self.place}: {error}") from None
+        if self.journal.damaged is not None:
+            _log.warn(
+                "feed {feed}: {path} is damaged; the versions before the damage count ({count}), and the file is kept "
+                "as {damaged}",
+                feed=self.feed.name,
+                path=str(self.journal.path),
+                count=len(kept),
+                damaged=str(self.journal.damaged),
+            )
         if kept:
             self.feed.restore(kept, age_s=self._age_s(kept[-1]))
             _log.info(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ BACKLOG = 1024
 """How many connections may wait to be accepted. Twisted's 50 are gone in a moment when everybody comes back."""
 
 MAX_PORT = 65535
+_MAX_DIGITS = 5
+_PORTED = ("tls", "tcp", "tcp4", "tcp6", "ssl")
+_SEVERAL = re.compile(r"[a-z0-9]+:[0-9]*[ ,;]")
+_BARE_IPV6 = re.compile(r":interface=\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::|\]|\Z)")
 _FORM = "tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE]"
 
 
@@ -47,6 +52,7 @@ def make_endpoint(
     :raises ConfigurationError: if there is no such endpoint, or its certificate cannot be used.
     """
     kind, *parts = _split(description)
+    _check(description, kind, parts, setting)
     if kind == "tls" and parts and parts[0].isdecimal():
         return _tls(reactor, parts, certificate, setting)
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
@@ -57,6 +63,25 @@ def make_endpoint(
         why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
         raise ConfigurationError(why, setting) from None
     return endpoint
+
+
+def _check(description: str, kind: str, parts: list[str], setting: str) -> None:
+    """Refuses what is a common mistake, of which the parsers would say something else, or nothing."""
+    first = parts[0] if parts else ""
+    why = ""
+    if kind in _PORTED and first.isdecimal() and (len(first) > _MAX_DIGITS or int(first) > MAX_PORT):
+        why = f"a port is a number from 0 to {MAX_PORT}"
+    elif kind in _PORTED and _SEVERAL.match(description):
+        why = (
+            "this is more than one endpoint: repeat the option, put white space between them in the variable, or give "
+        )
+        why += "a list in the file"
+    elif kind in _PORTED and _BARE_IPV6.search(description):
+        why = "the colons of an address have a backslash before them, as in interface=\\:\\:1"
+    elif kind == "unix" and Path(first).is_dir():
+        why = "this is a folder; unix: is followed by the path of the socket, as in unix:/run/livefeed/livefeed.sock"
+    if why:
+        raise ConfigurationError(f"{description}: {why}", setting)
 
 
 def port_of(description: str) -> tuple[str, str] | None:

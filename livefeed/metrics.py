@@ -70,7 +70,8 @@ _FIGURES = (
     _Figure(
         "versions_total",
         "Versions since the start.",
-        lambda _, served: served.feed.snapshot.sequence.number if served.feed.snapshot else 0,
+        # Not the sequence's number: that of a version which an earlier process has left is greater than those to come.
+        lambda _, served: served.feed.versions,
     ),
     _Figure("good_pulls_total", "Pulls that gave the document.", lambda poller, _: poller.good),
     _Figure(

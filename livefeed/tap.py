@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from getopt import GetoptError
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
 from livefeed import __version__
 from livefeed.config import Settings
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, closest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.application.service import IService
 
 
@@ -41,6 +44,10 @@ _PARAMETERS = {
     "idle-timeout": "seconds that a connection is kept without a request [default: 75.0]",
     "max-bytes": "largest document that is served [default: 1048576]",
 }
+
+
+_HINT = "twistd livefeed --help lists the options"
+_MAX_NAME = 64
 
 
 class Options(usage.Options):
@@ -92,6 +99,39 @@ class Options(usage.Options):
         print(f"livefeed {__version__}")  # noqa: T201
         raise SystemExit(0)
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """usage.Options API. Ends the process with one line if the command line is wrong.
+
+        For a UsageError, twistd would print all of the help first, and the error below it.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise _end(ConfigurationError(f"{self._wrong(error)} ({_HINT})")) from None
+
+    def parseArgs(self, *arguments: str) -> None:
+        """usage.Options API. There are none but options."""
+        if arguments:
+            # Not repeated: it may well be the source's URL, with a password in it.
+            raise usage.UsageError("an argument has no option in front of it, such as --source")
+
+    def _wrong(self, error: usage.UsageError) -> str:
+        """Tells what is wrong with a command line."""
+        cause = error.__context__
+        if not isinstance(cause, GetoptError) or not cause.opt:
+            return str(error)
+        name = cause.opt
+        if "requires argument" in cause.msg:
+            return f"{_dashed(name)}: a value is missing"
+        if "must not have an argument" in cause.msg:
+            return f"{_dashed(name)}: takes no value"
+        options = [_dashed(option.rstrip("=")) for option in self.longOpt]
+        if "unique prefix" in cause.msg:
+            several = ", ".join(sorted(option for option in options if option.startswith(f"--{name}")))
+            return f"{_dashed(name)}: may be {several}"
+        wrong = _dashed(name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}...")
+        return f"{wrong}: there is no such option{closest(wrong, options)}"
+
     def postOptions(self) -> None:
         """usage.Options API. Reads the settings, once: twistd has not given up its privileges or its folder yet."""
         given: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
@@ -117,6 +157,11 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as error:
         raise _end(error) from None
     return service
+
+
+def _dashed(name: str) -> str:
+    """Gives an option as it is typed."""
+    return f"--{name}" if len(name) > 1 else f"-{name}"
 
 
 def _end(error: ConfigurationError) -> SystemExit:

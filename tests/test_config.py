@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config import MAX_FEEDS, OPTIONS, FeedSettings, Settings
@@ -256,7 +257,29 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_other_variables_are_not_ours(self) -> None:
         """Some systems set ones that begin alike, such as the address of a service by this name."""
-        self.assertEqual(read(LIVEFEED_PORT="tcp://10.0.0.1:443", LIVEFEED="1", INTERVAL="x"), Settings())
+        with capturedLogs() as events:
+            parsed = read(
+                LIVEFEED_PORT="tcp://10.0.0.1:443",
+                LIVEFEED_PORT_443_TCP_ADDR="10.0.0.1",
+                LIVEFEED_SERVICE_HOST="10.0.0.1",
+                LIVEFEED_SERVICE_PORT_WEB="443",
+                LIVEFEED="1",
+                INTERVAL="x",
+            )
+        self.assertEqual((parsed, events), (Settings(), []))
+
+    def test_unknown_variables_are_told(self) -> None:
+        """With the closest name; their values may be secrets."""
+        with capturedLogs() as events:
+            read(LIVEFEED_SORCE="redis://:hush@h/0/k", LIVEFEED_QQQ="hush", LIVEFEED_PORTS="hush")
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                "LIVEFEED_PORTS has no effect: there is no such setting",
+                "LIVEFEED_QQQ has no effect: there is no such setting",
+                "LIVEFEED_SORCE has no effect: there is no such setting; did you mean LIVEFEED_SOURCE?",
+            ],
+        )
 
 
 class FileTests(SynchronousTestCase):
@@ -412,7 +435,18 @@ class FileTests(SynchronousTestCase):
             ("intervall = 1", "intervall: there is no such setting"),
             ("config = 'x'", "config: there is no such setting"),
             ("places = {}", "places: there is no such setting"),
-            ("max-bytes = 1", "max-bytes: there is no such setting"),
+            ("max-bytes = 1", "max-bytes: there is no such setting; did you mean max_bytes?"),
+            ("[fields.results]\nsource = 'demo:'", "fields: there is no such setting; did you mean feeds?"),
+            ("[feed.results]\nsource = 'hush'", "feed: is not a name; the table of a feed is [feeds.NAME], with an s"),
+            (
+                "[feeds.a]\nsource = 'demo:'\nmax-bytes = 1",
+                "feeds.a.max-bytes: there is no such setting of a feed; did ",
+            ),
+            ("stale_after = 9\ngone_after = 8", "gone_after: 8.0 is less than 9.0, after which a feed is stale"),
+            (
+                "stale_after = 9\n[feeds.a]\nsource = 'demo:'\ngone_after = 8",
+                "feeds.a.gone_after: 8.0 is less than 9.0, after which a feed is stale",
+            ),
             ('"a\\nb.c" = 1', '"a\\nb.c": there is no such setting'),
             ("feeds = 1", "feeds: is not a table"),
             ("feeds = {}", "feeds: is not a table"),

@@ -123,6 +123,31 @@ class KeepingTests(JournalTestCase):
 
 
 class DamageTests(JournalTestCase):
+    def test_damage_is_kept_aside(self) -> None:
+        """Whatever it is; what a killed process leaves is none."""
+        self.keep(version(1), version(2))
+        whole = self.path.read_bytes()
+        second = whole.rindex(b'{"version"')
+        aside = self.path.with_name("feed.versions.damaged")
+        for data in (
+            *(b"garbage", b"garbage\n", b"x" * 1000, whole + b"\0" * 20, b"\xff\n"),
+            *(whole.replace(b'"number": 2', b'"number": 3'), whole[:-1] + b"x", b"\n" + whole),
+        ):
+            self.path.write_bytes(data)
+            journal = self.journal()
+            journal.open()
+            journal.close()
+            self.assertEqual((journal.damaged, aside.read_bytes()), (aside, data))
+            aside.unlink()
+            self.found()
+            self.assertFalse(aside.exists())
+        for length in (0, 1, second - 1, *range(second, len(whole) + 1)):
+            self.path.write_bytes(whole[:length])
+            journal = self.journal()
+            journal.open()
+            journal.close()
+            self.assertEqual((journal.damaged, aside.exists()), (None, False), length)
+
     @settings(deadline=None, max_examples=60)
     @given(st.data())
     def test_cut_anywhere(self, data: st.DataObject) -> None:

@@ -94,6 +94,31 @@ class RestartTests(KeeperTestCase):
         feed.publish(b"1")
         self.assertEqual((self.folder / "feed.versions").stat().st_size, size)
 
+    def test_damaged_file_is_told(self) -> None:
+        """The versions before the damage are back, and the file is kept for a look at it."""
+        feed, keeper = self.start()
+        for data in (b"1", b"2"):
+            feed.publish(data)
+        keeper.stopService()
+        path = self.folder / "feed.versions"
+        damaged = path.read_bytes()[:-2] + b"3\n"
+        path.write_bytes(damaged)
+        with capturedLogs() as events:
+            feed, keeper = self.start()
+        assert feed.snapshot is not None
+        self.assertEqual(feed.snapshot.data, b"1")
+        aside = self.folder / "feed.versions.damaged"
+        self.assertEqual(aside.read_bytes(), damaged)
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        self.assertEqual(
+            told[0],
+            f"feed feed: {path} is damaged; the versions before the damage count (1), and the file is kept as {aside}",
+        )
+        keeper.stopService()
+        with capturedLogs() as events:
+            self.start()
+        self.assertEqual(len(events), 1)
+
     def test_file_of_another_process(self) -> None:
         """The start ends with a line that says so."""
         self.start()

@@ -104,7 +104,9 @@ class TlsTests(ListenTestCase):
         """65535 is the last port, and 0 asks the system for one."""
         self.assertEqual(self.listened("tls:65535")[0], 65535)
         self.assertEqual(self.listened("tls:0")[0], 0)
-        self.assertIn("tls:65536 is not tls:PORT", self.refusal("tls:65536"))
+        for description in ("tls:65536", "tls:99999", "tcp:99999", "tcp6:70000", "ssl:99999", "tcp:" + "9" * 5000):
+            why = f"--listen: {description}: a port is a number from 0 to 65535"
+            self.assertEqual(self.refusal(description), why)
 
     def test_certificate_without_key(self) -> None:
         """One of the two alone, or one of them empty, is refused: no other certificate is put in its place."""
@@ -114,7 +116,7 @@ class TlsTests(ListenTestCase):
 
     def test_unknown_parts(self) -> None:
         """A misspelt part, or one too many, is refused with the form that is allowed."""
-        for parts in ("interfce=::1", "8444", "", "interface=::1", "cert=a:key=b:interface=c:interface=d"):
+        for parts in ("interfce=::1", "8444", "", "cert=a:key=b:interface=c:interface=d"):
             self.assertIn("is not tls:PORT[:interface=ADDRESS]", self.refusal(f"tls:8443:{parts}"), parts)
 
     def test_same_part_twice(self) -> None:
@@ -128,6 +130,40 @@ class TlsTests(ListenTestCase):
     def test_unusable_certificate(self) -> None:
         """A file that is missing is named before anything is started."""
         self.assertIn("/no/such.pem", self.refusal("tls:8443:cert=/no/such.pem:key=/no/such.key"))
+
+
+class MistakeTests(ListenTestCase):
+    """What is easily written instead of an endpoint."""
+
+    def test_address_without_backslashes(self) -> None:
+        """The refusal shows how its colons are written."""
+        for description in (
+            "tls:8443:interface=::1",
+            "tls:8443:interface=::",
+            "tls:8443:interface=[::1]",
+            "tcp6:80:interface=fe80::1",
+            "tcp:80:interface=2001:db8::1",
+        ):
+            self.assertEqual(
+                self.refusal(description),
+                f"--listen: {description}: the colons of an address have a backslash before them, "
+                r"as in interface=\:\:1",
+            )
+        for description in (r"tls:8443:interface=\:\:1", r"tcp6:80:interface=\:\:", "tcp:80:interface=:backlog=9"):
+            make_endpoint(self.reactor, description, self.certificate)
+
+    def test_several_in_one(self) -> None:
+        """A list is not written with commas."""
+        for description in ("tcp:1,tcp:2", "tls:1, tls:2", "tcp:1 tcp:2", "tls:1;tcp:2"):
+            refusal = self.refusal(description)
+            self.assertTrue(refusal.startswith(f"--listen: {description}: this is more than one endpoint: repeat"))
+
+    def test_folder_in_the_place_of_a_socket(self) -> None:
+        """It would only be found out when the socket is made, behind the start of all else."""
+        description = f"unix:{quoteStringArgument(self.directory.name)}"
+        refusal = self.refusal(description)
+        self.assertTrue(refusal.startswith(f"--listen: {description}: this is a folder; unix: is followed by"), refusal)
+        make_endpoint(self.reactor, f"{description}/socket", self.certificate)
 
 
 class TwistedTests(ListenTestCase):

@@ -13,8 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.collector import Collector
 from livefeed.exceptions import SourceError
 from livefeed.feed import Feed
+from livefeed.journal import Kept
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
+from livefeed.snapshot import Sequence
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.transport.pool import Pool
 from livefeed.web.origins import Origins
@@ -95,6 +97,15 @@ class FeedFigureTests(MetricsTestCase):
         )
         self.assertEqual(self.figure("state", feed="feed", state="stale"), 1)
         self.assertEqual(self.figure("max_subscribers", feed="other"), 7)
+
+    def test_versions_after_a_restart(self) -> None:
+        """Those of the earlier process do not count, so that the counter never decreases."""
+        self.served.feed.restore([Kept(b"[]", Sequence(1, 500), NOW - 1.0)])
+        counted = [self.figure("versions_total", feed="feed")]
+        for document in (b"[1]", b"[1]", b"[2]"):
+            self.pull(document)
+            counted.append(self.figure("versions_total", feed="feed"))
+        self.assertEqual(counted, [0, 1, 1, 2])
 
     def test_pulls(self) -> None:
         """Good ones and failed ones are counted, and the state and the time follow."""

@@ -16,7 +16,6 @@ import msgspec
 from twisted.application.service import IService
 from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -44,10 +43,10 @@ class OptionsTests(SynchronousTestCase):
     """Options."""
 
     def refusal(self, *arguments: str) -> str:
-        """Gives what is said of a command line that is wrong, or of a value that is not possible."""
+        """Gives what is said of a command line that is wrong, or of a value that is not possible, in one line."""
         try:
             parse(*arguments)
-        except (UsageError, SystemExit) as error:
+        except SystemExit as error:
             return str(error)
         raise self.failureException("nothing was refused")
 
@@ -134,13 +133,28 @@ class OptionsTests(SynchronousTestCase):
         self.assertTrue(self.refusal("--max-bytes", "many").startswith("livefeed: --max-bytes: "))
         self.assertIn("--cert: ", self.refusal("--cert", "/c.pem"))
 
-    def test_unknown_option(self) -> None:
-        """A misspelt option is a usage error."""
-        self.assertIn("intervall", self.refusal("--intervall", "1"))
+    def test_wrong_command_line_is_one_line(self) -> None:
+        """What is wrong, the option that is closest, and where to read on; a UsageError would print all of the help."""
+        hint = " (twistd livefeed --help lists the options)"
+        for arguments, wrong in (
+            (("--intervall", "1"), "--intervall: there is no such option; did you mean --interval?"),
+            (("--max_byte=1",), "--max_byte: there is no such option; did you mean --max-bytes?"),
+            (("--alow-origin=x",), "--alow-origin: there is no such option; did you mean --allow-origin?"),
+            (("--qqqqqq",), "--qqqqqq: there is no such option"),
+            (("--" + "q" * 1000,), f"--{'q' * 64}...: there is no such option"),
+            (("-q",), "-q: there is no such option"),
+            (("--interval",), "--interval: a value is missing"),
+            (("--version=1",), "--version: takes no value"),
+            (("--ma=1",), "--ma: may be --max-bytes, --max-connections, --max-head-bytes, --max-subscribers"),
+            (("file:/srv/a.json",), "an argument has no option in front of it, such as --source"),
+        ):
+            error = self.assertRaises(SystemExit, parse, *arguments)
+            self.assertEqual(error.code, f"livefeed: {wrong}{hint}")
 
-    def test_arguments_without_an_option(self) -> None:
-        """A URL without --source in front of it is a usage error, not passed over."""
-        self.refusal("file:/srv/a.json")
+    def test_wrong_command_line_does_not_show_values(self) -> None:
+        """One may be a source with a password."""
+        for arguments in (("redis://:secret@h/0/k",), ("--sorce=redis://:secret@h/0/k",), ("--version=secret",)):
+            self.assertNotIn("secret", self.refusal(*arguments))
 
     def test_usage_error_does_not_repeat_the_source(self) -> None:
         """A wrong option beside the source does not bring the source's password to the terminal."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
 
+_FILE_NAME = re.compile(r"[^:@?#=]{1,100}")
 _SEVERAL_HOSTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<hosts>[^/?#]*,[^/?#]*)")  # RFC 3986, 3
 
 
@@ -89,10 +90,15 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     except ValueError:
         # What it says repeats the URL.
         raise ConfigurationError("this is not a URL", "source") from None
-    make = _SCHEMES.get(parts.scheme)
-    if make is not None:
+    make = _SCHEMES.get(parts.scheme, _plugged_in)
+    try:
         return make(parts, reactor, max_bytes)
-    return _plugged_in(parts, reactor, max_bytes)
+    except ConfigurationError as error:
+        # Whatever the refusal is about: the host was looked for in what stands before the first of these characters.
+        if "@" in parts.netloc or not any("@" in part for part in parts[2:]):
+            raise
+        why = f"{error.why}; in a user and a password, write / as %2F, ? as %3F, # as %23, and @ as %40"
+        raise ConfigurationError(why, error.setting) from None
 
 
 def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
@@ -101,10 +107,15 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
     found = {entry.value: entry for entry in entries if entry.name.lower() == parts.scheme}
     if not found:
         others = sorted({entry.name.lower() for entry in entries} - set(_SCHEMES))
-        allowed = ", ".join(f"{scheme}:" for scheme in (*_SCHEMES, *others))
-        raise ConfigurationError(
-            f"unknown scheme {parts.scheme!r}; there are {allowed}{_INSTEAD.get(parts.scheme, '')}", "source"
-        )
+        schemes = [f"{scheme}:" for scheme in (*_SCHEMES, *others)]
+        if parts.scheme:
+            unknown, instead = f"unknown scheme {parts.scheme!r}", _INSTEAD.get(parts.scheme)
+            hint = closest(f"{parts.scheme}:", schemes) if instead is None else instead
+        else:
+            # What is no name of a file may be a URL with a password in it.
+            path = quote(parts.path) if _FILE_NAME.fullmatch(parts.geturl()) else "PATH"
+            unknown, hint = "there is no scheme in front", f"; a file is file:{path}"
+        raise ConfigurationError(f"{unknown}{hint}; there are {', '.join(schemes)}", "source")
     if len(found) > 1:
         raise ConfigurationError(f"{parts.scheme}: is claimed by several: {', '.join(sorted(found))}", "source")
     ((name, entry),) = found.items()

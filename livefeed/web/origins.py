@@ -32,9 +32,12 @@ class Origins:
         """Makes the policy of ``--allow-origin``.
 
         :param values: each ``*``, ``null`` or an origin such as ``https://example.org``.
-        :raises ConfigurationError: if a value is none of these.
+        :raises ConfigurationError: if a value is none of these, or ``*`` stands beside others.
         """
-        return cls(frozenset(_normalise(value) for value in values))
+        allowed = frozenset(_normalise(value) for value in values)
+        if ANY.encode() in allowed and len(allowed) > 1:
+            raise ConfigurationError("* allows every origin: give it alone, or leave it out", "allow_origin")
+        return cls(allowed)
 
     @classmethod
     def common(cls, policies: Iterable[Origins]) -> Origins:

@@ -62,11 +62,31 @@ class MakeSourceTests(SynchronousTestCase):
 
     def test_unknown_scheme(self) -> None:
         """The refusal names the schemes that there are."""
-        for url in ("", "results.json", "/srv/results.json", "mysql://localhost/x"):
+        for url, begin in (
+            ("", "there is no scheme in front; a file is file:PATH; there are "),
+            ("results.json", "there is no scheme in front; a file is file:results.json; "),
+            ("/srv/a b.json", "there is no scheme in front; a file is file:/srv/a%20b.json; "),
+            (f"//user:{SECRET}@host/key", "there is no scheme in front; a file is file:PATH; "),
+            (f"//{SECRET}@host/key", "there is no scheme in front; a file is file:PATH; "),
+            ("mysql://localhost/x", "unknown scheme 'mysql'; there are "),
+            ("redi://localhost/0/x", "unknown scheme 'redi'; did you mean redis:?; there are "),
+            ("mongodb+srv://h/d/c", "unknown scheme 'mongodb+srv'; write the hosts out"),
+        ):
             refusal = self.refusal(url)
-            self.assertTrue(refusal.startswith("--source: unknown scheme"), url)
+            self.assertTrue(refusal.startswith(f"--source: {begin}"), refusal)
+            self.assertNotIn(SECRET, refusal)
             for scheme in ("demo:", "file:", "redis:"):
                 self.assertIn(scheme, refusal)
+
+    def test_password_that_ends_the_host(self) -> None:
+        """It is told how to write such a character, and no part of the password."""
+        for scheme in ("redis", "rediss", "redis+sentinel", "redis+cluster", "http", "https", "mongodb"):
+            for character, written in (("#", "%23"), ("/", "%2F"), ("?", "%3F")):
+                refusal = self.refusal(f"{scheme}://user:{SECRET}{character}{SECRET}@host/0/key")
+                self.assertIn("; in a user and a password, write ", refusal)
+                self.assertIn(f"{character} as {written}", refusal)
+                self.assertNotIn(SECRET, refusal)
+        self.assertNotIn("in a user and a password", self.refusal(f"redis://user:{SECRET}@host/0/key#x"))
 
     def test_refusals_hold_no_credentials(self) -> None:
         """Whatever is wrong with a URL, and wherever in it the password stands, the password is not repeated."""

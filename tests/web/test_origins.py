@@ -53,6 +53,13 @@ class ParseTests(SynchronousTestCase):
             error = self.assertRaises(ConfigurationError, Origins.parse, [value])
             self.assertTrue(str(error).startswith(f"--allow-origin: {shown(value)} is not an origin"), value)
 
+    def test_wildcard_beside_an_origin_is_refused(self) -> None:
+        """One of the two is a mistake; twice the same is none."""
+        for values in (["*", "https://a.example"], ["null", "*"]):
+            error = self.assertRaises(ConfigurationError, Origins.parse, values)
+            self.assertEqual(str(error), "--allow-origin: * allows every origin: give it alone, or leave it out")
+        self.assertTrue(Origins.parse(["*", "*"]).any_origin)
+
     def test_wildcard_within_a_host_is_refused(self) -> None:
         """There are no such wildcards: it would never match, and the operator would not know why."""
         for value in ("https://*.example.org", "https://example.*", "https://*"):
