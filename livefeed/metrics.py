@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from livefeed.feed import State
 from livefeed.web.answers import answer, refuse
 from livefeed.web.origins import Origins
-from livefeed.web.resource import Node
+from livefeed.web.resource import METHODS, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -181,8 +181,10 @@ class MetricsResource(Node):
 
     def render(self, request: Request) -> int:
         """IResource API."""
+        if request.method == b"OPTIONS":
+            return answer(request, 204, [(b"Allow", METHODS)], None)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "Figures are only read.", [(b"Allow", b"GET, HEAD")])
+            return refuse(request, 405, "Figures are only read.", [(b"Allow", METHODS)])
         fields = [(b"Content-Type", CONTENT_TYPE_PLAIN_1_0_0.encode()), (b"Cache-Control", b"no-store")]
         return answer(request, 200, fields, generate_latest(self._registry))
 

@@ -216,5 +216,7 @@ class MetricsResourceTests(MetricsTestCase):
         """There is nothing else, the feed least of all."""
         self.assertEqual([self.ask(b"GET " + path + b" HTTP/1.1").status for path in (b"/", b"/feed")], [404, 404])
         self.assertEqual(self.ask(b"DELETE /metrics HTTP/1.1").status, 405)
+        probe = self.ask(b"OPTIONS /metrics HTTP/1.1")
+        self.assertEqual((probe.status, probe.headers["allow"], probe.body), (204, "GET, HEAD, OPTIONS", b""))
         head = self.ask(b"HEAD /metrics HTTP/1.1")
         self.assertEqual((head.status, head.body), (200, b""))
