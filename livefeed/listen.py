@@ -17,6 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.systemd import ListenFDs
 from zope.interface import implementer
 
 from livefeed.exceptions import ConfigurationError
@@ -65,6 +66,8 @@ def make_endpoint(
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
         raise ConfigurationError(f"{description}: tls: is followed by a port, as in {_FORM}, or by a folder", setting)
     try:
+        if kind == "systemd":
+            _find_inherited(parts)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description + _backlog(kind, parts))
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
         why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
@@ -215,6 +218,23 @@ def _backlog(kind: str, parts: list[str]) -> str:
     if before is None or not parts or any(part.startswith("backlog=") for part in parts):
         return ""
     return "" if sum("=" not in part for part in parts) > before else f":backlog={BACKLOG}"
+
+
+def _find_inherited(parts: list[str]) -> None:
+    """Looks for the socket that a ``systemd:`` description means; Twisted says only that an index is out of range.
+
+    :raises ValueError: if systemd has not passed it on.
+    """
+    passed = ListenFDs.fromEnvironment()
+    names = passed.inheritedNamedDescriptors()
+    count = len(passed.inheritedDescriptors())
+    for name, _, value in (part.partition("=") for part in parts):
+        missing = (name == "index" and value.isdecimal() and int(value) >= count) or (
+            name == "name" and value not in names
+        )
+        if missing:
+            remedy = "start livefeed by a .socket unit (its [Socket] section needs ListenStream=)"
+            raise ValueError(f"systemd has passed on {count} sockets, and not this one; {remedy}")
 
 
 def _socket_file(parts: list[str]) -> Path:

@@ -146,6 +146,12 @@ class TwistedTests(ListenTestCase):
         self.assertIsInstance(unix, SocketFileEndpoint)
         self.assertEqual(self.asked, 0)
 
+    def test_socket_that_systemd_has_not_passed_on(self) -> None:
+        """Is said in words, with how many there are."""
+        for wanted in ("index=0", "name=web"):
+            refusal = self.refusal(f"systemd:domain=INET:{wanted}")
+            self.assertIn("systemd has passed on 0 sockets, and not this one", refusal)
+
     def backlog(self, description: str, servers: str) -> int:
         """Gives the length of the queue of what is listened on."""
         endpoint = make_endpoint(self.reactor, description, self.certificate)
