@@ -8,6 +8,7 @@ import signal
 from dataclasses import dataclass
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
@@ -15,7 +16,8 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.logfile import LogFile
 
 from livefeed import clocks
 from livefeed.certificates import default_directory, development_certificate
@@ -54,7 +56,8 @@ MAX_SPREAD_S = 1.0
 """The first pulls of several feeds are spread over one interval, but over so long at most: nobody waits an hour."""
 
 _DRAIN_POLL_S = 0.05
-_ABOUT_SIGHUP = "received SIGHUP, which changes nothing: a new certificate is read at the next start"
+_ABOUT_SIGHUP = "received SIGHUP: {what}; a new certificate is read at the next start"
+_ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
 
 _log = Logger()
 
@@ -359,8 +362,10 @@ class _Termination(Service):
         """IService API."""
         super().startService()
         signal.signal(signal.SIGTERM, self._terminate)
-        # It would end the process at once. Whoever sends it wants something to be read again.
-        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGHUP))
+        # Both would end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(_reopen_logs))
+        if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+            signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
         # Again, since the reactor installs its own handlers when it begins to run.
         self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
 
@@ -370,6 +375,24 @@ class _Termination(Service):
             _log.info("Received SIGTERM, shutting down.")
             later = self.reactor.callFromThread if self.reactor.running else self.reactor.callWhenRunning
             later(self.reactor.stop)
+
+
+def _reopen_logs() -> None:
+    """Goes on in a new log file by the same name, once logrotate has renamed the old one."""
+    # twistd keeps its file to itself; only the observer that writes to it leads there.
+    outputs = [getattr(observer, "_outFile", None) for observer in globalLogPublisher._observers]  # noqa: SLF001
+    files = [output for output in outputs if isinstance(output, LogFile)]
+    what = "there is no log file to open again"
+    for file in files:
+        try:
+            # First, since the old one would be closed by then: --uid may not make a file in this folder.
+            with Path(file.path).open("ab"):
+                pass
+            file.reopen()
+            what = f"{file.path} is opened again"
+        except OSError as error:
+            what = f"{file.path} cannot be opened again: {error.strerror}"
+    _log.warn(_ABOUT_SIGHUP, what=what)
 
 
 def _raise_file_limit() -> None:
