@@ -173,6 +173,14 @@ class _BothFamiliesPort(tcp.Port):
         return sock
 
 
+def own_certificate(description: str) -> Path | None:
+    """Gives the certificate file that a ``tls:`` description names, if it names one."""
+    kind, *parts = _split(description)
+    if kind != "tls":
+        return None
+    return next((Path(part[len("cert=") :]) for part in parts[1:] if part.startswith("cert=")), None)
+
+
 def port_of(description: str) -> tuple[str, str] | None:
     """Gives the URL scheme and port of a description, for showing; ``None`` where there is no port to name."""
     kind, *parts = _split(description)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from livefeed.poller import Poller
+    from livefeed.tls import Validity
     from livefeed.transport.pool import Pool
     from livefeed.web.served import Served
     from livefeed.web.site import Request, Site
@@ -113,11 +114,13 @@ class Figures(Collector):
     :ivar feeds: what pulls each feed, and what is served of it.
     :ivar site: what counts the answers.
     :ivar pool: what holds the connections; ``None`` if Twisted does.
+    :ivar certificates: those that are served with.
     """
 
     feeds: Sequence[tuple[Poller, Served]]
     site: Site
     pool: Pool | None
+    certificates: Sequence[Validity] = ()
 
     def collect(self) -> Iterator[Metric]:
         """Collector API."""
@@ -127,6 +130,13 @@ class Figures(Collector):
                 family.add_metric([served.feed.name], figure.value(poller, served))
             yield family
         yield from (self._states(), self._subscribers(), self._answers())
+        if self.certificates:
+            family = GaugeMetricFamily(
+                PREFIX + "certificate_not_after_timestamp_seconds", "When a certificate expires.", labels=["file"]
+            )
+            for validity in self.certificates:
+                family.add_metric([str(validity.file)], validity.not_after)
+            yield family
         if self.pool is not None:
             yield GaugeMetricFamily(PREFIX + "connections", "Those that are open.", len(self.pool.connections))
             yield CounterMetricFamily(

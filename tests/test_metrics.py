@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +16,7 @@ from livefeed.feed import Feed
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
+from livefeed.tls import Validity
 from livefeed.transport.pool import Pool
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -211,6 +213,12 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertTrue(headers["content-type"].startswith("text/plain; version="))
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_certificates(self) -> None:
+        """Each says when it expires."""
+        figures = Figures(self.figures.feeds, self.site, None, [Validity(Path("/a.pem"), 0, NOW)])
+        body = request(Site(metrics_root(figures), reactor=self.clock), b"GET /metrics HTTP/1.1").body
+        self.assertIn(b'livefeed_certificate_not_after_timestamp_seconds{file="/a.pem"} 1.7e+09', body)
 
     def test_other_paths_and_methods(self) -> None:
         """There is nothing else, the feed least of all."""

@@ -8,11 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher, textFileLogObserver
 from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.service import _Termination
+from livefeed import clocks
+from livefeed.service import _CertificateWatch, _Termination
+from livefeed.tls import Validity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +34,9 @@ class SignalTests(SynchronousTestCase):
         def record(event: Any) -> None:
             self.events.append(formatEvent(event))
 
-        globalLogPublisher.addObserver(record)
-        self.addCleanup(globalLogPublisher.removeObserver, record)
+        observer: Any = record
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = Path(directory.name) / "livefeed.log"
@@ -46,13 +50,12 @@ class SignalTests(SynchronousTestCase):
 
         _Termination(SimpleNamespace(callFromThread=call, callWhenRunning=when_running)).startService()
 
-    def log_to_file(self) -> LogFile:
-        file = LogFile.fromFullPath(str(self.path))
+    def log_to_file(self) -> None:
+        file: Any = LogFile.fromFullPath(str(self.path))
         self.addCleanup(file.close)
         observer = textFileLogObserver(file)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
-        return file
 
     def test_usr1_without_a_log_file(self) -> None:
         """Does not end the process, and says why nothing is rotated."""
@@ -90,3 +93,28 @@ class SignalTests(SynchronousTestCase):
         self.path.mkdir()
         self.handlers[signal.SIGHUP](signal.SIGHUP, None)
         self.assertIn("cannot be opened again: Is a directory", renamed.read_text())
+
+
+class CertificateWatchTests(SynchronousTestCase):
+    """A certificate that is about to expire."""
+
+    def test_warns_at_the_start_and_daily(self) -> None:
+        """By the wall clock, until it stops."""
+        events: list[str] = []
+
+        def record(event: Any) -> None:
+            events.append(formatEvent(event))
+
+        observer: Any = record
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        clock = Clock()
+        self.patch(clocks, "wall", clock.seconds)
+        watch = _CertificateWatch([Validity(Path("a.pem"), 0, 86_400), Validity(Path("b.pem"), 0, 1e9)], clock)
+        watch.startService()
+        clock.advance(86_401)
+        watch.stopService()
+        clock.advance(86_401)
+        first, second = events
+        self.assertIn("a.pem expires on 1970-01-02", first)
+        self.assertIn("a.pem has expired", second)
