@@ -58,9 +58,17 @@ class DevelopmentCertificate:
 
 
 def default_directory() -> Path:
-    """Gives where a development certificate is kept if nothing else is said (XDG base directories)."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "livefeed" / "certs"
+    """Gives where a development certificate is kept if nothing else is said (XDG base directories).
+
+    :raises ConfigurationError: if the user has no home directory, as in a container that runs as a number.
+    """
+    data = os.environ.get("XDG_DATA_HOME")
+    try:
+        home = Path(data) if data else Path.home() / ".local" / "share"
+    except RuntimeError:
+        why = "this user has no home directory for a development certificate: set --cert and --key, or XDG_DATA_HOME"
+        raise ConfigurationError(why) from None
+    return home / "livefeed" / "certs"
 
 
 def development_certificate(

@@ -29,8 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     certs.add_argument(
         "--directory",
         type=Path,
-        default=default_directory(),
-        help="where they are kept [default: %(default)s]",
+        help="where they are kept [default: livefeed/certs in $XDG_DATA_HOME, or in ~/.local/share]",
     )
     certs.add_argument(
         "--name",
@@ -51,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _certs(options: argparse.Namespace) -> None:
-    made = development_certificate(options.directory, options.names or NAMES, force=options.force)
+    made = development_certificate(
+        options.directory or default_directory(), options.names or NAMES, force=options.force
+    )
     print(f"{'made' if made.made else 'kept'} {made.cert}, key {made.key}, CA {made.ca}")
     print(f"SHA-256 fingerprint {made.fingerprint}")

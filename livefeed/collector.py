@@ -10,7 +10,6 @@ That is how the generations of CPython 3.11 to 3.13 work; with 3.14 the pauses w
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import re
 import resource
@@ -67,7 +66,14 @@ MAPS = Path("/proc/self/maps")
 SIZES = Path("/proc/self/statm")
 
 # Looked up now: what is made while there are many connections, and stays, keeps the memory around it.
-_libc = ctypes.CDLL(None)
+# ctypes itself cannot be loaded everywhere: it may need memory that is writable and executable, which systemd's
+# MemoryDenyWriteExecute forbids. Then memory is given back later, and nothing else changes.
+try:
+    import ctypes
+
+    _libc: ctypes.CDLL | None = ctypes.CDLL(None)
+except (ImportError, MemoryError, OSError):
+    _libc = None
 _malloc_trim = getattr(_libc, "malloc_trim", None)
 _madvise = getattr(_libc, "madvise", None)
 _heap = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) .*\[heap\]$", re.MULTILINE)

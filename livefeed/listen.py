@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.systemd import ListenFDs
+from zope.interface import implementer
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls import server_options
@@ -16,7 +27,7 @@ from livefeed.tls import server_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IStreamServerEndpoint
+    from twisted.internet.ssl import CertificateOptions
 
 BACKLOG = 1024
 """How many connections may wait to be accepted. Twisted's 50 are gone in a moment when everybody comes back."""
@@ -26,6 +37,9 @@ _MAX_DIGITS = 5
 _PORTED = ("tls", "tcp", "tcp4", "tcp6", "ssl")
 _SEVERAL = re.compile(r"[a-z0-9]+:[0-9]*[ ,;]")
 _BARE_IPV6 = re.compile(r":interface=\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::|\]|\Z)")
+# How many parts without a name may stand before the one that is the length of the queue, by Twisted's parsers.
+_BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5, "tls": 2}
+
 _FORM = "tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE]"
 
 
@@ -58,11 +72,119 @@ def make_endpoint(
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
         raise ConfigurationError(f"{description}: tls: is followed by a port, as in {_FORM}, or by a folder", setting)
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        if kind == "systemd":
+            _find_inherited(parts)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description + _backlog(kind, parts))
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
         why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
         raise ConfigurationError(why, setting) from None
-    return endpoint
+    return SocketFileEndpoint(endpoint, _socket_file(parts)) if kind == "unix" else endpoint
+
+
+@implementer(IStreamServerEndpoint)
+@dataclass(frozen=True, slots=True)
+class SocketFileEndpoint:
+    """Listens on a Unix socket; takes its file over if no process accepts connections there any more.
+
+    A process that was killed leaves the file behind, and a lock that names its id. In a container the ids repeat: the
+    lock then seems to be held by a process that runs, which can be the new one itself.
+
+    :ivar endpoint: what listens, once the file is out of the way.
+    :ivar path: where the file is.
+    """
+
+    endpoint: IStreamServerEndpoint
+    path: Path
+
+    def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
+        """IStreamServerEndpoint API."""
+        return execute(self._make_room).addCallback(lambda _: self.endpoint.listen(protocolFactory))
+
+    def _make_room(self) -> None:
+        lock = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            if not stat.S_ISSOCK(self.path.lstat().st_mode):
+                return  # it is in the way, and no socket: listening fails, and says so
+            accepted = _accepts(self.path)
+        except FileNotFoundError:
+            _unlink_own_lock(lock)
+            return
+        except OSError:
+            return  # such as a socket of another kind, or of another user
+        if accepted:
+            in_use = OSError(errno.EADDRINUSE, "another process accepts connections on this socket")
+            raise CannotListenError(None, self.path, in_use)
+        # Between bind(2) and listen(2) of a process that starts at the same moment it looks the same. That takes
+        # microseconds, and two processes on one path are a mistake anyway.
+        self.path.unlink(missing_ok=True)
+        if lock.is_symlink():
+            lock.unlink(missing_ok=True)
+
+
+def _accepts(path: Path) -> bool:
+    """Tells whether a process listens on a socket, also one whose queue is full.
+
+    :raises OSError: if that cannot be known.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return False
+        except BlockingIOError:
+            return True
+    return True
+
+
+def _unlink_own_lock(lock: Path) -> None:
+    """Removes a lock without a socket that names this process, which has not locked anything yet."""
+    try:
+        if lock.readlink() == Path(str(os.getpid())):
+            lock.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+@implementer(IStreamServerEndpoint)
+@dataclass(frozen=True, slots=True)
+class BothFamiliesEndpoint:
+    """Serves IPv6 and IPv4 by one socket of Twisted's transport, whatever ``net.ipv6.bindv6only`` says.
+
+    :ivar reactor: Twisted's own.
+    :ivar port: the port's number.
+    :ivar tls: how TLS is spoken.
+    """
+
+    reactor: Any
+    port: int
+    tls: CertificateOptions
+
+    def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
+        """IStreamServerEndpoint API."""
+        return execute(self._listen, protocolFactory)
+
+    def _listen(self, factory: Any) -> IListeningPort:
+        port = _BothFamiliesPort(self.port, TLSMemoryBIOFactory(self.tls, False, factory), BACKLOG, "::", self.reactor)
+        port._type = "TLS"  # noqa: SLF001 - what the reactor's listenSSL does
+        port.startListening()
+        return port
+
+
+class _BothFamiliesPort(tcp.Port):
+    def createInternetSocket(self) -> socket.socket:
+        """tcp.Port API. The option must be set before the socket is bound (ipv6(7))."""
+        sock: socket.socket = super().createInternetSocket()
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        return sock
+
+
+def own_certificate(description: str) -> Path | None:
+    """Gives the certificate file that a ``tls:`` description names, if it names one."""
+    kind, *parts = _split(description)
+    if kind != "tls":
+        return None
+    return next((Path(part[len("cert=") :]) for part in parts[1:] if part.startswith("cert=")), None)
 
 
 def _check(description: str, kind: str, parts: list[str], setting: str) -> None:
@@ -117,8 +239,41 @@ def _tls(
     if interface is None:
         # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.
         interface = "::" if _dual_stack() else ""
+        if interface and isinstance(reactor, PosixReactorBase):
+            return BothFamiliesEndpoint(reactor, port, tls)
     # For all its name, it takes addresses of IPv6, too.
     return SSL4ServerEndpoint(reactor, port, tls, BACKLOG, interface)
+
+
+def _backlog(kind: str, parts: list[str]) -> str:
+    """Gives what is added to a description for Twisted that leaves the length of the queue open."""
+    before = _BEFORE_BACKLOG.get(kind)
+    if before is None or not parts or any(part.startswith("backlog=") for part in parts):
+        return ""
+    return "" if sum("=" not in part for part in parts) > before else f":backlog={BACKLOG}"
+
+
+def _find_inherited(parts: list[str]) -> None:
+    """Looks for the socket that a ``systemd:`` description means; Twisted says only that an index is out of range.
+
+    :raises ValueError: if systemd has not passed it on.
+    """
+    passed = ListenFDs.fromEnvironment()
+    names = passed.inheritedNamedDescriptors()
+    count = len(passed.inheritedDescriptors())
+    for name, _, value in (part.partition("=") for part in parts):
+        missing = (name == "index" and value.isdecimal() and int(value) >= count) or (
+            name == "name" and value not in names
+        )
+        if missing:
+            remedy = "start livefeed by a .socket unit (its [Socket] section needs ListenStream=)"
+            raise ValueError(f"systemd has passed on {count} sockets, and not this one; {remedy}")
+
+
+def _socket_file(parts: list[str]) -> Path:
+    """Gives the path in the parts of a ``unix:`` description, which Twisted has accepted."""
+    named = (part.partition("=") for part in parts)
+    return next((Path(value) for name, _, value in named if name == "address"), Path(parts[0]))
 
 
 def _dual_stack() -> bool:

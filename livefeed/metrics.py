@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from livefeed.feed import State
 from livefeed.web.answers import answer, refuse
 from livefeed.web.origins import Origins
-from livefeed.web.resource import Node
+from livefeed.web.resource import METHODS, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from livefeed.collector import Collector as GarbageCollector
     from livefeed.poller import Poller
+    from livefeed.tls import Validity
     from livefeed.transport.pool import Pool
     from livefeed.web.served import Served
     from livefeed.web.site import Request, Site
@@ -116,12 +117,14 @@ class Figures(Collector):
     :ivar site: what counts the answers.
     :ivar pool: what holds the connections; ``None`` if Twisted does.
     :ivar garbage: what looks after the garbage collector; ``None`` if nothing does.
+    :ivar certificates: those that are served with.
     """
 
     feeds: Sequence[tuple[Poller, Served]]
     site: Site
     pool: Pool | None
     garbage: GarbageCollector | None = None
+    certificates: Sequence[Validity] = ()
 
     def collect(self) -> Iterator[Metric]:
         """Collector API."""
@@ -131,6 +134,13 @@ class Figures(Collector):
                 family.add_metric([served.feed.name], figure.value(poller, served))
             yield family
         yield from (self._states(), self._subscribers(), self._answers())
+        if self.certificates:
+            family = GaugeMetricFamily(
+                PREFIX + "certificate_not_after_timestamp_seconds", "When a certificate expires.", labels=["file"]
+            )
+            for validity in self.certificates:
+                family.add_metric([str(validity.file)], validity.not_after)
+            yield family
         if self.pool is not None:
             yield GaugeMetricFamily(PREFIX + "connections", "Those that are open.", len(self.pool.connections))
             yield CounterMetricFamily(
@@ -198,8 +208,10 @@ class MetricsResource(Node):
 
     def render(self, request: Request) -> int:
         """IResource API."""
+        if request.method == b"OPTIONS":
+            return answer(request, 204, [(b"Allow", METHODS)], None)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "Figures are only read.", [(b"Allow", b"GET, HEAD")])
+            return refuse(request, 405, "Figures are only read.", [(b"Allow", METHODS)])
         fields = [(b"Content-Type", CONTENT_TYPE_PLAIN_1_0_0.encode()), (b"Cache-Control", b"no-store")]
         return answer(request, 200, fields, generate_latest(self._registry))
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import resource
 import select
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.logfile import LogFile
 
 from livefeed import clocks
 from livefeed.certificates import default_directory, development_certificate
@@ -27,10 +29,11 @@ from livefeed.feed import Feed
 from livefeed.history import History
 from livefeed.journal import Journal
 from livefeed.keeper import Keeper
-from livefeed.listen import CertificateFiles, make_endpoint, port_of
+from livefeed.listen import CertificateFiles, make_endpoint, own_certificate, port_of
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.sources import make_source
+from livefeed.tls import Validity
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -54,8 +57,10 @@ DRAIN_S = 3.0
 MAX_SPREAD_S = 1.0
 """The first pulls of several feeds are spread over one interval, but over so long at most: nobody waits an hour."""
 
+_DAY_S = 86_400.0
 _DRAIN_POLL_S = 0.05
-_ABOUT_SIGHUP = "received SIGHUP, which changes nothing: a new certificate is read at the next start"
+_ABOUT_SIGHUP = "received SIGHUP: {what}; a new certificate is read at the next start"
+_ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
 
 _log = Logger()
 
@@ -98,6 +103,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     connections = _Connections(site, subscribers, served, pool, reactor)
     collector = Collector(connections.count, reactor)
     shown = [feed.feed for feed in settings.feeds]
+    certificates: list[Validity] = []
     with settings.named():
         listeners = [
             _Listener(
@@ -110,7 +116,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
             for description in settings.listen
         ]
         if settings.metrics is not None:
-            figures = Figures([(one.poller, one.served) for one in followed], site, pool, collector)
+            figures = Figures([(one.poller, one.served) for one in followed], site, pool, collector, certificates)
             listeners.append(
                 _Listener(
                     settings.metrics,
@@ -121,15 +127,19 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
                     lambda base: f"the metrics {base}/metrics",
                 )
             )
+    endpoints = [*settings.listen, *([] if settings.metrics is None else [settings.metrics])]
+    named = [file for file in map(own_certificate, endpoints) if file is not None]
+    certificates += [Validity.read(file) for file in dict.fromkeys([*certificate.used, *named])]
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
+        _Termination(reactor),  # before there is anything that a supervisor could wait for, and then signal
         *keepers,
         *(one.poller for one in followed),
         connections,
         collector,
         *listeners,
-        _Termination(reactor),
+        _CertificateWatch(certificates, reactor),
     ):
         service.setServiceParent(services)
     return services
@@ -210,8 +220,14 @@ class _Certificate:
     """Gives the operator's certificate, or a development one, which is made when it is first asked for."""
 
     settings: Settings
+    used: list[Path] = field(default_factory=list)
 
     def __call__(self) -> CertificateFiles:
+        files = self._files()
+        self.used.append(files.cert)
+        return files
+
+    def _files(self) -> CertificateFiles:
         if self.settings.cert is not None and self.settings.key is not None:
             return CertificateFiles(self.settings.cert, self.settings.key)
         made = development_certificate(default_directory())
@@ -222,6 +238,37 @@ class _Certificate:
             fingerprint=made.fingerprint,
         )
         return CertificateFiles(made.cert, made.key)
+
+
+@dataclass(eq=False)
+class _CertificateWatch(Service):
+    """Warns of certificates that clients refuse, or soon will: at the start, and then once a day."""
+
+    # required parameters
+    certificates: Sequence[Validity]
+    clock: IReactorTime
+
+    # internal state
+    _loop: LoopingCall = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = self.clock
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        self._loop.start(_DAY_S)
+
+    def stopService(self) -> None:
+        """IService API."""
+        super().stopService()
+        self._loop.stop()
+
+    def _look(self) -> None:
+        for complaint in (validity.complaint(clocks.wall()) for validity in self.certificates):
+            if complaint is not None:
+                _log.warn("{complaint}", complaint=complaint)
 
 
 @dataclass(eq=False)
@@ -369,10 +416,20 @@ class _Termination(Service):
         """IService API."""
         super().startService()
         signal.signal(signal.SIGTERM, self._terminate)
-        # It would end the process at once. Whoever sends it wants something to be read again.
-        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGHUP))
+        self._take_others()
         # Again, since the reactor installs its own handlers when it begins to run.
         self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
+
+    def privilegedStartService(self) -> None:
+        """IService API."""
+        super().privilegedStartService()
+        self._take_others()
+
+    def _take_others(self) -> None:
+        # Both would end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(_reopen_logs))
+        if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+            signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
 
     def _terminate(self, number: int, frame: object) -> None:
         if not self._stopping:
@@ -380,6 +437,24 @@ class _Termination(Service):
             _log.info("Received SIGTERM, shutting down.")
             later = self.reactor.callFromThread if self.reactor.running else self.reactor.callWhenRunning
             later(self.reactor.stop)
+
+
+def _reopen_logs() -> None:
+    """Goes on in a new log file by the same name, once logrotate has renamed the old one."""
+    # twistd keeps its file to itself; only the observer that writes to it leads there.
+    outputs = [getattr(observer, "_outFile", None) for observer in globalLogPublisher._observers]  # noqa: SLF001
+    files = [output for output in outputs if isinstance(output, LogFile)]
+    what = "there is no log file to open again"
+    for file in files:
+        try:
+            # First, since the old one would be closed by then: --uid may not make a file in this folder.
+            with Path(file.path).open("ab"):
+                pass
+            file.reopen()
+            what = f"{file.path} is opened again"
+        except OSError as error:
+            what = f"{file.path} cannot be opened again: {error.strerror}"
+    _log.warn(_ABOUT_SIGHUP, what=what)
 
 
 def _raise_file_limit() -> None:

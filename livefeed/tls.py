@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from cryptography import x509
@@ -34,6 +36,47 @@ PROTOCOLS = (b"http/1.1",)
 """What is agreed on by ALPN. No HTTP/2: in Twisted it takes three times the CPU."""
 
 
+EXPIRY_WARNING_S = 14 * 86_400
+"""So long before a certificate expires the log warns, once a day: time enough to renew one by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a server's certificate is valid.
+
+    :ivar file: the PEM file, which messages name.
+    :ivar not_before: in seconds since 1970.
+    :ivar not_after: the same.
+    """
+
+    file: Path
+    not_before: float
+    not_after: float
+
+    @classmethod
+    def read(cls, file: Path) -> Validity:
+        """Reads a file that :func:`server_options` has accepted."""
+        leaf, *_ = x509.load_pem_x509_certificates(file.read_bytes())
+        return cls(file, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp())
+
+    def complaint(self, now: float) -> str | None:
+        """Gives what an operator must know, if there is anything.
+
+        :param now: in seconds since 1970.
+        """
+        if now > self.not_after:
+            return f"the certificate {self.file} has expired, on {_day(self.not_after)}: clients refuse it"
+        if now < self.not_before:
+            return f"the certificate {self.file} is not valid before {_day(self.not_before)}: clients refuse it"
+        if now > self.not_after - EXPIRY_WARNING_S:
+            return f"the certificate {self.file} expires on {_day(self.not_after)}: renew it, and start again"
+        return None
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def server_options(cert: Path, key: Path) -> CertificateOptions:
     """Gives the TLS configuration of a server: TLS 1.2 and newer.
 
@@ -56,6 +99,7 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
         raise ConfigurationError(f"{key}: the private key is encrypted; give one that is not", "key") from None
     except ValueError:
         raise ConfigurationError(f"{key}: there is no private key in PEM form in it", "key") from None
+    _check_pair(cert, chain, key, private_key)
     # Twisted asks for pyOpenSSL's own types, and pyOpenSSL for those of cryptography instead.
     leaf, *others = cast("list[Any]", chain)
     options = CertificateOptions(
@@ -83,6 +127,27 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
         why = ", ".join(reasons) or "OpenSSL refuses it"
         raise ConfigurationError(f"{cert}: {why} (the key is {key})", "cert") from None
     return options
+
+
+def _check_pair(cert: Path, chain: list[x509.Certificate], key: Path, private_key: Any) -> None:
+    """Finds out what OpenSSL calls 'no certificate assigned'."""
+    public_key: Any = private_key.public_key()
+    if chain[0].public_key() == public_key:
+        return
+    for number, other in enumerate(chain[1:], 2):
+        if other.public_key() == public_key:
+            why = (
+                f"{cert}: wrong order: certificate {number} of {len(chain)} is the server's own, and must be the first"
+            )
+            raise ConfigurationError(why, "cert")
+    ours, theirs = (_kind(each) for each in (public_key, chain[0].public_key()))
+    if ours != theirs:
+        raise ConfigurationError(f"{key}: it is a key of {ours}, and {cert} is for one of {theirs}", "key")
+
+
+def _kind(public_key: Any) -> str:
+    """Gives the name of a key's algorithm, such as RSA."""
+    return type(public_key).__name__.removesuffix("PublicKey").strip("_") or "another kind"
 
 
 def alpn_selector(ours: Sequence[bytes]) -> Any:

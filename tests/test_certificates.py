@@ -297,3 +297,15 @@ class DirectoryTests(SynchronousTestCase):
         for environment in ({"HOME": "/home/me"}, {"HOME": "/home/me", "XDG_DATA_HOME": ""}):
             self.patch(os, "environ", environment)
             self.assertEqual(default_directory(), Path("/home/me/.local/share/livefeed/certs"))
+
+    def test_no_home(self) -> None:
+        """A user without one is told what to set instead."""
+
+        def nowhere() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        self.patch(os, "environ", {})
+        self.patch(Path, "home", nowhere)
+        error = self.assertRaises(ConfigurationError, default_directory)
+        self.assertIn("no home directory", str(error))
+        self.assertIn("--cert and --key", str(error))

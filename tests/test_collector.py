@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import weakref
 from pathlib import Path
 from unittest import skipUnless
@@ -177,3 +181,23 @@ class CollectorTests(SynchronousTestCase):
         self.assertGreater(collector._resident_bytes(), 10_000_000)
         self.patch(collector, "SIZES", Path("/nowhere"))
         self.assertEqual(collector._resident_bytes(), 0)
+
+
+class WithoutCtypesTests(SynchronousTestCase):
+    """Where writable memory may not be executed (MemoryDenyWriteExecute)."""
+
+    def test_it_goes_on(self) -> None:
+        """Also when ctypes runs out of memory as it is loaded, or cannot open the C library."""
+        for broken in ("", "raise MemoryError", "class CDLL:\n def __init__(self, name): raise OSError(name)"):
+            directory = tempfile.TemporaryDirectory()
+            self.addCleanup(directory.cleanup)
+            (Path(directory.name) / "ctypes.py").write_text(broken or "raise ImportError")
+            # Twisted looks for ctypes, too, and is loaded before.
+            code = (
+                f"import sys, twisted.application.service; sys.modules.pop('ctypes', None); "
+                f"sys.path.insert(0, {directory.name!r}); "
+                "import livefeed.collector as c; c._trim(); c._advise(c.HUGE_PAGES); print(c._libc)"
+            )
+            path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            done = subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, text=True, check=False)
+            self.assertEqual((done.stdout, done.stderr), ("None\n", ""))

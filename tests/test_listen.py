@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint, quoteStringArgument
+from twisted.internet import tcp
+from twisted.internet.endpoints import TCP4ServerEndpoint, quoteStringArgument
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import listen
 from livefeed.certificates import development_certificate
 from livefeed.exceptions import ConfigurationError
-from livefeed.listen import BACKLOG, CertificateFiles, make_endpoint, port_of
+from livefeed.listen import BACKLOG, CertificateFiles, SocketFileEndpoint, make_endpoint, port_of
 from livefeed.tls import server_options
 
 
@@ -174,8 +179,42 @@ class TwistedTests(ListenTestCase):
         tcp = make_endpoint(self.reactor, "tcp:8080:interface=127.0.0.1", self.certificate)
         self.assertIsInstance(tcp, TCP4ServerEndpoint)
         unix = make_endpoint(self.reactor, "unix:/run/livefeed.sock", self.certificate)
-        self.assertIsInstance(unix, UNIXServerEndpoint)
+        self.assertIsInstance(unix, SocketFileEndpoint)
         self.assertEqual(self.asked, 0)
+
+    def test_socket_that_systemd_has_not_passed_on(self) -> None:
+        """Is said in words, with how many there are."""
+        for wanted in ("index=0", "name=web"):
+            refusal = self.refusal(f"systemd:domain=INET:{wanted}")
+            self.assertIn("systemd has passed on 0 sockets, and not this one", refusal)
+
+    def backlog(self, description: str, servers: str) -> int:
+        """Gives the length of the queue of what is listened on."""
+        endpoint = make_endpoint(self.reactor, description, self.certificate)
+        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        *_, (_, _, backlog, _) = getattr(self.reactor, servers)
+        assert isinstance(backlog, int)
+        return backlog
+
+    def test_queue(self) -> None:
+        """It is as long as that of tls:, unless the description says otherwise, by name or by place."""
+        for description, length in (
+            ("tcp:8080", BACKLOG),
+            ("tcp:8080:interface=127.0.0.1", BACKLOG),
+            ("tcp:8080:127.0.0.1", BACKLOG),
+            ("tcp:8080:127.0.0.1:7", 7),
+            ("tcp:8080:backlog=7", 7),
+            (r"tcp6:8080:interface=\:\:1", BACKLOG),
+            ("tcp6:8080:7", 7),
+        ):
+            self.assertEqual((description, self.backlog(description, "tcpServers")), (description, length))
+        for description, length in (("unix:/x", BACKLOG), ("unix:/x:mode=600", BACKLOG), ("unix:/x:600:7", 7)):
+            made = make_endpoint(self.reactor, description, self.certificate)
+            self.successResultOf(made.listen(Factory.forProtocol(Protocol)))
+            self.assertEqual(self.reactor.unixServers[-1][2], length)
+        description = f"ssl:443:privateKey={self.files.key}:certKey={self.files.cert}"
+        make_endpoint(self.reactor, description, self.certificate).listen(Factory.forProtocol(Protocol))
+        self.assertEqual(self.reactor.sslServers[-1][3], BACKLOG)
 
     def test_tls_directory_is_twisteds(self) -> None:
         """tls: followed by anything but a port is the kind that Twisted has, with a directory of certificates."""
@@ -206,6 +245,132 @@ class TwistedTests(ListenTestCase):
             "unix:/x:mode=rwx",
         ):
             self.assertTrue(self.refusal(description).startswith(f"--listen: {description}: "), description)
+
+
+class SocketFileTests(SynchronousTestCase):
+    """unix: where there is a file already."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "s"
+        self.lock = Path(directory.name) / "s.lock"
+        self.reactor = MemoryReactorClock()
+
+    def listen(self, options: str = "") -> Any:
+        description = f"unix:{self.path}{options}"
+        endpoint = make_endpoint(self.reactor, description, lambda: CertificateFiles(Path(), Path()))
+        return endpoint.listen(Factory.forProtocol(Protocol))
+
+    def leave(self) -> None:
+        """Leaves what a killed process does, which had the id that this one has now."""
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(self.path))
+            left.listen()
+        self.lock.symlink_to(str(os.getpid()))
+
+    def test_a_socket_that_nobody_accepts_on_is_taken_over(self) -> None:
+        """With its lock, or without one; the path may be named."""
+        for options in ("", ":lockfile=0"):
+            self.leave()
+            self.successResultOf(self.listen(options))
+            self.assertFalse(self.path.exists())
+            self.assertFalse(self.lock.is_symlink())
+        self.leave()
+        endpoint = make_endpoint(self.reactor, f"unix:address={self.path}", lambda: CertificateFiles(Path(), Path()))
+        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        self.assertFalse(self.path.exists())
+
+    def test_a_socket_in_use_is_left_alone(self) -> None:
+        """Also when its queue is full; the lock stays, too."""
+        with socket.socket(socket.AF_UNIX) as held:
+            held.bind(str(self.path))
+            held.listen(0)
+            self.lock.symlink_to("1")
+            for _ in range(2):
+                waiting = socket.socket(socket.AF_UNIX)
+                self.addCleanup(waiting.close)
+                waiting.setblocking(False)
+                waiting.connect_ex(str(self.path))
+                error = self.failureResultOf(self.listen(), CannotListenError).value
+                self.assertIn("another process accepts connections on this socket", str(error))
+        self.assertEqual(self.reactor.unixServers, [])
+        self.assertTrue(self.path.exists())
+        self.assertTrue(self.lock.is_symlink())
+
+    def test_other_files_are_left_alone(self) -> None:
+        """A file, a link to a socket, and a socket of another kind; listening then fails by itself."""
+        self.path.write_bytes(b"precious")
+        self.successResultOf(self.listen())
+        self.assertEqual(self.path.read_bytes(), b"precious")
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(self.path.with_name("other")))
+        self.path.symlink_to("other")
+        self.successResultOf(self.listen())
+        self.assertTrue(self.path.is_symlink())
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(str(self.path))
+            self.successResultOf(self.listen())
+        self.assertTrue(self.path.exists())
+
+    def test_a_lock_without_a_socket(self) -> None:
+        """Goes if it names this process; that of another one is Twisted's to judge; no lock is no trouble."""
+        self.lock.symlink_to(str(os.getpid()))
+        self.successResultOf(self.listen())
+        self.assertFalse(self.lock.is_symlink())
+        self.successResultOf(self.listen())
+        self.lock.symlink_to("1")
+        self.successResultOf(self.listen())
+        self.assertTrue(self.lock.is_symlink())
+
+    def test_twisteds_transport_listens_after_a_kill(self) -> None:
+        """With a real socket."""
+        self.leave()
+        reactor = SelectReactor()
+        endpoint = make_endpoint(reactor, f"unix:{self.path}", lambda: CertificateFiles(Path(), Path()))
+        port = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        self.addCleanup(close, reactor, port)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.path))
+
+
+class BothFamiliesTests(SynchronousTestCase):
+    """tls:PORT of Twisted's transport."""
+
+    def test_ipv4_is_served_where_sockets_of_ipv6_are_for_ipv6_alone(self) -> None:
+        """That is what net.ipv6.bindv6only sets, for each new socket."""
+        if not listen._dual_stack():
+            return
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        made = development_certificate(Path(directory.name))
+        create = tcp.Port.createInternetSocket
+
+        def for_ipv6_alone(port: tcp.Port) -> socket.socket:
+            sock: socket.socket = create(port)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            return sock
+
+        self.patch(tcp.Port, "createInternetSocket", for_ipv6_alone)
+        reactor = SelectReactor()
+        endpoint = make_endpoint(reactor, "tls:0", lambda: CertificateFiles(made.cert, made.key))
+        port: Any = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        self.addCleanup(close, reactor, port)
+        self.assertEqual(port.backlog, BACKLOG)
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port.getHost().port)):
+                pass
+
+
+def close(reactor: Any, port: Any) -> None:
+    """Ends what a reactor that does not run has opened."""
+    port.connectionLost(None)
+    reactor.removeAll()
+    for sock in (reactor.waker.i, reactor.waker.o) if hasattr(reactor.waker, "i") else ():
+        if not isinstance(sock, int):
+            sock.close()
 
 
 class PortOfTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,6 +19,7 @@ from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.snapshot import Sequence
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
+from livefeed.tls import Validity
 from livefeed.transport.pool import Pool
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -231,9 +233,17 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
 
+    def test_certificates(self) -> None:
+        """Each says when it expires."""
+        figures = Figures(self.figures.feeds, self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
+        body = request(Site(metrics_root(figures), reactor=self.clock), b"GET /metrics HTTP/1.1").body
+        self.assertIn(b'livefeed_certificate_not_after_timestamp_seconds{file="/a.pem"} 1.7e+09', body)
+
     def test_other_paths_and_methods(self) -> None:
         """There is nothing else, the feed least of all."""
         self.assertEqual([self.ask(b"GET " + path + b" HTTP/1.1").status for path in (b"/", b"/feed")], [404, 404])
         self.assertEqual(self.ask(b"DELETE /metrics HTTP/1.1").status, 405)
+        probe = self.ask(b"OPTIONS /metrics HTTP/1.1")
+        self.assertEqual((probe.status, probe.headers["allow"], probe.body), (204, "GET, HEAD, OPTIONS", b""))
         head = self.ask(b"HEAD /metrics HTTP/1.1")
         self.assertEqual((head.status, head.body), (200, b""))

@@ -145,7 +145,10 @@ class OptionsTests(SynchronousTestCase):
             (("-q",), "-q: there is no such option"),
             (("--interval",), "--interval: a value is missing"),
             (("--version=1",), "--version: takes no value"),
-            (("--ma=1",), "--ma: may be --max-bytes, --max-connections, --max-head-bytes, --max-subscribers"),
+            (
+                ("--ma=1",),
+                "--ma: may be --max-bytes, --max-connections, --max-delta-bytes, --max-head-bytes, --max-subscribers",
+            ),
             (("file:/srv/a.json",), "an argument has no option in front of it, such as --source"),
         ):
             error = self.assertRaises(SystemExit, parse, *arguments)

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.certificates import DevelopmentCertificate, development_certificate
 from livefeed.exceptions import ConfigurationError
-from livefeed.tls import server_options
+from livefeed.tls import EXPIRY_WARNING_S, Validity, server_options
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
 
@@ -195,6 +195,22 @@ class RefusalTests(TlsTestCase):
         self.assertTrue(refusal.startswith(f"--key: {other}"), refusal)
         self.assertIn(str(self.made.cert), refusal)
 
+    def test_chain_in_the_wrong_order(self) -> None:
+        """It is said which one must be the first."""
+        chain = self.directory / "chain.pem"
+        chain.write_bytes(self.made.ca.read_bytes() + self.made.cert.read_bytes())
+        refusal = self.refusal(chain, self.made.key)
+        self.assertIn(f"--cert: {chain}: wrong order: certificate 2 of ", refusal)
+
+    def test_key_of_another_kind(self) -> None:
+        """Both kinds are named."""
+        other = self.directory / "rsa.key"
+        write_key(other, rsa.generate_private_key(65537, 2048))
+        self.assertIn(
+            f"--key: {other}: it is a key of RSA, and {self.made.cert} is for one of ",
+            self.refusal(self.made.cert, other),
+        )
+
     def test_encrypted_key(self) -> None:
         """A key with a passphrase is refused in words: nobody is there to type it."""
         encrypted = self.directory / "encrypted.pem"
@@ -215,3 +231,22 @@ class RefusalTests(TlsTestCase):
         refusal = self.refusal(self.directory / "weak.pem", self.directory / "weak.key")
         self.assertIn(f"--cert: {self.directory / 'weak.pem'}: ", refusal)
         self.assertIn("key too small", refusal)
+
+
+class ValidityTests(TlsTestCase):
+    """Validity."""
+
+    def test_complaints(self) -> None:
+        """There are three, which name the file, and none while all is well."""
+        validity = Validity.read(self.made.cert)
+        for now, text in (
+            (validity.not_before - 1, "is not valid before"),
+            (validity.not_before + 1, None),
+            (validity.not_after - EXPIRY_WARNING_S - 1, None),
+            (validity.not_after - EXPIRY_WARNING_S + 1, "expires on"),
+            (validity.not_after + 1, "has expired"),
+        ):
+            complaint = validity.complaint(now)
+            self.assertEqual(complaint is None, text is None)
+            self.assertIn(text or "", complaint or "")
+            self.assertIn(str(self.made.cert), complaint or str(self.made.cert))

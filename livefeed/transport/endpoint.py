@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ class PoolReactor:
         negotiation = IProtocolNegotiationFactory(factory, None)
         if negotiation is not None:
             context.set_alpn_select_callback(alpn_selector(negotiation.acceptableProtocols()))
-        return self._listen(_bound(port, interface, backlog), factory, context)
+        return self._listen(_bound(port, interface, backlog, both_families=interface == "::"), factory, context)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
@@ -117,7 +118,7 @@ class PoolReactor:
         if lock is not None:
             if not lock.lock():
                 raise CannotListenError(None, address, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
-            if not lock.clean and os.path.exists(address):
+            if not lock.clean and _is_socket(address):
                 os.unlink(address)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -155,11 +156,22 @@ class PoolReactor:
         return port
 
 
-def _bound(port: int, interface: str, backlog: int) -> socket.socket:
+def _is_socket(address: str) -> bool:
+    """Tells whether there is a socket's file, which may be removed; another file is somebody's data."""
+    try:
+        return stat.S_ISSOCK(os.lstat(address).st_mode)
+    except OSError:
+        return False
+
+
+def _bound(port: int, interface: str, backlog: int, *, both_families: bool = False) -> socket.socket:
     family = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if both_families:
+            # Not left to net.ipv6.bindv6only: "::" is what tls:PORT listens on, for everybody.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((interface, port))
         sock.listen(backlog)
     except OSError as error:

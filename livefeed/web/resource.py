@@ -40,6 +40,10 @@ class KeyedFields(NamedTuple):
         return self.connection if self.connection is not None and b"close" in self.connection.lower() else None
 
 
+METHODS = b"GET, HEAD, OPTIONS"
+"""What may be done with all that is served. Balancers probe with ``OPTIONS /``."""
+
+
 class Node(Resource):
     """A resource below which there is nothing but what ``putChild`` puts there.
 
@@ -86,8 +90,10 @@ class Content(Node):
 
     def render(self, request: Request) -> int:
         """IResource API."""
+        if request.method == b"OPTIONS":
+            return answer(request, 204, [*self.shared(request), (b"Allow", METHODS)], None)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "This is only read.", [*self.shared(request), (b"Allow", b"GET, HEAD")])
+            return refuse(request, 405, "This is only read.", [*self.shared(request), (b"Allow", METHODS)])
         if request.has_content:
             return refuse(request, 413, "A request for a page has no content.", self.shared(request))
         body = self.content()

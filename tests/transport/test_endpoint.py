@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
@@ -188,6 +189,8 @@ class UnixTests(EndpointTestCase):
         self.assertIn("in use", str(self.refusal(f"unix:{path}:lockfile=0").socketError))
         self.refusal(f"unix:{path}:lockfile=1")
         self.assertEqual([*self.directory.iterdir()], [path])
+        path.with_name("s.lock").symlink_to("999999999")
+        self.refusal(f"unix:{path}:lockfile=1")
         self.assertEqual(path.read_bytes(), b"precious")
 
     def test_missing_directory(self) -> None:
@@ -270,6 +273,22 @@ class TlsTests(EndpointTestCase):
         )
         answer, _ = self.request(port.getHost().port)
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_both_families(self) -> None:
+        """On "::" IPv4 is served, too, where sockets of IPv6 are for IPv6 alone (net.ipv6.bindv6only)."""
+        if not socket.has_dualstack_ipv6() or not Path("/proc/net/if_inet6").read_text():
+            return
+
+        class ForIpv6Alone(socket.socket):
+            def __init__(self, family: int, kind: int) -> None:
+                super().__init__(family, kind)
+                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+        options = server_options(self.made.cert, self.made.key)
+        with mock.patch.object(socket, "socket", ForIpv6Alone):
+            port: Any = self.listening.listenSSL(0, self.site(), options, interface="::")
+        self.addCleanup(port.stopListening)
+        self.assertTrue(self.request(port.getHost().port)[0].startswith(b"HTTP/1.1 200 OK"))
 
     def test_site_negotiates_http_1_1(self) -> None:
         """With whoever offers it, among others; who does not ask is not told."""

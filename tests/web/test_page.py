@@ -71,10 +71,18 @@ class PageTests(SynchronousTestCase):
     def test_page_is_only_read(self) -> None:
         """Other methods are 405, content is 413."""
         response = request(self.site, b"POST / HTTP/1.1")
-        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD, OPTIONS"))
         self.assertEqual(request(self.site, b"GET / HTTP/1.1\nContent-Length: 3").status, 413)
         head = request(self.site, b"HEAD / HTTP/1.1")
         self.assertEqual((head.status, head.body), (200, b""))
+
+    def test_probes(self) -> None:
+        """OPTIONS is how balancers ask whether a server is there: of every path, it is answered with the methods."""
+        for path in (b"/", b"/results.html", b"/-/page.js", b"/-/page.css", b"/-/feeds.json", b"/results"):
+            response = request(self.site, b"OPTIONS " + path + b" HTTP/1.1")
+            seen = (path, response.status, response.headers.get("allow"), response.body)
+            self.assertEqual(seen, (path, 204, "GET, HEAD, OPTIONS", b""))
+        self.assertEqual(request(self.site, b"OPTIONS /none HTTP/1.1").status, 404)
 
     def test_page_has_a_path_of_its_own(self) -> None:
         """Which it would also have beside others."""
@@ -140,7 +148,7 @@ class ListTests(SynchronousTestCase):
         self.feeds[1].publish(b"[1]")
         self.assertEqual(request(self.site, ask).status, 200)
         response = request(self.site, b"POST /-/feeds.json HTTP/1.1")
-        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD, OPTIONS"))
         self.assertEqual(response.headers["access-control-allow-origin"], "*")
         self.assertEqual(request(self.site, b"GET /-/feeds.json HTTP/1.1\nContent-Length: 1").status, 413)
 
