@@ -148,6 +148,7 @@ class Subscription:
 
     def _deliver(self, snapshot: Snapshot) -> None:
         self._sent = snapshot.version
+        self._owed = False
         try:
             self._subscriber.send(snapshot)
         except Exception:
@@ -165,10 +166,12 @@ class Subscription:
     def resume(self) -> None:
         """The subscriber can take more: it is sent the newest snapshot, if one is owed."""
         self._paused = False
-        snapshot = self._feed.snapshot
-        if not self._owed or snapshot is None or self._may_not_see():
+        if not self._owed or self._may_not_see():
             return
         self._owed = False
+        snapshot = self._feed.snapshot
+        if snapshot is None:
+            return  # It is a part, and is gone: when it comes back, it is pushed.
         if snapshot.version == self._sent and not self.informed:
             # The document has gone back to what the subscriber has.
             self.skip(snapshot)
