@@ -1,0 +1,252 @@
+"""Connections of every kind, which are old when they end: what they leave behind is freed by its references alone.
+
+The collector looks at old objects as seldom as it can (:mod:`livefeed.collector`), so that each cycle would stay.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.certificates import DevelopmentCertificate, development_certificate
+from livefeed.feed import Feed
+from livefeed.tls import server_options
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.served import Served
+from livefeed.web.site import Site
+from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
+from tests.transport.driven import Client, DrivenReactor, make_pool, settle
+from tests.transport.test_tls import TLSClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FIRST, SECOND = (b'{"votes": [%d, {"a": "%s"}]}' % (count, b"x" * 300) for count in (1, 2))
+OURS = ("livefeed", "twisted", "autobahn", "OpenSSL")
+
+
+def get(path: str, *fields: str) -> bytes:
+    return "".join(f"{line}\r\n" for line in (f"GET {path} HTTP/1.1", "Host: a", *fields, "")).encode()
+
+
+def handshake(path: str, *fields: str, version: int = 13) -> bytes:
+    return get(
+        path,
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        f"Sec-WebSocket-Version: {version}",
+        f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}",
+        *fields,
+    )
+
+
+DELTAS = f"Sec-WebSocket-Protocol: {DELTA}"
+DEFLATED = "Sec-WebSocket-Extensions: permessage-deflate"
+POLLS = {
+    "poll": get("/feed"),
+    "poll of a part": get("/feed/votes/0"),
+    "unknown path": get("/nothing"),
+    "refused handshake": handshake("/feed.ws", version=8),
+    "half a head": get("/feed")[:-2],
+}
+WEBSOCKETS = {
+    "websocket": handshake("/feed.ws"),
+    "websocket with deltas": handshake("/feed.ws", DELTAS),
+    "deflated websocket": handshake("/feed.ws", DEFLATED),
+    "deflated websocket with deltas": handshake("/feed.ws", DEFLATED, DELTAS),
+    "websocket of a part": handshake("/feed/votes/0"),
+}
+STREAMS = {
+    "events": get("/feed.sse"),
+    "events with deltas": get("/feed.sse?delta=1"),
+    "events of a part": get("/feed.sse/votes/0"),
+}
+CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"  # a close frame, masked with nothing
+
+
+class Server:
+    """A site on a real socket, whose reactor a test drives.
+
+    :param transport: ``fast`` or ``twisted``.
+    :param made: the certificate, if it is to speak TLS.
+    """
+
+    def __init__(self, transport: str, made: DevelopmentCertificate | None) -> None:
+        self.reactor = DrivenReactor()
+        self.feed = Feed("feed", clock=self.reactor)
+        self.factory = SubscriberFactory(reactor=self.reactor)
+        origins = Origins.parse(("*",))
+        self.served = Served(self.feed, origins, Handshakes(self.factory, origins).upgrade)
+        self.site = Site(Root([self.served]), reactor=self.reactor)
+        self.feed.changed.append(self.site.forget_answers)
+        self.feed.publish(FIRST)
+        self.context: SSL.Context | None = None
+        listening: Any = make_pool(self.reactor) if transport == "fast" else self.reactor
+        if made is None:
+            self._port = listening.listenTCP(0, self.site, interface="127.0.0.1")
+        else:
+            self.context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+            self.context.load_verify_locations(str(made.ca))
+            options = server_options(made.cert, made.key)
+            self._port = listening.listenSSL(0, self.site, options, interface="127.0.0.1")
+        self.clients: list[Client] = []
+
+    def connect(self) -> Client:
+        """Gives a new client, which has done the handshake of TLS if there is one."""
+        sock = socket.create_connection(("127.0.0.1", self._port.getHost().port))
+        client: Client = Client(sock)
+        if self.context is not None:
+            client = TLSClient(sock, self.context)
+            for _ in range(100):
+                self.reactor.settle()
+                with contextlib.suppress(SSL.WantReadError):
+                    client.tls.do_handshake()
+                    break
+        self.clients.append(client)
+        return client
+
+    def settle(self) -> None:
+        """Lets everybody do what there is to do."""
+        settle(self.reactor, *(client for client in self.clients if client.sock.fileno() >= 0))
+
+    def close(self) -> None:
+        """Ends everything."""
+        for client in self.clients:
+            client.close()
+        self._port.stopListening()
+        self.reactor.advance(5)
+        self.reactor.close()
+
+
+@contextlib.contextmanager
+def garbage() -> Iterator[list[object]]:
+    """Gives what the collector finds of what becomes garbage meanwhile, be it old or new. It is empty until the end."""
+    found: list[object] = []
+    gc.collect()
+    gc.freeze()  # so that to look takes a fraction of the time
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield found
+        gc.collect()
+        found += [each for each in gc.garbage if type(each).__module__.startswith(OURS)]
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.unfreeze()
+        gc.garbage.clear()
+
+
+class FreedTests(SynchronousTestCase):
+    made: DevelopmentCertificate
+    directory: tempfile.TemporaryDirectory[str]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.made = development_certificate(Path(cls.directory.name))
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.directory.cleanup()
+
+    def assert_freed(self, kinds: dict[str, bytes], end: Callable[[Server], object]) -> None:
+        """Nothing is left of connections, after this has ended them: on both transports, with TLS and without.
+
+        Twisted's TLS is left out: its own objects refer to each other for ever, whatever protocol is above them.
+        """
+        for transport, made in (("fast", None), ("fast", self.made), ("twisted", None)):
+            self.assert_freed_on(Server(transport, made), kinds, end)
+
+    def assert_freed_on(self, server: Server, kinds: dict[str, bytes], end: Callable[[Server], object]) -> None:
+        try:
+            with garbage() as found:
+                for request in kinds.values():
+                    server.connect().send(request)
+                server.settle()
+                server.feed.publish(SECOND)
+                server.settle()
+                for (kind, request), client in zip(kinds.items(), server.clients, strict=True):
+                    self.assertEqual(client.received.startswith(b"HTTP/1.1 "), request.endswith(b"\r\n\r\n"), kind)
+                    self.assertEqual(client.received.startswith(b"HTTP/1.1 101"), kinds is WEBSOCKETS, kind)
+                    self.assertFalse(client.ended, kind)
+                # With this they are old.
+                gc.collect()
+                end(server)
+                server.settle()
+                server.reactor.advance(5)
+            self.assertEqual(sorted(f"{type(each).__module__}.{type(each).__name__}" for each in found), [])
+            self.assertEqual((server.site.channels, server.served.streams()), (set(), []))
+            self.assertEqual(list(server.factory.protocols_open), [])
+        finally:
+            server.close()
+
+    @staticmethod
+    def leave(server: Server) -> None:
+        """All clients close."""
+        for client in server.clients:
+            client.close()
+
+    @staticmethod
+    def reset(server: Server) -> None:
+        """All clients send a reset."""
+        for client in server.clients:
+            client.reset()
+
+    def test_polls(self) -> None:
+        """Ended by the client, in order and by a reset, by the server, which finds them idle, and aborted by it."""
+
+        def abort(server: Server) -> None:
+            for channel in tuple(server.site.channels):
+                channel.forceAbortClient()
+
+        def ask(server: Server) -> None:
+            for client in server.clients:
+                client.send(get("/feed", "Connection: close"))
+
+        for end in (self.leave, self.reset, lambda server: server.reactor.advance(90), abort, ask):
+            self.assert_freed(POLLS, end)
+
+    def test_streams(self) -> None:
+        """Ended by the client, both ways, by the server as it stops, and aborted."""
+
+        def abort(server: Server) -> None:
+            for stream in server.served.streams():
+                stream.transport.abortConnection()
+
+        for end in (self.leave, self.reset, lambda server: server.served.let_go(), abort):
+            self.assert_freed(STREAMS, end)
+
+    def test_websockets(self) -> None:
+        """Ended by the client: with a close frame, without one, and by a reset; by the server; and aborted."""
+
+        def say_goodbye(server: Server) -> None:
+            for client in server.clients:
+                client.send(CLOSE)
+
+        def break_rules(server: Server) -> None:
+            for client in server.clients:
+                client.send(b"\x81\x01a")  # without a mask
+
+        def abort(server: Server) -> None:
+            for subscriber in tuple(server.factory.protocols_open):
+                subscriber.dropConnection(abort=True)
+
+        for end in (
+            say_goodbye,
+            self.leave,
+            self.reset,
+            break_rules,
+            lambda server: server.factory.let_go(),
+            abort,
+        ):
+            self.assert_freed(WEBSOCKETS, end)
