@@ -137,7 +137,7 @@ class HttpSource:
 
     @classmethod
     def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> HttpSource:
-        """Makes the source of ``https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE]``.
+        """Makes the source of ``https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE&redirects=anywhere]``.
 
         The query is the origin's; livefeed's own options stand in the fragment. The files are read at once.
 
@@ -238,9 +238,14 @@ class HttpSource:
         await self._body(response, _REDIRECT_BODY_BYTES)
         self._wire.allowance = max(self._wire.allowance, HEAD_BYTES)
         try:
-            return address.redirected(locations[0].decode("latin-1"))
+            target = address.redirected(locations[0].decode("latin-1"))
         except ValueError as error:
             raise SourceError(f"the origin {error}") from None
+        if not self.origin.may_leave and not address.is_host_of(target):
+            # An origin that is broken into must not choose what else of a private network is asked and published.
+            where = f"{target.scheme}://{target.host}:{target.port}"[:_SHOWN]
+            raise SourceError(f"the origin redirects to another host, {where}: #redirects=anywhere would allow it")
+        return target
 
     def _fresh_s(self, fields: Headers, data: bytes) -> float:
         """Gives how long an answer is taken for granted.

@@ -137,6 +137,30 @@ class FetchTests(HttpTestCase):
         peer.says(b"", status="304 Not Modified")
         self.assertIn("without a condition", str(self.failureResultOf(fetching, SourceError).value))
 
+    def test_redirects_stay_on_the_host(self) -> None:
+        """Another host is not asked, nor connected to; the error names it and the option, and shows no query."""
+        for host in ("10.0.0.1:80", "127.0.0.1:6379"):
+            fetching = self.fetch()
+            peer = self.accept()
+            peer.says(b"", f"Location: http://{host}/x?hush", status="302 Found")
+            why = str(self.failureResultOf(fetching, SourceError).value)
+            self.assertIn(f"redirects to another host, http://{host}:", why)
+            self.assertIn("#redirects=anywhere", why)
+            self.assertNotIn("hush", why)
+            self.reactor.advance(0)
+            self.assertEqual(self.reactor.tcpClients, [])
+
+    def test_redirects_may_lead_anywhere(self) -> None:
+        """With the option another host is asked."""
+        url = urlsplit("http://127.0.0.1/results#redirects=anywhere")
+        self.source = HttpSource.from_url(url, reactor=self.reactor, max_bytes=MAX_BYTES)
+        fetching = self.fetch()
+        self.accept().says(b"", "Location: http://10.0.0.1/x", status="302 Found")
+        other = self.accept()
+        self.assertIn("GET /x ", other.asked())
+        other.says(b"[1]")
+        self.assertEqual(self.successResultOf(fetching), b"[1]")
+
     def test_cancelled_pull_leaves_nothing_behind(self) -> None:
         """Its connection is cut, wherever it was, and the next pull makes another."""
         for head in ("", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n["):
