@@ -33,7 +33,7 @@ from livefeed.gate import check_document
 from livefeed.sources.http_address import Address, Origin
 from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
 from livefeed.sources.http_limits import HEAD_BYTES, Body, GuardedEndpoint, Wire
-from livefeed.sources.names import NamedEndpoint, Names, verified
+from livefeed.sources.names import MAX_AGE_S, NamedEndpoint, Names, is_address, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,7 @@ class HttpSource:
     _pool: HTTPConnectionPool = field(init=False)
     _agent: Agent = field(init=False)
     _known: _Known | None = None
+    _connected_at: float | None = None
 
     def __post_init__(self) -> None:
         self._pool = HTTPConnectionPool(self.reactor)
@@ -157,10 +158,12 @@ class HttpSource:
         # No longer than that, or a clock that is set back would keep livefeed from asking for as long.
         if known is not None and EARLY_S < known.fresh_until - now <= MAX_FRESH_S:
             raise NotDueError("it is fresh")
+        self._follow_names(now)
         try:
             return await self._ask(now)
         except Exception as error:  # a cancelled pull, too, leaves a connection of which nothing is known
             self._wire.abort()
+            self._connected_at = None
             self._freshen(0.0)
             if isinstance(error, ConnectError | DNSLookupError | OSError):
                 raise SourceError(f"cannot connect: {first_line(error)[:_SHOWN]}") from None
@@ -172,6 +175,19 @@ class HttpSource:
         """Source API."""
         self._pool.closeCachedConnections()
         self._wire.abort()
+
+    def _follow_names(self, now: float) -> None:
+        """Lets go of connections that are old, once their names have been looked up again beside the pulls."""
+        if self._connected_at is None:
+            self._connected_at = now
+        if now - self._connected_at < MAX_AGE_S:
+            return
+        hosts = {self.origin.address.host} | ({self._known.address.host} if self._known is not None else set())
+        names = [host for host in sorted(hosts) if not is_address(host)]
+        are_renewed = [self.names.renew(name) for name in names]  # all are asked for, whatever the first one says
+        if names and all(are_renewed):
+            self._connected_at = now
+            self._pool.closeCachedConnections()
 
     async def _ask(self, now: float) -> bytes | None:
         """Asks the origin, and where it sends livefeed to.
