@@ -33,7 +33,7 @@ from livefeed.gate import check_document
 from livefeed.sources.http_address import Address, Origin
 from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
 from livefeed.sources.http_limits import HEAD_BYTES, Body, GuardedEndpoint, Wire
-from livefeed.sources.names import NamedEndpoint, Names, verified
+from livefeed.sources.names import MAX_AGE_S, NamedEndpoint, Names, is_address, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,7 @@ class HttpSource:
     _pool: HTTPConnectionPool = field(init=False)
     _agent: Agent = field(init=False)
     _known: _Known | None = None
+    _connected_at: float | None = None
 
     def __post_init__(self) -> None:
         self._pool = HTTPConnectionPool(self.reactor)
@@ -137,7 +138,7 @@ class HttpSource:
 
     @classmethod
     def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> HttpSource:
-        """Makes the source of ``https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE]``.
+        """Makes the source of ``https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE&redirects=anywhere]``.
 
         The query is the origin's; livefeed's own options stand in the fragment. The files are read at once.
 
@@ -157,10 +158,12 @@ class HttpSource:
         # No longer than that, or a clock that is set back would keep livefeed from asking for as long.
         if known is not None and EARLY_S < known.fresh_until - now <= MAX_FRESH_S:
             raise NotDueError("it is fresh")
+        self._follow_names(now)
         try:
             return await self._ask(now)
         except Exception as error:  # a cancelled pull, too, leaves a connection of which nothing is known
             self._wire.abort()
+            self._connected_at = None
             self._freshen(0.0)
             if isinstance(error, ConnectError | DNSLookupError | OSError):
                 raise SourceError(f"cannot connect: {first_line(error)[:_SHOWN]}") from None
@@ -172,6 +175,19 @@ class HttpSource:
         """Source API."""
         self._pool.closeCachedConnections()
         self._wire.abort()
+
+    def _follow_names(self, now: float) -> None:
+        """Lets go of connections that are old, once their names have been looked up again beside the pulls."""
+        if self._connected_at is None:
+            self._connected_at = now
+        if now - self._connected_at < MAX_AGE_S:
+            return
+        hosts = {self.origin.address.host} | ({self._known.address.host} if self._known is not None else set())
+        names = [host for host in sorted(hosts) if not is_address(host)]
+        are_renewed = [self.names.renew(name) for name in names]  # all are asked for, whatever the first one says
+        if names and all(are_renewed):
+            self._connected_at = now
+            self._pool.closeCachedConnections()
 
     async def _ask(self, now: float) -> bytes | None:
         """Asks the origin, and where it sends livefeed to.
@@ -238,9 +254,14 @@ class HttpSource:
         await self._body(response, _REDIRECT_BODY_BYTES)
         self._wire.allowance = max(self._wire.allowance, HEAD_BYTES)
         try:
-            return address.redirected(locations[0].decode("latin-1"))
+            target = address.redirected(locations[0].decode("latin-1"))
         except ValueError as error:
             raise SourceError(f"the origin {error}") from None
+        if not self.origin.may_leave and not address.is_host_of(target):
+            # An origin that is broken into must not choose what else of a private network is asked and published.
+            where = f"{target.scheme}://{target.host}:{target.port}"[:_SHOWN]
+            raise SourceError(f"the origin redirects to another host, {where}: #redirects=anywhere would allow it")
+        return target
 
     def _fresh_s(self, fields: Headers, data: bytes) -> float:
         """Gives how long an answer is taken for granted.

@@ -18,8 +18,8 @@ PORTS = {"http": 80, "https": 443}
 MAX_FILE_BYTES = 65536
 MAX_FIELDS = 50
 
-_FORM = "https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE]"
-_OPTIONS = ("ca", "headers")
+_FORM = "https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE&redirects=anywhere]"
+_FILES = ("ca", "headers")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # a token (RFC 9110, 5.6.2)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # What is the business of the connection or of the conditions, and would break either.
@@ -97,6 +97,14 @@ class Address:
             raise ValueError("redirects from https to http")
         return target
 
+    def is_host_of(self, target: Address) -> bool:
+        """Tells whether a redirect from here to an address stays on this host.
+
+        Another port is another service, except for the port of https that a redirect from http leads to.
+        """
+        is_upgrade = (self.scheme, target.scheme) == ("http", "https")
+        return self.host == target.host and (self.port == target.port or is_upgrade)
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -105,11 +113,13 @@ class Origin:
     :ivar address: where the document is.
     :ivar fields: the operator's own, which no other origin is told.
     :ivar ca: PEM certificates to trust instead of the platform's; ``None`` for the platform's.
+    :ivar may_leave: whether redirects to other hosts are followed.
     """
 
     address: Address
     fields: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     ca: bytes | None = field(default=None, repr=False)
+    may_leave: bool = False
 
     @classmethod
     def from_url(cls, parts: SplitResult) -> Origin:
@@ -129,7 +139,8 @@ class Origin:
             fields.append((b"Authorization", _basic(parts.username or "", parts.password or "")))
         if "ca" in options and address.scheme != "https":
             raise ConfigurationError("#ca= is for https: alone", "source")
-        return cls(address, tuple(fields), _read_file("ca", options["ca"]) if "ca" in options else None)
+        ca = _read_file("ca", options["ca"]) if "ca" in options else None
+        return cls(address, tuple(fields), ca, may_leave="redirects" in options)
 
 
 def _options(fragment: str) -> dict[str, str]:
@@ -137,10 +148,14 @@ def _options(fragment: str) -> dict[str, str]:
     pairs = parse_qsl(fragment, keep_blank_values=True, errors="surrogateescape")
     options = dict(pairs)
     # Nothing of it is shown: whoever has put a # into a password has the rest of it here.
-    if (fragment and not pairs) or len(options) < len(pairs) or not set(options) <= set(_OPTIONS):
-        raise ConfigurationError(f"after # stand ca=FILE, headers=FILE, or both with & between, in {_FORM}", "source")
+    if (fragment and not pairs) or len(options) < len(pairs) or not set(options) <= {*_FILES, "redirects"}:
+        text = "after # stand ca=FILE, headers=FILE and redirects=anywhere, or some of them, with & between, in"
+        raise ConfigurationError(f"{text} {_FORM}", "source")
+    if options.get("redirects", "anywhere") != "anywhere":
+        text = "#redirects= takes anywhere alone; without it, redirects stay on the host of the URL"
+        raise ConfigurationError(text, "source")
     for name, path in options.items():
-        if not Path(path).is_absolute() or "\0" in path:
+        if name in _FILES and (not Path(path).is_absolute() or "\0" in path):
             raise ConfigurationError(f"#{name}= takes an absolute path, as in #{name}=/etc/livefeed/{name}", "source")
     return options
 

@@ -278,7 +278,7 @@ class TestAsking:
                 )
             ) as origin,
         ):
-            livefeed = start("--source", origin.url.replace("//", "//user:hush@"), *FAST)
+            livefeed = start("--source", f"{origin.url.replace('//', '//user:hush@')}#redirects=anywhere", *FAST)
             assert_served(livefeed, DOCUMENT, "live")
             other.wait_for(5)
         assert [asked.target for asked in origin.asked[:4]] == ["/document.json", "/here"] * 2

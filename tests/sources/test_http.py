@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -19,6 +19,7 @@ from livefeed import __version__
 from livefeed.certificates import development_certificate
 from livefeed.exceptions import ConfigurationError, NotDueError, SourceError
 from livefeed.sources.http import IDLE_S, HttpSource
+from livefeed.sources.names import MAX_AGE_S, Names
 
 MAX_BYTES = 5000
 
@@ -136,6 +137,49 @@ class FetchTests(HttpTestCase):
         self.assertNotIn("If-", peer.asked())
         peer.says(b"", status="304 Not Modified")
         self.assertIn("without a condition", str(self.failureResultOf(fetching, SourceError).value))
+
+    def test_redirects_stay_on_the_host(self) -> None:
+        """Another host is not asked, nor connected to; the error names it and the option, and shows no query."""
+        for host in ("10.0.0.1:80", "127.0.0.1:6379"):
+            fetching = self.fetch()
+            peer = self.accept()
+            peer.says(b"", f"Location: http://{host}/x?hush", status="302 Found")
+            why = str(self.failureResultOf(fetching, SourceError).value)
+            self.assertIn(f"redirects to another host, http://{host}:", why)
+            self.assertIn("#redirects=anywhere", why)
+            self.assertNotIn("hush", why)
+            self.reactor.advance(0)
+            self.assertEqual(self.reactor.tcpClients, [])
+
+    def test_redirects_may_lead_anywhere(self) -> None:
+        """With the option another host is asked."""
+        url = urlsplit("http://127.0.0.1/results#redirects=anywhere")
+        self.source = HttpSource.from_url(url, reactor=self.reactor, max_bytes=MAX_BYTES)
+        fetching = self.fetch()
+        self.accept().says(b"", "Location: http://10.0.0.1/x", status="302 Found")
+        other = self.accept()
+        self.assertIn("GET /x ", other.asked())
+        other.says(b"[1]")
+        self.assertEqual(self.successResultOf(fetching), b"[1]")
+
+    def test_name_that_moves(self) -> None:
+        """A connection that is old is made anew to where its name leads by then, after a look-up beside the pulls."""
+        addresses = ["10.0.0.1"]
+        url = urlsplit("http://name.test/results")
+        self.source = HttpSource.from_url(url, reactor=self.reactor, max_bytes=MAX_BYTES)
+        self.source.names = Names(maybeDeferred, lambda _: tuple(addresses))
+        self.source.__post_init__()
+        peer = self.connected()
+        addresses[:] = ["10.0.0.2"]
+        self.reactor.advance(MAX_AGE_S)
+        fetching = self.fetch()
+        peer.says(b"[2]")
+        self.assertEqual(self.successResultOf(fetching), b"[2]")
+        fetching = self.fetch()
+        self.reactor.advance(0)
+        self.assertEqual(self.reactor.tcpClients[-1][0], "10.0.0.2")
+        self.accept().says(b"[3]")
+        self.assertEqual(self.successResultOf(fetching), b"[3]")
 
     def test_cancelled_pull_leaves_nothing_behind(self) -> None:
         """Its connection is cut, wherever it was, and the next pull makes another."""

@@ -68,6 +68,21 @@ class AddressTests(SynchronousTestCase):
         self.assertNotIn(SECRET, str(raised.exception))
         self.assertEqual(origin_of("http://h/").address.redirected("https://h/").scheme, "https")
 
+    def test_hosts(self) -> None:
+        """Another name or another port is another host; https of a host of http is not."""
+        for url, target, expected in (
+            ("http://h/a", "http://H:80/b", True),
+            ("http://h:81/", "http://h:81/b", True),
+            ("http://h/", "https://h/", True),
+            ("http://h:8080/", "https://h:8443/", True),
+            ("http://h/", "http://h:81/", False),
+            ("https://h/", "https://h:444/", False),
+            ("http://h/", "https://i/", False),
+            ("http://h/", "http://sub.h/", False),
+            ("http://127.0.0.1/", "http://127.0.0.2/", False),
+        ):
+            self.assertEqual(origin_of(url).address.is_host_of(origin_of(target).address), expected, (url, target))
+
     def test_origins(self) -> None:
         """Scheme, host and port make the origin."""
         same = origin_of("https://host/a").address.origin
@@ -93,6 +108,14 @@ class OptionTests(SynchronousTestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = Path(directory.name) / "headers"
+
+    def test_redirects(self) -> None:
+        """Redirects stay on the host unless they may lead anywhere."""
+        self.assertFalse(origin_of("http://h/").may_leave)
+        self.assertTrue(origin_of("http://h/#redirects=anywhere").may_leave)
+        for fragment in ("redirects", "redirects=", "redirects=host", f"redirects={SECRET}"):
+            self.assertIn("#redirects= takes anywhere", self.refusal(f"http://h/#{fragment}"))
+        self.assertIn("after # stand", self.refusal("http://h/#redirects=anywhere&redirects=anywhere"))
 
     def refusal(self, url: str) -> str:
         refusal = str(self.assertRaises(ConfigurationError, origin_of, url))
