@@ -39,12 +39,12 @@ class _Figure:
 
     :ivar name: without what all names begin with; that of a counter ends with ``_total``.
     :ivar text: what it is, and in which unit.
-    :ivar value: gives it.
+    :ivar value: gives it; ``None`` if there is none yet, and then nothing is exported.
     """
 
     name: str
     text: str
-    value: Callable[[Poller, Served], float]
+    value: Callable[[Poller, Served], float | None]
 
     def family(self) -> GaugeMetricFamily | CounterMetricFamily:
         """Gives what the values of all feeds are put into."""
@@ -55,13 +55,13 @@ class _Figure:
 _FIGURES = (
     _Figure(
         "confirmed_timestamp_seconds",
-        "When a pull last gave the document; 0 before the first.",
-        lambda _, served: served.feed.confirmed_at,
+        "When a pull last gave the document; missing before the first.",
+        lambda _, served: served.feed.confirmed_at if served.feed.snapshot else None,
     ),
     _Figure(
         "age_seconds",
-        "How long that is ago; 0 before the first.",
-        lambda _, served: served.feed.age_s() if served.feed.snapshot else 0,
+        "How long that is ago; missing before the first: 0 would be younger than any alarm.",
+        lambda _, served: served.feed.age_s() if served.feed.snapshot else None,
     ),
     _Figure(
         "document_bytes",
@@ -131,7 +131,9 @@ class Figures(Collector):
         for figure in _FIGURES:
             family = figure.family()
             for poller, served in self.feeds:
-                family.add_metric([served.feed.name], figure.value(poller, served))
+                value = figure.value(poller, served)
+                if value is not None:
+                    family.add_metric([served.feed.name], value)
             yield family
         yield from (self._states(), self._subscribers(), self._answers())
         if self.certificates:

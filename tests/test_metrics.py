@@ -95,7 +95,8 @@ class FeedFigureTests(MetricsTestCase):
     def test_before_the_first_document(self) -> None:
         """Nothing is there, and nothing is made up."""
         self.assertEqual(
-            self.of_feed("confirmed_timestamp_seconds", "age_seconds", "document_bytes", "versions_total"), [0] * 4
+            self.of_feed("confirmed_timestamp_seconds", "age_seconds", "document_bytes", "versions_total"),
+            [None, None, 0, 0],
         )
         self.assertEqual(self.figure("state", feed="feed", state="stale"), 1)
         self.assertEqual(self.figure("max_subscribers", feed="other"), 7)
