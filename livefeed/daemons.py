@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -49,5 +50,7 @@ def defer_to_daemon(reactor: IReactorFromThreads, work: Callable[..., _T], *argu
             result = Failure()
         reactor.callFromThread(outcome.callback, result)
 
-    start_daemon(run, name=f"livefeed {work.__name__}")
+    # A partial has no name of its own.
+    called = work.func if isinstance(work, partial) else work
+    start_daemon(run, name=f"livefeed {getattr(called, '__name__', type(called).__name__)}")
     return outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -52,6 +53,12 @@ class DaemonTests(SynchronousTestCase):
         self.assertTrue(done.wait(WAIT_S))
         self.assertEqual(seen[0].name, "pulls")
         self.assertTrue(seen[0].daemon)
+
+    def test_partial_is_called(self) -> None:
+        """It has no name of its own, which the thread is to have."""
+        outcome = defer_to_daemon(self.reactor, partial(max, 1), 2)  # type: ignore[arg-type]
+        self.reactor.run()
+        self.assertEqual(self.successResultOf(outcome), 2)
 
     def test_result_comes_in_the_reactors_thread(self) -> None:
         """What the work gives is the Deferred's, once the reactor runs it."""
