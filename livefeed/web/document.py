@@ -16,7 +16,7 @@ from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.parts import TooManyPartsError
 from livefeed.web.refusals import EVENTS, refuse_events
-from livefeed.web.resource import KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
+from livefeed.web.resource import METHODS, KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
 from livefeed.web.site import FORGET_S
 from livefeed.web.waiting import preferred_wait_s
 from livefeed.web.ways import peer_of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from livefeed.web.site import Request
     from livefeed.web.ways import Ways
 
-METHODS = b"GET, HEAD, OPTIONS"
 STALE_IF_ERROR_S = 300
 """How long a cache may go on with what it has while livefeed does not answer; never longer than it may be shown."""
 
@@ -155,8 +154,7 @@ class DocumentResource(Node):
         snapshot = self._feed.snapshot
         if snapshot is None or self._feed.is_gone():
             return self._nothing(request)
-        coded = [coding for coding in snapshot.representations if coding != IDENTITY]
-        selected = snapshot.representations[choose_coding(field(request, b"Accept-Encoding"), coded)]
+        selected, known = _select(snapshot, field(request, b"Accept-Encoding"), field(request, b"If-None-Match"))
         if is_another(field(request, b"If-Match"), selected.etag):
             refused = (*self._shared(request), *self._state())
             return refuse(request, 412, "The document is not the one that If-Match names.", refused)
@@ -168,7 +166,6 @@ class DocumentResource(Node):
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         ]
         request.select = partial(self._variant, snapshot)
-        known = matching_tag(field(request, b"If-None-Match"), _etags(snapshot, selected))
         wait_s = preferred_wait_s(field(request, b"Prefer"))
         if wait_s is not None:
             may_wait = may_wait and not request.channel.has_waited
@@ -190,9 +187,7 @@ class DocumentResource(Node):
         fields = KeyedFields._make(values)
         if self._form == "either" and accepts(fields.accept, EVENTS):
             return None
-        coded = [coding for coding in snapshot.representations if coding != IDENTITY]
-        selected = snapshot.representations[choose_coding(fields.accept_encoding, coded)]
-        known = matching_tag(fields.if_none_match, _etags(snapshot, selected))
+        selected, known = _select(snapshot, fields.accept_encoding, fields.if_none_match)
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
             return None
@@ -319,12 +314,17 @@ class DocumentResource(Node):
         )
 
 
-def _etags(snapshot: Snapshot, selected: Representation) -> list[bytes]:
-    """Gives the tags of all that a version may be represented by, the selected one's first.
+def _select(
+    snapshot: Snapshot, accept_encoding: bytes | None, if_none_match: bytes | None
+) -> tuple[Representation, bytes | None]:
+    """Gives the representation that a client is answered with, and the tag of what it has already, if it has that.
 
-    Also those of codings that are not there yet, and were for another process or before a part was forgotten.
+    :param accept_encoding: the field's value; ``None`` if it was not sent. So is the other.
     """
-    return [selected.etag, *snapshot.etags()]
+    coded = [coding for coding in snapshot.representations if coding != IDENTITY]
+    selected = snapshot.representations[choose_coding(accept_encoding, coded)]
+    # Also the tags of codings that are not there yet, and were for another process or before a part was forgotten.
+    return selected, matching_tag(if_none_match, [selected.etag, *snapshot.etags()])
 
 
 def _wants_events(request: Request, form: Form) -> bool:
