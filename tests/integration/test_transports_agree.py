@@ -8,10 +8,12 @@ import re
 import shutil
 import socket
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -30,7 +32,6 @@ from tests.integration.harness import Livefeed, replace_file
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Iterator
 
     from livefeed.certificates import DevelopmentCertificate
@@ -515,7 +516,10 @@ class TransportsAgreeTests(SynchronousTestCase):
 # Requests that wait, of several clients at a time
 
 COUNT = 4
+PAUSE_BYTES = 16_000
+"""A client that sent more while it waits may not be read any further."""
 _KNOWN = tuple(b"If-None-Match: " + tag for tag in ETAGS)
+LONGEST_WAIT_S = 3
 _WAITS = (
     *(get(known, b"Prefer: wait=%d" % wait_s) for known in _KNOWN[::2] for wait_s in (1, 1, 1, 3)),
     get(b"If-None-Match: " + b", ".join(ETAGS[::2]), b"Prefer: wait=3"),
@@ -565,27 +569,32 @@ class WaitingTogetherTests(SynchronousTestCase):
             joined += let_in
             return let_in
 
-        self.patch(Room, "join", count)
-        with Served() as where:
+        with Served() as where, patch.object(Room, "join", count):
             for each in where.feeds:
                 each.max_subscribers = limit
             pairs = [where.connect() for _ in range(COUNT)]
+            sent_bytes = [0] * COUNT
+            # While reading is paused, Twisted's reactor does not notice that a client has gone: the answer is still
+            # rendered and counted. epoll tells livefeed's pool at once.
+            unread_leave = False
             for step in steps:
+                sent_bytes[step[1]] += len(step[2])
+                unread_leave |= step[0] in ("leave", "reset") and sent_bytes[step[1]] > PAUSE_BYTES
                 self.take(step, where, pairs)
                 for pair in pairs:
                     if pair[0].sock.fileno() >= 0:
                         self.assertEqual((step, masked(pair[0].received)), (step, masked(pair[1].received)))
                         self.assertEqual((step, pair[0].ended), (step, pair[1].ended))
-                followers = [[ways.followers() for ways in each] for each in where.feeds]
-                self.assertEqual((step, followers[0]), (step, followers[1]))
+                followers = [Counter(dict(enumerate(ways.followers() for ways in each))) for each in where.feeds]
+                (self.assertLessEqual if unread_leave else self.assertEqual)(*followers, msg=str(step)[:100])
             for pair in pairs:
                 for client in pair:
                     client.close()
-            where.reactor.advance(1)
+            unread_leave |= max(sent_bytes) > PAUSE_BYTES
+            where.reactor.advance(LONGEST_WAIT_S if unread_leave else 1)
             self.assertEqual([each.ways.polls.count() for each in where.feeds], [0, 0])
             self.assertEqual([len(site.replays[False].rooms) for site in where.sites], [0, 0])
-            fast, twisted = where.counts()
-            self.assertEqual(fast, twisted)
+            (self.assertLessEqual if unread_leave else self.assertEqual)(*where.counts())
         self.assertEqual(self.flushLoggedErrors(), [])
         return joined
 
@@ -622,6 +631,8 @@ class WaitingTogetherTests(SynchronousTestCase):
     @example([*_all(_WAITS[0], GET), OTHER], 0)
     @example([*_all(_WAITS[0]), BIG, BIG, BIG, OTHER], 0)
     @example([*_all(_WAITS[0]), BIG, BIG, ("half", 1, b""), OTHER], 0)
+    @example([*_all(_WAITS[0]), BIG, BIG], 0)
+    @example([*_all(_WAITS[0]), BIG, BIG, ("leave", 1, b""), OTHER], 0)
     @example([*_all(_WAITS[0], GET[:20]), OTHER, *_all(GET[20:]), ("half", 2, b"")], 0)
     @example([*_all(_WAITS[0], GET), ("half", 2, b""), ("half", 0, b"")], 0)
     @example([*_all(_WAITS[0], HANDSHAKE), OTHER], 0)
