@@ -586,7 +586,7 @@ class WaitingTogetherTests(SynchronousTestCase):
                         self.assertEqual((step, masked(pair[0].received)), (step, masked(pair[1].received)))
                         self.assertEqual((step, pair[0].ended), (step, pair[1].ended))
                 followers = [Counter(dict(enumerate(ways.followers() for ways in each))) for each in where.feeds]
-                (self.assertLessEqual if unread_leave else self.assertEqual)(*followers, msg=str(step)[:100])
+                self.agree(step, *followers, unread_leave=unread_leave)
             for pair in pairs:
                 for client in pair:
                     client.close()
@@ -594,9 +594,14 @@ class WaitingTogetherTests(SynchronousTestCase):
             where.reactor.advance(LONGEST_WAIT_S if unread_leave else 1)
             self.assertEqual([each.ways.polls.count() for each in where.feeds], [0, 0])
             self.assertEqual([len(site.replays[False].rooms) for site in where.sites], [0, 0])
-            (self.assertLessEqual if unread_leave else self.assertEqual)(*where.counts())
+            self.agree("end", *where.counts(), unread_leave=unread_leave)
         self.assertEqual(self.flushLoggedErrors(), [])
         return joined
+
+    def agree(self, when: object, fast: Counter[Any], twisted: Counter[Any], *, unread_leave: bool) -> None:
+        """Fails unless both count the same, or Twisted's transport more where it may not know that a client left."""
+        if not (unread_leave and fast <= twisted):
+            self.assertEqual((when, fast), (when, twisted))
 
     def take(self, step: Step, where: Served, pairs: list[list[Client]]) -> None:
         """Lets one thing be done."""
