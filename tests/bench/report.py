@@ -52,6 +52,8 @@ GOALS = (
         "HTTPS, a new connection for each request", "nginx", 1.2, 1.0,
     ),
     Goal("WebSocket, 10,000 subscribers, CPU: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7),
+    # nchan took 26 µs a version and client where 35 µs are required, and 22 µs the goal.
+    Goal("HTTPS, 5,000 long polls, CPU: nchan", "HTTPS, 5,000 long polls", "nginx + nchan", 1.35, 0.85),
     Goal("memory of a TLS subscriber: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7, is_memory=True),
     Goal("memory of an idle TLS poller: nginx", "HTTPS, 5,000 idle pollers", "nginx", 1.5, 1.0, is_memory=True),
 )  # fmt: skip
