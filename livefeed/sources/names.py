@@ -140,6 +140,14 @@ class Names:
             self.resolve(host).addBoth(self._note_renewed, host)
         return False
 
+    def renewed(self, host: str) -> tuple[str, ...] | None:
+        """Gives what :meth:`renew` has found, once; ``None`` as long as that is being looked up."""
+        return self._renewed.pop(host, (host,)) if self.renew(host) else None
+
+    def forget(self, host: str) -> None:
+        """Forgets what :meth:`renew` has found: it may have been long ago."""
+        self._renewed.pop(host, None)
+
     def _note_renewed(self, result: tuple[str, ...] | Failure, host: str) -> None:
         self._renewing.discard(host)
         if not isinstance(result, Failure):

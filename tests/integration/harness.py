@@ -588,13 +588,15 @@ class Redis(StoreServer):
 
     :param directory: where it runs.
     :param options: settings, as on its command line.
+    :param host: the address that it listens on.
     :ivar password: what :meth:`command` authenticates with, if anything.
     """
 
-    def __init__(self, directory: Path, *options: str, password: str | None = None) -> None:
+    def __init__(self, directory: Path, *options: str, password: str | None = None, host: str = HOST) -> None:
         self._directory = directory
         self._options = options
         self.password = password
+        self.host = host
         self.port = free_port()
 
     def url(self, key: str, credentials: str = "") -> str:
@@ -604,7 +606,7 @@ class Redis(StoreServer):
     def start(self) -> None:
         """StoreServer API."""
         assert self._process is None, "the server runs already"
-        settings = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+        settings = ["--port", str(self.port), "--bind", self.host, "--save", "", "--appendonly", "no"]
         password = [] if self.password is None else ["--requirepass", self.password]
         self._process = Process([redis_server(), *settings, *password, *self._options], directory=self._directory)
         self._process.wait_for("Ready to accept connections")
@@ -614,7 +616,7 @@ class Redis(StoreServer):
 
         :raises RedisError: if the reply is an error.
         """
-        with socket.create_connection((HOST, self.port), timeout=WAIT_S) as sock, sock.makefile("rwb") as file:
+        with socket.create_connection((self.host, self.port), timeout=WAIT_S) as sock, sock.makefile("rwb") as file:
             if self.password is not None:
                 _write_command(file, ("AUTH", self.password))
                 _read_reply(file)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.harness import HOST, TCP, TWISTD
+from tests.integration.harness import HOST, TCP, TWISTD, Polling, Redis
 from tests.integration.origin_store import WilfulOrigin, answer_of
 from tests.integration.stores.redis import StringStore
 
@@ -28,12 +28,28 @@ def getaddrinfo(host, port, *args, _system=socket.getaddrinfo, **options):
 socket.getaddrinfo = getaddrinfo
 """
 
+OTHER_HOST = "127.0.0.2"
 
-def with_resolver(directory: Path) -> tuple[str, ...]:
+# *.moving is what a file says, and is looked up again soon: a test need not last for as long as a connection may.
+MOVING = """
+import pathlib, socket
+import livefeed.sources.names
+
+def getaddrinfo(host, port, *args, _system=socket.getaddrinfo, **options):
+    if host.endswith(".moving"):
+        host = pathlib.Path({place!r}).read_text()
+    return _system(host, port, *args, **options)
+
+livefeed.sources.names.MAX_AGE_S = 0.5
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def with_resolver(directory: Path, resolver: str = RESOLVER) -> tuple[str, ...]:
     """Gives the command of a livefeed in whose process names are resolved so."""
     folder = directory / "resolver"
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(RESOLVER)
+    (folder / "sitecustomize.py").write_text(resolver)
     return "env", f"PYTHONPATH={folder}", *TWISTD
 
 
@@ -66,3 +82,31 @@ def test_name_with_an_underscore(start: Start, tmp_path: Path) -> None:
         source = f"redis://stack_redis:{store.port}/0/results?announce=results"
         livefeed = start("--source", source, listen=(TCP,), command=with_resolver(tmp_path))
         livefeed.wait_for_log("changes are announced by stack_redis")
+
+
+def test_redis_that_moves(start: Start, tmp_path: Path) -> None:
+    """A name that leads to another server is followed once that one answers, though the old one still does."""
+    place = tmp_path / "place"
+    place.write_text(HOST)
+    with StringStore(tmp_path) as old:
+        old.start()
+        old.put(1)
+        new = Redis(tmp_path, host=OTHER_HOST)
+        new.port = old.port
+        source = f"redis://redis.moving:{old.port}/0/results"
+        resolver = MOVING.format(place=str(place))
+        livefeed = start(
+            "--source", source, "--interval", "0.1", listen=(TCP,), command=with_resolver(tmp_path, resolver)
+        )
+        with Polling(livefeed, pause_s=0.02) as polling:
+            polling.wait_for(lambda answer: answer.body == old.document(1))
+            place.write_text(OTHER_HOST)
+            livefeed.wait_for_log("redis.moving:[0-9]+ leads elsewhere, where cannot connect: .* connection is kept")
+            old.put(2)
+            polling.wait_for(lambda answer: answer.body == old.document(2))
+            with new:
+                new.command("SET", "results", old.document(3))
+                polling.wait_for(lambda answer: answer.body == old.document(3))
+                assert polling.states == ["live"]
+            assert "leads elsewhere, and is followed" in livefeed.log()
+        assert polling.failures == []

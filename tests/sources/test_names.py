@@ -166,6 +166,19 @@ class NamesTests(SynchronousTestCase):
         self.threads.end(Failure(DNSLookupError()))
         self.assertFalse(self.names.renew("name"))
 
+    def test_what_was_renewed(self) -> None:
+        """It is given once, and can be forgotten; what needs no look-up is there at once."""
+        self.assertIsNone(self.names.renewed("name"))
+        self.threads.end(("10.0.0.1",))
+        self.assertEqual(self.names.renewed("name"), ("10.0.0.1",))
+        self.assertIsNone(self.names.renewed("name"))
+        self.threads.end(("10.0.0.2",))
+        self.names.forget("name")
+        self.names.forget("name")
+        self.assertIsNone(self.names.renewed("name"))
+        self.assertEqual(self.threads.names, ["name"])
+        self.assertEqual(self.names.renewed("::1"), ("::1",))
+
     def test_renewed_names_are_few(self) -> None:
         """However many names there are, few answers are kept."""
         for number in range(3 * MAX_RENEWED):

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from livefeed.exceptions import SourceError, SpentErrors
 from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, UnixServer, too_slow
+from livefeed.sources.redis.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +78,8 @@ class _Listener(Connection):
 class Announcements:
     """Messages on one channel, for as long as there is somebody to hear them.
 
-    It connects again by itself, and keeps out of the way of what else is done with the server. Each change between
-    hearing and not hearing is logged once.
+    It connects again by itself, also to where the server's name leads by then, and keeps out of the way of what else is
+    done with the server. Each change between hearing and not hearing is logged once.
 
     :ivar heard: called with each message, and with ``b""`` when the connection is there: there may have been one.
     :ivar max_bytes: the largest message; a larger one ends the connection.
@@ -101,7 +102,11 @@ class Announcements:
     _failures: int = 0
     _is_heard: bool | None = None
     _are_events_checked: bool = False
+    _trail: Trail = field(init=False)
     _spent: SpentErrors = field(default_factory=SpentErrors)
+
+    def __post_init__(self) -> None:
+        self._trail = Trail(self.login)
 
     def follow(self, server: Server | UnixServer) -> None:
         """Listens to this server from now on. Nothing is done if it is the one that is listened to, or will be."""
@@ -119,12 +124,15 @@ class Announcements:
     def close(self) -> None:
         """Listens no more, until there is something to follow again."""
         self._server = None
-        if self._next_call is not None:
-            self._next_call.cancel()
-            self._next_call = None
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel()
+        self._leave_connection()
+
+    def _leave_connection(self) -> None:
+        if self._next_call is not None:
+            self._next_call.cancel()
+            self._next_call = None
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.lost = None
@@ -132,6 +140,9 @@ class Announcements:
 
     def _begin(self) -> None:
         self._next_call = None
+        self._attempt_to_connect()
+
+    def _attempt_to_connect(self) -> None:
         assert self._server is not None
         self._spent.forget()
         attempt = Deferred.fromCoroutine(self._connect(self._server))
@@ -151,7 +162,10 @@ class Announcements:
             raise
         connection.message_bytes = connection.allowance = self.max_bytes + len(self.channel) + SMALL_REPLY
         connection.lost = self._note_lost
+        self._leave_connection()
         self._attempt, self._connection = None, connection
+        self._trail.begin()
+        self._trail.note(server, connection)
         self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
         if not self._is_heard:
             self._is_heard = True
@@ -187,12 +201,17 @@ class Announcements:
         self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
         assert self._connection is not None
         self._connection.check(self.channel)
+        if self._connection is not None and self._attempt is None and self._trail.moved() is not None:
+            # Beside the old connection, which is kept if nothing comes of it.
+            self._attempt_to_connect()
 
     def _note_lost(self, why: str) -> None:
         self._connection = None
         if self._next_call is not None:
             self._next_call.cancel()
-        self._retry(why)
+            self._next_call = None
+        if self._attempt is None:
+            self._retry(why)
 
     def _note_failed(self, failure: Failure, attempt: Deferred[None]) -> None:
         if self._attempt is not attempt and self._attempt is not None:
@@ -201,11 +220,13 @@ class Announcements:
         self._spent.add(failure.value)
         if self._server is None:
             return
-        if failure.check(SourceError):
-            self._retry(str(failure.value))
-        else:
+        why = str(failure.value)
+        if not failure.check(SourceError):
             _log.failure("listening for announced changes broke", failure)
-            self._retry("an error inside livefeed")
+            why = "an error inside livefeed"
+        if self._connection is None:
+            # It was not beside one that goes on.
+            self._retry(why)
 
     def _retry(self, why: str) -> None:
         if self._is_heard is not False:

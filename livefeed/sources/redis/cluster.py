@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from livefeed.exceptions import SourceError, SpentErrors
 from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, RefusedError, Server, too_slow
+from livefeed.sources.redis.trail import Trail
 
 if TYPE_CHECKING:
     from livefeed.sources.redis.connection import UnixServer
@@ -44,10 +45,12 @@ class Cluster:
     _order: deque[Server] = field(init=False)
     _connection: Connection | None = None
     _connected_to: Server | None = None
+    _trail: Trail = field(init=False)
     _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def __post_init__(self) -> None:
         self._order = deque(self.seeds)
+        self._trail = Trail(self.login)
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Servers API."""
@@ -69,6 +72,17 @@ class Cluster:
             await self._connect(server)
         raise SourceError(f"the nodes have sent the question on {MAX_REDIRECTIONS} times")
 
+    async def moved(self) -> Server | None:
+        """Servers API."""
+        if self._connection is None or not self._connection.connected:
+            return None
+        return await self._trail.moved_by_now()
+
+    def anew(self, first: Server) -> Cluster:
+        """Servers API."""
+        # In their own order: it is that in which they are known.
+        return Cluster(tuple(sorted(self._order, key=lambda seed: seed != first)), self.login, self.server)
+
     def close(self) -> None:
         """Servers API."""
         connection, self._connection = self._connection, None
@@ -83,6 +97,7 @@ class Cluster:
             # Also when this is cancelled, the next attempt begins with another.
             if server is self._order[0]:
                 self._order.rotate(-1)
+            self._trail.begin()
             try:
                 connecting = Deferred.fromCoroutine(self._connect(server))
                 await connecting.addTimeout(SEED_TIMEOUT_S, self.login.reactor, too_slow)
@@ -95,6 +110,7 @@ class Cluster:
 
     async def _connect(self, server: Server) -> None:
         self._connection, self._connected_to = await self.login.connect(server, Connection), server
+        self._trail.note(server, self._connection)
 
     async def _ask_once(self, server: Server, command: tuple[object, ...], allowance: int) -> Reply:
         connection = await self.login.connect(server, Connection)

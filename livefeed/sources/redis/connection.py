@@ -230,6 +230,8 @@ class Login:
         reactor = cast("Any", self.reactor)
         if isinstance(server, UnixServer):
             return UNIXClientEndpoint(reactor, server.path, timeout=CONNECT_TIMEOUT_S)
+        # It may have been found one tick ago, and a tick may be an hour.
+        self.names.forget(server.host)
         endpoint: IStreamClientEndpoint = NamedEndpoint(reactor, self.names, server.host, server.port)
         return endpoint if self.tls is None else self.tls.wrap(endpoint, server.host)
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from livefeed.exceptions import SourceError, SpentErrors
 from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, too_slow
+from livefeed.sources.redis.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +52,12 @@ class Sentinels:
     server: Server | UnixServer | None = None
     _order: deque[Server] = field(init=False)
     _connection: Connection | None = None
+    _trail: Trail = field(init=False)
     _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def __post_init__(self) -> None:
         self._order = deque(self.sentinels)
+        self._trail = Trail(self.login)
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Servers API."""
@@ -65,6 +68,17 @@ class Sentinels:
             await self._find()
         assert self._connection is not None
         return await self._connection.ask(*command, allowance=allowance)
+
+    async def moved(self) -> Server | None:
+        """Servers API."""
+        if self._connection is None or not self._connection.connected:
+            return None
+        return await self._trail.moved_by_now()
+
+    def anew(self, first: Server) -> Sentinels:
+        """Servers API."""
+        sentinels = sorted(self._order, key=lambda sentinel: sentinel != first)
+        return Sentinels(self.name, tuple(sentinels), self.sentinel_login, self.login, self.found)
 
     def close(self) -> None:
         """Servers API."""
@@ -78,6 +92,7 @@ class Sentinels:
         for sentinel in tuple(self._order):
             # Also when this is cancelled, the next attempt begins with another.
             self._order.rotate(-1)
+            self._trail.begin()
             try:
                 server = await self._ask_sentinel(sentinel)
             except SourceError as error:
@@ -93,6 +108,7 @@ class Sentinels:
                 why = SourceError(f"the master {server}, says {sentinel}: {error}")
                 continue
             self._connection, self.server = connection, server
+            self._trail.note(server, connection)
             self._order.rotate(1)
             self.found(sentinel)
             return
@@ -110,6 +126,7 @@ class Sentinels:
 
     async def _master_by(self, sentinel: Server) -> Reply:
         connection = await self.sentinel_login.connect(sentinel, Connection)
+        self._trail.note(sentinel, connection)
         try:
             return await connection.ask("SENTINEL", "get-master-addr-by-name", self.name)
         finally:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, UnixServer
+from livefeed.sources.redis.trail import Trail
 
 if TYPE_CHECKING:
     from livefeed.sources.redis.replies import Reply
@@ -27,6 +28,15 @@ class Servers(Protocol):
         :raises SourceError: if there is none.
         """
 
+    async def moved(self) -> Server | None:
+        """Gives a server on the way to the connection whose name leads elsewhere by now; ``None`` if none does."""
+
+    def anew(self, first: Server) -> Servers:
+        """Gives the same servers, none of which is connected to yet.
+
+        :param first: the one to begin with, if they are asked in turn and it is one of them.
+        """
+
     def close(self) -> None:
         """Ends the connection, if there is one."""
 
@@ -41,12 +51,28 @@ class OneServer:
 
     # internal state
     _connection: Connection | None = None
+    _trail: Trail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._trail = Trail(self.login)
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Servers API."""
         if self._connection is None or not self._connection.connected:
             self._connection = await self.login.connect(self.server, Connection)
+            self._trail.begin()
+            self._trail.note(self.server, self._connection)
         return await self._connection.ask(*command, allowance=allowance)
+
+    async def moved(self) -> Server | None:
+        """Servers API."""
+        if self._connection is None or not self._connection.connected:
+            return None
+        return await self._trail.moved_by_now()
+
+    def anew(self, first: Server) -> OneServer:
+        """Servers API."""
+        return OneServer(self.server, self.login)
 
     def close(self) -> None:
         """Servers API."""

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from OpenSSL import crypto
+from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, PrivateCertificate
+from twisted.logger import Logger
 
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, SourceError, SpentErrors
 from livefeed.sources.names import Names
 from livefeed.sources.redis.announcements import Announcements
 from livefeed.sources.redis.cluster import Cluster
-from livefeed.sources.redis.connection import TLS, Login, Server
+from livefeed.sources.redis.connection import TLS, Login, Server, too_slow
 from livefeed.sources.redis.sentinel import Sentinels
 from livefeed.sources.redis.servers import OneServer, Servers
 from livefeed.sources.redis.url import RedisUrl, parse_url
@@ -26,8 +28,16 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from livefeed.sources.redis.replies import Reply
+
+FOLLOW_TIMEOUT_S = 0.5
+"""How long the servers to which a name leads by now may take, in seconds: a pull may have but one, and if they do not
+answer, the ones before are asked."""
+
 _KEYSPACE = b"keyspace"
 _SWITCH = b"+switch-master"
+
+_log = Logger()
 
 
 @dataclass(slots=True)
@@ -51,6 +61,8 @@ class RedisSource:
     _announcements: Announcements | None = None
     _switches: Announcements | None = None
     _has_failed: bool = False
+    _why_not_followed: str = ""
+    _spent: SpentErrors = field(default_factory=SpentErrors)
     _changed: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @classmethod
@@ -101,7 +113,7 @@ class RedisSource:
     async def fetch(self) -> bytes:
         """Source API."""
         try:
-            reply = await self.servers.ask(*self.value.command(self.url.key), allowance=self.value.allowance)
+            reply = await self._ask()
         except Exception:  # a cancelled pull, too, leaves a connection of which nothing is known
             self.servers.close()
             self._has_failed = True
@@ -123,6 +135,38 @@ class RedisSource:
         for announcements in (self._announcements, self._switches):
             if announcements is not None:
                 announcements.close()
+
+    async def _ask(self) -> Reply:
+        """Gives the reply of the servers to which the names lead by now, or else of those that are connected to."""
+        first = await self.servers.moved()
+        if first is None:
+            return await self._ask_of(self.servers)
+        self._spent.forget()
+        others = self.servers.anew(first)
+        try:
+            asking = Deferred.fromCoroutine(self._ask_of(others))
+            reply = await asking.addTimeout(FOLLOW_TIMEOUT_S, self.reactor, too_slow)
+        except SourceError as error:
+            self._spent.add(error)
+            others.close()
+            self._note_not_followed(first, str(error))
+            return await self._ask_of(self.servers)
+        except Exception:
+            others.close()
+            raise
+        self.servers.close()
+        self.servers, self._why_not_followed = others, ""
+        _log.info("{source}: the name of {server} leads elsewhere, and is followed", source=self, server=first)
+        return reply
+
+    async def _ask_of(self, servers: Servers) -> Reply:
+        return await servers.ask(*self.value.command(self.url.key), allowance=self.value.allowance)
+
+    def _note_not_followed(self, server: Server, why: str) -> None:
+        if why != self._why_not_followed:
+            self._why_not_followed = why
+            text = "{source}: the name of {server} leads elsewhere, where {why}: the old connection is kept"
+            _log.warn(text, source=self, server=server, why=why)
 
     def _note_switch(self, message: bytes) -> None:
         """Leaves a master that another one has taken the place of, though it may not know yet."""

@@ -44,9 +44,10 @@ REPLICA = array(bulk(b"slave"), bulk(b"127.0.0.1"), b":6379\r\n", bulk(b"connect
 class Peer:
     """The server's end of one connection."""
 
-    def __init__(self, factory: Any) -> None:
-        self.transport = StringTransportWithDisconnection()
-        self.protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 6379))
+    def __init__(self, factory: Any, host: str = "127.0.0.1", port: int = 6379) -> None:
+        address = IPv4Address("TCP", host, port)
+        self.transport = StringTransportWithDisconnection(peerAddress=address)
+        self.protocol = factory.buildProtocol(address)
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
 
@@ -110,8 +111,8 @@ class RedisTestCase(SynchronousTestCase):
 
     def accept(self) -> Peer:
         """Lets the newest connection attempt succeed."""
-        _, _, factory, _, _ = self.reactor.tcpClients.pop()
-        return Peer(factory)
+        host, port, factory, _, _ = self.reactor.tcpClients.pop()
+        return Peer(factory, host, port)
 
     def refuse(self) -> None:
         """Lets the newest connection attempt fail."""
