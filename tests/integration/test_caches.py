@@ -466,22 +466,41 @@ class TestOutage:
             assert {answer.status for answer in polling.answers} == {200}, cache.kind
             assert polling.failures == []
 
-    def test_livefeed_is_started_anew(self, place: Place, start: Start, path: Path) -> None:
-        """Nobody is there for a while, and then one who has no document yet, though he seems to be well."""
+    def test_livefeed_is_started_anew(self, place: Place, start: Start, path: Path, tmp_path: Path) -> None:
+        """Nobody is there for a while, and then one who has kept the document, and cannot pull it."""
         port = free_port()
-        options, listen = ("--source", f"file:{path}", *SHORT_TICK), (f"tcp:{port}:interface={HOST}",)
+        options = ("--source", f"file:{path}", *SHORT_TICK, "--state-dir", str(tmp_path / "state"))
+        listen = (f"tcp:{port}:interface={HOST}",)
         livefeed = start(*options, listen=listen)
-        caches = place.nginx(port), place.varnish(port, {'"HEAD /feed ': '"HEAD / '})
-        watched = self.watch(*caches, place=place)
+        watched = self.watch(*place.each(port), place=place)
         stopped = time.monotonic()
         assert livefeed.terminate() == 0
         # Longer than it is fresh, or stale while it is asked for anew.
         self.assert_kept(watched, stopped, more_s=3.5)
         path.unlink()
         start(*options, listen=listen, live=False)
-        self.assert_kept(watched, stopped, more_s=2)
+        for _, polling in watched:
+            assert polling.wait_for(lambda answer: answer.state == "stale").body == DOCUMENT
         replace_file(path, b"[1]")
         self.assert_seen(watched, b"[1]")
+
+    def test_livefeed_has_no_document(self, place: Place, start: Start, path: Path) -> None:
+        """After a restart: nginx passes the 503 on, and Varnish goes on for as long as the old answer allows."""
+        port = free_port()
+        options, listen = ("--source", f"file:{path}", *SHORT_TICK), (f"tcp:{port}:interface={HOST}",)
+        livefeed = start(*options, listen=listen)
+        watched = self.watch(*place.each(port), place=place)
+        stopped = time.monotonic()
+        assert livefeed.terminate() == 0
+        path.unlink()
+        start(*options, listen=listen, live=False)
+        (_, by_nginx), by_varnish = watched
+        answer = by_nginx.wait_for(lambda answer: answer.status != 200)
+        assert (answer.status, answer.state) == (503, "stale")
+        self.assert_kept([by_varnish], stopped, more_s=3.5)
+        replace_file(path, b"[1]")
+        self.assert_seen([by_varnish], b"[1]")
+        by_nginx.wait_for(partial(shows, b"[1]"))
 
     def test_livefeed_hangs(self, place: Place, start: Start, path: Path) -> None:
         """Connections are taken, and nobody answers."""
@@ -493,6 +512,67 @@ class TestOutage:
         replace_file(path, b"[1]")
         livefeed.process.signal(signal.SIGCONT)
         self.assert_seen(watched, b"[1]")
+
+
+class TestExpiry:
+    """Nobody is shown a document that is too old, whatever a cache has, and whatever has become of livefeed."""
+
+    GONE_AFTER_S = 5
+
+    def begin(self, place: Place, start: Start, path: Path) -> tuple[Livefeed, list[Polling], Callable[[], Livefeed]]:
+        """Gives a livefeed, what polls it through each kind of cache, and what starts another one in its place."""
+        port = free_port()
+        options = ("--source", f"file:{path}", *SHORT_TICK, "--gone-after", f"{self.GONE_AFTER_S}")
+        start_another = partial(start, *options, listen=(f"tcp:{port}:interface={HOST}",), live=False)
+        livefeed = start_another()
+        pollings = [place.polling(cache) for cache in place.each(port)]
+        for polling in pollings:
+            polling.wait_for(partial(shows, DOCUMENT))
+        return livefeed, pollings, start_another
+
+    def assert_none_too_old(self, polling: Polling) -> None:
+        """Fails if the document was shown when it was too old, or came back."""
+        since = time.time() - time.monotonic()
+        answers = polling.answers
+        shown = [answer for answer in answers if answer.status == 200]
+        assert answers[: len(shown)] == shown
+        for answer in shown:
+            age = datetime.fromtimestamp(since + answer.at, UTC) - datetime.fromisoformat(answer.headers["Livefeed-At"])
+            # nginx counts the seconds of the clock, and not those that pass.
+            assert age < timedelta(seconds=self.GONE_AFTER_S + 1) + SLACK
+        assert polling.failures == []
+
+    def test_livefeed_says_so(self, place: Place, start: Start, path: Path) -> None:
+        """By 410, which is passed on; and nobody brings the old document back afterwards, with livefeed or without."""
+        livefeed, pollings, start_another = self.begin(place, start, path)
+        path.unlink()
+        for polling in pollings:
+            answer = polling.wait_for(lambda answer: answer.status != 200)
+            assert (answer.status, answer.state) == (410, "expired")
+        livefeed.process.signal(signal.SIGKILL)
+        for polling in pollings:
+            polling.wait_for(lambda answer: answer.status in (502, 503))
+        start_another()
+        for polling in pollings:
+            polling.wait_for(lambda answer: answer.status == 503, count=10)
+            self.assert_none_too_old(polling)
+        replace_file(path, b"[1]")
+        for polling in pollings:
+            polling.wait_for(partial(shows, b"[1]"))
+
+    def test_livefeed_is_not_there_to_say_so(self, place: Place, start: Start, path: Path) -> None:
+        """The cache goes on for as long as livefeed has allowed, which is for less than it may be shown."""
+        livefeed, pollings, _ = self.begin(place, start, path)
+        livefeed.process.signal(signal.SIGKILL)
+        livefeed.process.wait()
+        ended = time.monotonic()
+        for polling in pollings:
+            answer = polling.wait_for(lambda answer: answer.status != 200)
+            assert answer.status in (502, 503)
+            *_, last = (answer for answer in polling.answers if answer.status == 200)
+            # Fresh for a second, and then stale.
+            assert last.at > ended + 2
+            self.assert_none_too_old(polling)
 
 
 class TestPushing:
