@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.systemd import ListenFDs
 from zope.interface import implementer
 
+from livefeed import clocks
+from livefeed.certificate_folder import CertificateFolder
 from livefeed.exceptions import ConfigurationError
-from livefeed.tls import server_options
+from livefeed.tls import ServedCertificates, Validity, server_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +37,15 @@ BACKLOG = 1024
 
 MAX_PORT = 65535
 _MAX_DIGITS = 5
+_MAX_BACKLOG_DIGITS = 7
 _PORTED = ("tls", "tcp", "tcp4", "tcp6", "ssl")
 _SEVERAL = re.compile(r"[a-z0-9]+:[0-9]*[ ,;]")
 _BARE_IPV6 = re.compile(r":interface=\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::|\]|\Z)")
 # How many parts without a name may stand before the one that is the length of the queue, by Twisted's parsers.
-_BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5, "tls": 2}
+_BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5}
 
 _FORM = "tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE]"
+_FOLDER_FORM = "tls:FOLDER[:PORT][:interface=ADDRESS]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +57,33 @@ class CertificateFiles:
 
 
 def make_endpoint(
-    reactor: Any, description: str, certificate: Callable[[], CertificateFiles], setting: str = "listen"
+    reactor: Any,
+    description: str,
+    certificate: Callable[[], CertificateFiles],
+    setting: str = "listen",
+    served: ServedCertificates | None = None,
 ) -> IStreamServerEndpoint:
     """Gives the endpoint that a description names.
 
-    ``tls:`` followed by a number is livefeed's own. Twisted has a ``tls:`` too, which is followed by a directory of
-    certificates; that, and every other kind, is passed on to Twisted.
+    ``tls:`` is livefeed's own, followed by a number or, as Twisted has it, by a folder of certificates. Every other
+    kind is passed on to Twisted.
 
     :param reactor: what will listen.
     :param description: such as ``tls:8443:interface=127.0.0.1``; a colon within a part has a backslash before it.
     :param certificate: gives the files to use where the description names none.
     :param setting: what it is set by, which errors name.
+    :param served: takes note of the certificates that are served with, where their files are known.
     :raises ConfigurationError: if there is no such endpoint, or its certificate cannot be used.
     """
     kind, *parts = _split(description)
+    served = served or ServedCertificates()
     _check(description, kind, parts, setting)
     if kind == "tls" and parts and parts[0].isdecimal():
-        return _tls(reactor, parts, certificate, setting)
+        return _tls(reactor, parts, certificate, setting, served)
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
         raise ConfigurationError(f"{description}: tls: is followed by a port, as in {_FORM}, or by a folder", setting)
+    if kind == "tls":
+        return _tls_folder(reactor, parts, setting, served)
     try:
         if kind == "systemd":
             _find_inherited(parts)
@@ -78,6 +91,9 @@ def make_endpoint(
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
         why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
         raise ConfigurationError(why, setting) from None
+    if kind == "ssl":
+        with suppress(OSError, ValueError):  # no reason not to serve: Twisted has read it
+            served.replace(endpoint, [Validity.read(_ssl_file(parts))])
     return SocketFileEndpoint(endpoint, _socket_file(parts)) if kind == "unix" else endpoint
 
 
@@ -154,18 +170,21 @@ class BothFamiliesEndpoint:
     :ivar reactor: Twisted's own.
     :ivar port: the port's number.
     :ivar tls: how TLS is spoken.
+    :ivar backlog: so many connections may wait to be accepted.
     """
 
     reactor: Any
     port: int
-    tls: CertificateOptions
+    tls: CertificateOptions | CertificateFolder
+    backlog: int = BACKLOG
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """IStreamServerEndpoint API."""
         return execute(self._listen, protocolFactory)
 
     def _listen(self, factory: Any) -> IListeningPort:
-        port = _BothFamiliesPort(self.port, TLSMemoryBIOFactory(self.tls, False, factory), BACKLOG, "::", self.reactor)
+        wrapped = TLSMemoryBIOFactory(self.tls, False, factory)
+        port = _BothFamiliesPort(self.port, wrapped, self.backlog, "::", self.reactor)
         port._type = "TLS"  # noqa: SLF001 - what the reactor's listenSSL does
         port.startListening()
         return port
@@ -177,14 +196,6 @@ class _BothFamiliesPort(tcp.Port):
         sock: socket.socket = super().createInternetSocket()
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         return sock
-
-
-def own_certificate(description: str) -> Path | None:
-    """Gives the certificate file that a ``tls:`` description names, if it names one."""
-    kind, *parts = _split(description)
-    if kind != "tls":
-        return None
-    return next((Path(part[len("cert=") :]) for part in parts[1:] if part.startswith("cert=")), None)
 
 
 def _check(description: str, kind: str, parts: list[str], setting: str) -> None:
@@ -212,11 +223,17 @@ def port_of(description: str) -> tuple[str, str] | None:
     schemes = {"tls": "https", "ssl": "https", "tcp": "http", "tcp6": "http"}
     if kind in schemes and parts and parts[0].isdecimal():
         return schemes[kind], parts[0]
+    if kind == "tls" and len(parts) > 1 and parts[1].isdecimal():
+        return schemes[kind], parts[1]
     return None
 
 
 def _tls(
-    reactor: Any, parts: list[str], certificate: Callable[[], CertificateFiles], setting: str
+    reactor: Any,
+    parts: list[str],
+    certificate: Callable[[], CertificateFiles],
+    setting: str,
+    served: ServedCertificates,
 ) -> IStreamServerEndpoint:
     port = int(parts[0])
     options = dict(part.partition("=")[::2] for part in parts[1:])
@@ -235,14 +252,47 @@ def _tls(
         tls = server_options(files.cert, files.key)
     except ConfigurationError as error:
         raise ConfigurationError(error.why, setting if own else error.setting) from None
-    interface = options.get("interface")
+    served.replace(tls, [Validity.read(files.cert)])
+    return _on(reactor, port, tls, options.get("interface"))
+
+
+def _tls_folder(reactor: Any, parts: list[str], setting: str, served: ServedCertificates) -> IStreamServerEndpoint:
+    """Gives what Twisted's own ``tls:`` is: its parts have the same names and the same places."""
+    unnamed = (part for part in parts[1:] if "=" not in part)
+    options = {"path": parts[0], **dict(zip(("port", "backlog", "interface"), unnamed, strict=False))}
+    options.update(part.partition("=")[::2] for part in parts[1:] if "=" in part)
+    port, backlog = options.get("port", "443"), options.get("backlog", str(BACKLOG))
+    wrong = (
+        len(options) < len(parts)
+        or not options.keys() <= {"path", "port", "backlog", "interface"}
+        or not (port.isdecimal() and len(port) <= _MAX_DIGITS and int(port) <= MAX_PORT)
+        or not (backlog.isdecimal() and len(backlog) < _MAX_BACKLOG_DIGITS)
+    )
+    if wrong:
+        raise ConfigurationError(f"tls:{':'.join(parts)} is not {_FOLDER_FORM}", setting)
+    try:
+        # A daemon leaves the folder that it is started in.
+        folder = CertificateFolder(Path(options["path"]).absolute(), reactor.seconds, clocks.wall, served)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.why, setting) from None
+    return _on(reactor, int(port), folder, options.get("interface"), int(backlog))
+
+
+def _on(
+    reactor: Any,
+    port: int,
+    tls: CertificateOptions | CertificateFolder,
+    interface: str | None,
+    backlog: int = BACKLOG,
+) -> IStreamServerEndpoint:
+    """Gives what listens on a port with TLS; by default on all addresses."""
     if interface is None:
         # Everybody, over IPv6 as well as IPv4: phones often have nothing but IPv6.
         interface = "::" if _dual_stack() else ""
         if interface and isinstance(reactor, PosixReactorBase):
-            return BothFamiliesEndpoint(reactor, port, tls)
+            return BothFamiliesEndpoint(reactor, port, tls, backlog)
     # For all its name, it takes addresses of IPv6, too.
-    return SSL4ServerEndpoint(reactor, port, tls, BACKLOG, interface)
+    return SSL4ServerEndpoint(reactor, port, tls, backlog, interface)
 
 
 def _backlog(kind: str, parts: list[str]) -> str:
@@ -268,6 +318,14 @@ def _find_inherited(parts: list[str]) -> None:
         if missing:
             remedy = "start livefeed by a .socket unit (its [Socket] section needs ListenStream=)"
             raise ValueError(f"systemd has passed on {count} sockets, and not this one; {remedy}")
+
+
+def _ssl_file(parts: list[str]) -> Path:
+    """Gives the file of the certificate in the parts of an ``ssl:`` description, which Twisted has accepted."""
+    # Their places without names, by Twisted's parser: port, privateKey, certKey.
+    options = dict(zip(("port", "privateKey", "certKey"), (part for part in parts if "=" not in part), strict=False))
+    options.update(part.partition("=")[::2] for part in parts if "=" in part)
+    return Path(options.get("certKey") or options.get("privateKey") or "server.pem")
 
 
 def _socket_file(parts: list[str]) -> Path:

@@ -17,7 +17,7 @@ from livefeed.web.origins import Origins
 from livefeed.web.resource import METHODS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from prometheus_client.core import Metric
 
@@ -124,7 +124,7 @@ class Figures(Collector):
     site: Site
     pool: Pool | None
     garbage: GarbageCollector | None = None
-    certificates: Sequence[Validity] = ()
+    certificates: Iterable[Validity] = ()
 
     def collect(self) -> Iterator[Metric]:
         """Collector API."""
@@ -136,11 +136,11 @@ class Figures(Collector):
                     family.add_metric([served.feed.name], value)
             yield family
         yield from (self._states(), self._subscribers(), self._answers())
-        if self.certificates:
+        if certificates := [*self.certificates]:
             family = GaugeMetricFamily(
                 PREFIX + "certificate_not_after_timestamp_seconds", "When a certificate expires.", labels=["file"]
             )
-            for validity in self.certificates:
+            for validity in certificates:
                 family.add_metric([str(validity.file)], validity.not_after)
             yield family
         if self.pool is not None:

@@ -29,11 +29,11 @@ from livefeed.feed import Feed
 from livefeed.history import History
 from livefeed.journal import Journal
 from livefeed.keeper import Keeper
-from livefeed.listen import CertificateFiles, make_endpoint, own_certificate, port_of
+from livefeed.listen import CertificateFiles, make_endpoint, port_of
 from livefeed.metrics import Figures, metrics_root
 from livefeed.poller import Poller
 from livefeed.sources import make_source
-from livefeed.tls import Validity
+from livefeed.tls import ServedCertificates
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -42,12 +42,13 @@ from livefeed.web.site import Site
 from livefeed.websocket import Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
     from twisted.python.failure import Failure
 
     from livefeed.config import FeedSettings
+    from livefeed.tls import Validity
     from livefeed.transport.pool import Pool
     from livefeed.web.stream import EventStream
 
@@ -103,12 +104,12 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     connections = _Connections(site, subscribers, served, pool, reactor)
     collector = Collector(connections.count, reactor)
     shown = [feed.feed for feed in settings.feeds]
-    certificates: list[Validity] = []
+    certificates = ServedCertificates()
     with settings.named():
         listeners = [
             _Listener(
                 description,
-                make_endpoint(listening, description, certificate),
+                make_endpoint(listening, description, certificate, served=certificates),
                 site,
                 settings.place("listen"),
                 partial(_describe, shown),
@@ -121,15 +122,12 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
                 _Listener(
                     settings.metrics,
                     # Not among the watchers, so that there is something to see when there are too many of them.
-                    make_endpoint(reactor, settings.metrics, certificate, "metrics"),
+                    make_endpoint(reactor, settings.metrics, certificate, "metrics", certificates),
                     Site(metrics_root(figures), reactor=reactor),
                     settings.place("metrics"),
                     lambda base: f"the metrics {base}/metrics",
                 )
             )
-    endpoints = [*settings.listen, *([] if settings.metrics is None else [settings.metrics])]
-    named = [file for file in map(own_certificate, endpoints) if file is not None]
-    certificates += [Validity.read(file) for file in dict.fromkeys([*certificate.used, *named])]
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
@@ -220,14 +218,8 @@ class _Certificate:
     """Gives the operator's certificate, or a development one, which is made when it is first asked for."""
 
     settings: Settings
-    used: list[Path] = field(default_factory=list)
 
     def __call__(self) -> CertificateFiles:
-        files = self._files()
-        self.used.append(files.cert)
-        return files
-
-    def _files(self) -> CertificateFiles:
         if self.settings.cert is not None and self.settings.key is not None:
             return CertificateFiles(self.settings.cert, self.settings.key)
         made = development_certificate(default_directory())
@@ -245,7 +237,7 @@ class _CertificateWatch(Service):
     """Warns of certificates that clients refuse, or soon will: at the start, and then once a day."""
 
     # required parameters
-    certificates: Sequence[Validity]
+    certificates: Iterable[Validity]
     clock: IReactorTime
 
     # internal state

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
@@ -15,7 +17,7 @@ from livefeed.exceptions import ConfigurationError
 from livefeed.transport.openssl import set_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 CIPHERSUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -57,6 +59,11 @@ class Validity:
     def read(cls, file: Path) -> Validity:
         """Reads a file that :func:`server_options` has accepted."""
         leaf, *_ = x509.load_pem_x509_certificates(file.read_bytes())
+        return cls.of(file, leaf)
+
+    @classmethod
+    def of(cls, file: Path, leaf: x509.Certificate) -> Validity:
+        """Gives that of a certificate, and the file that it stands in."""
         return cls(file, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp())
 
     def complaint(self, now: float) -> str | None:
@@ -71,6 +78,28 @@ class Validity:
         if now > self.not_after - EXPIRY_WARNING_S:
             return f"the certificate {self.file} expires on {_day(self.not_after)}: renew it, and start again"
         return None
+
+
+@dataclass(eq=False)
+class ServedCertificates:
+    """The certificates that a process serves with: each file once, with what expires first in it."""
+
+    # internal state
+    _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
+
+    def replace(self, user: object, certificates: list[Validity]) -> None:
+        """Takes note of those of a user, in the place of those that it had before.
+
+        :param user: what serves with them, and lives as long as this does.
+        """
+        self._by_user[id(user)] = certificates
+
+    def __iter__(self) -> Iterator[Validity]:
+        first: dict[Path, Validity] = {}
+        for each in (each for certificates in self._by_user.values() for each in certificates):
+            if each.file not in first or each.not_after < first[each.file].not_after:
+                first[each.file] = each
+        return iter(first.values())
 
 
 def _day(seconds: float) -> str:
@@ -100,24 +129,9 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
     except ValueError:
         raise ConfigurationError(f"{key}: there is no private key in PEM form in it", "key") from None
     _check_pair(cert, chain, key, private_key)
-    # Twisted asks for pyOpenSSL's own types, and pyOpenSSL for those of cryptography instead.
-    leaf, *others = cast("list[Any]", chain)
-    options = CertificateOptions(
-        privateKey=cast("Any", private_key),
-        certificate=leaf,
-        extraCertChain=others,
-        raiseMinimumTo=TLSVersion.TLSv1_2,
-        acceptableCiphers=CIPHERS,
-        # A client that comes back shows its ticket, which spares both sides the certificate. The key of the tickets is
-        # the process's own; TLS 1.3 agrees on new keys all the same (RFC 8446, 2.2).
-        enableSessionTickets=True,
-    )
+    _check_order(cert, chain)
     try:
-        context = options.getContext()
-        context.set_tls13_ciphersuites(CIPHERSUITES)
-        set_groups(context, GROUPS)
-        # Twisted's own ends the handshake with a client that offers nothing of ours, as curl does with --http1.0.
-        context.set_alpn_select_callback(alpn_selector(PROTOCOLS))
+        return make_options(chain, private_key)
     except TypeError:
         raise ConfigurationError(f"{key}: TLS has no use for this kind of key", "key") from None
     except SSL.Error as error:
@@ -126,6 +140,33 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
             raise ConfigurationError(f"{key}: it is not the private key of {cert}", "key") from None
         why = ", ".join(reasons) or "OpenSSL refuses it"
         raise ConfigurationError(f"{cert}: {why} (the key is {key})", "cert") from None
+
+
+def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> CertificateOptions:
+    """Gives the TLS configuration of a server: TLS 1.2 and newer.
+
+    :param chain: the server's, then those between it and the root; or none.
+    :param private_key: that of the first; ``None`` if there is none.
+    :raises TypeError: if TLS has no use for this kind of key.
+    :raises SSL.Error: if OpenSSL refuses the certificate or the key.
+    """
+    # Twisted asks for pyOpenSSL's own types, and pyOpenSSL for those of cryptography instead.
+    leaf, *others = cast("Any", [*chain] or [None])
+    options = CertificateOptions(
+        privateKey=cast("Any", private_key),
+        certificate=leaf,
+        extraCertChain=others or None,
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+        acceptableCiphers=CIPHERS,
+        # A client that comes back shows its ticket, which spares both sides the certificate. The key of the tickets is
+        # the process's own; TLS 1.3 agrees on new keys all the same (RFC 8446, 2.2).
+        enableSessionTickets=True,
+    )
+    context = options.getContext()
+    context.set_tls13_ciphersuites(CIPHERSUITES)
+    set_groups(context, GROUPS)
+    # Twisted's own ends the handshake with a client that offers nothing of ours, as curl does with --http1.0.
+    context.set_alpn_select_callback(alpn_selector(PROTOCOLS))
     return options
 
 
@@ -143,6 +184,30 @@ def _check_pair(cert: Path, chain: list[x509.Certificate], key: Path, private_ke
     ours, theirs = (_kind(each) for each in (public_key, chain[0].public_key()))
     if ours != theirs:
         raise ConfigurationError(f"{key}: it is a key of {ours}, and {cert} is for one of {theirs}", "key")
+
+
+def _check_order(cert: Path, chain: list[x509.Certificate]) -> None:
+    """Finds out what only some clients mend by themselves: each certificate is to be issued by the next one."""
+    for number, (issued, following) in enumerate(pairwise(chain), 1):
+        if has_issued(following, issued):
+            continue
+        right = next((at for at, other in enumerate(chain, 1) if has_issued(other, issued) and at > number), 0)
+        why = f"certificate {number + 1} of {len(chain)} has not issued certificate {number}"
+        why += f": certificate {right} has, and must stand there" if right else ", and must not stand there"
+        raise ConfigurationError(f"{cert}: a chain in the wrong order: {why}", "cert")
+
+
+def has_issued(issuer: x509.Certificate, issued: x509.Certificate) -> bool:
+    """Tells whether one certificate has signed another; where the signature cannot be checked, the names count."""
+    if issuer.subject != issued.issuer:
+        return False
+    try:
+        issued.verify_directly_issued_by(issuer)
+    except InvalidSignature:
+        return False
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return True
+    return True
 
 
 def _kind(public_key: Any) -> str:

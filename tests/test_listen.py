@@ -22,7 +22,7 @@ from livefeed import listen
 from livefeed.certificates import development_certificate
 from livefeed.exceptions import ConfigurationError
 from livefeed.listen import BACKLOG, CertificateFiles, SocketFileEndpoint, make_endpoint, port_of
-from livefeed.tls import server_options
+from livefeed.tls import ServedCertificates, server_options
 
 
 class ListenTestCase(SynchronousTestCase):
@@ -137,6 +137,77 @@ class TlsTests(ListenTestCase):
         self.assertIn("/no/such.pem", self.refusal("tls:8443:cert=/no/such.pem:key=/no/such.key"))
 
 
+class FolderTests(ListenTestCase):
+    """tls: followed by a folder."""
+
+    def folder(self) -> str:
+        """Gives the description of an empty one."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        return f"tls:{quoteStringArgument(directory.name)}"
+
+    def test_parts_are_those_that_twisted_has(self) -> None:
+        """A port, the length of the queue and an interface, each by its place or by its name."""
+        folder = self.folder()
+        for parts, where in (
+            ("", (443, BACKLOG, "::")),
+            (":8443", (8443, BACKLOG, "::")),
+            (":8443:7:127.0.0.1", (8443, 7, "127.0.0.1")),
+            (":interface=127.0.0.1:port=8443:backlog=7", (8443, 7, "127.0.0.1")),
+            (r":8443:interface=\:\:1", (8443, BACKLOG, "::1")),
+        ):
+            port, _, backlog, interface = self.listened(folder + parts)
+            self.assertEqual((port, backlog, interface), where, parts)
+        self.assertEqual(self.used, [])
+        self.assertEqual(self.asked, 0)
+
+    def test_wrong_parts(self) -> None:
+        """Are refused with the form that is allowed."""
+        folder = self.folder()
+        for parts in (":http", ":99999", ":8443:colour=red", ":8443:port=8443", ":1:2:::", ":8443:backlog=-1"):
+            self.assertIn(f"{parts} is not tls:FOLDER[:PORT][:interface=ADDRESS]", self.refusal(folder + parts))
+
+    def test_a_folder_that_cannot_be_used(self) -> None:
+        """The setting and the file are named."""
+        folder = self.folder()
+        file = Path(folder.removeprefix("tls:")) / "ca.pem"
+        file.write_bytes((Path(self.directory.name) / "ca.pem").read_bytes())
+        self.assertTrue(self.refusal(folder).startswith(f"--listen: {file}: a CA that has signed itself"))
+
+    def test_livefeeds_own_certificates(self) -> None:
+        """The folder that the command ``livefeed certs`` fills is refused, in the place of an endless search."""
+        self.assertIn("/ca.pem: a CA that has signed itself", self.refusal(f"tls:{self.directory.name}"))
+
+
+class ServedCertificateTests(ListenTestCase):
+    """Of which files it is known that they are served with."""
+
+    def test_each_kind_of_endpoint(self) -> None:
+        """Once, also if two endpoints have the same; that of ssl: by the place of its part, or by its name."""
+        own = Path(self.directory.name) / "own.pem"
+        own.write_bytes(self.files.cert.read_bytes() + self.files.key.read_bytes())
+        folder = Path(self.directory.name) / "folder"
+        folder.mkdir()
+        (folder / "both.pem").write_bytes(own.read_bytes())
+        cert, key = self.files.cert, self.files.key
+        for description, file in (
+            ("tls:8443", cert),
+            (f"tls:8443:cert={own}:key={key}", own),
+            (f"tls:{folder}:8443", folder / "both.pem"),
+            (f"ssl:8443:privateKey={key}:certKey={cert}", cert),
+            (f"ssl:8443:{key}:{cert}", cert),
+            (f"ssl:8443:privateKey={own}", own),
+            (f"ssl:8443:{own}", own),
+        ):
+            served = ServedCertificates()
+            for _ in range(2):
+                make_endpoint(self.reactor, description, self.certificate, served=served)
+            self.assertEqual([each.file for each in served], [file], description)
+        served = ServedCertificates()
+        make_endpoint(self.reactor, "tcp:8080", self.certificate, served=served)
+        self.assertEqual([*served], [])
+
+
 class MistakeTests(ListenTestCase):
     """What is easily written instead of an endpoint."""
 
@@ -215,14 +286,6 @@ class TwistedTests(ListenTestCase):
         description = f"ssl:443:privateKey={self.files.key}:certKey={self.files.cert}"
         make_endpoint(self.reactor, description, self.certificate).listen(Factory.forProtocol(Protocol))
         self.assertEqual(self.reactor.sslServers[-1][3], BACKLOG)
-
-    def test_tls_directory_is_twisteds(self) -> None:
-        """tls: followed by anything but a port is the kind that Twisted has, with a directory of certificates."""
-        directory = Path(self.directory.name) / "empty"
-        directory.mkdir()
-        make_endpoint(self.reactor, f"tls:{quoteStringArgument(str(directory))}", self.certificate)
-        self.assertEqual(self.used, [])
-        self.assertEqual(self.asked, 0)
 
     def test_refusals_name_option_and_description(self) -> None:
         """Whatever Twisted raises for a description, the operator is told which one it was."""
@@ -384,6 +447,7 @@ class PortOfTests(SynchronousTestCase):
             ("ssl:443:privateKey=x", ("https", "443")),
             ("tcp:8080", ("http", "8080")),
             (r"tcp6:8080:interface=\:\:", ("http", "8080")),
+            ("tls:/etc/certs:443", ("https", "443")),
         ):
             self.assertEqual(port_of(description), shown)
 

@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.certificates import DevelopmentCertificate, development_certificate
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls import EXPIRY_WARNING_S, Validity, server_options
+from tests.authority import Holder
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
 
@@ -49,9 +50,19 @@ def write_certificate(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPriva
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
 
 
-def handshake(server_context: SSL.Context, client_context: SSL.Context) -> SSL.Connection:
-    """Does a handshake in memory; gives the client's end. Raises SSL.Error where one side refuses."""
+def handshake(
+    server_context: SSL.Context, client_context: SSL.Context, name: str = "", session: SSL.Session | None = None
+) -> SSL.Connection:
+    """Does a handshake in memory; gives the client's end. Raises SSL.Error where one side refuses.
+
+    :param name: what the client asks for (SNI); by default nothing.
+    :param session: what the client comes back with.
+    """
     server, client = SSL.Connection(server_context, None), SSL.Connection(client_context, None)
+    if name:
+        client.set_tlsext_host_name(name.encode())
+    if session is not None:
+        client.set_session(session)
     server.set_accept_state()
     client.set_connect_state()
     for _ in range(10):
@@ -201,6 +212,37 @@ class RefusalTests(TlsTestCase):
         chain.write_bytes(self.made.ca.read_bytes() + self.made.cert.read_bytes())
         refusal = self.refusal(chain, self.made.key)
         self.assertIn(f"--cert: {chain}: wrong order: certificate 2 of ", refusal)
+
+    def test_intermediates_in_the_wrong_order(self) -> None:
+        """Both places are named; so is a certificate that has no place in the chain."""
+        root, second, first, server = (Holder(name) for name in ("root", "second", "first", "server"))
+        leaf = first.issue(server, ["localhost"])
+        issuers = (second.issue(first), root.issue(second), root.issue(root))
+        chain, key = self.directory / "chain.pem", self.directory / "server.key"
+        key.write_bytes(server.pem())
+        for order, why in (
+            ([0, 1, 2], None),
+            ([0, 1], None),
+            ([0], None),
+            ([1, 0, 2], "certificate 2 of 4 has not issued certificate 1: certificate 3 has, and must stand there"),
+            ([0, 2, 1], "certificate 3 of 4 has not issued certificate 2: certificate 4 has, and must stand there"),
+            ([1], "certificate 2 of 2 has not issued certificate 1, and must not stand there"),
+            ([0, 0], "certificate 3 of 3 has not issued certificate 2, and must not stand there"),
+        ):
+            chain.write_bytes(leaf + b"".join(issuers[number] for number in order))
+            if why is None:
+                server_options(chain, key)
+            else:
+                expected = f"--cert: {chain}: a chain in the wrong order: {why}"
+                self.assertEqual(self.refusal(chain, key), expected)
+
+    def test_an_issuer_by_the_same_name(self) -> None:
+        """Its signature decides, and not its name."""
+        server = Holder("server")
+        chain, key = self.directory / "chain.pem", self.directory / "server.key"
+        chain.write_bytes(Holder("CA").issue(server, ["localhost"]) + Holder("root").issue(Holder("CA")))
+        key.write_bytes(server.pem())
+        self.assertIn("certificate 2 of 2 has not issued certificate 1", self.refusal(chain, key))
 
     def test_key_of_another_kind(self) -> None:
         """Both kinds are named."""

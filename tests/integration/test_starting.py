@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from livefeed.certificates import development_certificate
+from tests.authority import Holder
 from tests.integration.harness import (
     HOST,
     PYTHON_M_TWISTED,
@@ -405,3 +406,36 @@ class TestEndpoints:
                 wire.send(REQUEST)
                 assert wire.response().status == 200
             assert not (tmp_path / "data").exists()
+
+    def test_a_folder_of_certificates(self, tmp_path: Path) -> None:
+        """Each name has its own; unknown ones, of which anybody can make up any number, leave nothing in the log."""
+        folder, root = tmp_path / "certificates", Holder("root")
+        folder.mkdir()
+        (tmp_path / "root.pem").write_bytes(root.issue(root))
+        for name in ("a.test", "b.test"):
+            holder = Holder(name)
+            (folder / f"{name}.pem").write_bytes(root.issue(holder, [name]) + holder.pem())
+        context = ssl.create_default_context(cafile=tmp_path / "root.pem")
+        with Livefeed(directory=tmp_path, certificate=None, listen=(f"tls:{folder}:0:interface={HOST}",)) as livefeed:
+            for name in ("a.test", "b.test"):
+                with livefeed.tcp_socket() as sock, context.wrap_socket(sock, server_hostname=name) as secure:
+                    wire = Wire(secure)
+                    wire.send(REQUEST)
+                    assert wire.response().status == 200
+            mark = livefeed.mark()
+            for number in range(20):
+                with livefeed.tcp_socket() as sock, pytest.raises(ssl.SSLCertVerificationError):
+                    context.wrap_socket(sock, server_hostname=f"{number}.test")
+            livefeed.process.signal(signal.SIGHUP)
+            livefeed.wait_for_log("SIGHUP", start=mark)
+            assert len(livefeed.log(mark).splitlines()) == 1, livefeed.log(mark)
+            assert not (tmp_path / "data").exists()
+
+    def test_a_folder_with_a_ca_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
+        """In one line; Twisted's own would search it without end."""
+        code, output = run(tmp_path, "--listen", f"tls:{certificate.ca.parent}:0")
+        assert code == 1
+        assert output.startswith(
+            f"livefeed: --listen: {certificate.ca}: a CA that has signed itself is not for a server"
+        )
+        assert len(output.splitlines()) == 1, output
