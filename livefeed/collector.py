@@ -44,10 +44,17 @@ GONE = 4
 """Once there were GONE times as many connections as there are, a crowd has gone, and everything is looked at."""
 
 SHORT_S, OFTEN_S = 0.02, 60.0
-"""Everything is looked at so often as long as it took no longer, as it does with some hundred connections."""
+"""Everything is looked at so often as long as it takes no longer, as it does with up to a thousand connections.
+
+Where it takes N times as long, it is looked at N * N times as seldom, so that one pause that was longer than the others
+on a busy machine does not put it off for an hour.
+"""
 
 SELDOM_S = 3600.0
 """And so often at least, though it takes a quarter of a second with 15,000."""
+
+CONNECTION_S = 20e-6
+"""So much each connection more than last time is taken to add to it."""
 
 GROWTH, CONNECTION_BYTES = 1.5, 64 * 1024
 """Everything is looked at earlier when the process is so many times as large as after the last time, and so much for
@@ -158,11 +165,10 @@ class Collector(Service):
         passed_s = self.clock.seconds() - self._full_at
         if passed_s < max(OFTEN_S, APART * self._last_s):
             return False
-        if self._last_s <= SHORT_S and count <= max(CROWD, self._full_count) * 2:
-            return True
-        if passed_s >= SELDOM_S:
-            return True
         more = max(0, count - self._full_count)
+        expected_s = self._last_s + CONNECTION_S * more
+        if passed_s >= min(OFTEN_S * max(1.0, expected_s / SHORT_S) ** 2, SELDOM_S):
+            return True
         return self.resident() > GROWTH * self._full_bytes + CONNECTION_BYTES * more
 
     def _collect_all(self, count: int) -> None:

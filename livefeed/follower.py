@@ -45,6 +45,10 @@ class Follower:
     def stopProducing(self) -> None:
         """IPushProducer API."""
 
+    def _leave_transport(self) -> None:
+        """Takes note that the connection is lost. Twisted's TLS keeps its producer for ever, and that keeps it."""
+        self.transport.unregisterProducer()
+
     def _note_progress(self) -> None:
         """Counts a paused reader that has taken something since it was last asked, if slowly, as one that is there.
 

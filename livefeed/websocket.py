@@ -393,6 +393,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         super().connectionLost(reason)
         # Its result is this protocol: without it, nothing but reference counts is needed to free both.
         self.is_closed = None
+        self._leave_transport()
 
     def _closeConnection(self, abort: bool = False) -> None:
         # Autobahn resets the connection where the client has answered the closing handshake, or was shown out. It waits

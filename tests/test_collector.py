@@ -20,6 +20,7 @@ from livefeed.collector import (
     APART,
     CALM,
     CONNECTION_BYTES,
+    CONNECTION_S,
     CROWD,
     GONE,
     GROWTH,
@@ -107,8 +108,14 @@ class CollectorTests(SynchronousTestCase):
             self.assertEqual(later() is None, crowd // GONE >= CROWD)
 
     def test_old_garbage_is_freed_from_time_to_time(self) -> None:
-        """Each minute where that takes little time, and each hour whatever it takes."""
-        for self.pause_s, after_s in ((SHORT_S / 2, OFTEN_S), (SHORT_S * 2, SELDOM_S)):
+        """Each minute where that takes little time, later where it takes more, and each hour whatever it takes."""
+        for self.pause_s, after_s in (
+            (SHORT_S / 2, OFTEN_S),
+            (SHORT_S * 2, OFTEN_S * 4),
+            (SHORT_S * 3, OFTEN_S * 9),
+            (0.25, SELDOM_S),
+            (SHORT_S, OFTEN_S),
+        ):
             # The pause that counts is the last one.
             self.clock.advance(SELDOM_S)
             before = self.collector.full
@@ -118,6 +125,23 @@ class CollectorTests(SynchronousTestCase):
             self.advance()
             self.assertIsNone(knot())
             self.assertEqual(self.collector.full, before + 1)
+
+    def test_old_garbage_is_freed_although_there_are_connections_that_were_not(self) -> None:
+        """As soon as without them while they are few, and later when they will make it take longer."""
+        for count, after_s in (
+            (2 * CROWD + 1, OFTEN_S),
+            (round(SHORT_S / CONNECTION_S), OFTEN_S),
+            (round(2 * SHORT_S / CONNECTION_S), OFTEN_S * 4),
+            (15_000, SELDOM_S),
+        ):
+            self.connections = 0
+            self.clock.advance(SELDOM_S)
+            self.connections = count
+            knot = self.kept_for_a_while()
+            self.clock.advance(after_s - 3 * PERIOD_S)
+            self.assertIsNotNone(knot())
+            self.advance()
+            self.assertIsNone(knot())
 
     def test_old_garbage_is_freed_when_there_is_more_than_connections_account_for(self) -> None:
         """Not before the pause that it takes is a small part of the time."""

@@ -10,13 +10,18 @@ import contextlib
 import gc
 import socket
 import tempfile
+import weakref
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
+from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.certificates import DevelopmentCertificate, development_certificate
+from livefeed.collector import PERIOD_S, Collector
 from livefeed.feed import Feed
 from livefeed.tls import server_options
 from livefeed.web.origins import Origins
@@ -77,6 +82,8 @@ class Server:
     """A site on a real socket, whose reactor a test drives.
 
     :param transport: ``fast`` or ``twisted``.
+    :ivar leaves_new: whether something new is left of a connection that breaks off: the error of Twisted's TLS, and the
+        frames that it came through, one of which holds it. The collector finds that at its next look at what is new.
     :param made: the certificate, if it is to speak TLS.
     """
 
@@ -90,6 +97,7 @@ class Server:
         self.feed.changed.append(self.site.forget_answers)
         self.feed.publish(FIRST)
         self.context: SSL.Context | None = None
+        self.leaves_new = transport == "twisted" and made is not None
         listening: Any = make_pool(self.reactor) if transport == "fast" else self.reactor
         if made is None:
             self._port = listening.listenTCP(0, self.site, interface="127.0.0.1")
@@ -97,13 +105,25 @@ class Server:
             self.context = SSL.Context(SSL.TLS_CLIENT_METHOD)
             self.context.load_verify_locations(str(made.ca))
             options = server_options(made.cert, made.key)
-            self._port = listening.listenSSL(0, self.site, options, interface="127.0.0.1")
+            if transport == "fast":
+                self._port = listening.listenSSL(0, self.site, options, interface="127.0.0.1")
+            else:
+                # As listenSSL does, but for the clock, which would be the global reactor.
+                factory = TLSMemoryBIOFactory(options, False, self.site, self.reactor)
+                self._port = listening.listenTCP(0, factory, interface="127.0.0.1")
         self.clients: list[Client] = []
+
+    def connect_without_tls(self) -> Client:
+        """Gives a new client, which does not take part in anything yet."""
+        sock = socket.create_connection(("127.0.0.1", self._port.getHost().port))
+        # Or the second half of a request waits for the kernel to confirm the first.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Client(sock)
 
     def connect(self) -> Client:
         """Gives a new client, which has done the handshake of TLS if there is one."""
-        sock = socket.create_connection(("127.0.0.1", self._port.getHost().port))
-        client: Client = Client(sock)
+        client = self.connect_without_tls()
+        sock = client.sock
         if self.context is not None:
             client = TLSClient(sock, self.context)
             for _ in range(100):
@@ -128,8 +148,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def garbage() -> Iterator[list[object]]:
-    """Gives what the collector finds of what becomes garbage meanwhile, be it old or new. It is empty until the end."""
+def garbage(*, but_new: bool = False) -> Iterator[list[object]]:
+    """Gives what the collector finds of what becomes garbage meanwhile. It is empty until the end.
+
+    :param but_new: leaves out what was new, and what was only kept by that.
+    """
     found: list[object] = []
     gc.collect()
     gc.freeze()  # so that to look takes a fraction of the time
@@ -137,6 +160,10 @@ def garbage() -> Iterator[list[object]]:
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         yield found
+        if but_new:
+            gc.set_debug(0)
+            gc.collect(1)
+            gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         found += [each for each in gc.garbage if type(each).__module__.startswith(OURS)]
     finally:
@@ -160,16 +187,13 @@ class FreedTests(SynchronousTestCase):
         cls.directory.cleanup()
 
     def assert_freed(self, kinds: dict[str, bytes], end: Callable[[Server], object]) -> None:
-        """Nothing is left of connections, after this has ended them: on both transports, with TLS and without.
-
-        Twisted's TLS is left out: its own objects refer to each other for ever, whatever protocol is above them.
-        """
-        for transport, made in (("fast", None), ("fast", self.made), ("twisted", None)):
+        """Nothing is left of connections, after this has ended them: on both transports, with TLS and without."""
+        for transport, made in product(("fast", "twisted"), (None, self.made)):
             self.assert_freed_on(Server(transport, made), kinds, end)
 
     def assert_freed_on(self, server: Server, kinds: dict[str, bytes], end: Callable[[Server], object]) -> None:
         try:
-            with garbage() as found:
+            with garbage(but_new=server.leaves_new) as found:
                 for request in kinds.values():
                     server.connect().send(request)
                 server.settle()
@@ -223,7 +247,13 @@ class FreedTests(SynchronousTestCase):
             for stream in server.served.streams():
                 stream.transport.abortConnection()
 
-        for end in (self.leave, self.reset, lambda server: server.served.let_go(), abort):
+        def let_go(server: Server) -> None:
+            server.served.let_go()
+            server.settle()
+            # Twisted's TLS waits for that.
+            self.leave(server)
+
+        for end in (self.leave, self.reset, let_go, abort):
             self.assert_freed(STREAMS, end)
 
     def test_websockets(self) -> None:
@@ -250,3 +280,44 @@ class FreedTests(SynchronousTestCase):
             abort,
         ):
             self.assert_freed(WEBSOCKETS, end)
+
+    def test_handshakes_of_tls(self) -> None:
+        """Which are not begun, not finished, or no TLS at all."""
+        for transport in ("fast", "twisted"):
+            for end in (self.leave, self.reset, lambda server: server.reactor.advance(90)):
+                server = Server(transport, self.made)
+                try:
+                    with garbage(but_new=server.leaves_new) as found:
+                        for said in (b"", b"\x16\x03\x01\x02\x00\x01", POLLS["poll"]):
+                            server.clients.append(server.connect_without_tls())
+                            server.clients[-1].send(said)
+                        server.settle()
+                        gc.collect()
+                        end(server)
+                        server.settle()
+                        server.reactor.advance(5)
+                    self.assertEqual([type(each).__name__ for each in found], [])
+                    self.assertEqual(server.site.channels, set())
+                finally:
+                    server.close()
+
+    def test_what_twisted_leaves(self) -> None:
+        """Is new, and found at the next look at that. It keeps the rest, which is old."""
+        server, clock = Server("twisted", self.made), Clock()
+        collector = Collector(lambda: len(server.site.channels), clock, timer=lambda: 0.0, resident=lambda: 0)
+        collector.startService()
+        try:
+            for kind in POLLS.values():
+                server.connect().send(kind)
+            server.settle()
+            left = [weakref.ref(channel.transport) for channel in server.site.channels]
+            self.assertEqual(len(left), len(POLLS))
+            clock.pump([PERIOD_S] * 2)
+            self.leave(server)
+            server.settle()
+            clock.advance(PERIOD_S)
+            self.assertEqual(collector.full, 0)
+            self.assertEqual({each() for each in left}, {None})
+        finally:
+            collector.stopService()
+            server.close()

@@ -104,6 +104,9 @@ class Channel(HTTPChannel):
         """IProtocol API."""
         self.site.channels.discard(self)
         super().connectionLost(reason)
+        if not self._closing:
+            # Twisted's TLS keeps its producer for ever, and that keeps it.
+            self._networkProducer.unregisterProducer()
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""

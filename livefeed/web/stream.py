@@ -94,6 +94,8 @@ class EventStream(Follower, Protocol):
         """IProtocol API."""
         self._streams.open.discard(self)
         self._unsubscribe()
+        if not self._closed:
+            self._leave_transport()
 
     # Subscriber API
 
