@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 CORE = (
     *("feed", "poller", "snapshot", "history", "delta", "patching", "pointer", "gate", "encodings", "envelopes"),
     *("rounds", "journal", "keeper", "collector", "clocks", "websocket"),
-    *("transport/replay", "transport/pool", "transport/connection"),
+    *("transport/replay", "transport/rooms", "transport/pool", "transport/connection"),
     *("web/answers", "web/conditional", "web/document", "web/parts", "web/stream", "web/waiting"),
 )
 """The modules: what a watcher is sent, and when. The tests of ``web/parts`` are ``tests/web/test_parts.py``."""
