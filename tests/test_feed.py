@@ -175,6 +175,19 @@ class PublishTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(feed.confirmed_at, NOW + 5)
 
+    def test_versions_and_codings_are_counted(self) -> None:
+        """From nothing: a version that is published again is none, and one that was restored was counted before."""
+        feed = self.feed()
+        self.assertEqual((feed.versions, feed.codings_made, feed.rounds, feed.dropped), (0, 0, 0, 0))
+        feed.restore([Kept(b"[0]", Sequence(1, 1), NOW)])
+        for document in (b"[1]", b"[1]", b"[2]"):
+            feed.publish(document)
+        self.assertEqual(feed.versions, 2)
+        feed.publish(b'{"text":"%s"}' % (b"x" * 500))
+        assert feed.snapshot is not None
+        self.assertEqual((feed.versions, feed.codings_made), (3, len(feed.snapshot.representations) - 1))
+        self.assertGreater(feed.codings_made, 0)
+
     def test_stale_takes_nothing_away(self) -> None:
         """A failed pull changes the state, and nothing else."""
         feed = self.feed()
@@ -228,6 +241,16 @@ class RestoreTests(FeedTestCase):
         feed.publish(b"3")
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.sequence, Sequence(later.epoch + 1, 1))
+
+    def test_restored_document_that_is_pulled_again(self) -> None:
+        """Who has it is sent it as a sign of life alone, where there are any."""
+        pushes: tuple[tuple[Push, list[bytes]], ...] = (("change", [b"1"]), ("tick", [b"1", b"1"]))
+        for push, documents in pushes:
+            feed = self.feed(push=push)
+            feed.restore([Kept(b"1", Sequence(1, 1), NOW)])
+            subscriber, _ = self.follow(feed)
+            feed.publish(b"1")
+            self.assertEqual(subscriber.documents, documents)
 
 
 class ObserverTests(FeedTestCase):
@@ -333,6 +356,12 @@ class FreshnessTests(FeedTestCase):
         feed.skip_tick()
         self.assertIs(feed.state, State.EXPIRED)
 
+    def test_source_that_has_given_nothing_is_not_live(self) -> None:
+        """Its word that nothing has changed is about no document."""
+        feed = self.feed()
+        feed.skip_tick()
+        self.assertIs(feed.state, State.STALE)
+
     def test_one_call_watches(self) -> None:
         """However many ticks there are, and none when nothing is pulled any more."""
         feed = self.feed()
@@ -433,6 +462,37 @@ class FreshnessTests(FeedTestCase):
         self.clock.pump([0] * 4)
         self.assertEqual([len(follower.sent) for follower in followers], [1] * SLICE + [0] * SLICE)
         self.assertCountEqual(calls, followers)
+
+    def test_expiry_is_told_once(self) -> None:
+        """Also to one who stays though it was told, and sees the document come back and expire again."""
+        feed, calls = self.feed(), list[int]()
+        feed.gone_after_s = 10
+        subscriber = RecordingSubscriber()
+        feed.subscribe(subscriber, expire=lambda: calls.append(1))
+        for document in (b"1", b"2"):
+            feed.publish(document)
+            self.clock.advance(10)
+            self.assertIs(feed.state, State.EXPIRED)
+        self.assertEqual((calls, subscriber.documents, subscriber.dropped), ([1], [b"1", b"2"], 0))
+
+    def test_expiry_is_not_told_to_one_who_has_just_left(self) -> None:
+        """One who is told ends the subscriptions of the others, whose turn would have come."""
+        feed, calls = self.feed(push="change"), list[int]()
+        feed.gone_after_s = 10
+        subscriptions: list[Subscription] = []
+
+        def leave(number: int) -> None:
+            calls.append(number)
+            for subscription in subscriptions:
+                subscription.cancel()
+
+        followers = [RecordingSubscriber() for _ in range(3)]
+        for number, follower in enumerate(followers):
+            subscriptions.append(feed.subscribe(follower, expire=partial(leave, number)))
+        feed.publish(b"1")
+        self.clock.advance(10)
+        self.assertIs(feed.state, State.EXPIRED)
+        self.assertEqual((len(calls), [each.dropped for each in followers]), (1, [0] * 3))
 
     def test_never_gone(self) -> None:
         """As it is by default."""
@@ -553,15 +613,35 @@ class SubscribeTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(subscriber.documents, [b"1"])
 
+    def test_version_that_a_newcomer_has_is_not_sent(self) -> None:
+        """Nor when it has drained, or the version is published again: only a sign of life or another version is."""
+        for informed in (False, True):
+            feed = self.feed(push="change")
+            feed.publish(b"1")
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, informed=informed, have=version_of(b"1"))
+            subscription.pause()
+            subscription.resume()
+            feed.publish(b"1")
+            self.assertEqual(subscriber.sent, [])
+            feed.publish(b"2")
+            self.assertEqual(subscriber.documents, [b"2"])
+        feed = self.feed(push="tick")
+        feed.publish(b"1")
+        feed.subscribe(subscriber, repeats=False, have=version_of(b"1"))
+        feed.publish(b"1")
+        self.assertEqual(subscriber.documents, [b"2"])
+
     def test_cancelled_subscription_gets_nothing(self) -> None:
         """After its end nothing is sent; ending it twice is no error."""
-        feed = self.feed()
-        subscriber, subscription = self.follow(feed)
-        subscription.cancel()
-        subscription.cancel()
-        feed.publish(b"1")
-        self.assertEqual(subscriber.sent, [])
-        self.assertEqual(feed.subscriptions, {})
+        for crowd in (None, RecordingCrowd()):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed, crowd)
+            subscription.cancel()
+            subscription.cancel()
+            feed.publish(b"1")
+            self.assertEqual(subscriber.sent, [])
+            self.assertEqual(feed.subscriptions, {})
 
     def test_cancelled_subscription_is_owed_nothing(self) -> None:
         """A transport that drains after it was let go is not written to any more."""
@@ -719,19 +799,21 @@ class ConflationTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_full_again_while_it_catches_up(self) -> None:
-        """A transport that is full again at once is paused again, and owed what comes then."""
-        feed = self.feed()
-        subscriber, subscription = self.follow(feed)
-        subscriber.then = subscription.pause
-        feed.publish(b"1")
-        feed.publish(b"2")
-        feed.publish(b"3")
-        subscription.resume()
-        self.assertEqual(subscriber.documents, [b"1", b"3"])
-        feed.publish(b"4")
-        self.assertEqual(subscriber.documents, [b"1", b"3"])
-        subscription.resume()
-        self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
+        """A transport that is full again at once is paused again, and owed what comes then; also one of a crowd."""
+        for crowd in (None, RecordingCrowd()):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed, crowd)
+            subscriber.then = subscription.pause
+            feed.publish(b"1")
+            feed.publish(b"2")
+            feed.publish(b"3")
+            self.assertEqual(subscriber.documents, [b"1"])
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"3"])
+            feed.publish(b"4")
+            self.assertEqual(subscriber.documents, [b"1", b"3"])
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
 
     def test_pausing_one_leaves_the_others_alone(self) -> None:
         """A slow subscriber is slow for itself only."""
