@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
-from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import history
@@ -16,9 +13,7 @@ from livefeed.exact import parse
 from livefeed.history import AT_ONCE_BYTES, MAX_PATCHES, VERSIONS, History
 from livefeed.patching import apply_patch
 from livefeed.snapshot import Sequence, Snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.helpers.threads import Threads, no_thread
 
 
 def snapshot(number: int, size: int = 0) -> Snapshot:
@@ -239,18 +234,9 @@ class ThreadTests(SynchronousTestCase):
     """Patches of documents that take too long to be compared in the reactor's thread."""
 
     def setUp(self) -> None:
-        self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
-        self.history = History(in_thread=self.in_thread)
+        self.threads = Threads()
+        self.history = History(in_thread=self.threads.call)
         self.snapshots = [snapshot(number, LARGE) for number in range(5)]
-
-    def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        self.work.append((partial(work, *arguments), Deferred()))
-        return self.work[-1][1]
-
-    def finish(self) -> None:
-        ((work, outcome),) = self.work
-        self.work.clear()
-        outcome.callback(work())
 
     def applied(self, old: Snapshot) -> bytes:
         patch = self.history.patch(old.version)
@@ -263,10 +249,10 @@ class ThreadTests(SynchronousTestCase):
             self.history.add(each)
         for each in self.snapshots[:2]:
             self.assertIsNone(self.history.patch(each.version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
         self.assertIsNone(self.history.patch(self.snapshots[1].version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[1]), self.snapshots[2].data)
         self.assertEqual(self.history.made, 2)
 
@@ -276,9 +262,9 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
         self.history.add(self.snapshots[2])
-        self.finish()
+        self.threads.finish()
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
 
     def test_patch_that_fails(self) -> None:
@@ -286,12 +272,12 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        ((_, outcome),) = self.work
-        self.work.clear()
+        ((_, outcome),) = self.threads.work
+        self.threads.work.clear()
         outcome.errback(MemoryError())
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
         self.assertEqual(self.history.made, 0)
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
 
     def test_limit_of_what_is_done_at_once(self) -> None:
@@ -302,12 +288,12 @@ class ThreadTests(SynchronousTestCase):
         ]
         ordered = []
         for old, new in pairwise(documents):
-            self.history = History(in_thread=self.in_thread)
+            self.history = History(in_thread=self.threads.call)
             self.history.add(old)
             self.history.add(new)
             self.history.patch(old.version)
-            ordered.append(len(self.work))
-            self.work.clear()
+            ordered.append(len(self.threads.work))
+            self.threads.work.clear()
         self.assertEqual(ordered, [0, 1, 1])
 
     def test_patch_that_is_made_before(self) -> None:
@@ -317,7 +303,7 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(other)
         self.assertIsNone(self.history.preparation(third.data))
         self.assertIsNone(self.history.patch(one.version))
-        self.work.clear()
+        self.threads.work.clear()
         preparation = self.history.preparation(third.data)
         assert preparation is not None
         self.history.prepare(third, preparation())
@@ -338,18 +324,14 @@ class ThreadTests(SynchronousTestCase):
 
     def test_no_thread(self) -> None:
         """The document is sent, and the next who asks tries again."""
-        self.history.in_thread = self.no_thread
+        self.history.in_thread = no_thread
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        self.history.in_thread = self.in_thread
+        self.history.in_thread = self.threads.call
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
-
-    @staticmethod
-    def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_limit_of_documents(self) -> None:
         """Of larger ones there are none, nor of their parts; a default limit takes 1 MB."""
@@ -368,7 +350,7 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.history.patch(self.snapshots[0].version)
-        self.finish()
+        self.threads.finish()
         patch = self.history.patch(self.snapshots[0].version)
         assert patch is not None
         self.assertEqual([each["path"] for each in json.loads(patch)], [""])
