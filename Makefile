@@ -9,7 +9,7 @@ PORT ?= 8443
 # The clients that are Node's; without npm, what needs them is skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test soak lock clean help
+.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make soak     every kind of watcher for an hour, and a source that hangs: what grows?"
+	@echo "make mutants  break the core in sixty places, one at a time: which would the unit tests not notice?"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make lock     resolve requirements.txt anew"
 	@echo "make clean    remove what these targets made"
@@ -78,6 +79,10 @@ docs: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak
+
+# Ten minutes. All of one module: .venv/bin/python -m tests.mutants --module feed
+mutants: $(READY)
+	nice $(BIN)/python -m tests.mutants --require 85
 
 # What talks to no other process: with another Python, make test-unit VENV=build/3.13 PYTHON=python3.13.
 test-unit: $(READY)

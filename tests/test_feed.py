@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import encodings
 from livefeed import snapshot as snapshot_module
-from livefeed.feed import BATCH, SLICE, Feed, Push, State, Subscription
+from livefeed.clocks import Moment
+from livefeed.feed import BATCH, SLICE, SLICE_S, Feed, Push, State, Subscription
 from livefeed.history import History
 from livefeed.journal import Kept
 from livefeed.patching import apply_patch
@@ -175,6 +176,50 @@ class PublishTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(feed.confirmed_at, NOW + 5)
 
+    def test_versions_and_codings_are_counted(self) -> None:
+        """From nothing: a version that is published again is none, and one that was restored was counted before."""
+        feed = self.feed()
+        self.assertEqual((feed.versions, feed.codings_made, feed.rounds, feed.dropped), (0, 0, 0, 0))
+        feed.restore([Kept(b"[0]", Sequence(1, 1), NOW)])
+        for document in (b"[1]", b"[1]", b"[2]"):
+            feed.publish(document)
+        self.assertEqual(feed.versions, 2)
+        feed.publish(b'{"text":"%s"}' % (b"x" * 500))
+        assert feed.snapshot is not None
+        self.assertEqual((feed.versions, feed.codings_made), (3, len(feed.snapshot.representations) - 1))
+        self.assertGreater(feed.codings_made, 0)
+        self.assertEqual(feed.rounds, 4)
+        feed.add_codings(feed.snapshot, {"x": b"x", "y": b"y"})
+        self.assertEqual(
+            (feed.codings_made, feed.snapshot.representations["x"].data), (len(feed.snapshot.representations) - 1, b"x")
+        )
+
+    def test_snapshot_that_was_made_already(self) -> None:
+        """It is taken as it is, in its place after the version before."""
+        feed = self.feed()
+        feed.publish(b"[1]")
+        made = Snapshot.of(b"[2]", Sequence(1, 1))
+        feed.publish(b"[2]", made=made)
+        assert feed.snapshot is not None
+        self.assertEqual((feed.snapshot.data, feed.snapshot.sequence.number), (b"[2]", 2))
+        self.assertIs(feed.snapshot.representations, made.representations)
+
+    def test_place_that_is_given(self) -> None:
+        """Of a part, which has its whole's; the next without one is after it."""
+        feed = self.feed()
+        numbers = []
+        for document, number in ((b"1", 7), (b"1", 8), (b"2", None), (b"3", 12)):
+            feed.publish(document, None if number is None else Sequence(5, number))
+            assert feed.snapshot is not None
+            numbers.append(feed.snapshot.sequence)
+        self.assertEqual(numbers, [Sequence(5, 7), Sequence(5, 7), Sequence(5, 8), Sequence(5, 12)])
+
+    def test_pull_that_was_a_while_ago(self) -> None:
+        """The document is as old as that, and the source has been heard of now."""
+        feed = self.feed()
+        feed.publish(b"1", confirmed=Moment(NOW - 3, NOW - 3))
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW - 3))
+
     def test_stale_takes_nothing_away(self) -> None:
         """A failed pull changes the state, and nothing else."""
         feed = self.feed()
@@ -229,6 +274,16 @@ class RestoreTests(FeedTestCase):
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.sequence, Sequence(later.epoch + 1, 1))
 
+    def test_restored_document_that_is_pulled_again(self) -> None:
+        """Who has it is sent it as a sign of life alone, where there are any."""
+        pushes: tuple[tuple[Push, list[bytes]], ...] = (("change", [b"1"]), ("tick", [b"1", b"1"]))
+        for push, documents in pushes:
+            feed = self.feed(push=push)
+            feed.restore([Kept(b"1", Sequence(1, 1), NOW)])
+            subscriber, _ = self.follow(feed)
+            feed.publish(b"1")
+            self.assertEqual(subscriber.documents, documents)
+
 
 class ObserverTests(FeedTestCase):
     """Those who are told that the feed's answers change."""
@@ -253,6 +308,18 @@ class ObserverTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(order, ["told", "pushed"])
 
+    def test_not_told_where_nothing_changes(self) -> None:
+        """Where a source was not asked, and the feed is live, though it was stale by itself before."""
+        feed, told = self.feed(push="change"), list[State]()
+        feed.patience_s = 4
+        feed.changed.append(lambda: told.append(feed.state))
+        feed.publish(b"1")
+        self.clock.advance(4)
+        feed.publish(b"1")
+        self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
+        feed.skip_tick()
+        self.assertEqual(told[3:], [])
+
 
 class FreshnessTests(FeedTestCase):
     """From when on a document counts as old."""
@@ -272,6 +339,19 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(states, [State.LIVE] * 4 + [State.STALE] * 3)
         feed.publish(b"1")
         self.assertIs(feed.state, State.LIVE)
+
+    def test_recovery_is_told(self) -> None:
+        """To those who are told of the state, though the document is the same, and to nobody else."""
+        feed = self.feed(push="change")
+        told: list[State] = []
+        feed.subscribe(RecordingSubscriber(then=lambda: told.append(feed.state)), informed=True)
+        plain, _ = self.follow(feed)
+        feed.publish(b"1")
+        feed.mark_stale()
+        feed.publish(b"1")
+        feed.publish(b"1")
+        self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
+        self.assertEqual(plain.documents, [b"1"])
 
     def test_stale_from_the_start(self) -> None:
         """Without a document nothing is live."""
@@ -332,6 +412,49 @@ class FreshnessTests(FeedTestCase):
         feed.mark_stale()
         feed.skip_tick()
         self.assertIs(feed.state, State.EXPIRED)
+
+    def test_source_that_has_given_nothing_is_not_live(self) -> None:
+        """Its word that nothing has changed is about no document."""
+        feed = self.feed()
+        feed.skip_tick()
+        self.assertIs(feed.state, State.STALE)
+
+    def test_source_that_has_failed_is_to_give_a_document(self) -> None:
+        """Its word that nothing has changed is not enough then, though the feed was stale by itself before."""
+        feed = self.feed()
+        feed.patience_s = 4
+        feed.publish(b"1")
+        self.clock.advance(4)
+        self.assertIs(feed.state, State.STALE)
+        feed.mark_stale()
+        feed.skip_tick()
+        self.assertIs(feed.state, State.STALE)
+
+    def test_part_is_as_its_whole(self) -> None:
+        """It is stale by itself alone where the whole is live, and never expires, nor is watched, by itself."""
+        whole = self.feed(push="change")
+        whole.gone_after_s = 10
+        part = Feed("feed/a", clock=self.clock, push="change", gone_after_s=1, patience_s=1, whole=whole)
+        informed = RecordingSubscriber()
+        part.subscribe(informed, informed=True)
+        whole.publish(b'{"a":1}')
+        part.publish(b"1")
+        self.clock.advance(5)
+        self.assertEqual((part.state, part.expires_in_s()), (State.LIVE, 5))
+        part.mark_stale()
+        self.assertIs(part.state, State.STALE)
+        part.publish(b"1")
+        whole.mark_stale()
+        part.mark_stale()
+        self.assertIs(part.state, State.STALE)
+        with capturedLogs() as events:
+            self.clock.advance(5)
+            self.assertIs(part.state, State.STALE)
+            part.mark_stale()
+        self.assertEqual((whole.state, part.state, part.is_gone()), (State.EXPIRED, State.EXPIRED, True))
+        self.assertEqual(len(events), 1)
+        self.assertEqual(len(informed.sent), 5)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_call_watches(self) -> None:
         """However many ticks there are, and none when nothing is pulled any more."""
@@ -433,6 +556,37 @@ class FreshnessTests(FeedTestCase):
         self.clock.pump([0] * 4)
         self.assertEqual([len(follower.sent) for follower in followers], [1] * SLICE + [0] * SLICE)
         self.assertCountEqual(calls, followers)
+
+    def test_expiry_is_told_once(self) -> None:
+        """Also to one who stays though it was told, and sees the document come back and expire again."""
+        feed, calls = self.feed(), list[int]()
+        feed.gone_after_s = 10
+        subscriber = RecordingSubscriber()
+        feed.subscribe(subscriber, expire=lambda: calls.append(1))
+        for document in (b"1", b"2"):
+            feed.publish(document)
+            self.clock.advance(10)
+            self.assertIs(feed.state, State.EXPIRED)
+        self.assertEqual((calls, subscriber.documents, subscriber.dropped), ([1], [b"1", b"2"], 0))
+
+    def test_expiry_is_not_told_to_one_who_has_just_left(self) -> None:
+        """One who is told ends the subscriptions of the others, whose turn would have come."""
+        feed, calls = self.feed(push="change"), list[int]()
+        feed.gone_after_s = 10
+        subscriptions: list[Subscription] = []
+
+        def leave(number: int) -> None:
+            calls.append(number)
+            for subscription in subscriptions:
+                subscription.cancel()
+
+        followers = [RecordingSubscriber() for _ in range(3)]
+        for number, follower in enumerate(followers):
+            subscriptions.append(feed.subscribe(follower, expire=partial(leave, number)))
+        feed.publish(b"1")
+        self.clock.advance(10)
+        self.assertIs(feed.state, State.EXPIRED)
+        self.assertEqual((len(calls), [each.dropped for each in followers]), (1, [0] * 3))
 
     def test_never_gone(self) -> None:
         """As it is by default."""
@@ -553,15 +707,35 @@ class SubscribeTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(subscriber.documents, [b"1"])
 
+    def test_version_that_a_newcomer_has_is_not_sent(self) -> None:
+        """Nor when it has drained, or the version is published again: only a sign of life or another version is."""
+        for informed in (False, True):
+            feed = self.feed(push="change")
+            feed.publish(b"1")
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, informed=informed, have=version_of(b"1"))
+            subscription.pause()
+            subscription.resume()
+            feed.publish(b"1")
+            self.assertEqual(subscriber.sent, [])
+            feed.publish(b"2")
+            self.assertEqual(subscriber.documents, [b"2"])
+        feed = self.feed(push="tick")
+        feed.publish(b"1")
+        feed.subscribe(subscriber, repeats=False, have=version_of(b"1"))
+        feed.publish(b"1")
+        self.assertEqual(subscriber.documents, [b"2"])
+
     def test_cancelled_subscription_gets_nothing(self) -> None:
         """After its end nothing is sent; ending it twice is no error."""
-        feed = self.feed()
-        subscriber, subscription = self.follow(feed)
-        subscription.cancel()
-        subscription.cancel()
-        feed.publish(b"1")
-        self.assertEqual(subscriber.sent, [])
-        self.assertEqual(feed.subscriptions, {})
+        for crowd in (None, RecordingCrowd()):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed, crowd)
+            subscription.cancel()
+            subscription.cancel()
+            feed.publish(b"1")
+            self.assertEqual(subscriber.sent, [])
+            self.assertEqual(feed.subscriptions, {})
 
     def test_cancelled_subscription_is_owed_nothing(self) -> None:
         """A transport that drains after it was let go is not written to any more."""
@@ -719,19 +893,21 @@ class ConflationTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_full_again_while_it_catches_up(self) -> None:
-        """A transport that is full again at once is paused again, and owed what comes then."""
-        feed = self.feed()
-        subscriber, subscription = self.follow(feed)
-        subscriber.then = subscription.pause
-        feed.publish(b"1")
-        feed.publish(b"2")
-        feed.publish(b"3")
-        subscription.resume()
-        self.assertEqual(subscriber.documents, [b"1", b"3"])
-        feed.publish(b"4")
-        self.assertEqual(subscriber.documents, [b"1", b"3"])
-        subscription.resume()
-        self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
+        """A transport that is full again at once is paused again, and owed what comes then; also one of a crowd."""
+        for crowd in (None, RecordingCrowd()):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed, crowd)
+            subscriber.then = subscription.pause
+            feed.publish(b"1")
+            feed.publish(b"2")
+            feed.publish(b"3")
+            self.assertEqual(subscriber.documents, [b"1"])
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"3"])
+            feed.publish(b"4")
+            self.assertEqual(subscriber.documents, [b"1", b"3"])
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
 
     def test_pausing_one_leaves_the_others_alone(self) -> None:
         """A slow subscriber is slow for itself only."""
@@ -900,18 +1076,58 @@ class FanOutTests(FeedTestCase):
         self.assertEqual([follower.documents for follower in followers], [[b"1", b"2"]] * len(followers))
 
     def test_newcomers_while_others_are_told_of_the_state(self) -> None:
-        """They are sent the version with its state, once."""
-        feed, crowd, other = self.feed(push="change"), RecordingCrowd(), RecordingCrowd()
+        """They are sent the version with its state, once; so are they while a version is pushed."""
+        begins: tuple[Callable[[Feed], object], ...] = (Feed.mark_stale, lambda feed: feed.publish(b"2"))
+        for begin in begins:
+            feed, crowd, other = self.feed(push="change"), RecordingCrowd(), RecordingCrowd()
+            feed.publish(b"1")
+            feed.subscribe(RecordingSubscriber(), informed=True, crowd=crowd)
+            for _ in range(3 * SLICE):
+                feed.subscribe(RecordingSubscriber(), informed=True, crowd=other)
+            begin(feed)
+            newcomer = RecordingSubscriber()
+            feed.subscribe(newcomer, informed=True, crowd=crowd)
+            for _ in range(4):
+                self.clock.advance(0)
+            assert feed.snapshot is not None
+            self.assertEqual(newcomer.documents, [feed.snapshot.data])
+
+    def test_those_who_were_not_reached_come_first(self) -> None:
+        """When there is another version before the last one has come to them."""
+        feed = self.feed()
+        followers = [self.follow(feed)[0] for _ in range(3 * SLICE)]
+        for document in (b"1", b"2", b"3"):
+            feed.publish(document)
+        for number, document in enumerate((b"1", b"2", b"3")):
+            reached = followers[number * SLICE : (number + 1) * SLICE]
+            self.assertEqual([follower.documents for follower in reached], [[document]] * SLICE)
+
+    def test_a_slice_is_shorter_where_it_takes_long(self) -> None:
+        """One that has taken all of its time goes on, and one that has taken more does not."""
+        feed = self.feed()
+        followers = [self.follow(feed)[0] for _ in range(4)]
+        took_s = iter((SLICE_S, SLICE_S / 2))
+
+        def take() -> None:
+            self.clock.rightNow += next(took_s, 0.0)
+
+        for follower in followers:
+            follower.then = take
         feed.publish(b"1")
-        feed.subscribe(RecordingSubscriber(), informed=True, crowd=crowd)
+        self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 0, 0])
+        self.clock.advance(0)
+        self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 1, 1])
+
+    def test_one_call_goes_on_with_what_is_pushed(self) -> None:
+        """Whatever begins meanwhile: the others have their turns in between as ever."""
+        feed = self.feed(push="change")
         for _ in range(3 * SLICE):
-            feed.subscribe(RecordingSubscriber(), informed=True, crowd=other)
-        feed.mark_stale()
-        newcomer = RecordingSubscriber()
-        feed.subscribe(newcomer, informed=True, crowd=crowd)
-        for _ in range(4):
-            self.clock.advance(0)
-        self.assertEqual(newcomer.documents, [b"1"])
+            feed.subscribe(RecordingSubscriber(), informed=True)
+        for begin in (lambda: feed.publish(b"1"), lambda: feed.publish(b"2"), feed.mark_stale):
+            begin()
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_newcomers_while_the_source_is_away(self) -> None:
         """Those who come from tick to tick are told of the state in few pieces, too."""

@@ -29,14 +29,15 @@ from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
-from tests.transport.driven import Client, DrivenReactor, make_pool, settle
+from tests.helpers.driven_site import DrivenSite
+from tests.helpers.garbage import garbage
+from tests.transport.driven import Client, DrivenReactor, make_pool
 from tests.transport.test_tls import TLSClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 FIRST, SECOND = (b'{"votes": [%d, {"a": "%s"}]}' % (count, b"x" * 300) for count in (1, 2))
-OURS = ("livefeed", "twisted", "autobahn", "OpenSSL")
 
 
 def get(path: str, *fields: str) -> bytes:
@@ -78,7 +79,7 @@ STREAMS = {
 CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"  # a close frame, masked with nothing
 
 
-class Server:
+class Server(DrivenSite):
     """A site on a real socket, whose reactor a test drives.
 
     :param transport: ``fast`` or ``twisted``.
@@ -133,44 +134,6 @@ class Server:
                     break
         self.clients.append(client)
         return client
-
-    def settle(self) -> None:
-        """Lets everybody do what there is to do."""
-        settle(self.reactor, *(client for client in self.clients if client.sock.fileno() >= 0))
-
-    def close(self) -> None:
-        """Ends everything."""
-        for client in self.clients:
-            client.close()
-        self._port.stopListening()
-        self.reactor.advance(5)
-        self.reactor.close()
-
-
-@contextlib.contextmanager
-def garbage(*, but_new: bool = False) -> Iterator[list[object]]:
-    """Gives what the collector finds of what becomes garbage meanwhile. It is empty until the end.
-
-    :param but_new: leaves out what was new, and what was only kept by that.
-    """
-    found: list[object] = []
-    gc.collect()
-    gc.freeze()  # so that to look takes a fraction of the time
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield found
-        if but_new:
-            gc.set_debug(0)
-            gc.collect(1)
-            gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        found += [each for each in gc.garbage if type(each).__module__.startswith(OURS)]
-    finally:
-        gc.set_debug(0)
-        gc.enable()
-        gc.unfreeze()
-        gc.garbage.clear()
 
 
 class FreedTests(SynchronousTestCase):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import json
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import history
+from livefeed.exact import parse
 from livefeed.history import AT_ONCE_BYTES, MAX_PATCHES, VERSIONS, History
 from livefeed.patching import apply_patch
 from livefeed.snapshot import Sequence, Snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.helpers.threads import Threads, no_thread
 
 
 def snapshot(number: int, size: int = 0) -> Snapshot:
@@ -98,6 +95,129 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(len(self.history._versions), 4)
         self.assertLessEqual(self.history._bytes, 5000)
 
+    def test_versions_may_fill_their_bytes(self) -> None:
+        """To the last one; and what is forgotten makes room."""
+        size = len(snapshot(0, 1000).data)
+        self.patch(history, "MAX_BYTES", 3 * size)
+        for count in range(1, 7):
+            self.add(snapshot(count, 1000))
+            self.assertEqual(len(self.history._versions), min(count - 1, 3))
+            self.assertEqual(self.history._bytes, min(count - 1, 3) * size)
+
+    def test_versions_from_before_a_restart(self) -> None:
+        """Each is remembered once, where it was last, and there are patches from it."""
+        one, other, newest = (snapshot(number, 100) for number in range(3))
+        for each in (one, other, one):
+            self.history.recall(each.data)
+        self.assertEqual(self.history._bytes, len(one.data) + len(other.data))
+        self.add(newest)
+        self.assertEqual(self.history.latest([one.version, other.version]), one.version)
+        for each in (one, other):
+            patch = self.history.patch(each.version)
+            assert patch is not None
+            self.assertEqual(apply_patch(each.data, patch), newest.data)
+
+    def test_nothing_is_prepared_before_there_is_a_version(self) -> None:
+        """Nor for the version that is the newest already, nor before a patch of it was asked for."""
+        one, other = self.snapshots[:2]
+        self.assertIsNone(self.history.preparation(one.data))
+        self.history.prepare(one, b"[]")
+        self.add(one)
+        self.assertIsNone(self.history.preparation(other.data))
+        self.add(other)
+        self.assertIsNone(self.history.patch("x"))
+        self.assertIsNone(self.history.preparation(one.data))
+        self.assertIsNotNone(self.history.patch(one.version))
+        self.assertIsNone(self.history.preparation(other.data))
+        self.assertIsNotNone(self.history.preparation(one.data))
+
+    def test_a_version_is_parsed_once(self) -> None:
+        """For all patches to it, and for the one from it to the next; then it is let go of."""
+        parsed: list[bytes] = []
+
+        def parse_and_count(data: bytes) -> Any:
+            parsed.append(data)
+            return parse(data)
+
+        self.patch(history, "parse", parse_and_count)
+        first, second, third, fourth = (snapshot(number, 100) for number in range(4))
+        self.add(first, second, third)
+        for each in (first, second):
+            self.history.patch(each.version)
+        self.assertEqual(parsed, [third.data, first.data, second.data])
+        self.add(fourth)
+        self.history.patch(third.version)
+        self.assertEqual(parsed[3:], [fourth.data])
+        self.history.patch(second.version)
+        self.assertEqual(parsed[4:], [second.data])
+
+    def test_from_older_versions_there_are_no_patches_once_one_was_worth_nothing(self) -> None:
+        """Not until there is another version: they would be worth even less, and each takes time to make."""
+        other = [Snapshot.of(b'["%s",%d]' % (b"y" * 100, number), Sequence(1, number)) for number in range(4)]
+        first, second, third = (snapshot(number, 100) for number in range(3))
+        self.add(first, second, *other[:2], third)
+        # From both of the others, all has changed.
+        self.assertIsNotNone(self.history.patch(other[0].version))
+        self.assertIsNone(self.history.patch(second.version))
+        self.assertIsNone(self.history.patch(first.version))
+        self.assertIsNotNone(self.history.patch(other[1].version))
+        self.assertEqual(self.history.made, 2)
+        self.add(snapshot(3, 100))
+        self.assertIsNotNone(self.history.patch(first.version))
+
+    def test_patch_that_is_worth_it(self) -> None:
+        """At exactly the limit it is: those before are patched from, too."""
+        first, second, third = self.snapshots[:3]
+        self.add(first, second, third)
+        patch = self.history.patch(second.version)
+        assert patch is not None
+        for share, wanted in ((len(patch), True), (len(patch) - 1, False)):
+            self.patch(history, "WORTH_IT", share / len(third.data))
+            self.history = History()
+            self.add(first, second, third)
+            self.assertIsNotNone(self.history.patch(second.version))
+            self.assertEqual(self.history.patch(first.version) is not None, wanted)
+
+    def test_a_part_shares_what_may_be_read(self) -> None:
+        """A new version of the whole renews it, one of a part does not."""
+        self.patch(history, "MAX_READ_BYTES", 100)
+        part = History(self.history)
+        documents = [snapshot(number, 100) for number in range(5)]
+        for each in (self.history, part):
+            each.add(documents[0])
+            each.add(documents[1])
+        self.assertIsNotNone(self.history.patch(documents[0].version))
+        self.assertIsNone(part.patch(documents[0].version))
+        part.add(documents[2])
+        self.assertIsNone(part.patch(documents[1].version))
+        self.history.add(documents[2])
+        self.assertIsNotNone(part.patch(documents[1].version))
+
+    def test_patch_in_a_coding(self) -> None:
+        """It is compressed once, and sent as it is if that is no smaller; then for another version anew."""
+        compressed: list[tuple[str, bytes]] = []
+        by = 1
+
+        def compress(coding: str, data: bytes) -> bytes:
+            compressed.append((coding, data))
+            return bytes(len(data) - by)
+
+        self.patch(history, "compress_in", compress)
+        self.add(*self.snapshots[:2])
+        version = self.snapshots[0].version
+        patch = self.history.patch(version)
+        assert patch is not None
+        self.assertEqual(self.history.coded_patch(version, "identity"), ("identity", patch))
+        self.assertEqual(compressed, [])
+        for _ in range(2):
+            self.assertEqual(self.history.coded_patch(version, "gzip"), ("gzip", bytes(len(patch) - 1)))
+        self.assertEqual(compressed, [("gzip", patch)])
+        by = 0
+        self.assertEqual(self.history.coded_patch(version, "br"), ("identity", patch))
+        self.add(self.snapshots[2])
+        self.assertEqual(self.history.coded_patch(version, "gzip"), ("identity", self.history.patch(version)))
+        self.assertEqual(len(compressed), 3)
+
     def test_version_that_comes_back(self) -> None:
         """A document may become what it was before; it is the newest then, and not its own past."""
         one, other = self.snapshots[:2]
@@ -114,18 +234,9 @@ class ThreadTests(SynchronousTestCase):
     """Patches of documents that take too long to be compared in the reactor's thread."""
 
     def setUp(self) -> None:
-        self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
-        self.history = History(in_thread=self.in_thread)
+        self.threads = Threads()
+        self.history = History(in_thread=self.threads.call)
         self.snapshots = [snapshot(number, LARGE) for number in range(5)]
-
-    def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        self.work.append((partial(work, *arguments), Deferred()))
-        return self.work[-1][1]
-
-    def finish(self) -> None:
-        ((work, outcome),) = self.work
-        self.work.clear()
-        outcome.callback(work())
 
     def applied(self, old: Snapshot) -> bytes:
         patch = self.history.patch(old.version)
@@ -138,10 +249,10 @@ class ThreadTests(SynchronousTestCase):
             self.history.add(each)
         for each in self.snapshots[:2]:
             self.assertIsNone(self.history.patch(each.version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
         self.assertIsNone(self.history.patch(self.snapshots[1].version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[1]), self.snapshots[2].data)
         self.assertEqual(self.history.made, 2)
 
@@ -151,10 +262,39 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
         self.history.add(self.snapshots[2])
-        self.finish()
+        self.threads.finish()
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
+
+    def test_patch_that_fails(self) -> None:
+        """The document is sent, and the next who asks tries again."""
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        ((_, outcome),) = self.threads.work
+        self.threads.work.clear()
+        outcome.errback(MemoryError())
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertEqual(self.history.made, 0)
+        self.threads.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
+
+    def test_limit_of_what_is_done_at_once(self) -> None:
+        """The larger of the two documents counts, and one of exactly that size is small."""
+        documents = [
+            Snapshot.of(b'"%s"' % (bytes([letter]) * (size - 2)), Sequence(1, 1))
+            for letter, size in ((65, AT_ONCE_BYTES), (66, AT_ONCE_BYTES), (67, AT_ONCE_BYTES + 1), (68, 10))
+        ]
+        ordered = []
+        for old, new in pairwise(documents):
+            self.history = History(in_thread=self.threads.call)
+            self.history.add(old)
+            self.history.add(new)
+            self.history.patch(old.version)
+            ordered.append(len(self.threads.work))
+            self.threads.work.clear()
+        self.assertEqual(ordered, [0, 1, 1])
 
     def test_patch_that_is_made_before(self) -> None:
         """Only once somebody has asked for one, and for as long as somebody does."""
@@ -163,11 +303,12 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(other)
         self.assertIsNone(self.history.preparation(third.data))
         self.assertIsNone(self.history.patch(one.version))
-        self.work.clear()
+        self.threads.work.clear()
         preparation = self.history.preparation(third.data)
         assert preparation is not None
         self.history.prepare(third, preparation())
         self.history.add(third)
+        self.assertEqual(self.history.made, 1)
         self.assertEqual(self.applied(other), third.data)
         self.assertIsNotNone(self.history.preparation(fourth.data))
         self.history.add(fourth)
@@ -183,18 +324,14 @@ class ThreadTests(SynchronousTestCase):
 
     def test_no_thread(self) -> None:
         """The document is sent, and the next who asks tries again."""
-        self.history.in_thread = self.no_thread
+        self.history.in_thread = no_thread
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        self.history.in_thread = self.in_thread
+        self.history.in_thread = self.threads.call
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        self.finish()
+        self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
-
-    @staticmethod
-    def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_limit_of_documents(self) -> None:
         """Of larger ones there are none, nor of their parts; a default limit takes 1 MB."""
@@ -213,7 +350,7 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.history.patch(self.snapshots[0].version)
-        self.finish()
+        self.threads.finish()
         patch = self.history.patch(self.snapshots[0].version)
         assert patch is not None
         self.assertEqual([each["path"] for each in json.loads(patch)], [""])

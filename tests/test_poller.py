@@ -283,6 +283,34 @@ class ChangeTests(PollerTestCase):
         self.clock.advance(0)
         self.assertIs(self.feed.state, State.STALE)
 
+    def test_change_of_which_the_source_says_that_it_is_none(self) -> None:
+        """That is no tick: nobody is told anything. And whoever asks after the end is told nothing, either."""
+        poller = self.start()
+        informed = RecordingSubscriber()
+        self.feed.subscribe(informed, informed=True)
+        self.clock.advance(0.5)
+        self.source.fails(NotDueError("it is fresh"))
+        self.source.changed()
+        self.clock.advance(0)
+        self.assertEqual((self.source.fetches, len(informed.snapshots)), (2, 1))
+        self.source.answer = lambda: Deferred(lambda fetch: fetch.errback(NotDueError("it is fresh")))
+        self.clock.advance(0.5)
+        poller.stopService()
+        self.assertEqual((self.source.under_way, len(informed.snapshots)), (0, 1))
+
+    def test_change_that_is_none_is_a_word_of_the_source(self) -> None:
+        """From which on the feed may be without another."""
+        self.start().timeout_s = 1e9
+        self.clock.advance(0.75)
+        self.source.changed()
+        self.clock.advance(0)
+        self.source.hangs()
+        self.clock.advance(0.25)
+        self.clock.advance(3.5)
+        self.assertIs(self.feed.state, State.LIVE)
+        self.clock.advance(0.25)
+        self.assertIs(self.feed.state, State.STALE)
+
     def test_change_after_the_end(self) -> None:
         """Nothing is pulled, and nothing waits."""
         poller = self.start()
@@ -552,6 +580,29 @@ class FailureTests(PollerTestCase):
         self.source.gives(b"2")
         self.clock.advance(1)
         self.assertEqual(self.document(), b"2")
+
+    def test_errors_keep_no_frames(self) -> None:
+        """Once the next pull has begun: what they name would be kept until there is a full collection."""
+        self.start()
+        for error in (SourceError("is away"), ProgrammingError("oops"), ProgrammingError("when it was cancelled")):
+            if "cancelled" in str(error):
+
+                async def answer(error: BaseException = error) -> bytes:
+                    try:
+                        return await Deferred[bytes]()
+                    except CancelledError:
+                        raise error from None
+
+                self.source.answer = answer
+                self.clock.advance(1)
+            else:
+                self.source.fails(error)
+            self.clock.advance(1)
+            self.assertIsNotNone(error.__traceback__)
+            self.source.gives(b"{}")
+            self.clock.advance(1)
+            self.assertIsNone(error.__traceback__)
+        self.flushLoggedErrors(ProgrammingError)
 
     def test_cancelled_fetch(self) -> None:
         """A fetch that is cancelled from elsewhere is a failed pull; the pulls go on."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.integration.harness import (
     CLOSE,
@@ -203,7 +204,9 @@ class TestWhatSubscribersSay:
     def test_too_much_of_it_closes_with_1009(self, server: Livefeed, fragments: list[bytes]) -> None:
         """A message that is too large ends the connection, in one frame or in several."""
         with server.websocket() as subscriber:
-            subscriber.send(fragments)
+            # On a busy machine the server may have closed before the client has sent the frame that ends the message.
+            with contextlib.suppress(ConnectionClosed):
+                subscriber.send(fragments)
             assert close_code(subscriber) == 1009
 
     def test_too_often_closes_with_1008(self, server: Livefeed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from livefeed.transport.replay import (
     Select,
     match_head,
 )
+from livefeed.transport.rooms import Room
 from livefeed.web import channel
 
 if TYPE_CHECKING:
@@ -384,6 +386,36 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(dict(self.replay.counts()), {"a": 3, "b": 2})
         self.replay.clear()
         self.assertEqual(dict(self.replay.counts()), {"a": 3, "b": 2})
+
+    def test_what_was_given_to_several_is_counted(self) -> None:
+        """With what was found, and however often all is forgotten meanwhile."""
+        self.ask(head(HOST), b"x", "a")
+        self.assertIsNotNone(self.find(head(HOST)))
+        self.replay.count("a", 3)
+        self.replay.count("b", 2)
+        self.replay.count("b", 1)
+        for _ in range(2):
+            self.assertEqual(dict(self.replay.counts()), {"a": 4, "b": 3})
+            self.replay.clear()
+
+    def test_generations_are_counted(self) -> None:
+        """By which what has rendered an answer knows that it is an old one."""
+        generation = self.replay.generation
+        for _ in range(2):
+            self.replay.clear()
+        self.assertEqual(self.replay.generation, generation + 2)
+
+    def test_one_waits_with_others_only_where_there_are_any(self) -> None:
+        """And only if their room takes it. Forgetting the answers leaves the rooms as they are."""
+        connections: list[Any] = [object(), object()]
+        room: Any = mock.Mock(spec=Room)
+        room.join.side_effect = [True, False]
+        self.assertFalse(self.replay.join(b"key", connections[0]))
+        self.replay.rooms[b"key"] = room
+        self.replay.clear()
+        self.assertFalse(self.replay.join(b"other key", connections[0]))
+        self.assertEqual([self.replay.join(b"key", each) for each in connections], [True, False])
+        self.assertEqual(room.join.call_args_list, [mock.call(each) for each in connections])
 
     def test_end_behind_an_answer_is_kept(self) -> None:
         """With the answer that it was stored with, by whichever way that is found, and with no other."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import gzip
 import json
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -29,10 +26,9 @@ from livefeed.web.page import Root
 from livefeed.web.parts import MAX_PARTS, SLICE_S, UNUSED_S
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
+from tests.helpers.threads import Threads, no_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from livefeed.web.ways import Ways
 
 NOW = 1_795_000_000.25
@@ -45,8 +41,8 @@ class PartsTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
         self.upgraded: list[Ways] = []
-        self.served = Served(self.feed, Origins.parse("*"), self.upgrade, in_thread=self.in_thread)
-        self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
+        self.threads = Threads()
+        self.served = Served(self.feed, Origins.parse("*"), self.upgrade, in_thread=self.threads.call)
         self.site = Site(Root([self.served]), reactor=self.clock)
 
     def upgrade(self, upgrading: Request, ways: Ways) -> int:
@@ -56,16 +52,9 @@ class PartsTestCase(SynchronousTestCase):
         upgrading.finish()
         return 1
 
-    def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        """Takes the place of the threads: the work is done by :meth:`finish`."""
-        self.work.append((partial(work, *arguments), Deferred()))
-        return self.work[-1][1]
-
     def finish(self) -> None:
         """Has the one thread that there is end its work."""
-        ((work, outcome),) = self.work
-        self.work.clear()
-        outcome.callback(work())
+        self.threads.finish()
         self.clock.advance(0)
 
     def get(self, path: str, *fields: bytes) -> Response:
@@ -455,9 +444,9 @@ class WorkTests(PartsTestCase):
             made = Snapshot.of(document, Sequence(0, 0))
             self.hashed = 0
             self.feed.publish(document, made=made)
-            self.assertEqual((self.hashed, self.work), (0, []))
+            self.assertEqual((self.hashed, self.threads.work), (0, []))
         self.assertTrue(self.get("/feed/large").body.startswith(b'"4 x'))
-        self.assertEqual((self.hashed, self.work), (1, []))
+        self.assertEqual((self.hashed, self.threads.work), (1, []))
         self.assertTrue(self.get("/feed/small").body.startswith(b'"4 x'))
         small = self.served.parts.find([b"small"])
         assert small is not None
@@ -470,13 +459,13 @@ class WorkTests(PartsTestCase):
         self.publish(self.document(1))
         for _ in range(3):
             self.assertNotIn("content-encoding", self.get("/feed/large", b"Accept-Encoding: gzip, br").headers)
-            self.assertEqual(len(self.work), 1)
+            self.assertEqual(len(self.threads.work), 1)
         self.finish()
-        self.assertEqual(self.work, [])
+        self.assertEqual(self.threads.work, [])
         for coding in (b"gzip", b"br"):
             response = self.get("/feed/large", b"Accept-Encoding: " + coding)
             self.assertEqual(response.headers["content-encoding"], coding.decode())
-        self.assertEqual(self.work, [])
+        self.assertEqual(self.threads.work, [])
 
     def test_large_part_that_is_followed_is_made_in_a_thread(self) -> None:
         """It is pushed when it has been made, and says no later time than that at which it was pulled."""
@@ -510,7 +499,7 @@ class WorkTests(PartsTestCase):
         self.publish(self.document(5))
         self.publish(b"{}")
         self.finish()
-        self.assertEqual((len(watcher.snapshots), self.work), (3, []))
+        self.assertEqual((len(watcher.snapshots), self.threads.work), (3, []))
         self.publish(self.document(6))
         self.finish()
         self.assertEqual(watcher.snapshots[-1].data[:3], b'"6 ')
@@ -528,15 +517,11 @@ class WorkTests(PartsTestCase):
 
     def test_no_thread(self) -> None:
         """It is done here then."""
-        self.served.parts.in_thread = self.no_thread
+        self.served.parts.in_thread = no_thread
         self.publish(self.document(1))
         watcher = self.follow("large")
         self.publish(self.document(2))
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
-
-    @staticmethod
-    def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_turns_are_short(self) -> None:
         """Where parts take long, the others come in the next turns of the reactor; those that are left come first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import socket
 import tempfile
@@ -28,10 +27,12 @@ from livefeed.web.page import Root
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.waiting import MAX_WAIT_S, preferred_wait_s
-from tests.transport.driven import Client, DrivenReactor, make_pool, settle
+from tests.helpers.driven_site import DrivenSite
+from tests.helpers.garbage import garbage
+from tests.transport.driven import Client, DrivenReactor, make_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from livefeed.web.ways import Ways
 
@@ -424,7 +425,7 @@ class HostilePreferenceTests(SynchronousTestCase):
             self.assertEqual(preferred_wait_s(b"wait=7, " + quote), 7)
 
 
-class ServedInMemory:
+class ServedInMemory(DrivenSite):
     """A site on a Unix socket, whose reactor a test drives, and whose clients wait.
 
     :param transport: ``fast`` or ``twisted``.
@@ -453,33 +454,10 @@ class ServedInMemory:
         self.clients.append(Client(sock))
         return self.clients[-1]
 
-    def settle(self) -> None:
-        """Lets everybody do what there is to do."""
-        settle(self.reactor, *(client for client in self.clients if client.sock.fileno() >= 0))
-
     def close(self) -> None:
         """Ends everything."""
-        for client in self.clients:
-            client.close()
-        self._port.stopListening()
-        self.reactor.advance(5)
-        self.reactor.close()
+        super().close()
         self._directory.cleanup()
-
-
-@contextlib.contextmanager
-def garbage() -> Iterator[list[object]]:
-    """Gives what the collector finds of what becomes garbage meanwhile, be it old or new. It is empty until the end."""
-    found: list[object] = []
-    gc.collect()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield found
-        gc.collect()
-        found += [each for each in gc.garbage if type(each).__module__.startswith(("livefeed", "twisted"))]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
 
 
 class FreedTests(SynchronousTestCase):
@@ -493,11 +471,11 @@ class FreedTests(SynchronousTestCase):
         for transport in ("fast", "twisted"):
             served = ServedInMemory(transport)
             waits = b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(FIRST) + b"\r\n\r\n"
-            for _ in range(3):
-                served.connect().send(waits)
-            served.settle()
-            # With this they are old.
             with garbage() as found:
+                for _ in range(3):
+                    served.connect().send(waits)
+                served.settle()
+                gc.collect()  # with this they are old
                 end(served)
                 served.settle()
             self.assertEqual((transport, found, served.served.ways.polls.count()), (transport, [], left))
