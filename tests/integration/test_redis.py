@@ -135,6 +135,64 @@ class TestCluster:
             assert livefeed.http.get("/feed").content == cluster.document(1)
 
 
+class TestReplica:
+    """A replica that is pulled from by its own address, without sentinels."""
+
+    rights = ("resetchannels", "~results", "+getrange", "+select")
+
+    @pytest.fixture
+    def servers(self, tmp_path: Path) -> Iterator[tuple[Redis, Redis]]:
+        """Gives a master, and its replica, which has the document."""
+        for name in ("master", "replica"):
+            (tmp_path / name).mkdir()
+        with Redis(tmp_path / "master", "--repl-diskless-sync-delay", "0") as master:
+            master.command("SET", "results", "[1]")
+            with Redis(tmp_path / "replica", "--replicaof", HOST, str(master.port)) as replica:
+                wait_until(lambda: replica.command("GET", "results"), "the replica has not got it")
+                yield master, replica
+
+    def source(self, replica: Redis, *rights: str) -> str:
+        """Gives the source for a user who has these rights besides."""
+        replica.command("ACL", "SETUSER", "livefeed", "on", ">hush", *self.rights, *rights)
+        return replica.url("results", "livefeed:hush@")
+
+    def test_lost_master(self, servers: tuple[Redis, Redis], start: Start) -> None:
+        """The feed is stale while the replica answers without its master, and live when that is back."""
+        master, replica = servers
+        livefeed = start("--source", self.source(replica, "+info"), *FAST)
+        with Polling(livefeed, pause_s=0.02) as polling:
+            polling.wait_for(lambda answer: answer.state == "live")
+            master.kill()
+            polling.wait_for(lambda answer: answer.state == "stale")
+            assert replica.command("GET", "results") == b"[1]"
+            why = f"the replica has lost its master {HOST}:{master.port}: master_link_status is down, for [0-9]+ s"
+            livefeed.wait_for_log(f"{STALE}: .*: {why}")
+            polling.wait_for(lambda answer: answer.state == "stale", count=30)
+            # One that is started meanwhile has no document at all.
+            other = start("--source", self.source(replica, "+info"), *FAST, live=False)
+            other.wait_for_log(f"{STALE}: .*: {why}")
+            assert other.http.get("/feed").status_code == 503
+            master.start()
+            master.command("SET", "results", "[2]")
+            polling.wait_for(lambda answer: answer.state == "live" and answer.body == b"[2]")
+            assert polling.states == ["live", "stale", "live"]
+            other.wait_for_log("feed feed is live")
+        assert polling.failures == []
+        assert livefeed.log().count("has lost its master") == 1
+
+    def test_without_the_right(self, servers: tuple[Redis, Redis], start: Start) -> None:
+        """The replica is believed, and the log says once that this could not be known."""
+        master, replica = servers
+        livefeed = start("--source", self.source(replica), *FAST)
+        livefeed.wait_for_log("whether .* is a replica that has lost its master cannot be known, .*: NOPERM .*info")
+        with Polling(livefeed, pause_s=0.02) as polling:
+            master.kill()
+            wait_until(lambda: b"master_link_status:down" in replica.command("INFO", "replication"), "it is not lost")
+            polling.wait_for(lambda answer: answer.state == "live", count=30)
+            assert polling.states == ["live"]
+        assert livefeed.log().count("cannot be known") == 1
+
+
 class TestAnnouncements:
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[StringStore]:
@@ -165,7 +223,7 @@ class TestAnnouncements:
     def test_keyspace(self, store: StringStore, start: Start) -> None:
         """A SET alone is enough where the server tells of it, and the rights are those that the documentation names."""
         store.redis.command("CONFIG", "SET", "notify-keyspace-events", "KA")
-        rights = ("resetchannels", "~results", "+getrange", "+select", "+subscribe", "+config|get")
+        rights = ("resetchannels", "~results", "+getrange", "+select", "+info", "+subscribe", "+config|get")
         store.redis.command("ACL", "SETUSER", "livefeed", "on", ">hush", *rights, "&__keyspace@0__:results")
         source = store.source(store.port).replace("//", "//livefeed:hush@")
         livefeed = start("--source", f"{source}?announce=keyspace", *RARELY)
@@ -176,6 +234,7 @@ class TestAnnouncements:
                 store.put(number)
                 assert subscriber.recv(timeout=5) == store.document(number).decode()
         assert "notify-keyspace-events" not in livefeed.log()
+        assert "cannot be known" not in livefeed.log()
 
     def test_server_that_does_not_tell(self, store: StringStore, start: Start) -> None:
         """That is said once, and the ticks go on."""

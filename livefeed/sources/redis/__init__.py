@@ -4,6 +4,7 @@ url             what an operator writes, read into its parts
 replies         what a server answers, read into values; pure
 connection      one connection: TLS, user and password, one question at a time
 values          what is asked for, and how the answer becomes a document
+replication     whether a server is a replica that has lost its master
 trail           the names on the way to a connection, which may lead elsewhere by now
 servers         who is asked: one server
 sentinel        who is asked: the master that sentinels know

@@ -20,6 +20,7 @@ from livefeed.sources.names import CONNECT_TIMEOUT_S, NamedEndpoint, Names, veri
 from livefeed.sources.redis.replies import ErrorReply, NotRedisError, Reply, ReplyReader
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 ResultT = TypeVar("ResultT")
@@ -27,6 +28,7 @@ ResultT = TypeVar("ResultT")
 SMALL_REPLY = 1024
 """So many bytes a reply may have in which there is no document."""
 
+_ENDED = "the connection was lost"
 _SHOWN = 200  # characters of what a server says
 
 
@@ -78,7 +80,12 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         super().__init__(charset=None, convertNumbers=False)
         self._secrets = secrets
         self._replies = ReplyReader()
-        self._why_lost = "the connection was lost"
+        self._why_lost = _ENDED
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether it has ended, and not for anything that the server said."""
+        return not self.connected and self._why_lost == _ENDED
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Sends a command, and gives the reply.
@@ -95,6 +102,14 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         if isinstance(reply, ErrorReply):
             raise RefusedError(self._shown(reply.said))
         return reply
+
+    def begin(self, *command: object) -> Deferred[Reply]:
+        """Sends a command in front of one that is asked at once, whose allowance holds for both replies.
+
+        It gives the reply, which may be an error, and fails if the connection ends.
+        """
+        begun: Deferred[Reply] = self.execute_command(*command)
+        return begun.addCallback(self._without_secrets)
 
     def abort(self) -> None:
         """Ends the connection at once, if it has not ended. Whatever waits for a reply fails."""
@@ -134,6 +149,9 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         for reply in waiting:
             reply.addErrback(lambda _: None)
             reply.errback(txredisapi.ConnectionError("Lost connection"))
+
+    def _without_secrets(self, reply: Reply) -> Reply:
+        return ErrorReply(self._shown(reply.said)) if isinstance(reply, ErrorReply) else reply
 
     def _give_up(self, why: str) -> None:
         self._why_lost = why

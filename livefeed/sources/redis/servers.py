@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from livefeed.exceptions import SourceError, SpentErrors
 from livefeed.sources.redis.connection import SMALL_REPLY, Connection, Login, Server, UnixServer
+from livefeed.sources.redis.replication import Replication
 from livefeed.sources.redis.trail import Trail
 
 if TYPE_CHECKING:
@@ -52,17 +54,31 @@ class OneServer:
     # internal state
     _connection: Connection | None = None
     _trail: Trail = field(init=False)
+    _replication: Replication = field(init=False)
+    _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def __post_init__(self) -> None:
         self._trail = Trail(self.login)
+        self._replication = Replication(self.server, self.login.reactor)
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Servers API."""
+        self._spent.forget()
+        connection = await self._connected()
+        try:
+            return await self._replication.ask(connection, *command, allowance=allowance)
+        except SourceError as error:
+            if not self._replication.was_fatal or connection is not self._connection:
+                raise
+            self._spent.add(error)
+        return await self._replication.ask_without(await self._connected(), *command, allowance=allowance)
+
+    async def _connected(self) -> Connection:
         if self._connection is None or not self._connection.connected:
             self._connection = await self.login.connect(self.server, Connection)
             self._trail.begin()
             self._trail.note(self.server, self._connection)
-        return await self._connection.ask(*command, allowance=allowance)
+        return self._connection
 
     async def moved(self) -> Server | None:
         """Servers API."""

@@ -17,6 +17,7 @@ from livefeed.sources.names import Names
 from livefeed.sources.redis.announcements import Announcements
 from livefeed.sources.redis.cluster import Cluster
 from livefeed.sources.redis.connection import TLS, Login, Server, too_slow
+from livefeed.sources.redis.replication import LostMasterError
 from livefeed.sources.redis.sentinel import Sentinels
 from livefeed.sources.redis.servers import OneServer, Servers
 from livefeed.sources.redis.url import RedisUrl, parse_url
@@ -114,6 +115,9 @@ class RedisSource:
         """Source API."""
         try:
             reply = await self._ask()
+        except LostMasterError:
+            # The connection is a good one.
+            raise
         except Exception:  # a cancelled pull, too, leaves a connection of which nothing is known
             self.servers.close()
             self._has_failed = True

@@ -100,7 +100,7 @@ class TLSStore(StringStore):
     def start(self) -> None:
         """Store API."""
         super().start()
-        self.redis.command("ACL", "SETUSER", "watcher", "on", ">hush/hush", "~results", "+getrange", "+select")
+        self.redis.command("ACL", "SETUSER", "watcher", "on", ">hush/hush", "~results", "+getrange", "+select", "+info")
 
     def lock_out(self) -> None:
         """Store API."""

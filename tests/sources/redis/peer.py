@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from twisted.internet.address import IPv4Address
@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as RefusedError
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,6 +20,7 @@ from livefeed.sources.redis import RedisSource
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twisted.logger import ILogObserver
 
 MAX_BYTES = 5000
 PASSWORD = "correct-horse"
@@ -41,12 +43,33 @@ MASTER = array(bulk(b"master"), b":77\r\n", b"*0\r\n")
 REPLICA = array(bulk(b"slave"), bulk(b"127.0.0.1"), b":6379\r\n", bulk(b"connected"), b":77\r\n")
 
 
+ASKED_FOR_STATE = b"*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"
+MASTER_STATE = bulk(b"# Replication\r\nrole:master\r\nconnected_slaves:0\r\n")
+
+
+class _Transport(StringTransportWithDisconnection):
+    """Keeps the question about the state of replication apart, which goes with every pull from one server."""
+
+    asked_for_state = 0
+
+    def write(self, data: bytes) -> None:
+        if data == ASKED_FOR_STATE:
+            self.asked_for_state += 1
+        else:
+            super().write(data)
+
+
 class Peer:
-    """The server's end of one connection."""
+    """The server's end of one connection.
+
+    :ivar state: what it says of its replication when it is asked, in front of the next reply; ``None`` for nothing.
+    """
 
     def __init__(self, factory: Any, host: str = "127.0.0.1", port: int = 6379) -> None:
         address = IPv4Address("TCP", host, port)
-        self.transport = StringTransportWithDisconnection(peerAddress=address)
+        self.state: bytes | None = MASTER_STATE
+        self._states_told = 0
+        self.transport = _Transport(peerAddress=address)
         self.protocol = factory.buildProtocol(address)
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
@@ -77,7 +100,15 @@ class Peer:
 
     def says(self, *replies: bytes) -> None:
         for reply in replies:
+            if self.state is not None and self._states_told < self.transport.asked_for_state:
+                self._states_told += 1
+                self.protocol.dataReceived(self.state)
             self.protocol.dataReceived(reply)
+
+    @property
+    def asked_for_state(self) -> int:
+        """How often it was asked for the state of its replication."""
+        return self.transport.asked_for_state
 
     def is_lost(self) -> None:
         self.transport.connected = False
@@ -85,12 +116,25 @@ class Peer:
 
 
 class RedisTestCase(SynchronousTestCase):
+    """A source, its servers, and its log.
+
+    :ivar lines: what it has logged.
+    """
+
     url = "redis://host/0/key"
 
     def setUp(self) -> None:
+        self.lines: list[str] = []
+        note = cast("ILogObserver", self._note_line)
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
         self.reactor = MemoryReactorClock()
         self.source = self.make_source(self.url)
         self.addCleanup(self.source.close)
+
+    def _note_line(self, event: dict[str, Any]) -> None:
+        if event["log_namespace"].startswith("livefeed.sources.redis"):
+            self.lines.append(event["log_format"].format(**event))
 
     def make_source(self, url: str) -> RedisSource:
         """Gives a source whose names resolve to themselves, so that a test sees which one was meant."""

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
-from twisted.logger import globalLogPublisher
-
 from livefeed.sources.redis.announcements import ATTEMPT_S, CHECK_S, FIRST_RETRY_S, LAST_RETRY_S
 from tests.sources.redis.peer import MAX_BYTES, OK, PASSWORD, Peer, RedisTestCase, array, bulk, strings
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from twisted.logger import ILogObserver
 
 NAME = b"changes"
 SUBSCRIBED = array(bulk(b"subscribe"), bulk(NAME), b":1\r\n")
@@ -24,18 +15,10 @@ class AnnouncementsTestCase(RedisTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.changes = 0
-        self.lines: list[str] = []
-        note = cast("ILogObserver", self._note)
-        globalLogPublisher.addObserver(note)
-        self.addCleanup(globalLogPublisher.removeObserver, note)
         self.source.watch(self._changed)
 
     def _changed(self) -> None:
         self.changes += 1
-
-    def _note(self, event: dict[str, Any]) -> None:
-        if event["log_namespace"].startswith("livefeed.sources.redis"):
-            self.lines.append(event["log_format"].format(**event))
 
     def pulled(self) -> Peer:
         """Gives the peer of the first connection, after a good pull."""

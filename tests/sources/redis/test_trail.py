@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import DNSLookupError
-from twisted.logger import globalLogPublisher
 
 from livefeed.sources.names import MAX_AGE_S
 from livefeed.sources.redis.announcements import ATTEMPT_S, CHECK_S, FIRST_RETRY_S
 from livefeed.sources.redis.source import FOLLOW_TIMEOUT_S
 from livefeed.sources.redis.trail import LOOK_UP_TIMEOUT_S
 from tests.sources.redis.peer import MASTER, OK, REPLICA, Peer, RedisTestCase, array, bulk, strings
-
-if TYPE_CHECKING:
-    from twisted.logger import ILogObserver
 
 OLD, NEW = "10.0.0.1", "10.0.0.2"
 TICK_S = 10.0
@@ -32,14 +26,6 @@ class MovingTestCase(RedisTestCase):
         self.leads: dict[str, tuple[str, ...]] = {"host": (OLD,)}
         self.looked_up: list[str] = []
         self.source.login.names.look_up = self.look_up
-        self.lines: list[str] = []
-        note = cast("ILogObserver", self._note)
-        globalLogPublisher.addObserver(note)
-        self.addCleanup(globalLogPublisher.removeObserver, note)
-
-    def _note(self, event: dict[str, Any]) -> None:
-        if event["log_namespace"].startswith("livefeed.sources.redis"):
-            self.lines.append(event["log_format"].format(**event))
 
     def look_up(self, host: str) -> tuple[str, ...]:
         self.looked_up.append(host)
