@@ -9,6 +9,7 @@ import pytest
 
 from livefeed.certificates import DevelopmentCertificate, development_certificate
 from tests.integration.harness import TLS, TWISTD, Livefeed
+from tests.integration.proxies import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,3 +59,10 @@ def start(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Start
             )
 
         yield start_one
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Puts caches and proxies in front of livefeed."""
+    with ExitStack() as stack:
+        yield Place(tmp_path, stack)

@@ -5,36 +5,33 @@ from __future__ import annotations
 import gzip
 import re
 import signal
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import brotli
-import httpx
 import pytest
 import websockets.sync.client
 import zstandard
 
 from livefeed.snapshot import version_of
-from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, Polling, Process, free_port, peer, replace_file
+from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, free_port, replace_file
+from tests.integration.proxies import Place, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import httpx
 
     from livefeed.certificates import DevelopmentCertificate
     from tests.integration.conftest import Start
-    from tests.integration.harness import Polled
-
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "caches.md"
-LIVEFEED_PORT = "8080"
-"""Where the page has livefeed listen."""
+    from tests.integration.harness import Polled, Polling
+    from tests.integration.proxies import Cache
 
 DOCUMENT = b'{"list": [%s], "n": 1.50 }\n' % b", ".join(b"%d" % number for number in range(500))
 PARTS = DOCUMENT.replace(b'"n": 1.50', b'"a": {"b": 1, "b.ws": 2, "b.": 3}, "a/b": 4')
@@ -47,187 +44,6 @@ SHORT_TICK = ("--interval", "0.2")
 SLACK = timedelta(seconds=0.5)
 
 
-def configuration(language: str) -> str:
-    """Gives what the page shows."""
-    match = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert match is not None
-    return match[1]
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
-    """Changes what stands there just once."""
-    for old, new in changes.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text
-
-
-class Cache:
-    """A cache that runs.
-
-    :param kind: what it is.
-    :param process: the process.
-    :param port: where it listens.
-    """
-
-    def __init__(self, kind: str, process: Process, port: int) -> None:
-        self.kind = kind
-        self._process = process
-        self.port = port
-        self.http = self.new_client()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.http.close()
-        self._process.signal(signal.SIGTERM)
-        try:
-            self._process.wait()
-        finally:
-            self._process.close()
-
-    def new_client(self) -> httpx.Client:
-        """Gives a client, for the caller to close."""
-        return httpx.Client(base_url=f"http://{HOST}:{self.port}", trust_env=False, timeout=WAIT_S)
-
-    def coded(self, coding: str) -> tuple[httpx.Headers, bytes]:
-        """Gives the document as it comes, with its fields."""
-        with self.http.stream("GET", "/feed", headers={"Accept-Encoding": coding}) as response:
-            assert response.status_code == 200
-            return response.headers, b"".join(response.iter_raw())
-
-
-def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
-    """Starts nginx in front of a port."""
-    program, own = peer("nginx", "nginx"), free_port()
-    http = replaced(
-        configuration("nginx"),
-        {
-            f"127.0.0.1:{LIVEFEED_PORT}": f"{HOST}:{port}",
-            "listen 80;": f"listen {HOST}:{own};",
-            "/var/cache/nginx/livefeed": f"{directory}/cache",
-            **changes,
-        },
-    )
-    temporary = "".join(
-        f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    file = directory / "nginx.conf"
-    file.write_text(
-        "daemon off;\nmaster_process off;\nerror_log stderr notice;\n"
-        f"pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{http}}}\n"
-    )
-    process = Process([program, "-e", "stderr", "-p", str(directory), "-c", str(file)], directory=directory)
-    try:
-        # It listens before it says how it will wait for events.
-        process.wait_for("using the .* event method")
-    except BaseException:
-        process.close()
-        raise
-    return Cache("nginx", process, own)
-
-
-def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
-    """Starts Varnish in front of a port."""
-    program, own = peer("varnishd", "varnish"), free_port()
-    vcl = replaced(configuration("vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"', **changes})
-    file = directory / "livefeed.vcl"
-    file.write_text(vcl)
-    # Without a jail: it stays the user that runs the tests, whose directories others may not read.
-    options = ("-F", "-j", "none", "-n", str(directory / "varnish"), "-s", "malloc,32m", "-a", f"{HOST}:{own}")
-    process = Process([program, *options, "-f", str(file)], directory=directory)
-    try:
-        process.wait_for("Child launched OK|Child starts")
-    except BaseException:
-        process.close()
-        raise
-    return Cache("varnish", process, own)
-
-
-def end(sock: socket.socket) -> None:
-    """Closes a socket, of which another thread may be waiting for something."""
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
-
-
-class Tap:
-    """Stands between a cache and livefeed, passes on what both say, and remembers it.
-
-    :param port: where livefeed listens.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._upstream = port
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._said: list[tuple[bytearray, bytearray]] = []
-        self._changed = threading.Condition()
-        self._connections = ExitStack()
-        self._threads: list[threading.Thread] = []
-        self._accepting = threading.Thread(target=self._accept)
-
-    def __enter__(self) -> Self:
-        self._accepting.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        end(self._listening)
-        self._accepting.join()
-        self._connections.close()
-        for thread in self._threads:
-            thread.join()
-
-    def exchanges(self) -> list[tuple[str, int]]:
-        """Gives the head of each GET that was answered, and the status of the answer."""
-        with self._changed:
-            said = [(asked.decode("latin-1"), answered.decode("latin-1")) for asked, answered in self._said]
-        pairs = [
-            (head, int(status))
-            for asked, answered in said
-            # Nobody sends content. Varnish's probe asks by HEAD.
-            for head, status in zip(asked.split("\r\n\r\n"), re.findall(r"HTTP/1\.1 (\d{3}) ", answered), strict=False)
-        ]
-        return [(head, status) for head, status in pairs if head.startswith("GET ")]
-
-    def wait_for(self, wanted: Callable[[list[tuple[str, int]]], object]) -> list[tuple[str, int]]:
-        """Gives the exchanges as soon as they are as wanted."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: wanted(self.exchanges()), WAIT_S), self.exchanges()
-            return self.exchanges()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            self._connections.callback(end, near)
-            try:
-                far = socket.create_connection((HOST, self._upstream))
-            except OSError:
-                end(near)
-                continue
-            self._connections.callback(end, far)
-            asked, answered = bytearray(), bytearray()
-            with self._changed:
-                self._said.append((asked, answered))
-            for directions in ((near, far, asked), (far, near, answered)):
-                thread = threading.Thread(target=self._pass_on, args=directions)
-                thread.start()
-                self._threads.append(thread)
-
-    def _pass_on(self, source: socket.socket, target: socket.socket, said: bytearray) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                with self._changed:
-                    said += data
-                    self._changed.notify_all()
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-
 REVALIDATE = {"proxy_cache_lock on;": "proxy_cache_lock on; proxy_cache_revalidate on;"}
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
@@ -235,45 +51,6 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "br": brotli.decompress,
     "zstd": lambda data: zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 20),
 }
-
-
-@dataclass
-class Place:
-    """Puts caches in front of livefeed; they end with the test."""
-
-    # required parameters
-    directory: Path
-    stack: ExitStack
-
-    def nginx(self, port: int, changes: dict[str, str] | None = None) -> Cache:
-        return self.stack.enter_context(nginx(self._new_directory("nginx"), port, changes or {}))
-
-    def varnish(self, port: int, changes: dict[str, str] | None = None) -> Cache:
-        return self.stack.enter_context(varnish(self._new_directory("varnish"), port, changes or {}))
-
-    def each(self, port: int) -> tuple[Cache, ...]:
-        """Puts one of each kind there, so that what takes time takes it once."""
-        return self.nginx(port), self.varnish(port)
-
-    def polling(self, cache: Cache) -> Polling:
-        """Polls through a cache until the test ends."""
-        return self.stack.enter_context(Polling(cache, pause_s=0.02))
-
-    def tap(self, port: int) -> Tap:
-        """Listens to what the cache says."""
-        return self.stack.enter_context(Tap(port))
-
-    def _new_directory(self, name: str) -> Path:
-        directory = self.directory / name
-        directory.mkdir()
-        return directory
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Puts caches in front of livefeed."""
-    with ExitStack() as stack:
-        yield Place(tmp_path, stack)
 
 
 @pytest.fixture

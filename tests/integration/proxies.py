@@ -1,0 +1,254 @@
+"""What stands in front of livefeed: nginx, Varnish and HAProxy, with the configuration of ``docs/caches.md``."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from tests.integration.harness import HOST, WAIT_S, Polling, Process, free_port, peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "caches.md"
+LIVEFEED_PORT = "8080"
+"""Where the page has livefeed listen."""
+
+
+def configuration(language: str) -> str:
+    """Gives what the page shows."""
+    match = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    """Changes what stands there just once."""
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+class Cache:
+    """A cache that runs, or another proxy.
+
+    :param kind: what it is.
+    :param process: the process.
+    :param port: where it listens.
+    """
+
+    def __init__(self, kind: str, process: Process, port: int) -> None:
+        self.kind = kind
+        self.process = process
+        self.port = port
+        self.http = self.new_client()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.http.close()
+        self.process.signal(signal.SIGTERM)
+        try:
+            self.process.wait()
+        finally:
+            self.process.close()
+
+    def new_client(self) -> httpx.Client:
+        """Gives a client, for the caller to close."""
+        return httpx.Client(base_url=f"http://{HOST}:{self.port}", trust_env=False, timeout=WAIT_S)
+
+    def coded(self, coding: str) -> tuple[httpx.Headers, bytes]:
+        """Gives the document as it comes, with its fields."""
+        with self.http.stream("GET", "/feed", headers={"Accept-Encoding": coding}) as response:
+            assert response.status_code == 200
+            return response.headers, b"".join(response.iter_raw())
+
+
+def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts nginx in front of a port."""
+    program, own = peer("nginx", "nginx"), free_port()
+    http = replaced(
+        configuration("nginx"),
+        {
+            f"127.0.0.1:{LIVEFEED_PORT}": f"{HOST}:{port}",
+            "listen 80;": f"listen {HOST}:{own};",
+            "/var/cache/nginx/livefeed": f"{directory}/cache",
+            **changes,
+        },
+    )
+    temporary = "".join(
+        f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = directory / "nginx.conf"
+    file.write_text(
+        "daemon off;\nmaster_process off;\nerror_log stderr notice;\n"
+        f"pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{http}}}\n"
+    )
+    process = Process([program, "-e", "stderr", "-p", str(directory), "-c", str(file)], directory=directory)
+    try:
+        # It listens before it says how it will wait for events.
+        process.wait_for("using the .* event method")
+    except BaseException:
+        process.close()
+        raise
+    return Cache("nginx", process, own)
+
+
+def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts Varnish in front of a port."""
+    program, own = peer("varnishd", "varnish"), free_port()
+    vcl = replaced(configuration("vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"', **changes})
+    file = directory / "livefeed.vcl"
+    file.write_text(vcl)
+    # Without a jail: it stays the user that runs the tests, whose directories others may not read.
+    options = ("-F", "-j", "none", "-n", str(directory / "varnish"), "-s", "malloc,32m", "-a", f"{HOST}:{own}")
+    process = Process([program, *options, "-f", str(file)], directory=directory)
+    try:
+        process.wait_for("Child launched OK|Child starts")
+    except BaseException:
+        process.close()
+        raise
+    return Cache("varnish", process, own)
+
+
+def haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts HAProxy in front of a port. It keeps nothing."""
+    program, own = peer("haproxy", "haproxy"), free_port()
+    text = configuration("haproxy").replace(f"{HOST}:{LIVEFEED_PORT}", f"{HOST}:{port}")
+    file = directory / "haproxy.cfg"
+    file.write_text(replaced(text, {"bind :80\n": f"bind {HOST}:{own}\n", **changes}))
+    process = Process([program, "-W", "-f", str(file)], directory=directory)
+    try:
+        process.wait_for("Loading success")
+    except BaseException:
+        process.close()
+        raise
+    return Cache("haproxy", process, own)
+
+
+def end(sock: socket.socket) -> None:
+    """Closes a socket, of which another thread may be waiting for something."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
+class Tap:
+    """Stands between a cache and livefeed, passes on what both say, and remembers it.
+
+    :param port: where livefeed listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._listening = socket.create_server((HOST, 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._said: list[tuple[bytearray, bytearray]] = []
+        self._changed = threading.Condition()
+        self._connections = ExitStack()
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept)
+
+    def __enter__(self) -> Self:
+        self._accepting.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        end(self._listening)
+        self._accepting.join()
+        self._connections.close()
+        for thread in self._threads:
+            thread.join()
+
+    def exchanges(self) -> list[tuple[str, int]]:
+        """Gives the head of each GET that was answered, and the status of the answer."""
+        with self._changed:
+            said = [(asked.decode("latin-1"), answered.decode("latin-1")) for asked, answered in self._said]
+        pairs = [
+            (head, int(status))
+            for asked, answered in said
+            # Nobody sends content. Varnish's probe asks by HEAD.
+            for head, status in zip(asked.split("\r\n\r\n"), re.findall(r"HTTP/1\.1 (\d{3}) ", answered), strict=False)
+        ]
+        return [(head, status) for head, status in pairs if head.startswith("GET ")]
+
+    def wait_for(self, wanted: Callable[[list[tuple[str, int]]], object]) -> list[tuple[str, int]]:
+        """Gives the exchanges as soon as they are as wanted."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: wanted(self.exchanges()), WAIT_S), self.exchanges()
+            return self.exchanges()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            self._connections.callback(end, near)
+            try:
+                far = socket.create_connection((HOST, self._upstream))
+            except OSError:
+                end(near)
+                continue
+            self._connections.callback(end, far)
+            asked, answered = bytearray(), bytearray()
+            with self._changed:
+                self._said.append((asked, answered))
+            for directions in ((near, far, asked), (far, near, answered)):
+                thread = threading.Thread(target=self._pass_on, args=directions)
+                thread.start()
+                self._threads.append(thread)
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, said: bytearray) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                with self._changed:
+                    said += data
+                    self._changed.notify_all()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@dataclass
+class Place:
+    """Puts caches and proxies in front of livefeed; they end with the test."""
+
+    # required parameters
+    directory: Path
+    stack: ExitStack
+
+    def nginx(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        return self.stack.enter_context(nginx(self._new_directory("nginx"), port, changes or {}))
+
+    def varnish(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        return self.stack.enter_context(varnish(self._new_directory("varnish"), port, changes or {}))
+
+    def each(self, port: int) -> tuple[Cache, ...]:
+        """Puts a cache of each kind there, so that what takes time takes it once."""
+        return self.nginx(port), self.varnish(port)
+
+    def haproxy(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        return self.stack.enter_context(haproxy(self._new_directory("haproxy"), port, changes or {}))
+
+    def polling(self, cache: Cache) -> Polling:
+        """Polls through a cache until the test ends."""
+        return self.stack.enter_context(Polling(cache, pause_s=0.02))
+
+    def tap(self, port: int) -> Tap:
+        """Listens to what the cache says."""
+        return self.stack.enter_context(Tap(port))
+
+    def _new_directory(self, name: str) -> Path:
+        directory = self.directory / name
+        directory.mkdir()
+        return directory

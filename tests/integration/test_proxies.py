@@ -1,0 +1,217 @@
+"""Events through nginx, Varnish and HAProxy, with the configuration of ``docs/caches.md``, while livefeed is away."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.integration import test_page
+from tests.integration.harness import HOST, TCP, WAIT_S, free_port, replace_file
+from tests.integration.proxies import end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+    from tests.integration.conftest import Start
+    from tests.integration.proxies import Cache, Place
+
+browser = test_page.browser
+
+EVENTS = {"Accept": "text/event-stream"}
+STREAMS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("/feed.sse", {}),
+    ("/feed.sse/a/b.json?last-event-id=x", {}),
+    ("/other.sse?delta=1", EVENTS),
+    ("/feed", EVENTS),
+    ("/feed/a.json", EVENTS),
+)
+POLLS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("/feed", {}),
+    ("/feed/a.sse", {}),
+    ("/feed?feed.sse", {}),
+    ("/feed.json", EVENTS),
+    ("/feed.json/a.sse", EVENTS),
+    ("/feed", {"Prefer": "wait=5", "If-None-Match": '"x"'}),
+)
+
+SOON = {
+    "nginx": {"proxy_connect_timeout 1s;": "proxy_connect_timeout 1s; proxy_read_timeout 1s;"},
+    "varnish": {".connect_timeout = 1s;": ".connect_timeout = 1s; .first_byte_timeout = 1s;"},
+    "haproxy": {"timeout server 60s": "timeout server 1s"},
+}
+"""Has each give up sooner on a livefeed that hangs; it would take a minute, for which a stream may be silent."""
+
+
+class Away:
+    """A port at which livefeed should be."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server((HOST, 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._thread: threading.Thread | None = None
+
+    def hang_up(self) -> None:
+        """Takes connections from now on, and ends each when something is said."""
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Lets nobody connect any more."""
+        end(self._listening)
+        if self._thread is not None:
+            self._thread.join(WAIT_S)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            with near:
+                near.recv(65536)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file that livefeed follows."""
+    path = tmp_path / "document.json"
+    replace_file(path, b'{"n": 0}')
+    return path
+
+
+@pytest.fixture(params=["not there", "hangs", "hangs up"])
+def away(request: pytest.FixtureRequest) -> Iterator[Away]:
+    """A livefeed that does not answer, in one of the ways in which a process does not."""
+    away = Away()
+    try:
+        if request.param == "not there":
+            away.close()
+        elif request.param == "hangs up":
+            away.hang_up()
+        yield away
+    finally:
+        away.close()
+
+
+def assert_refused(proxy: Cache, path: str, fields: dict[str, str]) -> int:
+    """Fails unless a stream is refused so that an EventSource comes back; gives after how many milliseconds."""
+    response = proxy.http.get(path, headers=fields)
+    assert response.status_code == 200, (proxy.kind, path)
+    assert response.headers["Content-Type"] == "text/event-stream"
+    assert response.headers["Cache-Control"] == "no-store, no-transform"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    match = re.fullmatch(r"retry: (\d+)\n", response.text)
+    assert match is not None, response.text
+    return int(match[1])
+
+
+class TestRefusing:
+    """An EventSource gives up for good after an error, and is told when to come back in its place."""
+
+    @pytest.mark.parametrize("kind", ["nginx", "varnish", "haproxy"])
+    def test_streams_and_nothing_else(self, place: Place, away: Away, kind: str) -> None:
+        """Whatever has become of livefeed; others get an error. Clients do not come back together."""
+        proxy = getattr(place, kind)(away.port, SOON[kind])
+        # Each takes a second, where livefeed hangs.
+        with ThreadPoolExecutor(len(POLLS)) as pool:
+            polls = [pool.submit(proxy.http.get, path, headers=fields) for path, fields in POLLS]
+            times = [*pool.map(lambda stream: assert_refused(proxy, *stream), STREAMS)]
+        for poll in polls:
+            assert poll.result().status_code in (502, 503, 504), poll.result().url
+            assert "retry:" not in poll.result().text
+        # Longer than a restart.
+        assert 6000 <= min(times) < max(times) <= 9000
+
+    def test_document_is_still_served(self, place: Place, start: Start, path: Path) -> None:
+        """By a cache, to those who poll; and streams are refused without asking for any document."""
+        livefeed = start("--source", f"file:{path}", "--interval", "0.2", listen=(TCP,))
+        caches = place.each(livefeed.port)
+        for cache in caches:
+            assert cache.http.get("/feed").status_code == 200
+        livefeed.process.signal(signal.SIGKILL)
+        livefeed.process.wait()
+        for cache in caches:
+            assert_refused(cache, "/feed", EVENTS)
+            assert cache.http.get("/feed").content == path.read_bytes()
+
+
+def test_probe_of_haproxy_finds_livefeed(place: Place, start: Start, path: Path) -> None:
+    """By ``OPTIONS /``, as it asks by itself, also while there is no document."""
+    port = free_port()
+    proxy = place.haproxy(port)
+    proxy.process.wait_for("Server livefeed/livefeed is DOWN")
+    path.unlink()
+    start("--source", f"file:{path}", listen=(f"tcp:{port}:interface={HOST}",), live=False)
+    proxy.process.wait_for("Server livefeed/livefeed is UP, reason: Layer7 check passed")
+    assert proxy.http.get("/feed").json()["status"] == 503
+
+
+class TestChromium:
+    """A browser's own ``EventSource``, on three origins at once: nginx, HAProxy, and livefeed itself."""
+
+    FOLLOW = """
+        window.streams ??= [];
+        for (const url of arguments[0]) {
+          const stream = { source: new EventSource(url), errors: 0, text: "" };
+          stream.source.onmessage = ({ data }) => { stream.text += data; };
+          stream.source.onerror = () => { stream.errors += 1; };
+          streams.push(stream);
+        }
+    """
+    READ = "return streams.map(({ source, errors, text }) => [source.readyState, errors, text]);"
+    CLOSED = 2
+    BACK_S = 45
+    """Twice the longest wait after a refusal, on a machine with other things to do."""
+
+    def wait_until(self, browser: Chrome, right: Callable[[int, str], bool]) -> None:
+        """Returns when all streams are as they should be; fails if the browser has given one up."""
+
+        def are_right(_: Any) -> bool:
+            found = browser.execute_script(self.READ)
+            assert self.CLOSED not in [state for state, _, _ in found], found
+            return all(right(errors, text) for _, errors, text in found)
+
+        try:
+            WebDriverWait(browser, self.BACK_S).until(are_right)
+        except TimeoutException:
+            pytest.fail(f"{browser.execute_script(self.READ)}")
+
+    def test_every_stream_comes_back(self, browser: Chrome, place: Place, start: Start, path: Path) -> None:
+        """With the newest version, after ``kill -9`` and after a drain, also streams that began while nobody was there.
+
+        Six streams are as many as a browser opens on one origin.
+        """
+        port = free_port()
+        start_one = partial(
+            start, "--source", f"file:{path}", "--interval", "0.2", listen=(f"tcp:{port}:interface={HOST}",)
+        )
+        livefeed = start_one()
+        ports = [place.nginx(port).port, place.haproxy(port).port, port]
+        urls = [f"http://{HOST}:{each}/feed.sse{part}" for each in ports for part in ("", "/n", "?delta=1")]
+        # Any page would do, of an origin without a policy for what may be connected to.
+        browser.get(f"http://{HOST}:{ports[0]}/feed")
+        browser.execute_script(self.FOLLOW, urls)
+        self.wait_until(browser, lambda _, text: bool(text))
+        livefeed.process.signal(signal.SIGKILL)
+        livefeed.process.wait()
+        replace_file(path, b'{"n": "after kill"}')
+        browser.execute_script(self.FOLLOW, urls)
+        self.wait_until(browser, lambda errors, _: errors > 0)
+        livefeed = start_one()
+        self.wait_until(browser, lambda _, text: "after kill" in text)
+        replace_file(path, b'{"n": "while stopping"}')
+        assert livefeed.terminate() == 0
+        livefeed = start_one()
+        self.wait_until(browser, lambda _, text: "while stopping" in text)
