@@ -25,7 +25,7 @@ from zope.interface import implementer
 from livefeed import clocks
 from livefeed.certificate_folder import CertificateFolder
 from livefeed.exceptions import ConfigurationError
-from livefeed.tls import ServedCertificates, Validity, server_options
+from livefeed.tls import ServedCertificates, Validity, require_callbacks, server_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +78,8 @@ def make_endpoint(
     kind, *parts = _split(description)
     served = served or ServedCertificates()
     _check(description, kind, parts, setting)
+    if kind in ("tls", "ssl"):
+        require_callbacks(setting)
     if kind == "tls" and parts and parts[0].isdecimal():
         return _tls(reactor, parts, certificate, setting, served)
     if kind == "tls" and not (parts and Path(parts[0]).is_dir()):

@@ -453,5 +453,9 @@ def _raise_file_limit() -> None:
     """Takes as many open files as may be had: each watcher is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:  # such as by a filter of system calls
+            _log.warn("the limit of open files stays {soft}: {error}", soft=soft, error=error)
+            return
         _log.info("the limit of open files is raised from {soft} to {hard}", soft=soft, hard=hard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from getopt import GetoptError
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,7 @@ def makeService(options: Options) -> IService:
     # Not earlier: what is imported here installs a reactor, and the command line may name another than the default.
     from twisted.internet import reactor  # noqa: PLC0415
 
+    from livefeed import journal_lines  # noqa: PLC0415
     from livefeed.clocks import measure_by_monotonic_clock  # noqa: PLC0415
     from livefeed.service import make_service  # noqa: PLC0415
 
@@ -156,7 +158,22 @@ def makeService(options: Options) -> IService:
         service: IService = make_service(options.settings, reactor)
     except ConfigurationError as error:
         raise _end(error) from None
+    journal_lines.forget_unwritten_cache()
+    if _logs_to_stdout(options) and journal_lines.is_journal(os.environ, sys.stdout):
+        journaled = journal_lines.JournaledService(sys.stdout)
+        service.setServiceParent(journaled)
+        return journaled
     return service
+
+
+def _logs_to_stdout(options: Options) -> bool:
+    """Tells whether twistd will log to its standard output. What runs livefeed otherwise, as twist, logs by itself."""
+    of_twistd = options.parent
+    if of_twistd is None or "nodaemon" not in of_twistd:
+        return False
+    log_file = of_twistd.get("logfile")
+    others = of_twistd.get("syslog") or of_twistd.get("logger")
+    return not others and (log_file == "-" or (bool(of_twistd["nodaemon"]) and not log_file))
 
 
 def _dashed(name: str) -> str:
@@ -166,4 +183,6 @@ def _dashed(name: str) -> str:
 
 def _end(error: ConfigurationError) -> SystemExit:
     """Gives what ends the process with one line, whatever was found in the file, and exit code 1."""
-    return SystemExit(f"livefeed: {' '.join(str(error).splitlines())}")
+    from livefeed.journal_lines import ending  # noqa: PLC0415
+
+    return SystemExit(ending(f"livefeed: {' '.join(str(error).splitlines())}"))

@@ -197,6 +197,20 @@ def _check_order(cert: Path, chain: list[x509.Certificate]) -> None:
         raise ConfigurationError(f"{cert}: a chain in the wrong order: {why}", "cert")
 
 
+def require_callbacks(setting: str) -> None:
+    """Finds out whether OpenSSL can be spoken to: Python's libraries for it make small programs at run time.
+
+    :param setting: what TLS is used by.
+    :raises ConfigurationError: if memory that is written may not be executed.
+    """
+    try:
+        SSL.Context(SSL.TLS_METHOD).set_info_callback(lambda *_: None)
+    except MemoryError:
+        why = "TLS needs memory that is written and then executed, and this system forbids it: set "
+        why += "MemoryDenyWriteExecute=no in the unit of systemd (with SELinux, allow execmem), or leave TLS to a proxy"
+        raise ConfigurationError(why, setting) from None
+
+
 def has_issued(issuer: x509.Certificate, issued: x509.Certificate) -> bool:
     """Tells whether one certificate has signed another; where the signature cannot be checked, the names count."""
     if issuer.subject != issued.issuer:

@@ -19,11 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.certificates import DevelopmentCertificate, development_certificate
 from livefeed.exceptions import ConfigurationError
-from livefeed.tls import EXPIRY_WARNING_S, Validity, server_options
+from livefeed.listen import CertificateFiles, make_endpoint
+from livefeed.sources import make_source
+from livefeed.tls import EXPIRY_WARNING_S, Validity, require_callbacks, server_options
 from tests.authority import Holder
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
@@ -273,6 +276,33 @@ class RefusalTests(TlsTestCase):
         refusal = self.refusal(self.directory / "weak.pem", self.directory / "weak.key")
         self.assertIn(f"--cert: {self.directory / 'weak.pem'}: ", refusal)
         self.assertIn("key too small", refusal)
+
+
+class CallbackTests(SynchronousTestCase):
+    """require_callbacks."""
+
+    def test_memory_that_is_written_may_not_be_executed(self) -> None:
+        """The remedy is told, for whatever uses TLS; where it may, nothing happens."""
+        require_callbacks("listen")
+
+        def refuse(*_: object) -> None:
+            raise MemoryError("Cannot allocate write+execute memory for ffi.callback().")
+
+        self.patch(SSL.Context, "set_info_callback", refuse)
+        for attempt, setting in (
+            (lambda: require_callbacks("metrics"), "metrics"),
+            (lambda: make_endpoint(None, "tls:1", _no_certificate), "listen"),
+            (lambda: make_endpoint(None, "ssl:1", _no_certificate), "listen"),
+            (lambda: make_source("https://h/", reactor=Clock(), max_bytes=9), "source"),
+            (lambda: make_source("rediss+cluster://h/k", reactor=Clock(), max_bytes=9), "source"),
+        ):
+            error = self.assertRaises(ConfigurationError, attempt)
+            self.assertTrue(str(error).startswith(f"--{setting}: TLS needs memory that is written and then executed"))
+            self.assertIn("set MemoryDenyWriteExecute=no", str(error))
+
+
+def _no_certificate() -> CertificateFiles:
+    raise AssertionError
 
 
 class ValidityTests(TlsTestCase):

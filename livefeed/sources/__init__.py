@@ -154,13 +154,19 @@ def _file(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
 
 def _http(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.http import HttpSource  # noqa: PLC0415
+    from livefeed.tls import require_callbacks  # noqa: PLC0415
 
+    if parts.scheme == "https":
+        require_callbacks("source")
     return HttpSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
 def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.redis import RedisSource  # noqa: PLC0415
+    from livefeed.tls import require_callbacks  # noqa: PLC0415
 
+    if parts.scheme.startswith("rediss"):
+        require_callbacks("source")
     return RedisSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
