@@ -106,6 +106,10 @@ def iter_of(*calls: Callable[[], object]) -> Callable[[], object]:
     return call
 
 
+def tell_state(feed: Feed, told: list[State]) -> None:
+    told.append(feed.state)
+
+
 class FeedTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -308,17 +312,30 @@ class ObserverTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(order, ["told", "pushed"])
 
-    def test_not_told_where_nothing_changes(self) -> None:
-        """Where a source was not asked, and the feed is live, though it was stale by itself before."""
-        feed, told = self.feed(push="change"), list[State]()
-        feed.patience_s = 4
-        feed.changed.append(lambda: told.append(feed.state))
-        feed.publish(b"1")
-        self.clock.advance(4)
-        feed.publish(b"1")
-        self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
-        feed.skip_tick()
-        self.assertEqual(told[3:], [])
+    def test_word_of_a_source_that_was_not_asked(self) -> None:
+        """It is told where the feed is live again by it, and else only to those who hear of each tick."""
+        cases: tuple[tuple[Push, int], ...] = (("change", 0), ("tick", 1))
+        for push, hears in cases:
+            feed, told = self.feed(push=push), list[State]()
+            feed.patience_s = 4
+            feed.changed.append(partial(tell_state, feed, told))
+            informed = RecordingSubscriber()
+            feed.subscribe(informed, informed=True)
+            feed.publish(b"1")
+            self.clock.advance(4)
+            feed.skip_tick()
+            self.assertEqual((told, len(informed.sent)), ([State.LIVE, State.STALE, State.LIVE], 3))
+            self.clock.advance(4)
+            feed.publish(b"1")
+            self.assertEqual((told[3:], len(informed.sent)), ([State.STALE, State.LIVE], 5))
+            for times in (1, 2):
+                feed.skip_tick()
+                self.assertEqual((told[5:], len(informed.sent)), ([], 5 + times * hears))
+            self.clock.advance(4)
+            feed.skip_tick()
+            told.clear()
+            feed.skip_tick()
+            self.assertEqual(told, [])
 
 
 class FreshnessTests(FeedTestCase):
@@ -464,7 +481,19 @@ class FreshnessTests(FeedTestCase):
             feed.publish(b"1")
             self.clock.advance(1)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for _ in range(2):
+            feed.stop_watching()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothing_is_watched_any_more(self) -> None:
+        """Whatever is published after the pulls have ended."""
+        feed = self.feed()
+        feed.patience_s = 4
+        feed.publish(b"1")
         feed.stop_watching()
+        feed.mark_stale()
+        feed.publish(b"1")
+        self.assertIs(feed.state, State.LIVE)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_gone_after(self) -> None:
@@ -500,6 +529,12 @@ class FreshnessTests(FeedTestCase):
         self.clock.advance(60)
         self.assertEqual((feed.state, feed.expires_in_s()), (State.LIVE, 60))
         feed.mark_stale()
+        self.assertIs(feed.state, State.EXPIRED)
+        feed.publish(b"1")
+        self.clock.advance(4)
+        feed.mark_stale()
+        self.assertIs(feed.state, State.STALE)
+        self.clock.advance(6)
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_restored_document_is_too_old(self) -> None:
