@@ -370,6 +370,20 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
         self.assertEqual(plain.documents, [b"1"])
 
+    def test_failing_pulls_are_told(self) -> None:
+        """Each, where there are signs of life; else the first alone. However often, one call waits for the expiry."""
+        cases: tuple[tuple[Push, int], ...] = (("change", 1), ("tick", 3))
+        for push, times in cases:
+            feed, informed = self.feed(push=push), RecordingSubscriber()
+            feed.patience_s, feed.gone_after_s = 4, 30
+            feed.subscribe(informed, informed=True)
+            feed.publish(b"1")
+            for _ in range(3):
+                feed.mark_stale()
+                self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.assertEqual(len(informed.sent), 1 + times)
+            feed.stop_watching()
+
     def test_stale_from_the_start(self) -> None:
         """Without a document nothing is live."""
         feed = self.feed()
