@@ -303,6 +303,27 @@ class ObserverTests(FeedTestCase):
         feed.publish(b"2")
         self.assertEqual(told, [(b"1", State.LIVE), (b"1", State.LIVE), (b"1", State.STALE), (b"2", State.LIVE)])
 
+    def test_told_of_codings(self) -> None:
+        """Those of the newest version, which answers are made of; those of another change no answer."""
+        feed, told = self.feed(), list[State]()
+        feed.publish(b"[1]")
+        older = feed.snapshot
+        feed.publish(b"[2]")
+        assert older is not None
+        assert feed.snapshot is not None
+        feed.changed.append(partial(tell_state, feed, told))
+        feed.add_codings(older, {"x": b"x"})
+        self.assertEqual(told, [])
+        feed.add_codings(feed.snapshot, {"x": b"x"})
+        self.assertEqual(told, [State.LIVE])
+        made = Snapshot.of(b"[2]", Sequence(1, 2))
+        made.add({"x": b"x", "y": b"y"})
+        count = feed.codings_made
+        feed.complete(made)
+        self.assertEqual((told, feed.codings_made, feed.snapshot), ([State.LIVE] * 2, count + 1, made))
+        feed.complete(older)
+        self.assertEqual((told, feed.codings_made, feed.snapshot), ([State.LIVE] * 2, count + 1, made))
+
     def test_told_before_anything_is_pushed(self) -> None:
         """Who polls after it was pushed a version must not be given the one before it."""
         feed = self.feed()
@@ -449,6 +470,21 @@ class FreshnessTests(FeedTestCase):
         feed = self.feed()
         feed.skip_tick()
         self.assertIs(feed.state, State.STALE)
+
+    def test_feed_that_has_expired_by_itself_is_live_at_a_word(self) -> None:
+        """Where no pull has failed, and the source has only been late."""
+        feed = self.feed()
+        feed.gone_after_s = 10
+        subscriber, _ = self.follow(feed)
+        feed.publish(b"1")
+        self.clock.advance(10)
+        self.assertIs(feed.state, State.EXPIRED)
+        feed.skip_tick()
+        self.assertEqual((feed.state, feed.expires_in_s(), subscriber.documents), (State.LIVE, 10, [b"1", b"1"]))
+        feed.mark_stale()
+        self.assertIs(feed.state, State.EXPIRED)
+        feed.skip_tick()
+        self.assertIs(feed.state, State.EXPIRED)
 
     def test_source_that_has_failed_is_to_give_a_document(self) -> None:
         """Its word that nothing has changed is not enough then, though the feed was stale by itself before."""
