@@ -308,6 +308,7 @@ def main() -> int:
                 print(f"{mirror_of(module)} fails, or is missing, without any change")
                 return 2
             limits[module] = TIMES * took_s + EXTRA_S
+            print(f"{took_s:5.0f} s  {mirror_of(module)}", flush=True)
         outcomes = []
         runs = executor.map(lambda each: places.run(each.module, each, limits[each.module]), mutants)
         for mutant, (outcome, took_s) in zip(mutants, runs, strict=True):

@@ -107,6 +107,17 @@ class CollectorTests(SynchronousTestCase):
             self.advance(CALM)
             self.assertEqual(later() is None, crowd // GONE >= CROWD)
 
+    def test_crowd_that_goes_right_after_everything_was_looked_at(self) -> None:
+        """There must have been few for as long as ever."""
+        self.connections = MANY
+        self.clock.advance(SELDOM_S)
+        self.assertEqual(self.collector.full, 1)
+        self.connections = 0
+        self.advance(CALM - 1)
+        self.assertEqual(self.collector.full, 1)
+        self.advance()
+        self.assertEqual(self.collector.full, 2)
+
     def test_old_garbage_is_freed_from_time_to_time(self) -> None:
         """Each minute where that takes little time, later where it takes more, and each hour whatever it takes."""
         for self.pause_s, after_s in (

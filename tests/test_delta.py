@@ -240,6 +240,18 @@ class MakePatchTests(_Case):
                 self.check(compact(old | filler), compact(new | filler))
                 self.check(compact(new | filler), compact(old | filler))
 
+    def test_names_that_leave_and_names_that_come(self) -> None:
+        """Each is one step, and the rest of the object is none; in the order of the old document and of the new one."""
+        rest = b'"rest":"%b"' % (b"x" * 300)
+        patch = self.check(b'{"a":1,"b":2,"c":3,%b}' % rest, b'{"e":[5],"b":2,%b,"d":4}' % rest)
+        expected = (
+            b'{"op":"remove","path":"/a"}',
+            b'{"op":"remove","path":"/c"}',
+            b'{"op":"add","path":"/e","value":[5]}',
+            b'{"op":"add","path":"/d","value":4}',
+        )
+        self.assertEqual(patch, b"[%b]" % b",".join(expected))
+
     def test_row_leaves_and_row_comes(self) -> None:
         """Of a departures board only the row that left, the one that came, and what was delayed is told."""
         rows = [{"id": number, "to": f"Town {number}", "delay": 0} for number in range(40)]

@@ -106,6 +106,10 @@ def iter_of(*calls: Callable[[], object]) -> Callable[[], object]:
     return call
 
 
+def tell_state(feed: Feed, told: list[State]) -> None:
+    told.append(feed.state)
+
+
 class FeedTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -299,6 +303,27 @@ class ObserverTests(FeedTestCase):
         feed.publish(b"2")
         self.assertEqual(told, [(b"1", State.LIVE), (b"1", State.LIVE), (b"1", State.STALE), (b"2", State.LIVE)])
 
+    def test_told_of_codings(self) -> None:
+        """Those of the newest version, which answers are made of; those of another change no answer."""
+        feed, told = self.feed(), list[State]()
+        feed.publish(b"[1]")
+        older = feed.snapshot
+        feed.publish(b"[2]")
+        assert older is not None
+        assert feed.snapshot is not None
+        feed.changed.append(partial(tell_state, feed, told))
+        feed.add_codings(older, {"x": b"x"})
+        self.assertEqual(told, [])
+        feed.add_codings(feed.snapshot, {"x": b"x"})
+        self.assertEqual(told, [State.LIVE])
+        made = Snapshot.of(b"[2]", Sequence(1, 2))
+        made.add({"x": b"x", "y": b"y"})
+        count = feed.codings_made
+        feed.complete(made)
+        self.assertEqual((told, feed.codings_made, feed.snapshot), ([State.LIVE] * 2, count + 1, made))
+        feed.complete(older)
+        self.assertEqual((told, feed.codings_made, feed.snapshot), ([State.LIVE] * 2, count + 1, made))
+
     def test_told_before_anything_is_pushed(self) -> None:
         """Who polls after it was pushed a version must not be given the one before it."""
         feed = self.feed()
@@ -308,17 +333,30 @@ class ObserverTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(order, ["told", "pushed"])
 
-    def test_not_told_where_nothing_changes(self) -> None:
-        """Where a source was not asked, and the feed is live, though it was stale by itself before."""
-        feed, told = self.feed(push="change"), list[State]()
-        feed.patience_s = 4
-        feed.changed.append(lambda: told.append(feed.state))
-        feed.publish(b"1")
-        self.clock.advance(4)
-        feed.publish(b"1")
-        self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
-        feed.skip_tick()
-        self.assertEqual(told[3:], [])
+    def test_word_of_a_source_that_was_not_asked(self) -> None:
+        """It is told where the feed is live again by it, and else only to those who hear of each tick."""
+        cases: tuple[tuple[Push, int], ...] = (("change", 0), ("tick", 1))
+        for push, hears in cases:
+            feed, told = self.feed(push=push), list[State]()
+            feed.patience_s = 4
+            feed.changed.append(partial(tell_state, feed, told))
+            informed = RecordingSubscriber()
+            feed.subscribe(informed, informed=True)
+            feed.publish(b"1")
+            self.clock.advance(4)
+            feed.skip_tick()
+            self.assertEqual((told, len(informed.sent)), ([State.LIVE, State.STALE, State.LIVE], 3))
+            self.clock.advance(4)
+            feed.publish(b"1")
+            self.assertEqual((told[3:], len(informed.sent)), ([State.STALE, State.LIVE], 5))
+            for times in (1, 2):
+                feed.skip_tick()
+                self.assertEqual((told[5:], len(informed.sent)), ([], 5 + times * hears))
+            self.clock.advance(4)
+            feed.skip_tick()
+            told.clear()
+            feed.skip_tick()
+            self.assertEqual(told, [])
 
 
 class FreshnessTests(FeedTestCase):
@@ -352,6 +390,20 @@ class FreshnessTests(FeedTestCase):
         feed.publish(b"1")
         self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
         self.assertEqual(plain.documents, [b"1"])
+
+    def test_failing_pulls_are_told(self) -> None:
+        """Each, where there are signs of life; else the first alone. However often, one call waits for the expiry."""
+        cases: tuple[tuple[Push, int], ...] = (("change", 1), ("tick", 3))
+        for push, times in cases:
+            feed, informed = self.feed(push=push), RecordingSubscriber()
+            feed.patience_s, feed.gone_after_s = 4, 30
+            feed.subscribe(informed, informed=True)
+            feed.publish(b"1")
+            for _ in range(3):
+                feed.mark_stale()
+                self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.assertEqual(len(informed.sent), 1 + times)
+            feed.stop_watching()
 
     def test_stale_from_the_start(self) -> None:
         """Without a document nothing is live."""
@@ -419,6 +471,21 @@ class FreshnessTests(FeedTestCase):
         feed.skip_tick()
         self.assertIs(feed.state, State.STALE)
 
+    def test_feed_that_has_expired_by_itself_is_live_at_a_word(self) -> None:
+        """Where no pull has failed, and the source has only been late."""
+        feed = self.feed()
+        feed.gone_after_s = 10
+        subscriber, _ = self.follow(feed)
+        feed.publish(b"1")
+        self.clock.advance(10)
+        self.assertIs(feed.state, State.EXPIRED)
+        feed.skip_tick()
+        self.assertEqual((feed.state, feed.expires_in_s(), subscriber.documents), (State.LIVE, 10, [b"1", b"1"]))
+        feed.mark_stale()
+        self.assertIs(feed.state, State.EXPIRED)
+        feed.skip_tick()
+        self.assertIs(feed.state, State.EXPIRED)
+
     def test_source_that_has_failed_is_to_give_a_document(self) -> None:
         """Its word that nothing has changed is not enough then, though the feed was stale by itself before."""
         feed = self.feed()
@@ -464,7 +531,19 @@ class FreshnessTests(FeedTestCase):
             feed.publish(b"1")
             self.clock.advance(1)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for _ in range(2):
+            feed.stop_watching()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothing_is_watched_any_more(self) -> None:
+        """Whatever is published after the pulls have ended."""
+        feed = self.feed()
+        feed.patience_s = 4
+        feed.publish(b"1")
         feed.stop_watching()
+        feed.mark_stale()
+        feed.publish(b"1")
+        self.assertIs(feed.state, State.LIVE)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_gone_after(self) -> None:
@@ -500,6 +579,12 @@ class FreshnessTests(FeedTestCase):
         self.clock.advance(60)
         self.assertEqual((feed.state, feed.expires_in_s()), (State.LIVE, 60))
         feed.mark_stale()
+        self.assertIs(feed.state, State.EXPIRED)
+        feed.publish(b"1")
+        self.clock.advance(4)
+        feed.mark_stale()
+        self.assertIs(feed.state, State.STALE)
+        self.clock.advance(6)
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_restored_document_is_too_old(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exact import DeltaError
@@ -80,6 +82,12 @@ class ApplyPatchTests(SynchronousTestCase):
             self.assert_refused(one, f'[{{"op":"test","path":"","value":{other}}}]', "expects")
         self.assert_refused("[1]", '[{"op":"test","path":"","value":[1,1]}]', "expects")
         self.assert_refused('{"a":1}', '[{"op":"test","path":"","value":{"b":1}}]', "expects")
+
+    def test_values_of_different_kinds_differ(self) -> None:
+        """Whichever of the two it is that the test expects."""
+        values = ("{}", "[]", '"a"', "1", "null", '{"a":1}', "[1]")
+        for one, other in permutations(values, 2):
+            self.assert_refused(one, f'[{{"op":"test","path":"","value":{other}}}]', "expects")
 
     def test_places_that_are_not_there(self) -> None:
         """Nothing is removed, replaced, read or gone through that does not exist."""

@@ -720,6 +720,13 @@ class BothKinds(ConnectionTestCase):
         self.connection.resumeProducing()
         self.turn_until(lambda: self.protocol.received == b"waits")
 
+    def test_without_a_reason_there_is_no_end(self) -> None:
+        """A connection that is looked at again, though it goes on, goes on."""
+        self.connection.finish()
+        self.client.send(b"goes on")
+        self.settle()
+        self.assertEqual((self.protocol.received, self.protocol.lost), (b"goes on", None))
+
     def test_stop_producing_is_the_end(self) -> None:
         """IPushProducer says so."""
         self.connection.stopProducing()

@@ -126,6 +126,22 @@ class AcceptingTests(PoolTestCase):
         self.pool.doRead()
         self.assertEqual([protocol.received for protocol in self.protocols], [b"x"] * count)
 
+    def test_connections_that_end_in_a_turn_end_with_it(self) -> None:
+        """Nothing is put off for that; what ends in between does so in the next turn of the reactor, all together."""
+        self.listen()
+        clients = [self.connect() for _ in range(4)]
+        self.connected(4)
+        calls = len(self.reactor.getDelayedCalls())
+        for client in clients[:2]:
+            client.reset()
+        self.pool.doRead()
+        self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (2, calls))
+        for connection in tuple(self.pool.connections.values()):
+            connection.abortConnection()
+        self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (2, calls + 1))
+        self.reactor.settle()
+        self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (0, calls))
+
     def test_rate(self) -> None:
         """So many a second, in portions; the others wait in the kernel, and come later."""
         self.listen(accept_rate=20)
