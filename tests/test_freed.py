@@ -21,6 +21,7 @@ from livefeed.feed import Feed
 from livefeed.tls import server_options
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
@@ -223,7 +224,7 @@ class FreedTests(SynchronousTestCase):
             for stream in server.served.streams():
                 stream.transport.abortConnection()
 
-        for end in (self.leave, self.reset, lambda server: server.served.let_go(), abort):
+        for end in (self.leave, self.reset, lambda server: server.served.let_go(Returns()), abort):
             self.assert_freed(STREAMS, end)
 
     def test_websockets(self) -> None:

@@ -177,6 +177,10 @@ class DocumentResource(Node):
                 self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False), may_join)
                 return NOT_DONE_YET
             fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
+            returns = self._ways.polls.returns
+            if known is not None and wait_s > 0 and returns is not None:
+                # Nothing is waited for any more, and a client that asked again at once would find nobody.
+                fields.append((b"Retry-After", b"%d" % returns.retry_after_s()))
         if known is not None:
             # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*fields, (b"ETag", known)], None)

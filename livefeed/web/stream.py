@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from livefeed.envelopes import Envelopes
     from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
+    from livefeed.web.returns import Returns
     from livefeed.web.site import Request
 
 HEARTBEAT_S = 15
@@ -127,13 +128,15 @@ class EventStream(Follower, Protocol):
         if self._silent >= MISSED_HEARTBEATS:
             self.transport.abortConnection()
 
-    def close(self) -> None:
-        """Ends the stream. The client will come back by itself."""
+    def close(self, ends: dict[bool, bytes]) -> None:
+        """Ends the stream. The client will come back by itself.
+
+        :param ends: the last bytes of a stream, with chunks (``True``) and without.
+        """
         self._closed = True
         self._unsubscribe()
         self.transport.unregisterProducer()
-        if self._chunked:
-            self.transport.write(_LAST_CHUNK)
+        self.transport.write(ends[self._chunked])
         self.transport.loseConnection()
 
     def _write(self, data: bytes) -> None:
@@ -183,11 +186,21 @@ class EventStreams:
             self._told, self._state_events = told, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]
 
-    def close(self) -> None:
-        """Ends all streams, and begins no more."""
+    def close(self, returns: Returns) -> None:
+        """Ends all streams, and begins no more. The last that a client is sent is the time after which it comes back.
+
+        :param returns: gives these times.
+        """
         self.going_away = True
+        told, ends = None, dict[bool, bytes]()
         for stream in tuple(self.open):
-            stream.close()
+            retry_ms = returns.retry_ms()
+            if retry_ms != told:
+                # A line alone, as at the beginning. A client takes it as soon as the line has ended.
+                told, line = retry_ms, b"retry: %d\n" % retry_ms
+                ends = {False: line, True: http_chunk(line) + _LAST_CHUNK}
+            stream.close(ends)
+            returns.add()
 
     def begin(
         self, request: Request, headers: list[tuple[bytes, bytes]], *, delta: bool = False, have: str | None = None
