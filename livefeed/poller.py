@@ -51,9 +51,10 @@ _log = Logger()
 class Poller(Service):
     """Keeps a feed at what its source holds, for as long as the service runs.
 
-    A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls never
-    overlap. Each change between good and failing is logged once. While it runs, the feed is stale by itself once
-    nothing was heard of the source for three intervals and the time that a pull may take.
+    A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls overlap
+    only where one goes on after it was cancelled. Each change between good and failing is logged once. While the
+    service runs, the feed is stale by itself once nothing was heard of the source for three intervals and the time that
+    a pull may take.
 
     :param delay_s: so long after the start is the first pull.
     :param in_thread: calls a function in a thread.

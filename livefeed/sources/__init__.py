@@ -37,8 +37,10 @@ class Source(Protocol):
     async def fetch(self) -> bytes | None:
         """Reads the document as it is now.
 
-        It is awaited once a tick, and when a change was told of; never twice at a time, and cancelled when it takes
-        too long.
+        It is awaited once a tick, and when a change was told of. One call is awaited at a time, and cancelled when it
+        takes too long: one interval, but at least 1 s and at most 10 s. A call that does not end when it is cancelled
+        is abandoned, and the next one begins while it goes on. Three calls at most go on at a time; while three are
+        abandoned, none begins. What an abandoned call gives is thrown away.
 
         :returns: the document; ``None`` if it certainly is what the last ``fetch`` that gave one has given, and that
             can be known for less than reading it.

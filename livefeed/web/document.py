@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import CODINGS, choose_coding, is_large
+from livefeed.encodings import choose_coding, is_large
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
 from livefeed.web.answers import answer, refuse, refuse_one_more
+from livefeed.web.branch import Branch, refuse_part
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
-from livefeed.web.parts import TooManyPartsError
 from livefeed.web.refusals import EVENTS, refuse_events
 from livefeed.web.resource import METHODS, KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
 from livefeed.web.site import FORGET_S
 from livefeed.web.waiting import preferred_wait_s
-from livefeed.web.ways import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -80,11 +79,10 @@ class Busy(Node):
             and _wants_events(request, self._form)
         ):
             return refuse_events(request, headers)
-        headers = [*headers, (b"Retry-After", b"60")]
-        return refuse(request, 503, "Too many parts of the document are followed already.", headers)
+        return refuse_part(request, headers)
 
 
-class DocumentResource(Node):
+class DocumentResource(Branch):
     """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now, later, or again and again.
 
     :param ways: how the feed can be followed.
@@ -98,30 +96,22 @@ class DocumentResource(Node):
     def __init__(
         self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
     ) -> None:
-        super().__init__(origins)
-        self._parts = parts
+        super().__init__(ways, origins, parts)
         self._unknown = unknown
-        self._ways = ways
         self._feed = ways.feed
         self._form = form
 
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        """IResource API. Below the document are its parts."""
-        if self._parts is None:
-            return super().getChild(path, request)
-        segments = [path, *(request.postpath or [])]
-        request.postpath = []
-        if self._feed.snapshot is None:
-            return DocumentResource(self._ways, self._origins, self._form, unknown=True)
-        try:
-            part = self._parts.find(
-                segments,
-                peer_of(request.getClientAddress()) if self._follows(request) else None,
-                coded=choose_coding(field(request, b"Accept-Encoding"), CODINGS) != IDENTITY,
-            )
-        except TooManyPartsError:
-            return Busy(self._origins, self._form)
-        return NotFound(self._origins) if part is None else DocumentResource(part, self._origins, self._form)
+    def part(self, ways: Ways) -> IResource:
+        """Branch API."""
+        return DocumentResource(ways, self._origins, self._form)
+
+    def unknown(self) -> IResource:
+        """Branch API."""
+        return DocumentResource(self._ways, self._origins, self._form, unknown=True)
+
+    def busy(self) -> IResource:
+        """Branch API."""
+        return Busy(self._origins, self._form)
 
     def render(self, request: Request) -> int:
         """IResource API."""
@@ -138,8 +128,8 @@ class DocumentResource(Node):
             return self._events(request, refused=self._unknown)
         return self._document(request)
 
-    def _follows(self, request: Request) -> bool:
-        """Tells whether a client asks for more than one answer, now."""
+    def follows(self, request: Request) -> bool:
+        """Branch API."""
         waits = bool(preferred_wait_s(field(request, b"Prefer")))
         return waits or asks_for_websocket(request) or _wants_events(request, self._form)
 
