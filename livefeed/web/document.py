@@ -195,6 +195,13 @@ class DocumentResource(Branch):
             fields.persistence(),
         )
 
+    def _variant_of_nothing(self, values: list[bytes | None]) -> Hashable:
+        """Tells what an answer without a version depends on: neither on what a client has nor on what it takes."""
+        fields = KeyedFields._make(values)
+        if self._form == "either" and accepts(fields.accept, EVENTS):
+            return None
+        return tuple(self._origins.response_headers(fields.origin)), fields.persistence()
+
     def _would_wait(self, snapshot: Snapshot) -> bool:
         """Tells whether a request would wait now if it is equal to one that waited while this was the newest."""
         if self._feed.snapshot is not snapshot or self._feed.is_gone():
@@ -209,6 +216,9 @@ class DocumentResource(Branch):
             return NotFound(self._origins).render(request)
         retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
         headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
+        if not self._unknown:
+            # All pollers get this while the source is away: to render it for each took 272 µs in place of 29.
+            request.select = self._variant_of_nothing
         if gone:
             # Not 503, which caches answer with what they have.
             return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
