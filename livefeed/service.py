@@ -37,6 +37,7 @@ from livefeed.tls import ServedCertificates
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import Handshakes, SubscriberFactory
@@ -377,8 +378,10 @@ class _Connections(Service):
 
     async def _let_go(self) -> None:
         self.subscribers.let_go()
+        # One for all feeds, or each would have its first clients come back at the same moment.
+        returns = Returns()
         for one in self.served:
-            one.let_go()
+            one.let_go(returns)
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:

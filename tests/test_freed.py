@@ -26,6 +26,7 @@ from livefeed.feed import Feed
 from livefeed.tls import server_options
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
@@ -211,7 +212,7 @@ class FreedTests(SynchronousTestCase):
                 stream.transport.abortConnection()
 
         def let_go(server: Server) -> None:
-            server.served.let_go()
+            server.served.let_go(Returns())
             server.settle()
             # Twisted's TLS waits for that.
             self.leave(server)

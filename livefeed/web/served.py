@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from livefeed.feed import Feed
     from livefeed.web.origins import Origins
+    from livefeed.web.returns import Returns
     from livefeed.web.stream import EventStream
     from livefeed.web.ways import Upgrade
 
@@ -74,7 +75,10 @@ class Served:
         """Gives the streams of events that there are."""
         return [stream for ways in self for stream in ways.streams.open]
 
-    def let_go(self) -> None:
-        """Answers and ends whatever is kept open."""
+    def let_go(self, returns: Returns) -> None:
+        """Answers and ends whatever is kept open, but for WebSockets.
+
+        :param returns: gives the times at which the clients come back.
+        """
         for ways in self:
-            ways.let_go()
+            ways.let_go(returns)

@@ -1,4 +1,4 @@
-"""``/feed.sse``: server-sent events (the HTML standard, 9.2). What each subscriber is sent is made once for all.
+"""``/feed.sse``: server-sent events (the HTML standard, 9.2). Each event is made once for all subscribers.
 
 twisted.web renders the head of the answer; from there on the connection is the stream's.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from livefeed.envelopes import Envelopes
     from livefeed.feed import Feed
     from livefeed.snapshot import Snapshot
+    from livefeed.web.returns import Returns
     from livefeed.web.site import Request
 
 HEARTBEAT_S = 15
@@ -129,13 +130,15 @@ class EventStream(Follower, Protocol):
         if self._silent >= MISSED_HEARTBEATS:
             self.transport.abortConnection()
 
-    def close(self) -> None:
-        """Ends the stream. The client will come back by itself."""
+    def close(self, ends: dict[bool, bytes]) -> None:
+        """Ends the stream. The client will come back by itself.
+
+        :param ends: the last bytes of a stream, with chunks (``True``) and without.
+        """
         self._closed = True
         self._unsubscribe()
         self.transport.unregisterProducer()
-        if self._chunked:
-            self.transport.write(_LAST_CHUNK)
+        self.transport.write(ends[self._chunked])
         self.transport.loseConnection()
 
     def _write(self, data: bytes) -> None:
@@ -179,17 +182,27 @@ class EventStreams:
         if told != self._told:
             state, at = told
             facts = {"state": state.value, "at": None if at is None else timestamp(at)}
-            # Who comes back after it has expired has nothing: the last id is taken back.
+            # A client that comes back after the expiry has no version: the last id is taken back.
             no_id = b"id: \n" if state is State.EXPIRED else b""
             event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())
             self._told, self._state_events = told, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]
 
-    def close(self) -> None:
-        """Ends all streams, and begins no more."""
+    def close(self, returns: Returns) -> None:
+        """Ends all streams, and begins no more. The last that a client is sent is the time after which it comes back.
+
+        :param returns: gives these times.
+        """
         self.going_away = True
+        told, ends = None, dict[bool, bytes]()
         for stream in tuple(self.open):
-            stream.close()
+            retry_ms = returns.retry_ms()
+            if retry_ms != told:
+                # A line alone, as at the beginning. A client takes it as soon as the line has ended.
+                told, line = retry_ms, b"retry: %d\n" % retry_ms
+                ends = {False: line, True: http_chunk(line) + _LAST_CHUNK}
+            stream.close(ends)
+            returns.add()
 
     def begin(
         self, request: Request, headers: list[tuple[bytes, bytes]], *, delta: bool = False, have: str | None = None

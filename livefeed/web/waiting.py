@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from livefeed.snapshot import Snapshot
     from livefeed.transport.replay import Answer
     from livefeed.transport.rooms import Room
+    from livefeed.web.returns import Returns
     from livefeed.web.site import Request, Site
 
 MAX_WAIT_S = 55
@@ -26,8 +27,8 @@ MAX_WAIT_S = 55
 
 _WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
 _NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
-# What stands between commas; those in quoted strings are part of it (RFC 9110, 5.6.4). One that is never closed goes on
-# to the end: to look for another beginning within it would take quadratic time.
+# The text between commas; commas in quoted strings are part of it (RFC 9110, 5.6.4). A string that is never closed goes
+# on to the end: to look for another beginning within it would take quadratic time.
 _MEMBER = re.compile(rb'(?:"(?>[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])+')
 
 
@@ -51,6 +52,7 @@ class LongPolls:
     :ivar waiting: those that do so each by itself.
     :ivar shared: what others wait for, several for the same.
     :ivar sharing: how many these are.
+    :ivar returns: gives the time after which a client asks again; ``None`` as long as livefeed is not being stopped.
     """
 
     # required parameters
@@ -60,6 +62,7 @@ class LongPolls:
     waiting: dict[_Waiting, None] = field(default_factory=dict)
     shared: dict[_Shared, None] = field(default_factory=dict)
     sharing: int = 0
+    returns: Returns | None = None
 
     def addresses(self) -> Iterator[Any]:
         """Gives where the clients are whose requests wait, as addresses of Twisted's."""
@@ -95,10 +98,15 @@ class LongPolls:
         request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
 
-    def release(self) -> None:
-        """Answers everybody now."""
+    def release(self, returns: Returns) -> None:
+        """Answers everybody now, and keeps nobody waiting any more.
+
+        :param returns: gives the times after which the clients ask again.
+        """
+        self.returns = returns
         for waiting in tuple(self.waiting):
             waiting.end()
+            returns.add()
         for shared in tuple(self.shared):
             shared.release()
 
@@ -162,7 +170,7 @@ class _Waiting:
 
 @dataclass(slots=True, eq=False)
 class _Shared:
-    """What requests wait for that are equal to one that waits by itself: the Host API of the fast transport's rooms.
+    """The host of requests that are equal to one that waits by itself: the Host API of the fast transport's rooms.
 
     :ivar leads: whether that one still waits.
     :ivar room: those that are equal to it; ``None`` while there can be none.
@@ -223,6 +231,12 @@ class _Shared:
         """Host API."""
         self._count -= count
         self._all.sharing -= count
+        returns = self._all.returns
+        if returns is not None:
+            before_s = returns.retry_after_s()
+            returns.add(count)
+            if returns.retry_after_s() != before_s:
+                self._site.forget_answers()  # those that come now are told another time
         if not self._count and self._subscription is not None:
             subscription, self._subscription = self._subscription, None
             subscription.cancel()

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.envelopes import Envelopes
+from livefeed.web.returns import Returns
 from livefeed.web.stream import EventStreams
 from livefeed.web.waiting import LongPolls
 
@@ -79,14 +80,17 @@ class Ways:
         """Ends whatever is kept open, WebSockets too, to make room for others."""
         for socket in tuple(self.sockets):
             socket.evict()
-        self.let_go()
+        self.let_go(Returns())
 
     def followers(self) -> int:
         """Gives how many follow, in whatever way."""
         # Those that wait for the same have one subscription, and nobody else has one of several.
         return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
-    def let_go(self) -> None:
-        """Answers and ends whatever is kept open."""
-        self.streams.close()
-        self.polls.release()
+    def let_go(self, returns: Returns) -> None:
+        """Answers and ends whatever is kept open, but for WebSockets.
+
+        :param returns: gives the times at which the clients come back.
+        """
+        self.streams.close(returns)
+        self.polls.release(returns)

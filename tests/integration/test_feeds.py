@@ -262,7 +262,7 @@ def test_all_are_let_go_of(livefeed: Livefeed) -> None:
         code = livefeed.terminate()
         assert [close_code(subscriber) for subscriber in subscribers] == [1001, 1001]
         # It ends in an orderly way, or this would raise.
-        assert not [line for line in lines if not re.match("(id|data): |$", line)]
+        assert not [line for line in lines if not re.match("(id|data|retry): |$", line)]
     assert code == 0
 
 

@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import ssl
+from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -322,9 +323,28 @@ class TestStop:
             for wire in polls:
                 response = wire.response()
                 assert (response.status, response.headers["Preference-Applied"]) == (304, "wait=50")
+                assert response.headers["Retry-After"] in ("6", "7")
                 assert_ended(wire)
             for wire in (*streams, *polls):
                 wire.close()
+            assert server.process.wait(STOP_S) == 0
+
+    def test_streams_are_told_when_to_come_back(self, server: Livefeed) -> None:
+        """As the last before their end, eight at a time. In HTTP/1.0, which has no chunks, that is the last line."""
+        with ExitStack() as stack:
+            streams = [stack.enter_context(server.wire()) for _ in range(24)]
+            for number, wire in enumerate(streams):
+                wire.send(FOLLOW if number % 2 else FOLLOW.replace(b"HTTP/1.1", b"HTTP/1.0"))
+                wire._read_until(b'data: {"n": 0}\n\n')
+            server.process.signal(signal.SIGTERM)
+            told = Counter[bytes]()
+            for number, wire in enumerate(streams):
+                end = rb"retry: (\d+)\n\r\n0\r\n\r\n\Z" if number % 2 else rb"(?:\A|\n)retry: (\d+)\n\Z"
+                match = re.search(end, wire.rest())
+                assert match is not None
+                told[match[1]] += 1
+                wire.close()
+            assert told == {b"6000": 8, b"6020": 8, b"6040": 8}
             assert server.process.wait(STOP_S) == 0
 
     def test_clients_that_stay_hold_nothing_up(self, server: Livefeed) -> None:

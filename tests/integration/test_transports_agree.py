@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
@@ -26,6 +27,7 @@ from livefeed.transport.rooms import Room
 from livefeed.web import served
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.returns import Returns
 from livefeed.web.site import Site
 from livefeed.websocket import Handshakes, SubscriberFactory
 from tests.integration.harness import Livefeed, replace_file
@@ -295,7 +297,9 @@ def plays(draw: st.DrawFn) -> Play:
         pieces += [segment[start:end] for start, end in pairwise([0, *sorted(cuts), len(segment)])]
     sent = tuple(piece for piece in pieces if piece)
     times = draw(st.integers(2, 4))
-    happenings = st.tuples(st.integers(0, len(sent) * times), st.sampled_from(("same", "other", "stale", "second")))
+    happenings = st.tuples(
+        st.integers(0, len(sent) * times), st.sampled_from(("same", "other", "stale", "expired", "second"))
+    )
     return Play(sent, tuple(draw(st.lists(happenings, max_size=2))), times, draw(st.booleans()))
 
 
@@ -359,7 +363,8 @@ class Served:
             return
         self.document ^= event == "other"
         for each in self.feeds:
-            if event == "stale":
+            each.feed.gone_after_s = 0.0 if event == "expired" else inf
+            if event in ("stale", "expired"):
                 each.feed.mark_stale()
             else:
                 each.feed.publish(DOCUMENTS[self.document])
@@ -383,13 +388,26 @@ class Served:
 
 
 _DATE = re.compile(rb"\r\nDate: [A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT\r\n")
-_RETRY = re.compile(rb"\r\nretry: [6-9][0-9]{3}\n")
+# At the beginning of a stream, or in place of one. What a stream ends with is the same on both.
+_RETRY = re.compile(rb"(\r\n\r\n(?:[0-9a-f]+\r\n)?)retry: [6-9][0-9]{3}\n")
 
 
 def masked(answers: bytes) -> bytes:
     """Takes away what is known to differ."""
-    return _RETRY.sub(b"\r\nretry: -\n", _DATE.sub(b"\r\nDate: -\r\n", answers))
+    return _RETRY.sub(rb"\1retry: -\n", _DATE.sub(b"\r\nDate: -\r\n", answers))
 
+
+# Answered alike where there is no document, but for those that ask for something else.
+NOTHING = (
+    GET,
+    get(b"If-None-Match: " + ETAGS[0]),
+    get(b"Prefer: wait=9", b"A-IM: json-patch", b"Accept-Encoding: gzip"),
+    get(b"Accept: text/event-stream;q=0, */*", b"Origin: " + PAGES.encode()),
+    get(target=b"/feed/votes"),
+    get(method=b"HEAD"),
+    get(b"If-Match: *"),
+    get(b"Connection: close"),
+)
 
 # Somebody leaves while a request waits, and there is a new version a moment later.
 WAITING = Play(
@@ -486,6 +504,9 @@ class TransportsAgreeTests(SynchronousTestCase):
     @example(whole(get(b"If-None-Match: " + ETAGS[1], b"Accept-Encoding: gzip")))
     @example(whole(get(b"Origin: " + PAGES.encode()), GET, get(b"Origin: null")))
     @example(Play((GET, GET), ((1, "other"), (2, "stale"), (3, "second")), 3))
+    @example(Play((GET, get(b"Accept: text/event-stream")), ((0, "expired"),)))
+    @example(Play((*NOTHING, *NOTHING), ((1, "expired"), (17, "second"), (30, "same")), 3))
+    @example(Play((*NOTHING, *NOTHING), ((0, "expired"), (17, "stale"), (30, "other")), 3, half_closes=True))
     @example(whole(GET[:10], GET[10:], GET, GET[:-1], GET[-1:]))
     @example(whole(GET, half_closes=True))
     @example(whole(GET, GET[:-3], half_closes=True))
@@ -498,6 +519,13 @@ class TransportsAgreeTests(SynchronousTestCase):
         replayed, (counts, _) = self.perform(whole(GET, get(b"User-Agent: x"), get(b"If-None-Match: *"), times=4))
         self.assertEqual(replayed, 10)
         self.assertEqual(counts, {(200, "http", "identity"): 8, (304, "http", "identity"): 4})
+
+    def test_replay_takes_part_where_there_is_nothing(self) -> None:
+        """Whatever a client has or takes, and until the document is there again."""
+        asked = (GET, get(b"If-None-Match: *"), get(b"Prefer: wait=9", b"A-IM: json-patch", b"Accept-Encoding: gzip"))
+        replayed, (counts, _) = self.perform(Play(asked, ((0, "expired"), (9, "same")), times=4))
+        self.assertEqual(replayed, 8)
+        self.assertEqual((counts[410, "http", "identity"], sum(counts.values())), (9, 12))
 
     def test_generated_requests_are_replayed(self) -> None:
         """The property above would prove nothing if hardly any request met an answer to be repeated."""
@@ -530,6 +558,7 @@ _WAITS = (
     get(_KNOWN[1], b"Prefer: wait=1", b"Accept-Encoding: gzip"),
     get(b'If-None-Match: "%s"' % version_of(b"1.50").encode(), b"Prefer: wait=1", target=b"/feed/votes/0"),
 )
+_STREAM = get(target=b"/feed.sse")
 _PIPELINED = (GET, _WAITS[0] + GET, GET[:20], GET[20:], b"\r\n", get(b"X: " + b"x" * 16_000), HANDSHAKE)
 
 Step = tuple[str, int, bytes]
@@ -537,10 +566,12 @@ Step = tuple[str, int, bytes]
 
 _steps = st.one_of(
     *[st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from(_WAITS))] * 5,
-    st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from(_PIPELINED)),
+    st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from((*_PIPELINED, _STREAM))),
     st.tuples(st.sampled_from(("half", "leave", "reset")), st.integers(0, COUNT - 1), st.just(b"")),
     st.tuples(
-        st.sampled_from(("second", "second", "other", "other", "same", "stale", "stop")), st.just(0), st.just(b"")
+        st.sampled_from(("second", "second", "other", "other", "same", "stale", "expired", "stop")),
+        st.just(0),
+        st.just(b""),
     ),
 )
 
@@ -619,8 +650,8 @@ class WaitingTogetherTests(SynchronousTestCase):
                 client.reset()
         if what == "stop":
             for each in where.feeds:
-                each.let_go()
-        elif what in ("second", "other", "same", "stale"):
+                each.let_go(Returns())
+        elif what in ("second", "other", "same", "stale", "expired"):
             where.happen(what)
         settle(where.reactor, *(client for client in there if client.sock.fileno() >= 0))
 
@@ -628,6 +659,7 @@ class WaitingTogetherTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @example([*_all(_WAITS[0]), OTHER], 0)
     @example([*_all(_WAITS[0]), OTHER], 2)
+    @example([*_all(_WAITS[0]), ("expired", 0, b""), *_all(_WAITS[0], GET), SECOND, OTHER, *_all(GET)], 0)
     @example([*_all(_WAITS[0]), SECOND], 0)
     @example([*_all(_WAITS[0])[:2], *_all(_WAITS[3])[2:], SECOND, SECOND, *_all(GET), SECOND, OTHER], 0)
     @example([*_all(_WAITS[0])[:2], ("half", 0, b""), ("half", 1, b""), OTHER], 0)
@@ -642,6 +674,8 @@ class WaitingTogetherTests(SynchronousTestCase):
     @example([*_all(_WAITS[0], GET), ("half", 2, b""), ("half", 0, b"")], 0)
     @example([*_all(_WAITS[0], HANDSHAKE), OTHER], 0)
     @example([*_all(_WAITS[0]), ("stop", 0, b""), *_all(_WAITS[0])], 0)
+    @example([*_all(_STREAM), OTHER, SECOND, ("stop", 0, b""), *_all(_STREAM)], 0)
+    @example([*_all(_STREAM)[:2], *_all(_WAITS[0])[2:], ("stop", 0, b""), SECOND], 0)
     @example([*_all(_WAITS[-4]), OTHER], 0)
     @example([*_all(_WAITS[-1]), OTHER, SECOND], 0)
     def test_each_is_answered_as_if_alone(self, steps: list[Step], limit: int) -> None:

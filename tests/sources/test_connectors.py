@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.sources.connectors import FreeingReactor
-from tests.test_freed import garbage
+from tests.helpers.garbage import garbage
 from tests.transport.driven import DrivenReactor
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class FreeingReactorTests(SynchronousTestCase):
             endpoint = UNIXClientEndpoint(freeing, str(path), timeout=TIMEOUT_S)
         else:
             listening.bind(("127.0.0.1", 0))
-            endpoint = TCP4ClientEndpoint(freeing, *listening.getsockname(), timeout=TIMEOUT_S)
+            host, port = listening.getsockname()
+            endpoint = TCP4ClientEndpoint(freeing, host, port, timeout=TIMEOUT_S)
         return listening, endpoint
 
     def assert_freed(self, family: int, end: Callable[[Any, socket.socket], object]) -> None:

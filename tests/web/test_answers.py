@@ -21,6 +21,7 @@ from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.parts import MAX_PARTS
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Site
 from livefeed.websocket import Handshakes, SubscriberFactory
@@ -170,7 +171,7 @@ class EveryAnswerTests(SynchronousTestCase):
         for number in range(MAX_PARTS + 1):
             exchange = self.ask(b"%s /feed/list/%d HTTP/1.1\r\n%s\r\n" % (method, number, HOST))
         yield exchange
-        self.served.let_go()
+        self.served.let_go(Returns())
         yield self.ask(b"%s /feed.sse HTTP/1.1\r\n%s\r\n" % (method, HOST))
         self.serve()
 

@@ -24,6 +24,7 @@ from livefeed.times import timestamp
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.parts import MAX_PARTS, SLICE_S, UNUSED_S
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from tests.helpers.threads import Threads, no_thread
@@ -400,7 +401,7 @@ class FollowingTests(PartsTestCase):
         channel.makeConnection(transport)
         channel.dataReceived(b"GET /feed.sse/total HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(len(self.served.streams()), 1)
-        self.served.let_go()
+        self.served.let_go(Returns())
         self.assertTrue(transport.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertTrue(transport.disconnecting)
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import server_sent_event
+from livefeed.encodings import http_chunk, server_sent_event
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
 from livefeed.testing import Response, request
@@ -26,6 +26,7 @@ from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.refusals import RETRY_S
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.stream import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
@@ -320,8 +321,9 @@ class HeadTests(StreamTestCase):
             self.assertEqual(client.events(), [SECOND])
         self.clock.advance(HEARTBEAT_S)
         self.assertEqual((old.heartbeats(), new.heartbeats()), (1, 1))
-        self.streams.close()
-        self.assertEqual((old.received(), new.received()), (b"", LAST_CHUNK))
+        self.streams.close(Returns())
+        line = b"retry: 6000\n"
+        self.assertEqual((old.received(), new.received()), (line, b"c\r\n" + line + b"\r\n" + LAST_CHUNK))
 
     def test_head_is_the_head_alone(self) -> None:
         """It has the fields of GET, and begins no stream (RFC 9110, 9.3.2)."""
@@ -788,7 +790,7 @@ class EndTests(StreamTestCase):
         """In order: with the last chunk, and nothing behind it."""
         self.feed.publish(FIRST)
         clients = [Client(self.site) for _ in range(3)]
-        self.streams.close()
+        self.streams.close(Returns())
         self.feed.publish(SECOND)
         for client in clients:
             self.assertEqual(client.events(), [FIRST])
@@ -797,10 +799,56 @@ class EndTests(StreamTestCase):
             client.leave()
         self.assert_nothing_left()
 
+    def test_close_gives_each_client_a_time_of_its_own(self) -> None:
+        """It is the last that a client is told, in a line that ends, and without an empty line behind it."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site, version=version) for version in (b"HTTP/1.1", b"HTTP/1.0") * 30]
+        told = [client.source.retry_ms for client in clients]
+        for client in clients:
+            self.assertEqual(client.events(), [FIRST])
+            client.source.retry_ms = None
+        made = 0
+
+        def count(data: bytes) -> bytes:
+            nonlocal made
+            made += 1
+            return http_chunk(data)
+
+        self.patch(stream, "http_chunk", count)
+        self.streams.close(Returns())
+        self.assertEqual(made, 8)  # once for 8 clients
+        for number, client in enumerate(clients):
+            self.assertEqual(client.events(), [])
+            self.assertEqual(client.source.retry_ms, 6000 + 20 * (number // 8))
+        self.assertNotEqual(told, [client.source.retry_ms for client in clients])
+
+    def test_client_that_comes_back_is_told_the_usual_time(self) -> None:
+        """An EventSource keeps what it was told last: one slow return would be followed by others."""
+        returns = Returns()
+        returns.add(16_000)
+        client = Client(self.site)
+        self.streams.close(returns)
+        client.events()
+        self.assertEqual(client.source.retry_ms, 46_000)
+        self.serve()
+        again = Client(self.site)
+        again.events()
+        assert again.source.retry_ms is not None
+        self.assertTrue(1000 * RETRY_S[0] <= again.source.retry_ms <= 1000 * RETRY_S[1])
+
+    def test_streams_of_all_feeds_and_parts_share_the_slots(self) -> None:
+        """Or the first of each would come back together."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site, path=path) for path in (b"/feed.sse", b"/feed.sse/n") for _ in range(8)]
+        self.served.let_go(Returns())
+        for client in clients:
+            client.events()
+        self.assertEqual([client.source.retry_ms for client in clients], [6000] * 8 + [6020] * 8)
+
     def test_no_heartbeat_follows_the_last_chunk(self) -> None:
         """The connection may take a while to end, since the client has still to read."""
         client = Client(self.site)
-        self.streams.close()
+        self.streams.close(Returns())
         client.received()
         self.assertEqual(client.ending, LAST_CHUNK)
         self.clock.pump([1.0] * (HEARTBEAT_S + 1))
@@ -810,7 +858,7 @@ class EndTests(StreamTestCase):
         """Its producer leaves, so that the transport need not wait for it."""
         client = Client(self.site)
         client.pause()
-        self.streams.close()
+        self.streams.close(Returns())
         self.assertIsNone(client.transport.producer)
         self.assertTrue(client.transport.disconnecting)
         client.leave()
@@ -819,7 +867,7 @@ class EndTests(StreamTestCase):
     def test_no_stream_is_begun_while_the_server_stops(self) -> None:
         """The client is told to come back; the document is served to the last."""
         self.feed.publish(FIRST)
-        self.streams.close()
+        self.streams.close(Returns())
         for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
             client = Client(self.site, *fields, path=path)
             self.assertEqual((client.head.status, client.head.headers["content-type"]), (200, "text/event-stream"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
 from livefeed.testing import Response
+from livefeed.transport.rooms import BATCH
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
-from livefeed.web import waiting
+from livefeed.web import returns, waiting
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.rendering import render_waited
+from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
 from livefeed.web.waiting import MAX_WAIT_S, preferred_wait_s
@@ -567,10 +571,30 @@ class TogetherTests(SynchronousTestCase):
         (pool,) = served.reactor.pools
         pool.end_idle()
         self.assertEqual(served.served.ways.polls.count(), ROOM_SLICE + 44)
-        served.served.let_go()
+        served.served.let_go(Returns())
         pool.end_idle()
         served.settle()
         self.assertEqual({Response.parse(client.received).status for client in served.clients}, {304})
+
+    def test_stop_has_clients_ask_again_one_second_after_the_other(self) -> None:
+        """An answer is rendered for each second, and not for each client."""
+        self.patch(returns, "_PER_SLOT", 1)  # 50 in a second
+        rendered = 0
+        render = render_waited
+
+        def count(*arguments: Any, **named: Any) -> Any:
+            nonlocal rendered
+            rendered += 1
+            return render(*arguments, **named)
+
+        self.patch(waiting, "render_waited", count)
+        served = self.serve(ROOM_SLICE + 44)
+        served.served.let_go(Returns())
+        served.settle()
+        told = Counter(Response.parse(client.received).headers["retry-after"] for client in served.clients)
+        self.assertEqual((sorted(told), sum(told.values())), (["10", "11", "12", "6", "7", "8", "9"], ROOM_SLICE + 44))
+        self.assertLessEqual(max(told.values()), 50 + BATCH)
+        self.assertEqual(rendered, 6)  # the first client waited by itself
 
     def test_those_whose_answer_breaks_are_disconnected(self) -> None:
         """They would wait for ever."""
@@ -625,18 +649,24 @@ class ConnectionTests(WaitingTestCase):
     def test_release_answers_everybody(self) -> None:
         """At the stop: with what there is."""
         connections = [self.wait(10), self.wait(20), self.wait(30, method=b"HEAD")]
-        self.polls.release()
+        self.polls.release(Returns())
         for connection, method in zip(connections, (b"GET", b"GET", b"HEAD"), strict=True):
-            self.assertEqual(connection.answer(method).status, 304)
+            response = connection.answer(method)
+            self.assertEqual((response.status, response.headers["retry-after"]), (304, "6"))
         self.assert_nobody_waits()
 
     def test_nobody_waits_any_more_while_the_server_stops(self) -> None:
         """A request that comes then, or was lined up behind one that waited, is answered at once."""
         connection = self.wait(10)
         connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
-        self.served.ways.let_go()
-        self.assertEqual([response.status for response in connection.answers()], [304, 304])
-        self.assertEqual(self.wait(10).answer().status, 304)
+        self.served.ways.let_go(Returns())
+        answers = [*connection.answers(), self.wait(10).answer()]
+        self.assertEqual([(each.status, each.headers["retry-after"]) for each in answers], [(304, "6")] * 3)
+        for fields in ((), (b"If-None-Match: " + tag(FIRST),), (b"If-None-Match: " + tag(SECOND), b"Prefer: wait=10")):
+            # Nobody that would not have waited is told to.
+            other = Connection(self.site)
+            other.ask(*fields)
+            self.assertNotIn("retry-after", other.answers()[0].headers)
         self.assert_nobody_waits()
 
     def test_pipelined_request_waits_its_turn(self) -> None:

@@ -1,0 +1,82 @@
+"""What is below the paths of a feed, in memory: the same parts, whatever form they are asked for in."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.feed import Feed
+from livefeed.testing import Response, request
+from livefeed.web.origins import Origins
+from livefeed.web.page import Root
+from livefeed.web.parts import Parts, TooManyPartsError
+from livefeed.web.served import Served
+from livefeed.web.site import Site
+from livefeed.websocket import Handshakes, SubscriberFactory
+
+HANDSHAKE = (
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+FOLLOW = {
+    b"/feed.ws": HANDSHAKE,
+    b"/feed.json": HANDSHAKE,
+    b"/feed": HANDSHAKE,
+}
+
+
+class BranchTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        clock, origins = Clock(), Origins.parse(["*"])
+        factory = SubscriberFactory(reactor=clock)
+        self.served = Served(Feed("feed", clock=clock), origins, Handshakes(factory, origins).upgrade)
+        self.site = Site(Root([self.served]), reactor=clock)
+
+    def ask(self, path: bytes, *fields: bytes) -> Response:
+        return request(self.site, b"\n".join([b"GET " + path + b" HTTP/1.1", *fields]))
+
+    def test_part_is_there_in_every_form(self) -> None:
+        """Its pointer may have several steps; what is below a part is a part of the whole."""
+        self.served.feed.publish(b'{"a": {"b": 1.50}}')
+        for path in (b"/feed/a/b", b"/feed.json/a/b"):
+            self.assertEqual(self.ask(path).body, b"1.50")
+        for path, fields in FOLLOW.items():
+            self.assertEqual(self.ask(path + b"/a/b", *fields).status, 101, path)
+            self.assertEqual(self.ask(path + b"/a/c", *fields).status, 404, path)
+        self.assertEqual(self.ask(b"/feed.ws/a/b").status, 426)
+
+    def test_no_room_is_told_alike(self) -> None:
+        """With 503, the same words and the same time."""
+        self.served.feed.publish(b'{"a": 1}')
+
+        def find(*_: object, **__: object) -> None:
+            raise TooManyPartsError
+
+        self.patch(Parts, "find", find)
+        answers = [self.ask(path + b"/a", *fields) for path, fields in FOLLOW.items()]
+        self.assertEqual({(each.status, each.headers["retry-after"]) for each in answers}, {(503, "60")})
+        self.assertEqual(len({each.body for each in answers}), 1)
+
+    def test_before_the_first_pull_nobody_knows(self) -> None:
+        """It is 503 in every form, and not 404."""
+        for path, fields in FOLLOW.items():
+            response = self.ask(path + b"/a", *fields)
+            self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"), path)
+
+    def test_coding_is_made_for_content_alone(self) -> None:
+        """A WebSocket takes none, whatever its handshake accepts."""
+        self.served.feed.publish(b'{"a": 1}')
+        asked = []
+        find = Parts.find
+
+        def note(parts: Parts, segments: list[bytes], peer: str | None, *, coded: bool) -> object:
+            asked.append((peer is not None, coded))
+            return find(parts, segments, peer, coded=coded)
+
+        self.patch(Parts, "find", note)
+        self.ask(b"/feed.ws/a", *HANDSHAKE, b"Accept-Encoding: gzip")
+        self.ask(b"/feed/a", b"Accept-Encoding: gzip")
+        self.ask(b"/feed/a", b"Accept: text/event-stream")
+        self.assertEqual(asked, [(True, False), (False, True), (True, False)])
