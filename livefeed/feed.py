@@ -179,7 +179,7 @@ class Subscription:
             self.send(snapshot)
 
     def expire(self) -> None:
-        """Tells a subscriber that hears nothing of the state once that the document has expired; drops one that raises."""
+        """Tells a subscriber once that the document has expired, unless it hears of states; drops one that raises."""
         expire, self._expire = self._expire, None
         if expire is not None:
             try:
