@@ -145,6 +145,7 @@ class Figures(Collector):
             yield family
         if self.pool is not None:
             yield GaugeMetricFamily(PREFIX + "connections", "Those that are open.", len(self.pool.connections))
+            yield GaugeMetricFamily(PREFIX + "max_connections", "So many may be open at a time.", self.pool.capacity)
             yield CounterMetricFamily(
                 PREFIX + "connections_accepted_total", "Connections since the start.", self.pool.accepted
             )

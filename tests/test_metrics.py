@@ -197,11 +197,11 @@ class ProcessFigureTests(MetricsTestCase):
 
     def test_connections(self) -> None:
         """As the transport counts them; on Twisted's own nobody does."""
-        self.pool.accepted, self.pool.refused = 5, 2
-        names = ("connections", "connections_accepted_total", "connections_refused_total")
-        self.assertEqual([self.figure(name) for name in names], [0, 5, 2])
+        self.pool.accepted, self.pool.refused, self.pool.capacity = 5, 2, 7
+        names = ("connections", "max_connections", "connections_accepted_total", "connections_refused_total")
+        self.assertEqual([self.figure(name) for name in names], [0, 7, 5, 2])
         self.metrics = Site(metrics_root(Figures(self.figures.feeds, self.site, None)), reactor=self.clock)
-        self.assertEqual([self.figure(name) for name in names], [None] * 3)
+        self.assertEqual([self.figure(name) for name in names], [None] * 4)
 
     def test_pauses_of_the_garbage_collector(self) -> None:
         """How many there were, how long all took, and the longest."""

@@ -92,6 +92,7 @@ class Pool:
     :ivar now: the reactor's time, as of the last sweep.
     :ivar accepted: how many connections were accepted since the start.
     :ivar refused: how many were closed or told to come back, since there were too many.
+    :ivar capacity: how many may be open at a time; 0 before it listens.
     """
 
     # required parameters
@@ -105,7 +106,7 @@ class Pool:
     now: float = 0.0
     accepted: int = 0
     refused: int = 0
-    _capacity: int = 0
+    capacity: int = 0
     _over: int = 0  # how many of the connections were too many, and take nobody's place
     _is_full: bool = False
     _listeners: dict[int, _Listener] = field(default_factory=dict)
@@ -220,7 +221,7 @@ class Pool:
         # Comparing takes 50 ns for each; a timer for each would take ten times that, and 500 bytes.
         for connection in [each for each, deadline in self.deadlines.items() if deadline <= now]:
             connection.expire()
-        if self._is_full and len(self.connections) - self._over < self._capacity * 0.9:
+        if self._is_full and len(self.connections) - self._over < self.capacity * 0.9:
             self._is_full = False
             _log.info("there is room for connections again")
         for fd in self._resting:
@@ -257,13 +258,13 @@ class Pool:
 
     def _admit(self, sock: socket.socket, listener: _Listener) -> None:
         # A crowd that is told to come back, and does, must not keep those places taken that have become free.
-        too_many = len(self.connections) - self._over >= self._capacity
+        too_many = len(self.connections) - self._over >= self.capacity
         if too_many:
             self.refused += 1
             if not self._is_full:
                 self._is_full = True
                 _log.warn(
-                    "there are {count} connections, as many as may be: more are told to come back", count=self._capacity
+                    "there are {count} connections, as many as may be: more are told to come back", count=self.capacity
                 )
         if too_many and self._over >= OVERFLOW:
             sock.close()
@@ -312,7 +313,7 @@ class Pool:
     def _begin(self) -> None:
         self._running = True
         most = _most_connections()
-        self._capacity = min(self.limits.connections or most, most)
+        self.capacity = min(self.limits.connections or most, most)
         if self.limits.connections > most:
             _log.warn(
                 "there may be {most} connections at a time, not {wanted}: more files may not be open",

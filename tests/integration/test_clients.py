@@ -1,4 +1,4 @@
-"""Following and polling with clients of other makers: Node's ``ws``, ``eventsource`` and ``fetch``, and curl.
+"""Following and polling with clients of other makers: curl, and Node's ``fetch`` and packages for events and WebSocket.
 
 The programs are in ``tests/clients``. They print what happens, and are judged here.
 """
@@ -353,6 +353,46 @@ class TestEventSource:
         client = run("events", f"{http}/feed.sse/nothing")
         error = client.wait_for("error")
         assert (error["code"], error["state"]) == (404, 2)
+
+
+class TestFetchEventSource:
+    """The package makes a message of each empty line, also where no data were in front of it."""
+
+    def test_every_message_is_json(self, run: Run, http: str, server: Livefeed, source: Source) -> None:
+        """Each version is there, and each state; nothing else is, which could not be parsed."""
+        client = run("fetch-events", f"{http}/feed.sse")
+        documents = [FIRST, b'{"n": 1.50}', b'{\n  "n": 2,\n\n  "city": "Z\xc3\xbcrich"\n}\n', LARGE]
+        for count, document in enumerate(documents, start=1):
+            source.write(document)
+            client.wait_for("message", count)
+        source.path.unlink()
+        client.wait_for("message", 5)
+        settle(server, source, FIRST)
+        client.wait_for("message", 7)
+        messages = client.events("message")
+        states = [message["value"]["state"] for message in messages if message["name"] == "state"]
+        assert states == ["stale", "live"]
+        found = [(each["name"], each["id"], each["value"]) for each in messages if each["name"] != "state"]
+        assert found == [("", version_of(each), json.loads(each)) for each in (*documents, FIRST)]
+        assert not client.events("error")
+
+    def test_messages_of_delta(self, run: Run, http: str, source: Source) -> None:
+        """Are JSON themselves."""
+        client = run("fetch-events", f"{http}/feed.sse?delta=1")
+        assert client.wait_for("message")["value"]["data"] == json.loads(FIRST)
+        version = source.write(b'{"n": 1}')
+        assert client.wait_for("message", 2)["value"]["version"] == version
+        assert not client.events("error")
+
+    def test_refusal_is_no_message(self, run: Run, start: Start) -> None:
+        """The answer ends, and has nothing in it that could be taken for a message."""
+        server = start("--max-subscribers", "1", listen=(TCP,))
+        with server.subscriber_wire():
+            client = run("fetch-events", f"http://{server.authority}/feed.sse")
+            client.finish()
+        assert client.events("open") == [{"event": "open", "status": 200, "type": "text/event-stream"}]
+        assert len(client.events("close")) == 1
+        assert not client.events("message")
 
 
 class TestFetch:

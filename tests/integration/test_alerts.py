@@ -1,0 +1,60 @@
+"""The example alert rules of the docs, checked by Prometheus's own tool, and against what livefeed exports."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.harness import HOST, TCP, TLS, TRANSPORT, Process, peer
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Start
+
+RULES = Path(__file__).resolve().parent.parent.parent / "docs" / "alerts.yml"
+TESTS = Path(__file__).with_name("alerts_test.yml")
+_NAME = re.compile(r"\blivefeed_\w+")
+_SERIES = re.compile(r"series: '(\w+)\{(.*)\}'")
+_LABEL = re.compile(r'(\w+)="')
+
+OF_PROMETHEUS = {"job", "instance"}
+"""The labels that Prometheus adds."""
+
+
+def test_rules_are_right(tmp_path: Path) -> None:
+    """Each goes off where it should, and nothing does while all is well."""
+    promtool = peer("promtool", "prometheus")
+    for arguments in (("check", "rules", "--lint-fatal", str(RULES)), ("test", "rules", str(TESTS))):
+        process = Process([promtool, *arguments], directory=tmp_path)
+        try:
+            assert process.wait() == 0, process.text()
+        finally:
+            process.close()
+    alerts = set(re.findall(r"alert: (\w+)", RULES.read_text()))
+    assert len(alerts) > 10
+    assert {alert for alert in alerts if f'alertname="{alert}"' not in TESTS.read_text()} == set()
+
+
+def test_rules_ask_for_what_is_exported(start: Start) -> None:
+    """By name, and with the labels that the tests of the rules give it."""
+    livefeed = start("--metrics", TCP, listen=(TLS,))
+    livefeed.wait_for_log(r"listening on .*: the metrics http://localhost:\d+/metrics")
+    (port,) = re.findall(r"the metrics http://localhost:(\d+)/metrics", livefeed.log())
+    assert livefeed.http.get("/feed").status_code == 200
+    text = httpx.get(f"http://{HOST}:{port}/metrics", trust_env=False).text
+    exported = {
+        sample.name: {*sample.labels} for family in text_string_to_metric_families(text) for sample in family.samples
+    }
+    asked = {*_NAME.findall(RULES.read_text())}
+    assert len(asked) > 10
+    if TRANSPORT != "fast":
+        # Twisted's transport counts no connections.
+        asked = {name for name in asked if "connections" not in name}
+    assert asked - {*exported} == set()
+    tested = {name: {*_LABEL.findall(labels)} for name, labels in _SERIES.findall(TESTS.read_text())}
+    assert asked - {*tested} == set()
+    for name in asked:
+        assert tested[name] == exported[name] | OF_PROMETHEUS, name
