@@ -59,7 +59,7 @@ OBJECTS_SIGNAL = signal.SIGRTMIN
 _SITECUSTOMIZE = """
 import gc, os, signal
 def _count(*_):
-    path = os.environ["LIVEFEED_SOAK_OBJECTS"]
+    path = os.environ["SOAK_OBJECTS"]
     with open(path + ".new", "w") as file:
         file.write(str(len(gc.get_objects())))
     os.replace(path + ".new", path)
@@ -374,7 +374,7 @@ def main() -> int:
         redis.command("SET", "feed", b'{"n": 0, "districts": [0, 1, 2, 3, 4, 5, 6, 7]}')
         objects = directory / "objects"
         (directory / "sitecustomize.py").write_text(_SITECUSTOMIZE)
-        environment = {"PYTHONPATH": f"{directory}:{Path.cwd()}", "LIVEFEED_SOAK_OBJECTS": str(objects)}
+        environment = {"PYTHONPATH": f"{directory}:{Path.cwd()}", "SOAK_OBJECTS": str(objects)}
         os.environ.update(environment)
         livefeed = stack.enter_context(
             Livefeed(

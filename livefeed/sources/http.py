@@ -32,7 +32,7 @@ from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, 
 from livefeed.gate import check_document
 from livefeed.sources.http_address import Address, Origin
 from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
-from livefeed.sources.http_limits import HEAD_BYTES, Body, GuardedEndpoint, Wire
+from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, Body, GuardedEndpoint, Wire
 from livefeed.sources.names import MAX_AGE_S, NamedEndpoint, Names, is_address, verified
 
 if TYPE_CHECKING:
@@ -282,6 +282,8 @@ class HttpSource:
 
     def _why_failed(self, error: ResponseFailed | RequestTransmissionFailed) -> str:
         reasons = [reason.value for reason in error.reasons]
+        if self._wire.interim > MAX_INTERIM:
+            return f"the origin sends more than {MAX_INTERIM} interim answers (1xx)"
         if self._wire.overrun:
             return "the head of the answer is too large"
         for reason in reasons:

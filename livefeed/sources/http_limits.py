@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
@@ -29,9 +30,13 @@ if TYPE_CHECKING:
 HEAD_BYTES = 262_144
 """The heads of the answers to one pull, and what comes with the last of them in one piece."""
 
+MAX_INTERIM = 16
+"""So many interim answers (1xx) may come before the answers to one pull: proxies send one or two (RFC 9110, 15.2)."""
 
 MAX_MEMBERS = 64
 """The members of gzip in one document at most: empty ones cost time without end."""
+
+_log = Logger()
 
 
 @dataclass(slots=True)
@@ -40,17 +45,19 @@ class Wire:
 
     :ivar allowance: the bytes that may still be received in this pull.
     :ivar overrun: whether more came, so that the connection was cut.
+    :ivar interim: the interim answers (1xx) in this pull; more than :data:`MAX_INTERIM` have it cut as well.
     :ivar cut: whether the last connection that ended was cut by the other side, not closed.
     """
 
     allowance: int = HEAD_BYTES
     overrun: bool = False
+    interim: int = 0
     cut: bool = False
     open: set[_Guarded] = field(default_factory=set)
 
     def begin(self) -> None:
         """A pull begins."""
-        self.allowance, self.overrun, self.cut = HEAD_BYTES, False, False
+        self.allowance, self.overrun, self.interim, self.cut = HEAD_BYTES, False, 0, False
 
     def abort(self) -> None:
         """Cuts all connections at once."""
@@ -58,10 +65,24 @@ class Wire:
             connection.abort()
 
 
+@dataclass(frozen=True, slots=True)
+class _InterimCount:
+    """Stands in the place of the logger of Twisted's parser."""
+
+    wire: Wire
+
+    def info(self, *_: object, **__: object) -> None:
+        self.wire.interim += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_log, name)
+
+
 class _Guarded(ProtocolWrapper):
     """Counts what is received, and cuts the connection when it is too much."""
 
     wire: Wire
+    _counted: object = None
 
     def makeConnection(self, transport: Any) -> None:
         """IProtocol API."""
@@ -74,8 +95,15 @@ class _Guarded(ProtocolWrapper):
         if self.wire.allowance < 0:
             self.wire.overrun = True
             self.abort()
-        else:
-            super().dataReceived(data)
+            return
+        parser = getattr(self.wrappedProtocol, "_parser", None)
+        if parser is not None and parser is not self._counted:
+            # All that it logs are interim answers, a line for each. There is no other way to hear of them.
+            parser._log = _InterimCount(self.wire)  # noqa: SLF001
+            self._counted = parser
+        super().dataReceived(data)
+        if self.wire.interim > MAX_INTERIM:
+            self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """IProtocol API."""
@@ -103,6 +131,9 @@ class GuardedEndpoint:
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """IStreamClientEndpoint API."""
+        # Both would log when each connection begins, and when it ends.
+        inner: Any = factory
+        inner.noisy = False
         guarded = WrappingFactory(factory)
         guarded.noisy = False
 

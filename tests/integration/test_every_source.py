@@ -61,9 +61,20 @@ class Night:
 
     def failed_pulls(self) -> int:
         """Gives how many pulls have failed since the start."""
+        return self._pulls("failed")
+
+    def good_pulls(self) -> int:
+        """Gives how many pulls have given a document since the start."""
+        return self._pulls("good")
+
+    def _pulls(self, kind: str) -> int:
         text = httpx.get(self.metrics, trust_env=False).text
-        (count,) = re.findall(r'livefeed_failed_pulls_total\{feed="feed"\} (\d+)', text)
+        (count,) = re.findall(rf'livefeed_{kind}_pulls_total\{{feed="feed"\}} (\d+)', text)
         return int(count)
+
+    def changes_logged(self, mark: int) -> list[str]:
+        """Gives the lines since a mark, but for the one that says by which way changes are announced."""
+        return [line for line in self.livefeed.log(mark).splitlines() if "changes are announced" not in line]
 
     def number_of(self, document: bytes) -> int:
         """Gives which document it is.
@@ -171,6 +182,21 @@ class TestEveryStore:
                 night.put_next()
                 polling.wait_for(lambda _: True, count=2)
         assert polling.states == ["live"]
+
+    def test_pulls_are_not_logged(self, night: Night) -> None:
+        """Ten good ones leave nothing in the log, and those that fail a line for each change of the state."""
+        mark, good = night.livefeed.mark(), night.good_pulls()
+        with Polling(night.livefeed, pause_s=0.02) as polling:
+            polling.wait_for(lambda _: night.good_pulls() >= good + 10)
+            assert night.changes_logged(mark) == []
+            failed = night.failed_pulls()
+            night.store.remove()
+            polling.wait_for(lambda _: night.failed_pulls() >= failed + 5)
+            night.put_next()
+            polling.wait_for(lambda answer: answer.state == "live")
+        stale, live = night.changes_logged(mark)
+        assert "feed feed is stale: " in stale
+        assert "feed feed is live: " in live
 
     def test_hanging(self, night: Night) -> None:
         """A store that hangs is not waited for for long, and is followed again when it goes on."""

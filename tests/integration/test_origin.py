@@ -172,6 +172,16 @@ def endless_head(asked: Asked) -> None:
         asked.send(b"X-%d: %b\r\n" % (number, b"x" * 1000))
 
 
+def endless_interim(asked: Asked) -> None:
+    for _ in range(1_000_000):
+        asked.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+
+
+def slow_interim(asked: Asked) -> None:
+    while not asked.ended.wait(0.02):
+        asked.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+
 def reset(asked: Asked) -> None:
     asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[")
     sock = asked.send.__self__  # type: ignore[attr-defined]
@@ -191,6 +201,8 @@ MISBEHAVIOURS: dict[str, tuple[Callable[[Asked], bytes | None], str]] = {
     "10 MB": (lambda _: answer_of(b'"' + b"x" * 10_000_000 + b'"'), "--max-bytes"),
     "endless": (endlessly, "--max-bytes"),
     "endless head": (endless_head, "the head of the answer is too large"),
+    "endless interim answers": (endless_interim, r"the origin sends more than 16 interim answers \(1xx\)"),
+    "slow interim answers": (slow_interim, r"the origin sends more than 16 interim answers \(1xx\)"),
     "too short": (lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[1, 2]", "not JSON"),
     "too long": (
         lambda asked: asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[1, 2]"),  # type: ignore[dict-item, return-value]
@@ -223,6 +235,9 @@ MISBEHAVIOURS: dict[str, tuple[Callable[[Asked], bytes | None], str]] = {
 }
 
 
+MAX_REASONS = 1
+
+
 class TestMisbehaviour:
     """An origin that does everything wrong."""
 
@@ -240,11 +255,37 @@ class TestMisbehaviour:
             assert_served(livefeed, DOCUMENT, "stale")
             if kind != "slow":
                 origin.wait_for(20, 30)
+            lines = livefeed.log(mark).splitlines()
+            assert len(lines) <= MAX_REASONS, lines
             assert livefeed.resident_bytes() - resident < 25_000_000
             mark, bad, good = livefeed.mark(), False, answer_of(b"[2]")
             livefeed.wait_for_log(LIVE, start=mark)
             assert_served(livefeed, b"[2]", "live")
             assert "hush" not in livefeed.log()
+
+
+class TestLog:
+    """What is logged of pulls."""
+
+    @pytest.mark.parametrize("how", ["kept", "closed", "interim", "redirect", "304"])
+    def test_pulls_are_not_logged(self, start: Start, how: str) -> None:
+        """Not a line in ten of them, whatever becomes of the connections, and with new versions or without."""
+
+        def answer(asked: Asked) -> bytes:
+            if how == "304" and asked.field("If-None-Match"):
+                return b"HTTP/1.1 304 Not Modified\r\n\r\n"
+            if how == "redirect" and asked.target == "/document.json":
+                return answer_of(b"", "Location: /other.json", status="302 Found")
+            fields = {"closed": ["Connection: close"], "304": ['ETag: "x"']}.get(how, [])
+            interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 if how == "interim" else b""
+            return interim + answer_of(numbered(0 if how == "304" else asked.number), *fields)
+
+        with WilfulOrigin(answer) as origin:
+            livefeed = start("--source", origin.url, *FAST)
+            mark = livefeed.mark()
+            origin.wait_for(20 if how == "redirect" else 10)
+            assert livefeed.log(mark) == ""
+            assert origin.connections > 10 if how == "closed" else origin.connections < 3
 
 
 class TestAsking:

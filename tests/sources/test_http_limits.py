@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.http_limits import HEAD_BYTES, MAX_MEMBERS, Body, GuardedEndpoint, Wire
+from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, MAX_MEMBERS, Body, GuardedEndpoint, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,8 +124,6 @@ class GuardedEndpointTests(SynchronousTestCase):
 
         class Endpoint:
             def connect(self, factory: Any) -> Any:
-                from twisted.internet.defer import succeed  # noqa: PLC0415
-
                 self.protocol = factory.buildProtocol(None)
                 transport.protocol = self.protocol
                 self.protocol.makeConnection(transport)
@@ -142,3 +143,39 @@ class GuardedEndpointTests(SynchronousTestCase):
         self.assertEqual(wire.open, set())
         wire.begin()
         self.assertEqual((wire.allowance, wire.overrun), (HEAD_BYTES, False))
+
+    def test_interim_answers(self) -> None:
+        """Are counted and not logged, over all connections of a pull; with too many the connection is cut."""
+        wire = Wire()
+        events: list[object] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+        def ask(interim: int) -> StringTransportWithDisconnection:
+            transport = StringTransportWithDisconnection()
+
+            class Endpoint:
+                def connect(self, factory: Any) -> Any:
+                    transport.protocol = factory.buildProtocol(None)
+                    transport.protocol.makeConnection(transport)
+                    return succeed(transport.protocol)
+
+            factory: Any = Factory.forProtocol(HTTP11ClientProtocol)
+            factory.noisy = True
+            endpoint: Any = Endpoint()
+            protocol: Any = self.successResultOf(GuardedEndpoint(endpoint, wire).connect(factory))
+            self.assertFalse(factory.noisy)
+            answered = protocol.request(Request(b"GET", b"/", Headers({b"Host": [b"h"]}), None))
+            answered.addErrback(lambda _: None)
+            for _ in range(interim):
+                transport.protocol.dataReceived(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            return transport
+
+        self.assertTrue(ask(MAX_INTERIM - 1).connected)
+        self.assertTrue(ask(1).connected)
+        self.assertFalse(ask(1).connected)
+        self.assertEqual(wire.interim, MAX_INTERIM + 1)
+        wire.begin()
+        self.assertTrue(ask(MAX_INTERIM).connected)
+        self.assertEqual(events, [])
