@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from livefeed.daemons import defer_to_daemon
 from livefeed.exceptions import SourceError
+from livefeed.sources.connectors import FreeingReactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,7 +224,8 @@ class _Attempts:
                 outcome.errback(self._why)
             return
         kind = TCP6ClientEndpoint if isIPv6Address(address) else TCP4ClientEndpoint
-        attempt = kind(cast("Any", self.reactor), address, self.port, timeout=CONNECT_TIMEOUT_S).connect(self.factory)
+        reactor = cast("Any", FreeingReactor(self.reactor))
+        attempt = kind(reactor, address, self.port, timeout=CONNECT_TIMEOUT_S).connect(self.factory)
         self._open.append(attempt)
         self._next_call = self.reactor.callLater(NEXT_ADDRESS_S, self._try_next)
         attempt.addCallbacks(self._connected, self._failed, (attempt,), {}, (attempt,), {})

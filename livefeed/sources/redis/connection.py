@@ -16,6 +16,7 @@ from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromC
 from twisted.python.failure import Failure
 
 from livefeed.exceptions import SourceError, first_line
+from livefeed.sources.connectors import FreeingReactor
 from livefeed.sources.names import CONNECT_TIMEOUT_S, NamedEndpoint, Names, verified
 from livefeed.sources.redis.replies import ErrorReply, NotRedisError, Reply, ReplyReader
 
@@ -227,10 +228,10 @@ class Login:
             raise RefusedError(error.said.partition(", with args")[0]) from None
 
     def _endpoint(self, server: Server | UnixServer) -> IStreamClientEndpoint:
-        reactor = cast("Any", self.reactor)
         if isinstance(server, UnixServer):
-            return UNIXClientEndpoint(reactor, server.path, timeout=CONNECT_TIMEOUT_S)
-        endpoint: IStreamClientEndpoint = NamedEndpoint(reactor, self.names, server.host, server.port)
+            freeing = cast("Any", FreeingReactor(self.reactor))
+            return UNIXClientEndpoint(freeing, server.path, timeout=CONNECT_TIMEOUT_S)
+        endpoint: IStreamClientEndpoint = NamedEndpoint(self.reactor, self.names, server.host, server.port)
         return endpoint if self.tls is None else self.tls.wrap(endpoint, server.host)
 
 
