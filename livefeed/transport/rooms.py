@@ -143,7 +143,6 @@ class Room:
         if not batch:
             self._rest()
             return 0
-        answer = self._rendered()
         now = self.pool.now
         for connection in batch:
             del self.members[connection]
@@ -151,7 +150,19 @@ class Room:
             # The protocol, if there is one, is where it was before the request.
             connection._at_boundary = True
             connection._active_at = now
+        try:
+            self._answer_batch(batch)
+        except Exception:
+            # Who has been answered is not known, and nobody else would answer the others.
+            _log.failure("answering requests that waited broke: their connections are ended")
+            for connection in batch:
+                connection.abortConnection()
+        return len(batch)
+
+    def _answer_batch(self, batch: list[Connection]) -> None:
+        """Answers some that have left the room."""
         self.host.let_go(len(batch))
+        answer = self._rendered()
         said = self._said(batch) if self._pending else ()
         if answer is None:
             for connection in batch:
@@ -162,7 +173,6 @@ class Room:
         for connection, data in said:
             if connection._reason is None and not connection.disconnecting:
                 connection._deliver(data, None)
-        return len(batch)
 
     def _rendered(self) -> Answer | None:
         """Gives the answer, which is rendered anew when there is another version or state, or a moment has passed."""

@@ -129,7 +129,14 @@ class TLSConnection(Connection):
         if ROAD.write_all is None or len(clear) < len(connections):
             Connection.write_to_all(connections, data)
             return
-        counts = ROAD.write_all(ROAD.pack([each._handle for each in clear]), data, len(data))
+        handles = ROAD.pack([each._handle for each in clear])
+        try:
+            counts = ROAD.write_all(handles, data, len(data))
+        except Exception:
+            # As in TLSGroup.
+            for connection in clear:
+                connection._broke("write")
+            return
         for connection, sent in zip(clear, counts, strict=bool(counts)):
             if sent != len(data):
                 # As in TLSGroup.

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -647,6 +648,53 @@ class DirectRoadTests(PublicRoadTests):
     def test_road_is_taken(self) -> None:
         """The functions are not the public ones."""
         self.assertIsNot(tls.ROAD.read, SSL.Connection.recv_into)
+
+    def test_writing_to_many_breaks_in_the_middle(self) -> None:
+        """Which have been written to is not known: all are ended, and none stays that is sent nothing any more."""
+
+        def write_some(handles: Any, data: bytes, size: int) -> list[int]:
+            tls.ROAD.write(handles[0], data, size)
+            raise MemoryError
+
+        self.patch(tls, "ROAD", replace(tls.ROAD, write_all=write_some))
+        for by_group in (True, False):
+            connections, clients = [], []
+            for _ in range(3):
+                self.connect()
+                connections.append(self.connection)
+                clients.append(self.client)
+            if by_group:
+                group = self.connection_class.make_group()
+                for connection in connections:
+                    group.add(connection)
+                group.write(b"1")
+                group.write(b"2")
+            else:
+                self.connection_class.write_to_all(connections, b"2")
+            for client in clients:
+                self.turn_until(lambda client=client: client.ended, client)
+            self.assertEqual([client.received[-1:] for client in clients], [b"2", *[b"1" * by_group] * 2])
+            self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 3)
+            for connection in connections:
+                self.assertNotIn(connection, self.pool.connections.values())
+
+    def test_writing_to_many_that_cannot_be_packed(self) -> None:
+        """Nobody has been written to, and the caller is told."""
+
+        def fail(handles: list[Any]) -> None:
+            raise MemoryError
+
+        self.patch(tls, "ROAD", replace(tls.ROAD, pack=fail))
+        self.connect()
+        group = self.connection_class.make_group()
+        group.add(self.connection)
+        group.write(b"1")
+        with self.assertRaises(MemoryError):
+            group.write(b"2")
+        with self.assertRaises(MemoryError):
+            self.connection_class.write_to_all([self.connection], b"2")
+        self.receive(1)
+        self.assertEqual(self.client.received, b"1")
 
 
 class TLS12PublicRoadTests(PublicRoadTests):

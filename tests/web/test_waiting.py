@@ -20,7 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
 from livefeed.testing import Response
-from livefeed.transport.rooms import BATCH
+from livefeed.transport.replay import Replay
+from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
 from livefeed.web import returns, waiting
 from livefeed.web.channel import Channel
@@ -608,6 +609,30 @@ class TogetherTests(SynchronousTestCase):
         served.settle()
         self.assertEqual([client.received for client in served.clients[1:]], [b"", b""])
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
+
+    def test_those_who_are_answered_when_memory_ends_are_disconnected(self) -> None:
+        """At any point on the way to them. The rest are answered, at the next version and at the stop."""
+
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        for at_stop in (False, True):
+            for owner, name in ((Room, "_rendered"), (Replay, "count")):
+                served = self.serve(BATCH + 3)
+                calls = iter([fail])
+                unharmed = getattr(owner, name)
+                patch = self.patch(owner, name, lambda *given, calls=calls, go=unharmed: next(calls, go)(*given))
+                if at_stop:
+                    served.served.let_go()
+                else:
+                    served.feed.publish(SECOND)
+                served.settle()
+                patch.restore()
+                self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+                received = [client.received for client in served.clients[1:]]
+                self.assertEqual([len(each) > 0 for each in received], [False] * BATCH + [True] * 2)
+                self.assertTrue(all(client.ended for client in served.clients[1 : BATCH + 1]))
+                self.assertEqual(served.served.ways.polls.count(), 0)
 
 
 class ConnectionTests(WaitingTestCase):
