@@ -820,7 +820,17 @@ class SubscribeTests(FeedTestCase):
             subscription.cancel()
             feed.publish(b"1")
             self.assertEqual(subscriber.sent, [])
-            self.assertEqual(feed.subscriptions, {})
+            self.assertEqual((feed.subscriptions, feed._units()), ({}, []))
+
+    def test_the_next_after_all_have_left(self) -> None:
+        """It is sent what the others were, though they were of one crowd with it, and have left nobody."""
+        feed, crowd = self.feed(), RecordingCrowd()
+        for document in (b"1", b"2"):
+            subscriber, subscription = self.follow(feed, crowd)
+            feed.publish(document)
+            self.assertEqual(subscriber.documents[-1:], [document])
+            subscription.cancel()
+            self.assertEqual(feed._units(), [])
 
     def test_cancelled_subscription_is_owed_nothing(self) -> None:
         """A transport that drains after it was let go is not written to any more."""

@@ -20,6 +20,7 @@ from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
 from livefeed.testing import Response
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
+from livefeed.transport.rooms import Room
 from livefeed.web import waiting
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
@@ -584,6 +585,17 @@ class TogetherTests(SynchronousTestCase):
         served.settle()
         self.assertEqual([client.received for client in served.clients[1:]], [b"", b""])
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
+
+    def test_those_whose_room_breaks_are_disconnected(self) -> None:
+        """The one that waits by itself is answered as ever."""
+        served = self.serve(3)
+        self.patch(Room, "answer_all", [].__getitem__)
+        served.feed.publish(SECOND)
+        served.settle()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual([len(client.received) > 0 for client in served.clients], [True, False, False])
+        self.assertEqual([client.ended for client in served.clients], [False, True, True])
+        self.assertEqual(served.served.ways.polls.count(), 0)
 
 
 class ConnectionTests(WaitingTestCase):
