@@ -187,6 +187,8 @@ def _is_left_alone(parent: ast.AST, node: ast.AST) -> bool:
         case (
             (ast.arg() | ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef(), ast.expr())
             | (ast.arguments() | ast.BinOp(op=ast.BitOr()), ast.Constant(value=None))
+            | (ast.Call(func=ast.Attribute(attr="pop")), ast.Constant(value=None))
+            | (ast.Assign(targets=[ast.Subscript()]), ast.Constant(value=None))  # a dict that stands for a set
             | (ast.Compare(ops=[ast.Is() | ast.IsNot()]), ast.Constant())
             | (_, ast.FunctionDef(name="__repr__" | "__str__") | ast.Assert() | ast.JoinedStr())
             | (_, ast.If(test=ast.Name(id="TYPE_CHECKING")))

@@ -820,7 +820,17 @@ class SubscribeTests(FeedTestCase):
             subscription.cancel()
             feed.publish(b"1")
             self.assertEqual(subscriber.sent, [])
-            self.assertEqual(feed.subscriptions, {})
+            self.assertEqual((feed.subscriptions, feed._units()), ({}, []))
+
+    def test_the_next_after_all_have_left(self) -> None:
+        """It is sent what the others were, though they were of one crowd with it, and have left nobody."""
+        feed, crowd = self.feed(), RecordingCrowd()
+        for document in (b"1", b"2"):
+            subscriber, subscription = self.follow(feed, crowd)
+            feed.publish(document)
+            self.assertEqual(subscriber.documents[-1:], [document])
+            subscription.cancel()
+            self.assertEqual(feed._units(), [])
 
     def test_cancelled_subscription_is_owed_nothing(self) -> None:
         """A transport that drains after it was let go is not written to any more."""
@@ -1264,6 +1274,28 @@ class FanOutTests(FeedTestCase):
         self.assertLessEqual(len(sizes), 2 * -(-len(left) // BATCH))
         for subscriber, _ in left:
             self.assertEqual(subscriber.documents[1:], [b"%d" % number for number in range(1, 9)])
+
+    def test_which_groups_are_merged(self) -> None:
+        """Those that are at most half full, with one another, until they are more than that."""
+        half, quarter = BATCH // 2, BATCH // 4
+        for sizes, merged in (
+            ((half, half), [2 * half]),
+            ((half + 1, half), [half + 1, half]),
+            ((quarter,) * 2, [half]),
+            ((quarter,) * 3, [3 * quarter]),
+            ((quarter,) * 4, [3 * quarter, quarter]),
+            ((quarter, half, quarter, 1, BATCH), [3 * quarter, quarter + 1, BATCH]),
+        ):
+            feed, crowd = self.feed(), RecordingCrowd()
+            followers = [[self.follow(feed, crowd) for _ in range(BATCH)] for _ in sizes]
+            feed.publish(b"0")
+            for several, size in zip(followers, sizes, strict=True):
+                for _, subscription in several[size:]:
+                    subscription.cancel()
+            feed.publish(b"1")
+            self.assertEqual([unit.size for unit in feed._units()], merged)
+            for several, size in zip(followers, sizes, strict=True):
+                self.assertEqual([len(subscriber.sent) for subscriber, _ in several[:size]], [2] * size)
 
     def test_one_of_a_crowd_that_was_cancelled_in_the_same_turn(self) -> None:
         """When another's send ends the subscription, it is not sent to any more."""

@@ -56,6 +56,10 @@ class LeftAloneTests(SynchronousTestCase):
         self.assertEqual(changes("class C:\n  x: Literal[1]\n  y: int | None = None"), [])
         self.assertEqual(changes("Kind = str | None"), [])
 
+    def test_absences_that_nobody_looks_at_stay(self) -> None:
+        self.assertEqual(changes("x = y.pop(z, None)"), [])
+        self.assertEqual(changes("x[y] = None"), [("x[y] = None", "pass")])
+
     def test_a_default_that_is_no_absence_is_changed(self) -> None:
         self.assertEqual(changes("def f(*, x: bool = True): ..."), [("True", "False")])
         self.assertEqual(changes("class C:\n  x: bool = True"), [("True", "False")])

@@ -486,6 +486,8 @@ class WorkTests(PartsTestCase):
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
         self.assertEqual(set(times), {NOW + 1})
         self.assertLess(len(watcher.snapshots[1].compressed_frame), self.LARGE / 10)
+        # Nobody has asked for a patch.
+        self.assertEqual(feed.history.made, 0)
 
     def test_only_the_newest_is_made(self) -> None:
         """Of the versions that come while the thread is busy, the last follows; and none of what is gone."""

@@ -634,6 +634,17 @@ class TogetherTests(SynchronousTestCase):
                 self.assertTrue(all(client.ended for client in served.clients[1 : BATCH + 1]))
                 self.assertEqual(served.served.ways.polls.count(), 0)
 
+    def test_those_whose_room_breaks_are_disconnected(self) -> None:
+        """The one that waits by itself is answered as ever."""
+        served = self.serve(3)
+        self.patch(Room, "answer_all", [].__getitem__)
+        served.feed.publish(SECOND)
+        served.settle()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual([len(client.received) > 0 for client in served.clients], [True, False, False])
+        self.assertEqual([client.ended for client in served.clients], [False, True, True])
+        self.assertEqual(served.served.ways.polls.count(), 0)
+
 
 class ConnectionTests(WaitingTestCase):
     def test_client_that_leaves_is_forgotten(self) -> None:
