@@ -112,5 +112,5 @@ class Moment:
         Once the wall clock was set, this differs from what it said then: it is as long ago as it is.
         """
         at = now.wall_s - self.age_s(now)
-        # What was read is repeated, since the clocks are not read at once: the milliseconds would change each time.
+        # The time read then is repeated: the clocks are not read at once, and the milliseconds would change each time.
         return self.wall_s if abs(at - self.wall_s) <= STEP_S and self.wall_s <= now.wall_s else at

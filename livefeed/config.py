@@ -24,7 +24,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
 MAX_FEEDS = 64
-"""So many feeds one process serves. Each pulls, checks and compresses in the one thread that serves everybody."""
+"""The feeds of one process at most. Each pulls, checks and compresses in the one thread that serves everybody."""
 
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
@@ -88,7 +88,7 @@ class _Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class FeedSettings(_Set, frozen=True, kw_only=True):
-    """What an operator can set for one feed.
+    """The settings of one feed.
 
     :ivar feed: the feed's name.
     :ivar source: the URL of where the document is pulled from.
@@ -118,7 +118,7 @@ _OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _A
 
 
 class Settings(_Set, frozen=True, kw_only=True):
-    """What an operator can set. Each but ``feeds`` is an option of the command line by the same name.
+    """The settings of an operator. Each but ``feeds`` is an option of the command line by the same name.
 
     :ivar feeds: the feeds, of which there is at least one.
     :ivar listen: descriptions of the endpoints to serve on.

@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 def start_daemon(work: Callable[[], object], *, name: str) -> None:
     """Calls *work* in a thread of its own.
 
-    :param name: what the thread is called, for whoever debugs.
+    :param name: the name of the thread, for debugging.
     :raises OSError: if there can be no more threads.
     """
     try:

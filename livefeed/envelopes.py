@@ -62,7 +62,7 @@ class _Outlet:
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Group API."""
         message = self._envelopes.get(self.have, self._wrap)
-        # Before it is written: who leaves a group meanwhile takes this along. What has expired is to be forgotten.
+        # Before it is written: an outlet that leaves a group takes this along. An expired version is forgotten.
         before, self.have = self.have, None if self._envelopes.feed.state is State.EXPIRED else snapshot.version
         try:
             self.transport.write(message)
@@ -103,7 +103,7 @@ class _EnvelopeGroup(_Outlet):
 
 @dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
 class EnvelopeCrowd:
-    """What those have in common, on one kind of transport, who follow one feed by delta."""
+    """The subscribers on one kind of transport that follow one feed by delta."""
 
     _make_transports: MakeGroup
     _envelopes: Envelopes
@@ -129,7 +129,7 @@ class Envelopes:
     _ready: dict[tuple[str | None, Wrap], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # What a message says of state and time holds until the next tick.
+        # The state and the time in a message hold until the next tick.
         self.feed.changed.append(self._ready.clear)
 
     def get(self, have: str | None, wrap: Wrap) -> bytes:

@@ -89,8 +89,8 @@ def forget_frames(error: BaseException | None) -> None:
     """Takes the frames from an error that has been dealt with, and from all that it came from.
 
     A traceback holds frames, those that called them, and whatever their variables name: often the error itself, which
-    is a cycle that only a full collection would free. What still runs is left alone, so that this is to be called once
-    the stack has unwound.
+    is a cycle that only a full collection would free. A frame that still runs is left alone, so that this is to be
+    called once the stack has unwound.
     """
     seen: list[BaseException] = []
     while error is not None and error not in seen:

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 Push = Literal["tick", "change"]
 
 SLICE = 256
-"""So many subscribers at most are pushed to in one turn: 4 ms of work."""
+"""The subscribers that are pushed to in one turn of the reactor at most: 4 ms of work."""
 
 SLICE_S = 0.01
-"""Fewer, where that takes longer: what some are sent is rendered for each."""
+"""Seconds after which the turn ends all the same: some messages are rendered for each subscriber."""
 
 BATCH = 32
-"""So many at most are sent the same in one go, which takes half a millisecond."""
+"""The largest number of subscribers in one batch, which takes half a millisecond."""
 
 DUE_S = 0.001
 """A change of state that is due so soon is due now: sums of floats are not exact."""
@@ -57,12 +57,12 @@ class State(StrEnum):
 
 
 class Subscriber(Protocol):
-    """Whoever is sent each new version, whatever carries it there."""
+    """A client that is sent each new version, by whatever transport."""
 
     def send(self, snapshot: Snapshot, /) -> None:
         """Takes the newest snapshot. It is called only while the subscription is not paused.
 
-        Who is told of the state is also sent the snapshot of an expired feed, and must not show it then.
+        A subscriber that is told of the state is also sent the snapshot of an expired feed, and must not show it then.
         """
 
     def drop(self) -> None:
@@ -83,9 +83,9 @@ class Group(Protocol):
 
 
 class Crowd(Protocol):
-    """What those have in common who are sent the same bytes.
+    """The kind of subscribers that are sent the same bytes.
 
-    It can be hashed, and two that are equal are one crowd: whoever subscribes may bring one of their own.
+    It can be hashed, and two that are equal are one crowd: each subscription may bring its own.
     """
 
     def make_group(self) -> Group:
@@ -94,7 +94,7 @@ class Crowd(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """What a feed owes one subscriber.
+    """The link between a feed and one subscriber: it owes at most the newest version.
 
     A transport that is full calls :meth:`pause`, and :meth:`resume` when it has drained. Versions in between are
     skipped: the subscriber gets the newest one when it can take it, never a backlog.
@@ -179,7 +179,7 @@ class Subscription:
             self.send(snapshot)
 
     def expire(self) -> None:
-        """Tells one who cannot be told of the state that the document has expired; once. Who raises is dropped."""
+        """Tells a subscriber once that the document has expired, unless it hears of states; drops one that raises."""
         expire, self._expire = self._expire, None
         if expire is not None:
             try:
@@ -204,7 +204,7 @@ class Subscription:
 
 
 class _Kind(NamedTuple):
-    """What all subscriptions of a batch have in common."""
+    """The properties that all subscriptions of a batch share."""
 
     crowd: Crowd
     repeats: bool
@@ -452,7 +452,7 @@ class Feed:
 
     def _push_to_all(self) -> None:
         """Begins to push to everybody."""
-        # Who comes from now on is sent this version at once, and is not to be in what waits for it.
+        # A newcomer is sent this version at once, and must not join a batch that still waits for it.
         self._open.clear()
         self._merge()
         # Beginning where the last one has not come to, or a third further on, so that nobody is always last.

@@ -1,4 +1,4 @@
-"""What the connections of subscribers have in common, whatever is spoken on them: their reader's pace."""
+"""The base of all subscribers' connections: the pace of their reader, whatever protocol they speak."""
 
 from __future__ import annotations
 

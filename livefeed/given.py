@@ -1,6 +1,6 @@
-"""What an operator has set, and where: in a file, in the environment, on the command line. Nothing is checked here.
+"""The settings of an operator, and their places: file, environment, command line. Nothing is checked here.
 
-Rule: a value keeps the name of its place, so that whoever finds out that it cannot be can say where it stands.
+Rule: a value keeps the name of its place, so that a message about a wrong one can say where it stands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 MAX_FILE_BYTES = 1024 * 1024
-"""No settings need as much. What is larger is another file, given by mistake."""
+"""No settings need as much. A larger file is another one, given by mistake."""
 
 _PREFIX = "LIVEFEED_"
 _NO_SETTING = re.compile(r"LIVEFEED_(?:SERVICE_(?:HOST|PORT)|PORT(?=\Z|_[0-9])|TEST_)")

@@ -98,7 +98,7 @@ class Journal:
             if not is_whole:
                 # One such file at most: it is for a look at it, and nothing reads it again.
                 self.damaged = self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
-            # What is half of a version at its end, or too much at its beginning, is gone after this.
+            # Half a version at its end, or too many at its beginning, are gone after this.
             self._write_anew()
         except BlockingIOError:
             self.close()

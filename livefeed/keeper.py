@@ -83,7 +83,7 @@ class Keeper(Service):
         self.feed.changed.append(self._note)
 
     def stopService(self) -> Deferred[None] | None:
-        """IService API. What is still to be written is waited for, if not for long."""
+        """IService API. Waits a short time for versions that are still to be written."""
         super().stopService()
         self.feed.changed.remove(self._note)
         if not self._is_writing:

@@ -1,4 +1,4 @@
-"""What an operator watches, in the text format of Prometheus. It is put together when somebody asks."""
+"""The metrics, in the text format of Prometheus. The text is put together when it is asked for."""
 
 from __future__ import annotations
 

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
 MISSED_TICKS = 3
-"""So many intervals may pass without a pull that ends, besides the time that one may take; then the feed is stale."""
+"""Intervals without a pull that ends, besides the time that one may take, after which the feed is stale."""
 
 MIN_SPACING_S = 0.02
-"""So long after one pull the next begins at the earliest, however often a source tells of changes."""
+"""The shortest time in seconds from one pull to the next, however often a source tells of changes."""
 
 MAX_LEFT = 3
-"""So many fetches that do not end though they were cancelled are left to themselves; then no more are begun."""
+"""Fetches that go on after they were cancelled: while there are as many, no more are begun."""
 
 REMIND_S = 10.0
 """While a feed is stale, another reason is logged if the last line is so old."""
@@ -234,7 +234,7 @@ class Poller(Service):
     def _begin_fetch(self) -> Deferred[bytes | None]:
         """Gives what a fetch comes to, and fires when it is cancelled, whatever the fetch makes of that.
 
-        A fetch that goes on all the same is left to itself, so that the ticks go on. What it gives is thrown away.
+        A fetch that goes on all the same is left to itself, so that the ticks go on. Its result is thrown away.
         """
         fetching = Deferred.fromCoroutine(self.source.fetch())
 
@@ -281,7 +281,7 @@ class Poller(Service):
         if self._outcome != "failed":
             text = "feed {feed} is stale: {source}: {why}"
         elif why != self._why and now - self._told_at >= REMIND_S:
-            # Whoever has mended one thing is told what is wrong now.
+            # An operator that has mended one thing is told of the next.
             text = "feed {feed} is still stale: {source}: {why}"
         else:
             return

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 GRAIN_S = 0.25
 AT_ONCE = 250
-"""So many are called in one turn of the reactor: 3 ms of work, and room for 25,000 that came together, at one call each
-25 s."""
+"""Members that are called in one turn of the reactor: 3 ms of work, and room for 25,000 that came together, at one call
+each 25 s."""
 
 _log = Logger()
 
 
 class Member(Protocol):
-    """Whoever is called in rounds."""
+    """An object that is called in rounds."""
 
     def beat(self) -> None:
         """Takes its turn."""

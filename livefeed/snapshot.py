@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION_DIGITS = 32
 MAX_NAMED_LENGTH = 64
-"""What a client says that it has is longer than this only if it is no version."""
+"""The longest text that a client may name as its version: longer text is none."""
 IDENTITY = "identity"
 
 

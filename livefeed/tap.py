@@ -1,4 +1,4 @@
-"""What ``twistd livefeed`` runs: its options, and the service that they make."""
+"""The plug-in of ``twistd livefeed``: its options, and the service that they make."""
 
 from __future__ import annotations
 

@@ -53,35 +53,35 @@ POLICY_VIOLATION = 1008
 COME_BACK = 3000
 SLOTS = 500
 SLOT_S = 0.02
-"""The first of so many close codes of livefeed's subprotocols: each says 'come back', a slot later than the last."""
+"""The first of the 500 close codes that say 'come back' in livefeed's subprotocols, each a slot later than the last."""
 
 DO_NOT_COME_BACK = 3500
 """The first of the close codes of livefeed's subprotocols to clients that have to be mended."""
 
 AWAY_S = 1.0
-"""When the first may come back: so long a restart takes."""
+"""Seconds after which the first may come back: the time of a restart."""
 
 RETURNS_PER_S = 1000
-"""So many come back in a second, as far as there are slots: with TLS that takes less than half of the processor."""
+"""Clients that come back in a second, as far as there are slots: with TLS they take less than half of a core."""
 
 PING_INTERVAL_S = 25
 """Below the 30 s after which the strictest mobile networks forget a silent connection."""
 
 PINGS_UNANSWERED = 2
-"""So many pings in a row may be left without a sign of life: 50 s, long enough for one that waits behind a document."""
+"""Pings in a row without a sign of life before the drop: 50 s, enough for a ping that waits behind a document."""
 
 PINGS_SPARED = 3
-"""So many are left out in a row while documents are pushed, which networks on the way take note of as well. With 10,000
+"""Pings that are left out in a row while documents are pushed, which networks on the way notice as well. With 10,000
 subscribers a ping each 25 s, and its pong, were 2 of the 18 µs that a delivery took."""
 
 PUSHED_S = 4
-"""Documents are pushed if the last was so long ago: a ping that is left out is due again within 30 s of that."""
+"""Documents count as pushed for as many seconds after the last: a ping that is left out is due within 30 s of that."""
 
 MAX_MESSAGE_BYTES = 4096
-"""A subscriber has nothing to say; what it says anyway is read up to here and ignored."""
+"""A subscriber has nothing to say; its messages are read up to this size, and ignored."""
 
 FREE_FRAMES = 100
-"""So many frames, and one more each second, a subscriber may send before it is shown out."""
+"""Frames, and one more each second, that a subscriber may send before it is shown out."""
 
 CLOSE_TIMEOUT_S = 2
 KEY_BYTES = 16
@@ -95,7 +95,7 @@ _FULL_WINDOW = b"; server_max_window_bits=15"
 
 
 class _Have(msgspec.Struct):
-    """What a client says that it has; ``None`` if it wants the whole document."""
+    """The version that a client says it has; ``None`` if it wants the whole document."""
 
     have: Annotated[str, msgspec.Meta(max_length=MAX_NAMED_LENGTH)] | None
 
@@ -115,7 +115,7 @@ _HANDSHAKE_ATTRIBUTES = {
     "websocket_protocols",
     "_wskey",
 }
-# What an offer may say, and be accepted (RFC 7692, 7.1). A value may stand in quotes. A window of 15 bits for the
+# The parameters of an offer that is accepted (RFC 7692, 7.1). A value may stand in quotes. A window of 15 bits for the
 # server is no limit, and some clients ask for it by themselves.
 _DEFLATE_PARAMETER = re.compile(
     rb"(?:client|server)_no_context_takeover"
@@ -172,7 +172,7 @@ class _Group(_Outlet):
 
 @dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
 class _Crowd:
-    """What those have in common, on one kind of transport, who are sent the same frames."""
+    """The subscribers on one kind of transport that are sent the same frames."""
 
     _make_transports: MakeGroup
     _deflated: bool
@@ -367,8 +367,8 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     def send_away(self, slot: int) -> None:
         """Begins the closing handshake; a client that does not answer it is cut off (RFC 6455, 7.1.1).
 
-        :param slot: how many times 20 ms from now it is to come back, 0 to 499. Those who follow by delta read it from
-            the code, others at most from the reason.
+        :param slot: how many times 20 ms from now it is to come back, 0 to 499. A client that follows by delta reads it
+            from the code, another at most from the reason.
         """
         code = COME_BACK + slot if self.websocket_protocol_in_use == DELTA else GOING_AWAY
         # Autobahn's sendClose keeps 1001 to itself.
@@ -546,7 +546,7 @@ def accepted_deflate(extensions: bytes | None) -> bytes:
 
 
 def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept:
-    """Autobahn's API. What it is given is :data:`_DEFLATE`: neither side keeps a context from message to message."""
+    """Autobahn's API. The one offer is :data:`_DEFLATE`: neither side keeps a context from message to message."""
     return PerMessageDeflateOfferAccept(
         offers[0], request_no_context_takeover=True, no_context_takeover=True, max_message_size=MAX_MESSAGE_BYTES
     )

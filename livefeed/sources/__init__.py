@@ -40,7 +40,7 @@ class Source(Protocol):
         It is awaited once a tick, and when a change was told of. One call is awaited at a time, and cancelled when it
         takes too long: one interval, but at least 1 s and at most 10 s. A call that does not end when it is cancelled
         is abandoned, and the next one begins while it goes on. Three calls at most go on at a time; while three are
-        abandoned, none begins. What an abandoned call gives is thrown away.
+        abandoned, none begins. The result of an abandoned call is thrown away.
 
         :returns: the document; ``None`` if it certainly is what the last ``fetch`` that gave one has given, and that
             can be known for less than reading it.
@@ -58,7 +58,7 @@ GROUP = "livefeed.sources"
 
 
 class MakeSource(Protocol):
-    """What an entry point leads to: a class, or any other callable."""
+    """The target of an entry point: a class, or any other callable."""
 
     def __call__(self, url: SplitResult, /, *, reactor: IReactorTime, max_bytes: int) -> Source:
         """Gives the source that a URL names; see :func:`make_source`.
@@ -90,7 +90,7 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     try:
         parts = split_url(url)
     except ValueError:
-        # What it says repeats the URL.
+        # The message repeats the URL.
         raise ConfigurationError("this is not a URL", "source") from None
     make = _SCHEMES.get(parts.scheme, _plugged_in)
     try:
@@ -114,7 +114,7 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
             unknown, instead = f"unknown scheme {parts.scheme!r}", _INSTEAD.get(parts.scheme)
             hint = closest(f"{parts.scheme}:", schemes) if instead is None else instead
         else:
-            # What is no name of a file may be a URL with a password in it.
+            # Text that is no name of a file may be a URL with a password in it.
             path = quote(parts.path) if _FILE_NAME.fullmatch(parts.geturl()) else "PATH"
             unknown, hint = "there is no scheme in front", f"; a file is file:{path}"
         raise ConfigurationError(f"{unknown}{hint}; there are {', '.join(schemes)}", "source")
@@ -131,7 +131,7 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
     except ConfigurationError:
         raise
     except Exception as error:
-        # What it says may repeat the URL.
+        # The message may repeat the URL.
         why = type(error).__name__
         raise ConfigurationError(f"{parts.scheme}: is {name}, which has failed with {why}", "source") from None
     if not all(callable(getattr(source, verb, None)) for verb in ("watch", "fetch", "close")):
@@ -139,7 +139,7 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
     return source
 
 
-# Each kind is imported when it is used: what one source needs is no burden to those who use another.
+# Each kind is imported when it is used: the dependencies of one source are no burden to the users of another.
 
 
 def _demo(parts: SplitResult, _reactor: IReactorTime, _max_bytes: int) -> Source:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 SETTLE_S = 0.01
-"""So long a file is left alone that is being written, before it is looked at again."""
+"""Seconds for which a file that is being written is left alone, before it is looked at again."""
 
 ATTEMPTS = 25
-"""So often it is looked at in one pull, before it is called a failure or read as it is."""
+"""Attempts in one pull, after which it is called a failure or the file is read as it is."""
 
 _log = Logger()
 
@@ -45,7 +45,7 @@ class FileSource:
 
     Reading happens in a thread, since a file system may be a network's. A writer that does not rename can be caught
     with half of its work done: while the kernel says that somebody writes, and when it has changed while it was read,
-    the file is left alone for a moment. What is half a document all the same is refused by the gate.
+    the file is left alone for a moment. The gate refuses half a document that comes through.
 
     :ivar path: the file.
     :ivar max_bytes: how much is read at most.

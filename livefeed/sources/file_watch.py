@@ -1,6 +1,6 @@
-"""What the kernel tells of a file: inotify on the directories in which it can change.
+"""Notifications of the kernel about a file: inotify on the directories in which it can change.
 
-Rule: nothing depends on it. What it does not tell of is seen at the next tick.
+Rule: nothing depends on it. A change that it does not report is seen at the next tick.
 """
 
 from __future__ import annotations

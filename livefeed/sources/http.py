@@ -59,7 +59,7 @@ _SHOWN = 200  # characters of what an error says
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of the last good answer.
+    """The facts of the last good answer.
 
     :ivar address: what it was an answer of, in the end.
     :ivar holds: whether it may be served, and came with a time for which it may be taken for granted.

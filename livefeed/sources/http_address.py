@@ -1,4 +1,4 @@
-"""What an operator says about an HTTP origin: its URL, livefeed's own options in the fragment, and files of fields."""
+"""The address of an HTTP origin: its URL, livefeed's own options in the fragment, and files of fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORM = "https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE&
 _FILES = ("ca", "headers")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # a token (RFC 9110, 5.6.2)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# What is the business of the connection or of the conditions, and would break either.
+# Fields of the connection or of the conditions: an operator's would break either.
 _OWN = frozenset(
     (
         *("accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive"),
@@ -30,7 +30,7 @@ _OWN = frozenset(
         *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
     )
 )
-# What may stand in a URL as it is: a % is taken for the beginning of an encoded octet.
+# Characters that may stand in a URL as they are: a % is taken for the beginning of an encoded octet.
 _PLAIN = "%/:;=&?@!$,+~'()*[]"
 
 
@@ -65,7 +65,7 @@ class Address:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What two addresses have in common that belong to the same origin (RFC 9110, 4.3.1)."""
+        """The origin: equal for two addresses that belong to the same one (RFC 9110, 4.3.1)."""
         return self.scheme, self.host, self.port
 
     @property
@@ -89,7 +89,7 @@ class Address:
             parts = urlsplit(urljoin(self.url, location))
             target = Address.of(parts) if parts.scheme in PORTS else None
         except ValueError:
-            # What it says repeats the URL.
+            # The message repeats the URL.
             raise ValueError("redirects to a URL that is none") from None
         if target is None:
             raise ValueError("redirects to what is no URL of HTTP")
@@ -147,7 +147,7 @@ def _options(fragment: str) -> dict[str, str]:
     """Gives livefeed's own options. They stand where no origin ever sees them, so the query is the origin's alone."""
     pairs = parse_qsl(fragment, keep_blank_values=True, errors="surrogateescape")
     options = dict(pairs)
-    # Nothing of it is shown: whoever has put a # into a password has the rest of it here.
+    # Nothing of it is shown: where a password has a # in it, the rest of it is here.
     if (fragment and not pairs) or len(options) < len(pairs) or not set(options) <= {*_FILES, "redirects"}:
         text = "after # stand ca=FILE, headers=FILE and redirects=anywhere, or some of them, with & between, in"
         raise ConfigurationError(f"{text} {_FORM}", "source")

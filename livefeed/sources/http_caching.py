@@ -1,4 +1,4 @@
-"""What an answer says about how long it holds, and how to ask whether it still does (RFC 9111, RFC 9110).
+"""The time for which an answer holds, and how to ask whether it still does (RFC 9111, RFC 9110).
 
 Rule: it is never wrong to ask too often. Whatever is unclear counts as 'ask again'.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 MAX_FRESH_S = 60.0
-"""So long an answer is taken for granted at most, whatever the origin says."""
+"""The longest time in seconds for which an answer is taken for granted, whatever the origin says."""
 
 SETTLED_S = 2
 """A version whose ``Last-Modified`` is so old when it is sent will not be followed by another with the same one."""
@@ -33,7 +33,7 @@ _DIRECTIVE = re.compile(rb"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"((?:[^"\\]|\\.
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a version is asked for by.
+    """The fields by which a version is asked for.
 
     :ivar etag: as it came; ``None`` if there is none.
     :ivar modified: the value of ``Last-Modified``, where there is no tag.

@@ -31,7 +31,7 @@ HEAD_BYTES = 262_144
 
 
 MAX_MEMBERS = 64
-"""So many members of gzip make a document at most: empty ones cost time without end."""
+"""The members of gzip in one document at most: empty ones cost time without end."""
 
 
 @dataclass(slots=True)

@@ -45,13 +45,13 @@ NEXT_ADDRESS_S = 0.1
 have but a second."""
 
 MAX_ADDRESSES = 16
-"""So many addresses of a name are tried at most."""
+"""The addresses of a name that are tried at most."""
 
 MAX_AGE_S = 30.0
 """A connection that is kept is made anew after so long, to where its name leads by then. An unused one is not kept."""
 
 MAX_RENEWED = 8
-"""So many names are looked up beside what goes on: a pull that is redirected has no more hosts."""
+"""Names that are looked up in the background: a pull that is redirected has no more hosts."""
 
 _SHOWN = 100  # characters of a name
 
@@ -90,8 +90,8 @@ def look_up(host: str) -> tuple[str, ...]:
 class Names:
     """Resolves the names that one source needs, one at a time.
 
-    Whoever asks for a name that is being looked up has the answer too; whoever asks for another one waits. So a source
-    has one thread that hangs at most.
+    A second request for a name that is being looked up shares the answer; one for another name waits. So a source
+    has at most one thread that hangs.
 
     :ivar look_up: gives the addresses of a name; it may block.
     :ivar in_thread: calls a function in a thread that nobody waits for.
@@ -148,7 +148,7 @@ class Names:
             self._renewed[host] = result
 
     def _begin(self) -> None:
-        # Those who were cancelled have been called.
+        # Requests that were cancelled have been called.
         while self._waiting and self._waiting[0][1].called:
             self._waiting.popleft()
         if self._looking_up is not None or not self._waiting:

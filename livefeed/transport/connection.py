@@ -165,7 +165,7 @@ class Connection(StreamSocket):
 
     @property
     def protocol(self) -> Any:
-        """What is told of what happens here; ``None`` before it is made and after the end."""
+        """The protocol that is told of events; ``None`` before it is made and after the end."""
         return self._protocol
 
     @protocol.setter
@@ -217,7 +217,7 @@ class Connection(StreamSocket):
         self.write(b"".join(iovec))
 
     def loseConnection(self) -> None:
-        """ITransport API. What was written is sent first."""
+        """ITransport API. All data written before is sent first."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
             if self._room is not None:
@@ -661,7 +661,7 @@ class Connection(StreamSocket):
             except Exception:
                 self._broke("readConnectionLost")
         elif self._out:
-            # What was written before is still sent to a client that only listens, and nothing more.
+            # A client that only listens is still sent the data written before, and nothing more.
             self.disconnecting = True
             self._set_unclear()
             self.set_deadline(SEND_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What listens with the fast transport: the part of a reactor that Twisted's server endpoints use.
+"""Listening with the fast transport: the part of a reactor that Twisted's server endpoints use.
 
 An endpoint that is given a :class:`PoolReactor` in the place of the reactor listens in its pool: ``tcp:``,
 ``tcp6:``, ``unix:``, ``ssl:`` and ``systemd:`` work as they are.

@@ -110,7 +110,7 @@ def direct_road() -> Road | None:
         counts = list(map(lib.SSL_write, handles, repeat(data), repeat(size)))
         if sum(counts) == size * len(counts):
             return []
-        # What went wrong with one stands in a queue of the thread's, and would be taken for another's.
+        # An error of one stands in a queue of the thread's, and would be taken for another's.
         lib.ERR_clear_error()
         return counts
 

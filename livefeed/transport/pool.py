@@ -32,10 +32,10 @@ EVENTS = 256
 """How many a turn handles at most: a few milliseconds of work."""
 
 TURN_S = 0.01
-"""Fewer, where that takes longer: what is asked may have to be rendered."""
+"""Seconds after which the turn ends all the same: an answer may have to be rendered."""
 
 EVENTS_AT_ONCE = 32
-"""So many are taken from the kernel, which puts them behind all others, without a look at the clock."""
+"""Events that are taken from the kernel, which puts them behind all others, without a look at the clock."""
 
 ACCEPTS = 64
 """How many connections are accepted at a time. That counts like as many events."""
@@ -43,7 +43,7 @@ ACCEPTS = 64
 SWEEP_S = 0.5
 
 OVERFLOW = 128
-"""So many connections over the limit are still accepted, to be told to come back. The others are closed at once."""
+"""Connections over the limit that are still accepted, to be told to come back. Others are closed at once."""
 
 RESERVED_FILES = 256
 """Open files that are not for connections: those over the limit, the source's, the log, what Python opens."""
@@ -53,7 +53,7 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a pool allows.
+    """The limits of a pool.
 
     :ivar connections: so many at a time, and no more than there may be open files; those beyond are told to come
         back. 0 for as many as that.
@@ -125,7 +125,7 @@ class Pool:
     def listen(self, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context | None) -> None:
         """Accepts connections of a socket.
 
-        :param sock: bound, listening and not blocking. What is set on it holds for its connections, too.
+        :param sock: bound, listening and not blocking. Its options hold for its connections, too.
         :param factory: makes the protocols.
         :param context: what TLS is spoken with; ``None`` for none.
         """

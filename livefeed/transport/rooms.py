@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from livefeed.transport.replay import Answer, Replay
 
 SLICE = 256
-"""So many are answered in one turn of the reactor at most: 4 ms of work."""
+"""The requests that are answered in one turn of the reactor at most: 4 ms of work."""
 
 SLICE_S = 0.01
-"""Fewer, where that takes longer."""
+"""Seconds after which the turn ends all the same."""
 
 BATCH = 32
-"""So many are written to without a look at the clock."""
+"""Connections that are written to without a look at the clock."""
 
 GRAIN_S = 0.25
-"""Those whose time ends within so long are answered together: each such answer has to be rendered."""
+"""Requests whose time ends within as many seconds are answered together: each such answer has to be rendered."""
 
 MAX_PENDING_BYTES = 16_384
-"""So much is taken of what a client sends while it waits; as much as twisted.web takes."""
+"""Bytes that are taken from a client while it waits; as many as twisted.web takes."""
 
 _log = Logger()
 
 
 class Host(Protocol):
-    """What a room requires of what the requests in it wait for.
+    """The object that the requests in a room wait for, as the room requires it.
 
     :ivar room: the room, which is set when it is opened.
     """

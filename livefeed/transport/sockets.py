@@ -1,4 +1,4 @@
-"""What a transport says of its socket, and sets on it: addresses and options."""
+"""The addresses of a transport's socket, and the options that are set on it."""
 
 from __future__ import annotations
 

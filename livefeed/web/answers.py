@@ -23,7 +23,7 @@ EVENT_STREAM = (
     (b"Cache-Control", b"no-store, no-transform"),
     (b"X-Accel-Buffering", b"no"),
 )
-"""What every stream of events has, and every answer that refuses one."""
+"""The fields of every stream of events, and of every answer that refuses one."""
 
 
 def answer(request: Request, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None = b"") -> int:

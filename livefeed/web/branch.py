@@ -1,4 +1,4 @@
-"""What is below the paths of a feed: the parts of its document, each in the form of the path above it."""
+"""The paths below those of a feed: the parts of its document, each in the form of the path above it."""
 
 from __future__ import annotations
 

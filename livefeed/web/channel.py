@@ -1,6 +1,6 @@
 """The connection of an HTTP client: twisted.web's, and stricter.
 
-Rule: this file refuses and times out. What an accepted request is answered is the resources' business.
+Rule: this file refuses and times out. The resources answer the requests that it accepts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SEND_TIMEOUT_S = 300
 """How long an answer may take to be sent: 1 MiB at 3.5 KB/s."""
 
 MAX_AT_ONCE = 16
-"""So many requests of one client are answered in a row, where it sends many at once; then others get their turn."""
+"""Requests of one client that are answered in a row, where it sends many at once; then others get their turn."""
 
 MAX_NAME_BYTES = 128
 """The longest name of a field. Twisted remembers the names that it has seen, however long they are."""
@@ -389,12 +389,12 @@ class Channel(HTTPChannel):
         """TimeoutMixin API. A transport that sweeps deadlines is left to it, which spares a timer each connection."""
         if self._transport_keeps_time():
             if period is not None and self.transport.over_capacity:
-                # Who is only to be told to come back must ask at once: others wait to be told, too.
+                # A client over the limit must ask at once: others wait to be told to come back, too.
                 period = min(period, self.site.head_timeout_s)
             self.transport.set_deadline(period)
         else:
             super().setTimeout(period)
-        # What HTTPChannel takes for the period before, and sets again when a request is done.
+        # HTTPChannel takes this for the period before, and sets it again when a request is done.
         idle: float | None = self.site.timeOut
         return idle
 

@@ -121,7 +121,7 @@ class DocumentResource(Branch):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        # What has expired is followed all the same: by whoever can be told so.
+        # An expired document is followed all the same, by clients that can be told of the state.
         if asks_for_websocket(request) and not self._unknown:
             return self._ways.upgrade(request, self._ways)
         if _wants_events(request, self._form):

@@ -1,7 +1,8 @@
 """``/feed/a/b/3``: parts of the document that are followed like feeds of their own (RFC 6901).
 
-Whoever watches one district is only told when that district changes. A part is looked after for as long as somebody
-follows it, or has asked for it a moment ago. One that nobody follows is brought up to date when it is asked for.
+A client that follows one district is sent something only when that district changes. A part is looked after for as
+long as a client follows it, or has asked for it a moment ago. One without followers is brought up to date when it is
+asked for.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
     from livefeed.snapshot import Sequence
 
 MAX_PARTS = 256
-"""So many parts are looked after at a time. When all change in one tick, and are small, that takes 40 ms."""
+"""The parts that are looked after at a time. When all change in one tick, and are small, that takes 40 ms."""
 
 UNUSED_S = 60
-"""So long a part is kept that nobody follows and nobody asks for."""
+"""Seconds for which a part is kept that no client follows or asks for."""
 
 SLICE_S = 0.005
-"""So long parts are brought up to date in one turn of the reactor, and the one that is begun then: some 30 small ones,
-or two levels of 1 MB. Of 256 parts of 60 KB, all at once would take 0.8 s."""
+"""Seconds for which parts are brought up to date in one turn of the reactor; the last one is finished. That makes some
+30 small ones, or two levels of 1 MB. Of 256 parts of 60 KB, all at once would take 0.8 s."""
 
 _log = Logger()
 
 
 class TooManyPartsError(Exception):
-    """So many parts are looked after already that there is no room for another."""
+    """There is no room for another part."""
 
 
 @dataclass(slots=True, eq=False)

@@ -29,10 +29,10 @@ RETRY_S = (6.0, 9.0)
 come together. The shortest is longer than a restart, which takes 3 s to let everybody go, and 2 s to begin."""
 
 MAX_RETRY_S = 60.0
-"""After so long at most a client that was refused asks again."""
+"""The longest time after which a refused client asks again."""
 
 RETURNS_PER_S = 400
-"""So many clients that were refused come back in a second: with a TLS handshake each, a third of a core."""
+"""Refused clients that come back in a second: with a TLS handshake each, they take a third of a core."""
 
 _JITTER = RETRY_S[1] / RETRY_S[0]
 _REFUSED = 503

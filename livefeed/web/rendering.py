@@ -60,7 +60,7 @@ class PaperTransport:
         return UNIXAddress("")
 
     def set_deadline(self, seconds: float | None) -> None:
-        """What keeps time here is the one call that does everything."""
+        """Nothing times out: one call does everything."""
 
 
 def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:

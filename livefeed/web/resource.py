@@ -1,4 +1,4 @@
-"""What the resources of the site have in common: what is below them, and how a request's fields are read."""
+"""The base of the site's resources: the paths below them, and how the fields of a request are read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class KeyedFields(NamedTuple):
 
 
 METHODS = b"GET, HEAD, OPTIONS"
-"""What may be done with all that is served. Balancers probe with ``OPTIONS /``."""
+"""The methods of all resources. Balancers probe with ``OPTIONS /``."""
 
 
 class Node(Resource):

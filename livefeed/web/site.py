@@ -31,7 +31,7 @@ IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
 
 TURN_S = 0.01
-"""So long clients that have sent many requests at once are answered, before everything else gets its turn."""
+"""Seconds for which clients with many requests at once are answered, before everything else gets its turn."""
 
 FORGET_S = 0.25
 """How long an answer may be given again. So much can Livefeed-Next be too large. A second is a multiple of it."""

@@ -1,4 +1,4 @@
-"""``/feed.sse``: server-sent events (the HTML standard, 9.2). What each subscriber is sent is made once for all.
+"""``/feed.sse``: server-sent events (the HTML standard, 9.2). Each event is made once for all subscribers.
 
 twisted.web renders the head of the answer; from there on the connection is the stream's.
 """
@@ -180,7 +180,7 @@ class EventStreams:
         if told != self._told:
             state, at = told
             facts = {"state": state.value, "at": None if at is None else timestamp(at)}
-            # Who comes back after it has expired has nothing: the last id is taken back.
+            # A client that comes back after the expiry has no version: the last id is taken back.
             no_id = b"id: \n" if state is State.EXPIRED else b""
             event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())
             self._told, self._state_events = told, {False: event, True: http_chunk(event)}

@@ -27,8 +27,8 @@ MAX_WAIT_S = 55
 
 _WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
 _NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
-# What stands between commas; those in quoted strings are part of it (RFC 9110, 5.6.4). One that is never closed goes on
-# to the end: to look for another beginning within it would take quadratic time.
+# The text between commas; commas in quoted strings are part of it (RFC 9110, 5.6.4). A string that is never closed goes
+# on to the end: to look for another beginning within it would take quadratic time.
 _MEMBER = re.compile(rb'(?:"(?>[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])+')
 
 
@@ -170,7 +170,7 @@ class _Waiting:
 
 @dataclass(slots=True, eq=False)
 class _Shared:
-    """What requests wait for that are equal to one that waits by itself: the Host API of the fast transport's rooms.
+    """The host of requests that are equal to one that waits by itself: the Host API of the fast transport's rooms.
 
     :ivar leads: whether that one still waits.
     :ivar room: those that are equal to it; ``None`` while there can be none.

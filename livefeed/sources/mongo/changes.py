@@ -51,7 +51,7 @@ class Stream(Protocol):
 
 @dataclass(eq=False)
 class Changes:
-    """What the thread runs.
+    """The body of the thread.
 
     :ivar open_stream: asks the server for a stream; leaving its context closes it.
     :ivar changed: called once a stream is open, since nothing was told of before, and for each change.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from livefeed.sources.mongo.url import Address, Query
 
 BATCH = 1000
-"""So many documents come in one answer; of larger results the server sends the rest when it is asked."""
+"""The documents of one answer; of a larger result the server sends the rest when it is asked."""
 
 SPACING_S = 0.1
 """A collection in which much is written is pulled so often, at most."""
@@ -42,8 +42,8 @@ _BSON_FACTOR = 16
 class MongoSource:
     """Asks the same query each time, in a thread that ends with the answer.
 
-    The client is made by the first pull, after a daemon has forked, and kept. What has come is hashed as it is, so that
-    what has not changed costs no more than its transport.
+    The client is made by the first pull, after a daemon has forked, and kept. An answer is hashed as it is, so
+    that one without a change costs no more than its transport.
 
     :ivar address: where MongoDB is.
     :ivar query: what is asked for.
@@ -227,7 +227,7 @@ class MongoSource:
 
     def _open_stream(self) -> AbstractContextManager[Stream]:
         collection = self._connected()[self.query.database][self.query.collection]
-        # What has changed is not asked for: only that something has.
+        # The change itself is not asked for: that there is one is enough.
         return collection.watch([{"$project": {"_id": 1}}], max_await_time_ms=AWAIT_MS)
 
     # What follows runs in the reactor's thread.

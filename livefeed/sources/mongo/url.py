@@ -1,4 +1,4 @@
-"""What a ``mongodb://`` URL says: where the servers are, who asks, and what is asked for.
+"""The parts of a ``mongodb://`` URL: the servers, the user, and the query.
 
 Rule: whatever can never work is refused here, when livefeed starts, and no message repeats a value.
 """
@@ -52,7 +52,7 @@ _OPTIONS = (*("filter", "sort", "projection", "limit", "one", "json", "watch", "
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for.
+    """A query.
 
     :ivar filter: which documents.
     :ivar sort: fields and directions, ``_id`` among them, so that the order is always the same.
