@@ -623,7 +623,7 @@ class TogetherTests(SynchronousTestCase):
                 unharmed = getattr(owner, name)
                 patch = self.patch(owner, name, lambda *given, calls=calls, go=unharmed: next(calls, go)(*given))
                 if at_stop:
-                    served.served.let_go()
+                    served.served.let_go(returns.Returns())
                 else:
                     served.feed.publish(SECOND)
                 served.settle()
