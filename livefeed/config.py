@@ -207,7 +207,8 @@ def _tables(feeds: Given, shared: Mapping[str, Given]) -> list[dict[str, Given]]
         if name in shared:
             raise ConfigurationError(f"each feed has its own, in {feeds.place}", place=shared[name].place)
     if not isinstance(feeds.value, dict) or not feeds.value:
-        raise ConfigurationError("is not a table with a table for each feed", place=feeds.place)
+        why = "is not a table with a table for each feed, such as [feeds.results]"
+        raise ConfigurationError(why, place=feeds.place)
     if len(feeds.value) > MAX_FEEDS:
         raise ConfigurationError(f"there are {len(feeds.value)} feeds, and {MAX_FEEDS} at most", place=feeds.place)
     return [_table(name, feeds.below(name), shared) for name in feeds.value]
@@ -233,7 +234,11 @@ def _typed(name: str, given: Given) -> Any:
     :raises ConfigurationError: if there is no such setting, or it cannot have this value.
     """
     if name not in _ALLOWED:
-        raise ConfigurationError(f"there is no such setting{closest(name, (*_ALLOWED, 'feeds'))}", place=given.place)
+        is_table = isinstance(given.value, dict)
+        hint = closest(name, ("feeds",) if is_table else (*_ALLOWED, "feeds"))
+        if is_table and not hint:
+            hint = "; those for all stand at the top of the file, without a table, and those of a feed in [feeds.NAME]"
+        raise ConfigurationError(f"there is no such setting{hint}", place=given.place)
     if name == "feed" and isinstance(given.value, dict):
         # It is not shown: there is a source in it, which can have a password.
         raise ConfigurationError("is not a name; the table of a feed is [feeds.NAME], with an s", place=given.place)
@@ -244,7 +249,8 @@ def _typed(name: str, given: Given) -> Any:
     except (msgspec.ValidationError, OverflowError):
         # A source can have a password in it.
         what = "it" if name == "source" else shown(given.value)
-        raise ConfigurationError(f"{what} is not {_ALLOWED[name]}", place=given.place) from None
+        how = f"; write [{shown(given.value)}]" if name in REPEATABLE and isinstance(given.value, str) else ""
+        raise ConfigurationError(f"{what} is not {_ALLOWED[name]}{how}", place=given.place) from None
     return _absolute_source(value, given.folder) if name == "source" else value
 
 

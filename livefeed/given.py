@@ -5,6 +5,7 @@ Rule: a value keeps the name of its place, so that a message about a wrong one c
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _PREFIX = "LIVEFEED_"
 _NO_SETTING = re.compile(r"LIVEFEED_(?:SERVICE_(?:HOST|PORT)|PORT(?=\Z|_[0-9])|TEST_)")
 """Kubernetes sets the first two in each container if a service is called livefeed; the last are for the tests."""
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -106,9 +108,11 @@ def from_file(path: str) -> dict[str, Given]:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"is larger than {MAX_FILE_BYTES} bytes", place=path)
     try:
-        table = tomllib.loads(data.decode())
+        # Some editors write a mark in front, of which TOML knows nothing.
+        table = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"is not UTF-8, at byte {error.start}", place=path) from None
+        how = "; it seems to be UTF-16: save it as UTF-8" if data.startswith(_UTF_16) else ""
+        raise ConfigurationError(f"is not UTF-8, at byte {error.start}{how}", place=path) from None
     except (ValueError, RecursionError) as error:
         # Not what it says itself of a number that is too long, or of what is too deep: that is about Python.
         why = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""

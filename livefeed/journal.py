@@ -103,6 +103,9 @@ class Journal:
         except BlockingIOError:
             self.close()
             raise JournalError(f"{self.path}: another process keeps its versions there") from None
+        except (FileExistsError, NotADirectoryError):
+            self.close()
+            raise JournalError(f"{self.path.parent}: there is a file where a folder should be") from None
         except OSError as error:
             self.close()
             raise JournalError(f"{error.filename or self.path}: {error.strerror or error}") from None

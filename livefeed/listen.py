@@ -90,6 +90,8 @@ def make_endpoint(
         if kind == "systemd":
             _find_inherited(parts)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description + _backlog(kind, parts))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{description}: {error.filename}: {error.strerror}", setting) from None
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
         why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
         raise ConfigurationError(why, setting) from None
@@ -122,7 +124,8 @@ class SocketFileEndpoint:
         lock = self.path.with_name(f"{self.path.name}.lock")
         try:
             if not stat.S_ISSOCK(self.path.lstat().st_mode):
-                return  # it is in the way, and no socket: listening fails, and says so
+                other = OSError(errno.EADDRINUSE, "there is something else by this name, which is no socket")
+                raise CannotListenError(None, self.path, other)
             accepted = _accepts(self.path)
         except FileNotFoundError:
             _unlink_own_lock(lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import select
 import signal
@@ -61,6 +62,11 @@ MAX_SPREAD_S = 1.0
 
 _DAY_S = 86_400.0
 _DRAIN_POLL_S = 0.05
+_REMEDIES = {
+    errno.EACCES: "; a port below 1024 takes root, with --uid of twistd, or the capability CAP_NET_BIND_SERVICE",
+    errno.EADDRINUSE: "; another process listens there: `ss -ltnp` names it",
+    errno.EADDRNOTAVAIL: "; no interface of this machine has this address",
+}
 _ABOUT_SIGHUP = "received SIGHUP: {what}; a new certificate is read at the next start"
 _ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
 
@@ -287,8 +293,9 @@ class _Listener(Service):
         for failure in failures:
             error = failure.value
             why = error.socketError if isinstance(error, CannotListenError) else error
+            remedy = _REMEDIES.get(getattr(why, "errno", None) or 0, "") if port_of(self.description) else ""
             why = getattr(why, "strerror", None) or why
-            raise StartError(f"livefeed: {self.place}: {self.description}: {why}")
+            raise StartError(f"livefeed: {self.place}: {self.description}: {why}{remedy}")
 
     def startService(self) -> None:
         """IService API."""

@@ -234,6 +234,11 @@ class MistakeTests(ListenTestCase):
             refusal = self.refusal(description)
             self.assertTrue(refusal.startswith(f"--listen: {description}: this is more than one endpoint: repeat"))
 
+    def test_file_of_a_key_that_is_missing(self) -> None:
+        """It is named, and the endpoint is not said to be none."""
+        description = "ssl:443:privateKey=/no/such.pem"
+        self.assertEqual(self.refusal(description), f"--listen: {description}: /no/such.pem: No such file or directory")
+
     def test_folder_in_the_place_of_a_socket(self) -> None:
         """It would only be found out when the socket is made, behind the start of all else."""
         description = f"unix:{quoteStringArgument(self.directory.name)}"
@@ -362,15 +367,16 @@ class SocketFileTests(SynchronousTestCase):
         self.assertTrue(self.lock.is_symlink())
 
     def test_other_files_are_left_alone(self) -> None:
-        """A file, a link to a socket, and a socket of another kind; listening then fails by itself."""
+        """A file and a link to a socket are said to be none; a socket of another kind fails by itself."""
         self.path.write_bytes(b"precious")
-        self.successResultOf(self.listen())
+        error = self.failureResultOf(self.listen(), CannotListenError).value
+        self.assertIn("there is something else by this name, which is no socket", str(error))
         self.assertEqual(self.path.read_bytes(), b"precious")
         self.path.unlink()
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(self.path.with_name("other")))
         self.path.symlink_to("other")
-        self.successResultOf(self.listen())
+        self.failureResultOf(self.listen(), CannotListenError)
         self.assertTrue(self.path.is_symlink())
         self.path.unlink()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:

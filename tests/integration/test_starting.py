@@ -152,13 +152,22 @@ class TestOptions:
         with closing(socket.create_server((HOST, 0))) as sock:
             endpoint = f"{kind}:{sock.getsockname()[1]}:interface={HOST}"
             code, output = run(tmp_path, "--listen", endpoint, command=command)
-        assert_refused(code, output, "--listen", endpoint, "in use")
+        assert_refused(code, output, "--listen", endpoint, "in use; another process listens there: `ss -ltnp` names it")
 
     def test_a_socket_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
         """A path in a directory that is not there ends the start, also where another endpoint works."""
         endpoint = f"unix:{tmp_path}/missing/socket"
         code, output = run(tmp_path, "--listen", TCP, "--listen", endpoint)
         assert_refused(code, output, "--listen", endpoint)
+
+    def test_a_state_directory_that_is_a_file_is_refused(self, tmp_path: Path) -> None:
+        """Also one below a file; it is said what is in the way."""
+        (tmp_path / "state").write_text("")
+        for name in ("state", "state/below"):
+            code, output = run(tmp_path, "--listen", TCP, "--state-dir", name)
+            assert_refused(
+                code, output, "livefeed: --state-dir: ", f"/{name}: there is a file where a folder should be"
+            )
 
     def test_help_and_version_need_nothing(self, tmp_path: Path) -> None:
         """--help tells every option, --version the version, and both end well."""
@@ -176,7 +185,7 @@ class TestSettingsFile:
     @pytest.mark.parametrize(
         ("text", "refusal"),
         [
-            ("interval = 'x'", "interval: 'x' is not a number of seconds from 0.05 to 3600"),
+            ("\ufeffinterval = 'x'", "interval: 'x' is not a number of seconds from 0.05 to 3600"),
             ("[feeds.a]\nsource = 'demo:'\ninterval = 'x'", "feeds.a.interval: 'x' is not a number of seconds from "),
             ("[feeds.a]\nsource = 'redis://u:hush@h'", "feeds.a.source: the database, a number, is missing"),
             ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['a']", "feeds.a.allow_origin: 'a' is not an origin"),
@@ -200,12 +209,14 @@ class TestSettingsFile:
     def test_files_that_cannot_be_read_are_refused(self, tmp_path: Path) -> None:
         """What is missing, too large, or not text."""
         (tmp_path / "large.toml").write_text("#" * 1_048_577)
-        (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+        (tmp_path / "binary.toml").write_bytes(b"\xff\xff")
+        (tmp_path / "utf16.toml").write_bytes("interval = 1".encode("utf-16"))
         for name, why in (
             ("missing.toml", "cannot be read: No such file or directory"),
             (".", "cannot be read: Is a directory"),
             ("large.toml", "is larger than 1048576 bytes"),
             ("binary.toml", "is not UTF-8, at byte 0"),
+            ("utf16.toml", "is not UTF-8, at byte 0; it seems to be UTF-16: save it as UTF-8"),
         ):
             assert run(tmp_path, "--config", name) == (1, f"livefeed: {name}: {why}\n")
 
