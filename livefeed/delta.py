@@ -59,6 +59,14 @@ class _Steps(list[bytes]):
 
     is_late: Callable[[], bool] = staticmethod(lambda: False)
 
+    def go_on(self) -> None:
+        """Is called before each piece of work that is as much as an operation.
+
+        :raises DeltaError: if it takes too long.
+        """
+        if self.is_late():
+            raise DeltaError("it takes too long")
+
 
 def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None) -> bytes:
     """Gives a patch that makes one document into another.
@@ -74,6 +82,7 @@ def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None
         if old.value != new.value:
             _compare("", old.value, new.value, 0, found)
         patch = b"[%b]" % b",".join(found)
+        found.go_on()
         if patched(old.value, decode(patch)) == new.value:
             return patch
     return b'[{"op":"replace","path":"","value":%b}]' % new.data.strip(WHITE_SPACE)
@@ -81,8 +90,7 @@ def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None
 
 def _compare(path: str, old: Any, new: Any, depth: int, found: _Steps) -> None:
     """Appends the operations between two values that differ."""
-    if found.is_late():
-        raise DeltaError("it takes too long")
+    found.go_on()
     first = len(found)
     if depth < MAX_DEPTH:
         if isinstance(old, dict) and isinstance(new, dict):
@@ -102,6 +110,7 @@ def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth:
     found.extend(_removal(f"{path}/{escape(name)}") for name in old if name not in new)
     for name, value in new.items():
         if name not in old:
+            found.go_on()
             found.append(_operation("add", f"{path}/{escape(name)}", value))
         elif old[name] != value:  # in C for all that is below: a path and a call only where something differs
             _compare(f"{path}/{escape(name)}", old[name], value, depth, found)
@@ -114,16 +123,17 @@ def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found
     if not middle.grown and 2 * sum(map(eq, olds, news)) >= len(olds):
         gaps = [middle]
     else:
-        pairing = _pairing(olds, news)
+        pairing = _pairing(olds, news, found)
         if pairing is not None and pairing.changes * max(len(old), len(new)) <= MAX_SHIFTS_OF_PAIRS:
             edit = _rearrange if pairing.moves else _edit_in_order
             edit(path, middle.old, pairing, depth, found)
             return
-        gaps = list(_gaps(olds, news, middle))
+        gaps = list(_gaps(olds, news, middle, found))
     if sum(abs(gap.grown) for gap in gaps) * max(len(old), len(new)) > MAX_SHIFTS:
         return
     # From the end, so that the indices of what is still to come are those of the old array.
     for gap in reversed(gaps):
+        found.go_on()
         pairs = min(gap.old_end - gap.old, gap.new_end - gap.new)
         found.extend(_removal(f"{path}/{index}") for index in range(gap.old_end - 1, gap.old + pairs - 1, -1))
         added = enumerate(new[gap.new + pairs : gap.new_end], gap.old + pairs)
@@ -158,15 +168,17 @@ class _Pairing:
         return len(self.stay) < sum(partner is not None for partner in self.partners)
 
 
-def _pairing(old: list[Any], new: list[Any]) -> _Pairing | None:
+def _pairing(old: list[Any], new: list[Any], found: _Steps) -> _Pairing | None:
     """Pairs elements by the member that tells best which are the same; ``None`` if there is none for half of them."""
     if min(len(old), len(new)) < 2 or not all(isinstance(element, dict) for element in (*old, *new)):  # noqa: PLR2004
         return None
     best, best_score = None, 0
     for name in islice((name for name, value in new[0].items() if _key(value) is not None), MAX_KEYS):
+        found.go_on()
         places, new_places = _places(name, old), _places(name, new)
         if places is None or new_places is None:
             continue
+        found.go_on()
         partners = [places.get(key) for key in new_places]
         pairs = [(old[index], element) for index, element in zip(partners, new, strict=True) if index is not None]
         if 2 * len(pairs) < min(len(old), len(new)):
@@ -179,6 +191,7 @@ def _pairing(old: list[Any], new: list[Any]) -> _Pairing | None:
             best, best_score = partners, score
     if best is None:
         return None
+    found.go_on()
     indices = [index for index in best if index is not None]
     return _Pairing(old, new, best, frozenset(indices[at] for at in _rising(indices)))
 
@@ -201,6 +214,7 @@ def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: 
     """
     left = len(pairing.old)
     for partner, value in zip(reversed(pairing.partners), reversed(pairing.new), strict=True):
+        found.go_on()
         if partner is None:
             found.append(_operation("add", f"{path}/{start + left}", value))
             continue
@@ -216,6 +230,7 @@ def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: _Ste
 
     :param start: the index of the first element of both arrays in the array at *path*.
     """
+    found.go_on()
     kept = {index for index in pairing.partners if index is not None}
     gone = (index for index in range(len(pairing.old) - 1, -1, -1) if index not in kept)
     found.extend(_removal(f"{path}/{start + index}") for index in gone)
@@ -224,6 +239,7 @@ def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: _Ste
     array = [index for index in range(len(pairing.old)) if index in kept]
     at = 0
     for partner, value in zip(pairing.partners, pairing.new, strict=True):
+        found.go_on()
         if partner is None:
             found.append(_operation("add", f"{path}/{start + at}", value))
             array.insert(at, -1)
@@ -267,7 +283,7 @@ class _Gap:
         return _Gap(self.old + outer.old, self.old_end + outer.old, self.new + outer.new, self.new_end + outer.new)
 
 
-def _gaps(olds: list[Any], news: list[Any], middle: _Gap) -> Iterator[_Gap]:
+def _gaps(olds: list[Any], news: list[Any], middle: _Gap, found: _Steps) -> Iterator[_Gap]:
     """Gives the stretches in which two arrays differ, in order.
 
     Both ends have been cut off as far as they are equal, and most elements do not equal their opposite. Those that are
@@ -280,7 +296,7 @@ def _gaps(olds: list[Any], news: list[Any], middle: _Gap) -> Iterator[_Gap]:
         yield middle
         return
     at, new_at = middle.old, middle.new
-    for old_index, new_index in [*_anchors(olds, news), (len(olds), len(news))]:
+    for old_index, new_index in [*_anchors(olds, news, found), (len(olds), len(news))]:
         old_stop, new_stop = middle.old + old_index, middle.new + new_index
         if (at, new_at) != (old_stop, new_stop):
             gap = _Gap(at - middle.old, old_index, new_at - middle.new, new_index)
@@ -297,13 +313,18 @@ def _trimmed(old: list[Any], new: list[Any], gap: _Gap) -> _Gap:
     return _Gap(start, old_end, new_start, new_end)
 
 
-def _anchors(old: list[Any], new: list[Any]) -> list[tuple[int, int]]:
+def _anchors(old: list[Any], new: list[Any], found: _Steps) -> list[tuple[int, int]]:
     """Gives the indices, in both arrays, of the most elements that are unique in each and have kept their order."""
-    old_texts, new_texts = list(map(encode, old)), list(map(encode, new))
+    old_texts = list(map(encode, old))
+    found.go_on()
+    new_texts = list(map(encode, new))
+    found.go_on()
     new_counts = Counter(new_texts)
     place = {text: index for index, text in enumerate(new_texts) if new_counts[text] == 1}
     old_counts = Counter(old_texts)
+    found.go_on()
     shared = [(index, place[text]) for index, text in enumerate(old_texts) if text in place and old_counts[text] == 1]
+    found.go_on()
     return [shared[at] for at in _rising([new_index for _, new_index in shared])]
 
 

@@ -72,6 +72,17 @@ def deflate_message(data: bytes) -> bytes:
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_EMPTY_BLOCK)
 
 
+def deflate_around(start: bytes, deflated: bytes, end: bytes) -> bytes:
+    """Gives the payload of a compressed WebSocket message whose middle is compressed already.
+
+    The blocks of the middle refer to nothing before them, and what is empty behind each part ends at a whole byte.
+
+    :param deflated: as :attr:`Compressed.message` is.
+    """
+    parts = (deflate_message(start), deflated, deflate_message(end))
+    return _EMPTY_BLOCK.join(parts)
+
+
 def is_large(data: bytes) -> bool:
     """Tells whether a document takes too long to be compressed well within the tick."""
     return len(data) > SMALL_BYTES
@@ -171,3 +182,9 @@ def websocket_text_frame(payload: bytes, *, compressed: bool = False) -> bytes:
     else:
         header = struct.pack("!BBQ", first, 127, length)
     return header + payload
+
+
+def websocket_payload(frame: bytes) -> bytes:
+    """Gives the payload of a frame that :func:`websocket_text_frame` has made."""
+    length = frame[1]
+    return frame[{126: 4, 127: 10}.get(length, 2) :]

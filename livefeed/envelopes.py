@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from livefeed.encodings import is_large
 from livefeed.feed import State
 from livefeed.history import WORTH_IT
 from livefeed.times import timestamp
@@ -114,6 +115,17 @@ class EnvelopeCrowd:
         return _EnvelopeGroup(self._make_transports(), self._envelopes, self._wrap)
 
 
+class SnapshotMessage(bytes):
+    """A message that has the whole document in it, for what can make use of the document's own forms.
+
+    :ivar snapshot: the document.
+    :ivar start: where in the message it begins.
+    """
+
+    snapshot: Snapshot
+    start: int
+
+
 @dataclass(eq=False)
 class Envelopes:
     """The messages of a feed, as of its last tick.
@@ -159,9 +171,12 @@ class Envelopes:
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
         if have is None:
-            return wrap(self._message("snapshot", b',"data":%s' % snapshot.data), snapshot.version)
+            message = SnapshotMessage(self._message("snapshot", b',"data":%s' % snapshot.data))
+            message.snapshot, message.start = snapshot, len(message) - len(snapshot.data) - 1
+            return wrap(message, snapshot.version)
         whole, patch = self.get(None, wrap), self.feed.history.patch(have)
-        if patch is None:
+        if patch is None or (is_large(patch) and len(patch) > WORTH_IT * len(snapshot.data)):
+            # To compress what is large and not worth it would take milliseconds; the document is compressed already.
             return whole
         start = b',"from":%s' % json.dumps(have).encode()
         steps = wrap(self._message("patch", b'%s,"patch":%s' % (start, patch)), snapshot.version)

@@ -10,7 +10,15 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from livefeed.encodings import CODINGS, GZIP_LEVEL, compress, compress_well, is_large, websocket_text_frame
+from livefeed.encodings import (
+    CODINGS,
+    GZIP_LEVEL,
+    compress,
+    compress_well,
+    is_large,
+    websocket_payload,
+    websocket_text_frame,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,6 +141,11 @@ class Snapshot:
     def etags(self) -> list[bytes]:
         """Gives the entity tags under which a client can have this version, of whatever coding."""
         return [f'"{self.version}"'.encode(), *(f'"{self.version}-{coding}"'.encode() for coding in CODINGS)]
+
+    @property
+    def deflated(self) -> bytes:
+        """The payload of the compressed frame; see :attr:`livefeed.encodings.Compressed.message`."""
+        return websocket_payload(self.compressed_frame)
 
     def is_bare(self) -> bool:
         """Tells whether it was never compressed."""

@@ -23,8 +23,8 @@ from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import deflate_message, websocket_text_frame
-from livefeed.envelopes import EnvelopeCrowd, EnvelopeOutlet
+from livefeed.encodings import deflate_around, deflate_message, is_large, websocket_text_frame
+from livefeed.envelopes import EnvelopeCrowd, EnvelopeOutlet, SnapshotMessage
 from livefeed.follower import Follower
 from livefeed.rounds import Rounds
 from livefeed.snapshot import MAX_NAMED_LENGTH, named_version
@@ -187,7 +187,13 @@ def _frame(message: bytes, _: str) -> bytes:
 
 
 def _compressed_frame(message: bytes, _: str) -> bytes:
-    return websocket_text_frame(deflate_message(message), compressed=True)
+    if isinstance(message, SnapshotMessage) and is_large(message) and not message.snapshot.is_bare():
+        # The document was compressed before it was published, and better than there would be time for here.
+        end = message.start + len(message.snapshot.data)
+        payload = deflate_around(message[: message.start], message.snapshot.deflated, message[end:])
+    else:
+        payload = deflate_message(message)
+    return websocket_text_frame(payload, compressed=True)
 
 
 class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
@@ -12,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import delta, exact
 from livefeed.delta import MAX_DEPTH, MAX_SHIFTS, diff, make_patch
-from livefeed.exact import DeltaError, parse
+from livefeed.exact import DeltaError, encode, parse
 from livefeed.gate import check_document
 from livefeed.patching import apply_patch
 
@@ -426,3 +428,55 @@ class LimitTests(_Case):
         rows[77]["counts"] = [0, 1.5, None]
         rows[19_999]["name"] = "last"
         self.assertLess(len(self.check(old, compact(rows))), 150)
+
+
+def shuffled(elements: list[Any]) -> list[Any]:
+    return random.Random(1).sample(elements, len(elements))
+
+
+COUNT = 500
+NUMBERED: list[dict[str, Any]] = [{"i": number, "v": [number]} for number in range(COUNT)]
+CHANGED: list[dict[str, Any]] = [{"i": number, "v": [number + 1]} for number in range(COUNT)]
+SLOW: dict[str, tuple[Any, Any]] = {
+    "shuffled and changed": (NUMBERED, shuffled(CHANGED)),
+    "some moved": (NUMBERED, shuffled(NUMBERED[:20]) + NUMBERED[20:]),
+    "scalars shuffled": ([*range(COUNT)], shuffled([*range(COUNT)])),
+    "scalars shifted": ([*range(COUNT)], [*range(1, COUNT + 1)]),
+    "scalars removed here and there": ([*range(COUNT)], [number for number in range(COUNT) if number % 4]),
+    "changed in place": (NUMBERED, CHANGED),
+    "in order, some gone": (NUMBERED, [each for each in CHANGED if each["i"] % 9]),
+    "members changed": ({str(number): 0 for number in range(COUNT)}, {str(number): 1 for number in range(COUNT)}),
+    "members renamed": ({str(number): 0 for number in range(COUNT)}, {f"{number}x": 0 for number in range(COUNT)}),
+}
+"""Documents that take long for their size."""
+
+
+class LateTests(SynchronousTestCase):
+    """A comparison that takes too long."""
+
+    def test_it_is_given_up_at_once(self) -> None:
+        """Whenever the time is over, and however the documents differ: then the whole is replaced."""
+        for name, (old, new) in SLOW.items():
+            before, after = (parse(json.dumps(each).encode()) for each in (old, new))
+            asked, encoded = 0, [0]
+
+            def is_late(end: float, encoded: list[int] = encoded) -> bool:
+                nonlocal asked
+                asked += 1
+                encoded.append(0)
+                return asked > end
+
+            def count(value: object, encoded: list[int] = encoded) -> bytes:
+                encoded[-1] += 1
+                return encode(value)
+
+            self.patch(delta, "encode", count)
+            diff(before, after, lambda: is_late(math.inf))
+            # Between two questions is no more work than once over all elements.
+            self.assertLessEqual(max(encoded), COUNT + 1, name)
+            for end in (0, 1, asked // 3, asked - 1):
+                total, asked = asked, 0
+                patch = diff(before, after, partial(is_late, end))
+                self.assertEqual(json.loads(patch), [{"op": "replace", "path": "", "value": new}], name)
+                self.assertEqual(asked, end + 1, name)
+                asked = total

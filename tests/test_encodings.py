@@ -13,7 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from livefeed.encodings import choose_coding, compress, deflate_message, websocket_text_frame
+from livefeed.encodings import (
+    choose_coding,
+    compress,
+    deflate_around,
+    deflate_message,
+    websocket_payload,
+    websocket_text_frame,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,3 +206,19 @@ class FrameTests(SynchronousTestCase):
             frame = websocket_text_frame(payload)
             self.assertTrue(re.match(re.escape(header) + b"(x|$)", frame), length)
             self.assertEqual(bytes(decode_frame(frame).data), payload)
+
+
+class AroundTests(SynchronousTestCase):
+    """Messages whose middle is compressed already."""
+
+    @given(st.binary(max_size=300), st.binary(max_size=2000), st.binary(max_size=300))
+    def test_inflated_it_is_the_three_one_after_the_other(self, start: bytes, middle: bytes, end: bytes) -> None:
+        """Whatever they are."""
+        payload = deflate_around(start, compress(middle).message, end)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
+        self.assertEqual(inflated, start + middle + end)
+
+    def test_payload_of_a_frame(self) -> None:
+        """Of each kind of length."""
+        for size in (0, 125, 126, 0xFFFF, 0x10000):
+            self.assertEqual(websocket_payload(websocket_text_frame(b"x" * size)), b"x" * size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.encodings import deflate_message
+from livefeed import encodings
+from livefeed.encodings import deflate_message, websocket_payload
 from livefeed.envelopes import EnvelopeOutlet, Envelopes
 from livefeed.feed import Feed
 from livefeed.patching import apply_patch
-from livefeed.snapshot import version_of
+from livefeed.snapshot import Sequence, Snapshot, make_large, version_of
+from livefeed.websocket import _compressed_frame
 
 NOW = 1_795_000_000.25
 
@@ -200,3 +203,55 @@ class Ignoring:
 
     def write(self, data: bytes) -> None:
         """ITransport API."""
+
+
+class LargeTests(SynchronousTestCase):
+    """Documents that take long to be compressed."""
+
+    def setUp(self) -> None:
+        self.feed = Feed("feed", clock=Clock())
+        self.envelopes = Envelopes(self.feed)
+        numbers = random.Random(1)
+        self.documents = [
+            json.dumps([{"number": numbers.random(), "rest": "unchanged"} for _ in range(3000)]).encode() for _ in "12"
+        ]
+
+    def sizes(self) -> list[int]:
+        """Gives how much is compressed from now on, each time."""
+        sizes: list[int] = []
+        compressor = encodings._compressor
+
+        def note(data: bytes, level: int | None = None) -> Any:
+            sizes.append(len(data))
+            return compressor(data, level)
+
+        self.patch(encodings, "_compressor", note)
+        return sizes
+
+    def test_document_is_not_compressed_again(self) -> None:
+        """A message takes over what was made before the document was published, and is as small as that."""
+        snapshot = make_large(self.documents[0])
+        self.feed.publish(self.documents[0], made=snapshot)
+        sizes = self.sizes()
+        frame = self.envelopes.get(None, _compressed_frame)
+        self.assertLess(max(sizes), 300)
+        self.assertLess(len(frame), len(snapshot.compressed_frame) + 300)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
+        self.assertEqual(inflated, self.envelopes.get(None, plain))
+
+    def test_document_that_was_never_compressed(self) -> None:
+        """Is compressed in the message."""
+        self.feed.publish(self.documents[0], made=Snapshot.bare(self.documents[0], Sequence(1, 1)))
+        frame = self.envelopes.get(None, _compressed_frame)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
+        self.assertEqual(inflated, self.envelopes.get(None, plain))
+
+    def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
+        """To find out in that way that the document is shorter would take milliseconds."""
+        for each in self.documents:
+            self.feed.publish(each, made=make_large(each))
+        have = version_of(self.documents[0])
+        self.assertIsNotNone(self.feed.history.patch(have))
+        sizes = self.sizes()
+        self.assertEqual(self.envelopes.get(have, _compressed_frame), self.envelopes.get(None, _compressed_frame))
+        self.assertLess(max(sizes), 300)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import history
 from livefeed.exact import parse
-from livefeed.history import AT_ONCE_BYTES, MAX_PATCHES, VERSIONS, History
+from livefeed.history import ALL_AT_ONCE_S, AT_ONCE_BYTES, AT_ONCE_S, MAX_PATCHES, VERSIONS, History
 from livefeed.patching import apply_patch
 from livefeed.snapshot import Sequence, Snapshot
 from tests.helpers.threads import Threads, no_thread
@@ -237,6 +237,7 @@ class ThreadTests(SynchronousTestCase):
         self.threads = Threads()
         self.history = History(in_thread=self.threads.call)
         self.snapshots = [snapshot(number, LARGE) for number in range(5)]
+        self.now_s, self.took_s = 0.0, 0.0
 
     def applied(self, old: Snapshot) -> bytes:
         patch = self.history.patch(old.version)
@@ -255,6 +256,44 @@ class ThreadTests(SynchronousTestCase):
         self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[1]), self.snapshots[2].data)
         self.assertEqual(self.history.made, 2)
+
+    def test_small_documents_that_take_long(self) -> None:
+        """They are left to the thread once the time of one is over, and all when that of the version is."""
+        self.history = History(in_thread=self.threads.call, timer=self.count)
+        small = [
+            Snapshot.of(b"[%s]" % b",".join(b"[%d]" % (n * k) for n in range(30)), Sequence(1, k)) for k in (1, 2, 3, 4)
+        ]
+        for each in small[:3]:
+            self.history.add(each)
+        self.took_s = AT_ONCE_S / 10
+        self.assertIsNone(self.history.patch(small[0].version))
+        # A tenth of it a call, so that it was asked for about so often.
+        self.assertLess(self.now_s, AT_ONCE_S * 2)
+        self.threads.finish()
+        self.assertEqual(self.applied(small[0]), small[2].data)
+        # This one takes no time, and the version has some left.
+        self.took_s = 0.0
+        self.assertEqual(self.applied(small[1]), small[2].data)
+        self.history.add(small[3])
+        self.took_s = AT_ONCE_S / 10
+        while self.history.allowance.left_s > 0:
+            self.history._patches.clear()
+            self.assertIsNone(self.history.patch(small[0].version))
+            self.threads.work.clear()
+            self.history._is_making = False
+        self.assertLess(self.now_s, 2 * ALL_AT_ONCE_S)
+        self.took_s = 0.0
+        self.assertIsNone(self.history.patch(small[2].version))
+        self.threads.finish()
+        self.assertEqual(self.applied(small[2]), small[3].data)
+        # The next version has as much again.
+        self.history.add(small[0])
+        self.assertEqual(self.applied(small[3]), small[0].data)
+        self.assertEqual(self.threads.work, [])
+
+    def count(self) -> float:
+        self.now_s += self.took_s
+        return self.now_s
 
     def test_patch_that_comes_too_late(self) -> None:
         """It makes no version that is the newest any more."""
