@@ -825,6 +825,7 @@ class SubscribeTests(FeedTestCase):
     def test_the_next_after_all_have_left(self) -> None:
         """It is sent what the others were, though they were of one crowd with it, and have left nobody."""
         feed, crowd = self.feed(), RecordingCrowd()
+        self.follow(feed, crowd)[1].cancel()
         for document in (b"1", b"2"):
             subscriber, subscription = self.follow(feed, crowd)
             feed.publish(document)

@@ -86,6 +86,13 @@ class KeepingTests(JournalTestCase):
         self.keep(first, replace(version(2), at=-1.0))
         self.assertEqual(self.found(), [first])
 
+    def test_length_that_cannot_be(self) -> None:
+        """No document is empty."""
+        self.keep(version(1))
+        head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":0}\n' % version_of(b"").encode()
+        self.path.write_bytes(self.path.read_bytes() + head + b"\n")
+        self.assertEqual(self.found(), [version(1)])
+
     def test_they_are_there_at_once(self) -> None:
         """A process that is killed has no time to close anything."""
         journal = self.journal()

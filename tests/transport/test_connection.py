@@ -20,13 +20,14 @@ from zope.interface.verify import verifyObject
 
 from livefeed.transport.connection import LINGER_S, READ_BYTES, SEND_TIMEOUT_S, WRITE_BYTES, Connection
 from livefeed.transport.pool import SWEEP_S
-from livefeed.transport.replay import Repeatable, Replay
+from livefeed.transport.replay import Answer, Repeatable, Replay
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle, turn_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livefeed.transport.connection import ConnectionGroup
+    from livefeed.transport.rooms import Room
 
 LARGE = bytes(range(256)) * 8192
 """Two MiB: more than the kernel takes at once."""
@@ -233,6 +234,52 @@ class Puller:
 
     def stopProducing(self) -> None:
         self.stopped = True
+
+
+class Host:
+    """What requests wait for: the Host API of the transport's rooms."""
+
+    room: Room | None = None
+    wait_s = 1000.0
+    leads = True
+
+    def admit(self) -> bool:
+        return True
+
+    def let_go(self, count: int, /) -> None:
+        pass
+
+    def render(self, head: bytes, /) -> Answer:
+        return Answer(b"answer", "label", last=False)
+
+    def close(self) -> None:
+        self.room = None
+
+
+class Waiting(Recorder):
+    """A protocol whose requests wait.
+
+    :cvar host: for this.
+    :ivar leaves: whether it ends the connection instead.
+    """
+
+    host: ClassVar[Host]
+    replays: ClassVar[dict[bool, Replay]]
+    leaves = False
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self.leaves:
+            self.transport.loseConnection()
+
+    def at_boundary(self) -> bool:
+        return not self.received
+
+    def replayable(self) -> None:
+        return None
+
+    def waits(self) -> Host:
+        return self.host
 
 
 class ConnectionTestCase(SynchronousTestCase):
@@ -933,6 +980,44 @@ class BothKinds(ConnectionTestCase):
             self.assertEqual(self.client.received, expected)
         self.assertEqual(len(told), 6)
 
+    def wait(self, *, leaves: bool = False) -> Host:
+        """Makes a connection whose request waits, or ends it, and one that asks the same; gives what they wait for."""
+        host = Waiting.host = Host()
+        replay = Replay()
+        Waiting.replays = {False: replay, True: replay}
+        self.protocol_class = Waiting
+        for leave in (leaves, False):
+            self.connect()
+            protocol: Any = self.protocol
+            protocol.leaves = leave
+            self.client.send(GET)
+            if leave:
+                self.turn_until(partial(getattr, self.client, "ended"), self.client)
+            else:
+                self.settle()
+        self.assertEqual(list(replay.rooms), [] if host.room is None else [host.room.key])
+        return host
+
+    def test_requests_wait_together(self) -> None:
+        """The first with its protocol, and the others without; what they send meanwhile is for their protocols."""
+        room = self.wait().room
+        assert room is not None
+        self.assertEqual([protocol.received for protocol in self.protocols[-2:]], [GET, b""])
+        self.assertEqual(list(room.members), [self.connection])
+        self.client.send(OTHER)
+        self.settle()
+        self.assertEqual(self.protocol.received, b"")
+        room.answer_all()
+        self.receive(6)
+        self.turn_until(lambda: self.protocol.received == OTHER)
+        self.assertEqual((self.client.received, self.clients[-2].received), (b"answer", b""))
+
+    def test_nobody_waits_with_a_request_that_ends_its_connection(self) -> None:
+        """The next that is equal waits by itself, and others with it."""
+        host = self.wait(leaves=True)
+        self.assertEqual([protocol.received for protocol in self.protocols[-2:]], [GET, GET])
+        self.assertIsNotNone(host.room)
+
     def test_replayed_answer_may_be_large(self) -> None:
         """What the socket does not take is sent later; the request behind it waits its turn."""
         self.replaying()
@@ -1230,6 +1315,17 @@ class ConnectionTests(BothKinds):
         """Is the end, for a protocol that does not know halves."""
         self.client.sock.shutdown(socket.SHUT_WR)
         self.assert_lost(ConnectionDone)
+
+    def test_end_by_a_client_that_waits_with_others(self) -> None:
+        """Its protocol is told of its request, and may end the connection at that, and then of its end."""
+        for breaks in ("", "dataReceived"):
+            room = self.wait().room
+            assert room is not None
+            self.protocol.broken = breaks
+            self.client.sock.shutdown(socket.SHUT_WR)
+            self.assert_lost(RuntimeError if breaks else ConnectionDone)
+            self.assertEqual((self.protocol.received, room.members), (GET, {}))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_client_that_only_listens_is_sent_the_rest(self) -> None:
         """What was written before its end is sent."""

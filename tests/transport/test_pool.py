@@ -201,6 +201,26 @@ class AcceptingTests(PoolTestCase):
         self.connected(0)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_connection_that_breaks_is_ended(self) -> None:
+        """It is logged, once, and the others go on."""
+        self.listen()
+        client, other = self.connect(), self.connect()
+        self.connected(2)
+        handle = Connection.handle
+        broken = next(iter(self.pool.connections.values()))
+
+        def break_one(connection: Connection, events: int) -> None:
+            if connection is broken:
+                raise RuntimeError
+            handle(connection, events)
+
+        self.patch(Connection, "handle", break_one)
+        for each in (client, other):
+            each.send(b"x")
+        self.connected(1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        turn_until(self.reactor, lambda: sum(len(protocol.received) for protocol in self.protocols) == 1)
+
     def test_no_more_files(self) -> None:
         """Accepting rests until the next sweep, rather than being tried again and again; connections go on."""
         for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):

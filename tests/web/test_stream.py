@@ -380,6 +380,11 @@ class HeadTests(StreamTestCase):
 
 
 class EventTests(StreamTestCase):
+    def test_state_before_the_first_document(self) -> None:
+        """It holds for no time."""
+        event = b'event: state\ndata: {"state": "stale", "at": null}\n\n'
+        self.assertEqual(self.streams.state_event(chunked=False), event)
+
     def test_newest_version_comes_at_once_and_then_each_new_one(self) -> None:
         """And none again at a tick at which nothing changed, though --push=tick repeats it to others."""
         self.feed.publish(FIRST)

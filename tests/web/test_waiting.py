@@ -530,6 +530,16 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual({answer.body for answer in answers}, {SECOND})
         self.assertEqual(served.site.counts(), {(200, "http", "identity"): len(answers)})
 
+    def test_others_may_come_for_as_long_as_the_first_waits(self) -> None:
+        """Though all who had come have left meanwhile."""
+        served = self.serve(2)
+        served.clients[1].close()
+        served.settle()
+        self.assertEqual(served.served.ways.polls.sharing, 0)
+        served.connect().send(self.WAITS)
+        served.reactor.settle()
+        self.assertEqual(served.served.ways.polls.sharing, 1)
+
     def test_version_in_between_is_not_missed(self) -> None:
         """Those that the one before has not come to are answered with the newest."""
         served = self.serve(ROOM_SLICE + 44)
