@@ -40,6 +40,7 @@ _MAX_DIGITS = 5
 _MAX_BACKLOG_DIGITS = 7
 _PORTED = ("tls", "tcp", "tcp4", "tcp6", "ssl")
 _SEVERAL = re.compile(r"[a-z0-9]+:[0-9]*[ ,;]")
+_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _BARE_IPV6 = re.compile(r":interface=\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::|\]|\Z)")
 # How many parts without a name may stand before the one that is the length of the queue, by Twisted's parsers.
 _BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5}
@@ -216,10 +217,23 @@ def _check(description: str, kind: str, parts: list[str], setting: str) -> None:
         why += "a list in the file"
     elif kind in _PORTED and _BARE_IPV6.search(description):
         why = "the colons of an address have a backslash before them, as in interface=\\:\\:1"
+    elif (meant := _meant(kind, first)) is not None:
+        why = f"this is not an endpoint; did you mean {meant}?"
     elif kind == "unix" and Path(first).is_dir():
         why = "this is a folder; unix: is followed by the path of the socket, as in unix:/run/livefeed/livefeed.sock"
     if why:
         raise ConfigurationError(f"{description}: {why}", setting)
+
+
+def _meant(kind: str, first: str) -> str | None:
+    """Gives what was meant by a port alone, by a port with the scheme of a URL, and by a host with a port."""
+    if kind.isdecimal() and not first:
+        return f"tls:{kind}"
+    if not (first.isdecimal() and len(first) <= _MAX_DIGITS):
+        return None
+    if kind in ("http", "https"):
+        return f"{'tls' if kind == 'https' else 'tcp'}:{first}"
+    return f"tls:{first}:interface={kind}" if _IPV4.fullmatch(kind) else None
 
 
 def port_of(description: str) -> tuple[str, str] | None:

@@ -234,6 +234,17 @@ class MistakeTests(ListenTestCase):
             refusal = self.refusal(description)
             self.assertTrue(refusal.startswith(f"--listen: {description}: this is more than one endpoint: repeat"))
 
+    def test_a_port_alone_and_what_stands_in_urls(self) -> None:
+        """The refusal says what was meant."""
+        for description, meant in (
+            ("8443", "tls:8443"),
+            ("https:443", "tls:443"),
+            ("http:80", "tcp:80"),
+            ("127.0.0.1:8443", "tls:8443:interface=127.0.0.1"),
+        ):
+            why = f"--listen: {description}: this is not an endpoint; did you mean {meant}?"
+            self.assertEqual(self.refusal(description), why)
+
     def test_file_of_a_key_that_is_missing(self) -> None:
         """It is named, and the endpoint is not said to be none."""
         description = "ssl:443:privateKey=/no/such.pem"

@@ -117,6 +117,8 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
             # Text that is no name of a file may be a URL with a password in it.
             path = quote(parts.path) if _FILE_NAME.fullmatch(parts.geturl()) else "PATH"
             unknown, hint = "there is no scheme in front", f"; a file is file:{path}"
+            if f"{parts.path}:" in schemes:
+                hint += f"; did you mean {parts.path}:?"
         raise ConfigurationError(f"{unknown}{hint}; there are {', '.join(schemes)}", "source")
     if len(found) > 1:
         raise ConfigurationError(f"{parts.scheme}: is claimed by several: {', '.join(sorted(found))}", "source")

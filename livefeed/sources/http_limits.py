@@ -82,7 +82,6 @@ class _Guarded(ProtocolWrapper):
     """Counts what is received, and cuts the connection when it is too much."""
 
     wire: Wire
-    _counted: object = None
 
     def makeConnection(self, transport: Any) -> None:
         """IProtocol API."""
@@ -97,10 +96,10 @@ class _Guarded(ProtocolWrapper):
             self.abort()
             return
         parser = getattr(self.wrappedProtocol, "_parser", None)
-        if parser is not None and parser is not self._counted:
-            # All that it logs are interim answers, a line for each. There is no other way to hear of them.
+        if parser is not None and "_log" not in vars(parser):
+            # All that it logs are interim answers, a line for each. There is no other way to hear of them. The parser
+            # is not kept here: it leads back to this connection, and that would be a cycle.
             parser._log = _InterimCount(self.wire)  # noqa: SLF001
-            self._counted = parser
         super().dataReceived(data)
         if self.wire.interim > MAX_INTERIM:
             self.abort()

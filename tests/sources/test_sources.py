@@ -65,6 +65,7 @@ class MakeSourceTests(SynchronousTestCase):
         for url, begin in (
             ("", "there is no scheme in front; a file is file:PATH; there are "),
             ("results.json", "there is no scheme in front; a file is file:results.json; "),
+            ("demo", "there is no scheme in front; a file is file:demo; did you mean demo:?; there are "),
             ("/srv/a b.json", "there is no scheme in front; a file is file:/srv/a%20b.json; "),
             (f"//user:{SECRET}@host/key", "there is no scheme in front; a file is file:PATH; "),
             (f"//{SECRET}@host/key", "there is no scheme in front; a file is file:PATH; "),
