@@ -80,7 +80,7 @@ docs: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
-# Ten minutes. All of one module: .venv/bin/python -m tests.mutants --module feed
+# Five to twenty minutes. All of one module: .venv/bin/python -m tests.mutants --module feed
 mutants: $(READY)
 	nice $(BIN)/python -m tests.mutants --require 85
 

@@ -217,7 +217,7 @@ class Workplaces:
         free: SimpleQueue[Path] = SimpleQueue()
         for number in range(AT_A_TIME):
             copy = directory / str(number)
-            ignored = shutil.ignore_patterns("node_modules", "__pycache__")
+            ignored = shutil.ignore_patterns("node_modules")
             for folder in ("livefeed", "tests"):
                 shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
             shutil.copy(ROOT / "pyproject.toml", copy)
@@ -230,7 +230,8 @@ class Workplaces:
         copy = self.free.get()
         path = copy / "livefeed" / f"{module}.py"
         source = path.read_text("utf-8")
-        # What was compiled is told from what was changed by the second only, and by the length.
+        # What was compiled before is used for all but the mutant, which is newer. That is not kept: the next one may be
+        # as long, and come in the same second.
         environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
         command = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(mirror_of(module)))
         start = time.monotonic()

@@ -278,6 +278,13 @@ class RestoreTests(FeedTestCase):
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.sequence, Sequence(later.epoch + 1, 1))
 
+    def test_age_of_a_restored_document(self) -> None:
+        """By the wall clock, where nothing else tells it; never less than nothing."""
+        for at, age_s, expected in ((NOW - 7, None, 7), (NOW, None, 0), (NOW + 100, None, 0), (NOW - 7, 3.0, 3)):
+            feed = self.feed()
+            feed.restore([Kept(b"1", Sequence(1, 1), at)], age_s=age_s)
+            self.assertEqual(feed.age_s(), expected)
+
     def test_restored_document_that_is_pulled_again(self) -> None:
         """Who has it is sent it as a sign of life alone, where there are any."""
         pushes: tuple[tuple[Push, list[bytes]], ...] = (("change", [b"1"]), ("tick", [b"1", b"1"]))
