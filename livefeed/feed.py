@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from livefeed.clocks import Moment
 from livefeed.history import History
 from livefeed.snapshot import Sequence, Snapshot
+from livefeed.times import length_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,9 +50,9 @@ class State(StrEnum):
     """How honest a feed is now."""
 
     LIVE = "live"
-    """The last pull gave a document that may be served."""
+    """The last pull gave a document that may be served, or pulls fail for no longer than the operator has patience."""
     STALE = "stale"
-    """The last pull failed or was refused, or none has ended for long; what is served is older than it should be."""
+    """Pulls fail or are refused, or none has ended for long; what is served is older than it should be."""
     EXPIRED = "expired"
     """The document is too old to be shown."""
 
@@ -369,6 +370,7 @@ class Feed:
     _pushed_in_between: bool = False
     _slice_call: IDelayedCall | None = None
     _logged: object = None  # when an exception of a subscriber was logged last, and of which kind it was
+    _failing: str | None = None  # why the last pull failed; None if it did not
     _vouched_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds
     _lapsed: bool = False  # whether the last change of state came by itself: no pull has failed since
     _watch_call: IDelayedCall | None = None
@@ -435,7 +437,7 @@ class Feed:
         else:
             self.confirmed = confirmed
         self.vouch()
-        self._lapsed = False
+        self._lapsed, self._failing = False, None
         if recovers:
             self._watch()
         self._tell()
@@ -523,9 +525,13 @@ class Feed:
             self._logged = self.tick_at, self.rounds, kind
             _log.failure("feed {feed}: a subscriber broke: {what}", feed=self.name, what=what)
 
-    def mark_stale(self) -> None:
-        """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed."""
-        self._lapsed = False
+    def mark_stale(self, why: str = "") -> None:
+        """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed.
+
+        :param why: what the log says if the feed is stale by that some time later.
+        """
+        was_failing = self._failing is not None
+        self._lapsed, self._failing = False, why
         before = self.state
         if self.whole is not None:
             # While the whole is live, it is the part alone that could not be made.
@@ -533,6 +539,8 @@ class Feed:
         elif before is State.LIVE and self.age_s() >= self.stale_after_s:
             self.state = State.STALE
         self._expire_if_due()
+        if self.state is State.LIVE and not was_failing:
+            self._watch()  # it is stale sooner than if nothing were heard
         self._note_state(before)
 
     def skip_tick(self) -> None:
@@ -599,19 +607,28 @@ class Feed:
         before = self.state
         if before is State.LIVE and self._lapses_in_s() <= DUE_S:
             self.state = State.STALE
-            self._lapsed = True
+            self._lapsed = self._failing is None
         self._expire_if_due()
         if self.state is before:
             self._watch()
             return
-        self._lapsed = self._lapsed or before is State.LIVE
+        self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None)
         if self.state is State.STALE:
-            _log.warn("feed {feed} is stale: no pull has ended for {age:.3g} s", feed=self.name, age=self.age_s())
+            why = self._failing
+            if why is None:
+                why = f"no pull has ended for {length_of(self.clock.seconds() - self._vouched_at)} s"
+            _log.warn("feed {feed} is stale: {why}", feed=self.name, why=why)
         self._note_state(before)
 
     def _lapses_in_s(self) -> float:
-        """Gives the seconds until a live feed is stale if nothing is heard of the source."""
+        """Gives the seconds until a live feed is stale if no pull is good, and nothing is heard of the source."""
+        if self._failing is not None:
+            return self.stale_in_s()
         return self._vouched_at + max(self.patience_s, self.stale_after_s) - self.clock.seconds()
+
+    def stale_in_s(self) -> float:
+        """Gives the seconds until the feed is stale if all pulls fail."""
+        return max(0.0, self.stale_after_s - self.age_s())
 
     def _expire_if_due(self) -> None:
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:

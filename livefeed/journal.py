@@ -1,5 +1,7 @@
 """The last versions of a document in a file, so that a restart loses neither them nor their order.
 
+A second, small file says when a pull last gave the newest of them.
+
 Rules: this file knows no feed. A version is written behind the others in one go, and what a killed process has left
 half-done counts as not written. Nothing is given that is not what was kept, by its hash.
 """
@@ -10,7 +12,7 @@ import errno
 import fcntl
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 256
 GROWTH = 2
 """The file is written anew when it is so many times as large as what is kept of it may be."""
+
+MAX_CONFIRMATION_BYTES = 512
+"""The longest record of a confirmation: a hash, a space and a head. A disk writes so much, one sector, as a whole."""
 
 _FILE_MODE = 0o600
 _HEAD_BEGIN = b'{"version"'
@@ -48,7 +53,7 @@ class Kept:
 
     :ivar data: the document's bytes.
     :ivar sequence: its place among the others.
-    :ivar at: when a pull had last given it by the time it was kept, in seconds since 1970.
+    :ivar at: when a pull had last given it, as far as that was kept, in seconds since 1970.
     :ivar boot: the machine's start before that, by its id; empty where there is none.
     :ivar since_boot_s: so many seconds after that start it was.
     """
@@ -64,10 +69,12 @@ class Kept:
 class Journal:
     """A file of versions, which one process has to itself.
 
-    :param path: the file; beside it stands one with ``.lock`` behind its name.
+    :param path: the file; beside it stands one with ``.lock`` behind its name, and one that ends in ``.confirmed``.
     :param max_version_bytes: larger versions are passed over when the file is read.
     :ivar damaged: where the file was put when it was opened, if it had damage in it; ``None`` if it had none. Half of a
         version at the end is none: a killed process leaves that.
+    :ivar unconfirmed: the file of the last confirmation, if there was damage in it when the journal was opened, so that
+        the newest version has the time at which it was kept; ``None`` if there was none.
     """
 
     # required parameters
@@ -75,6 +82,7 @@ class Journal:
     max_version_bytes: int
 
     damaged: Path | None = field(default=None, init=False)
+    unconfirmed: Path | None = field(default=None, init=False)
 
     # internal state
     _kept: deque[Kept] = field(default_factory=deque)
@@ -86,6 +94,8 @@ class Journal:
     def open(self) -> list[Kept]:
         """Takes possession of the file, and gives what is in it, the oldest first.
 
+        The newest has the time of its last confirmation, if that was kept.
+
         :raises JournalError: if another process has it, or it cannot be read or written.
         """
         try:
@@ -93,6 +103,8 @@ class Journal:
             self._lock = self._open(self.path.with_name(f"{self.path.name}.lock"))
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found, is_whole = self._read()
+            if found:
+                found[-1] = self._confirmed(found[-1])
             for kept in found:
                 self._keep(kept)
             if not is_whole:
@@ -129,6 +141,22 @@ class Journal:
             # A full disk: what comes next is to begin on a new line.
             self._write_anew()
 
+    def confirm(self, kept: Kept) -> None:
+        """Writes when a pull last gave a version that is kept, in the place of what was written before.
+
+        It takes 20 µs, and no room of a full disk once it was done: the file stays as large as it is.
+
+        :raises OSError: if that cannot be done.
+        """
+        if self._file is None:
+            return
+        head = _head(kept)
+        record = b"%b %b\n" % (version_of(head).encode(), head)
+        with self._open(self._confirmation) as file:
+            # Over the old one. A longer one leaves its end behind, which is no longer on the first line.
+            if file.write(record) < len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._confirmation))
+
     def close(self) -> None:
         """Lets go of the file."""
         for file in (self._file, self._lock):
@@ -141,6 +169,33 @@ class Journal:
         self._kept_bytes += len(kept.data)
         while len(self._kept) > VERSIONS + 1 or self._kept_bytes > MAX_BYTES + len(kept.data):
             self._kept_bytes -= len(self._kept.popleft().data)
+
+    @property
+    def _confirmation(self) -> Path:
+        return self.path.with_suffix(".confirmed")
+
+    def _confirmed(self, newest: Kept) -> Kept:
+        """Gives the newest version with the time of its last confirmation, if that was kept."""
+        self.unconfirmed = None
+        try:
+            with self._confirmation.open("rb") as file:
+                line = file.readline(MAX_CONFIRMATION_BYTES)
+        except FileNotFoundError:
+            return newest
+        digest, _, head = line.removesuffix(b"\n").partition(b" ")
+        try:
+            said = msgspec.json.decode(head, type=_Head)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            said = None
+        if said is None or digest != version_of(head).encode():
+            # An empty one was made by a process that was killed before it wrote.
+            self.unconfirmed = self._confirmation if line else None
+            return newest
+        sequence = newest.sequence
+        if (said.version, said.epoch, said.number) != (version_of(newest.data), sequence.epoch, sequence.number):
+            # The version was kept, and the process killed, before there was another confirmation.
+            return newest
+        return replace(newest, at=said.at, boot=said.boot, since_boot_s=said.since_boot_s)
 
     def _read(self) -> tuple[list[Kept], bool]:
         """Gives the versions up to the first damage, and whether there is none."""
@@ -191,13 +246,11 @@ class Journal:
 
 
 def _record(kept: Kept) -> bytes:
-    head = _Head(
-        version_of(kept.data),
-        kept.sequence.epoch,
-        kept.sequence.number,
-        kept.at,
-        len(kept.data),
-        kept.boot,
-        kept.since_boot_s,
-    )
-    return b"%b\n%b\n" % (msgspec.json.encode(head), kept.data)
+    return b"%b\n%b\n" % (_head(kept), kept.data)
+
+
+def _head(kept: Kept) -> bytes:
+    """Gives the line in front of a version's bytes, without its end."""
+    numbers = kept.sequence.epoch, kept.sequence.number
+    head = _Head(version_of(kept.data), *numbers, kept.at, len(kept.data), kept.boot, kept.since_boot_s)
+    return msgspec.json.encode(head)

@@ -20,6 +20,7 @@ from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
 from livefeed.feed import State
 from livefeed.gate import check_document
 from livefeed.snapshot import make_large
+from livefeed.times import length_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ class Poller(Service):
             data, made = await self._pull()
             before = self.feed.snapshot
             known = before is not None and data == before.data and self.feed.state is State.LIVE
-            if known and not is_tick:
+            if known and not is_tick and self._outcome != "failed":
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirm(self._pulled_at)
                 self.feed.vouch()
@@ -173,9 +174,9 @@ class Poller(Service):
                 was = self.feed.state
                 self.feed.skip_tick()
                 if self.feed.state is not was:
-                    _log.info(
-                        "feed {feed} is live: {source} has answered again", feed=self.feed.name, source=self.source
-                    )
+                    # It has not been asked now, so that it cannot be said to answer.
+                    text = "feed {feed} is live: what was pulled from {source} still holds by its word"
+                    _log.info(text, feed=self.feed.name, source=self.source)
         except PullError as error:
             self._note_failed(str(error))
             self._spent.add(error)
@@ -276,14 +277,22 @@ class Poller(Service):
         if self._stopped:
             return
         self.failed += 1
-        self.feed.mark_stale()
+        before = self.feed.state
+        self.feed.mark_stale(f"{self.source}: {why}")
+        state = self.feed.state
         now = self.clock.seconds()
-        if self._outcome != "failed":
-            text = "feed {feed} is stale: {source}: {why}"
+        changes = before is State.LIVE and state is not State.LIVE
+        if changes or self._outcome != "failed":
+            still = ""
         elif why != self._why and now - self._told_at >= REMIND_S:
             # An operator that has mended one thing is told of the next.
-            text = "feed {feed} is still stale: {source}: {why}"
+            still = "still "
         else:
             return
         self._outcome, self._why, self._told_at = "failed", why, now
-        _log.warn(text, feed=self.feed.name, source=self.source, why=why)
+        if state is State.LIVE:
+            text = "pulls of feed {feed} {still}fail: {source}: {why}; it will be stale in {left} s"
+        else:
+            text = "feed {feed} is {still}{state}: {source}: {why}"
+        left = length_of(self.feed.stale_in_s())
+        _log.warn(text, feed=self.feed.name, still=still, state=state.value, source=self.source, why=why, left=left)

@@ -1,4 +1,4 @@
-"""Points in time as they are written on the wire. This file is pure."""
+"""Points in time as they are written on the wire, and lengths of time as messages have them. This file is pure."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def timestamp(seconds: float) -> str:
     :param seconds: since 1970.
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def length_of(seconds: float) -> str:
+    """Gives a length of time for a message: in seconds, with a decimal where it is not a whole number of them."""
+    return f"{seconds:.1f}".removesuffix(".0")

@@ -455,6 +455,35 @@ class FreshnessTests(FeedTestCase):
         self.clock.advance(1)
         self.assertIs(feed.state, State.STALE)
 
+    def test_failing_feed_is_stale_by_itself(self) -> None:
+        """As soon as it may be, and not at the tick after; a word of the source that it holds is no good pull."""
+        feed = self.feed()
+        feed.patience_s, feed.stale_after_s = 40, 20
+        feed.publish(b"1")
+        self.clock.advance(10)
+        self.assertEqual(feed.stale_in_s(), 10)
+        feed.mark_stale("is away")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(9)
+        feed.skip_tick()
+        self.assertIs(feed.state, State.LIVE)
+        with capturedLogs() as events:
+            self.clock.advance(1)
+        self.assertEqual((feed.state, feed.stale_in_s()), (State.STALE, 0))
+        self.assertEqual(
+            [eventAsText(event).partition("feed#warn] ")[2] for event in events], ["feed feed is stale: is away"]
+        )
+        feed.skip_tick()
+        self.assertIs(feed.state, State.STALE)
+        # A good pull ends it, also before it was stale: what counts is then that nothing is heard.
+        feed.publish(b"1")
+        feed.mark_stale("is away")
+        feed.publish(b"1")
+        self.clock.advance(39)
+        self.assertIs(feed.state, State.LIVE)
+        self.clock.advance(1)
+        self.assertIs(feed.state, State.STALE)
+
     def test_source_that_was_not_asked_is_heard_of(self) -> None:
         """What it has said holds: the feed stays live, and is again where only the tick was late."""
         feed = self.feed()

@@ -80,6 +80,78 @@ class KeepingTests(JournalTestCase):
         self.path.write_bytes(head + b"[]\n")
         self.assertEqual(self.found(), [Kept(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
 
+    def confirm(self, kept: Kept) -> None:
+        """Has a process say that a version was given again."""
+        journal = self.journal()
+        journal.open()
+        journal.confirm(kept)
+        journal.close()
+
+    def test_confirmation_comes_back(self) -> None:
+        """With the newest version, however often; the versions before keep the times that they were kept with."""
+        versions = [version(1), version(2)]
+        self.keep(*versions)
+        # Longer and shorter ones, one over the other.
+        for since_boot_s in (5.0, 12_345_678.123456789, 7.5):
+            confirmed = replace(versions[1], at=1_700_003_600.25, boot="0a1b2c3d-" * 4, since_boot_s=since_boot_s)
+            self.confirm(confirmed)
+            self.assertEqual(self.found(), [versions[0], confirmed])
+        self.assertEqual(self.path.with_suffix(".confirmed").stat().st_mode & 0o777, 0o600)
+
+    def test_confirmation_of_another_version(self) -> None:
+        """It says nothing of the newest, be it the same bytes or the same place."""
+        newest = version(3)
+        self.keep(version(1), newest)
+        later = replace(newest, at=1_700_009_000.0)
+        for other in (
+            replace(later, sequence=Sequence(1700, 1)),
+            replace(later, sequence=Sequence(1699, 3)),
+            replace(later, data=b"{}"),
+        ):
+            self.confirm(other)
+            self.assertEqual(self.found()[-1], newest)
+        self.confirm(later)
+        self.assertEqual(self.found()[-1], later)
+        self.keep(version(4))
+        self.assertEqual(self.found()[1:], [later, version(4)])
+
+    def test_confirmation_is_there_at_once(self) -> None:
+        """A process that is killed has no time to close anything."""
+        journal = self.journal()
+        journal.open()
+        journal.append(version(1))
+        journal.confirm(replace(version(1), at=1_700_003_600.0))
+        with self.path.with_suffix(".confirmed").open("rb") as file:
+            self.assertIn(b"1700003600.0", file.readline())
+
+    def test_damaged_confirmation(self) -> None:
+        """Whatever byte differs, and wherever it is cut: none but what was written is believed, and it is told."""
+        self.keep(version(1))
+        self.confirm(replace(version(1), at=1_700_003_600.0))
+        path = self.path.with_suffix(".confirmed")
+        whole = path.read_bytes()
+        damaged = [whole[:end] for end in range(1, len(whole) - 1)]
+        damaged += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole) - 1)]
+        for contents in (*damaged, b"\xff" * 10_000, b"\0", b"\n"):
+            path.write_bytes(contents)
+            journal = self.journal()
+            self.assertEqual(journal.open(), [version(1)])
+            self.assertEqual(journal.unconfirmed, path)
+            journal.close()
+        path.write_bytes(b"")
+        journal = self.journal()
+        self.assertEqual((journal.open(), journal.unconfirmed), ([version(1)], None))
+
+    def test_confirmation_cannot_be_written(self) -> None:
+        """It is an error, and nothing that ends the process; a journal that is not open writes nothing."""
+        journal = self.journal()
+        journal.confirm(version(1))
+        self.assertFalse(self.path.parent.exists())
+        journal.open()
+        journal.append(version(1))
+        self.path.with_suffix(".confirmed").mkdir()
+        self.assertRaises(OSError, journal.confirm, version(1))
+
     def test_time_that_cannot_be(self) -> None:
         """It counts as damage."""
         first = replace(version(1), at=0.0)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -15,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.clocks import Boot
 from livefeed.feed import Feed, State
 from livefeed.journal import Journal, Kept
-from livefeed.keeper import STOP_S, Keeper
+from livefeed.keeper import CONFIRM_S, STOP_S, Keeper
 from livefeed.snapshot import Sequence, version_of
 
 NOW = 1_700_000_000
@@ -207,6 +208,175 @@ class AgeTests(KeeperTestCase):
         keeper.stopService()
         feed, _ = self.start(boot=Boot("first", self.clock.seconds))
         self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW))
+
+
+class ConfirmationTests(KeeperTestCase):
+    """A document that has not changed for long is as old as its last confirmation, also after a restart."""
+
+    def boot(self) -> Boot:
+        """Gives the start of the machine that the test goes on in."""
+        return Boot("first", self.clock.seconds)
+
+    def run_for(self, feed: Feed, seconds: int) -> None:
+        """Has a pull confirm the document each second."""
+        for _ in range(seconds):
+            self.advance(1)
+            feed.publish(b"1")
+
+    def kill(self, keeper: Keeper) -> None:
+        """Ends a process without a word."""
+        keeper.feed.changed.clear()
+        keeper._loop.stop()
+        keeper.journal.close()
+
+    def test_stop(self) -> None:
+        """What is kept is exact, by whatever clock: the document is not gone, and nobody is told that it was."""
+        for named in (True, False):
+            feed, keeper = self.start(boot=self.boot() if named else None)
+            self.run_for(feed, 3601)
+            keeper.stopService()
+            self.advance(6)
+            with capturedLogs() as events:
+                feed, keeper = self.start(boot=self.boot() if named else None)
+            self.assertEqual((feed.state, feed.age_s()), (State.STALE, 6))
+            self.assertEqual(feed.confirmed_at, self.wall.seconds() - 6)
+            self.assertNotIn("expired", " ".join(eventAsText(event) for event in events))
+            keeper.stopService()
+
+    def test_kill(self) -> None:
+        """The document seems older than it is, by a few seconds at most, and never younger."""
+        for seconds in range(1, 3 * int(CONFIRM_S)):
+            self.folder = Path(tempfile.mkdtemp(dir=self.folder))
+            feed, keeper = self.start(boot=self.boot())
+            self.run_for(feed, 3600 + seconds)
+            self.kill(keeper)
+            self.advance(6)
+            feed, keeper = self.start(boot=self.boot())
+            self.assertGreaterEqual(feed.age_s(), 6)
+            self.assertLessEqual(feed.age_s(), 6 + CONFIRM_S)
+            keeper.stopService()
+
+    def test_killed_before_the_first_round(self) -> None:
+        """Each process writes the first confirmation at once, however short it lives."""
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 2)
+        for _ in range(500):
+            self.kill(keeper)
+            feed, keeper = self.start(boot=self.boot())
+            self.run_for(feed, 2)
+        self.kill(keeper)
+        feed, _ = self.start(boot=self.boot())
+        self.assertEqual(feed.age_s(), 1)
+
+    def test_not_at_each_tick(self) -> None:
+        """One every few seconds is enough; none while nothing is confirmed."""
+        feed, keeper = self.start(boot=self.boot())
+        written = []
+        confirm = keeper.journal.confirm
+
+        def note(kept: Kept) -> None:
+            written.append(kept.since_boot_s)
+            confirm(kept)
+
+        self.patch(keeper.journal, "confirm", note)
+        self.run_for(feed, 100)
+        self.assertLessEqual(len(written), 1 + 100 / CONFIRM_S)
+        before = len(written)
+        self.advance(CONFIRM_S)
+        self.advance(CONFIRM_S)
+        self.assertLessEqual(len(written), before + 1)
+        self.assertEqual(written[-1], self.clock.seconds() - 2 * CONFIRM_S)
+        keeper.stopService()
+
+    def test_pull_in_between(self) -> None:
+        """One that no observer of ticks hears of counts as well."""
+        feed, keeper = self.start(boot=self.boot())
+        feed.publish(b"1")
+        self.advance(60)
+        feed.confirm(self.clock.seconds())
+        self.advance(CONFIRM_S)
+        self.kill(keeper)
+        feed, _ = self.start(boot=self.boot())
+        self.assertEqual(feed.age_s(), CONFIRM_S)
+
+    def test_next_version(self) -> None:
+        """A confirmation of the one before says nothing of it, also where the bytes are the same as once before."""
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 10)
+        for data in (b"2", b"1"):
+            self.advance(1)
+            feed.publish(data)
+        self.advance(3)
+        self.kill(keeper)
+        feed, _ = self.start(boot=self.boot())
+        assert feed.snapshot is not None
+        self.assertEqual((feed.snapshot.data, feed.age_s()), (b"1", 3))
+
+    def test_restart_confirms_nothing(self) -> None:
+        """Without a pull the document is as old as before, however often livefeed starts; nor is an unknown age known
+        by then.
+        """
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 60)
+        keeper.stopService()
+        for number in range(1, 5):
+            self.advance(100)
+            feed, keeper = self.start(boot=self.boot())
+            self.assertEqual(feed.age_s(), 100 * number)
+            self.advance(2 * CONFIRM_S)
+            feed.mark_stale()
+            keeper.stopService()
+            self.advance(-2 * CONFIRM_S)
+        self.wall.rightNow = NOW - 86400
+        for _ in range(2):
+            feed, keeper = self.start(boot=Boot("second", self.clock.seconds))
+            self.assertEqual(feed.age_s(), 0)
+            self.advance(2 * CONFIRM_S)
+            feed.mark_stale()
+            self.assertEqual(feed.age_s(), 2 * CONFIRM_S)
+            keeper.stopService()
+
+    def test_damaged_confirmation(self) -> None:
+        """One line says so, and the document is as old as its first pull; the next confirmation mends the file."""
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 60)
+        keeper.stopService()
+        path = self.folder / "feed.confirmed"
+        path.write_bytes(path.read_bytes().replace(b"17000", b"17001"))
+        with capturedLogs() as events:
+            feed, keeper = self.start(boot=self.boot())
+        self.assertEqual(feed.age_s(), 59)
+        text = "feed feed: {path} is damaged, and passed over: the document may seem older than it is"
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        self.assertEqual([line for line in told if "damaged" in line], [text.format(path=path)])
+        self.run_for(feed, 10)
+        keeper.stopService()
+        with capturedLogs() as events:
+            feed, keeper = self.start(boot=self.boot())
+        self.assertEqual((feed.age_s(), [event for event in events if "damaged" in eventAsText(event)]), (0, []))
+
+    def test_trouble_of_each_kind_is_told(self) -> None:
+        """What is said of one does not depend on the other: a full disk has room for a confirmation."""
+        feed, keeper = self.start(boot=self.boot())
+        broken = OSError(28, "No space left on device")
+        self.patch(keeper.journal, "confirm", Mock(side_effect=broken))
+        with capturedLogs() as events:
+            self.run_for(feed, 20)
+            feed.publish(b"2")
+            self.run_for(feed, 20)
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        why = "cannot be kept, and a restart will have it older: No space left on device"
+        self.assertEqual(told, [f"feed feed: when its document was last confirmed {why}"])
+        self.patch(keeper.journal, "confirm", Mock())
+        self.patch(keeper.journal, "append", Mock(side_effect=broken))
+        with capturedLogs() as events:
+            feed.publish(b"3")
+            self.run_for(feed, 20)
+            feed.publish(b"4")
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        lost = "feed feed: its versions cannot be kept, and a restart will lose them: No space left on device"
+        self.assertEqual(told, [lost, "feed feed: when its document was last confirmed is kept again"])
+        keeper.stopService()
 
 
 class SlowDiskTests(KeeperTestCase):

@@ -16,13 +16,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.encodings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed import Feed, State
+from livefeed.journal import Kept
 from livefeed.patching import apply_patch
 from livefeed.poller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Poller
-from livefeed.snapshot import make_large, version_of
+from livefeed.snapshot import Sequence, make_large, version_of
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from twisted.logger import LogEvent
 
     from livefeed.snapshot import Snapshot
 
@@ -552,7 +555,9 @@ class FailureTests(PollerTestCase):
             self.assertIs(self.feed.state, State.STALE)
             waiting[0].errback(NotDueError("it is fresh"))
         self.assertIs(self.feed.state, State.LIVE)
-        self.assertIn("feed results is live: scripted://host/0/key has answered again", eventAsText(events[-1]))
+        self.assertIn(
+            "feed results is live: what was pulled from scripted://host/0/key still holds", eventAsText(events[-1])
+        )
 
     def test_error_inside_a_source(self) -> None:
         """An exception that no source should raise makes the feed stale; the pulls go on."""
@@ -698,6 +703,91 @@ class LogTests(PollerTestCase):
         self.assertEqual(
             ["stale" if "is stale" in line else "live" for line in lines], ["stale", "live", "stale", "live"]
         )
+
+    def lines(self, events: Iterable[LogEvent]) -> list[str]:
+        """Gives what was logged, without the time and the module."""
+        return [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+
+    def test_grace(self) -> None:
+        """Until the feed is stale the log says that pulls fail, and in how long it is; then, why; each of them once."""
+        away = "scripted://host/0/key: is away"
+        for interval_s, stale_after_s in ((1, 8), (1, 2.5), (20, 30)):
+            self.feed = Feed("results", clock=self.clock, stale_after_s=stale_after_s)
+            self.source.gives(b"{}")
+            poller = self.start(interval_s)
+            left_s = stale_after_s - interval_s
+            lines = [f"pulls of feed results fail: {away}; it will be stale in {left_s:g} s"]
+            with capturedLogs() as events:
+                self.source.fails(SourceError("is away"))
+                self.clock.advance(interval_s)
+                self.clock.pump([0.25] * int(4 * left_s - 1))
+                self.assertEqual((self.feed.state, self.lines(events)), (State.LIVE, lines))
+                self.clock.advance(0.25)
+                lines.append(f"feed results is stale: {away}")
+                self.assertEqual((self.feed.state, self.lines(events)), (State.STALE, lines))
+                self.clock.pump([interval_s] * 20)
+                self.assertEqual(self.lines(events), lines)
+                self.source.gives(b"{}")
+                self.clock.advance(interval_s)
+            lines.append("feed results is live: pulled from scripted://host/0/key")
+            self.assertEqual((self.feed.state, self.lines(events)), (State.LIVE, lines))
+            poller.stopService()
+
+    def test_grace_that_is_enough(self) -> None:
+        """A failure and its end are a line each, and the feed is live all the time, whichever pull brings it back."""
+        for is_told in (False, True):
+            self.feed = Feed("results", clock=self.clock, stale_after_s=8)
+            self.source.gives(b"{}")
+            poller = self.start()
+            with capturedLogs() as events:
+                self.source.fails(SourceError("is away"))
+                self.clock.advance(1)
+                self.source.gives(b"{}")
+                if is_told:
+                    self.source.changed()
+                    self.clock.advance(0.5)
+                    self.assertEqual(len(events), 2)
+                self.clock.pump([1] * 20)
+            self.assertIn("feed results is live: pulled from", self.lines(events)[1])
+            self.assertEqual((self.feed.state, len(events)), (State.LIVE, 2))
+            poller.stopService()
+
+    def test_other_reasons_meanwhile(self) -> None:
+        """An operator that mends one thing is told of the next, and that the feed is not stale yet."""
+        self.feed.stale_after_s = 100
+        reasons = [SourceError(f"reason {number}") for number in range(12)]
+        lines = self.run_pulls(b"1", *reasons)
+        self.assertEqual(len(lines), 3)
+        text = "pulls of feed results still fail: scripted://host/0/key: reason 10; it will be stale in 89 s"
+        self.assertIn(text, lines[2])
+
+    def test_source_that_hangs_after_it_failed(self) -> None:
+        """The last pull that ended has failed: the reason is that, and not that none has ended."""
+        self.feed.stale_after_s = 8
+        poller = self.start(interval_s=2)
+        poller.timeout_s = 1e9
+        self.source.fails(SourceError("is away"))
+        self.clock.advance(2)
+        self.source.hangs()
+        with capturedLogs() as events:
+            self.clock.pump([0.5] * 13)
+        self.assertIs(self.feed.state, State.STALE)
+        self.assertEqual(self.lines(events), ["feed results is stale: scripted://host/0/key: is away"])
+
+    def test_expired_from_the_start(self) -> None:
+        """The log calls the state by its name."""
+        self.feed.gone_after_s = 10
+        self.feed.restore([Kept(b"1", Sequence(1, 1), 0.0)], age_s=20)
+        (line,) = self.run_pulls(SourceError("is away"))
+        self.assertIn("feed results is expired: scripted://host/0/key: is away", line)
+
+    def test_long_time_is_readable(self) -> None:
+        """In seconds, however many."""
+        self.start(interval_s=3600).timeout_s = 1e9
+        self.source.hangs()
+        with capturedLogs() as events:
+            self.clock.pump([3600] * 4)
+        self.assertEqual(self.lines(events), ["feed results is stale: no pull has ended for 14400 s"])
 
     def test_refusal_is_explained(self) -> None:
         """The line of a refused document has the gate's words."""

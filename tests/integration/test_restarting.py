@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from livefeed.journal import Journal, Kept
+from livefeed.snapshot import Sequence
 from tests.integration.harness import WAIT_S, Livefeed, replace_file
+from tests.integration.stores.redis import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +78,37 @@ def test_versions_survive(start: Start, path: Path, number: signal.Signals) -> N
     assert again.terminate() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_age_survives(start: Start, path: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A document that has not changed for an hour, and was confirmed a moment ago, is not gone after a restart."""
+    state = tmp_path / "state"
+    journal = Journal(state / "feed.versions", 1 << 20)
+    journal.open()
+    journal.append(Kept(document(0), Sequence(1, 1), time.time() - 3600))
+    journal.close()
+    options = ("--source", f"file:{path}", "--interval", "0.1", "--state-dir", "state", "--gone-after", "600")
+    livefeed = start(*options)
+    before = livefeed.http.get("/feed")
+    assert (before.headers["Livefeed-State"], before.headers["Livefeed-Sequence"]) == ("live", "1.1")
+    if number is signal.SIGKILL:
+        # A process that is killed has written its first confirmation, and those until a few seconds ago.
+        kept = state / "feed.confirmed"
+        wait_until(lambda: kept.exists() and kept.read_bytes().endswith(b"\n"), "a confirmation is kept")
+    else:
+        first = before.headers["Livefeed-At"]
+        wait_until(lambda: livefeed.http.get("/feed").headers["Livefeed-At"] > first, "another pull is good")
+        before = livefeed.http.get("/feed")
+    path.unlink()
+    livefeed.process.signal(number)
+    livefeed.process.wait()
+    again = start(*options, live=False)
+    after = again.http.get("/feed")
+    assert (after.status_code, after.headers["Livefeed-State"], after.content) == (200, "stale", document(0))
+    assert "is expired" not in again.log()
+    if number is signal.SIGTERM:
+        assert after.headers["Livefeed-At"] >= before.headers["Livefeed-At"]
+
+
 def test_two_processes_do_not_share_a_folder(start: Start, path: Path) -> None:
     """The second ends with a line that says why, and the first goes on."""
     livefeed = serve(start, path)
@@ -94,8 +129,13 @@ def test_too_old_to_be_shown(start: Start, path: Path) -> None:
     options = ("--source", f"file:{path}", "--interval", "0.1", "--gone-after", "0.5", "--stale-after", "0.2")
     livefeed = start(*options)
     assert livefeed.http.get("/feed").headers["Livefeed-State"] == "live"
+    mark = livefeed.mark()
     path.unlink()
-    livefeed.wait_for_log("is stale")
+    livefeed.wait_for_log("is stale", start=mark)
+    # As it is: pulls fail, for that reason, and the feed is not stale before it says so.
+    first, second = livefeed.log(mark).splitlines()[:2]
+    assert re.search(r"pulls of feed feed fail: file:\S+: .*No such file.*; it will be stale in 0\.\d s$", first)
+    assert re.search(r"feed feed is stale: file:\S+: .*No such file", second)
     waiting = {"If-None-Match": "*", "Prefer": "wait=1"}
     answers = (livefeed.http.get("/feed", headers=waiting) for _ in range(10))
     gone = next(answer for answer in answers if answer.status_code != 304)
