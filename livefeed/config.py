@@ -205,7 +205,8 @@ def _tables(feeds: Given, shared: Mapping[str, Given]) -> list[dict[str, Given]]
     """Gives what was set for each feed: what a table leaves out is what is set for all."""
     for name in ("feed", "source"):
         if name in shared:
-            raise ConfigurationError(f"each feed has its own, in {feeds.place}", place=shared[name].place)
+            why = f"each feed has its own, in {feeds.place}; leave it out here"
+            raise ConfigurationError(why, place=shared[name].place)
     if not isinstance(feeds.value, dict) or not feeds.value:
         why = "is not a table with a table for each feed, such as [feeds.results]"
         raise ConfigurationError(why, place=feeds.place)
@@ -250,8 +251,17 @@ def _typed(name: str, given: Given) -> Any:
         # A source can have a password in it.
         what = "it" if name == "source" else shown(given.value)
         how = f"; write [{shown(given.value)}]" if name in REPEATABLE and isinstance(given.value, str) else ""
+        how += "; leave out the quotes" if given.typed and _is_quoted_number(name, given.value) else ""
         raise ConfigurationError(f"{what} is not {_ALLOWED[name]}{how}", place=given.place) from None
     return _absolute_source(value, given.folder) if name == "source" else value
+
+
+def _is_quoted_number(name: str, value: Any) -> bool:
+    """Tells whether a text in a file would be a possible value without its quotes."""
+    try:
+        return isinstance(value, str) and isinstance(msgspec.convert(value, _TYPES[name], strict=False), int | float)
+    except (msgspec.ValidationError, OverflowError):
+        return False
 
 
 _TYPES = {field.name: field.type for cls in (Settings, FeedSettings) for field in msgspec.structs.fields(cls)}

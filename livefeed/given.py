@@ -27,6 +27,9 @@ _NO_SETTING = re.compile(r"LIVEFEED_(?:SERVICE_(?:HOST|PORT)|PORT(?=\Z|_[0-9])|T
 """Kubernetes sets the first two in each container if a service is called livefeed; the last are for the tests."""
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ABOUT_BARE_TEXT = (": Invalid value", ": Expected newline")
+"""What Python says of text without quotes: the first, or the second if it begins as a number does."""
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -116,6 +119,8 @@ def from_file(path: str) -> dict[str, Given]:
     except (ValueError, RecursionError) as error:
         # Not what it says itself of a number that is too long, or of what is too deep: that is about Python.
         why = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
+        if why.startswith(_ABOUT_BARE_TEXT):
+            why += "; text is in quotes, and numbers are not"
         raise ConfigurationError(f"is not TOML{why}", place=path) from None
     folder = Path(path).absolute().parent
     return {key: Given(value, f"{path}: {_written(key)}", folder, typed=True) for key, value in table.items()}

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from livefeed import clocks
 from livefeed.certificate_folder import CertificateFolder
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, closest
 from livefeed.tls import ServedCertificates, Validity, require_callbacks, server_options
 
 if TYPE_CHECKING:
@@ -40,8 +40,24 @@ _MAX_DIGITS = 5
 _MAX_BACKLOG_DIGITS = 7
 _PORTED = ("tls", "tcp", "tcp4", "tcp6", "ssl")
 _SEVERAL = re.compile(r"[a-z0-9]+:[0-9]*[ ,;]")
-_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _BARE_IPV6 = re.compile(r":interface=\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}(?::|\]|\Z)")
+# What there is by name in a description, by Twisted's parsers.
+_PARTS = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "interface", "backlog"),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "ssl": ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain", "dhParameters"),
+    "systemd": ("domain", "index", "name"),
+}
+_EXAMPLES = {
+    "tcp": "tcp:8080:interface=127.0.0.1",
+    "tcp6": "tcp6:8080:interface=\\:\\:1",
+    "unix": "unix:/run/livefeed/livefeed.sock",
+    "ssl": "ssl:8443:privateKey=key.pem:certKey=cert.pem",
+    "systemd": "systemd:domain=INET6:index=0",
+}
+_URL = re.compile(r"(?P<scheme>https?):(?://)?(?:[^/:]*:)?(?P<port>[0-9]{1,5})/?", re.IGNORECASE)
+_WITHOUT_KIND = re.compile(r"(?:(?P<address>[0-9]{1,3}(?:\.[0-9]{1,3}){3}|localhost)?:)?(?P<port>[0-9]{1,5})")
 # How many parts without a name may stand before the one that is the length of the queue, by Twisted's parsers.
 _BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5}
 
@@ -94,7 +110,10 @@ def make_endpoint(
     except FileNotFoundError as error:
         raise ConfigurationError(f"{description}: {error.filename}: {error.strerror}", setting) from None
     except Exception as error:  # whatever the parsers of Twisted and of its plugins may raise
-        why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {error}"
+        # Python's own words for a text in the place of a number, and for parts that are missing, are of no use.
+        said = str(error) if not str(error).startswith("invalid literal") else "one of its parts must be a number"
+        said = said if not isinstance(error, TypeError) else "a part is missing, or one is too many"
+        why = f"{description}: this is not an endpoint, such as {_FORM} or tcp:8080: {said}"
         raise ConfigurationError(why, setting) from None
     if kind == "ssl":
         with suppress(OSError, ValueError):  # no reason not to serve: Twisted has read it
@@ -207,8 +226,10 @@ class _BothFamiliesPort(tcp.Port):
 def _check(description: str, kind: str, parts: list[str], setting: str) -> None:
     """Refuses what is a common mistake, of which the parsers would say something else, or nothing."""
     first = parts[0] if parts else ""
-    why = ""
-    if kind in _PORTED and first.isdecimal() and (len(first) > _MAX_DIGITS or int(first) > MAX_PORT):
+    why = _instead(description)
+    if why:
+        pass
+    elif kind in _PORTED and first.isdecimal() and (len(first) > _MAX_DIGITS or int(first) > MAX_PORT):
         why = f"a port is a number from 0 to {MAX_PORT}"
     elif kind in _PORTED and _SEVERAL.match(description):
         why = (
@@ -217,23 +238,43 @@ def _check(description: str, kind: str, parts: list[str], setting: str) -> None:
         why += "a list in the file"
     elif kind in _PORTED and _BARE_IPV6.search(description):
         why = "the colons of an address have a backslash before them, as in interface=\\:\\:1"
-    elif (meant := _meant(kind, first)) is not None:
-        why = f"this is not an endpoint; did you mean {meant}?"
     elif kind == "unix" and Path(first).is_dir():
         why = "this is a folder; unix: is followed by the path of the socket, as in unix:/run/livefeed/livefeed.sock"
+    elif kind in _PARTS:
+        why = _wrong_part(kind, parts)
     if why:
         raise ConfigurationError(f"{description}: {why}", setting)
 
 
-def _meant(kind: str, first: str) -> str | None:
-    """Gives what was meant by a port alone, by a port with the scheme of a URL, and by a host with a port."""
-    if kind.isdecimal() and not first:
-        return f"tls:{kind}"
-    if not (first.isdecimal() and len(first) <= _MAX_DIGITS):
-        return None
-    if kind in ("http", "https"):
-        return f"{'tls' if kind == 'https' else 'tcp'}:{first}"
-    return f"tls:{first}:interface={kind}" if _IPV4.fullmatch(kind) else None
+def _instead(description: str) -> str:
+    """Tells how a port or a URL is written as an endpoint, if that is what a description is."""
+    found = _WITHOUT_KIND.fullmatch(description)
+    if found is not None:
+        address = "127.0.0.1" if found["address"] == "localhost" else found["address"]
+        rest = f"{found['port']}:interface={address}" if address else found["port"]
+        return f"there is no kind in front; did you mean tls:{rest}, or tcp:{rest} for plain HTTP?"
+    found = _URL.fullmatch(description)
+    if found is not None:
+        kind = "tls" if found["scheme"].lower() == "https" else "tcp"
+        return f"this is a URL; did you mean {kind}:{found['port']}?"
+    return ""
+
+
+def _wrong_part(kind: str, parts: list[str]) -> str:
+    """Tells which part of a description for Twisted is wrong, in other words than those of its functions."""
+    example = f"as in {_EXAMPLES[kind]}"
+    # The path of a socket may have an escaped = in it.
+    for name, is_named, _ in (part.partition("=") for part in parts[kind == "unix" :]):
+        if is_named and name.isidentifier() and name not in _PARTS[kind]:
+            return f"{kind}: has no part {name}={closest(f'{name}=', (f'{each}=' for each in _PARTS[kind]))}"
+    if "port" in _PARTS[kind]:
+        named = (part.removeprefix("port=") for part in parts if part.startswith("port="))
+        port = next(named, parts[0] if parts else "")
+        if not port.isdecimal() or not port.isascii():
+            return f"{kind}: is followed by a port, a number from 0 to {MAX_PORT}, {example}"
+    if len(parts) > len(_PARTS[kind]):
+        return f"{kind}: has {len(_PARTS[kind])} parts at most, {example}"
+    return ""
 
 
 def port_of(description: str) -> tuple[str, str] | None:
@@ -247,6 +288,20 @@ def port_of(description: str) -> tuple[str, str] | None:
     return None
 
 
+def _wrong_tls(options: dict[str, str], *, twice: bool) -> str:
+    """Gives the end of a message about the parts of ``tls:PORT``; nothing if they can be."""
+    allowed = ("interface", "cert", "key")
+    for name, value in options.items():
+        if name not in allowed:
+            return f": there is no part {name}={closest(f'{name}=', (f'{each}=' for each in allowed))}"
+        if not value:
+            return f": {name}= has no value"
+    for name, other in (("cert", "key"), ("key", "cert")):
+        if name in options and other not in options:
+            return f": {name}= takes {other}= as well"
+    return ": a part is there twice" if twice else ""
+
+
 def _tls(
     reactor: Any,
     parts: list[str],
@@ -256,15 +311,9 @@ def _tls(
 ) -> IStreamServerEndpoint:
     port = int(parts[0])
     options = dict(part.partition("=")[::2] for part in parts[1:])
-    wrong = (
-        port > MAX_PORT
-        or len(options) < len(parts) - 1  # one of them twice
-        or not options.keys() <= {"interface", "cert", "key"}
-        or not all(options.values())
-        or ("cert" in options) != ("key" in options)
-    )
-    if wrong:
-        raise ConfigurationError(f"tls:{':'.join(parts)} is not {_FORM}", setting)
+    why = _wrong_tls(options, twice=len(options) < len(parts) - 1)
+    if why or port > MAX_PORT:
+        raise ConfigurationError(f"tls:{':'.join(parts)} is not {_FORM}{why}", setting)
     own = "cert" in options
     files = CertificateFiles(Path(options["cert"]), Path(options["key"])) if own else certificate()
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from getopt import GetoptError
+from contextlib import suppress
+from getopt import GetoptError, getopt
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
@@ -20,32 +21,51 @@ if TYPE_CHECKING:
 
 
 _PARAMETERS = {
-    "config": "TOML file of settings",
+    "config": "TOML file of settings, and of several feeds",
     "source": (
-        "demo:, file:PATH, redis://[user:password@]host[:port]/db/key, or https://[user:password@]host[:port]/path "
+        "where the document is pulled from: demo:, file:PATH, mongodb://[user:password@]host[:port]/DB/COLLECTION, "
+        "redis://[user:password@]host[:port]/db/key, or https://[user:password@]host[:port]/path "
         "[default: demo:]"
     ),
     "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
     "interval": "seconds from one pull to the next [default: 1.0]",
     "cert": "PEM file of the server's certificate and its chain [default: a development one]",
-    "key": "PEM file of its private key",
-    "push": "when subscribers are sent the document: tick (each good pull) or change [default: tick]",
+    "key": "PEM file of the private key that belongs to --cert",
+    "push": "when subscribers are sent the document: at each good pull (tick) or new version (change) [default: tick]",
     "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
     "state-dir": "folder in which the last versions are kept, so that a restart does not lose them",
     "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
-    "max-delta-bytes": "size of the largest document of which patches are made; 0: none [default: 1048576]",
+    "max-delta-bytes": "size of the largest document of which patches are made, in bytes; 0: none [default: 1048576]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
     "stale-after": "seconds since the last good pull, from which on a failing feed is stale [default: 0.0]",
-    "gone-after": "seconds since then, from which on the document is not shown any more; 0: never [default: 0.0]",
+    "gone-after": (
+        "seconds since the last good pull, from which on the document of a failing feed is not shown any more; "
+        "0: never [default: 0.0]"
+    ),
     "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",
-    "max-head-bytes": "largest head of a request, 16384 at least [default: 16384]",
-    "idle-timeout": "seconds that a connection is kept without a request [default: 75.0]",
-    "max-bytes": "largest document that is served [default: 1048576]",
+    "max-head-bytes": "size of the largest head of a request, in bytes, 16384 at least [default: 16384]",
+    "idle-timeout": "seconds for which a connection is kept without a request [default: 75.0]",
+    "max-bytes": "size of the largest document that is served, in bytes [default: 1048576]",
 }
 
+
+_REPEATED = {
+    "listen": (
+        "endpoint to serve on [default: tls:8443]; repeatable. tls:PORT[:interface=ADDRESS] serves with --cert and "
+        "--key, tls:PORT:cert=FILE:key=FILE with files of its own; all endpoints of Twisted work, too: "
+        "tcp:PORT[:interface=ADDRESS] (plain HTTP), unix:PATH, systemd:domain=INET6:index=0"
+    ),
+    "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
+    "help": "show this help and exit",
+    "version": "show the version and exit",
+}
+
+
+_ONE_EACH = ("config", "source", "feed", "metrics", "state-dir", "cert", "key")
+"""Those that are refused if they are repeated, since they look like lists. Of the others the last one counts."""
 
 _HINT = "twistd livefeed --help lists the options"
 _MAX_NAME = 64
@@ -61,11 +81,11 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = (
-        "Pulls JSON documents from where somebody else writes them, and serves them to everybody: at /NAME to those "
-        "who poll over HTTPS, at /NAME.ws to those who are sent each version on a WebSocket, and on a page at /. Each "
-        "option may also stand in the file that --config names, or in the environment: --max-bytes as "
-        "LIVEFEED_MAX_BYTES. What is said here counts most, then the environment. Several feeds are served by a file "
-        "with a table [feeds.NAME] for each."
+        "Pulls JSON documents from where they are written, and serves them: /NAME answers polls over HTTPS, /NAME.ws "
+        "sends each version on a WebSocket, /NAME.sse sends it as an event, and / is a page. Each option may also "
+        "stand in the file that --config names, or in the environment: --max-bytes as LIVEFEED_MAX_BYTES. The command "
+        "line counts most, then the environment. A file with a table [feeds.NAME] for each serves several feeds. The "
+        "options of twistd, such as --nodaemon and --logfile, stand before the word livefeed."
     )
     # Without defaults, which would hide what the environment and the file say.
     optParameters = [[name, None, None, text] for name, text in _PARAMETERS.items()]  # noqa: RUF012 - usage wants a list
@@ -82,17 +102,16 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
+        # In the place of docstrings, which come with their line ends and their indentation.
+        self.docs.update(_REPEATED)
         self._repeated: dict[str, list[str]] = {}
 
     def opt_listen(self, endpoint: str) -> None:
-        """Endpoint to serve on, repeatable [default: tls:8443].
-
-        tls:PORT[:interface=ADDRESS] uses --cert and --key; all Twisted endpoints (tcp:, unix:, systemd:, ssl:) work.
-        """
+        """Adds an endpoint to serve on."""
         self._repeated.setdefault("listen", []).append(endpoint)
 
     def opt_allow_origin(self, origin: str) -> None:
-        """Origin whose pages may read the feed, such as https://example.org; repeatable [default: *]."""
+        """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
 
     def opt_version(self) -> None:
@@ -106,6 +125,7 @@ class Options(usage.Options):
         For a UsageError, twistd would print all of the help first, and the error below it.
         """
         try:
+            self._refuse_repeated(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
         except usage.UsageError as error:
             raise _end(ConfigurationError(f"{self._wrong(error)} ({_HINT})")) from None
@@ -116,12 +136,30 @@ class Options(usage.Options):
             # Not repeated: it may well be the source's URL, with a password in it.
             raise usage.UsageError("an argument has no option in front of it, such as --source")
 
+    def _refuse_repeated(self, options: Sequence[str]) -> None:
+        """Finds what would silently be the last of several values."""
+        with suppress(GetoptError):  # which is said of what is parsed
+            given, _ = getopt(list(options), self.shortOpt, self.longOpt)
+            names = [name for name, _ in given]
+            for name in names:
+                if names.count(name) > 1 and name.removeprefix("--") in _ONE_EACH:
+                    hint = "; several feeds stand in a file, which --config names" if name == "--source" else ""
+                    raise usage.UsageError(f"{name}: is given {names.count(name)} times, and may be once{hint}")
+
+    def _is_before(self, name: str) -> bool:
+        """Tells whether an option is one of what runs livefeed, such as twistd."""
+        if self.parent is None:
+            return False
+        return name in self.parent.shortOpt.replace(":", "") if len(name) == 1 else name in self.parent.synonyms
+
     def _wrong(self, error: usage.UsageError) -> str:
         """Tells what is wrong with a command line."""
         cause = error.__context__
         if not isinstance(cause, GetoptError) or not cause.opt:
             return str(error)
         name = cause.opt
+        if "not recognized" in cause.msg and self._is_before(name):
+            return f"{_dashed(name)}: stands before the word livefeed"
         if "requires argument" in cause.msg:
             return f"{_dashed(name)}: a value is missing"
         if "must not have an argument" in cause.msg:

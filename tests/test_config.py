@@ -408,7 +408,8 @@ class FileTests(SynchronousTestCase):
         """The message names the key, and says what is allowed."""
         for text, begin in (
             ("interval = 'x'", "interval: 'x' is not a number of seconds from 0.05 to 3600"),
-            ("interval = '1'", "interval: '1' is not a number"),
+            ("interval = '1'", "interval: '1' is not a number of seconds from 0.05 to 3600; leave out the quotes"),
+            ("max_bytes = '9'", "max_bytes: '9' is not a whole number from 2 to 268435456; leave out the quotes"),
             ("interval = true", "interval: True is not a number"),
             ("interval = nan", "interval: nan is not a number"),
             ("interval = inf", "interval: inf is not a number"),
@@ -481,7 +482,7 @@ class FileTests(SynchronousTestCase):
     def test_one_feed_and_several_exclude_each_other(self) -> None:
         """A name or a source for all of them is refused, by the place where it was given."""
         text = "[feeds.a]\nsource = 'demo:'"
-        why = f"each feed has its own, in {self.path}: feeds"
+        why = f"each feed has its own, in {self.path}: feeds; leave it out here"
         self.assertEqual(self.refusal(text, {"source": "redis://:hush@h/0/k"}), f"--source: {why}")
         self.assertEqual(self.refusal(text, {"feed": "b"}), f"--feed: {why}")
         self.assertEqual(self.refusal(text, LIVEFEED_SOURCE="demo:"), f"LIVEFEED_SOURCE: {why}")
@@ -492,6 +493,14 @@ class FileTests(SynchronousTestCase):
         for text, begin in (
             ("interval = ", "is not TOML: "),
             ('source = "redis://:hush@h/0/k', "is not TOML: "),
+            (
+                "source = demo:",
+                "is not TOML: Invalid value (at line 1, column 10); text is in quotes, and numbers are no",
+            ),
+            (
+                "feed = 2b",
+                "is not TOML: Expected newline or end of document after a statement (at line 1, column 9); t",
+            ),
             ("source = redis://:hush@h/0/k", "is not TOML: "),
             ("[feeds.a]\n[feeds.a]", "is not TOML: "),
             ("a = " + "[" * 100_000, "is not TOML"),

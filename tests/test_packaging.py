@@ -230,7 +230,7 @@ class InstalledTests(PackagingTestCase):
         """Who names a source that needs an extra is told what to install."""
         run = self.run_installed("twistd", "--nodaemon", "--pidfile=", "livefeed", "--source", "mongodb://h/db/c")
         self.assertEqual(run.returncode, 1)
-        self.assertIn("--source: mongodb:// needs pymongo: pip install 'livefeed[mongo]'", run.stdout + run.stderr)
+        self.assertIn("--source: mongodb:// needs pymongo: pip install '.[mongo]' in a clone", run.stdout + run.stderr)
         self.assertNotIn("Traceback", run.stdout + run.stderr)
 
     def test_page_is_there(self) -> None:

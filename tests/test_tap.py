@@ -16,6 +16,7 @@ import msgspec
 from twisted.application.service import IService
 from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -149,10 +150,34 @@ class OptionsTests(SynchronousTestCase):
                 ("--ma=1",),
                 "--ma: may be --max-bytes, --max-connections, --max-delta-bytes, --max-head-bytes, --max-subscribers",
             ),
+            (
+                ("--source", "demo:", "--sourc=file:/x"),
+                "--source: is given 2 times, and may be once; several feeds stand in a file, which --config names",
+            ),
+            (("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"), "--metrics: is given 3 times, and may be once"),
             (("file:/srv/a.json",), "an argument has no option in front of it, such as --source"),
         ):
             error = self.assertRaises(SystemExit, parse, *arguments)
             self.assertEqual(error.code, f"livefeed: {wrong}{hint}")
+
+    def test_of_others_the_last_counts(self) -> None:
+        """A script may add to what it is given."""
+        self.assertEqual(parse("--interval=2", "--interval=3").settings.feeds[0].interval, 3)
+
+    def test_options_of_twistd_behind_the_word(self) -> None:
+        """Are sent to where they belong, with one hyphen or two."""
+        for arguments in (("--nodaemon",), ("-n",), ("--logfile", "x"), ("--pidfile=",), ("-y", "x")):
+            twistd = ServerOptions()
+            error = self.assertRaises(SystemExit, twistd.parseOptions, ["livefeed", *arguments])
+            name = arguments[0].partition("=")[0]
+            why = f"livefeed: {name}: stands before the word livefeed (twistd livefeed --help lists the options)"
+            self.assertEqual(error.code, why)
+
+    def test_help_is_one_text_for_each_option(self) -> None:
+        """Without the line ends and the indentation of a docstring, and in one style."""
+        for name, text in Options().docs.items():
+            self.assertFalse("  " in text or "\n" in text, name)
+            self.assertTrue(text[0].islower() or text.startswith(("PEM", "TOML")), name)
 
     def test_wrong_command_line_does_not_show_values(self) -> None:
         """One may be a source with a password."""

@@ -178,7 +178,8 @@ def _mongo(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     try:
         from livefeed.sources.mongo.source import MongoSource  # noqa: PLC0415
     except ImportError:
-        raise ConfigurationError("mongodb:// needs pymongo: pip install 'livefeed[mongo]'", "source") from None
+        why = "mongodb:// needs pymongo: pip install '.[mongo]' in a clone of livefeed"
+        raise ConfigurationError(why, "source") from None
     return MongoSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 

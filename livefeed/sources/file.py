@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -73,8 +73,11 @@ class FileSource:
 
         :raises ConfigurationError: if there is no path, or more than a path.
         """
-        if not parts.path or parts.query or parts.fragment or parts.netloc not in ("", "localhost"):
-            raise ConfigurationError("file: takes a path, as in file:/srv/results.json; write ? as %3F", "source")
+        wrong = (("?", parts.query), ("#", parts.fragment))
+        written = " and ".join(f"{character} as {quote(character)}" for character, rest in wrong if rest)
+        if not parts.path or written or parts.netloc not in ("", "localhost"):
+            hint = f"; in the name of a file, write {written}" if written else ""
+            raise ConfigurationError(f"file: takes a path, as in file:/srv/results.json{hint}", "source")
         path = unquote(parts.path, errors="surrogateescape")
         if "\0" in path:
             raise ConfigurationError("file: takes a path, and no path has %00 in it", "source")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 import socket
 import struct
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import HOST, Polling
+from tests.integration.harness import HOST, Polling, free_port
 from tests.integration.origin_store import Asked, OriginStore, WilfulOrigin, answer_of
 
 if TYPE_CHECKING:
@@ -286,6 +287,30 @@ class TestLog:
             origin.wait_for(20 if how == "redirect" else 10)
             assert livefeed.log(mark) == ""
             assert origin.connections > 10 if how == "closed" else origin.connections < 3
+
+    @pytest.mark.parametrize("how", ["refused", "HTTP/1.0"])
+    def test_connections_are_not_logged(self, start: Start, how: str) -> None:
+        """From the start to the end there is a line for each change of the state, however many there are."""
+
+        def answer(asked: Asked) -> None:
+            asked.send(b"HTTP/1.0 200 OK\r\n\r\n" + DOCUMENT)
+
+        origin = WilfulOrigin(answer, port=free_port())
+        if how == "HTTP/1.0":
+            with origin:
+                livefeed = start("--source", origin.url, *FAST)
+                origin.wait_for(10)
+            livefeed.wait_for_log(STALE)
+        else:
+            livefeed = start("--source", origin.url, *FAST, live=False)
+            livefeed.wait_for_log(STALE)
+            mark = livefeed.mark()
+            with origin:
+                livefeed.wait_for_log(LIVE, start=mark)
+        livefeed.terminate()
+        assert not re.search("factory|Factory|HTTP11|Endpoint", livefeed.log()), livefeed.log()
+        lines = [line for line in livefeed.log().splitlines() if "feed feed is " in line]
+        assert 2 <= len(lines) <= 3, lines
 
 
 class TestAsking:

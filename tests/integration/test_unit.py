@@ -64,6 +64,13 @@ class TestUnit:
         assert exposure, done.stdout + done.stderr
         assert float(exposure[1]) < 3
 
+    def test_wrong_setting_is_not_tried_again(self, tmp_path: Path) -> None:
+        """The exit code of a start that would fail again is one after which systemd leaves it."""
+        code, _ = run(tmp_path, "--interval", "0")
+        prevented = re.search(r"^RestartPreventExitStatus=(.*)$", UNIT.read_text(), re.MULTILINE)
+        assert prevented
+        assert str(code) in prevented[1].split()
+
     def test_stands_in_the_docs(self) -> None:
         """As it is."""
         assert "```{literalinclude} livefeed.service" in (CHECKOUT / "docs" / "operations.md").read_text()

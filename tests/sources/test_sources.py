@@ -163,6 +163,19 @@ class FileUrlTests(SynchronousTestCase):
         """A name of a file is bytes: those that are not UTF-8 arrive as they are."""
         self.assertEqual(os.fsencode(self.path("file:/srv/%FF.json")), b"/srv/\xff.json")
 
+    def test_names_with_characters_of_urls(self) -> None:
+        """The refusal names the one that is there, and how it is written."""
+        for url, written in (
+            ("file:my results#1.json", "# as %23"),
+            ("file:a?b.json", "? as %3F"),
+            ("file:?#", "there is no such hint"),
+            ("file:/a?b#c", "? as %3F and # as %23"),
+            ("file:#1.json", "# as %23"),
+        ):
+            error = self.assertRaises(ConfigurationError, source_of, url)
+            hint = "" if "hint" in written else f"; in the name of a file, write {written}"
+            self.assertEqual(str(error), f"--source: file: takes a path, as in file:/srv/results.json{hint}")
+
     def test_impossible_paths(self) -> None:
         """No path, another host, a query, a fragment, or a NUL is refused when it is set and not at each pull."""
         for url in ("file:", "file://", "file://host/srv/x", "file:x?y=1", "file:x#y", "file:x%00y"):

@@ -102,6 +102,7 @@ class Announcements:
     _failures: int = 0
     _is_heard: bool | None = None
     _are_events_checked: bool = False
+    _is_silent: bool = False
     _trail: Trail = field(init=False)
     _spent: SpentErrors = field(default_factory=SpentErrors)
 
@@ -169,7 +170,10 @@ class Announcements:
         self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
         if not self._is_heard:
             self._is_heard = True
-            _log.info("changes are announced by {server} on {channel}", server=server, channel=self._name)
+            text = "changes are announced by {server} on {channel}"
+            if self._is_silent:
+                text = "{server} is listened to on {channel}, in case that notify-keyspace-events is set"
+            _log.info(text, server=server, channel=self._name)
         self.heard(b"")
 
     async def _check_events(self, connection: Connection) -> None:
@@ -187,6 +191,7 @@ class Announcements:
                 case [_, bytes(flags)] if b"K" in flags and (b"A" in flags or self.event_class.encode() in flags):
                     pass
                 case _:
+                    self._is_silent = True
                     _log.warn(
                         "{server} does not announce changes of the key: notify-keyspace-events must have K and {letter}"
                         " in it, or KA; there are the ticks",

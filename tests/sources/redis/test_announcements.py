@@ -271,8 +271,11 @@ class KeyspaceTests(AnnouncementsTestCase):
         for flags in (b"", b"AE", b"K$", b"Eh"):
             self.setUp()
             self.pulled()
-            self.subscribed_with(strings(b"notify-keyspace-events", flags)).is_lost()
+            peer = self.subscribed_with(strings(b"notify-keyspace-events", flags))
             self.assertIn(self.warning, self.lines[0])
+            listened = "host:6379 is listened to on __keyspace@7__:key, in case that notify-keyspace-events is set"
+            self.assertEqual(self.lines[1:], [listened])
+            peer.is_lost()
             self.reactor.advance(FIRST_RETRY_S)
             peer = self.accept()
             peer.says(OK)
