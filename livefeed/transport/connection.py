@@ -30,7 +30,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.transport.replay import MAX_ANSWER_BYTES
+from livefeed.transport.replay import MAX_ANSWER_BYTES, in_pieces
 from livefeed.transport.rooms import Room
 from livefeed.transport.sockets import StreamSocket
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer, IProtocolFactory
 
     from livefeed.transport.pool import Pool
+    from livefeed.transport.replay import Answer
 
 READ_BYTES = 16_384
 WRITE_BYTES = 65_536
@@ -212,6 +213,17 @@ class Connection(StreamSocket):
         except Exception:
             self._broke("write")
 
+    def write_large_or_end(self, head: bytes, body: bytes) -> None:
+        """Writes a head and a large body as :meth:`write_or_end` does, and copies nothing of what it has to keep."""
+        try:
+            if self._clear:
+                self._transmit_large(head, body)
+            else:
+                self.write(head)
+                self.write(body)
+        except Exception:
+            self._broke("write")
+
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """ITransport API."""
         self.write(b"".join(iovec))
@@ -330,9 +342,10 @@ class Connection(StreamSocket):
             if answer is not None:
                 self._at_boundary = True
                 self._active_at = self.pool.now
-                self._transmit(answer.data)
-                if answer.last:
-                    self._end_after_answer()
+                if answer.at_once:
+                    self._transmit(answer.data)
+                else:
+                    self._give(answer)
                 return
             missed = replay.missed
         if not self.disconnecting:
@@ -440,6 +453,16 @@ class Connection(StreamSocket):
         if events & EPOLLOUT and self._reason is None:
             self.writable()
 
+    def _send_both(self, head: bytes, body: bytes) -> int:
+        """Sends as :meth:`_send` does of two pieces, and tells how much of both."""
+        try:
+            return self.sock.sendmsg((head, body))
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._failed(error)
+            return 0
+
     def _end_orderly(self) -> None:
         """Ends both sides, after all has been sent: says the last word, and waits a while for the client's."""
         self._end_writing()
@@ -479,6 +502,15 @@ class Connection(StreamSocket):
             protocol.makeConnection(self)
         except Exception:
             self._broke("connectionMade")
+
+    def _give(self, answer: Answer) -> None:
+        """Gives an answer again that is large, or the last, where there is nothing else to be sent."""
+        if answer.body:
+            self._transmit_large(answer.data, answer.body)
+        else:
+            self._transmit(answer.data)
+        if answer.last:
+            self._end_after_answer()
 
     def _end_after_answer(self) -> None:
         """Ends the connection after an answer that was repeated, as the protocol would have."""
@@ -525,7 +557,8 @@ class Connection(StreamSocket):
         if self._out:
             repeatable = self._protocol.replayable()
             if repeatable is not None:
-                replay.store(key, b"".join(self._out), repeatable, last=self.disconnecting)
+                data, body = in_pieces(self._out)
+                replay.store(key, data, repeatable, body=body, last=self.disconnecting)
         elif not self.disconnecting:
             host = self._protocol.waits()
             if host is not None:
@@ -581,16 +614,31 @@ class Connection(StreamSocket):
         if sent != len(data):
             self._keep(data, sent)
 
-    def _keep(self, data: bytes, sent: int) -> None:
-        """Keeps what the socket has not taken of data, before which there is nothing to be sent."""
+    def _keep(self, data: bytes, sent: int, body: bytes = b"") -> None:
+        """Keeps what the socket has not taken of data, before which there is nothing to be sent, and a body behind."""
         self._set_unclear()
         self._put(data)
+        if body:
+            self._put(body)
         self._offset = sent
         # OpenSSL takes one record at a time: more of it may be taken.
         if sent and self._drain():
             self._set_clear()
         elif self._reason is None:
             self._full()
+
+    def _transmit_large(self, head: bytes, body: bytes) -> None:
+        """Sends a head and a large body, before which there is nothing to be sent.
+
+        What a slow reader has kept for it is the body that all have: it is never joined with the head.
+        """
+        sent = self._send_both(head, body)
+        if sent == len(head) + len(body) or self._reason is not None:
+            return
+        if sent < len(head):
+            self._keep(head, sent, body)
+        else:
+            self._keep(body, sent - len(head))
 
     def _put(self, data: bytes) -> None:
         """Puts data behind what is kept already."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +33,14 @@ MAX_ANSWERS = 1024
 MAX_HEADS = 64
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """All stored answers together; one that would be more is rendered each time."""
+
+
+LARGE_BYTES = 16_384
+"""A body of more than that stays the object that its resource gave, beside the head: as much as one TLS record holds.
+
+Joined with the head it would be a copy for each variant and each quarter of a second, which each client would keep that
+does not read: 0.65 MB each of a document of 1 MB.
+"""
 
 
 Select = Callable[["list[bytes | None]"], Hashable]
@@ -107,13 +115,33 @@ class Answer:
     :ivar data: the head and the body, as twisted.web wrote them.
     :ivar label: what it counts as.
     :ivar last: whether the connection ends after it.
+    :ivar body: the body, if it is not in the data since it is large; see :func:`in_pieces`.
+    :ivar at_once: whether nothing else is to be done than to write the data: one look is what the hot path has for it.
     :ivar times: how often it was given again.
     """
 
+    # required parameters
     data: bytes
     label: Hashable
     last: bool
+    body: bytes = b""
+
+    # internal state
+    at_once: bool = field(init=False)
     times: int = 0
+
+    def __post_init__(self) -> None:
+        self.at_once = not (self.last or self.body)
+
+
+def in_pieces(parts: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """Gives the data and the body of an answer.
+
+    :param parts: what was written, one behind the other, and at least one of them. The last stays the object that it
+        is, if it is large.
+    """
+    *head, body = parts
+    return (b"".join((*head, body)), b"") if len(body) <= LARGE_BYTES else (b"".join(head), body)
 
 
 @dataclass(slots=True, eq=False)
@@ -177,16 +205,18 @@ class Replay:
             self._answers[key] = answer
         return answer
 
-    def store(self, key: bytes, data: bytes, repeatable: Repeatable, *, last: bool = False) -> None:
+    def store(self, key: bytes, data: bytes, repeatable: Repeatable, *, body: bytes = b"", last: bool = False) -> None:
         """Remembers what a request with this key was answered, unless too much is remembered already.
 
+        :param body: the body, if it is not in the data.
         :param last: whether the connection ended after it.
         """
-        if len(self._answers) >= MAX_ANSWERS or self._bytes + len(data) > MAX_ANSWER_BYTES:
+        size = len(data) + len(body)
+        if len(self._answers) >= MAX_ANSWERS or self._bytes + size > MAX_ANSWER_BYTES:
             return
-        answer = self._answers[key] = Answer(data, repeatable.label, last)
+        answer = self._answers[key] = Answer(data, repeatable.label, last, body)
         self._stored.append(answer)
-        self._bytes += len(data)
+        self._bytes += size
         if repeatable.select is not None:
             target, fields = _parts_of(key)
             variant = repeatable.select(fields)

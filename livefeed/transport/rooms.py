@@ -193,7 +193,11 @@ class Room:
 
     @staticmethod
     def _write(batch: list[Connection], answer: Answer) -> None:
-        batch[0].write_to_all(batch, answer.data)
+        if answer.body:
+            for connection in batch:
+                connection.write_large_or_end(answer.data, answer.body)
+        else:
+            batch[0].write_to_all(batch, answer.data)
         if answer.last:
             for connection in batch:
                 connection._end_after_answer()

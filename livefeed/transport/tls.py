@@ -192,11 +192,12 @@ class TLSConnection(Connection):
             self._deliver(data, replay.missed)
             return
         self._active_at = self.pool.now
-        sent = self._send(answer.data)
-        if sent != len(answer.data):
-            self._keep(answer.data, sent)
-        if answer.last:
-            self._end_after_answer()
+        if answer.at_once:
+            sent = self._send(answer.data)
+            if sent != len(answer.data):
+                self._keep(answer.data, sent)
+        else:
+            self._give(answer)
 
     def _handle_others(self, events: int) -> None:
         """Takes what epoll says in a handshake, or where reading and writing have crossed."""
@@ -269,6 +270,11 @@ class TLSConnection(Connection):
         except SSL.Error as error:
             self._failed(_lost(error))
         return len(data)
+
+    def _send_both(self, head: bytes, body: bytes) -> int:
+        # As much as goes into one record: OpenSSL takes one at a time. It is what _drain has it try again, if need be.
+        data = head + body[: max(RECORD_BYTES - len(head), 0)]
+        return self._send(data)
 
     def _set_unclear(self) -> None:
         self._clear = False

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.transport.replay import Answer
+from livefeed.transport.replay import Answer, in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -82,4 +82,5 @@ def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
         channel.connectionLost(Failure(ConnectionDone()))
     if transport.answered is None:
         return None
-    return Answer(b"".join(transport.written), transport.answered, transport.disconnecting)
+    data, body = in_pieces(transport.written)
+    return Answer(data, transport.answered, transport.disconnecting, body)

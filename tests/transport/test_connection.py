@@ -179,6 +179,18 @@ class Answering(Recorder):
         return Repeatable("label")
 
 
+class SharingAnswering(Answering):
+    """One whose answers have the body as a piece of its own, as twisted.web's have."""
+
+    def dataReceived(self, data: bytes) -> None:
+        Recorder.dataReceived(self, data)
+        self.answers.append(b"answer %d" % (len(self.answers) + 1))
+        self.transport.write(self.answers[-1])
+        self.transport.write(self.body)
+        if b"Connection: close" in data:
+            self.loseConnection()
+
+
 @implementer(IPushProducer)
 class ProducingAnswering(Answering):
     """One that is its transport's producer until it ends the connection, as twisted.web's channel is."""
@@ -1152,6 +1164,64 @@ class BothKinds(ConnectionTestCase):
         self.turn_until(lambda: client.ended, client)
         self.assertEqual((client.received, client.error), (LARGE, None))
         self.assert_made(0)
+
+    def test_large_body_is_copied_for_nobody(self) -> None:
+        """Clients that do not read keep the one object that all are sent, whichever answer they have had, and when."""
+        self.serve_replays(SharingAnswering, body=LARGE)
+        there = {*self.pool.connections.values()}
+        sent: list[tuple[Client, bytes]] = []
+        for _ in range(2):
+            for question in (GET, OTHER, CLOSING):
+                for _ in range(3):
+                    client = self.open_waiting()
+                    client.send(question)
+                    connection = [*self.pool.connections.values()][-1]
+                    self.turn_until(lambda connection=connection: bool(connection._out))
+                    sent.append((client, self.answers[-1] + LARGE))
+            self.replays[self.connection.secure].clear()
+        self.assert_made(6)
+        kept = [part for each in self.pool.connections.values() if each not in there for part in each._out]
+        self.assertEqual(len(kept), len(sent))
+        self.assertTrue(all(part is LARGE for part in kept))
+        for client, answer in sent:
+            self.turn_until(lambda client=client, answer=answer: len(client.received) >= len(answer), client)
+            self.assertEqual(client.received, answer)
+
+    def test_large_answer_is_whole_wherever_the_socket_is_full(self) -> None:
+        """Within the head, behind it, and in the body."""
+        head, whole = b"head" * 10, b""
+        send = self.connection._send
+        for count in (0, 3, len(head), len(head) + 5):
+            with mock.patch.object(
+                self.connection_class,
+                "_send_both",
+                lambda _, head, body, count=count: send((head + body)[:count]) if count else 0,
+            ):
+                self.connection.write_large_or_end(head, LARGE)
+            whole += head + LARGE
+            self.receive(len(whole))
+            self.settle()
+            self.assertEqual(self.client.received, whole)
+            self.assertTrue(self.connection._clear)
+
+    def test_large_answer_waits_for_what_was_written_before(self) -> None:
+        """And is not copied then, either."""
+        before = self.fill()
+        self.connection.write_large_or_end(b"head", body := bytes(WRITE_BYTES))
+        self.assertEqual([part is body for part in self.connection._out], [False, False, True])
+        self.receive(len(before) + 4 + len(body))
+        self.assertEqual(self.client.received, before + b"head" + body)
+
+    def test_large_answer_that_breaks_ends_the_connection(self) -> None:
+        """It is one of many, and the others go on."""
+        self.connection.write_large_or_end(b"head", None)
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.connect()
+        self.client.reset()
+        self.reactor.settle()
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.turn_until(lambda: self.protocol.lost is not None)
 
     def test_idle_connections_are_ended_on_demand(self) -> None:
         """Those without a protocol, after what is still to be sent; the others are their protocols' to end."""

@@ -12,14 +12,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.transport import replay
 from livefeed.transport.replay import (
     KEYED,
+    LARGE_BYTES,
     MAX_ANSWER_BYTES,
     MAX_ANSWERS,
     MAX_FIELDS,
     MAX_HEADS,
     MAX_NAME_BYTES,
+    Answer,
     Repeatable,
     Replay,
     Select,
+    in_pieces,
     match_head,
 )
 from livefeed.transport.rooms import Room
@@ -422,7 +425,7 @@ class ReplayTests(SynchronousTestCase):
         for field, last in ((b"Connection: close", True), (b"Connection: keep-alive", False), (b"Accept: */*", None)):
             self.assertIsNone(self.find(head(HOST, field)))
             assert self.replay.missed is not None
-            self.replay.store(self.replay.missed, field, Repeatable("200"), **({} if last is None else {"last": last}))
+            self.replay.store(self.replay.missed, field, Repeatable("200"), last=bool(last))
         for _ in range(2):
             for lines, last in (
                 ((HOST, b"Connection: close"), True),
@@ -433,6 +436,32 @@ class ReplayTests(SynchronousTestCase):
                 answer = self.replay.find(head(*lines))
                 assert answer is not None
                 self.assertIs(answer.last, last, lines)
+
+    def test_small_answer_is_one_piece(self) -> None:
+        """A large body stays the object that it was, and each look at an answer tells what is to be done."""
+        small, large = bytes(LARGE_BYTES), bytes(LARGE_BYTES + 1)
+        for parts, pieces in (
+            ((b"head",), (b"head", b"")),
+            ((b"he", b"ad", small), (b"head" + small, b"")),
+            ((large, b"end"), (large + b"end", b"")),
+            ((large,), (b"", large)),
+            ((b"he", b"ad", large), (b"head", large)),
+        ):
+            self.assertEqual(in_pieces(parts), pieces)
+        self.assertIs(in_pieces([b"head", large])[1], large)
+        for last, body, at_once in ((False, b"", True), (True, b"", False), (False, large, False)):
+            self.assertIs(Answer(b"head", "200", last, body).at_once, at_once)
+
+    def test_large_body_counts_like_any(self) -> None:
+        """It may be more than is remembered together with others."""
+        body = bytes(MAX_ANSWER_BYTES - 3)
+        for name, found in ((b"1", True), (b"2", False)):
+            request = head(HOST, b"Accept: " + name)
+            self.replay.find(request)
+            assert self.replay.missed is not None
+            self.replay.store(self.replay.missed, b"xy", Repeatable("200"), body=body)
+            answer = self.replay.find(request)
+            self.assertEqual(answer is not None and answer.body is body, found)
 
     def test_number_of_answers_is_bounded(self) -> None:
         """What comes later is rendered each time; what is stored stays."""

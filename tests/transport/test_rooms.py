@@ -30,6 +30,7 @@ class Waiting:
     admits: bool = True
     last: bool = False
     fails: bool = False
+    body: bytes = b""
     heads: list[bytes] = field(default_factory=list)
     let_gone: list[int] = field(default_factory=list)
     closed: int = 0
@@ -44,7 +45,7 @@ class Waiting:
     def render(self, head: bytes, /) -> Answer | None:
         self.heads.append(head)
         self.meanwhile()
-        return None if self.fails else Answer(b"answer %d" % len(self.heads), "label", self.last)
+        return None if self.fails else Answer(b"answer %d" % len(self.heads), "label", self.last, self.body)
 
     def close(self) -> None:
         self.closed += 1
@@ -80,6 +81,9 @@ class Member:
             each.events.append(data)
         if self.breaks:
             raise RuntimeError("it breaks")
+
+    def write_large_or_end(self, head: bytes, body: bytes) -> None:
+        self.events.append((head, body))
 
     def _deliver(self, data: bytes, rest: object) -> None:
         self.events.append(("deliver", data, rest))
@@ -247,6 +251,16 @@ class TimeTests(RoomTestCase):
 
 
 class AnswerTests(RoomTestCase):
+    def test_large_body_is_everybodys(self) -> None:
+        for last in (False, True):
+            host, room = self.make_room()
+            host.body, host.last = bytes(100_000), last
+            members = [self.join(room) for _ in range(BATCH + 1)]
+            room.answer_all()
+            for member in members:
+                self.assertEqual(member.events, [(b"answer 1", host.body), *(["end"] if last else [])])
+                self.assertIs(member.events[0][1], host.body)
+
     def test_all_are_answered_in_batches_in_the_order_in_which_they_came(self) -> None:
         members = [self.join() for _ in range(2 * BATCH + 1)]
         self.room.answer_all()

@@ -540,6 +540,27 @@ class TogetherTests(SynchronousTestCase):
         served.reactor.settle()
         self.assertEqual(served.served.ways.polls.sharing, 1)
 
+    def test_large_document_is_copied_for_nobody(self) -> None:
+        """Clients that do not read keep the snapshot's own bytes: in a room, and where an answer is given again."""
+        served = self.serve(4)
+        large = b'"%s"' % (b"x" * 1_000_000)
+        served.feed.publish(large)
+        served.reactor.settle()
+        for prefer in (b"", b"Prefer: wait=7\r\n"):
+            for _ in range(2):
+                for _ in range(2):
+                    served.connect().send(b"GET /feed HTTP/1.1\r\nHost: a\r\n" + prefer + b"\r\n")
+                    served.reactor.settle()
+                served.site.forget_answers()
+        self.assertEqual(served.site.counts(), {(200, "http", "identity"): 12})
+        (pool,) = served.reactor.pools
+        kept = [part for connection in pool.connections.values() for part in connection._out]
+        assert served.feed.snapshot is not None
+        self.assertEqual({id(part) for part in kept}, {id(served.feed.snapshot.representations["identity"].data)})
+        self.assertEqual(len(kept), 12)
+        served.settle()
+        self.assertEqual({Response.parse(client.received).body for client in served.clients}, {large})
+
     def test_version_in_between_is_not_missed(self) -> None:
         """Those that the one before has not come to are answered with the newest."""
         served = self.serve(ROOM_SLICE + 44)
