@@ -144,6 +144,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         connections,
         collector,
         *listeners,
+        _Announcement(listeners),  # behind all that can end the start
         _CertificateWatch(certificates, reactor),
     ):
         service.setServiceParent(services)
@@ -313,17 +314,37 @@ class _Listener(Service):
         self._port = port
         if isinstance(port, tcp.Port):
             _limit_unsent(port)
+
+    def announce(self) -> None:
+        """Logs where it listens, and what is there."""
         shown = port_of(self.description)
-        if shown is None:
+        if shown is None or self._port is None:
             _log.info("listening on {description}", description=self.description)
             return
         scheme, _ = shown
-        address: Any = port.getHost()
+        address: Any = self._port.getHost()
         _log.info(
             "listening on {description}: {what}",
             description=self.description,
             what=self.describe(f"{scheme}://localhost:{address.port}"),
         )
+
+
+@dataclass(eq=False)
+class _Announcement(Service):
+    """Logs where livefeed listens, once that is true: every endpoint is bound, and every feed has its versions back.
+
+    What comes in before that waits in the kernel until the reactor runs.
+    """
+
+    # required parameters
+    listeners: Sequence[_Listener]
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        for listener in self.listeners:
+            listener.announce()
 
 
 def _limit_unsent(port: Any) -> None:

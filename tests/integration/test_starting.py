@@ -159,6 +159,20 @@ class TestOptions:
         endpoint = f"unix:{tmp_path}/missing/socket"
         code, output = run(tmp_path, "--listen", TCP, "--listen", endpoint)
         assert_refused(code, output, "--listen", endpoint)
+        assert "listening on" not in output
+
+    @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
+    @pytest.mark.parametrize("option", ["--metrics", "--state-dir"])
+    def test_nothing_is_announced_before_all_is_there(
+        self, tmp_path: Path, option: str, command: tuple[str, ...]
+    ) -> None:
+        """A start that fails has not said before that livefeed listens."""
+        (tmp_path / "file").write_bytes(b"")
+        with closing(socket.create_server((HOST, 0))) as sock:
+            value = f"tcp:{sock.getsockname()[1]}:interface={HOST}" if option == "--metrics" else "file"
+            code, output = run(tmp_path, "--listen", TCP, option, value, command=command)
+        assert_refused(code, output, f"{option}: ")
+        assert "listening on" not in output
 
     def test_a_state_directory_that_is_a_file_is_refused(self, tmp_path: Path) -> None:
         """Also one below a file; it is said what is in the way."""
