@@ -6,6 +6,7 @@ import errno
 import resource
 import select
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -25,7 +26,7 @@ from livefeed.certificates import default_directory, development_certificate
 from livefeed.collector import Collector
 from livefeed.config import Settings
 from livefeed.daemons import defer_to_daemon
-from livefeed.exceptions import StartError, option_of
+from livefeed.exceptions import ConfigurationError, StartError, option_of
 from livefeed.feed import Feed
 from livefeed.history import History
 from livefeed.journal import Journal
@@ -63,7 +64,8 @@ MAX_SPREAD_S = 1.0
 _DAY_S = 86_400.0
 _DRAIN_POLL_S = 0.05
 _REMEDIES = {
-    errno.EACCES: "; a port below 1024 takes root, with --uid of twistd, or the capability CAP_NET_BIND_SERVICE",
+    errno.EACCES: "; ports below 1024 take CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit), or start livefeed as "
+    "root, with --uid of twistd; or take a port above 1023",
     errno.EADDRINUSE: "; another process listens there: `ss -ltnp` names it",
     errno.EADDRNOTAVAIL: "; no interface of this machine has this address",
 }
@@ -80,6 +82,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     :param reactor: what everything runs on.
     :raises ConfigurationError: if a setting cannot work; nothing has been started then.
     """
+    _check_state_dir(settings)
     subscribers = SubscriberFactory(reactor=reactor)
     followed = []
     keepers = []
@@ -135,6 +138,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
                     lambda base: f"the metrics {base}/metrics",
                 )
             )
+        certificate.look_if_unused()
     # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
     services = MultiService()
     for service in (
@@ -149,6 +153,14 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     ):
         service.setServiceParent(services)
     return services
+
+
+def _check_state_dir(settings: Settings) -> None:
+    """Finds what is no folder; that is said of a file that is in the way, when versions are to be read, as 'exists'."""
+    path = settings.state_dir
+    with suppress(OSError):  # such as of a folder that may not be looked into
+        if path is not None and path.exists() and not path.is_dir():
+            raise ConfigurationError(f"{path} is not a folder", place=settings.place("state_dir"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +237,14 @@ def _transport(settings: Settings, reactor: Any) -> tuple[Any, Pool | None]:
 class _Certificate:
     """Gives the operator's certificate, or a development one, which is made when it is first asked for."""
 
+    # required parameters
     settings: Settings
 
+    # internal state
+    _is_used: bool = False
+
     def __call__(self) -> CertificateFiles:
+        self._is_used = True
         if self.settings.cert is not None and self.settings.key is not None:
             return CertificateFiles(self.settings.cert, self.settings.key)
         made = development_certificate(default_directory())
@@ -238,6 +255,21 @@ class _Certificate:
             fingerprint=made.fingerprint,
         )
         return CertificateFiles(made.cert, made.key)
+
+    def look_if_unused(self) -> None:
+        """Warns of an operator's certificate that no endpoint has asked for.
+
+        :raises ConfigurationError: if there is no such file.
+        """
+        if self._is_used or self.settings.cert is None or self.settings.key is None:
+            return
+        for name, file in (("cert", self.settings.cert), ("key", self.settings.key)):
+            if not file.is_file():
+                raise ConfigurationError(f"{file}: there is no such file", name)
+        _log.warn(
+            "{place} has no effect: no endpoint serves with it; one of the kind tls: would",
+            place=self.settings.place("cert"),
+        )
 
 
 @dataclass(eq=False)
@@ -398,6 +430,8 @@ class _Connections(Service):
         """IService API. This comes before the listeners, which take what they may hold from the limit."""
         super().privilegedStartService()
         _raise_file_limit()
+        if self.pool is not None:
+            _warn_of_few_files()
 
     def stopService(self) -> Deferred[None]:
         """IService API."""
@@ -478,6 +512,20 @@ def _reopen_logs() -> None:
         except OSError as error:
             what = f"{file.path} cannot be opened again: {error.strerror}"
     _log.warn(_ABOUT_SIGHUP, what=what)
+
+
+def _warn_of_few_files() -> None:
+    """Tells that the fast transport has next to no room, where more files are set aside than it leaves for watchers."""
+    from livefeed.transport.pool import RESERVED_FILES
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < 2 * RESERVED_FILES:
+        _log.warn(
+            "there may be {limit} open files, of which {reserved} are not for connections: raise the limit "
+            "(LimitNOFILE= in the unit, ulimit -n in a shell)",
+            limit=limit,
+            reserved=RESERVED_FILES,
+        )
 
 
 def _raise_file_limit() -> None:

@@ -72,9 +72,11 @@ class Validity:
         :param now: in seconds since 1970.
         """
         if now > self.not_after:
-            return f"the certificate {self.file} has expired, on {_day(self.not_after)}: clients refuse it"
+            expired = f"has expired, on {_day(self.not_after)}: clients refuse it"
+            return f"the certificate {self.file} {expired}; renew it, and start again"
         if now < self.not_before:
-            return f"the certificate {self.file} is not valid before {_day(self.not_before)}: clients refuse it"
+            early = f"is not valid before {_day(self.not_before)}: clients refuse it until then"
+            return f"the certificate {self.file} {early}; is the clock right?"
         if now > self.not_after - EXPIRY_WARNING_S:
             return f"the certificate {self.file} expires on {_day(self.not_after)}: renew it, and start again"
         return None

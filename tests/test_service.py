@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import tempfile
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher, textFileLogObserver
+from twisted.logger import capturedLogs, formatEvent, globalLogPublisher, textFileLogObserver
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import clocks
 from livefeed.certificates import development_certificate
-from livefeed.service import _CertificateWatch, _limit_unsent, _Termination
+from livefeed.service import _CertificateWatch, _limit_unsent, _Termination, _warn_of_few_files
 from livefeed.tls import Validity, server_options
 from tests.transport.driven import Client, DrivenReactor, turn_until
 from tests.transport.test_tls import TLSClient
@@ -100,6 +101,24 @@ class SignalTests(SynchronousTestCase):
         self.path.mkdir()
         self.handlers[signal.SIGHUP](signal.SIGHUP, None)
         self.assertIn("cannot be opened again: Is a directory", renamed.read_text())
+
+
+class FileLimitTests(SynchronousTestCase):
+    """The limit of open files."""
+
+    def warnings(self, limit: int) -> list[str]:
+        """Gives what is said of a limit."""
+        self.patch(resource, "getrlimit", lambda _: (limit, limit))
+        with capturedLogs() as events:
+            _warn_of_few_files()
+        return [str(formatEvent(event)) for event in events]
+
+    def test_less_than_is_set_aside(self) -> None:
+        """Has both numbers said, and what to do; a limit with room for watchers has nothing said."""
+        (warning,) = self.warnings(200)
+        self.assertIn("there may be 200 open files, of which 256 are not for connections: raise the limit", warning)
+        self.assertEqual(len(self.warnings(511)), 1)
+        self.assertEqual(self.warnings(512), [])
 
 
 class CertificateWatchTests(SynchronousTestCase):

@@ -22,6 +22,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed import __version__
 from livefeed import service as service_module
+from livefeed.certificates import development_certificate
 from livefeed.clocks import monotonic
 from livefeed.config import OPTIONS, FeedSettings, Settings
 from livefeed.tap import Options, makeService
@@ -233,6 +234,26 @@ class MakeServiceTests(SynchronousTestCase):
         """Those that only the fast transport knows, where they were set."""
         logged = self.logged("--transport=twisted", "--handshake-timeout=5", "--accept-rate=0")
         self.assertEqual(logged, "--handshake-timeout is the fast transport's, and has no effect here")
+
+    def test_certificate_without_effect_is_told(self) -> None:
+        """Where no endpoint takes it, by the place where it was set; and a file that is not there is refused."""
+        made = development_certificate(scratch(self))
+        files = (f"--cert={made.cert}", f"--key={made.key}")
+        self.assertEqual(
+            self.logged(*files), "--cert has no effect: no endpoint serves with it; one of the kind tls: would"
+        )
+        self.assertEqual(self.logged(*files, "--metrics=tls:0"), "")
+        missing = made.cert.with_name("missing.pem")
+        for options in ((f"--cert={missing}", files[1]), (files[0], f"--key={missing}")):
+            refusal = self.refusal("--listen", "tcp:0", *options)
+            self.assertIn(f"{missing}: there is no such file", refusal)
+
+    def test_state_dir_that_is_a_file(self) -> None:
+        """Is refused in words, by the place where it was set."""
+        path = scratch(self) / "state"
+        path.touch()
+        refusal = self.refusal("--listen", "tcp:0", f"--state-dir={path}")
+        self.assertEqual(refusal, f"livefeed: --state-dir: {path} is not a folder")
 
     def test_without_epoll(self) -> None:
         """Twisted's transport is there for other systems, and the log says that it is taken."""

@@ -321,4 +321,7 @@ class ValidityTests(TlsTestCase):
             complaint = validity.complaint(now)
             self.assertEqual(complaint is None, text is None)
             self.assertIn(text or "", complaint or "")
+            self.assertTrue(
+                complaint is None or complaint.endswith(("renew it, and start again", "is the clock right?"))
+            )
             self.assertIn(str(self.made.cert), complaint or str(self.made.cert))

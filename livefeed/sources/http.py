@@ -282,20 +282,31 @@ class HttpSource:
 
     def _why_failed(self, error: ResponseFailed | RequestTransmissionFailed) -> str:
         reasons = [reason.value for reason in error.reasons]
-        if self._wire.interim > MAX_INTERIM:
-            return f"the origin sends more than {MAX_INTERIM} interim answers (1xx)"
-        if self._wire.overrun:
-            return "the head of the answer is too large"
+        for is_so, why in (
+            (self._wire.interim > MAX_INTERIM, f"the origin sends more than {MAX_INTERIM} interim answers (1xx)"),
+            (self._wire.overrun, "the head of the answer is too large"),
+            (self._wire.is_tls, "what answers speaks TLS: is the URL one of https:?"),
+        ):
+            if is_so:
+                return why
         for reason in reasons:
             if isinstance(reason, VerificationError):
                 return "TLS: the certificate is for another host"
             if isinstance(reason, SSL.Error):
                 parts: Any = reason.args[0] if reason.args else ()
                 words = ", ".join(str(part[-1]) for part in parts)
-                return f"TLS: {words or 'the connection was cut'}"[:200]
+                hint = next((hint for why, hint in _HINTS.items() if why in words), "")
+                return f"TLS: {words or 'the connection was cut'}"[:200] + hint
             if not isinstance(reason, ConnectionError | OSError) and not _is_loss(reason):
                 return "the answer is not HTTP"
         return "the connection was lost"
+
+
+_HINTS = {
+    "certificate verify failed": "; #ca=FILE at the end of the URL names the CA that is trusted",
+    "wrong version number": "; is the URL one of http:?",
+}
+"""What may help, by OpenSSL's words."""
 
 
 def _is_loss(error: BaseException) -> bool:

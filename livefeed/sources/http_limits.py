@@ -36,6 +36,8 @@ MAX_INTERIM = 16
 MAX_MEMBERS = 64
 """The members of gzip in one document at most: empty ones cost time without end."""
 
+_TLS_ALERT = b"\x15\x03"
+
 _log = Logger()
 
 
@@ -46,18 +48,21 @@ class Wire:
     :ivar allowance: the bytes that may still be received in this pull.
     :ivar overrun: whether more came, so that the connection was cut.
     :ivar interim: the interim answers (1xx) in this pull; more than :data:`MAX_INTERIM` have it cut as well.
+    :ivar is_tls: whether the last answer began as an alert of TLS does (RFC 8446, 5.1): it is for https:.
     :ivar cut: whether the last connection that ended was cut by the other side, not closed.
     """
 
     allowance: int = HEAD_BYTES
     overrun: bool = False
     interim: int = 0
+    is_tls: bool = False
     cut: bool = False
     open: set[_Guarded] = field(default_factory=set)
 
     def begin(self) -> None:
         """A pull begins."""
         self.allowance, self.overrun, self.interim, self.cut = HEAD_BYTES, False, 0, False
+        self.is_tls = False
 
     def abort(self) -> None:
         """Cuts all connections at once."""
@@ -82,6 +87,7 @@ class _Guarded(ProtocolWrapper):
     """Counts what is received, and cuts the connection when it is too much."""
 
     wire: Wire
+    _has_begun: bool = False
 
     def makeConnection(self, transport: Any) -> None:
         """IProtocol API."""
@@ -90,6 +96,8 @@ class _Guarded(ProtocolWrapper):
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
+        if not self._has_begun:
+            self._has_begun, self.wire.is_tls = True, data.startswith(_TLS_ALERT)
         self.wire.allowance -= len(data)
         if self.wire.allowance < 0:
             self.wire.overrun = True

@@ -140,8 +140,16 @@ def test_certificates_are_verified(start: Start, certificate: DevelopmentCertifi
     with OriginStore(tmp_path, certificate) as store:
         store.set_document(DOCUMENT)
         livefeed = start("--source", store.url.partition("#")[0], *FAST, live=False)
-        livefeed.wait_for_log(f"{STALE}.*TLS: certificate verify failed")
+        livefeed.wait_for_log(f"{STALE}.*TLS: certificate verify failed; #ca=FILE at the end of the URL names the CA")
         assert store.asked() == []
+
+
+def test_http_on_the_port_of_https(start: Start, tmp_path: Path) -> None:
+    """And the other way round: what is wrong is told."""
+    with OriginStore(tmp_path) as store:
+        store.set_document(DOCUMENT)
+        livefeed = start("--source", store.url.replace("http:", "https:"), *FAST, live=False)
+        livefeed.wait_for_log(f"{STALE}.*TLS: wrong version number; is the URL one of http:")
 
 
 def test_names_of_certificates_are_verified(start: Start, certificate: DevelopmentCertificate, tmp_path: Path) -> None:

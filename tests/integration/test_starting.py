@@ -154,6 +154,20 @@ class TestOptions:
             code, output = run(tmp_path, "--listen", endpoint, command=command)
         assert_refused(code, output, "--listen", endpoint, "in use; another process listens there: `ss -ltnp` names it")
 
+    def test_a_low_port_without_the_capability(self, tmp_path: Path) -> None:
+        """The message says which one it takes, and what else helps."""
+        if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024:
+            pytest.skip("everybody may listen on this port here")
+        # PR_CAPBSET_DROP of CAP_NET_BIND_SERVICE: root has it no more either, behind an exec. Others never had it.
+        launcher = (
+            "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 10, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        endpoint = f"tcp:1023:interface={HOST}"
+        code, output = run(tmp_path, "--listen", endpoint, command=(sys.executable, "-c", launcher, *TWISTD))
+        assert code == 1
+        why = "Permission denied; ports below 1024 take CAP_NET_BIND_SERVICE"
+        assert_refused(code, output, f"livefeed: --listen: {endpoint}: {why}", "above 1023")
+
     def test_a_socket_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
         """A path in a directory that is not there ends the start, also where another endpoint works."""
         endpoint = f"unix:{tmp_path}/missing/socket"

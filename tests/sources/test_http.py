@@ -205,6 +205,19 @@ class FetchTests(HttpTestCase):
         failure = self.failureResultOf(self.fetch(), SourceError)
         self.assertEqual(str(failure.value), "the connection was lost")
 
+    def test_tls_on_the_port_of_http(self) -> None:
+        """An alert in the place of an answer is told as what it is, and forgotten by the next pull."""
+        for said, why in (
+            (b"\x15\x03\x01\x00\x02\x02\x0a", "what answers speaks TLS: is the URL one of https:?"),
+            (b"", "the connection was lost"),
+        ):
+            fetching = self.fetch()
+            peer = self.accept()
+            peer.protocol.dataReceived(said)
+            if peer.transport.connected:
+                peer.is_lost()
+            self.assertEqual(str(self.failureResultOf(fetching, SourceError).value), why)
+
     def test_error_ends_the_connection(self) -> None:
         """What is not read is not waited for."""
         peer = self.connected()
