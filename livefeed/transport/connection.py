@@ -492,6 +492,7 @@ class Connection(StreamSocket):
 
     def _deliver(self, data: bytes, key: Any) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""
+        self.pool.is_dear = True
         if key is not None and self._answers.join(key, self):
             return
         if self._protocol is None:
