@@ -352,6 +352,7 @@ class Connection(StreamSocket):
             self._watch(self._mask & ~EPOLLOUT)
         if self._producer is not None and (self._producer_paused or not self._streaming):
             self._producer_paused = False
+            self.pool.is_dear = True
             try:
                 self._producer.resumeProducing()
             except Exception:

@@ -21,7 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.encodings import MAX_MEMBERS
 from livefeed.feed import Feed
 from livefeed.testing import Response, request
-from livefeed.web.channel import MAX_AT_ONCE, Channel
+from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
 from livefeed.web.served import Served
@@ -564,7 +564,7 @@ class BackPressureTests(ChannelTestCase):
         self.channel.resumeProducing()
         self.assertEqual(self.transport.producerState, "paused")
         LaterResource.answer()
-        self.assertEqual(self.transport.producerState, "paused")  # sixteen are answered, and others have their turn
+        self.assertEqual(self.transport.producerState, "paused")  # some are answered, and others have their turn
         self.clock.pump([0] * 100)
         self.assertEqual(self.transport.producerState, "producing")
         self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 1001)
@@ -572,7 +572,11 @@ class BackPressureTests(ChannelTestCase):
     def test_many_requests_at_once_are_answered_in_portions(self) -> None:
         """Others get their turn in between, and all are answered in the end."""
         self.receive(GET * 100)
-        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), MAX_AT_ONCE)
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), MAX_AT_FIRST)
+        self.channel.resumeProducing()  # as a transport does that was full
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 2 * MAX_AT_FIRST)
+        self.channel.go_on()
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 2 * MAX_AT_FIRST + MAX_AT_ONCE)
         self.clock.advance(0)
         self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 100)
 
