@@ -30,6 +30,13 @@ ZSTD_LEVEL, BROTLI_LEVEL = 3, 5
 CODINGS = ("gzip", "zstd", "br")
 """The names of all codings that a document may be had in, ``identity`` aside."""
 
+MAX_MEMBERS = 64
+"""Members of a list in a field, empty ones included, that are looked at (RFC 9110, 5.6.1.2: a reasonable number). The
+longest that browsers send is Accept, with 8 to 12; the head has room for 16,000 commas, which took 14 ms to be read."""
+
+MAX_PARAMETERS = 8
+"""Parameters of a member that are looked at, empty ones included. No coding has any but the weight."""
+
 _QVALUE = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 
 
@@ -124,14 +131,18 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
     :param available: the codings that exist besides ``identity``, the preferred one first.
     :returns: one of *available*, or ``"identity"``: also where the client accepts nothing that there is,
-        since a document that it can probably read is worth more than a 406.
+        since a document that it can probably read is worth more than a 406; and where the list has more than
+        :data:`MAX_MEMBERS` members, since what is not looked at may exclude a coding.
     """
     if accept_encoding is None:
         return "identity"
     weights: dict[str, float] = {}
-    for member in accept_encoding.split(b","):
-        coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        name = coding.decode("latin-1").lower()
+    members = accept_encoding.split(b",", MAX_MEMBERS)
+    if len(members) > MAX_MEMBERS:
+        return "identity"
+    for member in members:
+        coding, _, parameters = member.partition(b";")
+        name = coding.strip(b" \t").decode("latin-1").lower()
         weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
     others = weights.get("*", 0.0)
     # Ties go to the coding named first in `available`, and to any of them before identity: max() keeps the
@@ -141,10 +152,24 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else "identity"
 
 
-def weight_of(parameters: list[bytes]) -> float:
-    """Gives the weight of a member of a list by its parameters (RFC 9110, 12.4.2); 0 if it is malformed."""
-    for parameter in parameters:
-        name, _, value = parameter.partition(b"=")
+def members_of(listed: bytes) -> list[bytes]:
+    """Gives the members of a list in a field, the first :data:`MAX_MEMBERS` of them (RFC 9110, 5.6.1)."""
+    return listed.split(b",", MAX_MEMBERS)[:MAX_MEMBERS]
+
+
+def weight_of(parameters: bytes) -> float:
+    """Gives the weight of a member of a list (RFC 9110, 12.4.2).
+
+    :param parameters: what stands behind the first semicolon of the member, which may be nothing.
+    :returns: 0 if the weight is malformed, or there are more than :data:`MAX_PARAMETERS` parameters.
+    """
+    if not parameters:
+        return 1.0
+    separate = parameters.split(b";", MAX_PARAMETERS)
+    if len(separate) > MAX_PARAMETERS:
+        return 0.0
+    for parameter in separate:
+        name, _, value = parameter.strip(b" \t").partition(b"=")
         if name.lower() == b"q":
             return float(value) if _QVALUE.match(value) else 0.0
     return 1.0

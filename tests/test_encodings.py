@@ -14,6 +14,8 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from livefeed.encodings import (
+    MAX_MEMBERS,
+    MAX_PARAMETERS,
     choose_coding,
     compress,
     deflate_around,
@@ -159,6 +161,21 @@ class ChooseCodingTests(SynchronousTestCase):
         """A parameter that is not the weight changes nothing."""
         self.assertEqual(choose_coding(b"gzip;level=9;q=0", ("gzip",)), "identity")
         self.assertEqual(choose_coding(b"gzip;level=9", ("gzip",)), "gzip")
+
+    def test_long_lists_give_identity(self) -> None:
+        """A member that is not looked at may exclude the coding; empty ones count as well (RFC 9110, 5.6.1.2)."""
+        longest = b"," * (MAX_MEMBERS - 1)
+        for field in (longest + b"gzip", b"gzip" + longest, b"gzip, gzip;q=0.5" + longest[1:]):
+            self.assertEqual(choose_coding(field, ("gzip",)), "gzip", field)
+            self.assertEqual(choose_coding(field + b",", ("gzip",)), "identity", field)
+            self.assertEqual(choose_coding(b"," + field, ("gzip",)), "identity", field)
+
+    def test_members_with_many_parameters_are_not_accepted(self) -> None:
+        """The weight may be one that is not looked at."""
+        for before in (b";" * MAX_PARAMETERS, b";x=y" * (MAX_PARAMETERS - 1) + b";"):
+            self.assertEqual(choose_coding(b"gzip" + before + b"q=1", ("gzip",)), "gzip", before)
+            self.assertEqual(choose_coding(b"gzip;" + before + b"q=1", ("gzip",)), "identity", before)
+            self.assertEqual(choose_coding(b"gzip" + before + b"q=1;", ("gzip",)), "identity", before)
 
 
 class FrameTests(SynchronousTestCase):

@@ -26,6 +26,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from livefeed import websocket
+from livefeed.encodings import MAX_MEMBERS
 from livefeed.envelopes import Envelopes
 from livefeed.feed import Feed, Push
 from livefeed.rounds import AT_ONCE
@@ -41,6 +42,7 @@ from livefeed.websocket import (
     COME_BACK,
     DELTA,
     FREE_FRAMES,
+    MAX_OFFERS_BYTES,
     PING_INTERVAL_S,
     PINGS_UNANSWERED,
     SLOTS,
@@ -1368,6 +1370,7 @@ class HandshakeTests(WebSocketTestCase):
             b"permessage deflate",
             b"permessage-deflate/",
             b"\xff",
+            b"x," * (MAX_OFFERS_BYTES // 2) + b"x",
         ):
             response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
             self.assertEqual((offers, response.status), (offers, 400))
@@ -1375,6 +1378,21 @@ class HandshakeTests(WebSocketTestCase):
         self.assertEqual((response.status, response.headers.get("sec-websocket-extensions")), (101, None))
         response = self.handshake(b"Sec-WebSocket-Extensions: x; y=z", b"Sec-WebSocket-Extensions: permessage-deflate")
         self.assertIn("sec-websocket-extensions", response.headers)
+
+    def test_long_lists_of_offers(self) -> None:
+        """An offer behind as many as are looked at is not taken up, nor is one with more parameters than that."""
+        others, deflate = b"x," * (MAX_MEMBERS - 1), b"permessage-deflate"
+        for offers, taken in (
+            (others + deflate, True),
+            (b"x," + others + deflate, False),
+            (deflate + b"; x" * 300, False),
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
+            self.assertEqual((offers, response.status), (offers, 101))
+            self.assertEqual((offers, "sec-websocket-extensions" in response.headers), (offers, taken))
+        for protocols, taken in ((others + DELTA.encode(), True), (b"x," + others + DELTA.encode(), False)):
+            response = self.handshake(b"Sec-WebSocket-Protocol: " + protocols)
+            self.assertEqual((protocols, "sec-websocket-protocol" in response.headers), (protocols, taken))
 
     def test_subprotocol_is_one_that_was_offered(self) -> None:
         """To the letter, and named once; where it was not offered, none is named (RFC 6455, 4.2.2)."""
@@ -1439,7 +1457,7 @@ class HandshakeTests(WebSocketTestCase):
     def test_wrong_method_and_content_are_refused(self) -> None:
         """A handshake is a GET without content."""
         response = self.handshake(line=b"POST /feed.ws HTTP/1.1")
-        self.assertEqual((response.status, response.headers["allow"]), (405, "GET"))
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, OPTIONS"))
         self.assertEqual(self.handshake(b"Content-Length: 5").status, 413)
 
     def test_origin_is_checked(self) -> None:

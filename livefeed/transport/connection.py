@@ -365,6 +365,7 @@ class Connection(StreamSocket):
             self._watch(self._mask & ~EPOLLOUT)
         if self._producer is not None and (self._producer_paused or not self._streaming):
             self._producer_paused = False
+            self.pool.is_dear = True
             try:
                 self._producer.resumeProducing()
             except Exception:
@@ -524,6 +525,7 @@ class Connection(StreamSocket):
 
     def _deliver(self, data: bytes, key: Any) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""
+        self.pool.is_dear = True
         if key is not None and self._answers.join(key, self):
             return
         if self._protocol is None:

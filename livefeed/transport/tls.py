@@ -215,6 +215,7 @@ class TLSConnection(Connection):
             super()._handle_others(events)
 
     def _handshake(self) -> None:
+        self.pool.is_dear = True
         try:
             self._ssl.do_handshake()
         except SSL.WantReadError:

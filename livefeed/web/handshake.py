@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from livefeed.web.answers import refuse
+from livefeed.web.answers import answer, refuse
 from livefeed.web.branch import Branch, refuse_part
 from livefeed.web.resource import asks_for_websocket
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from livefeed.web.parts import Parts
     from livefeed.web.site import Request
     from livefeed.web.ways import Ways
+
+
+_METHODS = b"GET, OPTIONS"
 
 
 class WebSocketResource(Branch):
@@ -65,8 +68,10 @@ class WebSocketResource(Branch):
 
     def render(self, request: Request) -> int:
         """IResource API."""
+        if request.method == b"OPTIONS":
+            return answer(request, 204, [(b"Allow", _METHODS)], None)
         if request.method != b"GET":
-            return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", b"GET")])
+            return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", _METHODS)])
         if request.has_content:
             return refuse(request, 413, "A WebSocket handshake has no content.")
         if not asks_for_websocket(request):

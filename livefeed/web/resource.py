@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.web.resource import Resource
 
-from livefeed.encodings import weight_of
+from livefeed.encodings import members_of, weight_of
 from livefeed.snapshot import version_of
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import is_another, matching_tag
@@ -126,23 +126,25 @@ def field(request: Request, name: bytes) -> bytes | None:
 
 
 def lists(request: Request, name: bytes, member: bytes) -> bool:
-    """Tells whether a list in a request's field has a member, in whatever case.
+    """Tells whether a list in a request's field has a member, in whatever case, among those that are looked at.
 
     :param name: the name of the field.
     :param member: in lower case.
     """
-    return member in [each.strip(b" \t") for each in (field(request, name) or b"").lower().split(b",")]
+    return member in [each.strip(b" \t") for each in members_of((field(request, name) or b"").lower())]
 
 
 def accepts(listed: bytes | None, wanted: bytes) -> bool:
     """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
 
+    Not if it stands behind the members that are looked at.
+
     :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
     :param wanted: the name, in lower case.
     """
-    for member in (listed or b"").lower().split(b","):
-        name, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        if name == wanted:
+    for member in members_of((listed or b"").lower()):
+        name, _, parameters = member.partition(b";")
+        if name.strip(b" \t") == wanted:
             return weight_of(parameters) > 0
     return False
 

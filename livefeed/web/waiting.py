@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from twisted.web.http import datetimeToString
 
+from livefeed.encodings import MAX_MEMBERS
 from livefeed.web.rendering import render_waited
 
 if TYPE_CHECKING:
@@ -29,19 +31,21 @@ _WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ 
 _NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
 # The text between commas; commas in quoted strings are part of it (RFC 9110, 5.6.4). A string that is never closed goes
 # on to the end: to look for another beginning within it would take quadratic time.
-_MEMBER = re.compile(rb'(?:"(?>[^"\\]|\\.)*+(?:"|\\?\Z)|[^,"])+')
+_MEMBER = re.compile(rb'(?:"(?>[^"\\]++|\\.)*+(?:"|\\?\Z)|[^,"]++)+')
 
 
 def preferred_wait_s(prefer: bytes | None) -> int | None:
     """Gives how long a client would like to wait: whole seconds, :data:`MAX_WAIT_S` at most; ``None`` if not said.
 
     :param prefer: the field ``Prefer``, its lines joined with commas; ``None`` if it was not sent. Of several waits the
-        first counts (RFC 7240, 2), even if it is malformed; other preferences are ignored.
+        first counts (RFC 7240, 2), even if it is malformed; other preferences are ignored, and so is a wait behind
+        :data:`livefeed.encodings.MAX_MEMBERS` others.
     """
-    for preference in _MEMBER.findall(prefer or b""):
+    for match in islice(_MEMBER.finditer(prefer or b""), MAX_MEMBERS):
+        preference = match[0]
         if _NAME.match(preference):
-            match = _WAIT.match(preference)
-            return None if match is None else min(int(match[1] or match[2]), MAX_WAIT_S)
+            wait = _WAIT.match(preference)
+            return None if wait is None else min(int(wait[1] or wait[2]), MAX_WAIT_S)
     return None
 
 

@@ -23,7 +23,7 @@ from livefeed.feed import Feed
 from livefeed.testing import Response
 from livefeed.transport import pool as pool_module
 from livefeed.transport.connection import Connection
-from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, Limits, Pool
+from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, TURN_S, Limits, Pool
 from livefeed.web import document
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
@@ -125,6 +125,51 @@ class AcceptingTests(PoolTestCase):
         self.assertEqual(sum(protocol.times for protocol in self.protocols), EVENTS)
         self.pool.doRead()
         self.assertEqual([protocol.received for protocol in self.protocols], [b"x"] * count)
+
+    def test_turn_ends_where_protocols_take_long(self) -> None:
+        """The clock is looked at behind each event that was not replayed. The others come first in the next turn."""
+        self.listen()
+        count = 5
+        clients = [self.connect() for _ in range(count)]
+        self.connected(count)
+        order: list[int] = []
+
+        def take_long(protocol: Any, data: bytes) -> None:
+            order.append(data[0])
+            self.reactor.now += 1.5 * TURN_S
+
+        self.patch(Recorder, "dataReceived", take_long)
+        for number, client in enumerate(clients):
+            client.send(bytes([number]))
+        for turns in range(1, 2 * count + 1):
+            self.pool.doRead()
+            self.assertEqual(len(order), turns)
+            # It asks again at once, and must not come before those who did not have a turn.
+            clients[order[-1]].send(bytes([order[-1]]))
+        self.assertEqual(sorted(order[:count]), [*range(count)])
+        self.assertEqual(order[:count], order[count:])
+
+    def test_events_that_are_left_over_are_of_connections_that_are_there(self) -> None:
+        """Whatever has ended since, and whoever has its descriptor now."""
+        self.listen()
+        clients = [self.connect() for _ in range(3)]
+        self.connected(3)
+
+        def take_long(protocol: Any, data: bytes) -> None:
+            received.append(data)
+            self.reactor.now += 2 * TURN_S
+
+        received: list[bytes] = []
+        self.patch(Recorder, "dataReceived", take_long)
+        for client in clients:
+            client.send(b"x")
+        self.pool.doRead()
+        fds = [fd for fd, _, _ in self.pool._left_over]
+        self.assertEqual((len(received), len(fds)), (1, 2))
+        self.pool.connections[fds[0]].abortConnection()
+        self.reactor.settle()
+        self.assertEqual((len(received), len(self.pool.connections)), (2, 2))
+        self.assertEqual(self.pool._left_over, [])
 
     def test_connections_that_end_in_a_turn_end_with_it(self) -> None:
         """Nothing is put off for that; what ends in between does so in the next turn of the reactor, all together."""

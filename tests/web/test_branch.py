@@ -47,6 +47,17 @@ class BranchTests(SynchronousTestCase):
             self.assertEqual(self.ask(path + b"/a/c", *fields).status, 404, path)
         self.assertEqual(self.ask(b"/feed.ws/a/b").status, 426)
 
+    def test_options(self) -> None:
+        """Every form says which methods it has; a WebSocket is opened with GET alone."""
+        self.served.feed.publish(b'{"a": {"b": 1.50}}')
+        for path, methods in ((b"/feed", "GET, HEAD, OPTIONS"), (b"/feed.ws", "GET, OPTIONS")):
+            for target in (path, path + b"/a/b"):
+                response = request(self.site, b"OPTIONS " + target + b" HTTP/1.1")
+                self.assertEqual((target, response.status, response.body), (target, 204, b""))
+                self.assertEqual(response.headers["allow"], methods)
+        response = request(self.site, b"HEAD /feed.ws HTTP/1.1")
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, OPTIONS"))
+
     def test_no_room_is_told_alike(self) -> None:
         """With 503, the same words and the same time."""
         self.served.feed.publish(b'{"a": 1}')

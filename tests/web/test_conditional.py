@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.web.conditional import is_another, matching_tag
+from livefeed.web.conditional import MAX_TAGS, is_another, listed_tags, matching_tag
 
 OPAQUE = st.binary(max_size=6).map(lambda raw: bytes(byte for byte in raw if byte == 0x21 or 0x23 <= byte != 0x7F))
 TAGS = st.sampled_from([b"a", b"b", b"a,b", b"", b"W/", b"*"]) | OPAQUE
@@ -80,6 +80,13 @@ class MatchingTagTests(SynchronousTestCase):
         self.assertFalse(none_match(b'"a", garbage', b'"a"'))
         self.assertTrue(none_match(b'garbage, "a"', b'"a"'))
 
+    def test_long_lists(self) -> None:
+        """A tag behind as many as are looked at is not found, and the client is answered in full."""
+        others = [b'W/"%d"' % number for number in range(MAX_TAGS)]
+        self.assertFalse(none_match(b",".join((*others[1:], b'"a"')), b'"a"'))
+        self.assertTrue(none_match(b",".join((*others, b'"a"')), b'"a"'))
+        self.assertEqual(len(listed_tags(b'"a",' * 4000)), MAX_TAGS)
+
     @settings(deadline=None, max_examples=300)
     @given(MEMBERS, SEPARATORS, st.sampled_from([b"", b" ", b", ", b"\t,"]), TAGS)
     def test_lists_of_tags(
@@ -116,6 +123,12 @@ class IsAnotherTests(SynchronousTestCase):
         self.assertFalse(is_another(b" *\t", b'"a"'))
         self.assertTrue(is_another(b'"*"', b'"a"'))
         self.assertTrue(is_another(b'*, "b"', b'"a"'))
+
+    def test_long_lists(self) -> None:
+        """A tag behind as many as are looked at is not found, and the client is answered 412."""
+        others = [b'"%d"' % number for number in range(MAX_TAGS)]
+        self.assertFalse(is_another(b",".join((*others[1:], b'"a"')), b'"a"'))
+        self.assertTrue(is_another(b",".join((*others, b'"a"')), b'"a"'))
 
     def test_what_is_no_tag(self) -> None:
         """Nothing is named by it."""

@@ -16,7 +16,7 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.encodings import compress_well
+from livefeed.encodings import MAX_MEMBERS, compress_well
 from livefeed.feed import Feed
 from livefeed.patching import apply_patch
 from livefeed.testing import Response, request
@@ -246,6 +246,8 @@ class DocumentTests(DocumentTestCase):
             (b"vcdiff, gzip", 200),
             (b"*", 200),
             (b"", 200),
+            (b"," * (MAX_MEMBERS - 1) + b"json-patch", 226),
+            (b"," * MAX_MEMBERS + b"json-patch", 200),
         ):
             response = self.get(b"A-IM: " + listed, b"If-None-Match: " + old)
             self.assertEqual((listed, response.status), (listed, status))

@@ -17,6 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.encodings import MAX_MEMBERS
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
 from livefeed.testing import Response
@@ -108,6 +109,12 @@ class PreferTests(SynchronousTestCase):
             b"wait=\xd9\xa1",
         )
         self.assertIsNone(preferred_wait_s(None))
+
+    def test_long_lists(self) -> None:
+        """A wait behind as many preferences as are looked at is not found."""
+        others = b"x," * (MAX_MEMBERS - 1)
+        self.assertEqual(preferred_wait_s(others + b"wait=7"), 7)
+        self.assertIsNone(preferred_wait_s(b"x," + others + b"wait=7"))
 
     def test_wait_within_a_quoted_string_is_none(self) -> None:
         """A comma between quotes separates nothing (RFC 9110, 5.6.4)."""
