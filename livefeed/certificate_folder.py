@@ -199,7 +199,7 @@ class _Contents:
                 raise ConfigurationError(f"{file}: the {what} in it cannot be read: it is damaged") from None
 
     def pairs(self, now: float) -> Iterator[_Pair]:
-        """Gives each certificate whose private key there is.
+        """Gives a certificate for each private key that has one: of several the best. Better pairs come later.
 
         :param now: the time, in seconds since 1970.
         :raises ConfigurationError: if there is a CA that has signed itself.

@@ -1,8 +1,9 @@
 """``make soak``: every kind of watcher on one process for an hour, with a source that hangs and recovers.
 
 It prints how memory, objects, open files and threads of the server changed after a warm-up, each as a slope with its
-95 % confidence interval. It exits with 1 if a watcher saw an error, or if the server may grow: the upper bound of the
-slope of memory must be below 0.5 MB an hour, and neither open files nor threads nor objects may rise.
+95 % confidence interval. It exits with 1 if a watcher that reads saw an error, if all watchers of a kind were given
+nothing, or if the server may grow: the upper bound of the slope of memory must be below 0.5 MB an hour, and neither
+open files nor threads nor objects may rise.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 SAMPLE_S = 5.0
+"""How often the server is looked at."""
+
 AT_A_TIME = 50
+"""Watchers that connect at a time."""
+
 SILENCE_S = 60.0
 """No watcher is left without a byte for longer: streams have heartbeats, long polls end."""
 
@@ -53,6 +58,8 @@ NORMAL_975 = 1.96
 """The quantile of the normal distribution that bounds a 95 % interval on each side."""
 
 ANSWER_S = 30.0
+"""How long the server may take to count its objects, on a busy machine."""
+
 OBJECTS_SIGNAL = signal.SIGRTMIN
 
 # Python imports it at its start. Counting takes some milliseconds, which is nothing that a server should offer.
@@ -72,7 +79,7 @@ class Load:
     """What all watchers share.
 
     :ivar seen: how much each kind of watcher was given.
-    :ivar errors: how often each kind failed, and how, for the first time.
+    :ivar errors: how each kind failed for the first time, if it did.
     """
 
     livefeed: Livefeed
@@ -131,10 +138,6 @@ class Http:
         size = int(await asyncio.wait_for(self._reader.readuntil(b"\r\n"), SILENCE_S), 16)
         data = await self._reader.readexactly(size + 2)
         return data[:-2]
-
-    async def wait_closed(self) -> None:
-        """Waits until the server has ended the connection, reading nothing before."""
-        await self._reader.read()
 
 
 async def poll(load: Load, kind: str, path: str, *fields: str) -> None:
@@ -201,7 +204,7 @@ async def never_read(load: Load, kind: str, path: str, *fields: str) -> None:
         for _ in range(200):
             http.send(path, *fields)
         load.seen[kind] += 1
-        await asyncio.sleep(min(load.leaves_at(), load.end) - time.monotonic())
+        await asyncio.sleep(load.leaves_at() - time.monotonic())
 
 
 HANDSHAKE = (

@@ -1,4 +1,7 @@
-"""Where a feed's document is pulled from: one file for each kind of source, and the parser of source URLs.
+"""Where a feed's document is pulled from: a module or package for each kind of source, and the parser of their URLs.
+
+The modules ``http_...`` belong to ``http``, and ``file_watch`` to ``file``. What several kinds use is in ``names``,
+which resolves the names of hosts and connects to them, and in ``connectors``.
 
 Other packages can bring sources along: an entry point of the group ``livefeed.sources``, by the name of its scheme.
 """

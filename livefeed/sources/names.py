@@ -49,7 +49,8 @@ MAX_ADDRESSES = 16
 """The addresses of a name that are tried at most."""
 
 MAX_AGE_S = 30.0
-"""A connection that is kept is made anew after so long, to where its name leads by then. An unused one is not kept."""
+"""How old the addresses of a name may be by which a connection is kept. Then the name is looked up again: connections
+to an origin are made anew, and for Redis the addresses are compared."""
 
 MAX_RENEWED = 8
 """Names that are looked up in the background: a pull that is redirected has no more hosts."""

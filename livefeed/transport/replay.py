@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from livefeed.transport.rooms import Room
 
 KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connection", b"prefer", b"a-im")
-"""The fields on which an answer may depend. The answer's ``Vary`` names those of them that it did depend on."""
+"""The fields on which an answer may depend.
+
+``Vary`` names three of them at most: ``Accept``, ``Accept-Encoding`` and ``Origin``. Caches know what ``If-None-Match``
+and ``Connection`` mean, and let requests with ``Prefer`` or ``A-IM`` pass (``docs/caches.md``).
+"""
 
 # Not among them is TE: it speaks of trailers and transfer codings, of which no answer has any (RFC 9110, 10.1.4).
 _FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"if-match")

@@ -32,10 +32,15 @@ BATCH = 32
 """Connections that are written to without a look at the clock."""
 
 GRAIN_S = 0.25
-"""Requests whose time ends within as many seconds are answered together: each such answer has to be rendered."""
+"""Seconds from one answer by time in a room to the next, at least: each has to be rendered.
+
+A request is answered so much later than its time at most. The longest wait must leave room for it (``MAX_WAIT_S`` of
+:mod:`livefeed.web.waiting`).
+"""
 
 MAX_PENDING_BYTES = 16_384
-"""Bytes that are taken from a client while it waits; as many as twisted.web takes."""
+"""Once a client has sent so many bytes while it waits, no more is read from it, as twisted.web has it. The last read
+can make it nearly two times as many."""
 
 _log = Logger()
 
@@ -213,7 +218,7 @@ class Room:
         self._answer = None
         self._due = -inf
         if self.members and self._timer is None:
-            # It is never early, and a crowd that came one after the other is answered four times a second.
+            # It is never early, and a crowd that came one after the other is not rendered one by one.
             left_s = next(iter(self.members.values())) - self.pool.reactor.seconds()
             self._timer = self.pool.reactor.callLater(max(left_s, GRAIN_S), self._expire)
         self.close_if_over()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from livefeed.encodings import CODINGS, choose_coding
 from livefeed.snapshot import IDENTITY
 from livefeed.web.answers import refuse
-from livefeed.web.parts import TooManyPartsError
+from livefeed.web.parts import UNUSED_S, TooManyPartsError
 from livefeed.web.resource import Node, NotFound, field
 from livefeed.web.ways import peer_of
 
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from livefeed.web.ways import Ways
 
 _NO_ROOM = "Too many parts of the document are followed already."
-_NO_ROOM_RETRY_S = 60
-"""The seconds that a part is kept after its last request: by then there may be room."""
 
 
 def refuse_part(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
     """Answers a request to follow a part for which there is no room."""
-    return refuse(request, 503, _NO_ROOM, [*headers, (b"Retry-After", b"%d" % _NO_ROOM_RETRY_S)])
+    # A part is kept for so long after its last request: by then there may be room.
+    return refuse(request, 503, _NO_ROOM, [*headers, (b"Retry-After", b"%d" % UNUSED_S)])
 
 
 class Branch(Node):

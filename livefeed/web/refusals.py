@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 EVENTS = b"text/event-stream"
 
 RETRY_S = (6.0, 9.0)
-"""After how long clients of a stream that ends come back: each after another time in this range, so that they do not
-come together. The shortest is longer than a restart, which takes 3 s to let everybody go, and 2 s to begin."""
+"""After how long clients of a stream that breaks come back: each after another time in this range, so that they do not
+come together. The shortest is longer than a restart, which takes 3 s to let everybody go, and 2 s to begin. At a stop
+it is the first slot, and the other slots follow it (:mod:`livefeed.web.returns`)."""
 
 MAX_RETRY_S = 60.0
-"""The longest time after which a refused client asks again."""
+"""The longest time after which a client comes back that was refused, or let go at a stop."""
 
 RETURNS_PER_S = 400
-"""Refused clients that come back in a second: with a TLS handshake each, they take a third of a core."""
+"""Clients that come back in a second after they were refused, or let go at a stop: with a TLS handshake each, they take
+a third of a core."""
 
 _JITTER = RETRY_S[1] / RETRY_S[0]
 _REFUSED = 503

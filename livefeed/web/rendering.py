@@ -64,7 +64,9 @@ class PaperTransport:
 
 
 def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
-    """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer, which is logged.
+    """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer.
+
+    What breaks is logged.
 
     :param head: the whole request.
     :param secure: whether it came with TLS.

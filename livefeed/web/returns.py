@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from livefeed.web.refusals import MAX_RETRY_S, RETRY_S, RETURNS_PER_S
 
 SLOT_S = 0.02
-"""The length of a slot in seconds, as that of the WebSockets: eight clients share it, of the 400 that come back in a
-second. More would be a storm: to begin a stream with a full TLS handshake took 3 ms of a busy processor, where the same
-without TLS took 0.9 ms."""
+"""The length of a slot in seconds, as that of the WebSockets, whose slots are others (``websocket.SLOTS``): eight
+clients share it, of the 400 that come back in a second. More would be a storm: to begin a stream with a full TLS
+handshake took 3 ms of a busy processor, where the same without TLS took 0.9 ms."""
 
 SLOTS = round((MAX_RETRY_S - RETRY_S[0]) / SLOT_S)
 """Slots until the longest time that a client is told to wait. Further clients begin with the first slot again."""

@@ -212,7 +212,7 @@ class Site(server.Site):
         self.forget_answers()
 
     def forget_answers(self) -> None:
-        """Has all answers rendered anew: there is a new version, or another state, or a second has passed."""
+        """Has all answers rendered anew: there is a new version, or another state, or :data:`FORGET_S` have passed."""
         for replay in self.replays.values():
             replay.clear()
 

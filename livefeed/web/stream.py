@@ -151,7 +151,8 @@ class EventStreams:
 
     :ivar envelopes: the feed's messages, for those who follow by delta.
     :ivar open: those that there are.
-    :ivar going_away: whether livefeed is being stopped, so that no more are begun.
+    :ivar going_away: whether no more are begun: livefeed is being stopped, or this part of a document makes room for
+        another.
     """
 
     # required parameters

@@ -56,7 +56,8 @@ class LongPolls:
     :ivar waiting: those that do so each by itself.
     :ivar shared: what others wait for, several for the same.
     :ivar sharing: how many these are.
-    :ivar returns: gives the time after which a client asks again; ``None`` as long as livefeed is not being stopped.
+    :ivar returns: gives the time after which a client asks again; ``None`` until livefeed is being stopped, or until
+        this part of a document makes room for another.
     """
 
     # required parameters

@@ -77,7 +77,7 @@ class FreeingReactorTests(SynchronousTestCase):
                 self.assert_freed(family, end)
 
     def test_attempts(self) -> None:
-        """Refused; given up; and late."""
+        """That are refused."""
         for family in (socket.AF_INET, socket.AF_UNIX):
             _, endpoint = self.listen(family)
             with garbage() as found:

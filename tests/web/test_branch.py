@@ -1,4 +1,7 @@
-"""What is below the paths of a feed, in memory: the same parts, whatever form they are asked for in."""
+"""What is below the paths of a feed, in memory: the same parts, whatever form they are asked for in.
+
+How events of a part are refused is in ``test_refusals``.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,8 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13",
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
-FOLLOW = {
-    b"/feed.ws": HANDSHAKE,
-    b"/feed.json": HANDSHAKE,
-    b"/feed": HANDSHAKE,
-}
+FOLLOW = (b"/feed.ws", b"/feed.json", b"/feed")
+"""The paths at which a WebSocket can be opened."""
 
 
 class BranchTests(SynchronousTestCase):
@@ -42,9 +42,9 @@ class BranchTests(SynchronousTestCase):
         self.served.feed.publish(b'{"a": {"b": 1.50}}')
         for path in (b"/feed/a/b", b"/feed.json/a/b"):
             self.assertEqual(self.ask(path).body, b"1.50")
-        for path, fields in FOLLOW.items():
-            self.assertEqual(self.ask(path + b"/a/b", *fields).status, 101, path)
-            self.assertEqual(self.ask(path + b"/a/c", *fields).status, 404, path)
+        for path in FOLLOW:
+            self.assertEqual(self.ask(path + b"/a/b", *HANDSHAKE).status, 101, path)
+            self.assertEqual(self.ask(path + b"/a/c", *HANDSHAKE).status, 404, path)
         self.assertEqual(self.ask(b"/feed.ws/a/b").status, 426)
 
     def test_options(self) -> None:
@@ -66,14 +66,14 @@ class BranchTests(SynchronousTestCase):
             raise TooManyPartsError
 
         self.patch(Parts, "find", find)
-        answers = [self.ask(path + b"/a", *fields) for path, fields in FOLLOW.items()]
+        answers = [self.ask(path + b"/a", *HANDSHAKE) for path in FOLLOW]
         self.assertEqual({(each.status, each.headers["retry-after"]) for each in answers}, {(503, "60")})
         self.assertEqual(len({each.body for each in answers}), 1)
 
     def test_before_the_first_pull_nobody_knows(self) -> None:
-        """It is 503 in every form, and not 404."""
-        for path, fields in FOLLOW.items():
-            response = self.ask(path + b"/a", *fields)
+        """It is 503 wherever a WebSocket can be opened, and not 404."""
+        for path in FOLLOW:
+            response = self.ask(path + b"/a", *HANDSHAKE)
             self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"), path)
 
     def test_coding_is_made_for_content_alone(self) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from livefeed.sources.redis.replies import Reply
 
 CHECK_S = 0.5
-"""How often the state is asked for, at most: announced changes may come each 20 ms, and INFO takes Redis 16 µs, and
-livefeed 64."""
+"""How often the state is asked for, at most, while it is good: announced changes may come each 20 ms, and INFO takes
+Redis 16 µs, and livefeed 64. While the master is lost, each pull asks."""
 
 RETRY_S = 300.0
 """How long a server that refuses to tell is not asked again, on one connection: each refusal is in its ACL LOG."""
