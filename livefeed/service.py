@@ -64,8 +64,8 @@ MAX_SPREAD_S = 1.0
 _DAY_S = 86_400.0
 _DRAIN_POLL_S = 0.05
 _REMEDIES = {
-    errno.EACCES: "; ports below 1024 take CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit), or start livefeed as "
-    "root, with --uid of twistd; or take a port above 1023",
+    errno.EACCES: "; ports below 1024 take CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit), or start livefeed "
+    "as root, with --uid of twistd; or take a port above 1023",
     errno.EADDRINUSE: "; another process listens there: `ss -ltnp` names it",
     errno.EADDRNOTAVAIL: "; no interface of this machine has this address",
 }
