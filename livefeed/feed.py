@@ -516,14 +516,14 @@ class Feed:
             try:
                 subscription._subscriber.drop()
             except Exception:
-                _log.failure("feed {feed}: a subscriber that broke could not be disconnected", feed=self.name)
+                _log.failure('feed "{feed}": a subscriber that broke could not be disconnected', feed=self.name)
 
     def _log_broken(self, what: str) -> None:
         """Logs the exception that is being handled; of a kind that thousands may raise at once, the first each tick."""
         kind = sys.exc_info()[0]
         if self._logged != (self.tick_at, self.rounds, kind):
             self._logged = self.tick_at, self.rounds, kind
-            _log.failure("feed {feed}: a subscriber broke: {what}", feed=self.name, what=what)
+            _log.failure('feed "{feed}": a subscriber broke: {what}', feed=self.name, what=what)
 
     def mark_stale(self, why: str = "") -> None:
         """Takes note of a pull that failed or was refused. The snapshot stays, and no document is pushed.
@@ -572,7 +572,9 @@ class Feed:
         """Tells of the state, which may be another than before."""
         changes = self.state is not before
         if changes and self.state is State.EXPIRED and self.whole is None:
-            text = "feed {feed} is expired: its document was last confirmed {age:.0f} s ago, and is not shown any more"
+            text = (
+                'feed "{feed}" is expired: its document was last confirmed {age:.0f} s ago, and is not shown any more'
+            )
             _log.warn(text, feed=self.name, age=self.age_s())
         self._tell()
         if changes:
@@ -617,7 +619,7 @@ class Feed:
             why = self._failing
             if why is None:
                 why = f"no pull has ended for {length_of(self.clock.seconds() - self._vouched_at)} s"
-            _log.warn("feed {feed} is stale: {why}", feed=self.name, why=why)
+            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=why)
         self._note_state(before)
 
     def _lapses_in_s(self) -> float:
@@ -666,7 +668,7 @@ class Feed:
             try:
                 observer()
             except Exception:
-                _log.failure("feed {feed}: an observer broke", feed=self.name)
+                _log.failure('feed "{feed}": an observer broke', feed=self.name)
 
     def subscribe(  # noqa: PLR0913 - a subscriber is many kinds of things
         self,

@@ -39,12 +39,12 @@ Each time takes a thread for 0.1 ms.
 
 _TROUBLE: dict[Literal["append", "confirm"], tuple[str, str]] = {
     "append": (
-        "feed {feed}: its versions cannot be kept, and a restart will lose them: {why}",
-        "feed {feed}: its versions are kept again",
+        'feed "{feed}": its versions cannot be kept, and a restart will lose them: {why}',
+        'feed "{feed}": its versions are kept again',
     ),
     "confirm": (
-        "feed {feed}: when its document was last confirmed cannot be kept, and a restart will have it older: {why}",
-        "feed {feed}: when its document was last confirmed is kept again",
+        'feed "{feed}": when its document was last confirmed cannot be kept, and a restart will have it older: {why}',
+        'feed "{feed}": when its document was last confirmed is kept again',
     ),
 }
 """What is said of each kind of writing when it fails, and when it works again."""
@@ -95,8 +95,8 @@ class Keeper(Service):
             raise StartError(f"livefeed: {self.place}: {error}") from None
         if self.journal.damaged is not None:
             _log.warn(
-                "feed {feed}: {path} is damaged; the versions before the damage count ({count}), and the file is kept "
-                "as {damaged}",
+                'feed "{feed}": {path} is damaged; the versions before the damage count ({count}), and the file is '
+                "kept as {damaged}",
                 feed=self.feed.name,
                 path=str(self.journal.path),
                 count=len(kept),
@@ -104,14 +104,14 @@ class Keeper(Service):
             )
         if self.journal.unconfirmed is not None:
             _log.warn(
-                "feed {feed}: {path} is damaged, and passed over: the document may seem older than it is",
+                'feed "{feed}": {path} is damaged, and passed over: the document may seem older than it is',
                 feed=self.feed.name,
                 path=str(self.journal.unconfirmed),
             )
         if kept:
             self.feed.restore(kept, age_s=self._age_s(kept[-1]))
             _log.info(
-                "feed {feed} has its last {count} versions back, of which the newest is from {sequence}",
+                'feed "{feed}" has its last {count} versions back, of which the newest is from {sequence}',
                 feed=self.feed.name,
                 count=len(kept),
                 sequence=kept[-1].sequence,

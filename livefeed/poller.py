@@ -108,7 +108,7 @@ class Poller(Service):
         try:
             self.source.watch(self._changed)
         except Exception:
-            _log.failure("feed {feed}: looking out for changes broke: there are the ticks", feed=self.feed.name)
+            _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
         self._loop.start(self.feed.interval_s, now=True)
 
     def _changed(self) -> None:
@@ -175,14 +175,14 @@ class Poller(Service):
                 self.feed.skip_tick()
                 if self.feed.state is not was:
                     # It has not been asked now, so that it cannot be said to answer.
-                    text = "feed {feed} is live: what was pulled from {source} still holds by its word"
+                    text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
                     _log.info(text, feed=self.feed.name, source=self.source)
         except PullError as error:
             self._note_failed(str(error))
             self._spent.add(error)
         except Exception as error:
             if self._outcome != "failed" and not self._stopped:
-                _log.failure("feed {feed}: a tick broke", feed=self.feed.name)
+                _log.failure('feed "{feed}": a tick broke', feed=self.feed.name)
             self._note_failed("an error inside livefeed")
             self._spent.add(error)
 
@@ -271,14 +271,16 @@ class Poller(Service):
         self.good += 1
         if self._outcome != "good":
             self._outcome = "good"
-            _log.info("feed {feed} is live: pulled from {source}", feed=self.feed.name, source=self.source)
+            _log.info('feed "{feed}" is live: pulled from {source}', feed=self.feed.name, source=self.source)
 
     def _note_failed(self, why: str) -> None:
         if self._stopped:
             return
         self.failed += 1
         before = self.feed.state
-        self.feed.mark_stale(f"{self.source}: {why}")
+        # The name of the demo ends with a colon itself.
+        place = str(self.source).removesuffix(":")
+        self.feed.mark_stale(f"{place}: {why}")
         state = self.feed.state
         now = self.clock.seconds()
         changes = before is State.LIVE and state is not State.LIVE
@@ -291,8 +293,8 @@ class Poller(Service):
             return
         self._outcome, self._why, self._told_at = "failed", why, now
         if state is State.LIVE:
-            text = "pulls of feed {feed} {still}fail: {source}: {why}; it will be stale in {left} s"
+            text = 'pulls of feed "{feed}" {still}fail: {place}: {why}; it will be stale in {left} s'
         else:
-            text = "feed {feed} is {still}{state}: {source}: {why}"
+            text = 'feed "{feed}" is {still}{state}: {place}: {why}'
         left = length_of(self.feed.stale_in_s())
-        _log.warn(text, feed=self.feed.name, still=still, state=state.value, source=self.source, why=why, left=left)
+        _log.warn(text, feed=self.feed.name, still=still, state=state.value, place=place, why=why, left=left)

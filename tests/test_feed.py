@@ -429,7 +429,7 @@ class FreshnessTests(FeedTestCase):
             self.clock.pump([1] * 5)
         self.assertEqual(
             [eventAsText(event).partition("feed#warn] ")[2] for event in events],
-            ["feed feed is stale: no pull has ended for 4 s"],
+            ['feed "feed" is stale: no pull has ended for 4 s'],
         )
         self.assertEqual((feed.state, len(informed.sent)), (State.STALE, 3))
         self.assertEqual(told, [State.LIVE, State.LIVE, State.STALE])
@@ -464,7 +464,7 @@ class FreshnessTests(FeedTestCase):
             self.clock.advance(1)
         self.assertEqual((feed.state, feed.stale_in_s()), (State.STALE, 0))
         self.assertEqual(
-            [eventAsText(event).partition("feed#warn] ")[2] for event in events], ["feed feed is stale: is away"]
+            [eventAsText(event).partition("feed#warn] ")[2] for event in events], ['feed "feed" is stale: is away']
         )
         feed.skip_tick()
         self.assertIs(feed.state, State.STALE)
@@ -593,7 +593,7 @@ class FreshnessTests(FeedTestCase):
             self.assertTrue(feed.is_gone())
             self.assertEqual((feed.state, feed.expires_in_s()), (State.EXPIRED, 0))
             (event,) = events
-            self.assertIn("feed feed is expired: its document was last confirmed 10 s ago", eventAsText(event))
+            self.assertIn('feed "feed" is expired: its document was last confirmed 10 s ago', eventAsText(event))
             feed.mark_stale()
             self.assertTrue(feed.is_gone())
             feed.publish(b"1")

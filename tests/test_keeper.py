@@ -111,10 +111,8 @@ class RestartTests(KeeperTestCase):
         aside = self.folder / "feed.versions.damaged"
         self.assertEqual(aside.read_bytes(), damaged)
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
-        self.assertEqual(
-            told[0],
-            f"feed feed: {path} is damaged; the versions before the damage count (1), and the file is kept as {aside}",
-        )
+        why = f"the versions before the damage count (1), and the file is kept as {aside}"
+        self.assertEqual(told[0], f'feed "feed": {path} is damaged; {why}')
         keeper.stopService()
         with capturedLogs() as events:
             self.start()
@@ -346,7 +344,7 @@ class ConfirmationTests(KeeperTestCase):
         with capturedLogs() as events:
             feed, keeper = self.start(boot=self.boot())
         self.assertEqual(feed.age_s(), 59)
-        text = "feed feed: {path} is damaged, and passed over: the document may seem older than it is"
+        text = 'feed "feed": {path} is damaged, and passed over: the document may seem older than it is'
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         self.assertEqual([line for line in told if "damaged" in line], [text.format(path=path)])
         self.run_for(feed, 10)
@@ -366,7 +364,7 @@ class ConfirmationTests(KeeperTestCase):
             self.run_for(feed, 20)
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         why = "cannot be kept, and a restart will have it older: No space left on device"
-        self.assertEqual(told, [f"feed feed: when its document was last confirmed {why}"])
+        self.assertEqual(told, [f'feed "feed": when its document was last confirmed {why}'])
         self.patch(keeper.journal, "confirm", Mock())
         self.patch(keeper.journal, "append", Mock(side_effect=broken))
         with capturedLogs() as events:
@@ -374,8 +372,8 @@ class ConfirmationTests(KeeperTestCase):
             self.run_for(feed, 20)
             feed.publish(b"4")
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
-        lost = "feed feed: its versions cannot be kept, and a restart will lose them: No space left on device"
-        self.assertEqual(told, [lost, "feed feed: when its document was last confirmed is kept again"])
+        lost = 'feed "feed": its versions cannot be kept, and a restart will lose them: No space left on device'
+        self.assertEqual(told, [lost, 'feed "feed": when its document was last confirmed is kept again'])
         keeper.stopService()
 
 

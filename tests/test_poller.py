@@ -543,8 +543,8 @@ class FailureTests(PollerTestCase):
         self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"2"))
         texts = [eventAsText(event) for event in events]
         self.assertEqual(len(texts), 2)
-        self.assertIn("feed results is stale: no pull has ended for 8 s", texts[0])
-        self.assertIn("feed results is live: pulled from", texts[1])
+        self.assertIn('feed "results" is stale: no pull has ended for 8 s', texts[0])
+        self.assertIn('feed "results" is live: pulled from', texts[1])
 
     def test_feed_that_was_late_is_live_at_a_word(self) -> None:
         """Of a source that need not be asked."""
@@ -556,7 +556,7 @@ class FailureTests(PollerTestCase):
             waiting[0].errback(NotDueError("it is fresh"))
         self.assertIs(self.feed.state, State.LIVE)
         self.assertIn(
-            "feed results is live: what was pulled from scripted://host/0/key still holds", eventAsText(events[-1])
+            'feed "results" is live: what was pulled from scripted://host/0/key still holds', eventAsText(events[-1])
         )
 
     def test_error_inside_a_source(self) -> None:
@@ -679,22 +679,22 @@ class LogTests(PollerTestCase):
         lines = self.run_pulls(b"1", b"1", b"2", b"3")
         self.assertEqual(len(lines), 1)
         self.assertIn("info", lines[0])
-        self.assertIn("feed results is live: pulled from scripted://host/0/key", lines[0])
+        self.assertIn('feed "results" is live: pulled from scripted://host/0/key', lines[0])
 
     def test_failing_pulls_are_logged_once(self) -> None:
         """One line says that the feed is stale, and why, however long it lasts."""
         lines = self.run_pulls(b"1", SourceError("is away"), SourceError("is away"), b"}{")
         self.assertEqual(len(lines), 2)
         self.assertIn("warn", lines[1])
-        self.assertIn("feed results is stale: scripted://host/0/key: is away", lines[1])
+        self.assertIn('feed "results" is stale: scripted://host/0/key: is away', lines[1])
 
     def test_another_reason_is_logged_after_a_while(self) -> None:
         """Whoever has mended one thing is told what is wrong now, but not of each reason in turn."""
         reasons = [SourceError(f"reason {number}") for number in range(12)]
         lines = self.run_pulls(b"1", *reasons)
         self.assertEqual(len(lines), 3)
-        self.assertIn("feed results is stale: scripted://host/0/key: reason 0", lines[1])
-        self.assertIn("feed results is still stale: scripted://host/0/key: reason 10", lines[2])
+        self.assertIn('feed "results" is stale: scripted://host/0/key: reason 0', lines[1])
+        self.assertIn('feed "results" is still stale: scripted://host/0/key: reason 10', lines[2])
 
     def test_each_change_is_logged(self) -> None:
         """Going stale and coming back are a line each, every time."""
@@ -716,20 +716,20 @@ class LogTests(PollerTestCase):
             self.source.gives(b"{}")
             poller = self.start(interval_s)
             left_s = stale_after_s - interval_s
-            lines = [f"pulls of feed results fail: {away}; it will be stale in {left_s:g} s"]
+            lines = [f'pulls of feed "results" fail: {away}; it will be stale in {left_s:g} s']
             with capturedLogs() as events:
                 self.source.fails(SourceError("is away"))
                 self.clock.advance(interval_s)
                 self.clock.pump([0.25] * int(4 * left_s - 1))
                 self.assertEqual((self.feed.state, self.lines(events)), (State.LIVE, lines))
                 self.clock.advance(0.25)
-                lines.append(f"feed results is stale: {away}")
+                lines.append(f'feed "results" is stale: {away}')
                 self.assertEqual((self.feed.state, self.lines(events)), (State.STALE, lines))
                 self.clock.pump([interval_s] * 20)
                 self.assertEqual(self.lines(events), lines)
                 self.source.gives(b"{}")
                 self.clock.advance(interval_s)
-            lines.append("feed results is live: pulled from scripted://host/0/key")
+            lines.append('feed "results" is live: pulled from scripted://host/0/key')
             self.assertEqual((self.feed.state, self.lines(events)), (State.LIVE, lines))
             poller.stopService()
 
@@ -748,7 +748,7 @@ class LogTests(PollerTestCase):
                     self.clock.advance(0.5)
                     self.assertEqual(len(events), 2)
                 self.clock.pump([1] * 20)
-            self.assertIn("feed results is live: pulled from", self.lines(events)[1])
+            self.assertIn('feed "results" is live: pulled from', self.lines(events)[1])
             self.assertEqual((self.feed.state, len(events)), (State.LIVE, 2))
             poller.stopService()
 
@@ -758,7 +758,7 @@ class LogTests(PollerTestCase):
         reasons = [SourceError(f"reason {number}") for number in range(12)]
         lines = self.run_pulls(b"1", *reasons)
         self.assertEqual(len(lines), 3)
-        text = "pulls of feed results still fail: scripted://host/0/key: reason 10; it will be stale in 89 s"
+        text = 'pulls of feed "results" still fail: scripted://host/0/key: reason 10; it will be stale in 89 s'
         self.assertIn(text, lines[2])
 
     def test_source_that_hangs_after_it_failed(self) -> None:
@@ -772,14 +772,28 @@ class LogTests(PollerTestCase):
         with capturedLogs() as events:
             self.clock.pump([0.5] * 13)
         self.assertIs(self.feed.state, State.STALE)
-        self.assertEqual(self.lines(events), ["feed results is stale: scripted://host/0/key: is away"])
+        self.assertEqual(self.lines(events), ['feed "results" is stale: scripted://host/0/key: is away'])
+
+    def test_source_whose_name_ends_with_a_colon(self) -> None:
+        """One is enough, where the line says it as well as where the feed is stale later."""
+        self.patch(ScriptedSource, "__str__", lambda source: "demo:")
+        for stale_after_s, text in ((0, 'feed "results" is stale: '), (3, 'pulls of feed "results" fail: ')):
+            self.feed = Feed("results", clock=self.clock, stale_after_s=stale_after_s)
+            self.source.gives(b"{}")
+            poller = self.start()
+            self.source.fails(SourceError("is away"))
+            with capturedLogs() as events:
+                self.clock.pump([1] * 4)
+            self.assertTrue(self.lines(events)[0].startswith(f"{text}demo: is away"))
+            self.assertEqual(self.lines(events)[-1].partition(";")[0], 'feed "results" is stale: demo: is away')
+            poller.stopService()
 
     def test_expired_from_the_start(self) -> None:
         """The log calls the state by its name."""
         self.feed.gone_after_s = 10
         self.feed.restore([Kept(b"1", Sequence(1, 1), 0.0)], age_s=20)
         (line,) = self.run_pulls(SourceError("is away"))
-        self.assertIn("feed results is expired: scripted://host/0/key: is away", line)
+        self.assertIn('feed "results" is expired: scripted://host/0/key: is away', line)
 
     def test_long_time_is_readable(self) -> None:
         """In seconds, however many."""
@@ -787,7 +801,7 @@ class LogTests(PollerTestCase):
         self.source.hangs()
         with capturedLogs() as events:
             self.clock.pump([3600] * 4)
-        self.assertEqual(self.lines(events), ["feed results is stale: no pull has ended for 14400 s"])
+        self.assertEqual(self.lines(events), ['feed "results" is stale: no pull has ended for 14400 s'])
 
     def test_refusal_is_explained(self) -> None:
         """The line of a refused document has the gate's words."""

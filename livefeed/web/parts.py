@@ -185,7 +185,7 @@ class Parts:
                 if another is None:
                     self._forget(part)
                     _log.info(
-                        "feed {feed}: a part makes room, of one address that follows {most}",
+                        'feed "{feed}": a part makes room, of one address that follows {most}',
                         most=most,
                         feed=self.whole.feed.name,
                     )
@@ -225,7 +225,7 @@ class Parts:
                 self._bring(part)
             except Exception:
                 # As a pull that failed: those who follow it are told, and the next tick of the whole tries again.
-                _log.failure("feed {feed}: a part broke", feed=part.ways.feed.name)
+                _log.failure('feed "{feed}": a part broke', feed=part.ways.feed.name)
                 part.ways.feed.mark_stale()
             if self._due and clock.seconds() > end:
                 self._due_call = clock.callLater(0, self._bring_some)
@@ -298,7 +298,9 @@ class Parts:
         except OSError:
             making = maybeDeferred(order.make, preparation)  # There is no thread, and it is done here.
         making.addCallback(self._made, part, order)
-        making.addErrback(lambda failure: _log.failure("feed {feed}: a part broke", failure, feed=part.ways.feed.name))
+        making.addErrback(
+            lambda failure: _log.failure('feed "{feed}": a part broke', failure, feed=part.ways.feed.name)
+        )
         making.addBoth(self._go_on)
 
     def _go_on(self, result: object) -> None:

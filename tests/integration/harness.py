@@ -173,7 +173,7 @@ class Livefeed:
         try:
             self.process.wait_for("listening on ", count=len(listen))
             if live:
-                self.process.wait_for("feed .* is live")
+                self.process.wait_for('feed ".*" is live')
         except BaseException:
             self._stack.close()
             raise

@@ -195,8 +195,8 @@ class TestEveryStore:
             night.put_next()
             polling.wait_for(lambda answer: answer.state == "live")
         stale, live = night.changes_logged(mark)
-        assert "feed feed is stale: " in stale
-        assert "feed feed is live: " in live
+        assert 'feed "feed" is stale: ' in stale
+        assert 'feed "feed" is live: ' in live
 
     def test_hanging(self, night: Night) -> None:
         """A store that hangs is not waited for for long, and is followed again when it goes on."""

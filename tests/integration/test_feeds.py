@@ -57,7 +57,7 @@ def livefeed(start: Start, tmp_path: Path) -> Livefeed:
     (folder / "livefeed.toml").write_text(FILE)
     livefeed = start("--config", "etc/livefeed.toml", live=False)
     for name in ("night", "results", "board"):
-        livefeed.wait_for_log(f"feed {name} is live")
+        livefeed.wait_for_log(f'feed "{name}" is live')
     return livefeed
 
 
@@ -150,7 +150,7 @@ def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> No
     document = tmp_path / "etc" / "results.json"
     start = livefeed.mark()
     document.unlink()
-    livefeed.wait_for_log("feed results is stale: .*No such file", start=start)
+    livefeed.wait_for_log('feed "results" is stale: .*No such file', start=start)
     assert {name: feed["state"] for name, feed in listed(livefeed).items()} == {
         "night": "live",
         "results": "stale",
@@ -164,9 +164,9 @@ def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> No
         for _ in range(3):
             assert other.recv(timeout=WAIT_S) == BOARD.decode()
     replace_file(document, b"[3]")
-    livefeed.wait_for_log("feed results is live", start=start)
+    livefeed.wait_for_log('feed "results" is live', start=start)
     assert livefeed.http.get("/results").content == b"[3]"
-    assert len(re.findall("feed (board|night) is ", livefeed.log(start))) == 0
+    assert len(re.findall('feed "(board|night)" is ', livefeed.log(start))) == 0
 
 
 def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -
     away = f"redis://u:hush@{HOST}:{free_port()}/0/k"
     (tmp_path / "a.toml").write_text(f"[feeds.away]\nsource = '{away}'\n[feeds.night]\nsource = 'demo:'")
     livefeed = start("--config", "a.toml", live=False, listen=(TCP,))
-    livefeed.wait_for_log("feed away is stale: .* cannot connect: ")
-    livefeed.wait_for_log("feed night is live")
+    livefeed.wait_for_log('feed "away" is stale: .* cannot connect: ')
+    livefeed.wait_for_log('feed "night" is live')
     response = livefeed.http.get("/away")
     assert (response.status_code, response.headers["Livefeed-State"]) == (503, "stale")
     assert response.headers["Retry-After"] == "1"
@@ -219,7 +219,7 @@ def test_the_list_follows_the_feeds(livefeed: Livefeed, tmp_path: Path) -> None:
         assert ask("HEAD").headers["Content-Length"]
         start = livefeed.mark()
         (tmp_path / "etc" / "data" / "board.json").unlink()
-        livefeed.wait_for_log("feed board is stale", start=start)
+        livefeed.wait_for_log('feed "board" is stale', start=start)
         stale = ask()
         assert [feed["state"] for feed in json.loads(stale.body)["feeds"]] == ["live", "live", "stale"]
         assert ask("POST").status == 405
@@ -274,7 +274,7 @@ def test_many_feeds(start: Start, tmp_path: Path) -> None:
         tables.append(f"[feeds.f{number}]\nsource = 'file:{number}.json'\n")
     (tmp_path / "livefeed.toml").write_text("\n".join(tables))
     livefeed = start("--config", "livefeed.toml", live=False, listen=(TCP,))
-    livefeed.wait_for_log("feed f63 is live")
+    livefeed.wait_for_log('feed "f63" is live')
     documents = [livefeed.http.get(f"/f{number}").json() for number in range(64)]
     assert documents == [[number] for number in range(64)]
     moments = {round(float(feed["at"][-5:-1]), 2) for feed in listed(livefeed).values()}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONG_TICK = ("--interval", "30")
 """What is seen within a test was told of by the kernel."""
 
-LIVE, STALE = r"feed feed is live", r"feed feed is stale"
+LIVE, STALE = 'feed "feed" is live', 'feed "feed" is stale'
 
 
 def numbered(number: int) -> bytes:

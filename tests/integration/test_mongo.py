@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 FAST = ("--interval", "0.1")
 TICK_S = 1.0
-LIVE = r"feed feed is live"
-STALE = r"feed feed is stale"
+LIVE = 'feed "feed" is live'
+STALE = 'feed "feed" is stale'
 SLACK_S = 0.8
 """What a busy machine may add to a bound."""
 

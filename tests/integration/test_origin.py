@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DOCUMENT = b'\t{"a": 1.50,  "b": 12345678901234567890 ,\r\n "c":"\xc3\xbc\\u00fc"}  \n'
 FAST = ("--interval", "0.1")
-LIVE, STALE = r"feed feed is live", r"feed feed is stale"
+LIVE, STALE = 'feed "feed" is live', 'feed "feed" is stale'
 TWO_TICKS_S = 2.0
 SLACK_S = 0.7
 """For polling every 50 ms on a machine that is busy with the other tests."""

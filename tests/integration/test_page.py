@@ -162,7 +162,7 @@ def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Pa
     replace_file(tmp_path / "document.json", FIRST)
     (tmp_path / "a.toml").write_text("[feeds.night]\nsource = 'demo:'\n[feeds.results]\nsource = 'file:document.json'")
     livefeed = start("--config", "a.toml", live=False)
-    livefeed.wait_for_log("feed results is live")
+    livefeed.wait_for_log('feed "results" is live')
     browser.get(f"https://{livefeed.authority}/")
     # What the page of the test before had to say when its server ended.
     browser.get_log("browser")

@@ -307,7 +307,7 @@ class TestRefusals:
             assert response.headers["Access-Control-Allow-Origin"] == "*"
             assert "ETag" not in response.headers
         replace_file(path, DOCUMENT)
-        livefeed.wait_for_log("feed feed is live")
+        livefeed.wait_for_log('feed "feed" is live')
         response = livefeed.http.get("/feed")
         assert response.status_code == 200
         assert response.content == DOCUMENT

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FAST = ("--interval", "0.2")
 RARELY = ("--interval", "3600")
-STALE = "feed feed is stale"
+STALE = 'feed "feed" is stale'
 ANNOUNCED = "changes are announced by"
 
 
@@ -176,7 +176,7 @@ class TestReplica:
             master.command("SET", "results", "[2]")
             polling.wait_for(lambda answer: answer.state == "live" and answer.body == b"[2]")
             assert polling.states == ["live", "stale", "live"]
-            other.wait_for_log("feed feed is live")
+            other.wait_for_log('feed "feed" is live')
         assert polling.failures == []
         assert livefeed.log().count("has lost its master") == 1
 
@@ -285,7 +285,7 @@ class TestTLS:
         config.write_text("".join(f'[feeds.{feed}]\nsource = "{source}"\n' for feed, (source, _) in refused.items()))
         livefeed = start("--config", str(config), live=False)
         for feed, (_, why) in refused.items():
-            livefeed.wait_for_log(f"feed {feed} is stale: .*(?:{why})")
+            livefeed.wait_for_log(f'feed "{feed}" is stale: .*(?:{why})')
             assert livefeed.http.get(f"/{feed}").status_code == 503
         assert "hush" not in livefeed.log()
         users = store.redis.command("ACL", "LOG")

@@ -135,8 +135,8 @@ def test_too_old_to_be_shown(start: Start, path: Path) -> None:
     livefeed.wait_for_log("is stale", start=mark)
     # As it is: pulls fail, for that reason, and the feed is not stale before it says so.
     first, second = livefeed.log(mark).splitlines()[:2]
-    assert re.search(r"pulls of feed feed fail: file:\S+: .*No such file.*; it will be stale in 0\.\d s$", first)
-    assert re.search(r"feed feed is stale: file:\S+: .*No such file", second)
+    assert re.search(r'pulls of feed "feed" fail: file:\S+: .*No such file.*; it will be stale in 0\.\d s$', first)
+    assert re.search(r'feed "feed" is stale: file:\S+: .*No such file', second)
     waiting = {"If-None-Match": "*", "Prefer": "wait=1"}
     answers = (livefeed.http.get("/feed", headers=waiting) for _ in range(10))
     gone = next(answer for answer in answers if answer.status_code != 304)

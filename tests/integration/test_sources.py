@@ -30,8 +30,8 @@ NOT_DOCUMENTS = (
     b"[" * 900,
 )
 FAST = ("--interval", "0.1")
-LIVE = r"feed feed is live"
-STALE = r"feed feed is stale"
+LIVE = 'feed "feed" is live'
+STALE = 'feed "feed" is stale'
 REACHES_WATCHERS_S = 1.2
 
 
