@@ -166,7 +166,7 @@ def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> No
     replace_file(document, b"[3]")
     livefeed.wait_for_log('feed "results" is live', start=start)
     assert livefeed.http.get("/results").content == b"[3]"
-    assert len(re.findall("feed (board|night) is ", livefeed.log(start))) == 0
+    assert len(re.findall('feed "(board|night)" is ', livefeed.log(start))) == 0
 
 
 def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_many_feeds(start: Start, tmp_path: Path) -> None:
         tables.append(f"[feeds.f{number}]\nsource = 'file:{number}.json'\n")
     (tmp_path / "livefeed.toml").write_text("\n".join(tables))
     livefeed = start("--config", "livefeed.toml", live=False, listen=(TCP,))
-    livefeed.wait_for_log("feed f63 is live")
+    livefeed.wait_for_log('feed "f63" is live')
     documents = [livefeed.http.get(f"/f{number}").json() for number in range(64)]
     assert documents == [[number] for number in range(64)]
     moments = {round(float(feed["at"][-5:-1]), 2) for feed in listed(livefeed).values()}

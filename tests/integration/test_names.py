@@ -63,7 +63,7 @@ def test_silent_name_servers(start: Start, tmp_path: Path) -> None:
         (tmp_path / "livefeed.toml").write_text("interval = 0.2\n" + "".join(feeds))
         livefeed = start("--config", "livefeed.toml", listen=(TCP,), command=with_resolver(tmp_path), live=False)
         for number in range(SILENT):
-            livefeed.wait_for_log(f"feed silent-{number} is stale")
+            livefeed.wait_for_log(f'feed "silent-{number}" is stale')
         livefeed.wait_for_log('feed "good" is live')
         origin.wait_for(len(origin.asked) + 20)
         assert 'feed "good" is stale' not in livefeed.log()
