@@ -117,17 +117,36 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     """
     if accept_encoding is None:
         return "identity"
-    weights: dict[str, float] = {}
-    for member in accept_encoding.split(b","):
-        coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        name = coding.decode("latin-1").lower()
-        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
+    weights = _weights_of(accept_encoding)
     others = weights.get("*", 0.0)
     # Ties go to the coding named first in `available`, and to any of them before identity: max() keeps the
     # first of equals. Identity is acceptable unless excluded, but only wins where asked for more strongly.
     candidates = [(weights.get(coding, others), coding) for coding in available]
     weight, best = max(candidates, key=lambda candidate: candidate[0], default=(0.0, "identity"))
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else "identity"
+
+
+def coding_ranks(accept_encoding: bytes | None) -> tuple[int, ...]:
+    """Gives all of a field that :func:`choose_coding` can depend on, whichever codings are available.
+
+    :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
+    :returns: for each of :data:`CODINGS` 0 if it is never chosen, and otherwise the more, the more it is preferred.
+    """
+    weights = {} if accept_encoding is None else _weights_of(accept_encoding)
+    others, least = weights.get("*", 0.0), weights.get("identity", 0.0)
+    usable = [weight if weight >= least else 0.0 for weight in (weights.get(coding, others) for coding in CODINGS)]
+    in_order = sorted({0.0, *usable})
+    return tuple(in_order.index(weight) for weight in usable)
+
+
+def _weights_of(accept_encoding: bytes) -> dict[str, float]:
+    """Gives how much a client prefers which coding, by its name."""
+    weights: dict[str, float] = {}
+    for member in accept_encoding.split(b","):
+        coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
+        name = coding.decode("latin-1").lower()
+        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
+    return weights
 
 
 def weight_of(parameters: list[bytes]) -> float:
