@@ -135,8 +135,9 @@ class Room:
         self.pool.turns.add(self)
 
     def answer_at_once(self) -> None:
-        """Answers all that wait now."""
+        """Answers all that wait now, with an answer of their own, since their host is at its end."""
         self._due = inf
+        self._answer = None
         while self.answer_some(BATCH):
             pass
 

@@ -63,11 +63,12 @@ class PaperTransport:
         """Nothing times out: one call does everything."""
 
 
-def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
+def render_waited(site: Site, head: bytes, *, secure: bool, last: bool = False) -> Answer | None:
     """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer, which is logged.
 
     :param head: the whole request.
     :param secure: whether it came with TLS.
+    :param last: whether the connection is to end after it in any case.
     """
     transport = PaperTransport()
     channel: Any = site.buildProtocol(None)
@@ -75,6 +76,8 @@ def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
     channel.has_waited = True
     try:
         channel.makeConnection(transport)
+        if last:
+            channel.end_with_answer()
         channel.dataReceived(head)
     except Exception:
         _log.failure("rendering an answer for several requests broke")

@@ -105,7 +105,7 @@ class LongPolls:
         request.notifyFinish().addErrback(waiting.leave)
 
     def release(self, returns: Returns) -> None:
-        """Answers everybody now, and keeps nobody waiting any more.
+        """Answers everybody now, ends the connections, and keeps nobody waiting any more.
 
         :param returns: gives the times after which the clients ask again.
         """
@@ -150,6 +150,8 @@ class _Waiting:
     def end(self) -> None:
         """Answers the request."""
         self.leave()
+        if self._all.returns is not None:
+            self._request.channel.end_with_answer()
         # It was set when the request came.
         self._request.setHeader(b"Date", datetimeToString())
         self._answer(self._request)
@@ -252,7 +254,7 @@ class _Shared:
 
     def render(self, head: bytes) -> Answer | None:
         """Host API."""
-        return render_waited(self._site, head, secure=self._secure)
+        return render_waited(self._site, head, secure=self._secure, last=self._all.returns is not None)
 
     def close(self) -> None:
         """Host API."""

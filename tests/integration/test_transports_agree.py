@@ -721,6 +721,7 @@ class WaitingTogetherTests(SynchronousTestCase):
     @example([*_all(_WAITS[0], GET), ("half", 2, b""), ("half", 0, b"")], 0)
     @example([*_all(_WAITS[0], HANDSHAKE), OTHER], 0)
     @example([*_all(_WAITS[0]), ("stop", 0, b""), *_all(_WAITS[0])], 0)
+    @example([*_all(_WAITS[0], GET), ("stop", 0, b""), SECOND, *_all(GET)], 0)
     @example([*_all(_STREAM), OTHER, SECOND, ("stop", 0, b""), *_all(_STREAM)], 0)
     @example([*_all(_STREAM)[:2], *_all(_WAITS[0])[2:], ("stop", 0, b""), SECOND], 0)
     @example([*_all(_WAITS[-4]), OTHER], 0)
