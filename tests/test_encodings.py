@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from hypothesis import example, given, settings
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+<<<<<<< HEAD
 from livefeed.encodings import (
     MAX_MEMBERS,
     MAX_PARAMETERS,
@@ -23,6 +25,9 @@ from livefeed.encodings import (
     websocket_payload,
     websocket_text_frame,
 )
+=======
+from livefeed.encodings import choose_coding, coding_ranks, compress, deflate_message, websocket_text_frame
+>>>>>>> atk1
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +118,32 @@ class ChooseCodingTests(SynchronousTestCase):
         """A generated field gives what a separate reading of RFC 9110 gives."""
         field, weights = accept
         self.assertEqual(choose_coding(field, available), expected_coding(weights, available), field)
+
+    @settings(deadline=None, max_examples=300)
+    @given(accept_encodings(), accept_encodings(), st.lists(st.sampled_from(CODINGS), unique=True))
+    @example((b"*;q=0.5, identity;q=0.5", {}), (b"gzip, x, br, zstd, identity", {}), ["gzip", "br"])
+    def test_fields_of_equal_ranks_choose_the_same(
+        self, accept: tuple[bytes, object], other: tuple[bytes, object], available: list[str]
+    ) -> None:
+        """Whatever is available; and where the ranks differ, so does a choice between two codings, or of one."""
+        fields = accept[0], other[0]
+        if len({coding_ranks(field) for field in fields}) == 1:
+            self.assertEqual(choose_coding(fields[0], available), choose_coding(fields[1], available))
+        else:
+            orders = [list(each) for count in (1, 2) for each in permutations(CODINGS, count)]
+            self.assertNotEqual(*([choose_coding(field, order) for order in orders] for field in fields))
+
+    def test_ranks(self) -> None:
+        """Of gzip, zstd and br: 0 for what is never chosen, also where no coding at all is preferred."""
+        for field, ranks in (
+            (None, (0, 0, 0)),
+            (b"", (0, 0, 0)),
+            (b"x-gzip", (1, 0, 0)),
+            (b"br, gzip;q=0.1, ZSTD;q=0.15", (1, 2, 3)),
+            (b"*;q=0.3, br", (1, 1, 2)),
+            (b"gzip;q=0.3, br, identity;q=0.31", (0, 0, 1)),
+        ):
+            self.assertEqual(coding_ranks(field), ranks)
 
     @settings(deadline=None)
     @given(st.one_of(st.none(), st.binary(max_size=60), st.text(alphabet="gzip*;q=01., \tidentx-", max_size=40)))

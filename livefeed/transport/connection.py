@@ -564,7 +564,8 @@ class Connection(StreamSocket):
         elif not self.disconnecting:
             host = self._protocol.waits()
             if host is not None:
-                host.room = replay.rooms[key] = Room(self.pool, replay, key, head, host)
+                host.room = Room(self.pool, replay, key, head, host)
+                replay.open_room(host.room)
 
     def _leave_room(self) -> None:
         """Has the protocol handle the request that waits with others, and what was sent after it, as if by itself."""

@@ -35,6 +35,9 @@ MAX_FIELDS = 100
 MAX_NAME_BYTES = 64
 MAX_ANSWERS = 1024
 MAX_HEADS = 64
+MAX_ROOM_KEYS = 256
+"""Keys of rooms, with which a request is let in without a look at what its fields mean: 4 MB, if clients want that."""
+
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """All stored answers together; one that would be more is rendered each time."""
 
@@ -154,7 +157,7 @@ class Replay:
 
     It is emptied with each version, each change of state, and each quarter of a second, since answers tell the time.
 
-    :ivar rooms: the requests that wait, by their keys: see :mod:`livefeed.transport.rooms`.
+    :ivar rooms: the requests that wait, by keys of theirs: see :mod:`livefeed.transport.rooms`.
     :ivar generation: how often it was emptied.
     :ivar missed: the key of the request that was last looked for in vain; ``None`` if it is none that may be answered
         by replay at all.
@@ -170,6 +173,7 @@ class Replay:
     _selects: dict[bytes, Select] = field(default_factory=dict)  # by method and path, as is the next
     _variants: dict[tuple[bytes, Hashable], Answer] = field(default_factory=dict)
     _bytes: int = 0
+    _places: dict[bytes, dict[Hashable, Room]] = field(default_factory=dict)  # by method and path, and by variant
 
     def find(self, head: bytes) -> Answer | None:
         """Gives the answer to a request, and counts it as given.
@@ -229,9 +233,47 @@ class Replay:
                 self._variants[target, variant] = answer
 
     def join(self, key: bytes, connection: Connection) -> bool:
-        """Has a connection wait with others, whose requests have the same key; tells whether there are any."""
+        """Has a connection wait with others, whose requests are answered the same; tells whether there are any."""
         room = self.rooms.get(key)
-        return room is not None and room.join(connection)
+        if room is not None and room.join(connection):
+            return True
+        other = self._room_of_variant(key)
+        if other is None or other is room or not other.join(connection):
+            return False
+        if len(self.rooms) < MAX_ROOM_KEYS:
+            self.rooms[key] = other
+            other.other_keys[key] = None
+        return True
+
+    def _room_of_variant(self, key: bytes) -> Room | None:
+        """Gives the room of those whose requests differ from this one in nothing that changes their answers."""
+        rooms = self._places.get(key.partition(b"\r")[0])
+        if rooms is None:
+            return None
+        variant = next(iter(rooms.values())).host.select(_parts_of(key)[1])
+        return None if variant is None else rooms.get(variant)
+
+    def open_room(self, room: Room) -> None:
+        """Lets requests into a room, instead of another that there may be for the same."""
+        self.rooms[room.key] = room
+        target, fields = _parts_of(room.key)
+        variant = room.host.select(fields)
+        if variant is not None:
+            room.place = target, variant
+            self._places.setdefault(target, {})[variant] = room
+
+    def close_room(self, room: Room) -> None:
+        """Lets no more requests into a room."""
+        for key in (room.key, *room.other_keys):
+            if self.rooms.get(key) is room:
+                del self.rooms[key]
+        if room.place is not None:
+            target, variant = room.place
+            rooms = self._places.get(target, {})
+            if rooms.get(variant) is room:
+                del rooms[variant]
+                if not rooms:
+                    del self._places[target]
 
     def count(self, label: Hashable, times: int) -> None:
         """Counts answers that were given to several requests, and not rendered for them."""

@@ -1,8 +1,9 @@
 """Connections whose requests wait for the same answer: it is rendered once, and written to all of them in a row.
 
-Rules: this file has no opinion about HTTP. A room is for requests with one key of :mod:`livefeed.transport.replay`, the
-first of which its protocol keeps waiting; those that come later wait here, and have neither a protocol nor a request
-of their own. Nothing that a client sends meanwhile is lost or handled out of turn.
+Rules: this file has no opinion about HTTP. A room is for requests that differ in nothing that their answers depend on,
+as :mod:`livefeed.transport.replay` tells. The first of them its protocol keeps waiting; those that come later wait
+here, and have neither a protocol nor a request of their own. Nothing that a client sends meanwhile is lost or handled
+out of turn.
 """
 # ruff: noqa: SLF001 - a room and its connections are one thing.
 
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.transport.connection import Connection
     from livefeed.transport.pool import Pool
-    from livefeed.transport.replay import Answer, Replay
+    from livefeed.transport.replay import Answer, Replay, Select
 
 SLICE = 256
 """The requests that are answered in one turn of the reactor at most: 4 ms of work."""
@@ -54,6 +57,10 @@ class Host(Protocol):
     room: Room | None
 
     @property
+    def select(self) -> Select:
+        """What tells what the answer to a request depends on that waits; ``None`` for one that does not."""
+
+    @property
     def wait_s(self) -> float:
         """How long each waits at most."""
 
@@ -78,6 +85,9 @@ class Host(Protocol):
 class Room:
     """Connections that wait for the same.
 
+    :ivar key: that of the first request, which was sent as this head.
+    :ivar other_keys: those of others that were let in (a dict, since a set has no order).
+    :ivar place: what the replay finds the room by for further keys; ``None`` if it does not.
     :ivar members: these, and when their time is over. All wait equally long, so the first to come is the first to go.
     """
 
@@ -89,6 +99,8 @@ class Room:
     host: Host
 
     # internal state
+    other_keys: dict[bytes, None] = field(default_factory=dict)
+    place: tuple[bytes, Hashable] | None = None
     members: dict[Connection, float] = field(default_factory=dict)
     _pending: dict[Connection, bytearray] = field(default_factory=dict)  # what was sent meanwhile
     _due: float = -inf  # those whose time is over by then are to be answered
@@ -128,8 +140,9 @@ class Room:
         self.pool.turns.add(self)
 
     def answer_at_once(self) -> None:
-        """Answers all that wait now."""
+        """Answers all that wait now, with an answer of their own, since their host is at its end."""
         self._due = inf
+        self._answer = None
         while self.answer_some(BATCH):
             pass
 
@@ -231,8 +244,7 @@ class Room:
             self._timer.cancel()
             self._timer = None
         if not self.host.leads:
-            if self.replay.rooms.get(self.key) is self:
-                del self.replay.rooms[self.key]
+            self.replay.close_room(self)
             self.host.close()
 
 

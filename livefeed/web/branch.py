@@ -51,11 +51,13 @@ class Branch(Node):
         request.postpath = []
         if self._ways.feed.snapshot is None:
             return self.unknown()
-        follows = self.follows(request)
+        # Rendered for others, it is of no address, and nobody follows the part any more.
+        has_waited = request.channel.has_waited
+        peer = peer_of(request.getClientAddress()) if self.follows(request) and not has_waited else None
         # A client that only follows by WebSocket takes no content coding.
         coded = self.is_content and choose_coding(field(request, b"Accept-Encoding"), CODINGS) != IDENTITY
         try:
-            part = self._parts.find(segments, peer_of(request.getClientAddress()) if follows else None, coded=coded)
+            part = self._parts.find(segments, peer, coded=coded, has_waited=has_waited)
         except TooManyPartsError:
             return self.busy()
         return NotFound(self._origins) if part is None else self.part(part)

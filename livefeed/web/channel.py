@@ -340,6 +340,20 @@ class Channel(HTTPChannel):
         """HTTPChannel API."""
         self.transport.abortConnection()
 
+    def end_with_answer(self) -> None:
+        """Has the connection end with the next answer, or with that to the request that waits; it says so."""
+        self._last_request = True
+        if self.requests:
+            self.persistent = False
+            fields = self.requests[0].responseHeaders
+            others = [field for field in fields.getAllRawHeaders() if field[0] != b"Connection"]
+            # In front, where it stands if it is known before the request is processed, as it is for those in a room.
+            for name, _ in others:
+                fields.removeHeader(name)
+            fields.setRawHeaders(b"Connection", [b"close"])
+            for name, values in others:
+                fields.setRawHeaders(name, values)
+
     def drain(self) -> None:
         """Closes the connection as soon as no request is under way on it."""
         self._last_request = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import choose_coding, is_large
+from livefeed.encodings import choose_coding, coding_ranks, is_large
 from livefeed.history import WORTH_IT
 from livefeed.snapshot import IDENTITY, named_version
 from livefeed.times import timestamp
@@ -164,7 +164,8 @@ class DocumentResource(Branch):
                 if self._ways.full():
                     return refuse_one_more(request, [*self._shared(request), *self._state()])
                 may_join = partial(self._would_wait, snapshot)
-                self._ways.polls.hold(request, wait_s, partial(self._document, may_wait=False), may_join)
+                later = partial(self._document, may_wait=False)
+                self._ways.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
                 return NOT_DONE_YET
             fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
             returns = self._ways.polls.returns
@@ -201,6 +202,22 @@ class DocumentResource(Branch):
         if self._form == "either" and accepts(fields.accept, EVENTS):
             return None
         return tuple(self._origins.response_headers(fields.origin)), fields.persistence()
+
+    def _variant_of_waiting(self, values: list[bytes | None]) -> Hashable:
+        """Tells what the answer to a request depends on that waits for a version of which nothing is known yet."""
+        fields = KeyedFields._make(values)
+        wait_s = preferred_wait_s(fields.prefer)
+        if not wait_s or fields.if_none_match is None or (self._form == "either" and accepts(fields.accept, EVENTS)):
+            return None
+        is_any = fields.if_none_match.strip(b" \t") == b"*"
+        return (
+            coding_ranks(fields.accept_encoding),
+            b"*" if is_any else tuple(listed_tags(fields.if_none_match)),
+            wait_s,
+            accepts(fields.a_im, _MANIPULATION),
+            tuple(self._origins.response_headers(fields.origin)),
+            fields.persistence(),
+        )
 
     def _would_wait(self, snapshot: Snapshot) -> bool:
         """Tells whether a request would wait now if it is equal to one that waited while this was the newest."""

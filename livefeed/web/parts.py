@@ -109,6 +109,7 @@ class Parts:
     _due_call: IDelayedCall | None = None
     _orders: dict[_Part, _Order] = field(default_factory=dict)  # of each part the last one alone
     _making: tuple[_Part, _Order] | None = None
+    _evicted: _Part | None = None  # the one whose followers are being sent away
 
     def __post_init__(self) -> None:
         self.whole.feed.changed.append(self._follow)
@@ -116,7 +117,9 @@ class Parts:
     def __iter__(self) -> Iterator[Ways]:
         return (part.ways for part in self._parts.values())
 
-    def find(self, segments: Iterable[bytes], peer: str | None = None, *, coded: bool = False) -> Ways | None:
+    def find(
+        self, segments: Iterable[bytes], peer: str | None = None, *, coded: bool = False, has_waited: bool = False
+    ) -> Ways | None:
         """Gives how a part can be followed, which begins now if nobody has asked for it before.
 
         :param segments: the path to it, without percent-encoding.
@@ -124,6 +127,8 @@ class Parts:
             answered. Where as many parts are followed already as may, that is done without looking after it.
         :param coded: whether the client takes a content coding. Of a large part there is none before the next version,
             or the next request some 50 ms later.
+        :param has_waited: whether the client has followed the part until now: it is only answered, and where the part
+            has just made room, the room is not taken again.
         :returns: ``None`` if the document has no such part now.
         :raises TooManyPartsError: if there is no room for one to be followed.
         """
@@ -134,7 +139,9 @@ class Parts:
                 return None
         except (UnicodeDecodeError, PointerError):
             return None
-        part = self._parts.get(tokens) or self._begin(tokens, peer)
+        if has_waited and self._evicted is not None and self._evicted.tokens == tokens:
+            return self._evicted.ways
+        part = self._parts.get(tokens) or self._begin(tokens, peer, keep=not has_waited)
         if part.tick != self._tick:
             self._bring(part)
         if coded or peer is not None:
@@ -142,7 +149,7 @@ class Parts:
         part.used_at = self.whole.feed.clock.seconds()
         return part.ways
 
-    def _begin(self, tokens: tuple[str, ...], peer: str | None) -> _Part:
+    def _begin(self, tokens: tuple[str, ...], peer: str | None, *, keep: bool) -> _Part:
         whole = self.whole.feed
         # A part is pushed when it changes, whatever the whole is: that is what it is for.
         feed = Feed(
@@ -156,7 +163,7 @@ class Parts:
         )
         ways = Ways.of(feed, self.whole.upgrade, self.whole.full)
         part = _Part(tokens, ways, whole.clock.seconds(), peer or "")
-        if len(self._parts) < MAX_PARTS or self._make_room(peer):
+        if keep and (len(self._parts) < MAX_PARTS or self._make_room(peer)):
             self._parts[tokens] = part
         return part
 
@@ -189,11 +196,19 @@ class Parts:
                         most=most,
                         feed=self.whole.feed.name,
                     )
-                    part.ways.evict()
+                    self._evict(part)
                     return True
                 # Nobody is sent away because somebody else, who has many, was there first.
                 part.peer = another
         raise TooManyPartsError
+
+    def _evict(self, part: _Part) -> None:
+        """Ends what follows a part that is forgotten. Requests that wait for it are answered from what it is now."""
+        self._evicted = part
+        try:
+            part.ways.evict()
+        finally:
+            self._evicted = None
 
     def _forget(self, part: _Part) -> None:
         del self._parts[part.tokens]

@@ -63,13 +63,19 @@ class PaperTransport:
         """Nothing times out: one call does everything."""
 
 
+<<<<<<< HEAD
 def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
     """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer.
 
     What breaks is logged.
+=======
+def render_waited(site: Site, head: bytes, *, secure: bool, last: bool = False) -> Answer | None:
+    """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer, which is logged.
+>>>>>>> atk1
 
     :param head: the whole request.
     :param secure: whether it came with TLS.
+    :param last: whether the connection is to end after it in any case.
     """
     transport = PaperTransport()
     channel: Any = site.buildProtocol(None)
@@ -77,6 +83,8 @@ def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
     channel.has_waited = True
     try:
         channel.makeConnection(transport)
+        if last:
+            channel.end_with_answer()
         channel.dataReceived(head)
     except Exception:
         _log.failure("rendering an answer for several requests broke")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from livefeed.feed import Feed, Subscription
     from livefeed.snapshot import Snapshot
-    from livefeed.transport.replay import Answer
+    from livefeed.transport.replay import Answer, Select
     from livefeed.transport.rooms import Room
     from livefeed.web.returns import Returns
     from livefeed.web.site import Request, Site
@@ -81,13 +81,19 @@ class LongPolls:
         return len(self.waiting) + self.sharing
 
     def hold(
-        self, request: Request, wait_s: int, answer: Callable[[Request], object], may_join: Callable[[], bool]
+        self,
+        request: Request,
+        wait_s: int,
+        answer: Callable[[Request], object],
+        may_join: Callable[[], bool],
+        select: Select,
     ) -> None:
         """Lets a request wait.
 
         :param wait_s: for so long at most.
         :param answer: answers it: at the next version, or when the time is over.
         :param may_join: tells whether a request that is equal to this one would be held, too, now.
+        :param select: tells of the fields of a request what it has to have in common with this one to be equal to it.
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
@@ -97,14 +103,14 @@ class LongPolls:
         version = snapshot.version
         waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=version, expire=waiting.end)
         waiting.shared = _Shared(
-            self, request.channel.site, request.isSecure(), version, may_join, float(wait_s), leads=True
+            self, request.channel.site, request.isSecure(), version, may_join, select, float(wait_s), leads=True
         )
         request.waits_for = waiting.shared
         request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
 
     def release(self, returns: Returns) -> None:
-        """Answers everybody now, and keeps nobody waiting any more.
+        """Answers everybody now, ends the connections, and keeps nobody waiting any more.
 
         :param returns: gives the times after which the clients ask again.
         """
@@ -149,6 +155,8 @@ class _Waiting:
     def end(self) -> None:
         """Answers the request."""
         self.leave()
+        if self._all.returns is not None:
+            self._request.channel.end_with_answer()
         # It was set when the request came.
         self._request.setHeader(b"Date", datetimeToString())
         self._answer(self._request)
@@ -177,6 +185,7 @@ class _Waiting:
 class _Shared:
     """The host of requests that are equal to one that waits by itself: the Host API of the fast transport's rooms.
 
+    :ivar select: tells what the answer depends on.
     :ivar leads: whether that one still waits.
     :ivar room: those that are equal to it; ``None`` while there can be none.
     """
@@ -187,6 +196,7 @@ class _Shared:
     _secure: bool
     _version: str
     _may_join: Callable[[], bool]
+    select: Select
     wait_s: float
     leads: bool
 
@@ -249,7 +259,7 @@ class _Shared:
 
     def render(self, head: bytes) -> Answer | None:
         """Host API."""
-        return render_waited(self._site, head, secure=self._secure)
+        return render_waited(self._site, head, secure=self._secure, last=self._all.returns is not None)
 
     def close(self) -> None:
         """Host API."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from livefeed.certificates import DevelopmentCertificate
 
 HOST = "127.0.0.1"
-WAIT_S = 15.0
+WAIT_S = 60.0
 """How long anything is waited for that has no bound of its own."""
 
 STOP_S = 5.0

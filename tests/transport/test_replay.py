@@ -18,6 +18,7 @@ from livefeed.transport.replay import (
     MAX_FIELDS,
     MAX_HEADS,
     MAX_NAME_BYTES,
+    MAX_ROOM_KEYS,
     Answer,
     Repeatable,
     Replay,
@@ -419,6 +420,79 @@ class ReplayTests(SynchronousTestCase):
         self.assertFalse(self.replay.join(b"other key", connections[0]))
         self.assertEqual([self.replay.join(b"key", each) for each in connections], [True, False])
         self.assertEqual(room.join.call_args_list, [mock.call(each) for each in connections])
+
+    def open_room(self, *lines: bytes, select: Select) -> Any:
+        """Opens a room for a request."""
+        self.assertIsNone(self.replay.find(head(HOST, *lines)))
+        assert self.replay.missed is not None
+        room: Any = mock.Mock(spec=Room, key=self.replay.missed, other_keys={}, place=None, host=mock.Mock())
+        room.host.select = select
+        room.join.return_value = True
+        self.replay.open_room(room)
+        return room
+
+    def join(self, *lines: bytes, target: bytes = b"/feed") -> bool:
+        """Tells whether a request is let in by any room."""
+        connection: Any = object()
+        self.assertIsNone(self.replay.find(head(HOST, *lines, line=b"GET " + target + b" HTTP/1.1")))
+        assert self.replay.missed is not None
+        return self.replay.join(self.replay.missed, connection)
+
+    def test_one_waits_with_others_whose_fields_mean_the_same(self) -> None:
+        """What they mean is looked at once for each spelling; a room that is closed leaves nothing behind."""
+        selected: list[bytes | None] = []
+
+        def select(fields: list[bytes | None]) -> Hashable:
+            selected.append(fields[0])
+            return None if fields[0] is None else fields[0].lower()
+
+        room = self.open_room(b"Accept: a", select=select)
+        for line, let_in in ((b"Accept: A ", True), (b"Accept: b", False), (b"X: y", False)):
+            for _ in range(2):
+                self.assertEqual((line, self.join(line)), (line, let_in))
+        self.assertFalse(self.join(b"Accept: A", target=b"/other"))
+        self.assertEqual(selected, [b"a", b"A", b"b", b"b", None, None])
+        other = self.open_room(b"Accept: b", select=select)
+        self.assertTrue(self.join(b"Accept: B"))
+        self.assertEqual((room.join.call_count, other.join.call_count), (2, 1))
+        for closing, left in ((other, 2), (room, 0)):
+            self.replay.close_room(closing)
+            self.assertEqual(len(self.replay.rooms), left)
+        self.assertEqual((self.replay.rooms, self.replay._places), ({}, {}))
+        self.assertFalse(self.join(b"Accept: a"))
+
+    def test_room_that_takes_the_place_of_another(self) -> None:
+        """It is found from then on, also by a spelling that has led to the other; the other's end leaves it there."""
+        before = self.open_room(b"Accept: a", select=lambda fields: 1)
+        self.assertTrue(self.join(b"Accept: b"))
+        before.join.return_value = False
+        self.assertFalse(self.join(b"Accept: b"))
+        after = self.open_room(b"Accept: c", select=lambda fields: 1)
+        for _ in range(2):
+            self.assertTrue(self.join(b"Accept: b"))
+        self.replay.close_room(before)
+        self.assertTrue(self.join(b"Accept: b"))
+        self.assertTrue(self.join(b"Accept: a"))
+        self.assertEqual((before.join.call_count, after.join.call_count), (3, 4))
+        self.replay.close_room(after)
+        self.assertEqual((self.replay.rooms, self.replay._places), ({}, {}))
+
+    def test_room_of_no_variant_is_found_by_its_key_alone(self) -> None:
+        """As an answer is."""
+        room = self.open_room(b"Accept: a", select=lambda fields: None)
+        self.assertFalse(self.join(b"Accept: b"))
+        self.assertTrue(self.join(b"Accept: a"))
+        self.replay.close_room(room)
+        self.assertEqual((self.replay.rooms, self.replay._places), ({}, {}))
+
+    def test_number_of_keys_of_rooms_is_bounded(self) -> None:
+        """Further requests wait there all the same."""
+        room = self.open_room(b"Accept: a", select=lambda fields: 1)
+        for number in range(MAX_ROOM_KEYS + 5):
+            self.assertTrue(self.join(b"Accept: %d" % number))
+        self.assertEqual(len(self.replay.rooms), MAX_ROOM_KEYS)
+        self.replay.close_room(room)
+        self.assertEqual(self.replay.rooms, {})
 
     def test_end_behind_an_answer_is_kept(self) -> None:
         """With the answer that it was stored with, by whichever way that is found, and with no other."""

@@ -14,7 +14,7 @@ from livefeed.transport.replay import Answer, Replay
 from livefeed.transport.rooms import BATCH, GRAIN_S, MAX_PENDING_BYTES, SLICE, SLICE_S, Room, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 KEY, HEAD = b"GET /feed", b"GET /feed HTTP/1.1\r\nHost: a\r\n\r\n"
 WAIT_S = 10.0
@@ -35,6 +35,9 @@ class Waiting:
     let_gone: list[int] = field(default_factory=list)
     closed: int = 0
     meanwhile: Callable[[], object] = lambda: None
+
+    def select(self, fields: list[bytes | None], /) -> Hashable:
+        return None
 
     def admit(self) -> bool:
         return self.admits

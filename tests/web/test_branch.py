@@ -82,9 +82,9 @@ class BranchTests(SynchronousTestCase):
         asked = []
         find = Parts.find
 
-        def note(parts: Parts, segments: list[bytes], peer: str | None, *, coded: bool) -> object:
+        def note(parts: Parts, segments: list[bytes], peer: str | None, *, coded: bool, has_waited: bool) -> object:
             asked.append((peer is not None, coded))
-            return find(parts, segments, peer, coded=coded)
+            return find(parts, segments, peer, coded=coded, has_waited=has_waited)
 
         self.patch(Parts, "find", note)
         self.ask(b"/feed.ws/a", *HANDSHAKE, b"Accept-Encoding: gzip")

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.encodings import MAX_MEMBERS
 from livefeed.feed import SLICE, Feed
 from livefeed.snapshot import version_of
-from livefeed.testing import Response
+from livefeed.testing import RecordingSubscriber, Response
 from livefeed.transport.replay import Replay
 from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
@@ -28,6 +28,7 @@ from livefeed.web import returns, waiting
 from livefeed.web.channel import Channel
 from livefeed.web.origins import Origins
 from livefeed.web.page import Root
+from livefeed.web.parts import MAX_PARTS
 from livefeed.web.rendering import render_waited
 from livefeed.web.returns import Returns
 from livefeed.web.served import Served
@@ -611,9 +612,59 @@ class TogetherTests(SynchronousTestCase):
         pool.end_idle()
         self.assertEqual(served.served.ways.polls.count(), ROOM_SLICE + 44)
         served.served.let_go(Returns())
-        pool.end_idle()
         served.settle()
-        self.assertEqual({Response.parse(client.received).status for client in served.clients}, {304})
+        # Their connections have ended with the answers, and say so.
+        answers = [Response.parse(client.received) for client in served.clients]
+        self.assertEqual({(each.status, each.headers["connection"]) for each in answers}, {(304, "close")})
+        self.assertTrue(all(client.ended for client in served.clients))
+
+    def test_stop_ends_those_that_are_being_answered(self) -> None:
+        """A version has come, and not to all of them yet: the others are told of the end, too."""
+        served = self.serve(ROOM_SLICE + 44)
+        served.feed.publish(SECOND)
+        served.served.let_go(Returns())
+        served.settle()
+        answers = [Response.parse(client.received) for client in served.clients]
+        self.assertEqual({each.body for each in answers}, {SECOND})
+        ends = [each.headers.get("connection") for each in answers]
+        self.assertEqual((ends.count(None), ends.count("close")), (1 + ROOM_SLICE, 43))
+        self.assertEqual([client.ended for client in served.clients], [end is not None for end in ends])
+
+    def test_part_that_makes_room_is_not_begun_anew(self) -> None:
+        """Those that wait for it are answered from what it was, and their connections end."""
+        served = ServedInMemory("fast")
+        self.addCleanup(served.close)
+        served.feed.publish(b"[%s]" % b",".join(b"%d" % number for number in range(MAX_PARTS + 1)))
+        parts = served.served.parts
+        wait = b"GET /feed/0 HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(b"0") + b"\r\n\r\n"
+        for _ in range(3):
+            served.connect().send(wait)
+            served.settle()
+        for number in range(1, MAX_PARTS):
+            ways = parts.find([b"%d" % number], "")
+            assert ways is not None
+            for _ in range(3):
+                ways.feed.subscribe(RecordingSubscriber())
+        self.assertEqual(sum(ways.followers() for ways in parts), 3 * MAX_PARTS)
+        newcomer = parts.find([b"%d" % MAX_PARTS], "192.0.2.1")
+        self.assertEqual(len([*parts]), MAX_PARTS)
+        self.assertIn(newcomer, [*parts])
+        self.assertNotIn("feed/0", [ways.feed.name for ways in parts])
+        served.settle()
+        for client in served.clients:
+            answer = Response.parse(client.received)
+            self.assertEqual((answer.status, answer.headers["connection"], client.ended), (304, "close", True))
+            self.assertEqual((answer.headers["retry-after"], answer.headers["etag"].encode()), ("6", tag(b"0")))
+
+    def test_answer_for_those_that_waited_begins_no_part(self) -> None:
+        """Wherever it is rendered."""
+        served = ServedInMemory("fast")
+        self.addCleanup(served.close)
+        served.feed.publish(b"[1]")
+        ways = served.served.parts.find([b"0"], has_waited=True)
+        assert ways is not None
+        assert ways.feed.snapshot is not None
+        self.assertEqual((ways.feed.snapshot.data, [*served.served.parts]), (b"1", []))
 
     def test_stop_has_clients_ask_again_one_second_after_the_other(self) -> None:
         """An answer is rendered for each second, and not for each client."""
@@ -639,7 +690,7 @@ class TogetherTests(SynchronousTestCase):
         """They would wait for ever."""
         served = self.serve(3)
 
-        def break_down(site: Site, head: bytes, *, secure: bool) -> None:
+        def break_down(site: Site, head: bytes, *, secure: bool, last: bool) -> None:
             return None
 
         self.patch(waiting, "render_waited", break_down)
@@ -730,12 +781,14 @@ class ConnectionTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_nobody_waits_any_more_while_the_server_stops(self) -> None:
-        """A request that comes then, or was lined up behind one that waited, is answered at once."""
+        """A request that comes then is answered at once. One behind one that waited is not: the connection ends."""
         connection = self.wait(10)
         connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
         self.served.ways.let_go(Returns())
         answers = [*connection.answers(), self.wait(10).answer()]
-        self.assertEqual([(each.status, each.headers["retry-after"]) for each in answers], [(304, "6")] * 3)
+        self.assertEqual([(each.status, each.headers["retry-after"]) for each in answers], [(304, "6")] * 2)
+        self.assertEqual([each.headers.get("connection") for each in answers], ["close", None])
+        self.assertTrue(connection.transport.disconnecting)
         for fields in ((), (b"If-None-Match: " + tag(FIRST),), (b"If-None-Match: " + tag(SECOND), b"Prefer: wait=10")):
             # Nobody that would not have waited is told to.
             other = Connection(self.site)
