@@ -136,18 +136,7 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     """
     if accept_encoding is None:
         return "identity"
-<<<<<<< HEAD
-    weights: dict[str, float] = {}
-    members = accept_encoding.split(b",", MAX_MEMBERS)
-    if len(members) > MAX_MEMBERS:
-        return "identity"
-    for member in members:
-        coding, _, parameters = member.partition(b";")
-        name = coding.strip(b" \t").decode("latin-1").lower()
-        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
-=======
     weights = _weights_of(accept_encoding)
->>>>>>> atk1
     others = weights.get("*", 0.0)
     # Ties go to the coding named first in `available`, and to any of them before identity: max() keeps the
     # first of equals. Identity is acceptable unless excluded, but only wins where asked for more strongly.
@@ -156,7 +145,32 @@ def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> st
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else "identity"
 
 
-<<<<<<< HEAD
+def coding_ranks(accept_encoding: bytes | None) -> tuple[int, ...]:
+    """Gives all of a field that :func:`choose_coding` can depend on, whichever codings are available.
+
+    :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
+    :returns: for each of :data:`CODINGS` 0 if it is never chosen, and otherwise the more, the more it is preferred.
+    """
+    weights = {} if accept_encoding is None else _weights_of(accept_encoding)
+    others, least = weights.get("*", 0.0), weights.get("identity", 0.0)
+    usable = [weight if weight >= least else 0.0 for weight in (weights.get(coding, others) for coding in CODINGS)]
+    in_order = sorted({0.0, *usable})
+    return tuple(in_order.index(weight) for weight in usable)
+
+
+def _weights_of(accept_encoding: bytes) -> dict[str, float]:
+    """Gives how much a client prefers which coding, by its name; nothing if there are too many members."""
+    members = accept_encoding.split(b",", MAX_MEMBERS)
+    if len(members) > MAX_MEMBERS:
+        return {}
+    weights: dict[str, float] = {}
+    for member in members:
+        coding, _, parameters = member.partition(b";")
+        name = coding.strip(b" \t").decode("latin-1").lower()
+        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
+    return weights
+
+
 def members_of(listed: bytes) -> list[bytes]:
     """Gives the members of a list in a field, the first :data:`MAX_MEMBERS` of them (RFC 9110, 5.6.1)."""
     return listed.split(b",", MAX_MEMBERS)[:MAX_MEMBERS]
@@ -175,35 +189,6 @@ def weight_of(parameters: bytes) -> float:
         return 0.0
     for parameter in separate:
         name, _, value = parameter.strip(b" \t").partition(b"=")
-=======
-def coding_ranks(accept_encoding: bytes | None) -> tuple[int, ...]:
-    """Gives all of a field that :func:`choose_coding` can depend on, whichever codings are available.
-
-    :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
-    :returns: for each of :data:`CODINGS` 0 if it is never chosen, and otherwise the more, the more it is preferred.
-    """
-    weights = {} if accept_encoding is None else _weights_of(accept_encoding)
-    others, least = weights.get("*", 0.0), weights.get("identity", 0.0)
-    usable = [weight if weight >= least else 0.0 for weight in (weights.get(coding, others) for coding in CODINGS)]
-    in_order = sorted({0.0, *usable})
-    return tuple(in_order.index(weight) for weight in usable)
-
-
-def _weights_of(accept_encoding: bytes) -> dict[str, float]:
-    """Gives how much a client prefers which coding, by its name."""
-    weights: dict[str, float] = {}
-    for member in accept_encoding.split(b","):
-        coding, *parameters = (part.strip(b" \t") for part in member.split(b";"))
-        name = coding.decode("latin-1").lower()
-        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
-    return weights
-
-
-def weight_of(parameters: list[bytes]) -> float:
-    """Gives the weight of a member of a list by its parameters (RFC 9110, 12.4.2); 0 if it is malformed."""
-    for parameter in parameters:
-        name, _, value = parameter.partition(b"=")
->>>>>>> atk1
         if name.lower() == b"q":
             return float(value) if _QVALUE.match(value) else 0.0
     return 1.0

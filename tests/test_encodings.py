@@ -14,20 +14,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-<<<<<<< HEAD
 from livefeed.encodings import (
     MAX_MEMBERS,
     MAX_PARAMETERS,
     choose_coding,
+    coding_ranks,
     compress,
     deflate_around,
     deflate_message,
     websocket_payload,
     websocket_text_frame,
 )
-=======
-from livefeed.encodings import choose_coding, coding_ranks, compress, deflate_message, websocket_text_frame
->>>>>>> atk1
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -63,15 +63,10 @@ class PaperTransport:
         """Nothing times out: one call does everything."""
 
 
-<<<<<<< HEAD
-def render_waited(site: Site, head: bytes, *, secure: bool) -> Answer | None:
+def render_waited(site: Site, head: bytes, *, secure: bool, last: bool = False) -> Answer | None:
     """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer.
 
     What breaks is logged.
-=======
-def render_waited(site: Site, head: bytes, *, secure: bool, last: bool = False) -> Answer | None:
-    """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer, which is logged.
->>>>>>> atk1
 
     :param head: the whole request.
     :param secure: whether it came with TLS.

@@ -393,18 +393,10 @@ _RETRY = re.compile(rb"(\r\n\r\n(?:[0-9a-f]+\r\n)?)retry: [6-9][0-9]{3}\n")
 # The close frame of a WebSocket without a subprotocol, whose code is a slot by chance.
 _AWAY = re.compile(rb"\x88[\x00-\x7d]..the document has expired; come back in [0-9]+ ms", re.DOTALL)
 
-# The close frame of a WebSocket whose document has expired: its code and its reason tell a slot by chance.
-_EXPIRED = re.compile(rb"\x880[\x0b-\x0d].(the document has expired; come back in )[0-9]+ ms", re.DOTALL)
-
 
 def masked(answers: bytes) -> bytes:
     """Takes away what is known to differ."""
-<<<<<<< HEAD
     return _AWAY.sub(b"\x88", _RETRY.sub(rb"\1retry: -\n", _DATE.sub(b"\r\nDate: -\r\n", answers)))
-=======
-    undated = _EXPIRED.sub(rb"\1- ms", _DATE.sub(b"\r\nDate: -\r\n", answers))
-    return _RETRY.sub(rb"\1retry: -\n", undated)
->>>>>>> atk1
 
 
 # Answered alike where there is no document, but for those that ask for something else.
