@@ -344,8 +344,8 @@ class Connection(StreamSocket):
                 self._active_at = self.pool.now
                 if answer.at_once:
                     self._transmit(answer.data)
-                else:
-                    self._give(answer)
+                    return
+                self._give(answer)
                 return
             missed = replay.missed
         if not self.disconnecting:
