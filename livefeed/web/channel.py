@@ -45,8 +45,8 @@ MAX_AT_ONCE = 16
 """Requests of one client that are answered in a row, where it sends many at once; then others get their turn."""
 
 MAX_AT_FIRST = 4
-"""So many are answered when they arrive, and the others where :meth:`Site.rest` keeps the time: a client that polls waits
-for all connections that have something to be read. 16 each, of 100 clients that pipeline without end, took 0.4 s."""
+"""So many are answered when they arrive, and the others where :meth:`Site.rest` keeps the time: a client that polls
+waits for all connections that have something to be read. 16 each, of 100 clients that pipeline, took 0.4 s."""
 
 MAX_NAME_BYTES = 128
 """The longest name of a field. Twisted remembers the names that it has seen, however long they are."""
