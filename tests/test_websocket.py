@@ -881,6 +881,23 @@ class LimitTests(WebSocketTestCase):
             client.send(extra=frames)
             self.assertEqual(self.closed_with(client), 1008)
 
+    def test_frames_behind_too_many_are_not_read(self) -> None:
+        """They may have come in the same piece."""
+        begun: list[object] = []
+        begin = WebSocketServerProtocol.onFrameBegin
+
+        def count(protocol: WebSocketServerProtocol) -> None:
+            begun.append(protocol)
+            begin(protocol)
+
+        self.patch(WebSocketServerProtocol, "onFrameBegin", count)
+        for opcode in (Opcode.PONG, Opcode.PING, Opcode.TEXT):
+            client = self.open()
+            begun.clear()
+            client.send(extra=Frame(opcode, b"").serialize(mask=True, extensions=[]) * 2500)
+            self.assertEqual(self.closed_with(client), 1008)
+            self.assertEqual(len(begun), FREE_FRAMES + 1)
+
     def test_nothing_is_kept_of_what_was_refused(self) -> None:
         """A control frame that says it has a terabyte is refused, and what follows is thrown away."""
         client = self.open()

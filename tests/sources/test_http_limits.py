@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import socket
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.logger import globalLogPublisher
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import HTTP11ClientProtocol, Request
@@ -22,10 +25,10 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, MAX_MEMBERS, Body, GuardedEndpoint, Wire
+from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, MAX_MEMBERS, READ_BYTES, Body, GuardedEndpoint, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 LIMIT = 100
 
@@ -143,6 +146,34 @@ class GuardedEndpointTests(SynchronousTestCase):
         self.assertEqual(wire.open, set())
         wire.begin()
         self.assertEqual((wire.allowance, wire.overrun), (HEAD_BYTES, False))
+
+    def test_little_is_read_at_a_time(self) -> None:
+        """Others get their turn before the next piece: also with TLS, which is a wrapper around the connection."""
+        for wrap in (lambda protocol: protocol, lambda protocol: ProtocolWrapper(WrappingFactory(Factory()), protocol)):
+            ours, theirs = socket.socketpair()
+            self.addCleanup(ours.close)
+            self.addCleanup(theirs.close)
+            received: list[bytes] = []
+
+            class Endpoint:
+                def __init__(self, sock: socket.socket, wrap: Callable[[Any], Any]) -> None:
+                    self.sock, self.wrap = sock, wrap
+
+                def connect(self, factory: Any) -> Any:
+                    guarded = factory.buildProtocol(None)
+                    outermost = self.wrap(guarded)
+                    self.connection = tcp.Connection(self.sock, outermost, MemoryReactorClock())
+                    outermost.makeConnection(self.connection)
+                    return succeed(guarded)
+
+            endpoint: Any = Endpoint(ours, wrap)
+            protocol: Any = self.successResultOf(
+                GuardedEndpoint(endpoint, Wire()).connect(Factory.forProtocol(Protocol)),
+            )
+            protocol.dataReceived = received.append
+            theirs.send(b"x" * 2 * READ_BYTES)
+            endpoint.connection.doRead()
+            self.assertEqual([len(piece) for piece in received], [READ_BYTES])
 
     def test_interim_answers(self) -> None:
         """Are counted and not logged, over all connections of a pull; with too many the connection is cut."""
