@@ -22,7 +22,7 @@ class Threads:
         self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
 
     def call(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        """Has something be done, later; takes the place of ``deferToThread``."""
+        """Has something be done, later; takes the place of ``in_thread``."""
         self.work.append((partial(work, *arguments), Deferred()))
         return self.work[-1][1]
 
@@ -34,5 +34,5 @@ class Threads:
 
 
 def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-    """Fails as where there can be no more threads; takes the place of ``deferToThread``."""
+    """Fails as where there can be no more threads; takes the place of ``in_thread``."""
     raise OSError(errno.EAGAIN, "can't start new thread")

@@ -44,6 +44,11 @@ class ScheduleTests(SynchronousTestCase):
         told = [self.refusals.next_retry_ms() for _ in range(50)]
         self.assertLess(max(told), 1100 * RETRY_S[1])
         self.assertGreater(len(set(told)), 25)
+        # Also those that the schedule has come back at the same moment.
+        told = [Refusals(self.clock).next_retry_ms() for _ in range(200)]
+        self.assertGreater(len(set(told)), 100)
+        self.assertTrue(1000 * RETRY_S[0] <= min(told) <= max(told) < 1010 * RETRY_S[1])
+        self.assertGreater(max(told) - min(told), 500 * (RETRY_S[1] - RETRY_S[0]))
 
     def test_it_grows_with_their_number_and_has_an_end(self) -> None:
         """And is short again when they have come back."""

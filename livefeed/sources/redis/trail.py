@@ -31,6 +31,7 @@ class _Step:
     checked_at: float
 
     def has_moved(self, addresses: tuple[str, ...], now: float) -> bool:
+        """Takes note of the addresses that its name has now, and tells whether it leads elsewhere."""
         self.checked_at = now
         return self.address not in addresses
 
