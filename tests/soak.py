@@ -198,10 +198,13 @@ async def follow_socket(load: Load, kind: str, path: str, *, delta: bool = False
             load.seen[kind] += 1
 
 
-async def never_read(load: Load, kind: str, path: str, *fields: str) -> None:
-    """Asks, and reads nothing for a while."""
+async def never_read(load: Load, kind: str, path: str, *fields: str, times: int = 1) -> None:
+    """Asks, and reads nothing for a while.
+
+    :param times: how often it asks; once where the connection is not one of requests afterwards.
+    """
     async with await Http.open(load) as http:
-        for _ in range(200):
+        for _ in range(times):
             http.send(path, *fields)
         load.seen[kind] += 1
         await asyncio.sleep(load.leaves_at() - time.monotonic())
@@ -227,7 +230,7 @@ KINDS: dict[str, tuple[float, Callable[[Load, str], Awaitable[None]]]] = {
     "sockets": (0.1, lambda load, kind: follow_socket(load, kind, "/feed.ws")),
     "sockets, compressed": (0.05, lambda load, kind: follow_socket(load, kind, "/feed.ws", deflate=True)),
     "sockets by delta": (0.1, lambda load, kind: follow_socket(load, kind, "/feed.ws", delta=True, deflate=True)),
-    "deaf pollers": (0.02, lambda load, kind: never_read(load, kind, "/feed")),
+    "deaf pollers": (0.02, lambda load, kind: never_read(load, kind, "/feed", times=200)),
     "deaf sockets": (0.02, lambda load, kind: never_read(load, kind, "/feed.ws", *HANDSHAKE)),
     "deaf streams": (0.01, lambda load, kind: never_read(load, kind, "/feed.sse")),
 }
