@@ -214,8 +214,10 @@ def test_document_of_unknown_age(start: Start, wall: WallClock, path: Path, tmp_
     head, _, rest = file.read_bytes().partition(b"\n")
     known = {name: value for name, value in json.loads(head).items() if "boot" not in name}
     file.write_bytes(json.dumps(known).encode() + b"\n" + rest)
+    (confirmed,) = (tmp_path / "state").glob("*.confirmed")
+    confirmed.unlink()
     wall.set_by(-DAY_S)
-    livefeed = serve(start, wall, path, "--state-dir", "state", "--gone-after", "4", live=False)
+    livefeed = serve(start, wall, path, "--state-dir", "state", "--gone-after", "8", live=False)
     answer = answers(livefeed, lambda answer: answer.status_code == 200)
     assert at(answer) <= date(answer) + 1
     answers(livefeed, lambda answer: answer.status_code != 200)
