@@ -214,8 +214,8 @@ def test_document_of_unknown_age(start: Start, wall: WallClock, path: Path, tmp_
     head, _, rest = file.read_bytes().partition(b"\n")
     known = {name: value for name, value in json.loads(head).items() if "boot" not in name}
     file.write_bytes(json.dumps(known).encode() + b"\n" + rest)
-    (confirmed,) = (tmp_path / "state").glob("*.confirmed")
-    confirmed.unlink()
+    for confirmed in (tmp_path / "state").glob("*.confirmed"):
+        confirmed.unlink()
     wall.set_by(-DAY_S)
     livefeed = serve(start, wall, path, "--state-dir", "state", "--gone-after", "8", live=False)
     answer = answers(livefeed, lambda answer: answer.status_code == 200)
