@@ -238,8 +238,10 @@ class History:
             if self._newest is newest:
                 self._patches[version] = patch
 
-        def done(_: object) -> None:
+        def done(result: object) -> object:
             self._is_making = False
+            # An error is left in the Deferred, which logs it.
+            return result
 
         self._is_making = True
         try:

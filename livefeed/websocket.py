@@ -66,7 +66,7 @@ DO_NOT_COME_BACK = 3500
 """The first of the close codes of livefeed's subprotocols to clients that have to be mended."""
 
 AWAY_S = 1.0
-"""Seconds after which the first may come back: the time of a restart."""
+"""Seconds after which the first may come back. A restart may take longer: a client that finds nobody comes again."""
 
 RETURNS_PER_S = 1000
 """Clients that come back in a second, as far as there are slots: with TLS they take less than half of a core."""

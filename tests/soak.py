@@ -16,6 +16,7 @@ import math
 import os
 import random
 import signal
+import socket
 import statistics
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
@@ -133,6 +134,11 @@ class Http:
             await self._reader.readexactly(int(fields["content-length"]))
         return status, fields
 
+    def turn_deaf(self) -> None:
+        """Reads no more, and has the kernel keep as little as it can."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        cast("asyncio.ReadTransport", self._writer.transport).pause_reading()
+
     async def chunk(self) -> bytes:
         """Reads a chunk of a stream; empty at its end."""
         size = int(await asyncio.wait_for(self._reader.readuntil(b"\r\n"), SILENCE_S), 16)
@@ -199,14 +205,17 @@ async def follow_socket(load: Load, kind: str, path: str, *, delta: bool = False
 
 
 async def never_read(load: Load, kind: str, path: str, *fields: str, times: int = 1) -> None:
-    """Asks, and reads nothing for a while.
+    """Asks, reads the head of the first answer, and nothing else for a while.
 
     :param times: how often it asks; once where the connection is not one of requests afterwards.
     """
     async with await Http.open(load) as http:
         for _ in range(times):
             http.send(path, *fields)
+        status, answered = await http.head()
+        assert status in (101, 200), (status, answered)
         load.seen[kind] += 1
+        http.turn_deaf()
         await asyncio.sleep(load.leaves_at() - time.monotonic())
 
 
@@ -243,8 +252,7 @@ async def keep_coming(load: Load, kind: str) -> None:
         try:
             await KINDS[kind][1](load, kind)
         except (OSError, EOFError, AssertionError, ValueError, WebSocketException) as error:
-            deaf = kind.startswith("deaf")
-            if not deaf and time.monotonic() < load.end:
+            if time.monotonic() < load.end:
                 load.errors.setdefault(kind, repr(error)[:300])
             await asyncio.sleep(1)
 

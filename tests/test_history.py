@@ -307,13 +307,12 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
 
     def test_patch_that_fails(self) -> None:
-        """The document is sent, and the next who asks tries again."""
+        """The document is sent, the error is logged, and the next request tries again."""
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
-        ((_, outcome),) = self.threads.work
-        self.threads.work.clear()
-        outcome.errback(MemoryError())
+        self.threads.work.pop()[1].errback(MemoryError())
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
         self.assertEqual(self.history.made, 0)
         self.threads.finish()

@@ -280,7 +280,8 @@ class Turns:
                 count = room.answer_some(min(left, BATCH))
             except Exception:
                 _log.failure("answering requests that waited broke")
-                count = 1  # those that it broke with have left the room
+                # A room with nobody in it has no other turn: what broke would break again, for ever.
+                count = 1 if room.members else 0
             if not count:
                 self._rooms.popleft()
             left -= max(count, 1)

@@ -460,6 +460,18 @@ class TurnTests(RoomTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_room_whose_end_breaks_has_no_other_turn(self) -> None:
+        """Nobody is in it any more, and it would break for ever."""
+        member = self.join()
+        _, other = self.make_room(b"other")
+        last = self.join(other)
+        del self.replay.rooms  # which breaks what a room does in the end
+        self.room.answer_all()
+        other.answer_all()
+        self.assertEqual(self.writes, [[member], [last]])
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_what_breaks_takes_its_share_of_the_turn(self) -> None:
         rooms = [self.make_room(b"%d" % number)[1] for number in range(SLICE + 1)]
         for room in rooms:
