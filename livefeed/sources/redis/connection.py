@@ -231,7 +231,8 @@ class Login:
         try:
             if self.password is not None:
                 await self._authenticate(connection, self.password)
-            if self.database is not None:
+            # A connection begins with 0, and proxies without SELECT have no other.
+            if self.database:
                 await connection.ask("SELECT", self.database)
         except Exception:
             connection.abort()

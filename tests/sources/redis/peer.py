@@ -121,7 +121,7 @@ class RedisTestCase(SynchronousTestCase):
     :ivar lines: what it has logged.
     """
 
-    url = "redis://host/0/key"
+    url = "redis://host/5/key"
 
     def setUp(self) -> None:
         self.lines: list[str] = []

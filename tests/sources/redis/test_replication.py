@@ -176,7 +176,7 @@ class UnknownTests(ReplicationTestCase):
 
     def test_error_that_repeats_the_password(self) -> None:
         """It is kept out of the log."""
-        self.source = self.make_source(f"redis://:{PASSWORD}@host/0/key")
+        self.source = self.make_source(f"redis://:{PASSWORD}@host/5/key")
         fetching = self.fetch()
         peer = self.accept()
         peer.state = b"-ERR unknown command, beginning with: '%b'\r\n" % PASSWORD.encode()
@@ -242,7 +242,7 @@ class OtherServersTests(RedisTestCase):
 
     def test_sentinels_and_clusters(self) -> None:
         """Neither reads from replicas: a master says its role, and a replica in a cluster sends livefeed on."""
-        self.source = self.make_source("redis+sentinel://10.9.0.1/main/0/key")
+        self.source = self.make_source("redis+sentinel://10.9.0.1/main/5/key")
         fetching = self.fetch()
         self.accept().says(strings(b"10.0.0.1", b"6379"))
         peer = self.accept()

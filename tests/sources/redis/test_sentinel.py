@@ -134,7 +134,7 @@ class FindTests(SentinelTestCase):
 class PasswordTests(RedisTestCase):
     """Sentinels with a password of their own."""
 
-    url = "redis+sentinel://:master@one/main/0/key?sentinel-user=watch&sentinel-password=s%26cret"
+    url = "redis+sentinel://:master@one/main/5/key?sentinel-user=watch&sentinel-password=s%26cret"
 
     def test_sentinel_password(self) -> None:
         """Each is given its own, and neither is told the other's."""

@@ -36,7 +36,7 @@ class FetchTests(RedisTestCase):
         """The database is selected, then no more is asked for than shows that it is too large."""
         fetching = self.fetch()
         peer = self.accept()
-        self.assertEqual(peer.commands(), [[b"SELECT", b"0"]])
+        self.assertEqual(peer.commands(), [[b"SELECT", b"5"]])
         self.assertNoResult(fetching)
         peer.says(OK)
         self.assertEqual(peer.commands(), [[b"GETRANGE", b"key", b"0", b"%d" % MAX_BYTES]])
@@ -98,6 +98,15 @@ class FetchTests(RedisTestCase):
         peer.says(b"-ERR " + b"x" * 900 + b"\r\n")
         self.assertLess(len(self.failed(fetching)), 250)
 
+    def test_first_database_is_not_selected(self) -> None:
+        """A connection begins with it, and proxies without SELECT have no other."""
+        self.source = self.make_source("redis://host/0/key")
+        fetching = self.fetch()
+        peer = self.accept()
+        self.assertEqual(peer.commands(), [[b"GETRANGE", b"key", b"0", b"%d" % MAX_BYTES]])
+        peer.says(bulk(b"1"))
+        self.assertEqual(self.successResultOf(fetching), b"1")
+
     def test_database_that_is_not_there(self) -> None:
         """A refused SELECT fails the pull, and no document is read from another database."""
         fetching = self.fetch()
@@ -126,7 +135,7 @@ class AuthenticationTests(RedisTestCase):
 
     def test_password_without_user(self) -> None:
         """The default user has a password alone."""
-        self.source = self.make_source(f"redis://:{PASSWORD}@host/0/key")
+        self.source = self.make_source(f"redis://:{PASSWORD}@host/5/key")
         fetching = self.fetch()
         peer = self.accept()
         self.assertEqual(peer.commands(), [[b"AUTH", PASSWORD.encode()]])

@@ -74,7 +74,7 @@ class OneServerTests(MovingTestCase):
         self.assertEqual(old.commands(), [])
         self.pull_for(2 * MAX_AGE_S, new)
         self.assertEqual(
-            self.lines, ["redis://host:6379/0/key: the name of host:6379 leads elsewhere, and is followed"]
+            self.lines, ["redis://host:6379/5/key: the name of host:6379 leads elsewhere, and is followed"]
         )
 
     def test_not_moved(self) -> None:
@@ -100,7 +100,7 @@ class OneServerTests(MovingTestCase):
             old.says(bulk(b"1"))
             self.assertEqual(self.successResultOf(fetching), b"1")
             self.pull_for(MAX_AGE_S, old)
-        begin = "redis://host:6379/0/key: the name of host:6379 leads elsewhere, where "
+        begin = "redis://host:6379/5/key: the name of host:6379 leads elsewhere, where "
         self.assertEqual(len(self.lines), 2)
         self.assertIn(f"{begin}cannot connect: Connection was refused", self.lines[0])
         self.assertEqual(self.lines[1], f"{begin}Redis says: LOADING not yet: the old connection is kept")
@@ -184,7 +184,7 @@ class OneServerTests(MovingTestCase):
 class AddressTests(MovingTestCase):
     """Servers that are not named."""
 
-    url = f"redis://{OLD}/0/key"
+    url = f"redis://{OLD}/5/key"
 
     def test_address(self) -> None:
         """There is nothing to look up."""
@@ -198,7 +198,7 @@ class AddressTests(MovingTestCase):
 class SentinelTests(MovingTestCase):
     """The master that sentinels know."""
 
-    url = "redis+sentinel://one,two/main/0/key"
+    url = "redis+sentinel://one,two/main/5/key"
 
     def setUp(self) -> None:
         super().setUp()
@@ -333,7 +333,7 @@ class ClusterTests(MovingTestCase):
 class AnnouncementTests(MovingTestCase):
     """The connection on which changes are announced."""
 
-    url = "redis://host/0/key?announce=changes"
+    url = "redis://host/5/key?announce=changes"
     subscribed = array(bulk(b"subscribe"), bulk(b"changes"), b":1\r\n")
 
     def setUp(self) -> None:

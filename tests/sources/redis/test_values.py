@@ -112,7 +112,7 @@ class JsonTests(ValueTestCase):
 class HashSourceTests(RedisTestCase):
     """The source that reads a hash."""
 
-    url = "redis://host/0/key?type=hash"
+    url = "redis://host/5/key?type=hash"
 
     def test_fetch(self) -> None:
         """HGETALL is asked, and the object is the document."""
@@ -135,7 +135,7 @@ class HashSourceTests(RedisTestCase):
 class JsonSourceTests(RedisTestCase):
     """The source that reads RedisJSON."""
 
-    url = "redis://host/0/key?type=json&path=$.results"
+    url = "redis://host/5/key?type=json&path=$.results"
 
     def test_fetch(self) -> None:
         """JSON.GET is asked with the path; a server without it says so."""
