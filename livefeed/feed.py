@@ -172,7 +172,7 @@ class Subscription:
         self._owed = False
         snapshot = self._feed.snapshot
         if snapshot is None:
-            return  # It is a part, and is gone: when it comes back, it is pushed.
+            return  # It is a part of which no version could be made: when there is one, it is pushed.
         if snapshot.version == self._sent and not self.informed:
             # The document has gone back to what the subscriber has.
             self.skip(snapshot)
@@ -321,6 +321,7 @@ class Feed:
     :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
     :ivar state: how honest the feed is now.
+    :ivar is_missing: whether this is a part that the whole has lost. The snapshot is then what it was last.
     :ivar clock: what schedules and measures.
     :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` if the other clock does.
     :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
@@ -350,6 +351,7 @@ class Feed:
     patience_s: float = inf
     snapshot: Snapshot | None = None
     state: State = State.STALE
+    is_missing: bool = False
     confirmed: Moment | None = None
     tick_at: float = -inf
     pushed_at: float = -inf
@@ -417,7 +419,8 @@ class Feed:
         :param made: the snapshot of the document, if it was made already. Its sequence does not count.
         :param confirmed: when the pull gave the document; ``None`` for now.
         """
-        new = self.snapshot is None or data != self.snapshot.data
+        # A part that is back is sent again, also if it is the same as before.
+        new = self.is_missing or self.snapshot is None or data != self.snapshot.data
         if new:
             self._unpushed = True
             self._sequence = sequence or self._sequence.next()
@@ -428,6 +431,7 @@ class Feed:
             self.versions += 1
             self.codings_made += len(self.snapshot.representations) - 1
             self.history.add(self.snapshot)
+            self.is_missing = False
         assert self.snapshot is not None
         recovers, returns = self.state is not State.LIVE, self.state is State.EXPIRED
         self.state = State.LIVE
@@ -485,7 +489,7 @@ class Feed:
             self._slice_call.cancel()
         self._slice_call = None
         if self.snapshot is None:
-            # It is a part of a document, and is gone from it.
+            # It is a part of a document, and no version of it could be made.
             self._to_push.clear()
             return
         left, end = SLICE, self.clock.seconds() + SLICE_S
@@ -542,6 +546,19 @@ class Feed:
         if self.state is State.LIVE and not was_failing:
             self._watch()  # it is stale sooner than if nothing were heard
         self._note_state(before)
+
+    def miss(self) -> None:
+        """Takes note that the whole does not have this part now. Followers keep it as it was, and hear of its state.
+
+        Its time stays that at which it was there last. Once it has expired it stays so until it is back: if it were
+        live with the whole, a value that no longer exists would be shown again.
+        """
+        assert self.whole is not None
+        self.is_missing = True
+        before = self.state
+        if before not in (State.EXPIRED, self.whole.state):
+            self.state = self.whole.state
+            self._note_state(before)
 
     def skip_tick(self) -> None:
         """Takes note of a tick at which the source was not asked, since what it gave last still holds by its word.
@@ -697,9 +714,11 @@ class Feed:
             self._alone[subscription] = None
         else:
             self._open_batch(_Kind(crowd, repeats, informed)).add(subscription)
-        if self.snapshot is not None and self.snapshot.version == have:
+        if self.snapshot is None or self.is_missing:
+            return subscription  # A part that is missing is back, or nobody would begin, and is being made.
+        if self.snapshot.version == have:
             subscription.skip(self.snapshot)
-        elif self.snapshot is not None:
+        else:
             subscription.send(self.snapshot)
         return subscription
 

@@ -992,8 +992,8 @@ class ConflationTests(FeedTestCase):
         subscription.resume()
         self.assertEqual([snapshot.sequence.number for snapshot in subscriber.sent], [1, 3])
 
-    def test_nothing_is_owed_of_a_part_that_is_gone(self) -> None:
-        """Nor later: it is pushed when it is there again, and that is all."""
+    def test_nothing_is_owed_of_a_part_without_a_version(self) -> None:
+        """Nor later: it is pushed when it has one again, and that is all."""
         feed = self.feed(push="change")
         subscriber, subscription = self.follow(feed)
         subscription.pause()

@@ -142,7 +142,7 @@ class DocumentResource(Branch):
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
-        if snapshot is None or self._feed.is_gone():
+        if snapshot is None or self._feed.is_missing or self._feed.is_gone():
             return self._nothing(request)
         selected, known = _select(snapshot, field(request, b"Accept-Encoding"), field(request, b"If-None-Match"))
         if is_another(field(request, b"If-Match"), selected.etag):
@@ -221,14 +221,14 @@ class DocumentResource(Branch):
 
     def _would_wait(self, snapshot: Snapshot) -> bool:
         """Tells whether a request would wait now if it is equal to one that waited while this was the newest."""
-        if self._feed.snapshot is not snapshot or self._feed.is_gone():
+        if self._feed.snapshot is not snapshot or self._feed.is_missing or self._feed.is_gone():
             return False
         return not (self._ways.streams.going_away or self._ways.full())
 
     def _nothing(self, request: Request) -> int:
         """Answers where there is no version that may be shown."""
         gone = self._feed.is_gone()
-        if self._feed.confirmed_at and not gone:
+        if self._feed.is_missing:
             # A part that was there when the request began to wait.
             return NotFound(self._origins).render(request)
         retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))

@@ -258,9 +258,9 @@ class Parts:
         data = self._bytes_of(part.tokens)
         if data is None or whole.snapshot is None:
             # It may come back, to those who wait for it.
-            feed.snapshot = None
+            feed.miss()
             return
-        is_new = feed.snapshot is None or data != feed.snapshot.data
+        is_new = feed.is_missing or feed.snapshot is None or data != feed.snapshot.data
         order = _Order(data, whole.snapshot.sequence, whole.confirmed, coded=False)
         if is_new and feed.subscriptions and is_large(data):
             self._order(part, order)
@@ -330,7 +330,7 @@ class Parts:
         feed = part.ways.feed
         if self._parts.get(part.tokens) is not part:
             return
-        if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
+        if feed.snapshot is not None and feed.snapshot.version == snapshot.version and not feed.is_missing:
             feed.complete(snapshot)
         elif self._bytes_of(part.tokens) is None:
             return  # It is gone meanwhile.

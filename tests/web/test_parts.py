@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+import re
 import weakref
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -13,6 +14,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from websockets.frames import Opcode
 
 from livefeed import pointer, snapshot
 from livefeed.encodings import SMALL_BYTES
@@ -27,6 +29,7 @@ from livefeed.web.parts import MAX_PARTS, SLICE_S, UNUSED_S
 from livefeed.web.returns import Returns
 from livefeed.web.served import Served
 from livefeed.web.site import Request, Site
+from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
 from tests.helpers.threads import Threads, no_thread
 
 if TYPE_CHECKING:
@@ -34,6 +37,13 @@ if TYPE_CHECKING:
 
 NOW = 1_795_000_000.25
 DOCUMENT = b'{"total": 1.50, "districts": [ {"votes": 10}, {"votes": 20.0} ], "a/b": {"": "c~d"}, "\xc3\xa4": true}'
+
+
+class Transport(StringTransport):
+    """A transport that, like the real ones, does not mind a producer that leaves twice."""
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
 
 
 class PartsTestCase(SynchronousTestCase):
@@ -242,6 +252,80 @@ class FollowingTests(PartsTestCase):
         self.publish(b'{"total": 1.50}')
         self.assertEqual(self.get("/feed/total").status, 200)
         self.assertEqual([snapshot.data for snapshot in watcher.snapshots], [b"1.50", b"1.50"])
+
+    def follow_in_all_ways(self, path: str) -> dict[str, Transport]:
+        """Follows a part by events and by WebSocket, plain and by delta."""
+        handshake = (
+            "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        )  # fmt: skip
+        ways = {
+            "events": ("/feed.sse" + path, ()),
+            "messages on events": ("/feed.sse" + path + "?delta=1", ()),
+            "WebSocket": ("/feed.ws" + path, handshake),
+            "messages": ("/feed.ws" + path, (*handshake, "Sec-WebSocket-Protocol: " + DELTA)),
+        }
+        transports = {}
+        for way, (target, fields) in ways.items():
+            transport = transports[way] = Transport()
+            channel = self.site.buildProtocol(None)
+            assert channel is not None
+            channel.makeConnection(transport)
+            channel.dataReceived("\r\n".join([f"GET {target} HTTP/1.1", "Host: a", *fields, "", ""]).encode())
+        return transports
+
+    def test_state_of_a_part_that_is_gone(self) -> None:
+        """Its followers are told, in each of the four ways, though they are sent no document."""
+        origins = Origins.parse("*")
+        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), origins)
+        self.served = Served(self.feed, origins, handshakes.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
+        self.feed.gone_after_s = 4
+        self.publish(b'{"rows": ["a", "b"]}')
+        clients = self.follow_in_all_ways("/rows/1")
+
+        def received() -> dict[str, bytes]:
+            told = {way: transport.value() for way, transport in clients.items()}
+            for transport in clients.values():
+                transport.clear()
+            return told
+
+        self.assertEqual([way for way, data in received().items() if b'"b"' not in data], [])
+        nothing = dict.fromkeys(clients, b"")
+        self.clock.advance(1)
+        self.publish(b'{"rows": ["a"]}')
+        self.assertEqual(received(), nothing)
+        at = timestamp(NOW).encode()
+        for state, tell in ((b"stale", self.feed.mark_stale), (b"live", lambda: self.publish(b'{"rows": ["c"]}'))):
+            tell()
+            told = received()
+            self.assertEqual(told.pop("WebSocket"), b"")
+            for way, data in told.items():
+                # Its time is that at which it was there last.
+                self.assertEqual(data.count(state), 1, way)
+                self.assertIn(at, data, way)
+                self.assertNotIn(b'"b"', data, way)
+        self.clock.advance(2)
+        self.publish(b'{"rows": []}')
+        self.assertEqual(received(), nothing)
+        self.feed.mark_stale()
+        self.clock.advance(4)
+        self.assertEqual(self.get("/feed").status, 410)
+        self.assertEqual(self.get("/feed/rows/1").status, 404)
+        told = received()
+        self.assertEqual(told.pop("WebSocket")[:1], bytes([0x80 | Opcode.CLOSE]))
+        for way, data in told.items():
+            self.assertEqual(re.findall(rb'"state": ?"(\w+)"', data), [b"stale", b"expired"], way)
+        # There is nothing to be shown until it is back, whatever the whole is.
+        self.publish(b'{"rows": ["a"]}')
+        self.feed.mark_stale()
+        self.assertEqual(received(), nothing)
+        self.publish(b'{"rows": ["a", "b"]}')
+        told = received()
+        self.assertEqual(told.pop("WebSocket"), b"")
+        for way, data in told.items():
+            self.assertIn(b'"b"', data, way)
+            self.assertEqual(re.findall(rb'"state": ?"(\w+)"', data), [b"live"], way)
 
     def test_part_that_breaks_is_stale_until_the_next_tick(self) -> None:
         """Those who follow it are told, and are sent what they have missed then."""
@@ -517,6 +601,20 @@ class WorkTests(PartsTestCase):
         self.finish()
         feed = self.ways("large").feed
         self.assertEqual((watcher.snapshots[-1].data[:3], feed.state), (b'"2 ', State.STALE))
+
+    def test_large_part_that_is_back(self) -> None:
+        """It is pushed when it has been made, to newcomers as well; none of them is sent what it was before."""
+        self.publish(self.document(1))
+        watcher, newcomer = self.follow("large"), RecordingSubscriber()
+        self.finish()
+        self.publish(b"{}")
+        self.assertEqual(self.get("/feed/large").status, 404)
+        self.publish(self.document(1))
+        self.ways("large").feed.subscribe(newcomer)
+        self.assertEqual((len(watcher.snapshots), len(newcomer.snapshots)), (1, 0))
+        self.finish()
+        self.assertEqual((len(watcher.snapshots), len(newcomer.snapshots)), (2, 1))
+        self.assertEqual(self.get("/feed/large").status, 200)
 
     def test_no_thread(self) -> None:
         """It is done here then."""
