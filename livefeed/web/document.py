@@ -16,7 +16,7 @@ from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.branch import Branch, refuse_part
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.refusals import EVENTS, refuse_events
-from livefeed.web.resource import METHODS, KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
+from livefeed.web.resource import METHODS, KeyedFields, Node, NotFound, accepts, asks_for_websocket, field, is_preflight
 from livefeed.web.site import FORGET_S
 from livefeed.web.waiting import preferred_wait_s
 
@@ -290,7 +290,7 @@ class DocumentResource(Branch):
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]
-        if request.requestHeaders.hasHeader(b"Access-Control-Request-Method"):
+        if is_preflight(request):
             headers += [
                 (b"Access-Control-Allow-Methods", METHODS),
                 (b"Access-Control-Allow-Headers", _REQUEST_FIELDS),
