@@ -52,9 +52,10 @@ _LARGE_PATCH_CODINGS = ("zstd", "gzip")
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
-    b"ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
+    b"Age, Date, ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next"
 )
+_EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 
 
 class Busy(Node):
@@ -72,7 +73,7 @@ class Busy(Node):
 
     def render(self, request: Request) -> int:
         """IResource API."""
-        headers = self._origins.response_headers(field(request, b"Origin"))
+        headers = [*self.permission(request), _EXPOSED]
         if (
             request.method in (b"GET", b"HEAD")
             and not asks_for_websocket(request)
@@ -303,7 +304,7 @@ class DocumentResource(Branch):
         cors = self._origins.response_headers(field(request, b"Origin"))
         depends_on = [*_DEPENDS_ON[self._form], *([] if self._origins.any_origin else [b"Origin"])]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
-        return [*cors, (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS), *vary]
+        return [*cors, _EXPOSED, *vary]
 
     def _state(self) -> list[tuple[bytes, bytes]]:
         """Gives how honest the feed is now, and how old its data is."""

@@ -95,6 +95,9 @@ class BranchTests(SynchronousTestCase):
         answers = [self.ask(path + b"/a", *HANDSHAKE) for path in FOLLOW]
         self.assertEqual({(each.status, each.headers["retry-after"]) for each in answers}, {(503, "60")})
         self.assertEqual(len({each.body for each in answers}), 1)
+        # A page of another origin comes back in time, too.
+        for path in (b"/feed", b"/feed.json"):
+            self.assertIn("Retry-After", self.ask(path + b"/a").headers["access-control-expose-headers"].split(", "))
 
     def test_before_the_first_pull_nobody_knows(self) -> None:
         """It is 503 wherever a WebSocket can be opened, and not 404."""
