@@ -40,6 +40,9 @@ SLICE_S = 0.01
 BATCH = 32
 """The largest number of subscribers in one batch, which takes half a millisecond."""
 
+OVERDUE_S = 10.0
+"""The longest time in seconds after which clients come back where a tick is overdue. A pull takes no longer."""
+
 DUE_S = 0.001
 """A change of state that is due so soon is due now: sums of floats are not exact."""
 
@@ -785,5 +788,11 @@ class Feed:
         return Moment(measured_s, measured_s if self.wall is None else self.wall())
 
     def next_tick_s(self) -> float:
-        """Gives the seconds until the next tick is due; 0 if it is overdue, and an interval at most."""
-        return min(max(0.0, self.tick_at + self.interval_s - self.clock.seconds()), self.interval_s)
+        """Gives the seconds until the next tick is due, an interval at most.
+
+        If it is overdue, these are an interval and :data:`OVERDUE_S` at most, and not 0: while a source hangs, its
+        clients would ask again and again.
+        """
+        tick_at = self.tick_at if self.whole is None else self.whole.tick_at
+        left_s = tick_at + self.interval_s - self.clock.seconds()
+        return min(left_s if left_s > 0.0 else OVERDUE_S, self.interval_s)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import encodings
 from livefeed import snapshot as snapshot_module
 from livefeed.clocks import Moment
-from livefeed.feed import BATCH, SLICE, SLICE_S, Feed, Push, State, Subscription
+from livefeed.feed import BATCH, OVERDUE_S, SLICE, SLICE_S, Feed, Push, State, Subscription
 from livefeed.history import History
 from livefeed.journal import Kept
 from livefeed.patching import apply_patch
@@ -789,17 +789,35 @@ class TimeTests(FeedTestCase):
     def test_machine_that_was_just_started(self) -> None:
         """The clock begins at 0 then. What has not happened yet was not a moment ago, and is not due in an hour."""
         feed = Feed("feed", clock=Clock(), interval_s=3600.0, gone_after_s=0.5)
-        self.assertEqual((feed.age_s(), feed.next_tick_s(), feed.is_gone(), feed.confirmed_at), (0.0, 0.0, False, 0.0))
+        self.assertEqual(
+            (feed.age_s(), feed.next_tick_s(), feed.is_gone(), feed.confirmed_at), (0.0, OVERDUE_S, False, 0.0)
+        )
         self.assertLess(feed.pushed_at, -3600)
 
     def test_next_tick(self) -> None:
-        """It is due an interval after the last one began, and overdue is 0."""
+        """It is due an interval after the last one began."""
         feed = self.feed(interval_s=10.0)
         feed.tick_at = self.clock.seconds()
         self.clock.advance(4)
         self.assertEqual(feed.next_tick_s(), 6.0)
-        self.clock.advance(7)
-        self.assertEqual(feed.next_tick_s(), 0.0)
+
+    def test_overdue_tick(self) -> None:
+        """Nothing near 0 is told while a source hangs; nor an hour, since the tick is due."""
+        for interval_s, expected_s in ((0.05, 0.05), (1.0, 1.0), (3600.0, OVERDUE_S)):
+            feed = self.feed(interval_s=interval_s)
+            feed.tick_at = self.clock.seconds()
+            self.clock.advance(interval_s)
+            for _ in range(20):
+                self.assertEqual(feed.next_tick_s(), expected_s)
+                self.clock.advance(interval_s / 10)
+
+    def test_part_has_the_ticks_of_the_whole(self) -> None:
+        """Also of the tick that is going on, which has not brought the part up to date yet."""
+        whole = self.feed(interval_s=10.0)
+        part = Feed("feed/a", clock=self.clock, interval_s=10.0, whole=whole)
+        whole.tick_at = self.clock.seconds()
+        self.clock.advance(4)
+        self.assertEqual(part.next_tick_s(), 6.0)
 
     def test_next_tick_is_never_further_than_the_interval(self) -> None:
         """A clock that is set back must not tell caches to keep a document for an hour."""

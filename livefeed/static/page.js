@@ -9,6 +9,8 @@ const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 const QUIET_MS = 5000; // so often it is asked while the WebSocket works: it may be dead without an end
 const POLL_MS = 1000;
 const ANSWER_MS = 10000;
+const SOON_MS = 250; // no sooner is it asked again for a document that is about to be too old
+const LAST_MS = 1000; // so long it may be answered then: what an answer gives is rounded down to seconds
 const MISSED = 3; // so many versions without a message, and another WebSocket is opened
 let tag = null; // of what is shown; null if nothing is
 let confirmed = null; // when that was confirmed, by performance.now(), which nobody sets
@@ -16,6 +18,9 @@ let socket = null;
 let failures = 0; // of the WebSocket, in a row
 let lost = 0; // of the requests, in a row
 let unannounced = 0;
+let until = Infinity; // so long what is shown may be shown without another answer, by performance.now()
+let expiry = null;
+let over = false; // whether that has passed
 
 function show(text, version) {
   byId("document").textContent = text;
@@ -25,6 +30,24 @@ function show(text, version) {
 function showState(state) {
   byId("state").textContent = state;
   byId("state").dataset.state = state;
+}
+
+function hide() {
+  over = true;
+  tag = null;
+  show("", null);
+  showState("expired");
+}
+
+// Livefeed may be away, or have come back without a document, when the document expires: what the last answer gave a cache
+// for that holds for the page, too.
+function keep(answer, asked) {
+  const given = answer.headers.get("Cache-Control") ?? "";
+  const seconds = (name) => Number(new RegExp(`${name}=(\\d+)`).exec(given)?.[1] ?? Infinity);
+  const left = seconds("max-age") + seconds("stale-if-error") - Number(answer.headers.get("Age") ?? 0);
+  until = asked + 1000 * left;
+  clearTimeout(expiry);
+  if (until < Infinity) expiry = setTimeout(hide, until + LAST_MS - performance.now());
 }
 
 function showAge() {
@@ -77,6 +100,7 @@ async function ask() {
     if (answer.status === 200) {
       show(layOut(await answer.text()), answer.headers.get("Livefeed-Version"));
       tag = answer.headers.get("ETag");
+      over = false;
       if (++unannounced >= MISSED && socket.readyState === WebSocket.OPEN) {
         unannounced = 0;
         socket.close();
@@ -87,22 +111,31 @@ async function ask() {
       if (answer.status === 410) {
         show("", null);
         tag = null;
+        over = false;
+        until = Infinity;
+        clearTimeout(expiry);
       }
     }
-    showState(answer.headers.get("Livefeed-State") ?? "offline");
+    if (answer.status === 200 || (answer.status === 304 && !over)) keep(answer, asked);
+    // A 304 that comes too late confirms what is not shown any more, and has to be asked for as a whole.
+    if (answer.status === 304 && over) again = true;
+    showState(over ? "expired" : (answer.headers.get("Livefeed-State") ?? "offline"));
     const age = answer.headers.get("Livefeed-Age");
     // A cache on the way tells in Age how long it has kept the answer.
     if (age !== null) confirmed = asked - 1000 * (Number(age) + Number(answer.headers.get("Age") ?? 0));
     lost = 0;
   } catch {
     lost++;
-    showState("offline");
+    showState(over ? "expired" : "offline");
   } finally {
     asking = false;
     showAge();
     const works = socket.readyState === WebSocket.OPEN && unannounced === 0;
-    const pause = lost ? RETRY_MS[Math.min(lost, RETRY_MS.length - 1)] : works ? QUIET_MS : POLL_MS;
-    timer = setTimeout(ask, again ? 0 : pause * (0.75 + Math.random() / 2));
+    let pause = lost ? RETRY_MS[Math.min(lost, RETRY_MS.length - 1)] : works ? QUIET_MS : POLL_MS;
+    pause *= 0.75 + Math.random() / 2;
+    // Where nothing is announced since nothing changes, it is asked in time.
+    if (!lost && !over) pause = Math.min(pause, Math.max(SOON_MS, until - performance.now()));
+    timer = setTimeout(ask, again ? 0 : pause);
   }
 }
 

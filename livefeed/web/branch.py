@@ -8,7 +8,7 @@ from livefeed.encodings import CODINGS, choose_coding
 from livefeed.snapshot import IDENTITY
 from livefeed.web.answers import refuse
 from livefeed.web.parts import UNUSED_S, TooManyPartsError
-from livefeed.web.resource import Node, NotFound, field
+from livefeed.web.resource import Node, NotFound, field, is_preflight
 from livefeed.web.ways import peer_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Branch(Node):
             return super().getChild(path, request)
         segments = [path, *(request.postpath or [])]
         request.postpath = []
-        if self._ways.feed.snapshot is None:
+        # A browser hands on a 404 only if the preflight before it was granted, part or no part.
+        if self._ways.feed.snapshot is None or is_preflight(request):
             return self.unknown()
         # Rendered for others, it is of no address, and nobody follows the part any more.
         has_waited = request.channel.has_waited

@@ -16,7 +16,7 @@ from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.branch import Branch, refuse_part
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.refusals import EVENTS, refuse_events
-from livefeed.web.resource import METHODS, KeyedFields, Node, NotFound, accepts, asks_for_websocket, field
+from livefeed.web.resource import METHODS, KeyedFields, Node, NotFound, accepts, asks_for_websocket, field, is_preflight
 from livefeed.web.site import FORGET_S
 from livefeed.web.waiting import preferred_wait_s
 
@@ -52,9 +52,10 @@ _LARGE_PATCH_CODINGS = ("zstd", "gzip")
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
-    b"ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
+    b"Age, Date, ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next"
 )
+_EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 
 
 class Busy(Node):
@@ -72,7 +73,7 @@ class Busy(Node):
 
     def render(self, request: Request) -> int:
         """IResource API."""
-        headers = self._origins.response_headers(field(request, b"Origin"))
+        headers = [*self.permission(request), _EXPOSED]
         if (
             request.method in (b"GET", b"HEAD")
             and not asks_for_websocket(request)
@@ -290,7 +291,7 @@ class DocumentResource(Branch):
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]
-        if request.requestHeaders.hasHeader(b"Access-Control-Request-Method"):
+        if is_preflight(request):
             headers += [
                 (b"Access-Control-Allow-Methods", METHODS),
                 (b"Access-Control-Allow-Headers", _REQUEST_FIELDS),
@@ -303,7 +304,7 @@ class DocumentResource(Branch):
         cors = self._origins.response_headers(field(request, b"Origin"))
         depends_on = [*_DEPENDS_ON[self._form], *([] if self._origins.any_origin else [b"Origin"])]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
-        return [*cors, (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS), *vary]
+        return [*cors, _EXPOSED, *vary]
 
     def _state(self) -> list[tuple[bytes, bytes]]:
         """Gives how honest the feed is now, and how old its data is."""

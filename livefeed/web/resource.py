@@ -149,6 +149,11 @@ def accepts(listed: bytes | None, wanted: bytes) -> bool:
     return False
 
 
+def is_preflight(request: Request) -> bool:
+    """Tells whether a browser asks if it may send the request of a page of another origin (Fetch standard, 3.2.2)."""
+    return request.method == b"OPTIONS" and request.requestHeaders.hasHeader(b"Access-Control-Request-Method")
+
+
 def asks_for_websocket(request: Request) -> bool:
     """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1); in HTTP/1.0 none can (RFC 9110, 7.8)."""
     return request.clientproto != b"HTTP/1.0" and lists(request, b"Upgrade", b"websocket")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration.harness import HOST, WAIT_S, peer, replace_file
+from tests.integration.harness import HOST, TLS, WAIT_S, peer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +156,40 @@ def test_page_without_a_websocket(browser: Chrome, start: Start, tmp_path: Path,
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})
         browser.get_log("browser")
+
+
+def test_page_shows_no_document_for_too_long(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """Neither while livefeed does not answer, nor after it has come back without one; and then the next one at once."""
+    document = tmp_path / "document.json"
+    replace_file(document, FIRST)
+    options = ("--source", "file:document.json", "--gone-after", "2", "--feed", "results")
+    livefeed = start(*options)
+    browser.get(f"https://{livefeed.authority}/")
+    wait = WebDriverWait(browser, WAIT_S)
+
+    def shown() -> tuple[str, str, bool]:
+        return (
+            text_of(browser, "state"),
+            text_of(browser, "version"),
+            "12345678901234567890" in text_of(browser, "document"),
+        )
+
+    wait.until(lambda _: (shown()[0], shown()[2]) == ("live", True))
+    livefeed.process.signal(signal.SIGSTOP)
+    try:
+        wait.until(lambda _: shown() == ("expired", "\N{EN DASH}", False))
+    finally:
+        livefeed.process.signal(signal.SIGCONT)
+    wait.until(lambda _: (shown()[0], shown()[2]) == ("live", True))
+    livefeed.process.signal(signal.SIGKILL)
+    livefeed.process.wait()
+    document.unlink()
+    start(*options, listen=(TLS.replace(":0:", f":{livefeed.port}:"),), live=False)
+    wait.until(lambda _: shown() == ("expired", "\N{EN DASH}", False))
+    replace_file(document, FIRST)
+    wait.until(lambda _: (shown()[0], shown()[2]) == ("live", True))
+    # What it had to say of requests without an answer.
+    browser.get_log("browser")
 
 
 def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Path) -> None:

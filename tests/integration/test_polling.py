@@ -195,7 +195,16 @@ class TestCors:
         headers = server.http.get("/feed", headers={"Origin": ORIGIN}).headers
         assert headers["Access-Control-Allow-Origin"] == "*"
         exposed = {name.strip().lower() for name in headers["Access-Control-Expose-Headers"].split(",")}
-        wanted = ("ETag", "Livefeed-Version", "Livefeed-Sequence", "Livefeed-State", "Livefeed-Age", "Retry-After")
+        wanted = (
+            "ETag",
+            "Livefeed-Version",
+            "Livefeed-Sequence",
+            "Livefeed-State",
+            "Livefeed-Age",
+            "Retry-After",
+            "Age",
+            "Date",
+        )
         assert exposed >= {name.lower() for name in wanted}
 
     def test_preflight_allows_a_conditional_request(self, server: Livefeed) -> None:

@@ -58,6 +58,32 @@ class BranchTests(SynchronousTestCase):
         response = request(self.site, b"HEAD /feed.ws HTTP/1.1")
         self.assertEqual((response.status, response.headers["allow"]), (405, "GET, OPTIONS"))
 
+    def test_preflight_of_a_part_that_is_not_there(self) -> None:
+        """It is granted, so that a page of another origin is given the 404, and not an error of the network."""
+        self.served.feed.publish(b'{"a": 1}')
+        asked = (b"Origin: https://example.org", b"Access-Control-Request-Method: GET")
+
+        def find(*_: object, **__: object) -> None:
+            raise TooManyPartsError
+
+        for is_full in (False, True):
+            if is_full:
+                self.patch(Parts, "find", find)
+            for form in (b"/feed", b"/feed.json", b"/feed.sse"):
+                for part in (b"/a", b"/nope", b"/a/b/c", b"/", b"/%FF", b"/~2"):
+                    response = request(self.site, b"\n".join([b"OPTIONS " + form + part + b" HTTP/1.1", *asked]))
+                    self.assertEqual((form, part, response.status, response.body), (form, part, 204, b""))
+                    self.assertEqual(response.headers["access-control-allow-origin"], "*")
+                    self.assertEqual(response.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS")
+                    self.assertIn("If-None-Match", response.headers["access-control-allow-headers"])
+        self.assertEqual(list(self.served.parts), [])
+
+    def test_options_of_a_part_that_is_not_there(self) -> None:
+        """What is no preflight asks for the part itself."""
+        self.served.feed.publish(b'{"a": 1}')
+        response = request(self.site, b"OPTIONS /feed/nope HTTP/1.1")
+        self.assertEqual(response.status, 404)
+
     def test_no_room_is_told_alike(self) -> None:
         """With 503, the same words and the same time."""
         self.served.feed.publish(b'{"a": 1}')
@@ -69,6 +95,9 @@ class BranchTests(SynchronousTestCase):
         answers = [self.ask(path + b"/a", *HANDSHAKE) for path in FOLLOW]
         self.assertEqual({(each.status, each.headers["retry-after"]) for each in answers}, {(503, "60")})
         self.assertEqual(len({each.body for each in answers}), 1)
+        # A page of another origin comes back in time, too.
+        for path in (b"/feed", b"/feed.json"):
+            self.assertIn("Retry-After", self.ask(path + b"/a").headers["access-control-expose-headers"].split(", "))
 
     def test_before_the_first_pull_nobody_knows(self) -> None:
         """It is 503 wherever a WebSocket can be opened, and not 404."""
