@@ -61,7 +61,9 @@ class EventStream(Follower, Protocol):
         self._chunked = chunked
         self._delta = delta
         self._shown = have  # the version that the client has
-        self._state = State.LIVE  # what the client takes it for, unless it is told
+        # What the client was told. At the beginning always: it may come back from another process with any state, and
+        # after an expiry it has no version, and cannot be told from a new one.
+        self._state: State | None = None
         self._closed = False
         self._received = 0
 
@@ -79,8 +81,8 @@ class EventStream(Follower, Protocol):
             outlet = EnvelopeOutlet(self.transport, self._streams.envelopes, wrap, self._shown)
             self._subscription = feed.subscribe(outlet, informed=True)
         else:
-            self._subscription = feed.subscribe(self, repeats=False, informed=True, have=self._shown)
             self._tell_state()
+            self._subscription = feed.subscribe(self, repeats=False, informed=True, have=self._shown)
         # The first document may have been more than the transport takes.
         if self._paused:
             self._subscription.pause()
@@ -102,10 +104,11 @@ class EventStream(Follower, Protocol):
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API. It is called at each tick, and when the state changes: what is known is not sent again."""
+        # The state goes first, so that nobody has a document to show while it still says expired.
+        self._tell_state()
         if snapshot.version != self._shown and self._streams.feed.state is not State.EXPIRED:
             self._shown = snapshot.version
             self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
-        self._tell_state()
 
     def _tell_state(self) -> None:
         state = self._streams.feed.state

@@ -365,7 +365,7 @@ class TestPushing:
                 cache.http.stream("GET", "/feed.sse", headers={"Accept": "*/*"}) as response,
                 websockets.sync.client.connect(address, proxy=None, compression="deflate") as subscriber,
             ):
-                data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
+                data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: ["))
                 for number in range(5):
                     document = f"[{number}]"
                     replace_file(path, document.encode())
@@ -378,7 +378,7 @@ class TestPushing:
         livefeed = start("--source", f"file:{path}", "--interval", "0.05", listen=(TCP,))
         cache = place.nginx(livefeed.port, {"proxy_http_version 1.1;": ""})
         with cache.http.stream("GET", "/feed.sse") as response:
-            data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
+            data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: ["))
             for number in range(3):
                 replace_file(path, b"[%d]" % number)
                 assert next(data) == f"[{number}]"

@@ -362,16 +362,17 @@ class TestFetchEventSource:
         """Each version is there, and each state; nothing else is, which could not be parsed."""
         client = run("fetch-events", f"{http}/feed.sse")
         documents = [FIRST, b'{"n": 1.50}', b'{\n  "n": 2,\n\n  "city": "Z\xc3\xbcrich"\n}\n', LARGE]
-        for count, document in enumerate(documents, start=1):
+        # The state of the beginning is one more.
+        for count, document in enumerate(documents, start=2):
             source.write(document)
             client.wait_for("message", count)
         source.path.unlink()
-        client.wait_for("message", 5)
+        client.wait_for("message", 6)
         settle(server, source, FIRST)
-        client.wait_for("message", 7)
+        client.wait_for("message", 8)
         messages = client.events("message")
         states = [message["value"]["state"] for message in messages if message["name"] == "state"]
-        assert states == ["stale", "live"]
+        assert states == ["live", "stale", "live"]
         found = [(each["name"], each["id"], each["value"]) for each in messages if each["name"] != "state"]
         assert found == [("", version_of(each), json.loads(each)) for each in (*documents, FIRST)]
         assert not client.events("error")

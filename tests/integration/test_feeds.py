@@ -67,10 +67,10 @@ def listed(livefeed: Livefeed) -> dict[str, dict[str, Any]]:
 
 
 def first_event(livefeed: Livefeed, path: str) -> tuple[str, bytes]:
-    """Gives the content type of a stream, and the data of its first event."""
+    """Gives the content type of a stream, and the data of its first event behind the state."""
     with livefeed.new_client() as client, client.stream("GET", path) as response:
         for line in response.iter_lines():
-            if line.startswith("data: "):
+            if line.startswith("data: ") and '"state"' not in line:
                 return response.headers["Content-Type"], line.removeprefix("data: ").encode()
     raise AssertionError("the stream ended without an event")
 
@@ -262,7 +262,7 @@ def test_all_are_let_go_of(livefeed: Livefeed) -> None:
         code = livefeed.terminate()
         assert [close_code(subscriber) for subscriber in subscribers] == [1001, 1001]
         # It ends in an orderly way, or this would raise.
-        assert not [line for line in lines if not re.match("(id|data|retry): |$", line)]
+        assert not [line for line in lines if not re.match("(id|data|event|retry): |$", line)]
     assert code == 0
 
 

@@ -64,7 +64,10 @@ def server(request: pytest.FixtureRequest, start: Start, source: Source) -> Live
 
 
 def events(lines: Iterable[str]) -> Iterator[bytes]:
-    """Gives the data of events, of which documents have their version for an id; the lines are without their ends."""
+    """Gives the data of events, without the states that are live; the lines are without their ends.
+
+    Documents have their version for an id.
+    """
     kind, identifier, data = "message", "", list[str]()
     for line in lines:
         name, _, value = line.partition(": ")
@@ -78,8 +81,10 @@ def events(lines: Iterable[str]) -> Iterator[bytes]:
             document = "\n".join(data).encode()
             data.clear()
             assert kind == "state" or version_of(document) == identifier
+            is_live = kind == "state" and json.loads(document)["state"] == "live"
             kind = "message"
-            yield document
+            if not is_live:
+                yield document
 
 
 def follow(wire: Wire, request: bytes = FOLLOW) -> Iterator[bytes]:

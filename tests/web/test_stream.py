@@ -399,7 +399,7 @@ class EventTests(StreamTestCase):
         self.feed.publish(FIRST)
         client = Client(self.site)
         assert self.feed.snapshot is not None
-        self.assertEqual(client.source.events, [("message", FIRST.decode(), self.feed.snapshot.version)])
+        self.assertEqual(client.source.events[1:], [("message", FIRST.decode(), self.feed.snapshot.version)])
 
     def test_stream_of_an_empty_feed_waits(self) -> None:
         """It is opened before there is a document, and says so."""
@@ -417,7 +417,8 @@ class EventTests(StreamTestCase):
             self.feed.push = push
             self.feed.publish(FIRST)
             client = Client(self.site)
-            self.assertEqual((client.events(), client.states), ([FIRST], []))
+            self.assertEqual(([FIRST], ["live"]), (client.events(), [each["state"] for each in client.states]))
+            client.states.clear()
             for _ in range(3):
                 self.clock.advance(1)
                 self.feed.mark_stale()
@@ -429,6 +430,20 @@ class EventTests(StreamTestCase):
                 self.feed.publish(FIRST)
                 self.assertEqual(client.events(), [])
             self.assertEqual(client.states[1:], [{"state": "live", "at": "1970-01-01T00:00:03.000Z"}])
+
+    def test_state_is_told_from_the_start(self) -> None:
+        """Before the document: a client may come back from another process, with the newest version and any state."""
+        self.feed.publish(FIRST)
+        live = ("state", '{"state": "live", "at": "1970-01-01T00:00:00.000Z"}', "")
+        for have, documents in ((FIRST, []), (SECOND, [FIRST]), (None, [FIRST])):
+            client = Client(self.site, *([b"Last-Event-ID: " + version_of(have).encode()] if have else []))
+            expected = [live, *(("message", each.decode(), version_of(each)) for each in documents)]
+            self.assertEqual(client.source.events, expected)
+            client = Client(
+                self.site, path=b"/feed.sse?delta=1" + (f"&last-event-id={version_of(have)}".encode() if have else b"")
+            )
+            ((_, message, _),) = client.source.events
+            self.assertEqual(json.loads(message)["state"], "live")
 
     def test_state_is_told_from_the_start_where_it_is_not_live(self) -> None:
         """To whoever comes with the newest version, too."""
@@ -468,7 +483,8 @@ class EventTests(StreamTestCase):
             data = document % number
             self.feed.publish(data)
             client.received()
-            kind, text, identifier = client.source.events[0 if number else 1]
+            # The states of the beginning, and of the first document, go before.
+            kind, text, identifier = client.source.events[-1]
             client.source.events.clear()
             self.assertEqual((kind, json.loads(text), identifier), ("message", json.loads(data), version_of(data)))
             self.assertEqual(text.encode(), data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
@@ -576,7 +592,7 @@ class EventTests(StreamTestCase):
         self.assertTrue(first.endswith(FIRST))
         source = EventSource()
         source.feed(dechunk(second.partition(b"\r\n\r\n")[2])[0])
-        self.assertEqual([data for _, data, _ in source.events], [FIRST.decode()])
+        self.assertEqual([data for kind, data, _ in source.events if kind == "message"], [FIRST.decode()])
         self.assertEqual(len(self.streams.open), 1)
 
 
@@ -892,9 +908,12 @@ class ExpiryTests(StreamTestCase):
         self.feed.publish(FIRST)
 
     def test_stream_stays_open_and_is_told(self) -> None:
-        """It is sent the document again when it may be shown, though it is the same, and then that it is live."""
+        """It is sent that the feed is live, and then the document, which may be shown again, though it is the same."""
         client, part = Client(self.site), Client(self.site, path=b"/feed.sse/n")
         self.assertEqual((client.events(), part.events()), ([FIRST], [b"1.50"]))
+        for each in (client, part):
+            self.assertEqual([told["state"] for told in each.states], ["live"])
+            each.states.clear()
         self.clock.advance(10)
         came = Client(self.site)
         comes = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
@@ -906,6 +925,8 @@ class ExpiryTests(StreamTestCase):
             self.feed.mark_stale()
         self.feed.publish(FIRST)
         for each in (client, part, came, comes):
+            each.received()
+            self.assertEqual([kind for kind, _, _ in each.source.events], ["state", "message"])
             self.assertEqual(each.events(), [b"1.50" if each is part else FIRST])
             self.assertEqual([told["state"] for told in each.states], ["expired", "live"])
             self.assertEqual(each.ending, b"")
@@ -918,7 +939,7 @@ class ExpiryTests(StreamTestCase):
         self.feed.publish(SECOND)
         self.clock.advance(10)
         client.resume()
-        self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["expired"]))
+        self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["live", "expired"]))
 
     def test_messages_have_no_document(self) -> None:
         """And take back the id, so that the next one is whole."""
