@@ -160,7 +160,9 @@ def _check_state_dir(settings: Settings) -> None:
     path = settings.state_dir
     with suppress(OSError):  # such as of a folder that may not be looked into
         if path is not None and path.exists() and not path.is_dir():
-            raise ConfigurationError(f"{path} is not a folder", place=settings.place("state_dir"))
+            raise ConfigurationError(
+                f"{path}: there is a file where a folder should be", place=settings.place("state_dir")
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ class MakeServiceTests(SynchronousTestCase):
         path = scratch(self) / "state"
         path.touch()
         refusal = self.refusal("--listen", "tcp:0", f"--state-dir={path}")
-        self.assertEqual(refusal, f"livefeed: --state-dir: {path} is not a folder")
+        self.assertEqual(refusal, f"livefeed: --state-dir: {path}: there is a file where a folder should be")
 
     def test_without_epoll(self) -> None:
         """Twisted's transport is there for other systems, and the log says that it is taken."""
