@@ -317,7 +317,7 @@ class TestLog:
                 livefeed.wait_for_log(LIVE, start=mark)
         livefeed.terminate()
         assert not re.search("factory|Factory|HTTP11|Endpoint", livefeed.log()), livefeed.log()
-        lines = [line for line in livefeed.log().splitlines() if "feed feed is " in line]
+        lines = [line for line in livefeed.log().splitlines() if 'feed "feed" is ' in line]
         assert 2 <= len(lines) <= 3, lines
 
 
