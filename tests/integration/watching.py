@@ -362,9 +362,9 @@ class Following(Session):
 
     def due(self, tick: Tick) -> int:
         if not tick.there:
-            # A part that comes back is sent, whatever it was before.
+            # A part that comes back is sent, whatever it was before. While it is away, deltas tell the state alone.
             self._was_gone = True
-            return 0
+            return int(self.delta and tick.turned)
         if self.delta:
             return int(self._repeats or tick.changed or tick.turned)
         return int(tick.changed or (self._repeats and tick.good))
