@@ -821,8 +821,8 @@ def answers(server: Livefeed, segments: Iterable[bytes]) -> bytes:
 
 def _ends_by_itself(play: Play) -> bool:
     """Tells whether a play ends soon: a WebSocket waits for its closing handshake, and events never end."""
-    sent = b"".join(play.segments)
-    return b"Sec-WebSocket-Key" not in sent and b"event-stream" not in sent
+    sent = b"".join(play.segments).lower()
+    return not any(endless in sent for endless in (b"sec-websocket-key", b"event-stream", b"sse"))
 
 
 class TestTransportsAgreeOverTls:
