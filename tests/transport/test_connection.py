@@ -24,7 +24,7 @@ from livefeed.transport.replay import Answer, Repeatable, Replay
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle, turn_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from livefeed.transport.connection import ConnectionGroup
     from livefeed.transport.rooms import Room
@@ -254,6 +254,9 @@ class Host:
     room: Room | None = None
     wait_s = 1000.0
     leads = True
+
+    def select(self, fields: list[bytes | None], /) -> Hashable:
+        return tuple(fields)
 
     def admit(self) -> bool:
         return True
