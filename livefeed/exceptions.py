@@ -8,8 +8,8 @@
         ├── SourceError         the source could not be read
         └── DocumentError       it was read, and the gate refuses what it gave
 
-``PullError`` is decided on in one place, :meth:`livefeed.poller.Poller.tick`. Whatever else ends the start ends it as a
-``StartError``.
+``PullError`` is decided on in one place, :meth:`livefeed.intake.puller.Poller.tick`.
+Whatever else ends the start ends it as a ``StartError``.
 """
 
 from __future__ import annotations

@@ -22,27 +22,27 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.logfile import LogFile
 
 from livefeed import clocks
-from livefeed.certificates import default_directory, development_certificate
-from livefeed.collector import Collector
-from livefeed.config import Settings
-from livefeed.daemons import defer_to_daemon
+from livefeed.admin.metrics import Figures, metrics_root
+from livefeed.config.settings import Settings
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.document.history import History
 from livefeed.exceptions import ConfigurationError, StartError, option_of
-from livefeed.feed import Feed
-from livefeed.history import History
-from livefeed.journal import Journal
-from livefeed.keeper import Keeper
-from livefeed.listen import CertificateFiles, make_endpoint, port_of
-from livefeed.metrics import Figures, metrics_root
-from livefeed.poller import Poller
+from livefeed.feed.feed import Feed
+from livefeed.feed.persistence import Keeper
+from livefeed.intake.puller import Poller
+from livefeed.process.endpoints import CertificateFiles, make_endpoint, port_of
+from livefeed.process.memory import Collector
 from livefeed.sources import make_source
-from livefeed.tls import ServedCertificates
+from livefeed.storage.journal import Journal
+from livefeed.threads import defer_to_daemon
+from livefeed.tls.development import default_directory, development_certificate
+from livefeed.tls.options import ServedCertificates
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
+from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
-from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
     from twisted.python.failure import Failure
 
-    from livefeed.config import FeedSettings
-    from livefeed.tls import Validity
+    from livefeed.config.settings import FeedSettings
+    from livefeed.delivery.events import EventStream
+    from livefeed.tls.options import Validity
     from livefeed.transport.pool import Pool
-    from livefeed.web.stream import EventStream
 
 DRAIN_S = 3.0
 """How long requests under way and closing handshakes may take once livefeed is told to stop."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python import usage
 
 from livefeed import __version__
-from livefeed.config import Settings
+from livefeed.config.settings import Settings
 from livefeed.exceptions import ConfigurationError, closest
 
 if TYPE_CHECKING:
@@ -186,8 +186,8 @@ def makeService(options: Options) -> IService:
     # Not earlier: what is imported here installs a reactor, and the command line may name another than the default.
     from twisted.internet import reactor  # noqa: PLC0415
 
-    from livefeed import journal_lines  # noqa: PLC0415
     from livefeed.clocks import measure_by_monotonic_clock  # noqa: PLC0415
+    from livefeed.process import journald  # noqa: PLC0415
     from livefeed.service import make_service  # noqa: PLC0415
 
     # Before anything is scheduled. Only here: a program that serves feeds beside something else has its own clock.
@@ -196,9 +196,9 @@ def makeService(options: Options) -> IService:
         service: IService = make_service(options.settings, reactor)
     except ConfigurationError as error:
         raise _end(error) from None
-    journal_lines.forget_unwritten_cache()
-    if _logs_to_stdout(options) and journal_lines.is_journal(os.environ, sys.stdout):
-        journaled = journal_lines.JournaledService(sys.stdout)
+    journald.forget_unwritten_cache()
+    if _logs_to_stdout(options) and journald.is_journal(os.environ, sys.stdout):
+        journaled = journald.JournaledService(sys.stdout)
         service.setServiceParent(journaled)
         return journaled
     return service
@@ -221,6 +221,6 @@ def _dashed(name: str) -> str:
 
 def _end(error: ConfigurationError) -> SystemExit:
     """Gives what ends the process with one line, whatever was found in the file, and exit code 1."""
-    from livefeed.journal_lines import ending  # noqa: PLC0415
+    from livefeed.process.journald import ending  # noqa: PLC0415
 
     return SystemExit(ending(f"livefeed: {' '.join(str(error).splitlines())}"))

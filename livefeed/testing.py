@@ -17,7 +17,7 @@ from livefeed.exceptions import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.snapshot import Snapshot
+    from livefeed.document.snapshot import Snapshot
     from livefeed.web.site import Site
 
 

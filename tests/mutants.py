@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 CORE = (
-    *("feed", "poller", "snapshot", "history", "delta", "patching", "pointer", "gate", "encodings", "envelopes"),
-    *("rounds", "journal", "keeper", "collector", "clocks", "websocket"),
-    *("transport/replay", "transport/rooms", "transport/pool", "transport/connection"),
-    *("web/answers", "web/conditional", "web/document", "web/parts", "web/stream", "web/waiting"),
+    *(f"document/{name}" for name in ("snapshot", "history", "diff", "patch", "pointer", "gate", "codings")),
+    *("intake/puller", "feed/feed", "feed/parts", "feed/persistence", "storage/journal"),
+    *("process/memory", "clocks"),
+    *("transport/rooms", "transport/pool", "transport/connection"),
+    *("web/answers", "web/conditional", "web/replay", "web/refusals", "web/returns"),
+    *(f"delivery/{name}" for name in ("document", "events", "feed_resource", "heartbeats", "long_polls", "messages")),
+    "delivery/websocket/protocol",
 )
-"""The modules: what a watcher is sent, and when. The tests of ``web/parts`` are ``tests/web/test_parts.py``."""
+"""The modules: what a watcher is sent, and when."""
 
 SEED = 12
 COUNT = 60

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Self, cast
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from livefeed.certificates import DevelopmentCertificate, development_certificate
+from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from tests.integration.harness import HOST, Livefeed, Redis
 
 if TYPE_CHECKING:

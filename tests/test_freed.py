@@ -1,6 +1,6 @@
 """Connections of every kind, which are old when they end: what they leave behind is freed by its references alone.
 
-The collector looks at old objects as seldom as it can (:mod:`livefeed.collector`), so that each cycle would stay.
+The collector looks at old objects as seldom as it can (:mod:`livefeed.process.memory`), so that each cycle would stay.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.certificates import DevelopmentCertificate, development_certificate
-from livefeed.collector import PERIOD_S, Collector
-from livefeed.feed import Feed
-from livefeed.tls import server_options
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.feed.feed import Feed
+from livefeed.process.memory import PERIOD_S, Collector
+from livefeed.tls.development import DevelopmentCertificate, development_certificate
+from livefeed.tls.options import server_options
+from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
-from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
 from tests.transport.driven import Client, DrivenReactor, make_pool
-from tests.transport.test_tls import TLSClient
+from tests.transport.test_tls_connection import TLSClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable

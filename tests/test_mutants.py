@@ -83,11 +83,11 @@ class MutantTests(SynchronousTestCase):
         source = "é = 'é'; x = f(\n    a  and\n    b)  # a comment\n"
         (mutant,) = mutants_of("feed", source)
         self.assertEqual(mutant.apply(source), "é = 'é'; x = f(\n    (a or b))  # a comment\n")
-        self.assertEqual(str(mutant), "livefeed/feed.py:2: a and b  ->  (a or b)")
+        self.assertEqual(str(mutant), "livefeed/feed/feed.py:2: a and b  ->  (a or b)")
 
     def test_a_short_text_is_shown_with_its_line(self) -> None:
         (mutant,) = mutants_of("feed", "x = (\n    1,  # which\n)")
-        self.assertEqual(str(mutant), "livefeed/feed.py:2: 1  ->  2  in  1,  # which")
+        self.assertEqual(str(mutant), "livefeed/feed/feed.py:2: 1  ->  2  in  1,  # which")
 
     def test_each_mutant_of_the_core_can_be_compiled_and_differs_from_the_source(self) -> None:
         for module in ("feed", "transport/rooms"):
@@ -100,7 +100,7 @@ class MutantTests(SynchronousTestCase):
 
 class SampleTests(SynchronousTestCase):
     def test_each_module_of_the_core_has_tests_that_mirror_it(self) -> None:
-        self.assertEqual(str(mirror_of("web/parts")), "tests/web/test_parts.py")
+        self.assertEqual(str(mirror_of("web/parts")), "tests/feed/test_parts.py")
         self.assertEqual([module for module in CORE if not (ROOT / mirror_of(module)).exists()], [])
 
     def test_a_seed_stands_for_a_sample(self) -> None:

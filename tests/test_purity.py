@@ -14,15 +14,15 @@ import livefeed
 PACKAGE = Path(livefeed.__file__).parent
 PLUGIN = PACKAGE.parent / "twisted" / "plugins" / "livefeed_plugin.py"
 PURE = (
-    "livefeed.snapshot",
-    "livefeed.encodings",
-    "livefeed.gate",
-    "livefeed.exact",
-    "livefeed.patching",
-    "livefeed.delta",
-    "livefeed.history",
-    "livefeed.pointer",
-    "livefeed.times",
+    "livefeed.document.snapshot",
+    "livefeed.document.codings",
+    "livefeed.document.gate",
+    "livefeed.document.exact_json",
+    "livefeed.document.patch",
+    "livefeed.document.diff",
+    "livefeed.document.history",
+    "livefeed.document.pointer",
+    "livefeed.document.timestamps",
     "livefeed.web.conditional",
 )
 REACTOR = "twisted.internet.reactor"
@@ -80,12 +80,20 @@ class PurityTests(SynchronousTestCase):
     def test_options_install_no_reactor(self) -> None:
         """The command line may name another reactor, so parsing it must not install one."""
         modules = loaded_by("from livefeed.tap import Options; Options().parseOptions(['--interval', '2'])")
-        self.assertIn("livefeed.config", modules)
+        self.assertIn("livefeed.config.settings", modules)
         self.assertNotIn(REACTOR, modules)
 
     def test_what_takes_its_reactor_installs_none(self) -> None:
         """These modules are given what they run on."""
-        for module in ("feed", "poller", "sources", "sources.demo", "listen", "tls", "web.origins"):
+        for module in (
+            "feed.feed",
+            "intake.puller",
+            "sources",
+            "sources.demo",
+            "process.endpoints",
+            "tls.options",
+            "web.cors",
+        ):
             self.assertNotIn(REACTOR, loaded_by(f"import livefeed.{module}"), module)
 
     def test_sources_are_imported_when_they_are_used(self) -> None:
@@ -103,7 +111,7 @@ class PurityTests(SynchronousTestCase):
             for path in PACKAGE.rglob("*.py")
             if any(of(package, imported_by(path)) for package in ("autobahn", "txaio"))
         }
-        self.assertEqual(importers, {"websocket.py"})
+        self.assertEqual(importers, {"delivery/websocket/protocol.py"})
 
     def test_pymongo_is_imported_in_one_place(self) -> None:
         """Who has no MongoDB needs no pymongo."""

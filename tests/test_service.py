@@ -19,11 +19,11 @@ from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import clocks
-from livefeed.certificates import development_certificate
 from livefeed.service import _CertificateWatch, _limit_unsent, _Termination, _warn_of_few_files
-from livefeed.tls import Validity, server_options
+from livefeed.tls.development import development_certificate
+from livefeed.tls.options import Validity, server_options
 from tests.transport.driven import Client, DrivenReactor, turn_until
-from tests.transport.test_tls import TLSClient
+from tests.transport.test_tls_connection import TLSClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable

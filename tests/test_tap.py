@@ -22,10 +22,10 @@ from zope.interface.verify import verifyObject
 
 from livefeed import __version__
 from livefeed import service as service_module
-from livefeed.certificates import development_certificate
 from livefeed.clocks import monotonic
-from livefeed.config import OPTIONS, FeedSettings, Settings
+from livefeed.config.settings import OPTIONS, FeedSettings, Settings
 from livefeed.tap import Options, makeService
+from livefeed.tls.development import development_certificate
 
 
 def parse(*arguments: str) -> Options:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import snapshot, websocket
-from livefeed.feed import SLICE, Feed
-from livefeed.history import MAX_PATCHES
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.served import Served
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket import protocol
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.document import snapshot
+from livefeed.document.history import MAX_PATCHES
+from livefeed.feed.feed import SLICE, Feed
+from livefeed.web.cors import Origins
 from livefeed.web.site import Site
-from livefeed.websocket import Handshakes, SubscriberFactory
+from tests.delivery.websocket.test_protocol import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
-from tests.test_websocket import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ class WorkPerTickTests(SynchronousTestCase):
         self.work: Counter[str] = Counter()
         for module, *names in (
             (snapshot, "compress", "compress_well", "websocket_text_frame", "version_of"),
-            (websocket, "deflate_message", "websocket_text_frame"),
+            (protocol, "deflate_message", "websocket_text_frame"),
         ):
             for name in names:
                 self.patch(module, name, self.counting(name, getattr(module, name)))

@@ -161,7 +161,7 @@ def _file(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
 
 def _http(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.http import HttpSource  # noqa: PLC0415
-    from livefeed.tls import require_callbacks  # noqa: PLC0415
+    from livefeed.tls.options import require_callbacks  # noqa: PLC0415
 
     if parts.scheme == "https":
         require_callbacks("source")
@@ -170,7 +170,7 @@ def _http(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
 
 def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.redis import RedisSource  # noqa: PLC0415
-    from livefeed.tls import require_callbacks  # noqa: PLC0415
+    from livefeed.tls.options import require_callbacks  # noqa: PLC0415
 
     if parts.scheme.startswith("rediss"):
         require_callbacks("source")

@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from livefeed.daemons import defer_to_daemon
 from livefeed.exceptions import ConfigurationError, SourceError
+from livefeed.threads import defer_to_daemon
 
 try:
     from twisted.internet import inotify

@@ -28,8 +28,8 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 from livefeed import __version__
+from livefeed.document.gate import check_document
 from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, SourceError, first_line
-from livefeed.gate import check_document
 from livefeed.sources.http_address import Address, Origin
 from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
 from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, Body, GuardedEndpoint, Wire

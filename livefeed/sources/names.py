@@ -23,9 +23,9 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.daemons import defer_to_daemon
 from livefeed.exceptions import SourceError
 from livefeed.sources.connectors import FreeingReactor
+from livefeed.threads import defer_to_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

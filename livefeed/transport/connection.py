@@ -30,9 +30,9 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.transport.replay import MAX_ANSWER_BYTES, in_pieces
 from livefeed.transport.rooms import Room
 from livefeed.transport.sockets import StreamSocket
+from livefeed.web.replay import MAX_ANSWER_BYTES, in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer, IProtocolFactory
 
     from livefeed.transport.pool import Pool
-    from livefeed.transport.replay import Answer
+    from livefeed.web.replay import Answer
 
 READ_BYTES = 16_384
 WRITE_BYTES = 65_536
@@ -91,7 +91,7 @@ class Connection(StreamSocket):
     :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come
         back.
     :ivar protocol: what is told of what happens here. Another can take its place at any time. If it has ``replays``,
-        the :class:`livefeed.transport.replay.Replay` without TLS (``False``) and with it (``True``), then it has
+        the :class:`livefeed.web.replay.Replay` without TLS (``False``) and with it (``True``), then it has
         ``at_boundary``, ``replayable``, ``waits`` and ``loseConnection``, too.
     """
 

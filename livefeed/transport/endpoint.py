@@ -28,7 +28,7 @@ from twisted.internet.interfaces import (
 from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
-from livefeed.tls import alpn_selector
+from livefeed.tls.options import alpn_selector
 from livefeed.transport.sockets import limit_unsent
 
 if TYPE_CHECKING:

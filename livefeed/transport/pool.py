@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from livefeed.transport.connection import Connection
 from livefeed.transport.rooms import Turns
-from livefeed.transport.tls import TLSConnection
+from livefeed.transport.tls_connection import TLSConnection
 
 if TYPE_CHECKING:
     import socket

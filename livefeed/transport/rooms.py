@@ -1,7 +1,7 @@
 """Connections whose requests wait for the same answer: it is rendered once, and written to all of them in a row.
 
 Rules: this file has no opinion about HTTP. A room is for requests that differ in nothing that their answers depend on,
-as :mod:`livefeed.transport.replay` tells. The first of them its protocol keeps waiting; those that come later wait
+as :mod:`livefeed.web.replay` tells. The first of them its protocol keeps waiting; those that come later wait
 here, and have neither a protocol nor a request of their own. Nothing that a client sends meanwhile is lost or handled
 out of turn.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from livefeed.transport.connection import Connection
     from livefeed.transport.pool import Pool
-    from livefeed.transport.replay import Answer, Replay, Select
+    from livefeed.web.replay import Answer, Replay, Select
 
 SLICE = 256
 """The requests that are answered in one turn of the reactor at most: 4 ms of work."""
@@ -38,7 +38,7 @@ GRAIN_S = 0.25
 """Seconds from one answer by time in a room to the next, at least: each has to be rendered.
 
 A request is answered so much later than its time at most. The longest wait must leave room for it (``MAX_WAIT_S`` of
-:mod:`livefeed.web.waiting`).
+:mod:`livefeed.delivery.long_polls`).
 """
 
 MAX_PENDING_BYTES = 16_384

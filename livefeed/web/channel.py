@@ -14,10 +14,10 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, datetimeToString
 from zope.interface import implementer
 
-from livefeed.transport.replay import MAX_FIELDS, Repeatable
 from livefeed.web.answers import EVERY_ANSWER, problem
 from livefeed.web.refusals import asks_for_events
-from livefeed.web.resource import field, lists
+from livefeed.web.replay import MAX_FIELDS, Repeatable
+from livefeed.web.resources import field, lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
-    from livefeed.transport.replay import Replay
     from livefeed.transport.rooms import Host
+    from livefeed.web.replay import Replay
     from livefeed.web.site import Request, Site
 
 MAX_HEAD_BYTES = 16 * 1024

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
-from livefeed.web.resource import accepts, asks_for_websocket, field
+from livefeed.web.resources import accepts, asks_for_websocket, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

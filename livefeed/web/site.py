@@ -11,12 +11,12 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.http import datetimeToString
 
-from livefeed import pointer
-from livefeed.tls import PROTOCOLS
-from livefeed.transport.replay import Replay
+from livefeed.document import pointer
+from livefeed.tls.options import PROTOCOLS
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 from livefeed.web.refusals import Refusals
+from livefeed.web.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
-    from livefeed.transport.replay import Select
     from livefeed.transport.rooms import Host
+    from livefeed.web.replay import Select
 
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
@@ -63,7 +63,7 @@ class Request(server.Request):
 
     :ivar has_content: whether it came with content, which nobody has read.
     :ivar select: set where its answer depends on nothing but the method, the path and the fields that
-        :mod:`livefeed.transport.replay` keys by, and may be given again: tells what of these it depends on.
+        :mod:`livefeed.web.replay` keys by, and may be given again: tells what of these it depends on.
     :ivar waits_for: what others may wait for with it; ``None`` if it does not wait, or is alone in it.
     :ivar over_capacity: whether it came on a connection that is one too many, and asks for events: these are refused.
     :ivar counts_as: the status that its answer counts as in the metrics, where that is not the one that was sent.

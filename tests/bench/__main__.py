@@ -22,9 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from livefeed.certificates import development_certificate
-from livefeed.encodings import websocket_text_frame
+from livefeed.document.codings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
+from livefeed.tls.development import development_certificate
 from tests.bench import following, load, report
 from tests.bench.results import OURS, Crowd, Found, Kept
 from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools

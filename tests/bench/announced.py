@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from livefeed.certificates import development_certificate
+from livefeed.tls.development import development_certificate
 from tests.integration.harness import TCP, TLS, Livefeed, Redis, Wire, replace_file
 from tests.integration.mongo_replica_set import ReplicaSet
 

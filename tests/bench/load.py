@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
-from livefeed.transport import openssl
+from livefeed.tls import openssl
 from tests.bench.servers import HOST, LOAD_CORE
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
 
-from livefeed.delta import diff
-from livefeed.encodings import deflate_message
-from livefeed.exact import parse
+from livefeed.document.codings import deflate_message
+from livefeed.document.diff import diff
+from livefeed.document.exact_json import parse
 
 
 def read(path: Path) -> list[bytes]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
 
 HOST = "127.0.0.1"
 SERVER_CORE, LOAD_CORE = 0, 1

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from twisted.internet.task import Clock
 
-from livefeed.certificates import development_certificate
-from livefeed.encodings import is_large
-from livefeed.feed import Feed
-from livefeed.gate import check_document
-from livefeed.snapshot import make_large
+from livefeed.document.codings import is_large
+from livefeed.document.gate import check_document
+from livefeed.document.snapshot import make_large
+from livefeed.feed.feed import Feed
+from livefeed.tls.development import development_certificate
 from tests.integration.harness import Livefeed, Redis
 from tests.integration.store import Middle
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from livefeed.certificates import DevelopmentCertificate, development_certificate
+from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from tests.integration.harness import TLS, TWISTD, Livefeed
 from tests.integration.proxies import Place
 

@@ -23,7 +23,7 @@ from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_p
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _BUILT = _ROOT / "build" / "bin" / "ferretdb"

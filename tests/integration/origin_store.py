@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
 
 _CONFIGURATION = """\
 daemon off;

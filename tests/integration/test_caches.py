@@ -18,7 +18,7 @@ import pytest
 import websockets.sync.client
 import zstandard
 
-from livefeed.snapshot import version_of
+from livefeed.document.snapshot import version_of
 from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, free_port, replace_file
 from tests.integration.proxies import Place, Tap
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
     from tests.integration.harness import Polled, Polling
     from tests.integration.proxies import Cache

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from livefeed.snapshot import version_of
+from livefeed.document.snapshot import version_of
 from tests.integration.harness import (
     HOST,
     TCP,
@@ -30,7 +30,7 @@ from tests.integration.harness import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 CLIENTS = Path(__file__).resolve().parent.parent / "clients"

@@ -21,7 +21,7 @@ from tests.integration.store import Middle, Store, stores
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
 
 INTERVAL_S = "0.2"
 FLOOD_BYTES = 10 * 1024 * 1024

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from livefeed.snapshot import version_of
+from livefeed.document.snapshot import version_of
 from tests.integration import test_page
 from tests.integration.harness import STOP_S, TCP, TLS, WAIT_S, Livefeed, Process, Wire, peer, replace_file
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from selenium.webdriver import Chrome
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 KIB = 1024

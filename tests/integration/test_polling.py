@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 DOCUMENT = (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 DOCUMENT = b'{"a": 1.50, "b": 12345678901234567890 ,\n"c": "\xc3\xbc"}'

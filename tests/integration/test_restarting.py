@@ -12,8 +12,8 @@ from uuid import NAMESPACE_OID, uuid5
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from livefeed.journal import Journal, Kept
-from livefeed.snapshot import Sequence
+from livefeed.document.snapshot import Sequence
+from livefeed.storage.journal import Journal, Kept
 from tests.integration.harness import WAIT_S, Livefeed, replace_file
 from tests.integration.stores.redis import wait_until
 

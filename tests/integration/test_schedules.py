@@ -48,18 +48,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.unix import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import encodings, poller, snapshot
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.document import codings, snapshot
+from livefeed.document.snapshot import version_of
+from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import SourceError
-from livefeed.feed import Feed
-from livefeed.poller import Poller
-from livefeed.snapshot import version_of
+from livefeed.feed.feed import Feed
+from livefeed.intake import puller
+from livefeed.intake.puller import Poller
 from livefeed.testing import MemorySource
-from livefeed.times import timestamp
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.served import Served
+from livefeed.web.cors import Origins
 from livefeed.web.site import Site
-from livefeed.websocket import DELTA, Handshakes, SubscriberFactory
 from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
 from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
@@ -67,8 +68,8 @@ from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from livefeed.certificates import DevelopmentCertificate
-    from livefeed.feed import Push
+    from livefeed.feed.feed import Push
+    from livefeed.tls.development import DevelopmentCertificate
 
 KIB = 1024
 NOW = 1_795_000_000.0
@@ -545,10 +546,10 @@ class SchedulesTests(SynchronousTestCase):
     def setUp(self) -> None:
         # These bytes are compressed again and again: it would take most of the time.
         for name in ("compress", "compress_well"):
-            cached = cache(getattr(encodings, name))
+            cached = cache(getattr(codings, name))
             self.patch(snapshot, name, cached)
             if name == "compress_well":
-                self.patch(poller, name, cached)
+                self.patch(puller, name, cached)
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = str(Path(directory.name) / "site")

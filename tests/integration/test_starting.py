@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from livefeed.certificates import development_certificate
+from livefeed.tls.development import development_certificate
 from tests.authority import Holder
 from tests.integration.harness import (
     HOST,
@@ -39,7 +39,7 @@ from tests.integration.harness import (
 )
 
 if TYPE_CHECKING:
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -16,7 +16,7 @@ from tests.integration.harness import TCP, TLS, Livefeed, Wire
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
 
 GOOD = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

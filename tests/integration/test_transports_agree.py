@@ -21,22 +21,22 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.feed import Feed
-from livefeed.snapshot import version_of
+from livefeed.delivery import published_feed
+from livefeed.delivery.pages import Root
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.document.snapshot import version_of
+from livefeed.feed.feed import Feed
 from livefeed.transport.rooms import Room
-from livefeed.web import served
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
+from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
 from livefeed.web.site import Site
-from livefeed.websocket import Handshakes, SubscriberFactory
 from tests.integration.harness import Livefeed, replace_file
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
 
 DOCUMENTS = tuple(b'{"votes": [%s]}' % b", ".join(b"1.50" for _ in range(count)) for count in (20, 60))
 ETAGS = tuple(b'"%s%s"' % (version_of(data).encode(), suffix) for data in DOCUMENTS for suffix in (b"", b"-gzip"))
@@ -326,7 +326,7 @@ class Served:
     directory: str = field(default_factory=tempfile.mkdtemp)
     paths: list[str] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
-    feeds: list[served.Served] = field(default_factory=list)
+    feeds: list[published_feed.Served] = field(default_factory=list)
     ports: list[Any] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     document: int = 0
@@ -336,7 +336,9 @@ class Served:
         for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
             subscribers = SubscriberFactory(reactor=self.reactor)
             # One each, since those that wait count as one subscriber or as several.
-            feed = served.Served(Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade)
+            feed = published_feed.Served(
+                Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade
+            )
             site = Site(Root([feed]), reactor=self.reactor)
             feed.feed.changed.append(site.forget_answers)
             self.feeds.append(feed)

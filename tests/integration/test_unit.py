@@ -14,7 +14,7 @@ from tests.integration.harness import TCP, TLS, TWISTD, Livefeed, peer
 from tests.integration.test_starting import run
 
 if TYPE_CHECKING:
-    from livefeed.certificates import DevelopmentCertificate
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 CHECKOUT = Path(__file__).parents[2]

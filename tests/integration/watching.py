@@ -21,8 +21,8 @@ import brotli
 import httpx
 import zstandard
 
+from tests.document.test_diff import patched, read, same
 from tests.integration.harness import CLOSE, PING, PONG, TEXT, client_frame, handshake
-from tests.test_delta import patched, read, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.document.gate import check_document
 from livefeed.exceptions import ConfigurationError
-from livefeed.gate import check_document
 from livefeed.sources.demo import DISTRICTS, NIGHT_S, PARTIES, DemoSource
 
 NIGHT_BEGINS = 1_700_000_000 // NIGHT_S * NIGHT_S

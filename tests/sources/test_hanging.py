@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.feed import Feed
-from livefeed.poller import Poller
+from livefeed.feed.feed import Feed
+from livefeed.intake.puller import Poller
 from livefeed.sources import file as file_module
 from livefeed.sources import make_source
 from livefeed.sources.mongo import source as mongo_module

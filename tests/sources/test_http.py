@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import RequestTransmissionFailed
 
 from livefeed import __version__
-from livefeed.certificates import development_certificate
 from livefeed.exceptions import ConfigurationError, NotDueError, SourceError
 from livefeed.sources.http import IDLE_S, HttpSource
 from livefeed.sources.names import MAX_AGE_S, Names
+from livefeed.tls.development import development_certificate
 
 MAX_BYTES = 5000
 

@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed.transport.connection import LINGER_S, READ_BYTES, SEND_TIMEOUT_S, WRITE_BYTES, Connection
 from livefeed.transport.pool import SWEEP_S
-from livefeed.transport.replay import Answer, Repeatable, Replay
+from livefeed.web.replay import Answer, Repeatable, Replay
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle, turn_until
 
 if TYPE_CHECKING:

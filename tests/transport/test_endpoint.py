@@ -26,14 +26,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
-from livefeed.certificates import development_certificate
-from livefeed.feed import Feed
-from livefeed.tls import server_options
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.feed.feed import Feed
+from livefeed.tls.development import development_certificate
+from livefeed.tls.options import server_options
 from livefeed.transport.endpoint import PoolPort
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.served import Served
+from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
 from tests.transport.test_connection import Recorder

@@ -19,15 +19,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
-from livefeed.feed import Feed
+from livefeed.delivery import document
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.feed.feed import Feed
 from livefeed.testing import Response
 from livefeed.transport import pool as pool_module
 from livefeed.transport.connection import Connection
 from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, TURN_S, Limits, Pool
-from livefeed.web import document
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.served import Served
+from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 from tests.transport.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
 from tests.transport.test_connection import Recorder

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.transport.replay import Answer, Replay
 from livefeed.transport.rooms import BATCH, GRAIN_S, MAX_PENDING_BYTES, SLICE, SLICE_S, Room, Turns
+from livefeed.web.replay import Answer, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

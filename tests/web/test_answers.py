@@ -15,16 +15,16 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from livefeed.feed import Feed
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.feed.feed import Feed
+from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import Response
 from livefeed.web.channel import HEAD_TIMEOUT_S
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.parts import MAX_PARTS
+from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
-from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import Handshakes, SubscriberFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,19 +18,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.encodings import MAX_MEMBERS
-from livefeed.feed import Feed
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.document.codings import MAX_MEMBERS
+from livefeed.feed.feed import Feed
 from livefeed.testing import Response, request
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.served import Served
+from livefeed.web.cors import Origins
 from livefeed.web.site import Request, Site
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from livefeed.web.ways import Ways
+    from livefeed.delivery.delivery import Ways
 
 DOCUMENT = b'{"a": 1.50}'
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -9,15 +9,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.feed import Feed
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.feed.feed import Feed
 from livefeed.service import DRAIN_S
 from livefeed.testing import RecordingSubscriber, Response
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
+from livefeed.web.cors import Origins
 from livefeed.web.refusals import MAX_RETRY_S, RETRY_S, RETURNS_PER_S, Refusals
-from livefeed.web.served import Served
 from livefeed.web.site import Site
-from livefeed.websocket import Handshakes, SubscriberFactory
 
 START_S = 2
 """How long livefeed takes to start, as it is written in docs/operations.md."""

@@ -10,18 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
-from livefeed.feed import Feed
-from livefeed.pointer import MAX_TOKENS
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.document.pointer import MAX_TOKENS
+from livefeed.feed.feed import Feed
 from livefeed.testing import request
-from livefeed.transport.replay import Repeatable
 from livefeed.web.answers import answer
-from livefeed.web.origins import Origins
-from livefeed.web.page import Root
-from livefeed.web.served import Served
+from livefeed.web.cors import Origins
+from livefeed.web.replay import Repeatable
 from livefeed.web.site import FORGET_S, MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request, Site
 
 if TYPE_CHECKING:
-    from livefeed.web.ways import Ways
+    from livefeed.delivery.delivery import Ways
 
 NOW = 1_700_000_000.875
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pymongo
 from pymongo.errors import PyMongoError
 
-from livefeed.daemons import defer_to_daemon, start_daemon
 from livefeed.exceptions import ConfigurationError, SourceError, first_line
 from livefeed.sources.mongo.changes import Changes
 from livefeed.sources.mongo.client import AWAIT_MS, SELECTION_S, fit_for_log, make_client, told
 from livefeed.sources.mongo.documents import split_batch, to_json
 from livefeed.sources.mongo.url import parse_url
+from livefeed.threads import defer_to_daemon, start_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.document.gate import check_document
 from livefeed.exceptions import SourceError
-from livefeed.gate import check_document
 from livefeed.sources.mongo.documents import split_batch, to_json
 
 OID = bson.ObjectId("5f0000000000000000000001")

@@ -1,0 +1,4 @@
+"""The operator's side.
+
+- ``metrics``: the metrics, in the text format of Prometheus.
+"""

@@ -1,0 +1,4 @@
+"""The command ``livefeed``.
+
+- ``main``: its subcommands.
+"""

@@ -1,0 +1,266 @@
+"""Long-polling: requests that are answered at the next version (``Prefer: wait=N``, RFC 7240, 4.3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from twisted.web.http import datetimeToString
+
+from livefeed.document.codings import MAX_MEMBERS
+from livefeed.web.rendering import render_waited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from livefeed.document.snapshot import Snapshot
+    from livefeed.feed.feed import Feed, Subscription
+    from livefeed.transport.rooms import Room
+    from livefeed.web.replay import Answer, Select
+    from livefeed.web.returns import Returns
+    from livefeed.web.site import Request, Site
+
+MAX_WAIT_S = 55
+"""Less than the 60 s after which most proxies give up on an answer."""
+
+_WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
+_NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
+# The text between commas; commas in quoted strings are part of it (RFC 9110, 5.6.4). A string that is never closed goes
+# on to the end: to look for another beginning within it would take quadratic time.
+_MEMBER = re.compile(rb'(?:"(?>[^"\\]++|\\.)*+(?:"|\\?\Z)|[^,"]++)+')
+
+
+def preferred_wait_s(prefer: bytes | None) -> int | None:
+    """Gives how long a client would like to wait: whole seconds, :data:`MAX_WAIT_S` at most; ``None`` if not said.
+
+    :param prefer: the field ``Prefer``, its lines joined with commas; ``None`` if it was not sent. Of several waits the
+        first counts (RFC 7240, 2), even if it is malformed; other preferences are ignored, and so is a wait behind
+        :data:`livefeed.document.codings.MAX_MEMBERS` others.
+    """
+    for match in islice(_MEMBER.finditer(prefer or b""), MAX_MEMBERS):
+        preference = match[0]
+        if _NAME.match(preference):
+            wait = _WAIT.match(preference)
+            return None if wait is None else min(int(wait[1] or wait[2]), MAX_WAIT_S)
+    return None
+
+
+@dataclass(eq=False)
+class LongPolls:
+    """The requests for a feed that wait.
+
+    :ivar waiting: those that do so each by itself.
+    :ivar shared: what others wait for, several for the same.
+    :ivar sharing: how many these are.
+    :ivar returns: gives the time after which a client asks again; ``None`` until livefeed is being stopped, or until
+        this part of a document makes room for another.
+    """
+
+    # required parameters
+    feed: Feed
+
+    # internal state
+    waiting: dict[_Waiting, None] = field(default_factory=dict)
+    shared: dict[_Shared, None] = field(default_factory=dict)
+    sharing: int = 0
+    returns: Returns | None = None
+
+    def addresses(self) -> Iterator[Any]:
+        """Gives where the clients are whose requests wait, as addresses of Twisted's."""
+        for waiting in self.waiting:
+            yield waiting.address
+        for shared in self.shared:
+            yield from shared.addresses()
+
+    def count(self) -> int:
+        """Gives how many wait."""
+        return len(self.waiting) + self.sharing
+
+    def hold(
+        self,
+        request: Request,
+        wait_s: int,
+        answer: Callable[[Request], object],
+        may_join: Callable[[], bool],
+        select: Select,
+    ) -> None:
+        """Lets a request wait.
+
+        :param wait_s: for so long at most.
+        :param answer: answers it: at the next version, or when the time is over.
+        :param may_join: tells whether a request that is equal to this one would be held, too, now.
+        :param select: tells of the fields of a request what it has to have in common with this one to be equal to it.
+        """
+        snapshot = self.feed.snapshot
+        assert snapshot is not None
+        waiting = _Waiting(self, request, answer)
+        self.waiting[waiting] = None
+        waiting.timeout = self.feed.clock.callLater(wait_s, waiting.end)
+        version = snapshot.version
+        waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=version, expire=waiting.end)
+        waiting.shared = _Shared(
+            self, request.channel.site, request.isSecure(), version, may_join, select, float(wait_s), leads=True
+        )
+        request.waits_for = waiting.shared
+        request.hurry = waiting.end
+        request.notifyFinish().addErrback(waiting.leave)
+
+    def release(self, returns: Returns) -> None:
+        """Answers everybody now, ends the connections, and keeps nobody waiting any more.
+
+        :param returns: gives the times after which the clients ask again.
+        """
+        self.returns = returns
+        for waiting in tuple(self.waiting):
+            waiting.end()
+            returns.add()
+        for shared in tuple(self.shared):
+            shared.release()
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """One request that waits."""
+
+    # required parameters
+    _all: LongPolls
+    _request: Request
+    _answer: Callable[[Request], object]
+
+    # internal state
+    timeout: IDelayedCall | None = None
+    subscription: Subscription | None = None
+    shared: _Shared | None = None
+
+    @property
+    def address(self) -> Any:
+        """Where its client is, as an address of Twisted's."""
+        return self._request.getClientAddress()
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        self.end()
+
+    def drop(self) -> None:
+        """Subscriber API."""
+        self.leave()
+        channel = getattr(self._request, "channel", None)
+        if channel is not None:
+            channel.forceAbortClient()
+
+    def end(self) -> None:
+        """Answers the request."""
+        self.leave()
+        if self._all.returns is not None:
+            self._request.channel.end_with_answer()
+        # It was set when the request came.
+        self._request.setHeader(b"Date", datetimeToString())
+        self._answer(self._request)
+
+    def leave(self, reason: object = None) -> None:
+        """Lets go of the request: it is being answered, or its client has left."""
+        self._all.waiting.pop(self, None)
+        self._request.__dict__.pop("hurry", None)
+        self._request.__dict__.pop("waits_for", None)
+        # These refer to this, and to the request by it. Left as they are, they would be a cycle of 7 KB, which is old
+        # when it is let go of: the collector does not look there.
+        subscription, self.subscription = self.subscription, None
+        if subscription is not None:
+            subscription.cancel()
+        timeout, self.timeout = self.timeout, None
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+        shared, self.shared = self.shared, None
+        if shared is not None:
+            shared.leads = False
+            if shared.room is not None:
+                shared.room.close_if_over()
+
+
+@dataclass(slots=True, eq=False)
+class _Shared:
+    """The host of requests that are equal to one that waits by itself: the Host API of the fast transport's rooms.
+
+    :ivar select: tells what the answer depends on.
+    :ivar leads: whether that one still waits.
+    :ivar room: those that are equal to it; ``None`` while there can be none.
+    """
+
+    # required parameters
+    _all: LongPolls
+    _site: Site
+    _secure: bool
+    _version: str
+    _may_join: Callable[[], bool]
+    select: Select
+    wait_s: float
+    leads: bool
+
+    # internal state
+    room: Room | None = None
+    _count: int = 0
+    _subscription: Subscription | None = None
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Subscriber API."""
+        if self.room is not None:
+            self.room.answer_all()
+
+    def drop(self) -> None:
+        """Subscriber API."""
+        if self.room is not None:
+            self.room.abort_all()
+
+    def addresses(self) -> Iterator[Any]:
+        """Gives where the clients in the room are, as addresses of Twisted's."""
+        if self.room is not None:
+            for connection in self.room.members:
+                yield connection.getPeer()
+
+    def expire(self) -> None:
+        """Answers all, since the document may not be shown any more."""
+        if self.room is not None:
+            self.room.answer_all()
+
+    def release(self) -> None:
+        """Answers all now."""
+        if self.room is not None:
+            self.room.answer_at_once()
+
+    def admit(self) -> bool:
+        """Host API."""
+        if not self._may_join():
+            return False
+        if self._subscription is None:
+            self._subscription = self._all.feed.subscribe(self, repeats=False, have=self._version, expire=self.expire)
+            self._all.shared[self] = None
+        self._count += 1
+        self._all.sharing += 1
+        return True
+
+    def let_go(self, count: int) -> None:
+        """Host API."""
+        self._count -= count
+        self._all.sharing -= count
+        returns = self._all.returns
+        if returns is not None:
+            before_s = returns.retry_after_s()
+            returns.add(count)
+            if returns.retry_after_s() != before_s:
+                self._site.forget_answers()  # those that come now are told another time
+        if not self._count and self._subscription is not None:
+            subscription, self._subscription = self._subscription, None
+            subscription.cancel()
+            del self._all.shared[self]
+
+    def render(self, head: bytes) -> Answer | None:
+        """Host API."""
+        return render_waited(self._site, head, secure=self._secure, last=self._all.returns is not None)
+
+    def close(self) -> None:
+        """Host API."""
+        self.room = None

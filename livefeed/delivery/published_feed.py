@@ -1,0 +1,84 @@
+"""All that is served of one feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from livefeed.delivery.delivery import Ways
+from livefeed.delivery.document import DocumentResource, Form
+from livefeed.delivery.websocket.resource import WebSocketResource
+from livefeed.feed.parts import Parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twisted.web.resource import IResource
+
+    from livefeed.delivery.delivery import Upgrade
+    from livefeed.delivery.events import EventStream
+    from livefeed.feed.feed import Feed
+    from livefeed.web.cors import Origins
+    from livefeed.web.returns import Returns
+
+_FORMS: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
+
+
+@dataclass(eq=False)
+class Served:
+    """A feed, and how it and its parts are followed.
+
+    :ivar feed: the feed.
+    :ivar origins: who may read it from another site.
+    :ivar upgrade: takes over a request that asks to become a WebSocket.
+    :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
+    :ivar in_thread: calls a function in a thread.
+    :ivar ways: how the whole can be followed.
+    :ivar parts: the parts of its document that are.
+    """
+
+    # required parameters
+    feed: Feed
+    origins: Origins
+    upgrade: Upgrade
+    max_subscribers: int = 0
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
+
+    # internal state
+    ways: Ways = field(init=False)
+    parts: Parts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ways = Ways.of(self.feed, self.upgrade, self.full)
+        self.parts = Parts(self.ways, self.in_thread)
+
+    def __iter__(self) -> Iterator[Ways]:
+        yield self.ways
+        yield from self.parts
+
+    def full(self) -> bool:
+        """Tells whether as many follow the feed and its parts as may: by WebSocket, by events, or waiting."""
+        return 0 < self.max_subscribers <= sum(ways.followers() for ways in self)
+
+    def resources(self) -> dict[str, IResource]:
+        """Gives what is at the site's paths, by their first parts."""
+        resources: dict[str, IResource] = {
+            f"{self.feed.name}{suffix}": DocumentResource(self.ways, self.origins, form, self.parts)
+            for suffix, form in _FORMS.items()
+        }
+        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.ways, self.origins, self.parts)
+        return resources
+
+    def streams(self) -> list[EventStream]:
+        """Gives the streams of events that there are."""
+        return [stream for ways in self for stream in ways.streams.open]
+
+    def let_go(self, returns: Returns) -> None:
+        """Answers and ends whatever is kept open, but for WebSockets.
+
+        :param returns: gives the times at which the clients come back.
+        """
+        for ways in self:
+            ways.let_go(returns)

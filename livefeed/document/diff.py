@@ -1,0 +1,348 @@
+"""Patches (RFC 6902) from one version of a document to another.
+
+Rule: this file is pure, and a patch is never wrong: each has been read back, applied to the old version and compared
+with the new one before it is given. What cannot be told in steps is told as one replacement of the whole.
+
+To read, compare and check 100 KB of which 2 % changed takes 3.2 ms, of which 1.4 where both are parsed. With
+numbers as floats, pyjsonpatch takes 3.6 ms and jsonpatch 21; pyjsonpatch and patchdiff do not see 1 become ``true``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from operator import eq
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from livefeed.document.exact_json import WHITE_SPACE, DeltaError, Document, decode, encode, parse
+from livefeed.document.patch import patched
+from livefeed.document.pointer import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_DEPTH = 32
+"""No patch has a path of more tokens; what differs below is replaced as one. It bounds how often a part is compared."""
+
+MAX_SHIFTS = 10_000_000
+"""Insertions and removals in one array, times its length: what they shift in memory, here and at each client.
+
+Beyond, the array is replaced as one. At the limit, applying the patch takes 4 ms; with 10,000 elements it is
+reached at 1,000 insertions.
+"""
+
+MAX_SHIFTS_OF_PAIRS = 2_000_000
+"""The same where elements are paired by a member, since each is looked for besides; at the limit, 10 ms."""
+
+MAX_KEYS = 8
+"""So many members of an array's elements are tried as what the elements are recognised by."""
+
+SAMPLE = 64
+"""So many pairs of elements, evenly spread, tell how good a member is for that."""
+
+
+def make_patch(old: bytes, new: bytes) -> bytes:
+    """Gives a patch that makes one document into another. See :func:`diff`.
+
+    :raises DeltaError: if *old* or *new* is not JSON in UTF-8; never for documents that have passed the gate.
+    """
+    return diff(parse(old), parse(new))
+
+
+class _Steps(list[bytes]):
+    """The operations that were found, and how to know that it takes too long to find more."""
+
+    is_late: Callable[[], bool] = staticmethod(lambda: False)
+
+    def go_on(self) -> None:
+        """Is called before each piece of work that is as much as an operation.
+
+        :raises DeltaError: if it takes too long.
+        """
+        if self.is_late():
+            raise DeltaError("it takes too long")
+
+
+def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None) -> bytes:
+    """Gives a patch that makes one document into another.
+
+    :param is_late: tells whether no more time is to be spent: the whole is replaced then.
+    :returns: an array of ``add``, ``remove``, ``replace`` and ``move``, as compact JSON; empty if the documents have
+        the same value. It is not much larger than *new*: where steps would be, the part is replaced instead.
+    """
+    with suppress(RecursionError, DeltaError):
+        found = _Steps()
+        if is_late is not None:
+            found.is_late = is_late
+        if old.value != new.value:
+            _compare("", old.value, new.value, 0, found)
+        patch = b"[%b]" % b",".join(found)
+        found.go_on()
+        if patched(old.value, decode(patch)) == new.value:
+            return patch
+    return b'[{"op":"replace","path":"","value":%b}]' % new.data.strip(WHITE_SPACE)
+
+
+def _compare(path: str, old: Any, new: Any, depth: int, found: _Steps) -> None:
+    """Appends the operations between two values that differ."""
+    found.go_on()
+    first = len(found)
+    if depth < MAX_DEPTH:
+        if isinstance(old, dict) and isinstance(new, dict):
+            _compare_objects(path, old, new, depth + 1, found)
+        elif isinstance(old, list) and isinstance(new, list):
+            _compare_arrays(path, old, new, depth + 1, found)
+    steps = len(found) - first
+    # One step into a part is hardly ever longer than the part; of several that is often true: an election night's
+    # "votes": {...} of five parties, all counted on, takes 140 bytes as one replacement and 345 as five.
+    if steps != 1:
+        replacement = _operation("replace", path, new)
+        if not steps or len(replacement) <= sum(map(len, found[first:])):
+            found[first:] = [replacement]
+
+
+def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth: int, found: _Steps) -> None:
+    found.extend(_removal(f"{path}/{escape(name)}") for name in old if name not in new)
+    for name, value in new.items():
+        if name not in old:
+            found.go_on()
+            found.append(_operation("add", f"{path}/{escape(name)}", value))
+        elif old[name] != value:  # in C for all that is below: a path and a call only where something differs
+            _compare(f"{path}/{escape(name)}", old[name], value, depth, found)
+
+
+def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found: _Steps) -> None:
+    """Appends nothing at all where the array is better replaced."""
+    middle = _trimmed(old, new, _Gap(0, len(old), 0, len(new)))
+    olds, news = old[middle.old : middle.old_end], new[middle.new : middle.new_end]
+    if not middle.grown and 2 * sum(map(eq, olds, news)) >= len(olds):
+        gaps = [middle]
+    else:
+        pairing = _pairing(olds, news, found)
+        if pairing is not None and pairing.changes * max(len(old), len(new)) <= MAX_SHIFTS_OF_PAIRS:
+            edit = _rearrange if pairing.moves else _edit_in_order
+            edit(path, middle.old, pairing, depth, found)
+            return
+        gaps = list(_gaps(olds, news, middle, found))
+    if sum(abs(gap.grown) for gap in gaps) * max(len(old), len(new)) > MAX_SHIFTS:
+        return
+    # From the end, so that the indices of what is still to come are those of the old array.
+    for gap in reversed(gaps):
+        found.go_on()
+        pairs = min(gap.old_end - gap.old, gap.new_end - gap.new)
+        found.extend(_removal(f"{path}/{index}") for index in range(gap.old_end - 1, gap.old + pairs - 1, -1))
+        added = enumerate(new[gap.new + pairs : gap.new_end], gap.old + pairs)
+        found.extend(_operation("add", f"{path}/{index}", value) for index, value in added)
+        for offset in range(pairs):
+            before, after = old[gap.old + offset], new[gap.new + offset]
+            if before != after:
+                _compare(f"{path}/{gap.old + offset}", before, after, depth, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairing:
+    """Two arrays whose elements are recognised by a member.
+
+    :ivar partners: for each element of the new array the index of the same one in the old array, or ``None``.
+    :ivar stay: the old indices of those that need not be moved.
+    """
+
+    old: list[Any]
+    new: list[Any]
+    partners: list[int | None]
+    stay: frozenset[int]
+
+    @property
+    def changes(self) -> int:
+        """How many elements are removed, added, or moved."""
+        return len(self.old) + len(self.new) - 2 * len(self.stay)
+
+    @property
+    def moves(self) -> bool:
+        """Tells whether any element is to be moved."""
+        return len(self.stay) < sum(partner is not None for partner in self.partners)
+
+
+def _pairing(old: list[Any], new: list[Any], found: _Steps) -> _Pairing | None:
+    """Pairs elements by the member that tells best which are the same; ``None`` if there is none for half of them."""
+    if min(len(old), len(new)) < 2 or not all(isinstance(element, dict) for element in (*old, *new)):  # noqa: PLR2004
+        return None
+    best, best_score = None, 0
+    for name in islice((name for name, value in new[0].items() if _key(value) is not None), MAX_KEYS):
+        found.go_on()
+        places, new_places = _places(name, old), _places(name, new)
+        if places is None or new_places is None:
+            continue
+        found.go_on()
+        partners = [places.get(key) for key in new_places]
+        pairs = [(old[index], element) for index, element in zip(partners, new, strict=True) if index is not None]
+        if 2 * len(pairs) < min(len(old), len(new)):
+            continue
+        # A place in a ranking is unique as well, but with it goes nothing else from one version to the next.
+        step = len(pairs) // SAMPLE + 1
+        equal = (sum(value == there.get(key) for key, value in here.items()) for here, there in pairs[::step])
+        score = sum(equal) * step
+        if score > best_score:
+            best, best_score = partners, score
+    if best is None:
+        return None
+    found.go_on()
+    indices = [index for index in best if index is not None]
+    return _Pairing(old, new, best, frozenset(indices[at] for at in _rising(indices)))
+
+
+def _places(name: str, elements: list[Any]) -> dict[Any, int] | None:
+    """Gives the index of each element by its member, in order; ``None`` if one lacks it or two have the same."""
+    places = {_key(element.get(name)): index for index, element in enumerate(elements)}
+    return places if len(places) == len(elements) and None not in places else None
+
+
+def _key(value: object) -> str | bytes | None:
+    """Gives what stands for a string or a number, which cannot be hashed itself; ``None`` for anything else."""
+    return bytes(value) if isinstance(value, msgspec.Raw) else value if isinstance(value, str) else None
+
+
+def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: _Steps) -> None:
+    """Removes, adds and changes from the end, so that the indices of what is still to come are those of the old array.
+
+    :param start: the index of the first element of both arrays in the array at *path*.
+    """
+    left = len(pairing.old)
+    for partner, value in zip(reversed(pairing.partners), reversed(pairing.new), strict=True):
+        found.go_on()
+        if partner is None:
+            found.append(_operation("add", f"{path}/{start + left}", value))
+            continue
+        found.extend(_removal(f"{path}/{start + index}") for index in range(left - 1, partner, -1))
+        left = partner
+        if pairing.old[partner] != value:
+            _compare(f"{path}/{start + partner}", pairing.old[partner], value, depth, found)
+    found.extend(_removal(f"{path}/{start + index}") for index in range(left - 1, -1, -1))
+
+
+def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: _Steps) -> None:
+    """Removes what is gone, moves and adds from the front, and then changes each element where it has come to.
+
+    :param start: the index of the first element of both arrays in the array at *path*.
+    """
+    found.go_on()
+    kept = {index for index in pairing.partners if index is not None}
+    gone = (index for index in range(len(pairing.old) - 1, -1, -1) if index not in kept)
+    found.extend(_removal(f"{path}/{start + index}") for index in gone)
+    # What the array consists of now: old indices, and -1 for what was added. All before `at` is as it is to be, but for
+    # what is still to be moved from there further back.
+    array = [index for index in range(len(pairing.old)) if index in kept]
+    at = 0
+    for partner, value in zip(pairing.partners, pairing.new, strict=True):
+        found.go_on()
+        if partner is None:
+            found.append(_operation("add", f"{path}/{start + at}", value))
+            array.insert(at, -1)
+        elif partner in pairing.stay:
+            at = array.index(partner, at)
+        else:
+            here = array.index(partner)
+            del array[here]
+            at -= here < at
+            found.append(encode({"op": "move", "from": f"{path}/{start + here}", "path": f"{path}/{start + at}"}))
+            array.insert(at, partner)
+        at += 1
+    for index, (partner, value) in enumerate(zip(pairing.partners, pairing.new, strict=True), start):
+        if partner is not None and pairing.old[partner] != value:
+            _compare(f"{path}/{index}", pairing.old[partner], value, depth, found)
+
+
+def _operation(name: str, path: str, value: object) -> bytes:
+    return encode({"op": name, "path": path, "value": value})
+
+
+def _removal(path: str) -> bytes:
+    return encode({"op": "remove", "path": path})
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A stretch in which two arrays may differ: ``old[gap.old:gap.old_end]`` became ``new[gap.new:gap.new_end]``."""
+
+    old: int
+    old_end: int
+    new: int
+    new_end: int
+
+    @property
+    def grown(self) -> int:
+        return (self.new_end - self.new) - (self.old_end - self.old)
+
+    def shifted(self, outer: _Gap) -> _Gap:
+        """Gives the gap as it is in the arrays of which *outer* is a stretch."""
+        return _Gap(self.old + outer.old, self.old_end + outer.old, self.new + outer.new, self.new_end + outer.new)
+
+
+def _gaps(olds: list[Any], news: list[Any], middle: _Gap, found: _Steps) -> Iterator[_Gap]:
+    """Gives the stretches in which two arrays differ, in order.
+
+    Both ends have been cut off as far as they are equal, and most elements do not equal their opposite. Those that are
+    there just once in both arrays and in the same order stay (the idea of the 'patience diff'): a board loses its first
+    row and gains a last one, and the rows between are not told again. It takes n log n time.
+
+    :param middle: what is left of the arrays once the ends are cut off.
+    """
+    if not olds or not news:
+        yield middle
+        return
+    at, new_at = middle.old, middle.new
+    for old_index, new_index in [*_anchors(olds, news, found), (len(olds), len(news))]:
+        old_stop, new_stop = middle.old + old_index, middle.new + new_index
+        if (at, new_at) != (old_stop, new_stop):
+            gap = _Gap(at - middle.old, old_index, new_at - middle.new, new_index)
+            yield _trimmed(olds, news, gap).shifted(middle)
+        at, new_at = old_stop + 1, new_stop + 1
+
+
+def _trimmed(old: list[Any], new: list[Any], gap: _Gap) -> _Gap:
+    start, old_end, new_start, new_end = gap.old, gap.old_end, gap.new, gap.new_end
+    while start < old_end and new_start < new_end and old[start] == new[new_start]:
+        start, new_start = start + 1, new_start + 1
+    while start < old_end and new_start < new_end and old[old_end - 1] == new[new_end - 1]:
+        old_end, new_end = old_end - 1, new_end - 1
+    return _Gap(start, old_end, new_start, new_end)
+
+
+def _anchors(old: list[Any], new: list[Any], found: _Steps) -> list[tuple[int, int]]:
+    """Gives the indices, in both arrays, of the most elements that are unique in each and have kept their order."""
+    old_texts = list(map(encode, old))
+    found.go_on()
+    new_texts = list(map(encode, new))
+    found.go_on()
+    new_counts = Counter(new_texts)
+    place = {text: index for index, text in enumerate(new_texts) if new_counts[text] == 1}
+    old_counts = Counter(old_texts)
+    found.go_on()
+    shared = [(index, place[text]) for index, text in enumerate(old_texts) if text in place and old_counts[text] == 1]
+    found.go_on()
+    return [shared[at] for at in _rising([new_index for _, new_index in shared])]
+
+
+def _rising(numbers: list[int]) -> list[int]:
+    """Gives the places of the longest rising sequence in some numbers that all differ."""
+    # `ends[k]` is the smallest that one of k + 1 can end with, `tails[k]` is its place in `numbers`, and `previous`
+    # leads back from there.
+    ends: list[int] = []
+    tails: list[int] = []
+    previous: list[int | None] = []
+    for place, number in enumerate(numbers):
+        length = bisect_left(ends, number)
+        previous.append(tails[length - 1] if length else None)
+        ends[length : length + 1] = [number]
+        tails[length : length + 1] = [place]
+    kept: list[int] = []
+    at = tails[-1] if tails else None
+    while at is not None:
+        kept.append(at)
+        at = previous[at]
+    return kept[::-1]

@@ -1,0 +1,181 @@
+"""Applying patches (RFC 6902) to documents with exact numbers.
+
+Rule: this file is pure, and takes any patch of RFC 6902, not only those that livefeed makes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from livefeed.document.exact_json import DeltaError, decode, encode
+from livefeed.document.pointer import PointerError, escape, index_of, unescape
+
+
+def apply_patch(document: bytes, patch: bytes) -> bytes:
+    """Gives a document as it is after a patch, as compact JSON. Numbers stay as they are written.
+
+    :param patch: any patch of RFC 6902, not only those that are made here.
+    :raises DeltaError: if either is malformed, or an operation cannot be done or its ``test`` fails.
+    """
+    try:
+        return encode(patched(decode(document), decode(patch)))
+    except RecursionError:
+        raise DeltaError("the document or the patch is nested too deeply") from None
+
+
+def patched(document: object, patch: object) -> object:
+    """Gives the patched document. The one that was given, which others may still need, is left as it was."""
+    if not isinstance(patch, list):
+        raise DeltaError("the patch is not an array")
+    editing = _Editing(document)
+    for number, operation in enumerate(patch):
+        try:
+            editing.do(operation)
+        except (DeltaError, PointerError) as error:
+            raise DeltaError(f"operation {number} of the patch: {error}") from None
+    return editing.root
+
+
+@dataclass(slots=True)
+class _Editing:
+    """A document under change.
+
+    A container is copied when it is first changed, and only that one: copying all beforehand would take longer than
+    everything else here together.
+    """
+
+    # required parameters
+    root: Any
+
+    # internal state
+    _ours: dict[int, object] = field(default_factory=dict)  # by id; kept alive, so that no id is used again
+
+    def do(self, operation: object) -> None:
+        if not isinstance(operation, dict):
+            raise DeltaError("it is not an object")
+        path = _tokens(operation, "path")
+        match operation.get("op"):
+            case "add":
+                self._add(path, _value(operation))
+            case "remove":
+                self._remove(path)
+            case "replace":
+                self._replace(path, _value(operation))
+            case "move":
+                self._move(_tokens(operation, "from"), path)
+            case "copy":
+                self._add(path, self._get(_tokens(operation, "from")))
+                self._ours.clear()  # it is in two places now, and who changes the one must not change the other
+            case "test":
+                if not _equal(self._get(path), _value(operation)):
+                    raise DeltaError(f"{_shown(path)} is not what the test expects")
+            case _:
+                raise DeltaError("its op is missing, or none of RFC 6902")
+
+    def _get(self, path: list[str]) -> Any:
+        here = self.root
+        for depth, token in enumerate(path):
+            here = here[_key(here, token, path[: depth + 1])]
+        return here
+
+    def _add(self, path: list[str], value: object) -> None:
+        if not path:
+            self.root = value
+            return
+        container, last = self._container(path), path[-1]
+        if isinstance(container, dict):
+            container[last] = value
+            return
+        index = len(container) if last == "-" else index_of(last)
+        if index is None or index > len(container):
+            raise DeltaError(f"{_shown(path)} is no place in its array of {len(container)}")
+        container.insert(index, value)
+
+    def _remove(self, path: list[str]) -> object:
+        if not path:
+            raise DeltaError("the whole document cannot be removed")
+        container = self._container(path)
+        return container.pop(_key(container, path[-1], path))
+
+    def _replace(self, path: list[str], value: object) -> None:
+        if not path:
+            self.root = value
+            return
+        container = self._container(path)
+        container[_key(container, path[-1], path)] = value
+
+    def _move(self, source: list[str], path: list[str]) -> None:
+        if source == path:
+            self._get(source)
+            return
+        if path[: len(source)] == source:
+            raise DeltaError(f"{_shown(source)} cannot be moved into itself")
+        self._add(path, self._remove(source))
+
+    def _container(self, path: list[str]) -> Any:
+        """Gives what holds the path's last token, made ours along with all that holds it."""
+        self.root = here = self._our(self.root, path[:0])
+        for depth, token in enumerate(path[:-1]):
+            key = _key(here, token, path[: depth + 1])
+            here[key] = here = self._our(here[key], path[: depth + 1])
+        return here
+
+    def _our(self, container: Any, path: list[str]) -> Any:
+        if id(container) in self._ours:
+            return container
+        if not isinstance(container, (dict, list)):
+            raise DeltaError(f"{_shown(path)} is neither an object nor an array")
+        copied = container.copy()
+        self._ours[id(copied)] = copied
+        return copied
+
+
+def _key(container: object, token: str, path: list[str]) -> Any:
+    """Gives what the container is indexed with to get what is there by that token."""
+    if isinstance(container, dict) and token in container:
+        return token
+    if isinstance(container, list):
+        index = index_of(token)
+        if index is not None and index < len(container):
+            return index
+    raise DeltaError(f"there is no {_shown(path)}")
+
+
+def _tokens(operation: dict[str, object], name: str) -> list[str]:
+    pointer = operation.get(name)
+    if not isinstance(pointer, str):
+        raise DeltaError(f"its {name} is missing or no string")
+    if pointer and not pointer.startswith("/"):
+        raise DeltaError(f"its {name} does not begin with a slash")
+    return [unescape(segment) for segment in pointer.split("/")[1:]]
+
+
+def _value(operation: dict[str, object]) -> object:
+    if "value" not in operation:
+        raise DeltaError("it has no value")
+    return operation["value"]
+
+
+def _shown(path: list[str]) -> str:
+    pointer = "".join(f"/{escape(token)}" for token in path)
+    return f"{pointer[:80]!a}" if pointer else "the document"
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether two values are equal as a ``test`` has it: numbers by their value, not their text (RFC 6902, 4.6)."""
+    if isinstance(one, msgspec.Raw) and isinstance(other, msgspec.Raw):
+        if one == other:
+            return True
+        try:
+            return Decimal(bytes(one).decode()) == Decimal(bytes(other).decode())
+        except ArithmeticError:  # an exponent of 19 digits
+            return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return one == other

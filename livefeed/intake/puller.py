@@ -1,0 +1,300 @@
+"""The tick: every interval, fetch from the source, ask the gate, publish.
+
+Rule: a tick never raises. A LoopingCall stops for good at its first error, and with it the feed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred  # noqa: A004
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from livefeed.document.codings import compress_well, is_large
+from livefeed.document.gate import check_document
+from livefeed.document.snapshot import make_large
+from livefeed.document.timestamps import length_of
+from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
+from livefeed.feed.feed import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from livefeed.document.snapshot import Snapshot
+    from livefeed.feed.feed import Feed
+    from livefeed.sources import Source
+
+MIN_TIMEOUT_S = 1.0
+MAX_TIMEOUT_S = 10.0
+MISSED_TICKS = 3
+"""Intervals without a pull that ends, besides the time that one may take, after which the feed is stale."""
+
+MIN_SPACING_S = 0.02
+"""The shortest time in seconds from one pull to the next, however often a source tells of changes."""
+
+MAX_LEFT = 3
+"""Fetches that go on after they were cancelled: while there are as many, no more are begun."""
+
+REMIND_S = 10.0
+"""While a feed is stale, another reason is logged if the last line is so old."""
+
+_log = Logger()
+
+
+@dataclass(eq=False)
+class Poller(Service):
+    """Keeps a feed at what its source holds, for as long as the service runs.
+
+    A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls overlap
+    only where one goes on after it was cancelled. Each change between good and failing is logged once. While the
+    service runs, the feed is stale by itself once nothing was heard of the source for three intervals and the time that
+    a pull may take.
+
+    :param delay_s: so long after the start is the first pull.
+    :param in_thread: calls a function in a thread.
+    :ivar good: how many pulls gave the document since the start.
+    :ivar failed: how many failed, or gave what may not be served.
+    """
+
+    # required parameters
+    feed: Feed
+    source: Source
+    clock: IReactorTime
+    max_bytes: int
+    delay_s: float = 0.0
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
+
+    # internal state
+    timeout_s: float = field(init=False)
+    good: int = 0
+    failed: int = 0
+    _loop: LoopingCall = field(init=False)
+    _why: str = ""
+    _told_at: float = 0.0
+    _start_call: IDelayedCall | None = None
+    _told_call: IDelayedCall | None = None
+    _pulling: bool = False
+    _fetching: Deferred[bytes | None] | None = None
+    _left: int = 0  # fetches that were cancelled, and have not ended
+    _pulled_at: float = float("-inf")
+    _pulled: bytes | None = None  # what was pulled last, whether it may be served or not
+    _stopped: bool = False
+    _spent: SpentErrors = field(default_factory=SpentErrors)
+    _outcome: Literal["none yet", "good", "failed"] = "none yet"
+
+    def __post_init__(self) -> None:
+        self.timeout_s = min(max(self.feed.interval_s, MIN_TIMEOUT_S), MAX_TIMEOUT_S)
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self.tick()))
+        self._loop.clock = self.clock
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        self._stopped = False
+        self.feed.patience_s = MISSED_TICKS * self.feed.interval_s + self.timeout_s
+        if self.delay_s:
+            self._start_call = self.clock.callLater(self.delay_s, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        try:
+            self.source.watch(self._changed)
+        except Exception:
+            _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
+        self._loop.start(self.feed.interval_s, now=True)
+
+    def _changed(self) -> None:
+        """Takes note of a change that the source tells of: it is pulled at once, or soon after the last one was."""
+        if self._stopped or self._told_call is not None:
+            return
+        wait_s = max(0.0, self._pulled_at + MIN_SPACING_S - self.clock.seconds())
+        self._told_call = self.clock.callLater(wait_s, self._pull_change)
+
+    def _pull_change(self) -> None:
+        self._told_call = None
+        if self._pulling:
+            # It may have been read before it changed.
+            self._told_call = self.clock.callLater(MIN_SPACING_S, self._pull_change)
+        else:
+            Deferred.fromCoroutine(self._pull_once(is_tick=False))
+
+    def stopService(self) -> None:
+        """IService API."""
+        super().stopService()
+        self._stopped = True
+        if self._start_call is not None and self._start_call.active():
+            self._start_call.cancel()
+        if self._told_call is not None:
+            self._told_call.cancel()
+        if self._loop.running:
+            self._loop.stop()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        self.feed.stop_watching()
+        self.source.close()
+
+    async def tick(self) -> None:
+        """Pulls once, and publishes what was pulled or marks the feed stale."""
+        self.feed.tick_at = self.clock.seconds()
+        # A change may be being pulled that the source has told of.
+        if not self._pulling:
+            await self._pull_once()
+
+    async def _pull_once(self, *, is_tick: bool = True) -> None:
+        self._pulled_at = self.clock.seconds()
+        self._spent.forget()
+        try:
+            data, made = await self._pull()
+            before = self.feed.snapshot
+            known = before is not None and data == before.data and self.feed.state is State.LIVE
+            if known and not is_tick and self._outcome != "failed":
+                # Nobody is sent again what a tick will send anyway.
+                self.feed.confirm(self._pulled_at)
+                self.feed.vouch()
+            elif not self._stopped:
+                self._note_recovery()
+                self.feed.publish(data, is_tick=is_tick, made=made)
+                self._note_good()
+                snapshot = self.feed.snapshot
+                if snapshot is not None and made is not None:
+                    # Served as it is, and in gzip, until the slow codings are there, if they come.
+                    with suppress(OSError, TimeoutError):
+                        self.feed.add_codings(snapshot, await self._in_thread(compress_well, data))
+        except NotDueError:
+            # Neither good nor failed. Nothing is said to be confirmed that was not.
+            if is_tick and not self._stopped:
+                was = self.feed.state
+                self.feed.skip_tick()
+                if self.feed.state is not was:
+                    # It has not been asked now, so that it cannot be said to answer.
+                    text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
+                    _log.info(text, feed=self.feed.name, source=self.source)
+        except PullError as error:
+            self._note_failed(str(error))
+            self._spent.add(error)
+        except Exception as error:
+            if self._outcome != "failed" and not self._stopped:
+                _log.failure('feed "{feed}": a tick broke', feed=self.feed.name)
+            self._note_failed("an error inside livefeed")
+            self._spent.add(error)
+
+    async def _pull(self) -> tuple[bytes, Snapshot | None]:
+        """Gives the document, checked, and its snapshot if it is new and large."""
+        self._pulling = True
+        try:
+            data = await self._fetch()
+            if self.feed.snapshot is not None and data == self.feed.snapshot.data:
+                return data, None
+            check_document(data, max_bytes=self.max_bytes)
+            return data, await self._make(data) if is_large(data) else None
+        finally:
+            self._pulling = False
+
+    async def _make(self, data: bytes) -> Snapshot | None:
+        # With 1 MB, 30 ms of the reactor's thread.
+        try:
+            made: Snapshot = await self._in_thread(make_large, data)
+            preparation = self.feed.history.preparation(data)
+            if preparation is not None:
+                # Before it is pushed: those who follow by delta would all be sent the whole.
+                with suppress(OSError, TimeoutError):
+                    making = self.in_thread(preparation).addTimeout(MAX_TIMEOUT_S, self.clock)
+                    self.feed.history.prepare(made, await making)
+        except OSError:
+            return None  # There is no thread, and it is done here.
+        except TimeoutError:
+            raise SourceError(f"to compress the document takes longer than {MAX_TIMEOUT_S:g} s") from None
+        return made
+
+    def _in_thread(self, work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
+        return self.in_thread(work, data).addTimeout(MAX_TIMEOUT_S, self.clock)
+
+    async def _fetch(self) -> bytes:
+        if self._left >= MAX_LEFT:
+            raise SourceError(f"{self._left} pulls have neither ended nor obeyed when they were cancelled")
+        self._fetching = self._begin_fetch()
+        try:
+            data = await self._fetching.addTimeout(self.timeout_s, self.clock, self._too_slow)
+        finally:
+            self._fetching = None
+        if data is None:
+            if self._pulled is None:
+                raise SourceError("it says that nothing has changed, and has given nothing before")
+            data = self._pulled
+        self._pulled = data
+        return data
+
+    def _begin_fetch(self) -> Deferred[bytes | None]:
+        """Gives what a fetch comes to, and fires when it is cancelled, whatever the fetch makes of that.
+
+        A fetch that goes on all the same is left to itself, so that the ticks go on. Its result is thrown away.
+        """
+        fetching = Deferred.fromCoroutine(self.source.fetch())
+
+        def cancel(outcome: Deferred[bytes | None]) -> None:
+            fetching.cancel()
+            if not outcome.called:
+                self._left += 1
+
+        outcome: Deferred[bytes | None] = Deferred(cancel)
+
+        def end(result: bytes | Failure | None) -> None:
+            if outcome.called:
+                self._left -= 1
+            else:
+                outcome.callback(result)
+
+        fetching.addBoth(end)
+        return outcome
+
+    def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:
+        """Takes the place of whatever a source makes of being cancelled, since it took too long."""
+        if isinstance(result, Failure):
+            self._spent.add(result.value)
+            raise SourceError(f"no answer within {timeout_s:g} s")
+        return result
+
+    def _note_recovery(self) -> None:
+        """Takes note that the feed is about to be live, of which the log speaks if it has become another by itself."""
+        if self.feed.state is not State.LIVE:
+            self._outcome = "none yet"
+
+    def _note_good(self) -> None:
+        self.good += 1
+        if self._outcome != "good":
+            self._outcome = "good"
+            _log.info('feed "{feed}" is live: pulled from {source}', feed=self.feed.name, source=self.source)
+
+    def _note_failed(self, why: str) -> None:
+        if self._stopped:
+            return
+        self.failed += 1
+        before = self.feed.state
+        # The name of the demo ends with a colon itself.
+        place = str(self.source).removesuffix(":")
+        self.feed.mark_stale(f"{place}: {why}")
+        state = self.feed.state
+        now = self.clock.seconds()
+        changes = before is State.LIVE and state is not State.LIVE
+        if changes or self._outcome != "failed":
+            still = ""
+        elif why != self._why and now - self._told_at >= REMIND_S:
+            # An operator that has mended one thing is told of the next.
+            still = "still "
+        else:
+            return
+        self._outcome, self._why, self._told_at = "failed", why, now
+        if state is State.LIVE:
+            text = 'pulls of feed "{feed}" {still}fail: {place}: {why}; it will be stale in {left} s'
+        else:
+            text = 'feed "{feed}" is {still}{state}: {place}: {why}'
+        left = length_of(self.feed.stale_in_s())
+        _log.warn(text, feed=self.feed.name, still=still, state=state.value, place=place, why=why, left=left)

@@ -1,0 +1,7 @@
+"""OpenSSL, certificates and their checks; connections are in ``transport``.
+
+- ``development``: a certificate authority for trying livefeed out on one machine.
+- ``folder``: ``tls:FOLDER``, certificates that are chosen by the name in the handshake.
+- ``openssl``: reading and writing TLS with as few calls as possible.
+- ``options``: the options of server contexts, ALPN, and the dates of certificates.
+"""

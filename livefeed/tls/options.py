@@ -1,0 +1,243 @@
+"""TLS as livefeed speaks it: what Mozilla's 'intermediate' recommendation has, by Twisted's CertificateOptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.tls.openssl import set_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+CIPHERSUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""For TLS 1.3. SHA-256 first: processors have instructions for it. SHA-384, without them, took 5 % of a handshake."""
+
+# For TLS 1.2.
+CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+
+
+GROUPS = b"X25519:P-256:P-384"
+"""Without the hybrids that withstand quantum computers: they cost each connection 7 KB for as long as it lasts, and
+what is read here is public."""
+
+PROTOCOLS = (b"http/1.1",)
+"""What is agreed on by ALPN. No HTTP/2: in Twisted it takes three times the CPU."""
+
+
+EXPIRY_WARNING_S = 14 * 86_400
+"""So long before a certificate expires the log warns, once a day: time enough to renew one by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a server's certificate is valid.
+
+    :ivar file: the PEM file, which messages name.
+    :ivar not_before: in seconds since 1970.
+    :ivar not_after: the same.
+    """
+
+    file: Path
+    not_before: float
+    not_after: float
+
+    @classmethod
+    def read(cls, file: Path) -> Validity:
+        """Reads a file that :func:`server_options` has accepted."""
+        leaf, *_ = x509.load_pem_x509_certificates(file.read_bytes())
+        return cls.of(file, leaf)
+
+    @classmethod
+    def of(cls, file: Path, leaf: x509.Certificate) -> Validity:
+        """Gives that of a certificate, and the file that it stands in."""
+        return cls(file, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp())
+
+    def complaint(self, now: float) -> str | None:
+        """Gives what an operator must know, if there is anything.
+
+        :param now: in seconds since 1970.
+        """
+        if now > self.not_after:
+            expired = f"has expired, on {_day(self.not_after)}: clients refuse it"
+            return f"the certificate {self.file} {expired}; renew it, and start again"
+        if now < self.not_before:
+            early = f"is not valid before {_day(self.not_before)}: clients refuse it until then"
+            return f"the certificate {self.file} {early}; is the clock right?"
+        if now > self.not_after - EXPIRY_WARNING_S:
+            return f"the certificate {self.file} expires on {_day(self.not_after)}: renew it, and start again"
+        return None
+
+
+@dataclass(eq=False)
+class ServedCertificates:
+    """The certificates that a process serves with: each file once, with what expires first in it."""
+
+    # internal state
+    _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
+
+    def replace(self, user: object, certificates: list[Validity]) -> None:
+        """Takes note of those of a user, in the place of those that it had before.
+
+        :param user: what serves with them, and lives as long as this does.
+        """
+        self._by_user[id(user)] = certificates
+
+    def __iter__(self) -> Iterator[Validity]:
+        first: dict[Path, Validity] = {}
+        for each in (each for certificates in self._by_user.values() for each in certificates):
+            if each.file not in first or each.not_after < first[each.file].not_after:
+                first[each.file] = each
+        return iter(first.values())
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def server_options(cert: Path, key: Path) -> CertificateOptions:
+    """Gives the TLS configuration of a server: TLS 1.2 and newer.
+
+    :param cert: a PEM file: the server's certificate, then those between it and the root.
+    :param key: a PEM file: the certificate's private key, not encrypted.
+    :raises ConfigurationError: if a file cannot be read, is not PEM, or the two do not belong together; the message
+        names the file.
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(cert.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{cert}: {error.strerror}", "cert") from None
+    except ValueError:
+        raise ConfigurationError(f"{cert}: there is no certificate in PEM form in it", "cert") from None
+    try:
+        private_key = load_pem_private_key(key.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigurationError(f"{key}: {error.strerror}", "key") from None
+    except TypeError:
+        raise ConfigurationError(f"{key}: the private key is encrypted; give one that is not", "key") from None
+    except ValueError:
+        raise ConfigurationError(f"{key}: there is no private key in PEM form in it", "key") from None
+    _check_pair(cert, chain, key, private_key)
+    _check_order(cert, chain)
+    try:
+        return make_options(chain, private_key)
+    except TypeError:
+        raise ConfigurationError(f"{key}: TLS has no use for this kind of key", "key") from None
+    except SSL.Error as error:
+        reasons = [reason for _, _, reason in error.args[0]] if error.args else []
+        if "key values mismatch" in reasons:
+            raise ConfigurationError(f"{key}: it is not the private key of {cert}", "key") from None
+        why = ", ".join(reasons) or "OpenSSL refuses it"
+        raise ConfigurationError(f"{cert}: {why} (the key is {key})", "cert") from None
+
+
+def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> CertificateOptions:
+    """Gives the TLS configuration of a server: TLS 1.2 and newer.
+
+    :param chain: the server's, then those between it and the root; or none.
+    :param private_key: that of the first; ``None`` if there is none.
+    :raises TypeError: if TLS has no use for this kind of key.
+    :raises SSL.Error: if OpenSSL refuses the certificate or the key.
+    """
+    # Twisted asks for pyOpenSSL's own types, and pyOpenSSL for those of cryptography instead.
+    leaf, *others = cast("Any", [*chain] or [None])
+    options = CertificateOptions(
+        privateKey=cast("Any", private_key),
+        certificate=leaf,
+        extraCertChain=others or None,
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+        acceptableCiphers=CIPHERS,
+        # A client that comes back shows its ticket, which spares both sides the certificate. The key of the tickets is
+        # the process's own; TLS 1.3 agrees on new keys all the same (RFC 8446, 2.2).
+        enableSessionTickets=True,
+    )
+    context = options.getContext()
+    context.set_tls13_ciphersuites(CIPHERSUITES)
+    set_groups(context, GROUPS)
+    # Twisted's own ends the handshake with a client that offers nothing of ours, as curl does with --http1.0.
+    context.set_alpn_select_callback(alpn_selector(PROTOCOLS))
+    return options
+
+
+def _check_pair(cert: Path, chain: list[x509.Certificate], key: Path, private_key: Any) -> None:
+    """Finds out what OpenSSL calls 'no certificate assigned'."""
+    public_key: Any = private_key.public_key()
+    if chain[0].public_key() == public_key:
+        return
+    for number, other in enumerate(chain[1:], 2):
+        if other.public_key() == public_key:
+            why = (
+                f"{cert}: wrong order: certificate {number} of {len(chain)} is the server's own, and must be the first"
+            )
+            raise ConfigurationError(why, "cert")
+    ours, theirs = (_kind(each) for each in (public_key, chain[0].public_key()))
+    if ours != theirs:
+        raise ConfigurationError(f"{key}: it is a key of {ours}, and {cert} is for one of {theirs}", "key")
+
+
+def _check_order(cert: Path, chain: list[x509.Certificate]) -> None:
+    """Finds out what only some clients mend by themselves: each certificate is to be issued by the next one."""
+    for number, (issued, following) in enumerate(pairwise(chain), 1):
+        if has_issued(following, issued):
+            continue
+        right = next((at for at, other in enumerate(chain, 1) if has_issued(other, issued) and at > number), 0)
+        why = f"certificate {number + 1} of {len(chain)} has not issued certificate {number}"
+        why += f": certificate {right} has, and must stand there" if right else ", and must not stand there"
+        raise ConfigurationError(f"{cert}: a chain in the wrong order: {why}", "cert")
+
+
+def require_callbacks(setting: str) -> None:
+    """Finds out whether OpenSSL can be spoken to: Python's libraries for it make small programs at run time.
+
+    :param setting: what TLS is used by.
+    :raises ConfigurationError: if memory that is written may not be executed.
+    """
+    try:
+        SSL.Context(SSL.TLS_METHOD).set_info_callback(lambda *_: None)
+    except MemoryError:
+        why = "TLS needs memory that is written and then executed, and this system forbids it: set "
+        why += "MemoryDenyWriteExecute=no in the unit of systemd (with SELinux, allow execmem), or leave TLS to a proxy"
+        raise ConfigurationError(why, setting) from None
+
+
+def has_issued(issuer: x509.Certificate, issued: x509.Certificate) -> bool:
+    """Tells whether one certificate has signed another; where the signature cannot be checked, the names count."""
+    if issuer.subject != issued.issuer:
+        return False
+    try:
+        issued.verify_directly_issued_by(issuer)
+    except InvalidSignature:
+        return False
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return True
+    return True
+
+
+def _kind(public_key: Any) -> str:
+    """Gives the name of a key's algorithm, such as RSA."""
+    return type(public_key).__name__.removesuffix("PublicKey").strip("_") or "another kind"
+
+
+def alpn_selector(ours: Sequence[bytes]) -> Any:
+    """Gives what chooses among the protocols that a client offers by ALPN (RFC 7301): the first of ours, or none."""
+
+    def select(_: SSL.Connection, theirs: list[bytes]) -> bytes:
+        for protocol in ours:
+            if protocol in theirs:
+                return protocol
+        return SSL.NO_OVERLAPPING_PROTOCOLS  # type: ignore[return-value]
+
+    return select

@@ -1,0 +1,250 @@
+"""The figures: each says what is, whoever asks, and asking changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.admin.metrics import Figures, metrics_root
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.document.snapshot import Sequence
+from livefeed.exceptions import SourceError
+from livefeed.feed.feed import Feed
+from livefeed.intake.puller import Poller
+from livefeed.process.memory import Collector
+from livefeed.storage.journal import Kept
+from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
+from livefeed.tls.options import Validity
+from livefeed.transport.pool import Pool
+from livefeed.web.cors import Origins
+from livefeed.web.site import Site
+
+NOW = 1_700_000_000.0
+DOCUMENT = b'{"rows": [%s]}' % b", ".join([b"1.50"] * 40)
+OTHER = b'{"rows": [%s]}' % b", ".join([b"2.50"] * 40)
+HANDSHAKE = (
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+class MetricsTestCase(SynchronousTestCase):
+    """What has two feeds, of which the first is pulled."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
+        self.served, self.other = (
+            Served(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, limit)
+            for name, limit in (("feed", 0), ("other", 7))
+        )
+        self.source = MemorySource()
+        self.poller, other_poller = (
+            Poller(served.feed, self.source, clock=self.clock, max_bytes=10_000) for served in (self.served, self.other)
+        )
+        self.site = Site(Root([self.served, self.other]), reactor=self.clock)
+        reactor: Any = self.clock
+        self.pool = Pool(reactor)
+        self.addCleanup(self.pool._epoll.close)
+        feeds = [(self.poller, self.served), (other_poller, self.other)]
+        self.garbage = Collector(lambda: 0, self.clock)
+        self.figures = Figures(feeds, self.site, self.pool, self.garbage)
+        self.metrics = Site(metrics_root(self.figures), reactor=self.clock)
+
+    def pull(self, answer: bytes | Exception) -> None:
+        self.source.answers.append(answer)
+        self.successResultOf(Deferred.fromCoroutine(self.poller.tick()))
+
+    def figure(self, name: str, **labels: str) -> float | None:
+        """Gives a figure as Prometheus reads it; ``None`` if there is none."""
+        answer = request(self.metrics, b"GET /metrics HTTP/1.1")
+        self.assertEqual(answer.status, 200)
+        values = [
+            sample.value
+            for family in text_string_to_metric_families(answer.body.decode())
+            for sample in family.samples
+            if sample.name == f"livefeed_{name}" and sample.labels == labels
+        ]
+        self.assertLessEqual(len(values), 1)
+        return values[0] if values else None
+
+    def of_feed(self, *names: str) -> list[float | None]:
+        return [self.figure(name, feed="feed") for name in names]
+
+    def open(self, path: bytes, *fields: bytes) -> None:
+        """Begins to follow."""
+        channel: Any = self.site.buildProtocol(None)
+        channel.makeConnection(StringTransport())
+        channel.dataReceived(b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: localhost", *fields, b"", b""]))
+
+
+class FeedFigureTests(MetricsTestCase):
+    """What is said of each feed."""
+
+    def test_before_the_first_document(self) -> None:
+        """Nothing is there, and nothing is made up."""
+        self.assertEqual(
+            self.of_feed("confirmed_timestamp_seconds", "age_seconds", "document_bytes", "versions_total"),
+            [None, None, 0, 0],
+        )
+        self.assertEqual(self.figure("state", feed="feed", state="stale"), 1)
+        self.assertEqual(self.figure("max_subscribers", feed="other"), 7)
+
+    def test_versions_after_a_restart(self) -> None:
+        """Those of the earlier process do not count, so that the counter never decreases."""
+        self.served.feed.restore([Kept(b"[]", Sequence(1, 500), NOW - 1.0)])
+        counted = [self.figure("versions_total", feed="feed")]
+        for document in (b"[1]", b"[1]", b"[2]"):
+            self.pull(document)
+            counted.append(self.figure("versions_total", feed="feed"))
+        self.assertEqual(counted, [0, 1, 1, 2])
+
+    def test_pulls(self) -> None:
+        """Good ones and failed ones are counted, and the state and the time follow."""
+        self.pull(DOCUMENT)
+        self.clock.advance(1)
+        self.pull(DOCUMENT)
+        self.pull(SourceError("away"))
+        self.pull(b"no document")
+        self.clock.advance(2)
+        self.assertEqual(self.of_feed("good_pulls_total", "failed_pulls_total", "versions_total"), [2, 2, 1])
+        self.assertEqual(
+            self.of_feed("confirmed_timestamp_seconds", "age_seconds", "document_bytes"), [NOW + 1, 2, len(DOCUMENT)]
+        )
+        self.assertEqual([self.figure("state", feed="feed", state=state) for state in ("live", "stale")], [0, 1])
+        self.assertEqual(self.figure("good_pulls_total", feed="other"), 0)
+
+    def test_wall_clock_is_set(self) -> None:
+        """The age is measured, and the time is displayed."""
+        wall = Clock()
+        wall.advance(7000)
+        self.served.feed.wall = wall.seconds
+        self.pull(DOCUMENT)
+        self.clock.advance(2)
+        wall.advance(2 + 86400)
+        self.assertEqual(self.of_feed("age_seconds", "confirmed_timestamp_seconds"), [2, 7000 + 86400])
+
+    def test_work_is_that_of_versions(self) -> None:
+        """Compressing, comparing and wrapping are counted: with more subscribers there is no more of it."""
+        done = []
+        for _ in range(3):
+            before = self.of_feed("codings_made_total", "patches_made_total", "messages_made_total")
+            self.pull(DOCUMENT)
+            have = self.served.feed.snapshot.version.encode() if self.served.feed.snapshot else b""
+            self.pull(OTHER)
+            for _ in range(5):
+                self.open(b"/feed.sse?delta=1&last-event-id=" + have)
+                self.open(b"/feed.ws", *HANDSHAKE)
+            after = self.of_feed("codings_made_total", "patches_made_total", "messages_made_total")
+            done.append(
+                [new - old for old, new in zip(before, after, strict=True) if new is not None and old is not None]
+            )
+        self.assertEqual(done[0][1], 1)
+        self.assertEqual(done[1], done[2])
+        self.assertTrue(all(done[2]))
+
+    def test_subscribers(self) -> None:
+        """Each way is told apart; those who follow a part count."""
+        self.pull(DOCUMENT)
+        etag = request(self.site, b"GET /feed HTTP/1.1").headers["etag"].encode()
+        self.open(b"/feed.ws", *HANDSHAKE)
+        self.open(b"/feed", *HANDSHAKE)
+        self.open(b"/feed.sse")
+        self.open(b"/feed.sse/rows")
+        self.open(b"/feed.sse/rows/1")
+        self.open(b"/feed", b"Prefer: wait=20", b"If-None-Match: " + etag)
+        by = {way: self.figure("subscribers", feed="feed", by=way) for way in ("websocket", "events", "waiting")}
+        self.assertEqual(by, {"websocket": 2, "events": 3, "waiting": 1})
+        self.assertEqual(self.of_feed("parts"), [2])
+        self.assertEqual(self.figure("subscribers", feed="other", by="events"), 0)
+
+
+class ProcessFigureTests(MetricsTestCase):
+    """What is said of all feeds together."""
+
+    def test_answers(self) -> None:
+        """By status, scheme and content coding."""
+        self.pull(DOCUMENT)
+        request(self.site, b"GET /feed HTTP/1.1")
+        for _ in range(2):
+            request(self.site, b"GET /feed HTTP/1.1\r\nAccept-Encoding: gzip")
+        request(self.site, b"GET /nothing HTTP/1.1")
+        found = {
+            (status, coding): self.figure("answers_total", status=status, scheme="http", coding=coding)
+            for status, coding in (("200", "identity"), ("200", "gzip"), ("404", "identity"), ("304", "identity"))
+        }
+        expected = {("200", "identity"): 1, ("200", "gzip"): 2, ("404", "identity"): 1, ("304", "identity"): None}
+        self.assertEqual(found, expected)
+
+    def test_what_is_followed_is_answered_when_it_begins(self) -> None:
+        """Not when it ends, which may be never."""
+        self.pull(DOCUMENT)
+        self.open(b"/feed.ws", *HANDSHAKE)
+        self.open(b"/feed.sse")
+        found = [self.figure("answers_total", status=code, scheme="http", coding="identity") for code in ("101", "200")]
+        self.assertEqual(found, [1, 1])
+
+    def test_connections(self) -> None:
+        """As the transport counts them; on Twisted's own nobody does."""
+        self.pool.accepted, self.pool.refused, self.pool.capacity = 5, 2, 7
+        names = ("connections", "max_connections", "connections_accepted_total", "connections_refused_total")
+        self.assertEqual([self.figure(name) for name in names], [0, 7, 5, 2])
+        self.metrics = Site(metrics_root(Figures(self.figures.feeds, self.site, None)), reactor=self.clock)
+        self.assertEqual([self.figure(name) for name in names], [None] * 4)
+
+    def test_pauses_of_the_garbage_collector(self) -> None:
+        """How many there were, how long all took, and the longest."""
+        self.garbage.full, self.garbage.paused_s, self.garbage.longest_s = 3, 0.75, 0.5
+        names = ("full_collections_total", "full_collection_seconds_total", "full_collection_longest_seconds")
+        self.assertEqual([self.figure(name) for name in names], [3, 0.75, 0.5])
+
+    def test_asking_changes_nothing(self) -> None:
+        """Nobody is subscribed, and nothing is rendered, compressed or counted for it."""
+        self.pull(DOCUMENT)
+        self.served.feed.subscribe(RecordingSubscriber())
+        first, second = (self.ask_all() for _ in range(2))
+        self.assertEqual(first, second)
+
+    def ask_all(self) -> list[str]:
+        lines = request(self.metrics, b"GET /metrics HTTP/1.1").body.decode().splitlines()
+        return [line for line in lines if line.startswith("livefeed_")]
+
+
+class MetricsResourceTests(MetricsTestCase):
+    """How it is asked for."""
+
+    def ask(self, head: bytes) -> Response:
+        return request(self.metrics, head)
+
+    def test_type(self) -> None:
+        """What Prometheus expects, and nothing that a cache would keep."""
+        headers = self.ask(b"GET /metrics HTTP/1.1").headers
+        self.assertTrue(headers["content-type"].startswith("text/plain; version="))
+        self.assertEqual(headers["cache-control"], "no-store")
+        self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_certificates(self) -> None:
+        """Each says when it expires."""
+        figures = Figures(self.figures.feeds, self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
+        body = request(Site(metrics_root(figures), reactor=self.clock), b"GET /metrics HTTP/1.1").body
+        self.assertIn(b'livefeed_certificate_not_after_timestamp_seconds{file="/a.pem"} 1.7e+09', body)
+
+    def test_other_paths_and_methods(self) -> None:
+        """There is nothing else, the feed least of all."""
+        self.assertEqual([self.ask(b"GET " + path + b" HTTP/1.1").status for path in (b"/", b"/feed")], [404, 404])
+        self.assertEqual(self.ask(b"DELETE /metrics HTTP/1.1").status, 405)
+        probe = self.ask(b"OPTIONS /metrics HTTP/1.1")
+        self.assertEqual((probe.status, probe.headers["allow"], probe.body), (204, "GET, HEAD, OPTIONS", b""))
+        head = self.ask(b"HEAD /metrics HTTP/1.1")
+        self.assertEqual((head.status, head.body), (200, b""))

@@ -1,0 +1,590 @@
+"""Polling: what twisted.web renders of a feed, driven in memory."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import math
+import random
+import re
+from typing import TYPE_CHECKING
+
+import brotli
+import zstandard
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.document.codings import MAX_MEMBERS, compress_well
+from livefeed.document.patch import apply_patch
+from livefeed.feed.feed import Feed
+from livefeed.testing import Response, request
+from livefeed.web.cors import Origins
+from livefeed.web.site import Request, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livefeed.delivery.delivery import Ways
+
+DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
+NOW = 1_795_000_000.25
+
+
+class DocumentTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.serve("*")
+
+    def serve(self, *origins: str, interval_s: float = 1.0) -> None:
+        """Makes a site of a feed that has no snapshot yet."""
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.upgraded: list[Request] = []
+        self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
+        root = Root([Served(self.feed, Origins.parse(origins), self.upgrade)])
+        self.site = Site(root, reactor=self.clock)
+
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+        """Takes the place of the WebSocket's handshake."""
+        self.upgraded.append(upgrading)
+        upgrading.setResponseCode(101)
+        upgrading.finish()
+        return 1
+
+    def get(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed") -> Response:
+        return request(self.site, b"\n".join([method + b" " + path + b" HTTP/1.1", *fields]))
+
+
+class DocumentTests(DocumentTestCase):
+    """What a client is answered."""
+
+    def test_document_is_served_byte_for_byte(self) -> None:
+        """The body is what was pulled, and the fields say what it is."""
+        self.feed.publish(DOCUMENT)
+        response = self.get()
+        self.assertEqual((response.status, response.body), (200, DOCUMENT))
+        assert self.feed.snapshot is not None
+        version = self.feed.snapshot.version
+        expected = {
+            "content-type": "application/json",
+            "content-length": str(len(DOCUMENT)),
+            "etag": f'"{version}"',
+            "vary": "Accept-Encoding, Accept",
+            "x-content-type-options": "nosniff",
+            "access-control-allow-origin": "*",
+            "livefeed-version": version,
+            "livefeed-sequence": f"{int(NOW * 1000)}.1",
+            "livefeed-state": "live",
+            "livefeed-at": "2026-11-18T11:06:40.250Z",
+            "livefeed-age": "0",
+            "server": "livefeed",
+        }
+        self.assertEqual({name: response.headers.get(name) for name in expected}, expected)
+        self.assertNotIn("content-encoding", response.headers)
+
+    def test_alias_is_the_same_resource(self) -> None:
+        """/feed.json answers as /feed does, but that it is never events, and a query changes nothing."""
+        self.feed.publish(DOCUMENT)
+        alias, document = self.get(path=b"/feed.json"), self.get()
+        self.assertEqual(alias.headers.pop("vary"), "Accept-Encoding")
+        self.assertEqual(document.headers.pop("vary"), "Accept-Encoding, Accept")
+        self.assertEqual(alias, document)
+        self.assertEqual(self.get(path=b"/feed?t=123").headers, self.get().headers)
+
+    def test_codings_are_the_same_document_under_other_tags(self) -> None:
+        """A strong tag names bytes, so that each coding has its own, and its own digest."""
+        self.feed.publish(DOCUMENT)
+        decoders: dict[str, Callable[[bytes], bytes]] = {
+            "gzip": gzip.decompress,
+            "br": brotli.decompress,
+            "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+        }
+        assert self.feed.snapshot is not None
+        for coding, decode in decoders.items():
+            response = self.get(b"Accept-Encoding: " + coding.encode())
+            self.assertEqual(decode(response.body), DOCUMENT)
+            self.assertEqual(response.headers["content-encoding"], coding)
+            self.assertEqual(response.headers["content-length"], str(len(response.body)))
+            self.assertEqual(response.headers["etag"], f'"{self.feed.snapshot.version}-{coding}"')
+            digest = base64.b64encode(hashlib.sha256(response.body).digest()).decode()
+            self.assertEqual(response.headers["repr-digest"], f"sha-256=:{digest}:")
+
+    def test_smallest_coding_wins_among_equals(self) -> None:
+        """What browsers send names all of them without weights; weights are the client's to set."""
+        self.feed.publish(DOCUMENT)
+        every = [self.get(b"Accept-Encoding: " + coding) for coding in (b"gzip", b"br", b"zstd")]
+        chosen = self.get(b"Accept-Encoding: gzip, deflate, br, zstd")
+        self.assertEqual(len(chosen.body), min(len(response.body) for response in every))
+        weighted = self.get(b"Accept-Encoding: gzip, br;q=0.5, zstd;q=0.1")
+        self.assertEqual(weighted.headers["content-encoding"], "gzip")
+
+    def test_slow_codings_come_later(self) -> None:
+        """A large document is served as it is, and in gzip, at once; the others when they are there."""
+        document = b"[" + b", ".join(b"%d.50" % number for number in range(20_000)) + b"]"
+        self.feed.publish(document)
+        accept = b"Accept-Encoding: br"
+        self.assertEqual(self.get(accept).body, document)
+        self.assertEqual(gzip.decompress(self.get(b"Accept-Encoding: gzip").body), document)
+        told: list[bool] = []
+        self.feed.changed.append(lambda: told.append(True))
+        assert self.feed.snapshot is not None
+        self.feed.add_codings(self.feed.snapshot, compress_well(document))
+        self.assertEqual(told, [True])
+        self.assertEqual(brotli.decompress(self.get(accept).body), document)
+
+    def test_tag_of_another_coding_is_known(self) -> None:
+        """A client that changes its mind about codings still has the version, and is told which tag is confirmed."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        for field in (etag, f"W/{etag}"):
+            response = self.get(b"Accept-Encoding: br", b"If-None-Match: " + field.encode())
+            self.assertEqual((response.status, response.headers["etag"]), (304, etag))
+
+    def test_patch_is_sent_to_who_asks(self) -> None:
+        """RFC 3229: from any remembered version, in whatever coding it was had; the first that is known counts."""
+        self.feed.publish(DOCUMENT)
+        tags = [self.get(b"Accept-Encoding: " + coding).headers["etag"] for coding in (b"identity", b"gzip")]
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))
+        newest = self.get().headers["etag"]
+        for listed, base in (
+            (tags[0], tags[0]),
+            (f'"unknown", W/{tags[1]}', tags[1]),
+        ):
+            response = self.get(b"A-IM: vcdiff, JSON-Patch", b"If-None-Match: " + listed.encode())
+            self.assertEqual(response.status, 226)
+            self.assertEqual(json.loads(apply_patch(DOCUMENT, response.body)), json.loads(self.get().body))
+            expected = {
+                "im": "json-patch",
+                "delta-base": base,
+                "etag": newest,
+                "content-type": "application/json-patch+json",
+                "cache-control": "no-store, im",
+            }
+            self.assertEqual({name: response.headers[name] for name in expected}, expected)
+
+    def test_one_patch_is_made_for_a_request(self) -> None:
+        """From the latest version that it names, in whatever order; none more where that is not worth it."""
+        tags = []
+        for number in range(20):
+            self.feed.publish(DOCUMENT.replace(b"199.50", b"%d.50" % number))
+            tags.append(self.get().headers["etag"])
+        every = ", ".join(tags).encode()
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"20.50"))
+        response = self.get(b"A-IM: json-patch", b"If-None-Match: " + every)
+        self.assertEqual((response.status, response.headers["delta-base"]), (226, tags[-1]))
+        self.assertEqual(self.feed.history.made, 1)
+        self.feed.publish(json.dumps(list(range(1000, 1200))).encode())
+        response = self.get(b"A-IM: json-patch", b"If-None-Match: " + every)
+        self.assertEqual((response.status, self.feed.history.made), (200, 2))
+
+    def test_no_patch_where_none_is_due(self) -> None:
+        """Not unasked for, not from what is unknown or newest, and not where the coded document is hardly larger."""
+        self.feed.publish(DOCUMENT)
+        old = self.get().headers["etag"].encode()
+        self.feed.publish(DOCUMENT.replace(b".50", b".75"))
+        newest = self.get().headers["etag"].encode()
+        for status, fields in (
+            (200, [b"If-None-Match: " + old]),
+            (200, [b"A-IM: json-patch"]),
+            (200, [b"A-IM: json-patch", b'If-None-Match: "unknown"']),
+            (304, [b"A-IM: json-patch", b"If-None-Match: " + newest]),
+        ):
+            self.assertEqual(self.get(*fields).status, status, fields)
+
+    def test_patch_is_compressed(self) -> None:
+        """The coding comes after the manipulation (RFC 3229), and the tag stays the document's, without coding."""
+        noise = random.Random(1)
+        rows = [b'{"id":%d,"votes":1,"key":"%b"}' % (each, noise.randbytes(12).hex().encode()) for each in range(500)]
+        document = b"[%b]" % b",".join(rows)
+        self.feed.publish(document)
+        old = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        new = document.replace(b'"votes":1,', b'"votes":2,', 200)
+        self.feed.publish(new)
+        plain = self.get(b"A-IM: json-patch", b"If-None-Match: " + old.encode())
+        decoders: dict[str, Callable[[bytes], bytes]] = {
+            "gzip": gzip.decompress,
+            "br": brotli.decompress,
+            "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+        }
+        for coding, decode in decoders.items():
+            fields = (b"A-IM: json-patch", b"If-None-Match: " + old.encode(), b"Accept-Encoding: " + coding.encode())
+            response = self.get(*fields)
+            self.assertEqual((response.status, response.headers["content-encoding"]), (226, coding))
+            self.assertEqual((response.headers["im"], response.headers["delta-base"]), ("json-patch", old))
+            self.assertEqual(response.headers["etag"], self.get().headers["etag"])
+            self.assertIn("Accept-Encoding", response.headers["vary"])
+            self.assertEqual(json.loads(apply_patch(document, decode(response.body))), json.loads(new))
+            self.assertIs(self.feed.history.made, 1)
+        self.assertEqual((plain.status, "content-encoding" in plain.headers), (226, False))
+        assert self.feed.snapshot is not None
+        self.assertGreater(len(plain.body), 0.6 * len(self.feed.snapshot.representations["gzip"].data))
+
+    def test_small_patch_is_not_compressed(self) -> None:
+        """Where it is no smaller in the coding."""
+        self.feed.publish(DOCUMENT)
+        old = self.get().headers["etag"].encode()
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))
+        response = self.get(b"A-IM: json-patch", b"If-None-Match: " + old, b"Accept-Encoding: gzip")
+        self.assertEqual((response.status, "content-encoding" in response.headers), (226, False))
+
+    def test_weight_of_zero_asks_for_no_patch(self) -> None:
+        """Any other weight asks for one (RFC 3229, 10.5.3)."""
+        self.feed.publish(DOCUMENT)
+        old = self.get().headers["etag"].encode()
+        self.feed.publish(DOCUMENT.replace(b"199.50", b"200.50"))
+        for listed, status in (
+            (b"json-patch;q=0.5", 226),
+            (b"vcdiff, json-patch ; q=1.0", 226),
+            (b",, json-patch,", 226),
+            (b"json-patch;q=0", 200),
+            (b"json-patch;q=0.000, vcdiff", 200),
+            (b"json-patch;q=2", 200),
+            (b"json-patches", 200),
+            (b"vcdiff, gzip", 200),
+            (b"*", 200),
+            (b"", 200),
+            (b"," * (MAX_MEMBERS - 1) + b"json-patch", 226),
+            (b"," * MAX_MEMBERS + b"json-patch", 200),
+        ):
+            response = self.get(b"A-IM: " + listed, b"If-None-Match: " + old)
+            self.assertEqual((listed, response.status), (listed, status))
+            self.assertEqual("im" in response.headers, status == 226)
+            self.assertEqual("delta-base" in response.headers, status == 226)
+
+    def test_if_match_is_for_what_there_is(self) -> None:
+        """Another document is not sent to who wants that one; tags are compared strongly (RFC 9110, 13.1.1)."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"].encode()
+        gzipped = self.get(b"Accept-Encoding: gzip").headers["etag"].encode()
+        for fields, status in (
+            ([b"If-Match: " + etag], 200),
+            ([b'If-Match: "other"', b"If-Match: " + etag], 200),
+            ([b"If-Match: *"], 200),
+            ([b'If-Match: "other"'], 412),
+            ([b"If-Match: W/" + etag], 412),
+            ([b"If-Match: nonsense"], 412),
+            ([b"If-Match: " + gzipped], 412),
+            ([b"If-Match: " + gzipped, b"Accept-Encoding: gzip"], 200),
+        ):
+            for method in (b"GET", b"HEAD"):
+                response = self.get(*fields, method=method)
+                self.assertEqual((fields, response.status), (fields, status))
+        response = self.get(b'If-Match: "other"')
+        self.assertEqual(json.loads(response.body)["status"], 412)
+        self.assertEqual(response.headers["access-control-allow-origin"], "*")
+
+    def test_if_match_goes_before_if_none_match(self) -> None:
+        """RFC 9110, 13.2.2."""
+        self.feed.publish(DOCUMENT)
+        known = b"If-None-Match: " + self.get().headers["etag"].encode()
+        self.assertEqual(self.get(b'If-Match: "other"', known).status, 412)
+        self.assertEqual(self.get(b"If-Match: *", known).status, 304)
+
+    def test_conditions_are_ignored_where_nothing_would_be_sent(self) -> None:
+        """Any answer but a 2xx stays what it is, and OPTIONS selects nothing (RFC 9110, 13.2.1)."""
+        never, always = b'If-Match: "other"', b"If-None-Match: *"
+        for condition in (never, always):
+            self.assertEqual(self.get(condition).status, 503)
+        self.feed.publish(DOCUMENT)
+        for condition in (never, always):
+            self.assertEqual(self.get(condition, path=b"/nope").status, 404)
+            self.assertEqual(self.get(condition, path=b"/feed/nope").status, 404)
+            self.assertEqual(self.get(condition, method=b"POST").status, 405)
+            self.assertEqual(self.get(condition, method=b"OPTIONS").status, 204)
+
+    def test_conditions_on_a_date_are_ignored(self) -> None:
+        """There is no date of a modification to compare with (RFC 9110, 13.1.3 and 13.1.4)."""
+        self.feed.publish(DOCUMENT)
+        for date in (b"Sat, 29 Oct 1994 19:43:31 GMT", b"Fri, 01 Jan 2100 00:00:00 GMT", b"nonsense"):
+            for name in (b"If-Modified-Since", b"If-Unmodified-Since"):
+                response = self.get(name + b": " + date)
+                self.assertEqual((response.status, response.body), (200, DOCUMENT))
+                self.assertNotIn("last-modified", response.headers)
+            other = self.get(b"If-Modified-Since: " + date, b'If-None-Match: "other"')
+            self.assertEqual(other.status, 200)
+            self.assertEqual(self.get(b"If-Modified-Since: " + date, b"If-None-Match: *").status, 304)
+
+    def test_ranges_are_ignored(self) -> None:
+        """Of whatever unit, and on whatever condition (RFC 9110, 14.2 and 13.1.5)."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"].encode()
+        for fields in (
+            [b"Range: bytes=0-1"],
+            [b"Range: bytes=999999-"],
+            [b"Range: lines=1-2"],
+            [b"Range: bytes=0-1", b"If-Range: " + etag],
+            [b"Range: bytes=0-1", b'If-Range: "other"'],
+            [b"If-Range: " + etag],
+            [b"Content-Range: bytes 0-1/2"],
+        ):
+            response = self.get(*fields)
+            self.assertEqual((fields, response.status, response.body), (fields, 200, DOCUMENT))
+            self.assertNotIn("content-range", response.headers)
+
+    def test_document_is_given_where_no_coding_is_accepted(self) -> None:
+        """Also to who does not accept it as it is, in place of a 406."""
+        self.feed.publish(DOCUMENT)
+        for accepted in (b"identity;q=0", b"*;q=0", b"deflate, identity;q=0", b"gzip;q=0, *;q=0"):
+            response = self.get(b"Accept-Encoding: " + accepted)
+            self.assertEqual((accepted, response.status, response.body), (accepted, 200, DOCUMENT))
+            self.assertNotIn("content-encoding", response.headers)
+
+    def test_age_is_left_to_caches(self) -> None:
+        """An origin server has none to tell (RFC 9111, 5.1), however old the data are."""
+        self.feed.publish(DOCUMENT)
+        self.feed.mark_stale()
+        self.clock.advance(100)
+        for fields in ([], [b"If-None-Match: *"]):
+            self.assertNotIn("age", self.get(*fields).headers)
+
+    def test_request_cannot_ask_for_another_cache_control(self) -> None:
+        """What caches are to do is the server's to say; it is no cache itself (RFC 9111, 5.2.1)."""
+        self.feed.publish(DOCUMENT)
+        plain = self.get()
+        for directive in (b"no-cache", b"no-store", b"max-age=0", b"only-if-cached", b"nonsense"):
+            response = self.get(b"Cache-Control: " + directive)
+            self.assertEqual(
+                (response.status, response.headers), (200, {**plain.headers, "date": response.headers["date"]})
+            )
+
+    def test_next_version_is_announced(self) -> None:
+        """In milliseconds until the next tick, so that a client can ask just after it; a tick if that is overdue."""
+        self.feed.publish(DOCUMENT)
+        for since_s, expected in ((0.0, "1000"), (0.25, "750"), (0.9995, "1"), (1.0, "1000"), (3.0, "1000")):
+            self.feed.tick_at = self.clock.seconds() - since_s
+            self.assertEqual(self.get().headers["livefeed-next"], expected)
+
+    def test_head_is_get_without_the_body(self) -> None:
+        """HEAD has all the fields of GET (RFC 9110, 9.3.2)."""
+        for publish in (False, True):
+            if publish:
+                self.feed.publish(DOCUMENT)
+            head, get = self.get(method=b"HEAD"), self.get()
+            self.assertEqual((head.status, head.headers, head.body), (get.status, get.headers, b""))
+
+    def test_known_version_is_304(self) -> None:
+        """A 304 says as much about the feed as a 200 does, and has no body and no length."""
+        self.feed.publish(DOCUMENT)
+        for encoding in (b"identity", b"gzip"):
+            full = self.get(b"Accept-Encoding: " + encoding)
+            response = self.get(b"Accept-Encoding: " + encoding, b"If-None-Match: " + full.headers["etag"].encode())
+            self.assertEqual((response.status, response.body), (304, b""))
+            self.assertNotIn("content-length", response.headers)
+            self.assertNotIn("content-type", response.headers)
+            kept = [name for name in full.headers if not name.startswith(("content-", "repr-"))]
+            self.assertEqual(response.headers, {name: full.headers[name] for name in kept})
+
+    def test_tag_of_an_older_version_is_answered_in_full(self) -> None:
+        """The tag changes with the document."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"]
+        self.feed.publish(b"[]")
+        response = self.get(b"If-None-Match: " + etag.encode())
+        self.assertEqual((response.status, response.body), (200, b"[]"))
+
+    def test_several_lines_of_if_none_match_are_one_list(self) -> None:
+        """RFC 9110, 5.3."""
+        self.feed.publish(DOCUMENT)
+        etag = self.get().headers["etag"].encode()
+        self.assertEqual(self.get(b'If-None-Match: "other"', b"If-None-Match: W/" + etag).status, 304)
+
+    def test_stale_document_is_marked_and_ages(self) -> None:
+        """A failed pull takes nothing away, and nothing stale is passed off as fresh."""
+        self.feed.publish(DOCUMENT)
+        self.feed.mark_stale()
+        self.clock.advance(61.5)
+        for response in (self.get(), self.get(b"If-None-Match: *")):
+            self.assertEqual(response.headers["livefeed-state"], "stale")
+            self.assertEqual(response.headers["livefeed-age"], "61")
+            self.assertEqual(response.headers["livefeed-at"], "2026-11-18T11:06:40.250Z")
+        self.assertEqual(self.get().body, DOCUMENT)
+
+    def test_unchanged_document_is_confirmed(self) -> None:
+        """Each good pull makes the data young again; the version stays."""
+        self.feed.publish(DOCUMENT)
+        before = self.get()
+        self.clock.advance(10)
+        self.feed.publish(DOCUMENT)
+        after = self.get()
+        self.assertEqual(after.headers["livefeed-age"], "0")
+        self.assertEqual(after.headers["livefeed-at"], "2026-11-18T11:06:50.250Z")
+        self.assertEqual(after.headers["etag"], before.headers["etag"])
+        self.assertEqual(after.headers["livefeed-sequence"], before.headers["livefeed-sequence"])
+
+    def test_nothing_pulled_yet_is_503(self) -> None:
+        """Before the first good pull there is nothing to serve; the client is told when to come back."""
+        self.serve("*", interval_s=30)
+        self.feed.tick_at = self.clock.seconds() - 8.5
+        response = self.get()
+        self.assertEqual(response.status, 503)
+        self.assertEqual(response.headers["retry-after"], "22")
+        self.assertEqual(response.headers["livefeed-state"], "stale")
+        self.assertEqual(response.headers["cache-control"], "no-store")
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertEqual(json.loads(response.body)["status"], 503)
+        self.assertNotIn("etag", response.headers)
+        self.assertNotIn("livefeed-at", response.headers)
+
+    def test_answer_is_fresh_until_the_next_tick(self) -> None:
+        """Cache-Control is tuned to the tick, in whole seconds and at least one."""
+        self.serve("*", interval_s=30)
+        self.feed.tick_at = self.clock.seconds()
+        self.feed.publish(DOCUMENT)
+        for advance_s, fresh_s in ((0, 30), (10.5, 20), (19, 1), (5, 10)):
+            self.clock.advance(advance_s)
+            expected = f"public, max-age={fresh_s}, stale-while-revalidate=30, stale-if-error=300"
+            self.assertEqual(self.get().headers["cache-control"], expected)
+
+    def test_options_tells_the_methods(self) -> None:
+        """OPTIONS without preflight fields is about the resource."""
+        response = self.get(method=b"OPTIONS")
+        self.assertEqual((response.status, response.body), (204, b""))
+        self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS")
+        self.assertNotIn("access-control-allow-methods", response.headers)
+
+    def test_preflight_allows_conditional_requests(self) -> None:
+        """A page of another origin may poll with If-None-Match (Fetch standard, 3.2.3)."""
+        response = self.get(
+            b"Origin: https://example.org",
+            b"Access-Control-Request-Method: GET",
+            b"Access-Control-Request-Headers: if-none-match",
+            method=b"OPTIONS",
+        )
+        self.assertEqual(response.status, 204)
+        self.assertEqual(response.headers["access-control-allow-origin"], "*")
+        self.assertIn("If-None-Match", response.headers["access-control-allow-headers"])
+        self.assertEqual(response.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS")
+        self.assertEqual(response.headers["access-control-max-age"], "86400")
+
+    def test_own_fields_are_exposed_to_pages(self) -> None:
+        """Every field that a page may want to read is listed, on each kind of answer."""
+        self.feed.publish(DOCUMENT)
+        # Of two alike, the second is given again.
+        documents = [self.get(*fields) for fields in ([], [], [b"If-None-Match: *"], [b"If-None-Match: *"])]
+        events = self.get(b"Accept: text/event-stream")
+        for response in (*documents, events):
+            exposed = response.headers["access-control-expose-headers"].split(", ")
+            own = [name for name in response.headers if name.startswith("livefeed-")]
+            self.assertEqual(len(own), 4 if response is events else 6)
+            # A cache on the way adds its Age.
+            self.assertEqual({*own, "age", "date", "etag"} - {name.lower() for name in exposed}, set())
+
+    def test_origins_that_are_not_allowed_get_no_permission(self) -> None:
+        """With a list of origins, each answer depends on the request's."""
+        self.serve("https://a.example", "https://b.example:8443")
+        self.feed.publish(DOCUMENT)
+        for origin, allowed in (
+            (b"https://a.example", True),
+            (b"https://b.example:8443", True),
+            (b"https://b.example", False),
+            (b"http://a.example", False),
+            (b"null", False),
+            (b"https://a.example.evil.example", False),
+        ):
+            response = self.get(b"Origin: " + origin)
+            self.assertEqual(response.status, 200)
+            self.assertEqual(response.headers["vary"], "Accept-Encoding, Accept, Origin")
+            expected = origin.decode() if allowed else None
+            self.assertEqual(response.headers.get("access-control-allow-origin"), expected)
+
+    def test_unknown_path_is_404(self) -> None:
+        """Whatever is not there is answered in JSON, to be read from any origin."""
+        self.feed.publish(b"{}")
+        for path in (
+            b"/nope",
+            b"/feed/",
+            b"/feed/a",
+            b"/feed.xml",
+            b"/-/",
+            b"/-/nope.js",
+            b"//feed",
+            b"/%00",
+            b"/..",
+        ):
+            response = self.get(path=path)
+            self.assertEqual((path, response.status), (path, 404))
+            self.assertEqual(response.headers["content-type"], "application/problem+json")
+            self.assertEqual(response.headers["access-control-allow-origin"], "*")
+            self.assertEqual(json.loads(response.body)["title"], "Not Found")
+
+    def test_wrong_method_is_405(self) -> None:
+        """The answer names the methods that there are (RFC 9110, 15.5.6)."""
+        self.feed.publish(DOCUMENT)
+        for method in (b"POST", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"get", b"BREW"):
+            response = self.get(method=method)
+            self.assertEqual((method, response.status), (method, 405))
+            self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS")
+            self.assertEqual(json.loads(response.body)["status"], 405)
+
+    def test_absolute_form_is_understood(self) -> None:
+        """A server must accept it, whatever proxy it thinks that it is talking to (RFC 9112, 3.2.2)."""
+        self.feed.publish(DOCUMENT)
+        for target in (b"http://example.org/feed", b"https://example.org:8443/feed?x=y", b"HTTP://h/feed"):
+            response = self.get(path=target)
+            self.assertEqual((target, response.status, response.body), (target, 200, DOCUMENT))
+        self.assertEqual(self.get(path=b"http://example.org").status, 200)
+        self.assertEqual(self.get(path=b"http://example.org/nope").status, 404)
+
+    def test_request_that_asks_to_upgrade_is_passed_on(self) -> None:
+        """The WebSocket is also served on the document's own path."""
+        self.feed.publish(DOCUMENT)
+        for value in (b"websocket", b"WebSocket", b"h2c, websocket"):
+            self.get(b"Connection: Upgrade", b"Upgrade: " + value)
+        self.assertEqual(len(self.upgraded), 3)
+        self.assertEqual(self.get(b"Connection: Upgrade", b"Upgrade: h2c").status, 200)
+
+
+class GoneTests(DocumentTestCase):
+    """A document that is too old to be shown."""
+
+    def test_nothing_is_shown(self) -> None:
+        """Neither the document nor a part, in whatever way it is asked for; and it comes back at once."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(b'{"part": 1}')
+        etag = self.get().headers["etag"].encode()
+        ways = (
+            (b"/feed",),
+            (b"/feed", b"If-None-Match: " + etag),
+            (b"/feed", b"If-None-Match: " + etag, b"Prefer: wait=10"),
+            (b"/feed", b'If-Match: "other"'),
+            (b"/feed.json", b"A-IM: json-patch", b"If-None-Match: " + etag),
+            (b"/feed/part",),
+        )
+        self.clock.advance(9)
+        self.assertEqual(self.get().status, 200)
+        self.clock.advance(1)
+        for path, *fields in ways:
+            response = self.get(*fields, path=path)
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "expired"), path)
+            self.assertIn("too old", response.body.decode())
+            self.assertEqual((response.headers["retry-after"], response.headers["cache-control"]), ("1", "no-store"))
+            self.assertNotIn("etag", response.headers)
+            self.assertEqual(response.headers["livefeed-age"], "10")
+        events = self.get(path=b"/feed.sse", method=b"HEAD")
+        self.assertEqual((events.status, events.headers["livefeed-state"]), (200, "expired"))
+        self.feed.publish(b'{"part": 1}')
+        self.assertEqual([self.get(*fields, path=path).status for path, *fields in ways[:2]], [200, 304])
+        self.assertEqual(self.get(path=b"/feed/part").status, 200)
+
+    def test_nothing_is_kept_for_longer(self) -> None:
+        """Neither as fresh, nor as what is better than nothing; a part neither."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(b'{"part": 1}')
+        told = []
+        for _ in range(10):
+            for path in (b"/feed", b"/feed/part"):
+                found = re.findall(r"[a-z-]+=(\d+)", self.get(path=path).headers["cache-control"])
+                fresh, meanwhile, if_error = map(int, found)
+                told.append((fresh, meanwhile, if_error))
+                self.assertLessEqual(fresh + max(meanwhile, if_error), self.feed.expires_in_s())
+            self.clock.advance(1)
+            self.feed.mark_stale()
+        self.assertEqual((told[0], told[-1]), ((1, 1, 8), (0, 0, 0)))
+        self.feed.gone_after_s = math.inf
+        self.feed.publish(b"2")
+        self.assertTrue(
+            self.get().headers["cache-control"].endswith("max-age=1, stale-while-revalidate=1, stale-if-error=300")
+        )

@@ -1,0 +1,955 @@
+"""Server-sent events, driven in memory, and read as the HTML standard has them read."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.delivery import events
+from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.document.codings import http_chunk, server_sent_event
+from livefeed.document.snapshot import version_of
+from livefeed.feed.feed import SLICE, Feed
+from livefeed.testing import Response, request
+from livefeed.web.channel import Channel
+from livefeed.web.cors import Origins
+from livefeed.web.refusals import RETRY_S
+from livefeed.web.returns import Returns
+from livefeed.web.site import Request, Site
+
+if TYPE_CHECKING:
+    from livefeed.delivery.delivery import Ways
+
+FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
+LAST_CHUNK = b"0\r\n\r\n"
+HEARTBEAT = ":"
+
+
+@dataclass
+class EventSource:
+    """Reads a stream of events, as the HTML standard says (9.2.5 and 9.2.6).
+
+    :ivar events: what was dispatched: the type, the data and the last event ID then.
+    :ivar comments: the lines that began with a colon.
+    :ivar retry_ms: the time to wait before coming back; ``None`` if it was not said.
+    """
+
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    retry_ms: int | None = None
+    _text: str = ""
+    _begun: bool = False
+    _type: str = ""
+    _data: str = ""
+    _id: str = ""
+
+    def feed(self, data: bytes) -> None:
+        """Takes what came in; lines end with CR, LF or both, and one that has not ended waits."""
+        self._text += data.decode("utf-8")
+        if self._text and not self._begun:
+            self._begun = True
+            self._text = self._text.removeprefix("\ufeff")
+        while True:
+            ends = [position for position in (self._text.find("\r"), self._text.find("\n")) if position >= 0]
+            if not ends:
+                return
+            end = min(ends)
+            if self._text[end:] == "\r":
+                return  # the LF that may belong to it is still to come
+            width = 2 if self._text[end : end + 2] == "\r\n" else 1
+            line, self._text = self._text[:end], self._text[end + width :]
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if not line:
+            self._dispatch()
+        elif line.startswith(":"):
+            self.comments.append(line)
+        else:
+            name, _, value = line.partition(":")
+            self._field(name, value.removeprefix(" "))
+
+    def _field(self, name: str, value: str) -> None:
+        if name == "event":
+            self._type = value
+        elif name == "data":
+            self._data += value + "\n"
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit():
+            self.retry_ms = int(value)
+
+    def _dispatch(self) -> None:
+        if self._data:
+            self.events.append((self._type or "message", self._data.removesuffix("\n"), self._id))
+        self._data = self._type = ""
+
+
+def dechunk(data: bytes) -> tuple[bytes, bytes]:
+    """Gives the content of whole chunks (RFC 9112, 7.1), and what follows the last of all, or ``b""``."""
+    content = b""
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        length = int(size, 16)
+        assert len(rest) >= length + 2, data
+        assert rest[length : length + 2] == b"\r\n", data
+        if not length:
+            return content, LAST_CHUNK + rest[2:]
+        content, data = content + rest[:length], rest[length + 2 :]
+    return content, b""
+
+
+class Transport(StringTransport):
+    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
+
+    protocol: Any
+
+    def resumeProducing(self) -> None:
+        if not self.disconnecting:
+            super().resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
+class Client:
+    """A client that follows the feed in memory.
+
+    :ivar head: the head of the answer.
+    :ivar source: what it has understood of the stream.
+    :ivar states: what the events told of the feed's state.
+    :ivar ending: what came in behind the content: the last chunk, if that was sent, and what followed it.
+    """
+
+    def __init__(self, site: Site, *fields: bytes, path: bytes = b"/feed.sse", version: bytes = b"HTTP/1.1") -> None:
+        self.transport = Transport()
+        channel = site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.transport.protocol = channel
+        channel.makeConnection(self.transport)
+        self.source = EventSource()
+        self.states: list[dict[str, Any]] = []
+        self.ending = b""
+        self.send(b"\r\n".join([b"GET " + path + b" " + version, b"Host: localhost", *fields, b"", b""]))
+        head, _, rest = self.transport.value().partition(b"\r\n\r\n")
+        self.head = Response.parse(head)
+        self.transport.clear()
+        self._take(rest)
+
+    def send(self, data: bytes) -> None:
+        # The transport's protocol changes with the upgrade, as it does on a real transport.
+        self.transport.protocol.dataReceived(data)
+
+    def received(self) -> bytes:
+        """Gives the bytes that have come in since the last time, as they came, and understands them."""
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        self._take(data)
+        return data
+
+    def _take(self, data: bytes) -> None:
+        if self.head.headers.get("transfer-encoding") == "chunked":
+            assert not (self.ending and data), data
+            data, self.ending = dechunk(data)
+        self.source.feed(data)
+
+    def events(self) -> list[bytes]:
+        """Gives the documents of the events since the last time, each of which has its version for its id."""
+        self.received()
+        events, self.source.events = self.source.events, []
+        assert {kind for kind, _, _ in events} <= {"message", "state"}
+        self.states += [json.loads(data) for kind, data, _ in events if kind == "state"]
+        events = [event for event in events if event[0] == "message"]
+        for _, data, identifier in events:
+            assert version_of(data.encode()) == identifier
+        return [data.encode() for _, data, _ in events]
+
+    def heartbeats(self) -> int:
+        """Gives how many there were since the last time."""
+        self.received()
+        comments, self.source.comments = self.source.comments, []
+        assert set(comments) <= {HEARTBEAT}
+        return len(comments)
+
+    def pause(self) -> None:
+        """The client stops reading, and the transport's buffer is full."""
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+
+    def resume(self) -> None:
+        """The transport's buffer is empty again."""
+        assert self.transport.producer is not None
+        self.transport.producer.resumeProducing()
+
+    def leave(self, reason: Exception | None = None) -> None:
+        self.transport.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+
+class StreamTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.serve()
+
+    def serve(self, *origins: str) -> None:
+        """Makes a site of a feed that has no snapshot yet."""
+        self.clock = Clock()
+        self.feed = Feed("feed", clock=self.clock)
+        self.served = Served(self.feed, Origins.parse(origins or ("*",)), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
+        self.streams = self.served.ways.streams
+
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+        """Takes the place of the WebSocket's handshake."""
+        upgrading.setResponseCode(101)
+        upgrading.finish()
+        return NOT_DONE_YET
+
+    def ask(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed.sse") -> Response:
+        return request(self.site, b"\n".join([method + b" " + path + b" HTTP/1.1", *fields]))
+
+    def assert_nothing_left(self) -> None:
+        """Nobody is subscribed, connected, or waited for."""
+        self.assertEqual((len(self.feed.subscriptions), len(self.streams.open)), (0, 0))
+        self.assertEqual(self.site.channels, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class HeadTests(StreamTestCase):
+    def test_stream_says_what_it_is(self) -> None:
+        """It is not kept by caches, not held back by proxies, ends with its connection, and pages may read it."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, b"Origin: https://example.org")
+        self.assertEqual(client.head.status, 200)
+        expected = {
+            "content-type": "text/event-stream",
+            "cache-control": "no-store, no-transform",
+            "x-accel-buffering": "no",
+            "connection": "close",
+            "access-control-allow-origin": "*",
+            "x-content-type-options": "nosniff",
+            "transfer-encoding": "chunked",
+            "server": "livefeed",
+            "livefeed-state": "live",
+        }
+        self.assertEqual({name: client.head.headers.get(name) for name in expected}, expected)
+        self.assertNotIn("content-length", client.head.headers)
+        self.assertNotIn("content-encoding", client.head.headers)
+        self.assertNotIn("etag", client.head.headers)
+
+    def test_events_are_asked_for_by_path_or_by_type(self) -> None:
+        """/feed.sse is nothing else, /feed gives them to whoever names their type."""
+        self.feed.publish(FIRST)
+        for accept in (
+            b"text/event-stream",
+            b"Text/Event-Stream",
+            b"text/event-stream;q=0.1",
+            b"text/event-stream; charset=utf-8",
+            b"application/json, text/event-stream",
+            b"application/json;q=0.9 , text/event-stream;q=0.5, */*;q=0.1",
+        ):
+            client = Client(self.site, b"Accept: " + accept, path=b"/feed")
+            self.assertEqual((accept, client.events()), (accept, [FIRST]))
+        for fields in ([], [b"Accept: application/json"], [b"Accept: text/event-stream;q=0"], [b"Accept:"]):
+            client = Client(self.site, *fields)
+            self.assertEqual((fields, client.events()), (fields, [FIRST]))
+
+    def test_whoever_does_not_name_the_type_gets_the_document(self) -> None:
+        """Least of all one who refuses it; and /feed.json is never events."""
+        self.feed.publish(FIRST)
+        for accept in (
+            b"*/*",
+            b"text/*",
+            b"text/event-stream;q=0",
+            b"text/event-stream;q=0.000, application/json",
+            b"text/event-stream;q=nonsense",
+            b"text/event-streams",
+            b"x-text/event-stream",
+            b"",
+            b",;,",
+        ):
+            response = self.ask(b"Accept: " + accept, path=b"/feed")
+            self.assertEqual((accept, response.status, response.body), (accept, 200, FIRST))
+            self.assertEqual(response.headers["content-type"], "application/json")
+        response = self.ask(b"Accept: text/event-stream", path=b"/feed.json")
+        self.assertEqual((response.status, response.body), (200, FIRST))
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_several_lines_of_accept_are_one_list(self) -> None:
+        """RFC 9110, 5.3."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, b"Accept: application/json", b"Accept: text/event-stream", path=b"/feed")
+        self.assertEqual(client.events(), [FIRST])
+
+    def test_vary_names_what_the_answer_depended_on(self) -> None:
+        """/feed depends on Accept, /feed.sse does not; a list of origins makes both depend on Origin."""
+        accept = b"Accept: text/event-stream"
+        self.assertEqual(Client(self.site, accept, path=b"/feed").head.headers["vary"], "Accept-Encoding, Accept")
+        self.assertNotIn("vary", Client(self.site).head.headers)
+        self.serve("https://a.example")
+        for origin, allowed in ((b"https://a.example", "https://a.example"), (b"https://b.example", None)):
+            head = Client(self.site, b"Origin: " + origin).head
+            self.assertEqual((head.status, head.headers["vary"]), (200, "Origin"))
+            self.assertEqual(head.headers.get("access-control-allow-origin"), allowed)
+
+    def test_events_are_chunked_for_http_1_1_alone(self) -> None:
+        """HTTP/1.0 knows no chunks: there the end of the connection is the end of the stream."""
+        self.feed.publish(FIRST)
+        old = Client(self.site, version=b"HTTP/1.0")
+        self.assertNotIn("transfer-encoding", old.head.headers)
+        self.assertEqual(old.head.headers["connection"], "close")
+        new = Client(self.site)
+        for client in (old, new):
+            self.assertEqual(client.events(), [FIRST])
+        self.feed.publish(SECOND)
+        event = server_sent_event(SECOND, version_of(SECOND))
+        self.assertEqual(old.received(), event)
+        self.assertEqual(new.received(), b"%x\r\n%s\r\n" % (len(event), event))
+        for client in (old, new):
+            self.assertEqual(client.events(), [SECOND])
+        self.clock.advance(HEARTBEAT_S)
+        self.assertEqual((old.heartbeats(), new.heartbeats()), (1, 1))
+        self.streams.close(Returns())
+        line = b"retry: 6000\n"
+        self.assertEqual((old.received(), new.received()), (line, b"c\r\n" + line + b"\r\n" + LAST_CHUNK))
+
+    def test_head_is_the_head_alone(self) -> None:
+        """It has the fields of GET, and begins no stream (RFC 9110, 9.3.2)."""
+        self.feed.publish(FIRST)
+        for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
+            get = Client(self.site, *fields, path=path).head.headers
+            for subscription in tuple(self.feed.subscriptions):
+                subscription.cancel()
+            head = self.ask(*fields, method=b"HEAD", path=path)
+            self.assertEqual((head.status, head.body), (200, b""))
+            del get["transfer-encoding"]
+            self.assertEqual(head.headers, get)
+            self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_connection_ends_after_head_as_it_says(self) -> None:
+        """Connection: close is a promise (RFC 9112, 9.6)."""
+        transport = Transport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        channel.dataReceived(b"HEAD /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(Response.parse(transport.value()).headers["connection"], "close")
+        transport.clear()
+        channel.dataReceived(b"HEAD /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(transport.value(), b"")
+
+    def test_options_and_preflights_are_answered(self) -> None:
+        """A page of another origin may say what it has already."""
+        response = self.ask(method=b"OPTIONS")
+        self.assertEqual((response.status, response.headers["allow"], response.body), (204, "GET, HEAD, OPTIONS", b""))
+        preflight = self.ask(b"Origin: https://example.org", b"Access-Control-Request-Method: GET", method=b"OPTIONS")
+        self.assertEqual(preflight.status, 204)
+        self.assertIn("Last-Event-ID", preflight.headers["access-control-allow-headers"].split(", "))
+        self.assertEqual(preflight.headers["access-control-allow-origin"], "*")
+
+    def test_other_methods_are_405(self) -> None:
+        """Events are read, too."""
+        for method in (b"POST", b"PUT", b"DELETE"):
+            response = self.ask(method=method)
+            self.assertEqual((method, response.status), (method, 405))
+            self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS")
+
+    def test_content_is_refused(self) -> None:
+        """A request for a stream has none, and begins none with it."""
+        for path, accept in ((b"/feed.sse", b"*/*"), (b"/feed", b"text/event-stream")):
+            response = self.ask(b"Accept: " + accept, b"Content-Length: 5", path=path)
+            self.assertEqual(response.status, 413)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_websocket_goes_before_events(self) -> None:
+        """Whoever asks to upgrade gets what it asks for."""
+        response = self.ask(b"Upgrade: websocket", b"Connection: Upgrade", b"Accept: text/event-stream", path=b"/feed")
+        self.assertEqual(response.status, 101)
+
+
+class EventTests(StreamTestCase):
+    def test_state_before_the_first_document(self) -> None:
+        """It holds for no time."""
+        event = b'event: state\ndata: {"state": "stale", "at": null}\n\n'
+        self.assertEqual(self.streams.state_event(chunked=False), event)
+
+    def test_newest_version_comes_at_once_and_then_each_new_one(self) -> None:
+        """And none again at a tick at which nothing changed, though --push=tick repeats it to others."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.assertEqual(client.events(), [FIRST])
+        for document, expected in ((FIRST, []), (SECOND, [SECOND]), (SECOND, []), (SECOND, []), (FIRST, [FIRST])):
+            self.feed.publish(document)
+            self.assertEqual(client.events(), expected)
+
+    def test_id_is_the_version(self) -> None:
+        """So that a client can come back with it, by this way or by another."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        assert self.feed.snapshot is not None
+        self.assertEqual(client.source.events[1:], [("message", FIRST.decode(), self.feed.snapshot.version)])
+
+    def test_stream_of_an_empty_feed_waits(self) -> None:
+        """It is opened before there is a document, and says so."""
+        client = Client(self.site)
+        self.assertEqual((client.head.status, client.head.headers["livefeed-state"]), (200, "stale"))
+        self.assertEqual(client.events(), [])
+        self.assertIsNotNone(client.source.retry_ms)
+        self.feed.publish(FIRST)
+        self.assertEqual(client.events(), [FIRST])
+
+    def test_state_is_told_when_it_changes(self) -> None:
+        """Once, and not again at each tick, though the document stays the same; its id is still the last."""
+        for push in ("tick", "change"):
+            self.serve()
+            self.feed.push = push
+            self.feed.publish(FIRST)
+            client = Client(self.site)
+            self.assertEqual(([FIRST], ["live"]), (client.events(), [each["state"] for each in client.states]))
+            client.states.clear()
+            for _ in range(3):
+                self.clock.advance(1)
+                self.feed.mark_stale()
+                self.assertEqual(client.events(), [])
+            at = "1970-01-01T00:00:00.000Z"
+            self.assertEqual(client.states, [{"state": "stale", "at": at}])
+            self.assertEqual(client.source._id, version_of(FIRST))
+            for _ in range(3):
+                self.feed.publish(FIRST)
+                self.assertEqual(client.events(), [])
+            self.assertEqual(client.states[1:], [{"state": "live", "at": "1970-01-01T00:00:03.000Z"}])
+
+    def test_state_is_told_from_the_start(self) -> None:
+        """Before the document: a client may come back from another process, with the newest version and any state."""
+        self.feed.publish(FIRST)
+        live = ("state", '{"state": "live", "at": "1970-01-01T00:00:00.000Z"}', "")
+        for have, documents in ((FIRST, []), (SECOND, [FIRST]), (None, [FIRST])):
+            client = Client(self.site, *([b"Last-Event-ID: " + version_of(have).encode()] if have else []))
+            expected = [live, *(("message", each.decode(), version_of(each)) for each in documents)]
+            self.assertEqual(client.source.events, expected)
+            client = Client(
+                self.site, path=b"/feed.sse?delta=1" + (f"&last-event-id={version_of(have)}".encode() if have else b"")
+            )
+            ((_, message, _),) = client.source.events
+            self.assertEqual(json.loads(message)["state"], "live")
+
+    def test_state_is_told_from_the_start_where_it_is_not_live(self) -> None:
+        """To whoever comes with the newest version, too."""
+        self.feed.publish(FIRST)
+        self.feed.mark_stale()
+        client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        self.assertEqual((client.events(), [each["state"] for each in client.states]), ([], ["stale"]))
+        self.feed.publish(SECOND)
+        self.assertEqual((client.events(), [each["state"] for each in client.states]), ([SECOND], ["stale", "live"]))
+
+    def test_clients_are_told_when_to_come_back(self) -> None:
+        """Each another time, within bounds, before anything else."""
+        clients = [Client(self.site) for _ in range(50)]
+        told = [client.source.retry_ms for client in clients]
+        for retry_ms in told:
+            assert retry_ms is not None
+            self.assertTrue(1000 * RETRY_S[0] <= retry_ms <= 1000 * RETRY_S[1], retry_ms)
+        self.assertGreater(len(set(told)), 10)
+
+    def test_documents_of_several_lines_come_byte_for_byte(self) -> None:
+        """Whatever stands at their beginning or end: the data are what the id is the hash of."""
+        client = Client(self.site)
+        for document in (
+            b'{\n  "n": 0\n}',
+            b'{"n": 1}\n',
+            b'{"n": 2}\n\n',
+            b'\n\n {"n":\n\n3}\n \n',
+            b'\t{\t"n": 4, "s": "data: x\\nid: y\\r\\u2028\xe2\x80\xa8\xc2\x85"}',
+        ):
+            self.feed.publish(document)
+            self.assertEqual(client.events(), [document])
+
+    def test_carriage_returns_become_line_feeds(self) -> None:
+        """An event cannot hold them: the value is kept, and the number of lines."""
+        client = Client(self.site)
+        for number, document in enumerate((b'{\r\n  "n": %d\r\n}\r\n', b'{\r  "n": %d\r}', b'{\n"n":\r\r\n%d\n\r}\r')):
+            data = document % number
+            self.feed.publish(data)
+            client.received()
+            # The states of the beginning, and of the first document, go before.
+            kind, text, identifier = client.source.events[-1]
+            client.source.events.clear()
+            self.assertEqual((kind, json.loads(text), identifier), ("message", json.loads(data), version_of(data)))
+            self.assertEqual(text.encode(), data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+        st.lists(st.sampled_from(["\n", "\r", "\r\n", " ", "\t"]), min_size=1, max_size=4).map("".join),
+        st.integers(1, 50),
+    )
+    def test_every_document_keeps_its_value(self, value: object, gap: str, cut: int) -> None:
+        """Whatever white space stands between its tokens, and however the bytes are cut on their way."""
+        tokens = json.dumps(value, ensure_ascii=False, indent=1, separators=("," + gap, ":" + gap))
+        # What is left of the indentation's line ends stands between tokens as well: JSON escapes them within strings.
+        data = (gap + tokens.replace("\n", gap) + gap).encode("utf-8")
+        source = EventSource()
+        event = server_sent_event(data, version_of(data))
+        text = event.decode("utf-8")
+        for start in range(0, len(text), cut):
+            source.feed(text[start : start + cut].encode())
+        ((kind, received, identifier),) = source.events
+        self.assertEqual((kind, json.loads(received), identifier), ("message", value, version_of(data)))
+        if b"\r" not in data:
+            self.assertEqual(received.encode(), data)
+
+    def test_lines_are_those_of_the_standard(self) -> None:
+        """UTF-8 without a mark in front, line feeds alone, known fields, and nothing odd in an id (9.2.5 and 9.2.6)."""
+        line = re.compile(r"|:|retry: [0-9]+|id: [0-9a-f]{32}|event: state|data: .*")
+        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+            self.serve()
+            client = Client(self.site, path=path, version=b"HTTP/1.0")
+            stream = b"retry: %d\n" % (client.source.retry_ms or 0)
+            for document in (FIRST, b'{\r\n"\xc3\xbc": [1,\r2]\n}', SECOND):
+                self.feed.publish(document)
+                stream += client.received()
+            self.clock.advance(HEARTBEAT_S)
+            stream += client.received()
+            self.assertEqual((stream[-1:], stream.count(b"\r"), stream.count(b"\0")), (b"\n", 0, 0))
+            for each in stream.decode("utf-8")[:-1].split("\n"):
+                self.assertTrue(line.fullmatch(each), each)
+            self.assertEqual(len(client.source.events), 3 if b"delta" in path else 5)
+
+    def test_no_block_is_empty(self) -> None:
+        """Some libraries make a message of each empty line: only what has data ends with one."""
+        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+            self.serve()
+            client = Client(self.site, path=path, version=b"HTTP/1.0")
+            stream = b"retry: %d\n" % (client.source.retry_ms or 0)
+            for document in (FIRST, SECOND):
+                self.clock.advance(HEARTBEAT_S)
+                self.feed.publish(document)
+                self.feed.mark_stale()
+                stream += client.received()
+            *blocks, rest = stream.split(b"\n\n")
+            self.assertEqual(rest, b"")
+            self.assertEqual([block for block in blocks if b"\ndata: " not in b"\n" + block], [])
+            self.assertIn(b":\n", stream)
+
+    def test_stream_begins_with_a_field(self) -> None:
+        """And with no byte order mark, which a reader would take away (9.2.5)."""
+        self.feed.publish(FIRST)
+        response = self.ask(path=b"/feed.sse")
+        self.assertTrue(dechunk(response.body)[0].startswith(b"retry: "))
+
+    def test_messages_can_be_events(self) -> None:
+        """?delta=1: each is the data of an event, whose id is the version that the client has then."""
+        self.feed.publish(FIRST)
+        client = Client(self.site, path=b"/feed.sse?delta=1")
+        self.feed.publish(SECOND)
+        client.received()
+        for (_, data, identifier), document in zip(client.source.events, (FIRST, SECOND), strict=True):
+            message = json.loads(data)
+            self.assertEqual((message["version"], identifier), (version_of(document), version_of(document)))
+
+    def test_event_is_made_once_for_all(self) -> None:
+        """Whatever the number of streams, chunked or not, and whenever they come."""
+        made: list[str] = []
+
+        def make(data: bytes, version: str) -> bytes:
+            made.append(version)
+            return server_sent_event(data, version)
+
+        with mock.patch.object(events, "server_sent_event", make):
+            self.feed.publish(FIRST)
+            clients = [Client(self.site, version=(b"HTTP/1.0", b"HTTP/1.1")[n % 2]) for n in range(SLICE + 10)]
+            self.feed.publish(SECOND)
+            self.clock.advance(0)
+            clients += [Client(self.site) for _ in range(3)]
+        self.assertEqual(made, [version_of(FIRST), version_of(SECOND)])
+        self.assertEqual({client.events()[-1] for client in clients}, {SECOND})
+
+    def test_stream_may_follow_another_request_on_the_connection(self) -> None:
+        """Pipelined too."""
+        self.feed.publish(FIRST)
+        transport = Transport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        head = b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        channel.dataReceived(b"GET /feed" + head + b"GET /feed.sse" + head)
+        first, second = transport.value().split(b"HTTP/1.1 200 OK\r\n")[1:]
+        self.assertTrue(first.endswith(FIRST))
+        source = EventSource()
+        source.feed(dechunk(second.partition(b"\r\n\r\n")[2])[0])
+        self.assertEqual([data for kind, data, _ in source.events if kind == "message"], [FIRST.decode()])
+        self.assertEqual(len(self.streams.open), 1)
+
+
+class ResumptionTests(StreamTestCase):
+    def test_client_that_has_the_newest_version_is_sent_the_next(self) -> None:
+        """By the field that EventSource sends, or by the query, since a page can set no field."""
+        self.feed.publish(FIRST)
+        version = version_of(FIRST).encode()
+        clients = [
+            Client(self.site, b"Last-Event-ID: " + version),
+            Client(self.site, path=b"/feed.sse?last-event-id=" + version),
+            Client(self.site, b"Accept: text/event-stream", path=b"/feed?x=y&last-event-id=" + version),
+        ]
+        for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
+            self.feed.publish(document)
+            self.assertEqual([client.events() for client in clients], [expected] * len(clients))
+
+    def test_client_that_has_another_version_is_sent_the_newest(self) -> None:
+        """An older one, or anything else that it may say."""
+        self.feed.publish(FIRST)
+        old = version_of(FIRST).encode()
+        self.feed.publish(SECOND)
+        new = version_of(SECOND).encode()
+        for said in (old, b"", b"unknown", b"\xff\xe4", new.upper(), new + b"0", b'"' + new + b'"'):
+            client = Client(self.site, b"Last-Event-ID: " + said)
+            self.assertEqual((said, client.events()), (said, [SECOND]))
+        for said in (old, b"", b"%FF%00", b"a&last-event-id=" + new):
+            client = Client(self.site, path=b"/feed.sse?last-event-id=" + said)
+            self.assertEqual((said, client.events()), (said, [SECOND]))
+
+    def test_field_goes_before_query(self) -> None:
+        """EventSource comes back with the same URL, and what is newer in the field."""
+        self.feed.publish(FIRST)
+        self.feed.publish(SECOND)
+        path = b"/feed.sse?last-event-id=" + version_of(FIRST).encode()
+        client = Client(self.site, b"Last-Event-ID: " + version_of(SECOND).encode(), path=path)
+        self.assertEqual(client.events(), [])
+        path = b"/feed.sse?last-event-id=" + version_of(SECOND).encode()
+        client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode(), path=path)
+        self.assertEqual(client.events(), [SECOND])
+
+    def test_version_that_is_pulled_only_later_is_not_sent_again(self) -> None:
+        """A server that has just started is told what the client has; others are sent."""
+        client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
+            self.feed.publish(document)
+            self.assertEqual(client.events(), expected)
+
+
+class SlowReaderTests(StreamTestCase):
+    def test_heartbeats_come_when_they_are_due(self) -> None:
+        """Not before, and whether there were events or not: that is simplest, and does no harm."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.clock.pump([1.0] * (HEARTBEAT_S - 1))
+        self.assertEqual(client.heartbeats(), 0)
+        self.clock.pump([1.0] * 2)
+        self.assertEqual(client.heartbeats(), 1)
+        self.clock.pump([1.0] * (3 * HEARTBEAT_S))
+        self.assertEqual(client.heartbeats(), 3)
+        self.assertEqual(client.events(), [FIRST])
+
+    def test_versions_are_skipped_while_the_client_does_not_read(self) -> None:
+        """It gets the newest one when it reads again, and no backlog."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        client.events()
+        client.pause()
+        for number in range(100):
+            self.feed.publish(b"[%d]" % number)
+        self.assertEqual(client.received(), b"")
+        client.resume()
+        self.assertEqual(client.events(), [b"[99]"])
+        self.feed.publish(THIRD)
+        self.assertEqual(client.events(), [THIRD])
+
+    def test_nothing_is_sent_again_to_a_client_that_missed_nothing(self) -> None:
+        """It was full for a moment, while nothing changed."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        client.events()
+        client.pause()
+        self.feed.publish(FIRST)
+        client.resume()
+        self.assertEqual(client.received(), b"")
+
+    def test_client_whose_buffer_is_filled_by_the_first_document_skips_from_there_on(self) -> None:
+        """A transport may be full before the subscription is there."""
+
+        class Narrow(Transport):
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                if self.producer is not None:
+                    self.producer.pauseProducing()
+
+        self.feed.publish(FIRST)
+        with mock.patch(f"{__name__}.Transport", Narrow):
+            client = Client(self.site)
+        self.assertEqual(client.events(), [FIRST])
+        self.feed.publish(SECOND)
+        self.feed.publish(THIRD)
+        self.assertEqual(client.events(), [])
+        client.resume()
+        self.assertEqual(client.events(), [THIRD])
+
+    def test_client_that_takes_nothing_is_dropped(self) -> None:
+        """After some heartbeats, none of which it was sent, and not before."""
+        self.feed.publish(FIRST)
+        client, other = Client(self.site), Client(self.site)
+        client.events()
+        client.pause()
+        self.clock.pump([1.0] * (MISSED_HEARTBEATS * HEARTBEAT_S - 1))
+        self.assertFalse(client.transport.disconnected)
+        self.clock.pump([1.0] * 3)
+        self.assertTrue(client.transport.disconnected)
+        self.assertEqual(client.received(), b"")
+        self.assertFalse(other.transport.disconnected)
+
+    def test_client_that_takes_a_little_is_kept(self) -> None:
+        """Each time that it has drained counts from the beginning."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        for number in range(3 * MISSED_HEARTBEATS):
+            client.pause()
+            self.clock.pump([1.0] * ((MISSED_HEARTBEATS - 1) * HEARTBEAT_S))
+            self.feed.publish(b"[%d]" % number)
+            client.resume()
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(client.events()[-1], b"[%d]" % number)
+
+    def test_what_the_client_says_is_ignored_up_to_a_limit(self) -> None:
+        """It has nothing to say; one that talks without an end is cut off."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.assertEqual(client.events(), [FIRST])
+        client.send(b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(MAX_RECEIVED_BYTES // 1024 - 1):
+            client.send(b"x" * 1024)
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(client.received(), b"")
+        client.send(b"x" * 1024)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_what_comes_with_the_request_counts_as_well(self) -> None:
+        """Pipelined behind the request for the stream."""
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        transport = Transport()
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"x" * 1000)
+        self.assertFalse(transport.disconnected)
+        transport.protocol.dataReceived(b"x" * (MAX_RECEIVED_BYTES - 1000))
+        self.assertFalse(transport.disconnected)
+        transport.protocol.dataReceived(b"x")
+        self.assertTrue(transport.disconnected)
+
+
+class EndTests(StreamTestCase):
+    def test_stream_whose_event_breaks_is_cut(self) -> None:
+        """Its client comes back by itself: documents and messages, when it comes and when a version does."""
+        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+            for newcomer in (False, True):
+                self.serve()
+                self.feed.publish(FIRST)
+                clients = [] if newcomer else [Client(self.site, path=path)]
+                with mock.patch.multiple(events, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
+                    for function in broken.values():
+                        function.side_effect = [b"", *[MemoryError()] * 9] if newcomer else MemoryError()
+                    if newcomer:
+                        clients = [Client(self.site, path=path)]
+                    self.feed.publish(SECOND)
+                self.assertTrue(self.flushLoggedErrors(MemoryError))
+                self.assertTrue(clients[0].transport.disconnected)
+                self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_stream_whose_state_breaks_is_cut(self) -> None:
+        """As with a document."""
+        self.feed.publish(FIRST)
+        client = Client(self.site)
+        self.patch(self.streams, "state_event", mock.Mock(side_effect=MemoryError()))
+        self.feed.mark_stale()
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        self.assertTrue(client.transport.disconnected)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_lost_connection_leaves_nothing(self) -> None:
+        """Neither a subscription nor a timer, whatever the client was doing."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site), Client(self.site, version=b"HTTP/1.0"), Client(self.site)]
+        clients[1].pause()
+        self.assertEqual((len(self.feed.subscriptions), len(self.streams.open)), (3, 3))
+        for client, reason in zip(clients, (ConnectionDone(), ConnectionLost(), None), strict=True):
+            client.leave(reason)
+        self.assert_nothing_left()
+        self.feed.publish(SECOND)
+        self.assertEqual([client.events()[1:] for client in clients], [[], [], []])
+
+    def test_connection_that_was_cut_off_leaves_nothing(self) -> None:
+        """Also where the transport tells of it at once, while heartbeats are under way."""
+
+        class Prompt(Transport):
+            def abortConnection(self) -> None:
+                super().abortConnection()
+                self.protocol.connectionLost(Failure(ConnectionLost()))
+
+        with mock.patch(f"{__name__}.Transport", Prompt):
+            clients = [Client(self.site) for _ in range(3)]
+        for client in clients:
+            client.pause()
+        self.clock.pump([1.0] * (MISSED_HEARTBEATS * HEARTBEAT_S + 5))
+        self.assertTrue(all(client.transport.disconnected for client in clients))
+        self.assert_nothing_left()
+
+    def test_close_ends_all_streams(self) -> None:
+        """In order: with the last chunk, and nothing behind it."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site) for _ in range(3)]
+        self.streams.close(Returns())
+        self.feed.publish(SECOND)
+        for client in clients:
+            self.assertEqual(client.events(), [FIRST])
+            self.assertEqual(client.ending, LAST_CHUNK)
+            self.assertTrue(client.transport.disconnecting)
+            client.leave()
+        self.assert_nothing_left()
+
+    def test_close_gives_each_client_a_time_of_its_own(self) -> None:
+        """It is the last that a client is told, in a line that ends, and without an empty line behind it."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site, version=version) for version in (b"HTTP/1.1", b"HTTP/1.0") * 30]
+        told = [client.source.retry_ms for client in clients]
+        for client in clients:
+            self.assertEqual(client.events(), [FIRST])
+            client.source.retry_ms = None
+        made = 0
+
+        def count(data: bytes) -> bytes:
+            nonlocal made
+            made += 1
+            return http_chunk(data)
+
+        self.patch(events, "http_chunk", count)
+        self.streams.close(Returns())
+        self.assertEqual(made, 8)  # once for 8 clients
+        for number, client in enumerate(clients):
+            self.assertEqual(client.events(), [])
+            self.assertEqual(client.source.retry_ms, 6000 + 20 * (number // 8))
+        self.assertNotEqual(told, [client.source.retry_ms for client in clients])
+
+    def test_client_that_comes_back_is_told_the_usual_time(self) -> None:
+        """An EventSource keeps what it was told last: one slow return would be followed by others."""
+        returns = Returns()
+        returns.add(16_000)
+        client = Client(self.site)
+        self.streams.close(returns)
+        client.events()
+        self.assertEqual(client.source.retry_ms, 46_000)
+        self.serve()
+        again = Client(self.site)
+        again.events()
+        assert again.source.retry_ms is not None
+        self.assertTrue(1000 * RETRY_S[0] <= again.source.retry_ms <= 1000 * RETRY_S[1])
+
+    def test_streams_of_all_feeds_and_parts_share_the_slots(self) -> None:
+        """Or the first of each would come back together."""
+        self.feed.publish(FIRST)
+        clients = [Client(self.site, path=path) for path in (b"/feed.sse", b"/feed.sse/n") for _ in range(8)]
+        self.served.let_go(Returns())
+        for client in clients:
+            client.events()
+        self.assertEqual([client.source.retry_ms for client in clients], [6000] * 8 + [6020] * 8)
+
+    def test_no_heartbeat_follows_the_last_chunk(self) -> None:
+        """The connection may take a while to end, since the client has still to read."""
+        client = Client(self.site)
+        self.streams.close(Returns())
+        client.received()
+        self.assertEqual(client.ending, LAST_CHUNK)
+        self.clock.pump([1.0] * (HEARTBEAT_S + 1))
+        self.assertEqual(client.transport.value(), b"")
+
+    def test_close_ends_a_stream_that_is_full(self) -> None:
+        """Its producer leaves, so that the transport need not wait for it."""
+        client = Client(self.site)
+        client.pause()
+        self.streams.close(Returns())
+        self.assertIsNone(client.transport.producer)
+        self.assertTrue(client.transport.disconnecting)
+        client.leave()
+        self.assert_nothing_left()
+
+    def test_no_stream_is_begun_while_the_server_stops(self) -> None:
+        """The client is told to come back; the document is served to the last."""
+        self.feed.publish(FIRST)
+        self.streams.close(Returns())
+        for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
+            client = Client(self.site, *fields, path=path)
+            self.assertEqual((client.head.status, client.head.headers["content-type"]), (200, "text/event-stream"))
+            self.assertEqual(client.head.headers["access-control-allow-origin"], "*")
+            self.assertEqual((client.ending, client.events()), (LAST_CHUNK, []))
+            self.assertIsNotNone(client.source.retry_ms)
+        self.assertEqual(self.ask(path=b"/feed").body, FIRST)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+
+class ExpiryTests(StreamTestCase):
+    """A document that is too old to be shown."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.feed.gone_after_s = 10
+        self.feed.publish(FIRST)
+
+    def test_stream_stays_open_and_is_told(self) -> None:
+        """It is sent that the feed is live, and then the document, which may be shown again, though it is the same."""
+        client, part = Client(self.site), Client(self.site, path=b"/feed.sse/n")
+        self.assertEqual((client.events(), part.events()), ([FIRST], [b"1.50"]))
+        for each in (client, part):
+            self.assertEqual([told["state"] for told in each.states], ["live"])
+            each.states.clear()
+        self.clock.advance(10)
+        came = Client(self.site)
+        comes = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        for each in (client, part, came, comes):
+            self.assertEqual((each.head.status, each.events()), (200, []))
+            self.assertEqual([told["state"] for told in each.states], ["expired"])
+            # Who comes back from here has nothing.
+            self.assertEqual(each.source._id, "")
+            self.feed.mark_stale()
+        self.feed.publish(FIRST)
+        for each in (client, part, came, comes):
+            each.received()
+            self.assertEqual([kind for kind, _, _ in each.source.events], ["state", "message"])
+            self.assertEqual(each.events(), [b"1.50" if each is part else FIRST])
+            self.assertEqual([told["state"] for told in each.states], ["expired", "live"])
+            self.assertEqual(each.ending, b"")
+
+    def test_full_stream_is_told_later(self) -> None:
+        """When it can take it: it is not sent the version that it was owed."""
+        client = Client(self.site)
+        client.events()
+        client.pause()
+        self.feed.publish(SECOND)
+        self.clock.advance(10)
+        client.resume()
+        self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["live", "expired"]))
+
+    def test_messages_have_no_document(self) -> None:
+        """And take back the id, so that the next one is whole."""
+        client = Client(self.site, path=b"/feed.sse?delta=1")
+        self.clock.advance(10)
+        late = Client(self.site, path=b"/feed.sse?delta=1&last-event-id=" + version_of(FIRST).encode())
+        self.feed.publish(FIRST)
+        for each, types in ((client, ["snapshot", "state", "snapshot"]), (late, ["state", "snapshot"])):
+            each.received()
+            self.assertEqual([json.loads(data)["type"] for _, data, _ in each.source.events], types)
+            self.assertEqual([identifier for _, _, identifier in each.source.events][-2:], ["", version_of(FIRST)])
+            state = json.loads(each.source.events[-2][1])
+            self.assertEqual((state["state"], "data" in state), ("expired", False))

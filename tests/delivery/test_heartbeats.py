@@ -1,0 +1,251 @@
+"""Rounds: everybody is called in time, by one timer, whoever comes, goes or breaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.heartbeats import AT_ONCE, GRAIN_S, Rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERVAL_S = 10.0
+
+
+class BrokenMemberError(Exception):
+    """What a defect in a member raises."""
+
+
+@dataclass(eq=False)
+class Caller:
+    """A member that writes down when it was called, and then does what the test has set."""
+
+    clock: Clock
+    then: Callable[[], object] = lambda: None
+    called: list[float] = field(default_factory=list)
+    dropped: int = 0
+
+    def beat(self) -> None:
+        self.called.append(self.clock.seconds())
+        self.then()
+
+    def drop(self) -> None:
+        self.dropped += 1
+
+
+class RoundsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.rounds: Rounds[Caller] = Rounds(self.clock, INTERVAL_S)
+
+    def join(self, then: Callable[[], object] = lambda: None) -> Caller:
+        member = Caller(self.clock, then)
+        self.rounds.add(member)
+        return member
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([GRAIN_S] * round(seconds / GRAIN_S))
+
+    def assert_called(self, member: Caller, *expected: float) -> None:
+        """The member was called at these times, or up to two grains later, and at no other."""
+        self.assertEqual(len(member.called), len(expected), member.called)
+        for called, due in zip(member.called, expected, strict=True):
+            self.assertTrue(due <= called <= due + 2 * GRAIN_S, (called, due))
+
+    def test_member_is_called_every_interval_from_joining_on(self) -> None:
+        """Not before an interval has passed, and then again and again."""
+        member = self.join()
+        self.pass_time(INTERVAL_S - GRAIN_S)
+        self.assertEqual(member.called, [])
+        self.pass_time(2 * INTERVAL_S + 2)
+        self.assert_called(member, 10, 20, 30)
+
+    def test_each_member_keeps_its_own_time(self) -> None:
+        """Who joins later is called later: nobody is made to wait for the others."""
+        first = self.join()
+        self.pass_time(3)
+        second = self.join()
+        self.pass_time(4)
+        third = self.join()
+        self.pass_time(INTERVAL_S + 1)
+        self.assert_called(first, 10)
+        self.assert_called(second, 13)
+        self.assert_called(third, 17)
+
+    def test_timer_runs_only_while_there_are_members(self) -> None:
+        """One timer, whatever their number; none for nobody."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        members = [self.join() for _ in range(3)]
+        for left in (2, 1, 0):
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.rounds.discard(members[left])
+            self.assertEqual(len(self.rounds), left)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        again = self.join()
+        self.pass_time(INTERVAL_S + 1)
+        self.assert_called(again, 10)
+        self.assertEqual([len(member.called) for member in members], [0, 0, 0])
+
+    def test_members_are_counted_and_listed(self) -> None:
+        """In the order in which they are due."""
+        members = [self.join() for _ in range(3)]
+        self.assertEqual((len(self.rounds), list(self.rounds)), (3, members))
+        self.rounds.discard(members[1])
+        self.assertEqual(list(self.rounds), [members[0], members[2]])
+
+    def test_letting_go_of_a_stranger_is_no_error(self) -> None:
+        """A member that goes twice, or never came."""
+        stranger = Caller(self.clock)
+        self.rounds.discard(stranger)
+        member = self.join()
+        self.rounds.discard(stranger)
+        self.assertEqual(len(self.rounds), 1)
+        for _ in range(2):
+            self.rounds.discard(member)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_many_at_once_are_spread_over_turns(self) -> None:
+        """No turn calls more than it may, and yet nobody is a second late, round after round."""
+        members = [self.join() for _ in range(3 * AT_ONCE + 1)]
+        for due in (10, 20, 30):
+            counts = []
+            self.pass_time(due - GRAIN_S - self.clock.seconds())
+            while self.clock.seconds() < due + 1:
+                before = sum(len(member.called) for member in members)
+                self.clock.advance(GRAIN_S)
+                counts.append(sum(len(member.called) for member in members) - before)
+            self.assertLessEqual(max(counts), AT_ONCE)
+            self.assertEqual(sum(counts), len(members))
+            self.assertEqual({len(member.called) for member in members}, {due // 10})
+
+    def test_members_that_are_late_are_caught_up_with_in_order(self) -> None:
+        """A reactor that was held up calls each member once, not once for each interval that it missed."""
+        members = [self.join() for _ in range(2 * AT_ONCE)]
+        self.clock.advance(5 * INTERVAL_S)
+        self.pass_time(1)
+        self.assertEqual({len(member.called) for member in members}, {1})
+        self.assertLessEqual(members[0].called[0], members[-1].called[0])
+
+    def test_member_may_go_in_its_own_turn(self) -> None:
+        """It is not called again, the others are; and nothing is left when it was the last."""
+        leaving = self.join(lambda: self.rounds.discard(leaving))
+        staying = self.join()
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assert_called(leaving, 10)
+        self.assertEqual(len(staying.called), 2)
+        staying.then = lambda: self.rounds.discard(staying)
+        self.pass_time(INTERVAL_S + 1)
+        self.assertEqual(len(staying.called), 3)
+        self.assertEqual((len(self.rounds), self.clock.getDelayedCalls()), (0, []))
+
+    def test_member_may_let_others_go(self) -> None:
+        """Those that were due in the same turn are not called any more, and are not back afterwards."""
+
+        def let_go() -> None:
+            for member in (before, after):
+                self.rounds.discard(member)
+
+        before = self.join()
+        deciding = self.join(let_go)
+        after = self.join()
+        last = self.join()
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertEqual([len(member.called) for member in (before, deciding, after, last)], [1, 2, 0, 2])
+        self.assertEqual(list(self.rounds), [deciding, last])
+
+    def test_member_may_let_everybody_go(self) -> None:
+        """The timer stops, though it is the timer's own turn."""
+        members: list[Caller] = []
+
+        def let_go() -> None:
+            for member in members:
+                self.rounds.discard(member)
+
+        members += [self.join(let_go) for _ in range(3)]
+        self.pass_time(INTERVAL_S + 1)
+        self.assertEqual([len(member.called) for member in members], [1, 0, 0])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_member_may_bring_another(self) -> None:
+        """A newcomer has an interval of its own, from its joining on."""
+
+        def bring() -> None:
+            if not newcomer.called and newcomer not in set(self.rounds):
+                self.rounds.add(newcomer)
+
+        newcomer = Caller(self.clock)
+        host = self.join(bring)
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertEqual(len(host.called), 2)
+        self.assertEqual(len(newcomer.called), 1)
+        self.assertGreaterEqual(newcomer.called[0], host.called[0] + INTERVAL_S)
+
+    def test_last_member_may_go_and_another_come_in_one_turn(self) -> None:
+        """There is one timer as before, and it ends with the newcomer."""
+        newcomer = Caller(self.clock)
+
+        def hand_over() -> None:
+            self.rounds.discard(leaving)
+            self.rounds.add(newcomer)
+
+        leaving = self.join(hand_over)
+        self.pass_time(INTERVAL_S + 1)
+        self.assertEqual(len(leaving.called), 1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.pass_time(INTERVAL_S + 1)
+        self.assertEqual(len(newcomer.called), 1)
+        self.rounds.discard(newcomer)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_member_that_breaks_is_left_out(self) -> None:
+        """It is written down once; the others, before and behind it, go on."""
+
+        def broken() -> None:
+            raise BrokenMemberError
+
+        members = [self.join(), self.join(broken), self.join()]
+        self.pass_time(3 * INTERVAL_S + 1)
+        self.assertEqual([len(member.called) for member in members], [3, 1, 3])
+        self.assertEqual([member.dropped for member in members], [0, 1, 0])
+        self.assertEqual(list(self.rounds), [members[0], members[2]])
+        self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 1)
+
+    def test_member_that_breaks_and_cannot_be_ended(self) -> None:
+        """Both are written down, and the others go on."""
+
+        def broken() -> None:
+            raise BrokenMemberError
+
+        self.patch(self.join(broken), "drop", broken)
+        member = self.join()
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertEqual((len(member.called), list(self.rounds)), (2, [member]))
+        self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 2)
+
+    def test_nothing_is_left_when_the_last_member_breaks(self) -> None:
+        """No timer for nobody."""
+
+        def broken() -> None:
+            raise BrokenMemberError
+
+        self.join(broken)
+        self.pass_time(INTERVAL_S + 1)
+        self.assertEqual((len(self.rounds), self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 1)
+
+    def test_member_that_breaks_after_it_has_gone_is_no_error(self) -> None:
+        """It let itself go, and then raised."""
+
+        def leave_and_break() -> None:
+            self.rounds.discard(leaving)
+            raise BrokenMemberError
+
+        leaving = self.join(leave_and_break)
+        staying = self.join()
+        self.pass_time(2 * INTERVAL_S + 1)
+        self.assertEqual([len(member.called) for member in (leaving, staying)], [1, 2])
+        self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 1)

@@ -1,0 +1,836 @@
+"""Long-polling, driven in memory: requests that are answered at the next version, or when their time is over."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery import long_polls
+from livefeed.delivery.long_polls import MAX_WAIT_S, preferred_wait_s
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.document.codings import MAX_MEMBERS
+from livefeed.document.snapshot import version_of
+from livefeed.feed.feed import SLICE, Feed
+from livefeed.feed.parts import MAX_PARTS
+from livefeed.testing import RecordingSubscriber, Response
+from livefeed.transport.rooms import BATCH, Room
+from livefeed.transport.rooms import SLICE as ROOM_SLICE
+from livefeed.web import returns
+from livefeed.web.channel import Channel
+from livefeed.web.cors import Origins
+from livefeed.web.rendering import render_waited
+from livefeed.web.replay import Replay
+from livefeed.web.returns import Returns
+from livefeed.web.site import Request, Site
+from tests.helpers.driven_site import DrivenSite
+from tests.helpers.garbage import garbage
+from tests.transport.driven import Client, DrivenReactor, make_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livefeed.delivery.delivery import Ways
+
+FIRST, SECOND, THIRD = (
+    b'{"votes": [' + b", ".join(b"%d.50" % n for n in range(count)) + b"]}" for count in (9, 99, 999)
+)
+
+
+def tag(document: bytes, suffix: str = "") -> bytes:
+    return f'"{version_of(document)}{suffix}"'.encode()
+
+
+class PreferTests(SynchronousTestCase):
+    def assert_wait(self, expected: int | None, *fields: bytes) -> None:
+        for prefer in fields:
+            self.assertEqual((prefer, preferred_wait_s(prefer)), (prefer, expected))
+
+    def test_wait_is_a_number_of_seconds(self) -> None:
+        """As a token or quoted (RFC 7240, 2), in upper case or lower."""
+        self.assert_wait(
+            10, b"wait=10", b"Wait=10", b"WAIT=10", b'wait="10"', b"wait = 10", b' wait\t=\t"10" ', b"wait=010"
+        )
+        self.assert_wait(0, b"wait=0", b'wait="0"')
+
+    def test_wait_stands_among_other_preferences(self) -> None:
+        """Wherever it stands, and whatever parameters it has."""
+        self.assert_wait(
+            10,
+            b"respond-async, wait=10",
+            b"wait=10, respond-async",
+            b"respond-async,,wait=10,",
+            b'handling=lenient; x="y", wait=10; foo; bar="baz", return=minimal',
+            b"wait=10;foo",
+            b"wait=10 ; foo=bar",
+            b"priority=5, WAIT=10",
+        )
+
+    def test_first_wait_counts(self) -> None:
+        """RFC 7240, 2."""
+        self.assert_wait(10, b"wait=10, wait=20", b"wait=10,wait=0", b'wait="10", wait=20;x', b"a, wait=10, b, wait=5")
+        self.assert_wait(None, b"wait, wait=10", b"wait=x, wait=10", b"WAIT ;a=b, wait=10", b'wait="1,0", wait=10')
+
+    def test_what_is_no_wait_is_ignored(self) -> None:
+        """A wrong number, another preference, or a wait that is only a parameter of one."""
+        self.assert_wait(
+            None,
+            b"",
+            b"wait",
+            b"wait=",
+            b'wait=""',
+            b"wait=-1",
+            b"wait=+1",
+            b"wait=1.5",
+            b"wait=1e1",
+            b"wait=0x1",
+            b"wait=ten",
+            b"wait=1 0",
+            b'wait="10',
+            b'wait=10"',
+            b"wait=10=10",
+            b"wait:10",
+            b"await=10",
+            b"wait-for=10",
+            b"x-wait=10",
+            b"foo; wait=10",
+            b"respond-async",
+            b"wait=\xb2",
+            b"wait=\xd9\xa1",
+        )
+        self.assertIsNone(preferred_wait_s(None))
+
+    def test_long_lists(self) -> None:
+        """A wait behind as many preferences as are looked at is not found."""
+        others = b"x," * (MAX_MEMBERS - 1)
+        self.assertEqual(preferred_wait_s(others + b"wait=7"), 7)
+        self.assertIsNone(preferred_wait_s(b"x," + others + b"wait=7"))
+
+    def test_wait_within_a_quoted_string_is_none(self) -> None:
+        """A comma between quotes separates nothing (RFC 9110, 5.6.4)."""
+        self.assert_wait(None, b'foo="a, wait=10, b"', b'foo; bar="x,wait=10"', b'foo="\\", wait=10, b"')
+        self.assert_wait(5, b'foo="a, wait=10, b", wait=5')
+
+    def test_wait_is_capped(self) -> None:
+        """Nobody waits for longer than proxies do; what has more digits than any time needs is no number."""
+        self.assert_wait(MAX_WAIT_S, b"wait=%d" % MAX_WAIT_S, b"wait=%d" % (MAX_WAIT_S + 1), b"wait=999999999")
+        self.assert_wait(MAX_WAIT_S, b"wait=" + b"9" * 18)
+        self.assert_wait(None, b"wait=" + b"9" * 19, b"wait=" + b"9" * 100_000)
+
+    @given(
+        st.binary() | st.lists(st.sampled_from([b"wait", b"=", b"9", b'"', b",", b";", b" ", b"\xff"])).map(b"".join)
+    )
+    def test_any_bytes_are_a_wait_or_none(self, prefer: bytes) -> None:
+        """Nothing that a client can say breaks anything."""
+        wait_s = preferred_wait_s(prefer)
+        if wait_s is not None:
+            self.assertTrue(0 <= wait_s <= MAX_WAIT_S)
+            self.assertIn(b"wait", prefer.lower())
+
+    @given(st.integers(0, 10**9 - 1), st.booleans(), st.sampled_from([b"", b"a, ", b'a="b"; c,']))
+    def test_every_number_is_understood(self, seconds: int, quoted: bool, before: bytes) -> None:
+        """However it is written."""
+        number = b'"%d"' % seconds if quoted else b"%d" % seconds
+        self.assertEqual(preferred_wait_s(before + b"wait=" + number), min(seconds, MAX_WAIT_S))
+
+
+class Connection:
+    """A connection to the site in memory."""
+
+    def __init__(self, site: Site) -> None:
+        self.transport = StringTransport()
+        channel = site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.channel = channel
+        channel.makeConnection(self.transport)
+
+    def ask(self, *fields: bytes, method: bytes = b"GET", path: bytes = b"/feed") -> None:
+        """Sends a request."""
+        lines = [method + b" " + path + b" HTTP/1.1", b"Host: localhost", *fields, b"", b""]
+        self.channel.dataReceived(b"\r\n".join(lines))
+
+    def answers(self, *methods: bytes) -> list[Response]:
+        """Gives the answers since the last time, to requests that had no body in the answer if their method is HEAD."""
+        data = self.transport.value()
+        self.transport.clear()
+        found: list[Response] = []
+        while data:
+            head, _, rest = data.partition(b"\r\n\r\n")
+            response = Response.parse(head + b"\r\n\r\n")
+            method = methods[len(found)] if len(found) < len(methods) else b"GET"
+            bare = method == b"HEAD" or response.status == 304
+            length = 0 if bare else int(response.headers["content-length"])
+            assert len(rest) >= length, data
+            found.append(Response(response.status, response.headers, rest[:length]))
+            data = rest[length:]
+        return found
+
+    def answer(self, method: bytes = b"GET") -> Response:
+        """Gives the one answer that there is."""
+        (response,) = self.answers(method)
+        return response
+
+    def leave(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+class WaitingTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.feed = Feed("feed", clock=self.clock)
+        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.clock)
+        self.polls = self.served.ways.polls
+        self.feed.publish(FIRST)
+
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+        raise AssertionError("nobody asked for a WebSocket")
+
+    def connect(self) -> Connection:
+        return Connection(self.site)
+
+    def wait(
+        self,
+        wait_s: int = 10,
+        tags: bytes | None = None,
+        *fields: bytes,
+        method: bytes = b"GET",
+        path: bytes = b"/feed",
+    ) -> Connection:
+        """Sends a request that is to wait; for want of other tags, it has the newest version."""
+        assert self.feed.snapshot is not None
+        connection = self.connect()
+        known = tag(self.feed.snapshot.data) if tags is None else tags
+        connection.ask(b"If-None-Match: " + known, b"Prefer: wait=%d" % wait_s, *fields, method=method, path=path)
+        return connection
+
+    def assert_waits(self, *connections: Connection) -> None:
+        """None of them has been answered."""
+        for connection in connections:
+            self.assertEqual(connection.transport.value(), b"")
+        self.assertEqual(len(self.polls.waiting), len(connections))
+
+    def assert_nobody_waits(self) -> None:
+        """Nothing is left of those who have waited: neither a subscription nor their time."""
+        self.assertEqual((len(self.polls.waiting), len(self.feed.subscriptions)), (0, 0))
+        for connection in tuple(self.site.channels):
+            connection.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class WaitTests(WaitingTestCase):
+    def test_request_is_answered_at_the_next_version(self) -> None:
+        """In full, as a request that comes then would be, and told that its wish was granted."""
+        connection = self.wait(10)
+        self.clock.advance(3)
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        response = connection.answer()
+        self.assertEqual((response.status, response.body), (200, SECOND))
+        self.assertEqual(response.headers["preference-applied"], "wait=10")
+        plain = self.connect()
+        plain.ask()
+        expected = plain.answer()
+        self.assertEqual({**expected.headers, "preference-applied": "wait=10"}, response.headers)
+        self.assert_nobody_waits()
+
+    def test_request_is_answered_304_when_its_time_is_over(self) -> None:
+        """Not before; with the tag of what the client has."""
+        connection = self.wait(10)
+        self.clock.pump([1.0] * 9)
+        self.assert_waits(connection)
+        self.clock.advance(1)
+        response = connection.answer()
+        self.assertEqual((response.status, response.body), (304, b""))
+        self.assertEqual(response.headers["preference-applied"], "wait=10")
+        self.assertEqual(response.headers["etag"].encode(), tag(FIRST))
+        self.feed.publish(SECOND)
+        self.assertEqual(connection.answers(), [])
+        self.assert_nobody_waits()
+
+    def test_tick_without_change_answers_nobody(self) -> None:
+        """Nor does one that failed, or one at which the feed recovers."""
+        connection = self.wait(30)
+        for _ in range(5):
+            self.clock.advance(1)
+            self.feed.publish(FIRST)
+            self.clock.advance(1)
+            self.feed.mark_stale()
+        self.assert_waits(connection)
+        self.clock.advance(20)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["livefeed-state"]), (304, "stale"))
+        self.assertEqual(response.headers["livefeed-age"], "21")
+
+    def test_version_after_a_failure_answers(self) -> None:
+        """The feed is live again then."""
+        connection = self.wait(30)
+        self.feed.mark_stale()
+        self.feed.publish(SECOND)
+        response = connection.answer()
+        self.assertEqual((response.status, response.body, response.headers["livefeed-state"]), (200, SECOND, "live"))
+
+    def test_request_with_another_version_is_answered_at_once(self) -> None:
+        """An older one, none at all, or no tag: there is something for it already."""
+        self.feed.publish(SECOND)
+        for tags in (tag(FIRST), b'"unknown"', b"", b"nonsense", version_of(SECOND).encode()):
+            response = self.wait(10, tags).answer()
+            self.assertEqual((tags, response.status, response.body), (tags, 200, SECOND))
+            self.assertEqual(response.headers["preference-applied"], "wait=10")
+        connection = self.connect()
+        connection.ask(b"Prefer: wait=10")
+        self.assertEqual(connection.answer().body, SECOND)
+        self.assert_nobody_waits()
+
+    def test_request_without_preference_does_not_wait(self) -> None:
+        """Nor one that has another, or none that is understood."""
+        for prefer in (b"X: y", b"Prefer: respond-async", b"Prefer: wait=-1", b"Prefer: wait"):
+            connection = self.connect()
+            connection.ask(b"If-None-Match: " + tag(FIRST), prefer)
+            response = connection.answer()
+            self.assertEqual((prefer, response.status), (prefer, 304))
+            self.assertNotIn("preference-applied", response.headers)
+        self.assert_nobody_waits()
+
+    def test_no_time_is_no_wait(self) -> None:
+        """wait=0 is granted at once."""
+        response = self.wait(0).answer()
+        self.assertEqual((response.status, response.headers["preference-applied"]), (304, "wait=0"))
+        self.assert_nobody_waits()
+
+    def test_what_is_granted_is_said(self) -> None:
+        """A wait that is longer than the longest is shortened, and so is what the answer says."""
+        connection = self.wait(3600)
+        self.clock.advance(MAX_WAIT_S - 1)
+        self.assert_waits(connection)
+        self.clock.advance(1)
+        self.assertEqual(connection.answer().headers["preference-applied"], f"wait={MAX_WAIT_S}")
+
+    def test_several_lines_are_one_list(self) -> None:
+        """RFC 9110, 5.3; the first wait counts."""
+        connection = self.connect()
+        connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: respond-async", b"Prefer: wait=7", b"Prefer: wait=3")
+        self.clock.advance(6)
+        self.assert_waits(connection)
+        self.clock.advance(1)
+        self.assertEqual(connection.answer().headers["preference-applied"], "wait=7")
+
+    def test_head_waits_as_well(self) -> None:
+        """And is answered without the body."""
+        for publish, status in ((True, 200), (False, 304)):
+            connection = self.wait(10, method=b"HEAD")
+            self.assert_waits(connection)
+            if publish:
+                self.feed.publish(SECOND)
+            else:
+                self.clock.advance(10)
+            response = connection.answer(b"HEAD")
+            self.assertEqual((response.status, response.body), (status, b""))
+            self.assertEqual(response.headers["preference-applied"], "wait=10")
+            connection.leave()
+        self.assert_nobody_waits()
+
+    def test_every_name_of_the_document_waits(self) -> None:
+        """/feed.json too; a stream does not: it goes on by itself."""
+        connection = self.wait(10, path=b"/feed.json")
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        self.assertEqual(connection.answer().body, SECOND)
+        connection = self.wait(10, path=b"/feed.sse")
+        self.assertIn(b"text/event-stream", connection.transport.value())
+        self.assertEqual(len(self.polls.waiting), 0)
+
+    def test_other_methods_do_not_wait(self) -> None:
+        """They are answered, or refused, at once."""
+        for method, status in ((b"OPTIONS", 204), (b"POST", 405)):
+            connection = self.wait(10, method=method)
+            self.assertEqual(Response.parse(connection.transport.value()).status, status)
+        self.assert_nobody_waits()
+
+    def test_nothing_to_wait_with_is_503_at_once(self) -> None:
+        """Before the first good pull no client can have the newest version."""
+        self.feed.snapshot = None
+        for tags in (tag(FIRST), b"*"):
+            connection = self.connect()
+            connection.ask(b"If-None-Match: " + tags, b"Prefer: wait=10")
+            self.assertEqual(connection.answer().status, 503)
+        self.assert_nobody_waits()
+
+    def test_document_that_expires_is_410_at_once(self) -> None:
+        """Nobody waits for the end of the time with a document that may not be shown; a part neither."""
+        self.feed.gone_after_s = 10
+        self.feed.publish(SECOND)
+        self.feed.mark_stale()
+        whole, part = self.wait(50), self.connect()
+        part.ask(b"Prefer: wait=50", b"If-None-Match: *", path=b"/feed/votes")
+        self.assertEqual([each.transport.value() for each in (whole, part)], [b"", b""])
+        self.clock.advance(10)
+        for connection in (whole, part):
+            response = connection.answer()
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "expired"))
+        self.assert_nobody_waits()
+
+    def test_preflight_and_answers_let_pages_do_so(self) -> None:
+        """A page of another origin may prefer, and may read what was granted."""
+        connection = self.connect()
+        connection.ask(b"Origin: https://a.example", b"Access-Control-Request-Method: GET", method=b"OPTIONS")
+        allowed = Response.parse(connection.transport.value()).headers["access-control-allow-headers"]
+        self.assertIn("Prefer", allowed.split(", "))
+        answered = self.wait(0).answer()
+        self.assertIn("Preference-Applied", answered.headers["access-control-expose-headers"].split(", "))
+
+
+class TagTests(WaitingTestCase):
+    def test_tag_of_any_coding_waits(self) -> None:
+        """Weakened too, and among others; whichever coding is asked for now."""
+        self.feed.publish(SECOND)
+        for known in (tag(SECOND, "-gzip"), tag(SECOND, "-br"), b"W/" + tag(SECOND, "-zstd"), b"W/" + tag(SECOND)):
+            for tags in (known, b'"other", ' + known + b' , W/"another"'):
+                connection = self.wait(10, tags, b"Accept-Encoding: gzip")
+                self.assert_waits(connection)
+                self.clock.advance(10)
+                response = connection.answer()
+                self.assertEqual(response.status, 304)
+                self.assertEqual(response.headers["etag"].encode(), known.removeprefix(b"W/"))
+
+    def test_next_version_comes_in_the_coding_that_was_asked_for(self) -> None:
+        """As it would have come at once."""
+        connection = self.wait(10, tag(FIRST), b"Accept-Encoding: gzip")
+        self.feed.publish(THIRD)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["content-encoding"]), (200, "gzip"))
+        self.assertEqual(response.headers["etag"].encode(), tag(THIRD, "-gzip"))
+
+    def test_asterisk_waits_for_the_next_version(self) -> None:
+        """Whoever has anything has it (RFC 9110, 13.1.2): the answer is 304, and names the new version."""
+        connection = self.wait(10, b"*")
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(SECOND)))
+        self.assert_nobody_waits()
+
+    def test_client_that_has_the_next_version_too_is_told_so(self) -> None:
+        """A document that goes back to what it was is not sent again to one that has both."""
+        self.feed.publish(SECOND)
+        connection = self.wait(10, tag(FIRST) + b", " + tag(SECOND))
+        self.feed.publish(FIRST)
+        response = connection.answer()
+        self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(FIRST)))
+
+
+class HostilePreferenceTests(SynchronousTestCase):
+    def test_quotes_that_are_never_closed(self) -> None:
+        """They are read once: what is in them is no preference, however long it is (it took a second for 16 KB)."""
+        for quote in (b'"' + b'\\"' * 8000, b'"' * 16_001, b'a="' + b"\\" * 16_001, b'"x\\', b'"x, wait=5'):
+            self.assertIsNone(preferred_wait_s(quote))
+            self.assertEqual(preferred_wait_s(b"wait=7, " + quote), 7)
+
+
+class ServedInMemory(DrivenSite):
+    """A site on a Unix socket, whose reactor a test drives, and whose clients wait.
+
+    :param transport: ``fast`` or ``twisted``.
+    """
+
+    def __init__(self, transport: str, **limits: float) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self._path = str(Path(self._directory.name) / "site")
+        self.reactor = DrivenReactor()
+        self.feed = Feed("feed", clock=self.reactor)
+        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade)
+        self.site = Site(Root([self.served]), reactor=self.reactor)
+        self.feed.changed.append(self.site.forget_answers)
+        self.feed.publish(FIRST)
+        self.listening: Any = make_pool(self.reactor, **limits) if transport == "fast" else self.reactor
+        self._port = self.listening.listenUNIX(self._path, self.site)
+        self.clients: list[Client] = []
+
+    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+        raise AssertionError("nobody asked for a WebSocket")
+
+    def connect(self) -> Client:
+        """Gives a new client."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self._path)
+        self.clients.append(Client(sock))
+        return self.clients[-1]
+
+    def close(self) -> None:
+        """Ends everything."""
+        super().close()
+        self._directory.cleanup()
+
+
+class FreedTests(SynchronousTestCase):
+    """What a request that waited leaves behind is freed by its references alone, even if it has become old."""
+
+    def assert_freed(self, end: Callable[[ServedInMemory], object], *, left: int) -> None:
+        """Nothing is left of requests that waited, after this has ended the wait.
+
+        :param left: how many still wait.
+        """
+        for transport in ("fast", "twisted"):
+            served = ServedInMemory(transport)
+            waits = b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(FIRST) + b"\r\n\r\n"
+            with garbage() as found:
+                for _ in range(3):
+                    served.connect().send(waits)
+                served.settle()
+                gc.collect()  # with this they are old
+                end(served)
+                served.settle()
+            self.assertEqual((transport, found, served.served.ways.polls.count()), (transport, [], left))
+            served.close()
+
+    def test_answered(self) -> None:
+        """At the next version."""
+        self.assert_freed(lambda served: served.feed.publish(SECOND), left=0)
+
+    def test_timed_out(self) -> None:
+        """With 304."""
+        self.assert_freed(lambda served: served.reactor.advance(6), left=0)
+
+    def test_left(self) -> None:
+        """Both ways: in order, and by a reset."""
+
+        def leave(served: ServedInMemory) -> None:
+            served.clients[0].close()
+            served.clients[1].reset()
+
+        self.assert_freed(leave, left=1)
+
+
+class TogetherTests(SynchronousTestCase):
+    """Equal requests on the fast transport, which wait in one room."""
+
+    WAITS = b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(FIRST) + b"\r\n\r\n"
+
+    def serve(self, count: int, **limits: float) -> ServedInMemory:
+        """Gives a site at which so many wait."""
+        served = ServedInMemory("fast", **limits)
+        self.addCleanup(served.close)
+        for _ in range(count):
+            served.connect().send(self.WAITS)
+            served.reactor.settle()  # the kernel's queue is short
+        self.assertEqual(served.served.ways.polls.count(), count)
+        self.assertEqual(served.served.ways.polls.sharing, count - 1)
+        return served
+
+    def test_many_are_answered_slice_by_slice(self) -> None:
+        """Each has the whole, and each counts; others are served in between."""
+        served = self.serve(ROOM_SLICE + 44)
+        served.feed.publish(SECOND)
+        self.assertEqual(served.served.ways.polls.sharing, 43)
+        served.settle()
+        answers = [Response.parse(client.received) for client in served.clients]
+        self.assertEqual({answer.body for answer in answers}, {SECOND})
+        self.assertEqual(served.site.counts(), {(200, "http", "identity"): len(answers)})
+
+    def test_others_may_come_for_as_long_as_the_first_waits(self) -> None:
+        """Though all who had come have left meanwhile."""
+        served = self.serve(2)
+        served.clients[1].close()
+        served.settle()
+        self.assertEqual(served.served.ways.polls.sharing, 0)
+        served.connect().send(self.WAITS)
+        served.reactor.settle()
+        self.assertEqual(served.served.ways.polls.sharing, 1)
+
+    def test_large_document_is_copied_for_nobody(self) -> None:
+        """Clients that do not read keep the snapshot's own bytes: in a room, and where an answer is given again."""
+        served = self.serve(4)
+        large = b'"%s"' % (b"x" * 1_000_000)
+        served.feed.publish(large)
+        served.reactor.settle()
+        for prefer in (b"", b"Prefer: wait=7\r\n"):
+            for _ in range(2):
+                for _ in range(2):
+                    served.connect().send(b"GET /feed HTTP/1.1\r\nHost: a\r\n" + prefer + b"\r\n")
+                    served.reactor.settle()
+                served.site.forget_answers()
+        self.assertEqual(served.site.counts(), {(200, "http", "identity"): 12})
+        (pool,) = served.reactor.pools
+        kept = [part for connection in pool.connections.values() for part in connection._out]
+        assert served.feed.snapshot is not None
+        self.assertEqual({id(part) for part in kept}, {id(served.feed.snapshot.representations["identity"].data)})
+        self.assertEqual(len(kept), 12)
+        served.settle()
+        self.assertEqual({Response.parse(client.received).body for client in served.clients}, {large})
+
+    def test_version_in_between_is_not_missed(self) -> None:
+        """Those that the one before has not come to are answered with the newest."""
+        served = self.serve(ROOM_SLICE + 44)
+        served.feed.publish(SECOND)
+        served.feed.publish(THIRD)
+        served.settle()
+        bodies = [Response.parse(client.received).body for client in served.clients]
+        self.assertEqual((bodies.count(SECOND), bodies.count(THIRD)), (1 + ROOM_SLICE, 43))
+
+    def test_waiting_is_no_idleness(self) -> None:
+        """A connection may wait for longer than it may be idle; once it is answered it is idle."""
+        served = self.serve(3, idle_s=2)
+        served.reactor.advance(4.5)
+        self.assertEqual(served.served.ways.polls.count(), 3)
+        served.reactor.advance(1)
+        served.settle()
+        self.assertEqual({Response.parse(client.received).status for client in served.clients}, {304})
+        self.assertEqual([client.ended for client in served.clients[1:]], [False, False])
+        served.reactor.advance(4)
+        served.settle()
+        self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
+
+    def test_time_counts_from_the_request(self) -> None:
+        """Not from when the first has come; those whose time ends soon after one another are answered together."""
+        served = self.serve(2)
+        served.reactor.advance(2)
+        for _ in range(2):
+            served.connect().send(self.WAITS)
+            served.settle()
+            served.reactor.now += 0.125
+        served.reactor.advance(2.75)
+        self.assertEqual(served.served.ways.polls.count(), 2)
+        for after_s, left in ((1.5, 2), (0.5, 1), (0.125, 1), (0.125, 0)):
+            served.reactor.advance(after_s)
+            self.assertEqual(served.served.ways.polls.count(), left)
+
+    def test_stop_answers_all_before_it_ends_them(self) -> None:
+        """Nobody who waits is taken for idle."""
+        served = self.serve(ROOM_SLICE + 44)
+        (pool,) = served.reactor.pools
+        pool.end_idle()
+        self.assertEqual(served.served.ways.polls.count(), ROOM_SLICE + 44)
+        served.served.let_go(Returns())
+        served.settle()
+        # Their connections have ended with the answers, and say so.
+        answers = [Response.parse(client.received) for client in served.clients]
+        self.assertEqual({(each.status, each.headers["connection"]) for each in answers}, {(304, "close")})
+        self.assertTrue(all(client.ended for client in served.clients))
+
+    def test_stop_ends_those_that_are_being_answered(self) -> None:
+        """A version has come, and not to all of them yet: the others are told of the end, too."""
+        served = self.serve(ROOM_SLICE + 44)
+        served.feed.publish(SECOND)
+        served.served.let_go(Returns())
+        served.settle()
+        answers = [Response.parse(client.received) for client in served.clients]
+        self.assertEqual({each.body for each in answers}, {SECOND})
+        ends = [each.headers.get("connection") for each in answers]
+        self.assertEqual((ends.count(None), ends.count("close")), (1 + ROOM_SLICE, 43))
+        self.assertEqual([client.ended for client in served.clients], [end is not None for end in ends])
+
+    def test_part_that_makes_room_is_not_begun_anew(self) -> None:
+        """Those that wait for it are answered from what it was, and their connections end."""
+        served = ServedInMemory("fast")
+        self.addCleanup(served.close)
+        served.feed.publish(b"[%s]" % b",".join(b"%d" % number for number in range(MAX_PARTS + 1)))
+        parts = served.served.parts
+        wait = b"GET /feed/0 HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(b"0") + b"\r\n\r\n"
+        for _ in range(3):
+            served.connect().send(wait)
+            served.settle()
+        for number in range(1, MAX_PARTS):
+            ways = parts.find([b"%d" % number], "")
+            assert ways is not None
+            for _ in range(3):
+                ways.feed.subscribe(RecordingSubscriber())
+        self.assertEqual(sum(ways.followers() for ways in parts), 3 * MAX_PARTS)
+        newcomer = parts.find([b"%d" % MAX_PARTS], "192.0.2.1")
+        self.assertEqual(len([*parts]), MAX_PARTS)
+        self.assertIn(newcomer, [*parts])
+        self.assertNotIn("feed/0", [ways.feed.name for ways in parts])
+        served.settle()
+        for client in served.clients:
+            answer = Response.parse(client.received)
+            self.assertEqual((answer.status, answer.headers["connection"], client.ended), (304, "close", True))
+            self.assertEqual((answer.headers["retry-after"], answer.headers["etag"].encode()), ("6", tag(b"0")))
+
+    def test_answer_for_those_that_waited_begins_no_part(self) -> None:
+        """Wherever it is rendered."""
+        served = ServedInMemory("fast")
+        self.addCleanup(served.close)
+        served.feed.publish(b"[1]")
+        ways = served.served.parts.find([b"0"], has_waited=True)
+        assert ways is not None
+        assert ways.feed.snapshot is not None
+        self.assertEqual((ways.feed.snapshot.data, [*served.served.parts]), (b"1", []))
+
+    def test_stop_has_clients_ask_again_one_second_after_the_other(self) -> None:
+        """An answer is rendered for each second, and not for each client."""
+        self.patch(returns, "_PER_SLOT", 1)  # 50 in a second
+        rendered = 0
+        render = render_waited
+
+        def count(*arguments: Any, **named: Any) -> Any:
+            nonlocal rendered
+            rendered += 1
+            return render(*arguments, **named)
+
+        self.patch(long_polls, "render_waited", count)
+        served = self.serve(ROOM_SLICE + 44)
+        served.served.let_go(Returns())
+        served.settle()
+        told = Counter(Response.parse(client.received).headers["retry-after"] for client in served.clients)
+        self.assertEqual((sorted(told), sum(told.values())), (["10", "11", "12", "6", "7", "8", "9"], ROOM_SLICE + 44))
+        self.assertLessEqual(max(told.values()), 50 + BATCH)
+        self.assertEqual(rendered, 6)  # the first client waited by itself
+
+    def test_those_whose_answer_breaks_are_disconnected(self) -> None:
+        """They would wait for ever."""
+        served = self.serve(3)
+
+        def break_down(site: Site, head: bytes, *, secure: bool, last: bool) -> None:
+            return None
+
+        self.patch(long_polls, "render_waited", break_down)
+        served.feed.publish(SECOND)
+        served.settle()
+        self.assertEqual([client.received for client in served.clients[1:]], [b"", b""])
+        self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
+
+    def test_those_who_are_answered_when_memory_ends_are_disconnected(self) -> None:
+        """At any point on the way to them. The rest are answered, at the next version and at the stop."""
+
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        for at_stop in (False, True):
+            for owner, name in ((Room, "_rendered"), (Replay, "count")):
+                served = self.serve(BATCH + 3)
+                calls = iter([fail])
+                unharmed = getattr(owner, name)
+                patch = self.patch(owner, name, lambda *given, calls=calls, go=unharmed: next(calls, go)(*given))
+                if at_stop:
+                    served.served.let_go(returns.Returns())
+                else:
+                    served.feed.publish(SECOND)
+                served.settle()
+                patch.restore()
+                self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+                received = [client.received for client in served.clients[1:]]
+                self.assertEqual([len(each) > 0 for each in received], [False] * BATCH + [True] * 2)
+                self.assertTrue(all(client.ended for client in served.clients[1 : BATCH + 1]))
+                self.assertEqual(served.served.ways.polls.count(), 0)
+
+    def test_those_whose_room_breaks_are_disconnected(self) -> None:
+        """The one that waits by itself is answered as ever."""
+        served = self.serve(3)
+        self.patch(Room, "answer_all", [].__getitem__)
+        served.feed.publish(SECOND)
+        served.settle()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual([len(client.received) > 0 for client in served.clients], [True, False, False])
+        self.assertEqual([client.ended for client in served.clients], [False, True, True])
+        self.assertEqual(served.served.ways.polls.count(), 0)
+
+
+class ConnectionTests(WaitingTestCase):
+    def test_client_that_leaves_is_forgotten(self) -> None:
+        """Neither its time nor its subscription is kept, and nobody else is touched."""
+        leaving, staying = self.wait(10), self.wait(20)
+        self.assertEqual(len(self.feed.subscriptions), 2)
+        leaving.leave()
+        self.assert_waits(staying)
+        self.assertEqual((len(self.feed.subscriptions), len(self.clock.getDelayedCalls())), (1, 1))
+        self.clock.advance(10)
+        self.assert_waits(staying)
+        staying.leave()
+        self.assert_nobody_waits()
+        self.feed.publish(SECOND)
+        self.assertEqual((leaving.answers(), staying.answers()), ([], []))
+
+    def test_answer_that_breaks_cuts_the_connection(self) -> None:
+        """Nobody waits for an answer that will not come."""
+        connection, other = self.wait(), self.wait()
+        self.patch(next(iter(self.polls.waiting)), "_answer", self.break_down)
+        self.feed.publish(SECOND)
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        self.assertTrue(connection.transport.disconnected)
+        self.assertEqual(other.answer().status, 200)
+        self.assert_nobody_waits()
+
+    def break_down(self, waiting: Request) -> None:
+        raise MemoryError
+
+    def test_everybody_is_answered_at_the_next_version(self) -> None:
+        """However many they are: slice by slice."""
+        connections = [self.wait(10) for _ in range(2 * SLICE + 1)]
+        self.feed.publish(SECOND)
+        self.clock.pump([0.0] * 3)
+        self.assertEqual({connection.answer().body for connection in connections}, {SECOND})
+        self.assert_nobody_waits()
+
+    def test_release_answers_everybody(self) -> None:
+        """At the stop: with what there is."""
+        connections = [self.wait(10), self.wait(20), self.wait(30, method=b"HEAD")]
+        self.polls.release(Returns())
+        for connection, method in zip(connections, (b"GET", b"GET", b"HEAD"), strict=True):
+            response = connection.answer(method)
+            self.assertEqual((response.status, response.headers["retry-after"]), (304, "6"))
+        self.assert_nobody_waits()
+
+    def test_nobody_waits_any_more_while_the_server_stops(self) -> None:
+        """A request that comes then is answered at once. One behind one that waited is not: the connection ends."""
+        connection = self.wait(10)
+        connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
+        self.served.ways.let_go(Returns())
+        answers = [*connection.answers(), self.wait(10).answer()]
+        self.assertEqual([(each.status, each.headers["retry-after"]) for each in answers], [(304, "6")] * 2)
+        self.assertEqual([each.headers.get("connection") for each in answers], ["close", None])
+        self.assertTrue(connection.transport.disconnecting)
+        for fields in ((), (b"If-None-Match: " + tag(FIRST),), (b"If-None-Match: " + tag(SECOND), b"Prefer: wait=10")):
+            # Nobody that would not have waited is told to.
+            other = Connection(self.site)
+            other.ask(*fields)
+            self.assertNotIn("retry-after", other.answers()[0].headers)
+        self.assert_nobody_waits()
+
+    def test_pipelined_request_waits_its_turn(self) -> None:
+        """Answers come in the order of the requests (RFC 9112, 9.3.2)."""
+        connection = self.wait(10)
+        connection.ask()
+        connection.ask(b"If-None-Match: " + tag(SECOND), b"Prefer: wait=20")
+        self.assert_waits(connection)
+        self.feed.publish(SECOND)
+        first, second = connection.answers()
+        self.assertEqual((first.body, first.headers["preference-applied"]), (SECOND, "wait=10"))
+        self.assertEqual(second.body, SECOND)
+        self.assertNotIn("preference-applied", second.headers)
+        # The third has what the others were answered, and waits for more.
+        self.assert_waits(connection)
+        self.feed.publish(THIRD)
+        response = connection.answer()
+        self.assertEqual((response.body, response.headers["preference-applied"]), (THIRD, "wait=20"))
+        self.assert_nobody_waits()
+
+    def test_connection_is_kept(self) -> None:
+        """A client goes from version to version on one connection, and that it waits is no idleness."""
+        connection = self.connect()
+        etag = tag(FIRST)
+        for document in (SECOND, THIRD, FIRST):
+            connection.ask(b"If-None-Match: " + etag, b"Prefer: wait=50")
+            self.clock.pump([1.0] * 49)
+            self.feed.publish(document)
+            response = connection.answer()
+            self.assertEqual((response.status, response.body), (200, document))
+            etag = response.headers["etag"].encode()
+        self.assertFalse(connection.transport.disconnecting)
+
+    def test_client_that_only_listens_is_still_answered(self) -> None:
+        """At once: nobody can tell it from one that has left, which is to hold no place."""
+        connection = self.wait(10)
+        connection.channel.readConnectionLost()
+        self.assertEqual(connection.answer().status, 304)
+        self.assert_nobody_waits()

@@ -1,0 +1,257 @@
+"""The messages of livefeed.delta.v1, in memory: what each watcher is sent, and that it is made once for all."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.messages import EnvelopeOutlet, Envelopes
+from livefeed.delivery.websocket.protocol import _compressed_frame
+from livefeed.document import codings
+from livefeed.document.codings import deflate_message, websocket_payload
+from livefeed.document.patch import apply_patch
+from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
+from livefeed.feed.feed import Feed
+
+NOW = 1_795_000_000.25
+
+
+def document(number: int) -> bytes:
+    """Gives a version of a document of which little changes."""
+    return json.dumps({"number": number, "rest": ["unchanged"] * 50}).encode()
+
+
+def plain(message: bytes, version: str) -> bytes:
+    """Wraps a message in nothing."""
+    return message
+
+
+def deflated(message: bytes, version: str) -> bytes:
+    """Compresses a message as WebSockets do."""
+    return deflate_message(message)
+
+
+@dataclass
+class Watcher:
+    """A client of the protocol, by what docs/protocol.md says of it.
+
+    :ivar document: its copy.
+    :ivar kinds: the types of the messages that it was sent.
+    """
+
+    document: bytes = b""
+    version: str | None = None
+    kinds: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+
+    def write(self, data: bytes) -> None:
+        """ITransport API."""
+        message: dict[str, Any] = json.loads(data)
+        self.kinds.append(message["type"])
+        self.states.append(message["state"])
+        if message["type"] == "snapshot":
+            self.document = data.partition(b',"data":')[2][:-1]
+        elif message["type"] == "patch":
+            assert message["from"] == self.version
+            self.document = apply_patch(self.document, data.partition(b',"patch":')[2][:-1])
+        else:
+            assert message["version"] == self.version
+        self.version = message["version"]
+
+
+class EnvelopesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.feed = Feed("feed", clock=self.clock)
+        self.envelopes = Envelopes(self.feed)
+
+    def follow(self, have: str | None = None) -> tuple[Watcher, EnvelopeOutlet]:
+        watcher = Watcher(version=have)
+        outlet = EnvelopeOutlet(watcher, self.envelopes, plain, have)
+        self.feed.subscribe(outlet, informed=True)
+        return watcher, outlet
+
+    def test_messages(self) -> None:
+        """The document first, then what has changed, and a sign of life where nothing has."""
+        self.feed.publish(document(1))
+        watcher, _ = self.follow()
+        self.feed.publish(document(2))
+        self.feed.publish(document(2))
+        self.assertEqual(watcher.kinds, ["snapshot", "patch", "heartbeat"])
+        self.assertEqual(json.loads(watcher.document), json.loads(document(2)))
+
+    def test_members(self) -> None:
+        """Each message says what the fields of polling say."""
+        self.feed.publish(b'{"a": 1.50}')
+        message = self.envelopes.get(None, plain)
+        self.assertIn(b'"data":{"a": 1.50}}', message)
+        self.assertEqual(
+            {name: value for name, value in json.loads(message).items() if name != "data"},
+            {
+                "type": "snapshot",
+                "version": version_of(b'{"a": 1.50}'),
+                "sequence": f"{int(NOW * 1000)}.1",
+                "state": "live",
+                "at": "2026-11-18T11:06:40.250Z",
+            },
+        )
+
+    def test_state_is_told(self) -> None:
+        """A subscriber of messages hears of each tick that fails, and of the end of that."""
+        self.feed.publish(document(1))
+        watcher, _ = self.follow()
+        self.feed.mark_stale()
+        self.feed.mark_stale()
+        self.feed.publish(document(1))
+        self.assertEqual(watcher.kinds, ["snapshot"] + ["heartbeat"] * 3)
+        self.assertEqual(watcher.states, ["live", "stale", "stale", "live"])
+
+    def test_state_is_told_once_where_changes_are_pushed(self) -> None:
+        """With --push change nothing is sent but changes: of the document, and of the state."""
+        self.feed.push = "change"
+        self.feed.publish(document(1))
+        watcher, _ = self.follow()
+        for _ in range(3):
+            self.feed.mark_stale()
+        for _ in range(3):
+            self.feed.publish(document(1))
+        self.assertEqual(watcher.states, ["live", "stale", "live"])
+
+    def test_who_comes_back_is_sent_a_patch(self) -> None:
+        """From the version that it has, if that is remembered; the newest one is only confirmed."""
+        for number in range(5):
+            self.feed.publish(document(number))
+        for have, kind in (
+            (version_of(document(1)), "patch"),
+            (version_of(document(4)), "heartbeat"),
+            (version_of(document(9)), "snapshot"),
+            ("nonsense", "snapshot"),
+        ):
+            watcher, _ = self.follow() if kind == "snapshot" else (Watcher(document(1), have), None)
+            message = self.envelopes.get(have, plain)
+            self.assertEqual(json.loads(message)["type"], kind)
+            if kind == "patch":
+                watcher.write(message)
+                self.assertEqual(json.loads(watcher.document), json.loads(document(4)))
+
+    def test_patch_that_is_hardly_smaller_is_not_sent(self) -> None:
+        """The document is safer, then. What is compared is what goes over the wire."""
+        self.feed.publish(b'{"a":"one thing"}')
+        watcher, _ = self.follow()
+        self.feed.publish(b'{"a":"another thing"}')
+        self.assertEqual(watcher.kinds, ["snapshot", "snapshot"])
+
+    def test_messages_are_made_once_for_all(self) -> None:
+        """However many subscribers there are: the patch once, and each message once for each form."""
+        self.feed.publish(document(1))
+        for _ in range(100):
+            self.follow()
+            self.feed.subscribe(EnvelopeOutlet(Ignoring(), self.envelopes, deflated, None), informed=True)
+        made, patches = self.envelopes.made, self.feed.history.made
+        self.feed.publish(document(2))
+        # A patch and, to compare it with, the document, each in both forms.
+        self.assertEqual((self.envelopes.made - made, self.feed.history.made - patches), (4, 1))
+
+    def test_forms_are_kept_apart(self) -> None:
+        """Whoever has agreed on compression is sent the same message, compressed."""
+        self.feed.publish(document(1))
+        message = self.envelopes.get(None, plain)
+        compressed = self.envelopes.get(None, deflated)
+        self.assertEqual(zlib.decompressobj(-15).decompress(compressed + b"\x00\x00\xff\xff"), message)
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["publish", "stale", "pause", "resume", "leave"]))))
+    def test_watcher_has_the_newest_version(self, schedule: list[tuple[int, str]]) -> None:
+        """Whatever happens in between, of those versions that it can take it misses none and is sent none twice."""
+        self.setUp()
+        self.feed.publish(document(0))
+        watcher, outlet = self.follow()
+        (subscription,) = self.feed.subscriptions
+        paused = False
+        for number, what in schedule:
+            if what == "publish":
+                self.feed.publish(document(number))
+            elif what == "stale":
+                self.feed.mark_stale()
+            elif what == "pause":
+                subscription.pause()
+                paused = True
+            elif what == "resume":
+                subscription.resume()
+                paused = False
+            else:
+                subscription.cancel()
+                subscription = self.feed.subscribe(outlet, informed=True)
+                paused = False
+            assert self.feed.snapshot is not None
+            if not paused:
+                self.assertEqual(watcher.version, self.feed.snapshot.version)
+                self.assertEqual(json.loads(watcher.document), json.loads(self.feed.snapshot.data))
+
+
+class Ignoring:
+    """A transport that everything is lost on."""
+
+    def write(self, data: bytes) -> None:
+        """ITransport API."""
+
+
+class LargeTests(SynchronousTestCase):
+    """Documents that take long to be compressed."""
+
+    def setUp(self) -> None:
+        self.feed = Feed("feed", clock=Clock())
+        self.envelopes = Envelopes(self.feed)
+        numbers = random.Random(1)
+        self.documents = [
+            json.dumps([{"number": numbers.random(), "rest": "unchanged"} for _ in range(3000)]).encode() for _ in "12"
+        ]
+
+    def sizes(self) -> list[int]:
+        """Gives how much is compressed from now on, each time."""
+        sizes: list[int] = []
+        compressor = codings._compressor
+
+        def note(data: bytes, level: int | None = None) -> Any:
+            sizes.append(len(data))
+            return compressor(data, level)
+
+        self.patch(codings, "_compressor", note)
+        return sizes
+
+    def test_document_is_not_compressed_again(self) -> None:
+        """A message takes over what was made before the document was published, and is as small as that."""
+        snapshot = make_large(self.documents[0])
+        self.feed.publish(self.documents[0], made=snapshot)
+        sizes = self.sizes()
+        frame = self.envelopes.get(None, _compressed_frame)
+        self.assertLess(max(sizes), 300)
+        self.assertLess(len(frame), len(snapshot.compressed_frame) + 300)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
+        self.assertEqual(inflated, self.envelopes.get(None, plain))
+
+    def test_document_that_was_never_compressed(self) -> None:
+        """Is compressed in the message."""
+        self.feed.publish(self.documents[0], made=Snapshot.bare(self.documents[0], Sequence(1, 1)))
+        frame = self.envelopes.get(None, _compressed_frame)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
+        self.assertEqual(inflated, self.envelopes.get(None, plain))
+
+    def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
+        """To find out in that way that the document is shorter would take milliseconds."""
+        for each in self.documents:
+            self.feed.publish(each, made=make_large(each))
+        have = version_of(self.documents[0])
+        self.assertIsNotNone(self.feed.history.patch(have))
+        sizes = self.sizes()
+        self.assertEqual(self.envelopes.get(have, _compressed_frame), self.envelopes.get(None, _compressed_frame))
+        self.assertLess(max(sizes), 300)

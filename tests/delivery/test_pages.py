@@ -1,0 +1,204 @@
+"""The page, driven in memory."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.document.snapshot import version_of
+from livefeed.feed.feed import Feed
+from livefeed.testing import request
+from livefeed.web.cors import Origins
+from livefeed.web.site import Site
+
+NOW = 1_795_000_000.25
+
+
+class PageTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        root = Root([Served(Feed("results", clock=self.clock), Origins.parse("*"), lambda request, ways: 1)])
+        self.site = Site(root, reactor=self.clock)
+
+    def test_page_names_its_feed(self) -> None:
+        """The page is made for the feed that the operator has named."""
+        response = request(self.site, b"GET / HTTP/1.1")
+        self.assertEqual((response.status, response.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn(b'data-feed="results"', response.body)
+        self.assertNotIn(b"{{", response.body)
+
+    def test_policy_allows_nothing_from_elsewhere(self) -> None:
+        """A strict policy, and nothing in the page that it would forbid."""
+        for path in (b"/", b"/results.html", b"/-/page.js", b"/-/page.css"):
+            response = request(self.site, b"GET " + path + b" HTTP/1.1")
+            self.assertEqual(response.status, 200)
+            policy = response.headers["content-security-policy"]
+            self.assertTrue(policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'"))
+            self.assertNotIn("unsafe", policy)
+            for forbidden in (b"http:", b"https://", b"<style", b" style=", b" onclick=", b"eval("):
+                self.assertNotIn(forbidden, response.body)
+
+    def test_page_is_sent_once(self) -> None:
+        """It may be kept, but is asked for again: what has not changed is 304 (RFC 9110, 13.1.2 and 15.4.5)."""
+        for path in (b"/", b"/-/page.js", b"/-/page.css"):
+            full = request(self.site, b"GET " + path + b" HTTP/1.1")
+            for tags in (full.headers["etag"], f"W/{full.headers['etag']}", '"other", ' + full.headers["etag"], "*"):
+                response = request(self.site, b"GET " + path + b" HTTP/1.1\nIf-None-Match: " + tags.encode())
+                self.assertEqual((response.status, response.body), (304, b""))
+                for name in ("etag", "cache-control", "content-security-policy"):
+                    self.assertEqual(response.headers[name], full.headers[name])
+                self.assertNotIn("content-length", response.headers)
+            response = request(self.site, b"GET " + path + b' HTTP/1.1\nIf-None-Match: "other"')
+            self.assertEqual((response.status, response.body), (200, full.body))
+
+    def test_other_page_is_not_sent(self) -> None:
+        """To who asks for one that there is not, and whatever else it has (RFC 9110, 13.1.1 and 13.2.2)."""
+        etag = request(self.site, b"GET / HTTP/1.1").headers["etag"].encode()
+        for fields, status in (
+            (b'If-Match: "other"', 412),
+            (b"If-Match: W/" + etag, 412),
+            (b'If-Match: "other"\nIf-None-Match: ' + etag, 412),
+            (b"If-Match: " + etag, 200),
+            (b"If-Match: *", 200),
+            (b"If-Match: " + etag + b"\nIf-None-Match: " + etag, 304),
+        ):
+            self.assertEqual((fields, request(self.site, b"GET / HTTP/1.1\n" + fields).status), (fields, status))
+
+    def test_page_is_only_read(self) -> None:
+        """Other methods are 405, content is 413."""
+        response = request(self.site, b"POST / HTTP/1.1")
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD, OPTIONS"))
+        self.assertEqual(request(self.site, b"GET / HTTP/1.1\nContent-Length: 3").status, 413)
+        head = request(self.site, b"HEAD / HTTP/1.1")
+        self.assertEqual((head.status, head.body), (200, b""))
+
+    def test_probes(self) -> None:
+        """OPTIONS is how balancers ask whether a server is there: of every path, it is answered with the methods."""
+        for path in (b"/", b"/results.html", b"/-/page.js", b"/-/page.css", b"/-/feeds.json", b"/results"):
+            response = request(self.site, b"OPTIONS " + path + b" HTTP/1.1")
+            seen = (path, response.status, response.headers.get("allow"), response.body)
+            self.assertEqual(seen, (path, 204, "GET, HEAD, OPTIONS", b""))
+        self.assertEqual(request(self.site, b"OPTIONS /none HTTP/1.1").status, 404)
+
+    def test_page_has_a_path_of_its_own(self) -> None:
+        """Which it would also have beside others."""
+        whole, own = (request(self.site, b"GET %s HTTP/1.1" % path) for path in (b"/", b"/results.html"))
+        self.assertEqual(whole, own)
+
+    def test_page_that_did_not_change_is_304(self) -> None:
+        """It is asked about at each visit, and sent once."""
+        etag = request(self.site, b"GET / HTTP/1.1").headers["etag"].encode()
+        response = request(self.site, b"GET / HTTP/1.1\nIf-None-Match: " + etag)
+        self.assertEqual((response.status, response.body), (304, b""))
+        self.assertEqual(response.headers["etag"], etag.decode())
+
+
+class ListTests(SynchronousTestCase):
+    """Several feeds."""
+
+    def setUp(self) -> None:
+        self.serve("*", "*")
+
+    def serve(self, *origins: str) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.feeds = [Feed(f"feed{number}", clock=self.clock, interval_s=0.5) for number in range(len(origins))]
+        served = [
+            Served(feed, Origins.parse(allowed.split()), lambda request, ways: 1)
+            for feed, allowed in zip(self.feeds, origins, strict=True)
+        ]
+        self.site = Site(Root(served), reactor=self.clock)
+
+    def test_json(self) -> None:
+        """What each feed is, and how it is now."""
+        self.feeds[0].publish(b"[1]")
+        response = request(self.site, b"GET /-/feeds.json HTTP/1.1")
+        self.assertEqual((response.status, response.headers["content-type"]), (200, "application/json"))
+        self.assertEqual(response.headers["cache-control"], "public, max-age=1")
+        expected = {
+            "name": "feed0",
+            "path": "/feed0",
+            "state": "live",
+            "version": version_of(b"[1]"),
+            "sequence": f"{int(NOW * 1000)}.1",
+            "at": "2026-11-18T11:06:40.250Z",
+            "interval_s": 0.5,
+        }
+        nothing = {"state": "stale", "version": None, "sequence": None, "at": None}
+        second = {**expected, "name": "feed1", "path": "/feed1", **nothing}
+        self.assertEqual(json.loads(response.body), {"feeds": [expected, second]})
+
+    def test_json_of_one_feed(self) -> None:
+        """It is there as well, so that a program need not know how many there are."""
+        self.serve("*")
+        (only,) = json.loads(request(self.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"]
+        self.assertEqual(only["name"], "feed0")
+
+    def test_json_is_polled_like_a_document(self) -> None:
+        """With a tag, HEAD, and 304 until something changes; other methods are 405, content is 413."""
+        first = request(self.site, b"GET /-/feeds.json HTTP/1.1")
+        head = request(self.site, b"HEAD /-/feeds.json HTTP/1.1")
+        self.assertEqual((head.status, head.headers, head.body), (200, first.headers, b""))
+        ask = b"GET /-/feeds.json HTTP/1.1\nIf-None-Match: " + first.headers["etag"].encode()
+        self.assertEqual(request(self.site, ask).status, 304)
+        self.feeds[1].publish(b"[1]")
+        self.assertEqual(request(self.site, ask).status, 200)
+        response = request(self.site, b"POST /-/feeds.json HTTP/1.1")
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD, OPTIONS"))
+        self.assertEqual(response.headers["access-control-allow-origin"], "*")
+        self.assertEqual(request(self.site, b"GET /-/feeds.json HTTP/1.1\nContent-Length: 1").status, 413)
+
+    def test_json_is_for_those_who_may_read_every_feed(self) -> None:
+        """So that it tells nobody of a feed that they may not read."""
+        both = "https://a.example https://b.example"
+        for origins, allowed in (
+            (("*", "*"), "*"),
+            (("*", both), "https://b.example"),
+            (("https://b.example", both), "https://b.example"),
+            (("https://a.example", both), None),
+            (("https://a.example", "https://b.example"), None),
+        ):
+            self.serve(*origins)
+            for path in (b"/-/feeds.json", b"/nothing", b"/-/"):
+                response = request(self.site, b"GET %s HTTP/1.1\nOrigin: https://b.example" % path)
+                self.assertEqual(response.headers.get("access-control-allow-origin"), allowed, origins)
+                self.assertEqual(response.headers.get("vary"), None if allowed == "*" else "Origin")
+
+    def test_page(self) -> None:
+        """It leads to each feed's page, which leads back, and says how the feeds are."""
+        self.feeds[0].publish(b"[1]")
+        response = request(self.site, b"GET / HTTP/1.1")
+        self.assertEqual((response.status, response.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn(b'<a href="/feed0.html">feed0</a> <span class="state" data-state="live">live<', response.body)
+        self.assertIn(b'<a href="/feed1.html">feed1</a> <span class="state" data-state="stale">stale<', response.body)
+        self.assertNotIn(b"{", response.body)
+        policy = response.headers["content-security-policy"]
+        self.assertTrue(policy.startswith("default-src 'none'; "))
+        for forbidden in (b"http", b"<style", b" style=", b"<script"):
+            self.assertNotIn(forbidden, response.body)
+        for feed in self.feeds:
+            page = request(self.site, b"GET /%s.html HTTP/1.1" % feed.name.encode())
+            self.assertIn(b'data-feed="%s"' % feed.name.encode(), page.body)
+            self.assertIn(b'<a href="/">', page.body)
+            self.assertNotIn(b"{{", page.body)
+
+    def test_page_is_only_read(self) -> None:
+        """Like the other."""
+        self.assertEqual(request(self.site, b"DELETE / HTTP/1.1").status, 405)
+        head = request(self.site, b"HEAD / HTTP/1.1")
+        self.assertEqual((head.status, head.body), (200, b""))
+
+    def test_each_feed_has_its_origins(self) -> None:
+        """What one feed's pages may read, another's may not."""
+        self.serve("https://a.example", "https://b.example")
+        for path, allowed in (
+            (b"/feed0", "https://a.example"),
+            (b"/feed1", None),
+            (b"/feed0.sse", "https://a.example"),
+        ):
+            response = request(self.site, b"GET %s HTTP/1.1\nOrigin: https://a.example" % path)
+            self.assertEqual(response.headers.get("access-control-allow-origin"), allowed, path)

@@ -1,0 +1,146 @@
+"""How many may follow one feed, in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import Served
+from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.feed.feed import Feed
+from livefeed.feed.parts import MAX_PARTS
+from livefeed.testing import RecordingSubscriber, Response
+from livefeed.web.cors import Origins
+from livefeed.web.site import Site
+
+HANDSHAKE = (
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+class LimitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
+        self.served, self.other = (
+            Served(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, 2)
+            for name in ("feed", "other")
+        )
+        self.site = Site(Root([self.served, self.other]), reactor=self.clock)
+        for one in (self.served, self.other):
+            one.feed.publish(b'{"a": 1}')
+
+    def ask(self, path: bytes, *fields: bytes) -> Response:
+        """Sends a request, and gives what comes at once; status 0 if nothing does."""
+        self.transport = StringTransport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(self.transport)
+        channel.dataReceived(b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: localhost", *fields, b"", b""]))
+        return Response.parse(self.transport.value()) if self.transport.value() else Response(0, {}, b"")
+
+    def follows(self) -> bool:
+        """Asks for events, and tells whether a stream of them has begun."""
+        before = len(self.served.streams())
+        self.assertEqual(self.ask(b"/feed.sse").status, 200)
+        return len(self.served.streams()) > before
+
+    def ways(self, name: bytes) -> list[tuple[int, dict[str, str]]]:
+        """Gives the status and fields that each way of following a feed is answered with."""
+        etag = self.ask(b"/" + name).headers["etag"].encode()
+        path = b"/" + name
+        return [
+            (answer.status, answer.headers)
+            for answer in (
+                self.ask(path + b".ws", *HANDSHAKE),
+                self.ask(path, *HANDSHAKE),
+                self.ask(path + b"/a", *HANDSHAKE),
+                self.ask(path + b".sse"),
+                self.ask(path + b".sse/a"),
+                self.ask(path, b"Prefer: wait=9", b"If-None-Match: " + etag),
+            )
+        ]
+
+    def test_one_too_many_is_told_to_come_back(self) -> None:
+        """Whichever way, and the whole and its parts count together; another feed has its own limit."""
+        self.assertEqual(self.ask(b"/feed.ws", *HANDSHAKE).status, 101)
+        self.assertEqual(self.ask(b"/feed.sse/a").status, 200)
+        for status, headers in self.ways(b"feed"):
+            if headers["content-type"] == "text/event-stream":
+                # An EventSource would not come back after a 503.
+                self.assertEqual(status, 200)
+                continue
+            self.assertEqual((status, headers["retry-after"]), (503, "10"))
+            self.assertEqual(headers["content-type"], "application/problem+json")
+        self.assertEqual(len(self.served.streams()), 1)
+        self.assertEqual(self.ask(b"/feed").status, 200)
+        self.assertEqual([status for status, _ in self.ways(b"other")], [101, 101, 503, 200, 200, 503])
+        self.assertEqual(self.other.streams(), [])
+
+    def test_page_of_another_origin_may_read_why(self) -> None:
+        """As it may read the events."""
+        self.served.max_subscribers = 1
+        self.served.feed.subscribe(RecordingSubscriber())
+        response = self.ask(b"/feed.sse", b"Origin: https://a.example")
+        self.assertEqual((response.status, response.headers["access-control-allow-origin"]), (200, "https://a.example"))
+        self.assertEqual(response.headers["vary"], "Origin")
+
+    def test_whoever_leaves_makes_room(self) -> None:
+        """One that waits does so when it is answered."""
+        subscription = self.served.feed.subscribe(RecordingSubscriber())
+        etag = self.ask(b"/feed").headers["etag"].encode()
+        self.assertEqual(self.ask(b"/feed", b"Prefer: wait=9", b"If-None-Match: " + etag).status, 0)
+        waiting = self.transport
+        self.assertFalse(self.follows())
+        self.served.feed.publish(b'{"a": 2}')
+        self.assertTrue(waiting.value().startswith(b"HTTP/1.1 200 "))
+        self.assertTrue(self.follows())
+        self.assertFalse(self.follows())
+        subscription.cancel()
+        self.assertTrue(self.follows())
+
+    def test_without_a_limit(self) -> None:
+        """Zero is none."""
+        self.served.max_subscribers = 0
+        for _ in range(5):
+            self.assertTrue(self.follows())
+
+
+class RoomTests(SynchronousTestCase):
+    def test_websocket_makes_room(self) -> None:
+        """Of the client that has all parts, one is sent away; polls, and those who follow, are served."""
+        clock = Clock()
+        handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
+        served = Served(Feed("feed", clock=clock), handshakes.origins, handshakes.upgrade)
+        site = Site(Root([served]), reactor=clock)
+        served.feed.publish(json.dumps(list(range(MAX_PARTS + 2))).encode())
+
+        def connect(number: int, host: str, *fields: bytes) -> StringTransport:
+            transport: Any = StringTransport(peerAddress=IPv4Address("TCP", host, 1))
+            channel = site.buildProtocol(None)
+            assert channel is not None
+            transport.protocol = channel
+            channel.makeConnection(transport)
+            head = [b"GET /feed/%d HTTP/1.1" % number, b"Host: localhost", *fields, b"", b""]
+            channel.dataReceived(b"\r\n".join(head))
+            made: StringTransport = transport
+            return made
+
+        greedy = [connect(number, "192.0.2.1", *HANDSHAKE) for number in range(MAX_PARTS)]
+        self.assertEqual(Response.parse(connect(MAX_PARTS, "192.0.2.2").value()).status, 200)
+        before = [transport.value() for transport in greedy]
+        newcomer = connect(MAX_PARTS, "192.0.2.2", *HANDSHAKE).value()
+        self.assertTrue(newcomer.endswith(b"\x81\x03%d" % MAX_PARTS), newcomer)
+        told = [transport.value()[len(start) :] for transport, start in zip(greedy, before, strict=True)]
+        self.assertEqual(sum(map(bool, told)), 1)
+        self.assertTrue(any(each.startswith(b"\x88") for each in told))
+        self.assertEqual(Response.parse(connect(MAX_PARTS + 1, "192.0.2.1", *HANDSHAKE).value()).status, 503)

@@ -1,0 +1,394 @@
+"""The versions that are remembered, and the patches from them."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.document import history
+from livefeed.document.exact_json import parse
+from livefeed.document.history import ALL_AT_ONCE_S, AT_ONCE_BYTES, AT_ONCE_S, MAX_PATCHES, VERSIONS, History
+from livefeed.document.patch import apply_patch
+from livefeed.document.snapshot import Sequence, Snapshot
+from tests.helpers.threads import Threads, no_thread
+
+
+def snapshot(number: int, size: int = 0) -> Snapshot:
+    """Gives a version that differs from those with other numbers."""
+    return Snapshot.of(b'{"number":%d.50,"rest":"%s"}' % (number, b"x" * size), Sequence(1, number))
+
+
+LARGE = AT_ONCE_BYTES
+
+
+class HistoryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.history = History()
+        self.snapshots = [snapshot(number) for number in range(VERSIONS + 5)]
+
+    def add(self, *snapshots: Snapshot) -> None:
+        for each in snapshots:
+            self.history.add(each)
+
+    def test_patch_makes_the_newest_version(self) -> None:
+        """From each of the versions before."""
+        self.add(*self.snapshots[:3])
+        for old in self.snapshots[:2]:
+            patch = self.history.patch(old.version)
+            assert patch is not None
+            self.assertEqual(apply_patch(old.data, patch), self.snapshots[2].data)
+
+    def test_what_is_not_remembered_has_no_patch(self) -> None:
+        """Nor have nonsense, nothing, and the newest version itself."""
+        self.assertIsNone(self.history.patch("x"))
+        self.add(*self.snapshots[:2])
+        for version in (None, "", "x", self.snapshots[5].version, self.snapshots[1].version):
+            self.assertIsNone(self.history.patch(version))
+
+    def test_latest_of_some_versions(self) -> None:
+        """Of those that are remembered; never the newest, which nobody needs a patch from."""
+        self.add(*self.snapshots[:4])
+        versions = [each.version for each in self.snapshots[:5]]
+        self.assertEqual(self.history.latest(["x", *versions]), versions[2])
+        self.assertEqual(self.history.latest(versions[1::-1]), versions[1])
+        self.assertIsNone(self.history.latest(["x", *versions[3:]]))
+
+    def test_patch_is_made_once(self) -> None:
+        """Whoever asks; and again for the next version."""
+        self.add(*self.snapshots[:2])
+        first = self.history.patch(self.snapshots[0].version)
+        self.assertIs(self.history.patch(self.snapshots[0].version), first)
+        self.assertEqual(self.history.made, 1)
+        self.add(self.snapshots[2])
+        self.assertNotEqual(self.history.patch(self.snapshots[0].version), first)
+        self.assertEqual(self.history.made, 2)
+
+    def test_patches_are_limited(self) -> None:
+        """Clients that name one old version after the other do not keep the server busy."""
+        self.add(*self.snapshots[: MAX_PATCHES + 3])
+        patches = [self.history.patch(each.version) for each in self.snapshots[: MAX_PATCHES + 2]]
+        self.assertEqual([patch is not None for patch in patches], [True] * MAX_PATCHES + [False] * 2)
+        self.assertEqual(self.history.made, MAX_PATCHES)
+        self.assertIsNotNone(self.history.patch(self.snapshots[0].version))
+
+    def test_bytes_that_are_read_for_patches_are_limited(self) -> None:
+        """Large documents have fewer of them."""
+        self.patch(history, "MAX_READ_BYTES", 2500)
+        self.add(*(snapshot(number, 1000) for number in range(6)))
+        patches = [self.history.patch(snapshot(number, 1000).version) for number in range(5)]
+        self.assertEqual([patch is not None for patch in patches], [True] * 3 + [False] * 2)
+
+    def test_old_versions_are_forgotten(self) -> None:
+        """The newest and so many before it are remembered."""
+        self.add(*self.snapshots)
+        before = self.snapshots[:-1]
+        remembered = [each.version in self.history._versions for each in before]
+        self.assertEqual(remembered, [False] * 4 + [True] * VERSIONS)
+
+    def test_large_versions_are_forgotten_sooner(self) -> None:
+        """Their bytes are limited, too."""
+        self.patch(history, "MAX_BYTES", 5000)
+        self.add(*(snapshot(number, 1000) for number in range(10)))
+        self.assertEqual(len(self.history._versions), 4)
+        self.assertLessEqual(self.history._bytes, 5000)
+
+    def test_versions_may_fill_their_bytes(self) -> None:
+        """To the last one; and what is forgotten makes room."""
+        size = len(snapshot(0, 1000).data)
+        self.patch(history, "MAX_BYTES", 3 * size)
+        for count in range(1, 7):
+            self.add(snapshot(count, 1000))
+            self.assertEqual(len(self.history._versions), min(count - 1, 3))
+            self.assertEqual(self.history._bytes, min(count - 1, 3) * size)
+
+    def test_versions_from_before_a_restart(self) -> None:
+        """Each is remembered once, where it was last, and there are patches from it."""
+        one, other, newest = (snapshot(number, 100) for number in range(3))
+        for each in (one, other, one):
+            self.history.recall(each.data)
+        self.assertEqual(self.history._bytes, len(one.data) + len(other.data))
+        self.add(newest)
+        self.assertEqual(self.history.latest([one.version, other.version]), one.version)
+        for each in (one, other):
+            patch = self.history.patch(each.version)
+            assert patch is not None
+            self.assertEqual(apply_patch(each.data, patch), newest.data)
+
+    def test_nothing_is_prepared_before_there_is_a_version(self) -> None:
+        """Nor for the version that is the newest already, nor before a patch of it was asked for."""
+        one, other = self.snapshots[:2]
+        self.assertIsNone(self.history.preparation(one.data))
+        self.history.prepare(one, b"[]")
+        self.add(one)
+        self.assertIsNone(self.history.preparation(other.data))
+        self.add(other)
+        self.assertIsNone(self.history.patch("x"))
+        self.assertIsNone(self.history.preparation(one.data))
+        self.assertIsNotNone(self.history.patch(one.version))
+        self.assertIsNone(self.history.preparation(other.data))
+        self.assertIsNotNone(self.history.preparation(one.data))
+
+    def test_a_version_is_parsed_once(self) -> None:
+        """For all patches to it, and for the one from it to the next; then it is let go of."""
+        parsed: list[bytes] = []
+
+        def parse_and_count(data: bytes) -> Any:
+            parsed.append(data)
+            return parse(data)
+
+        self.patch(history, "parse", parse_and_count)
+        first, second, third, fourth = (snapshot(number, 100) for number in range(4))
+        self.add(first, second, third)
+        for each in (first, second):
+            self.history.patch(each.version)
+        self.assertEqual(parsed, [third.data, first.data, second.data])
+        self.add(fourth)
+        self.history.patch(third.version)
+        self.assertEqual(parsed[3:], [fourth.data])
+        self.history.patch(second.version)
+        self.assertEqual(parsed[4:], [second.data])
+
+    def test_from_older_versions_there_are_no_patches_once_one_was_worth_nothing(self) -> None:
+        """Not until there is another version: they would be worth even less, and each takes time to make."""
+        other = [Snapshot.of(b'["%s",%d]' % (b"y" * 100, number), Sequence(1, number)) for number in range(4)]
+        first, second, third = (snapshot(number, 100) for number in range(3))
+        self.add(first, second, *other[:2], third)
+        # From both of the others, all has changed.
+        self.assertIsNotNone(self.history.patch(other[0].version))
+        self.assertIsNone(self.history.patch(second.version))
+        self.assertIsNone(self.history.patch(first.version))
+        self.assertIsNotNone(self.history.patch(other[1].version))
+        self.assertEqual(self.history.made, 2)
+        self.add(snapshot(3, 100))
+        self.assertIsNotNone(self.history.patch(first.version))
+
+    def test_patch_that_is_worth_it(self) -> None:
+        """At exactly the limit it is: those before are patched from, too."""
+        first, second, third = self.snapshots[:3]
+        self.add(first, second, third)
+        patch = self.history.patch(second.version)
+        assert patch is not None
+        for share, wanted in ((len(patch), True), (len(patch) - 1, False)):
+            self.patch(history, "WORTH_IT", share / len(third.data))
+            self.history = History()
+            self.add(first, second, third)
+            self.assertIsNotNone(self.history.patch(second.version))
+            self.assertEqual(self.history.patch(first.version) is not None, wanted)
+
+    def test_a_part_shares_what_may_be_read(self) -> None:
+        """A new version of the whole renews it, one of a part does not."""
+        self.patch(history, "MAX_READ_BYTES", 100)
+        part = History(self.history)
+        documents = [snapshot(number, 100) for number in range(5)]
+        for each in (self.history, part):
+            each.add(documents[0])
+            each.add(documents[1])
+        self.assertIsNotNone(self.history.patch(documents[0].version))
+        self.assertIsNone(part.patch(documents[0].version))
+        part.add(documents[2])
+        self.assertIsNone(part.patch(documents[1].version))
+        self.history.add(documents[2])
+        self.assertIsNotNone(part.patch(documents[1].version))
+
+    def test_patch_in_a_coding(self) -> None:
+        """It is compressed once, and sent as it is if that is no smaller; then for another version anew."""
+        compressed: list[tuple[str, bytes]] = []
+        by = 1
+
+        def compress(coding: str, data: bytes) -> bytes:
+            compressed.append((coding, data))
+            return bytes(len(data) - by)
+
+        self.patch(history, "compress_in", compress)
+        self.add(*self.snapshots[:2])
+        version = self.snapshots[0].version
+        patch = self.history.patch(version)
+        assert patch is not None
+        self.assertEqual(self.history.coded_patch(version, "identity"), ("identity", patch))
+        self.assertEqual(compressed, [])
+        for _ in range(2):
+            self.assertEqual(self.history.coded_patch(version, "gzip"), ("gzip", bytes(len(patch) - 1)))
+        self.assertEqual(compressed, [("gzip", patch)])
+        by = 0
+        self.assertEqual(self.history.coded_patch(version, "br"), ("identity", patch))
+        self.add(self.snapshots[2])
+        self.assertEqual(self.history.coded_patch(version, "gzip"), ("identity", self.history.patch(version)))
+        self.assertEqual(len(compressed), 3)
+
+    def test_version_that_comes_back(self) -> None:
+        """A document may become what it was before; it is the newest then, and not its own past."""
+        one, other = self.snapshots[:2]
+        again = Snapshot.of(one.data, Sequence(1, 3))
+        self.add(one, other, again)
+        self.assertIsNone(self.history.patch(again.version))
+        patch = self.history.patch(other.version)
+        assert patch is not None
+        self.assertEqual(apply_patch(other.data, patch), one.data)
+        self.assertEqual(self.history._bytes, len(other.data))
+
+
+class ThreadTests(SynchronousTestCase):
+    """Patches of documents that take too long to be compared in the reactor's thread."""
+
+    def setUp(self) -> None:
+        self.threads = Threads()
+        self.history = History(in_thread=self.threads.call)
+        self.snapshots = [snapshot(number, LARGE) for number in range(5)]
+        self.now_s, self.took_s = 0.0, 0.0
+
+    def applied(self, old: Snapshot) -> bytes:
+        patch = self.history.patch(old.version)
+        assert patch is not None
+        return apply_patch(old.data, patch)
+
+    def test_patch_on_demand(self) -> None:
+        """It is there for the next who asks; one at a time is made."""
+        for each in self.snapshots[:3]:
+            self.history.add(each)
+        for each in self.snapshots[:2]:
+            self.assertIsNone(self.history.patch(each.version))
+        self.threads.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
+        self.assertIsNone(self.history.patch(self.snapshots[1].version))
+        self.threads.finish()
+        self.assertEqual(self.applied(self.snapshots[1]), self.snapshots[2].data)
+        self.assertEqual(self.history.made, 2)
+
+    def test_small_documents_that_take_long(self) -> None:
+        """They are left to the thread once the time of one is over, and all when that of the version is."""
+        self.history = History(in_thread=self.threads.call, timer=self.count)
+        small = [
+            Snapshot.of(b"[%s]" % b",".join(b"[%d]" % (n * k) for n in range(30)), Sequence(1, k)) for k in (1, 2, 3, 4)
+        ]
+        for each in small[:3]:
+            self.history.add(each)
+        self.took_s = AT_ONCE_S / 10
+        self.assertIsNone(self.history.patch(small[0].version))
+        # A tenth of it a call, so that it was asked for about so often.
+        self.assertLess(self.now_s, AT_ONCE_S * 2)
+        self.threads.finish()
+        self.assertEqual(self.applied(small[0]), small[2].data)
+        # This one takes no time, and the version has some left.
+        self.took_s = 0.0
+        self.assertEqual(self.applied(small[1]), small[2].data)
+        self.history.add(small[3])
+        self.took_s = AT_ONCE_S / 10
+        while self.history.allowance.left_s > 0:
+            self.history._patches.clear()
+            self.assertIsNone(self.history.patch(small[0].version))
+            self.threads.work.clear()
+            self.history._is_making = False
+        self.assertLess(self.now_s, 2 * ALL_AT_ONCE_S)
+        self.took_s = 0.0
+        self.assertIsNone(self.history.patch(small[2].version))
+        self.threads.finish()
+        self.assertEqual(self.applied(small[2]), small[3].data)
+        # The next version has as much again.
+        self.history.add(small[0])
+        self.assertEqual(self.applied(small[3]), small[0].data)
+        self.assertEqual(self.threads.work, [])
+
+    def count(self) -> float:
+        self.now_s += self.took_s
+        return self.now_s
+
+    def test_patch_that_comes_too_late(self) -> None:
+        """It makes no version that is the newest any more."""
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.history.add(self.snapshots[2])
+        self.threads.finish()
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.threads.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
+
+    def test_patch_that_fails(self) -> None:
+        """The document is sent, the error is logged, and the next request tries again."""
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.threads.work.pop()[1].errback(MemoryError())
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertEqual(self.history.made, 0)
+        self.threads.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
+
+    def test_limit_of_what_is_done_at_once(self) -> None:
+        """The larger of the two documents counts, and one of exactly that size is small."""
+        documents = [
+            Snapshot.of(b'"%s"' % (bytes([letter]) * (size - 2)), Sequence(1, 1))
+            for letter, size in ((65, AT_ONCE_BYTES), (66, AT_ONCE_BYTES), (67, AT_ONCE_BYTES + 1), (68, 10))
+        ]
+        ordered = []
+        for old, new in pairwise(documents):
+            self.history = History(in_thread=self.threads.call)
+            self.history.add(old)
+            self.history.add(new)
+            self.history.patch(old.version)
+            ordered.append(len(self.threads.work))
+            self.threads.work.clear()
+        self.assertEqual(ordered, [0, 1, 1])
+
+    def test_patch_that_is_made_before(self) -> None:
+        """Only once somebody has asked for one, and for as long as somebody does."""
+        one, other, third, fourth, fifth = self.snapshots
+        self.history.add(one)
+        self.history.add(other)
+        self.assertIsNone(self.history.preparation(third.data))
+        self.assertIsNone(self.history.patch(one.version))
+        self.threads.work.clear()
+        preparation = self.history.preparation(third.data)
+        assert preparation is not None
+        self.history.prepare(third, preparation())
+        self.history.add(third)
+        self.assertEqual(self.history.made, 1)
+        self.assertEqual(self.applied(other), third.data)
+        self.assertIsNotNone(self.history.preparation(fourth.data))
+        self.history.add(fourth)
+        self.assertIsNone(self.history.preparation(fifth.data))
+
+    def test_patch_to_another_version(self) -> None:
+        """What was prepared for a version that was not published is thrown away."""
+        one, other, third, *_ = self.snapshots
+        self.history.add(one)
+        self.history.prepare(other, b"[]")
+        self.history.add(third)
+        self.assertIsNone(self.history.patch(one.version))
+
+    def test_no_thread(self) -> None:
+        """The document is sent, and the next who asks tries again."""
+        self.history.in_thread = no_thread
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.history.in_thread = self.threads.call
+        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.threads.finish()
+        self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
+
+    def test_limit_of_documents(self) -> None:
+        """Of larger ones there are none, nor of their parts; a default limit takes 1 MB."""
+        for limit, wanted in ((len(self.snapshots[0].data), True), (len(self.snapshots[0].data) - 1, False)):
+            whole = History(max_document_bytes=limit)
+            for each in (whole, History(whole)):
+                each.add(self.snapshots[0])
+                each.add(self.snapshots[1])
+                self.assertEqual(each.patch(self.snapshots[0].version) is not None, wanted)
+                self.assertEqual(each.preparation(self.snapshots[2].data) is not None, wanted)
+        self.assertEqual(History().max_document_bytes, 1024 * 1024)
+
+    def test_time_is_limited(self) -> None:
+        """What takes longer is no patch but the whole."""
+        self.patch(history, "MAX_DIFF_S", -1)
+        self.history.add(self.snapshots[0])
+        self.history.add(self.snapshots[1])
+        self.history.patch(self.snapshots[0].version)
+        self.threads.finish()
+        patch = self.history.patch(self.snapshots[0].version)
+        assert patch is not None
+        self.assertEqual([each["path"] for each in json.loads(patch)], [""])

@@ -1,0 +1,69 @@
+"""Snapshots: the same bytes are the same version everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.document.snapshot import Sequence, Snapshot, version_of
+
+
+class SequenceTests(SynchronousTestCase):
+    """Sequence."""
+
+    def test_next_counts_within_the_epoch(self) -> None:
+        """The version that follows has the next number, and the same epoch."""
+        self.assertEqual(Sequence(5, 0).next(), Sequence(5, 1))
+
+    def test_text_form(self) -> None:
+        """It is written as epoch, dot, number."""
+        self.assertEqual(str(Sequence(1700000000000, 42)), "1700000000000.42")
+
+    @settings(deadline=None)
+    @given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
+    def test_order(self, epoch: int, number: int, other_epoch: int, other_number: int) -> None:
+        """A later epoch is larger whatever its number; within one epoch the number decides."""
+        expected = epoch < other_epoch or (epoch == other_epoch and number < other_number)
+        self.assertEqual(Sequence(epoch, number) < Sequence(other_epoch, other_number), expected)
+
+
+class SnapshotTests(SynchronousTestCase):
+    """Snapshot and version_of."""
+
+    def test_version_is_the_start_of_the_digest(self) -> None:
+        """Other programs can compute a version: 32 hexadecimal digits of SHA-256."""
+        self.assertEqual(version_of(b'{"a": 1.50}'), hashlib.sha256(b'{"a": 1.50}').hexdigest()[:32])
+        self.assertTrue(re.fullmatch("[0-9a-f]{32}", version_of(b"")))
+
+    @settings(deadline=None)
+    @given(st.binary(), st.binary())
+    def test_versions_differ_as_documents_do(self, one: bytes, other: bytes) -> None:
+        """Two documents have one version only if they are the same bytes."""
+        self.assertEqual(version_of(one) == version_of(other), one == other)
+
+    def test_version_does_not_depend_on_the_sequence(self) -> None:
+        """Workers that count differently still agree on the version."""
+        one, other = Snapshot.of(b"{}", Sequence(1, 1)), Snapshot.of(b"{}", Sequence(2, 9))
+        self.assertEqual(one.version, other.version)
+        self.assertNotEqual(one.sequence, other.sequence)
+
+    def test_everything_is_computed_from_the_same_bytes(self) -> None:
+        """The document, its codings and its frame all carry the pulled bytes, unchanged."""
+        data = b'{"price": 1.50}' * 20
+        snapshot = Snapshot.of(data, Sequence(1, 1))
+        self.assertEqual(snapshot.data, data)
+        self.assertEqual(snapshot.version, version_of(data))
+        self.assertEqual(gzip.decompress(snapshot.representations["gzip"].data), data)
+        self.assertEqual(snapshot.frame, b"\x81\x7e" + len(data).to_bytes(2, "big") + data)
+
+    def test_snapshot_cannot_be_changed(self) -> None:
+        """Everybody is handed the same object, so nobody may change it."""
+        snapshot = Snapshot.of(b"{}", Sequence(1, 1))
+        with self.assertRaises(dataclasses.FrozenInstanceError):
+            snapshot.data = b"[]"  # type: ignore[misc]

@@ -1,0 +1,438 @@
+"""A feed has its versions back after a restart, and is not kept waiting for the disk."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.clocks import Boot
+from livefeed.document.snapshot import Sequence, version_of
+from livefeed.feed.feed import Feed, State
+from livefeed.feed.persistence import CONFIRM_S, STOP_S, Keeper
+from livefeed.storage.journal import Journal, Kept
+
+NOW = 1_700_000_000
+
+
+class KeeperTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(100)
+        self.wall = Clock()
+        self.wall.advance(NOW)
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def advance(self, seconds: float) -> None:
+        for clock in (self.clock, self.wall):
+            clock.advance(seconds)
+
+    def start(self, in_thread: Any = maybeDeferred, boot: Boot | None = None) -> tuple[Feed, Keeper]:
+        feed = Feed("feed", clock=self.clock, wall=self.wall.seconds, gone_after_s=600.0)
+        journal = Journal(self.folder / "feed.versions", 1000)
+        keeper = Keeper(feed, journal, self.clock, "--state-dir", in_thread, boot)
+        self.addCleanup(journal.close)
+        keeper.startService()
+        return feed, keeper
+
+
+class RestartTests(KeeperTestCase):
+    def test_nothing_was_kept(self) -> None:
+        """The feed begins as it would without."""
+        feed, _ = self.start()
+        self.assertEqual((feed.snapshot, feed.confirmed_at), (None, 0))
+
+    def test_versions_are_back(self) -> None:
+        """The newest is served, stale, with its own sequence and time; there are patches from those before."""
+        feed, keeper = self.start()
+        for number in range(3):
+            self.advance(1)
+            feed.publish(b'{"n": %d, "rest": "%s"}' % (number, b"." * 200))
+        before = feed.snapshot
+        assert before is not None
+        keeper.stopService()
+        self.advance(60)
+        feed, _ = self.start()
+        after = feed.snapshot
+        assert after is not None
+        self.assertEqual((after.version, after.sequence), (before.version, before.sequence))
+        self.assertEqual((feed.state, feed.confirmed_at, feed.age_s()), (State.STALE, NOW + 3, 60))
+        patch = feed.history.patch(version_of(b'{"n": 0, "rest": "%s"}' % (b"." * 200)))
+        self.assertEqual(patch, b'[{"op":"replace","path":"/n","value":2}]')
+
+    def test_next_version_is_later(self) -> None:
+        """In a new epoch, though the clock may have been set back; the same document goes on as it was."""
+        feed, keeper = self.start()
+        feed.publish(b"1")
+        keeper.stopService()
+        assert feed.snapshot is not None
+        before = feed.snapshot.sequence
+        self.wall.rightNow -= 1000
+        feed, _ = self.start()
+        assert feed.snapshot is not None
+        feed.publish(b"1")
+        self.assertEqual((feed.snapshot.sequence, feed.state), (before, State.LIVE))
+        feed.publish(b"2")
+        self.assertGreater(feed.snapshot.sequence, before)
+        self.assertEqual(feed.snapshot.sequence.number, 1)
+
+    def test_what_was_given_back_is_not_written_again(self) -> None:
+        """Only what is new is."""
+        feed, keeper = self.start()
+        feed.publish(b"1")
+        keeper.stopService()
+        size = (self.folder / "feed.versions").stat().st_size
+        feed, _ = self.start()
+        feed.mark_stale()
+        feed.publish(b"1")
+        self.assertEqual((self.folder / "feed.versions").stat().st_size, size)
+
+    def test_damaged_file_is_told(self) -> None:
+        """The versions before the damage are back, and the file is kept for a look at it."""
+        feed, keeper = self.start()
+        for data in (b"1", b"2"):
+            feed.publish(data)
+        keeper.stopService()
+        path = self.folder / "feed.versions"
+        damaged = path.read_bytes()[:-2] + b"3\n"
+        path.write_bytes(damaged)
+        with capturedLogs() as events:
+            feed, keeper = self.start()
+        assert feed.snapshot is not None
+        self.assertEqual(feed.snapshot.data, b"1")
+        aside = self.folder / "feed.versions.damaged"
+        self.assertEqual(aside.read_bytes(), damaged)
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        why = f"the versions before the damage count (1), and the file is kept as {aside}"
+        self.assertEqual(told[0], f'feed "feed": {path} is damaged; {why}')
+        keeper.stopService()
+        with capturedLogs() as events:
+            self.start()
+        self.assertEqual(len(events), 1)
+
+    def test_file_of_another_process(self) -> None:
+        """The start ends with a line that says so."""
+        self.start()
+        error = self.assertRaises(SystemExit, self.start)
+        self.assertRegex(str(error), "^livefeed: --state-dir: .*another process")
+
+
+class AgeTests(KeeperTestCase):
+    """What is known of the age of a version that an earlier process has pulled."""
+
+    def restart(self, *, wall_s: float, boots: bool = False, named: bool = True) -> Feed:
+        """Publishes a version, and restarts 60 s later.
+
+        :param wall_s: so much the wall clock differs then from what it was.
+        :param boots: whether it is the machine that starts anew.
+        :param named: whether the system names its starts.
+        """
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        feed, keeper = self.start(boot=Boot("first", self.clock.seconds) if named else None)
+        feed.publish(b"1")
+        keeper.stopService()
+        self.advance(60)
+        self.wall.rightNow += wall_s
+        if boots:
+            self.clock.rightNow = 5.0
+        feed, keeper = self.start(boot=Boot("second" if boots else "first", self.clock.seconds) if named else None)
+        self.assertIs(feed.state, State.STALE)
+        self.addCleanup(keeper.stopService)
+        self.assertLessEqual(feed.confirmed_at, self.wall.seconds())
+        return feed
+
+    def test_same_boot(self) -> None:
+        """The age is measured, whatever the wall clock says; the time is as long ago, and never in the future."""
+        for wall_s in (-86400, -3600, -30, 0, 3600, 86400):
+            feed = self.restart(wall_s=wall_s)
+            self.assertEqual((feed.age_s(), feed.confirmed_at), (60, self.wall.seconds() - 60))
+            self.advance(600)
+            self.assertTrue(feed.is_gone())
+
+    def test_another_boot(self) -> None:
+        """The wall clock is all that there is to go by."""
+        feed = self.restart(wall_s=40, boots=True)
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (100, NOW))
+
+    def test_version_from_the_future(self) -> None:
+        """Its age counts from the start then: it is gone some time, though not at the right one."""
+        for named in (True, False):
+            feed = self.restart(wall_s=-86400, boots=True, named=named)
+            started = self.wall.seconds()
+            self.assertEqual((feed.age_s(), feed.confirmed_at), (0, started))
+            self.advance(599)
+            self.assertEqual((feed.age_s(), feed.confirmed_at, feed.is_gone()), (599, started, False))
+            self.advance(1)
+            self.assertTrue(feed.is_gone())
+
+    def test_wall_clock_is_set_right_after_the_start(self) -> None:
+        """As on a machine without a clock of its own, once it has asked for the time: the age is then what it is."""
+        feed = self.restart(wall_s=-86400, boots=True)
+        self.wall.rightNow += 86400
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (60, NOW))
+
+    def test_wall_clock_is_set_back_after_the_start(self) -> None:
+        """Nothing becomes younger by that."""
+        feed = self.restart(wall_s=0, boots=True)
+        self.advance(5)
+        self.wall.rightNow -= 3600
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (65, self.wall.seconds() - 65))
+
+    def test_impossible_record(self) -> None:
+        """A time since the start of the machine that is yet to come, or before that start, tells nothing."""
+        for since_boot_s in (-1.0, 1e9):
+            journal = Journal(self.folder / "feed.versions", 1000)
+            journal.open()
+            journal.append(Kept(b"1", Sequence(1, 1), NOW - 7, "first", since_boot_s))
+            journal.close()
+            feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
+            self.assertEqual(feed.age_s(), 7)
+            keeper.stopService()
+
+    def test_age_is_that_of_the_pull(self) -> None:
+        """And not that of the moment in which the version is kept."""
+        feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
+        feed.changed.insert(0, lambda: self.advance(3))
+        feed.publish(b"1")
+        keeper.stopService()
+        feed, _ = self.start(boot=Boot("first", self.clock.seconds))
+        self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW))
+
+
+class ConfirmationTests(KeeperTestCase):
+    """A document that has not changed for long is as old as its last confirmation, also after a restart."""
+
+    def boot(self) -> Boot:
+        """Gives the start of the machine that the test goes on in."""
+        return Boot("first", self.clock.seconds)
+
+    def run_for(self, feed: Feed, seconds: int) -> None:
+        """Has a pull confirm the document each second."""
+        for _ in range(seconds):
+            self.advance(1)
+            feed.publish(b"1")
+
+    def kill(self, keeper: Keeper) -> None:
+        """Ends a process without a word."""
+        keeper.feed.changed.clear()
+        keeper._loop.stop()
+        keeper.journal.close()
+
+    def test_stop(self) -> None:
+        """What is kept is exact, by whatever clock: the document is not gone, and nobody is told that it was."""
+        for named in (True, False):
+            feed, keeper = self.start(boot=self.boot() if named else None)
+            self.run_for(feed, 3601)
+            keeper.stopService()
+            self.advance(6)
+            with capturedLogs() as events:
+                feed, keeper = self.start(boot=self.boot() if named else None)
+            self.assertEqual((feed.state, feed.age_s()), (State.STALE, 6))
+            self.assertEqual(feed.confirmed_at, self.wall.seconds() - 6)
+            self.assertNotIn("expired", " ".join(eventAsText(event) for event in events))
+            keeper.stopService()
+
+    def test_kill(self) -> None:
+        """The document seems older than it is, by a few seconds at most, and never younger."""
+        for seconds in range(1, 3 * int(CONFIRM_S)):
+            self.folder = Path(tempfile.mkdtemp(dir=self.folder))
+            feed, keeper = self.start(boot=self.boot())
+            self.run_for(feed, 3600 + seconds)
+            self.kill(keeper)
+            self.advance(6)
+            feed, keeper = self.start(boot=self.boot())
+            self.assertGreaterEqual(feed.age_s(), 6)
+            self.assertLessEqual(feed.age_s(), 6 + CONFIRM_S)
+            keeper.stopService()
+
+    def test_killed_before_the_first_round(self) -> None:
+        """Each process writes the first confirmation at once, however short it lives."""
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 2)
+        for _ in range(500):
+            self.kill(keeper)
+            feed, keeper = self.start(boot=self.boot())
+            self.run_for(feed, 2)
+        self.kill(keeper)
+        feed, _ = self.start(boot=self.boot())
+        self.assertEqual(feed.age_s(), 1)
+
+    def test_not_at_each_tick(self) -> None:
+        """One every few seconds is enough; none while nothing is confirmed."""
+        feed, keeper = self.start(boot=self.boot())
+        written = []
+        confirm = keeper.journal.confirm
+
+        def note(kept: Kept) -> None:
+            written.append(kept.since_boot_s)
+            confirm(kept)
+
+        self.patch(keeper.journal, "confirm", note)
+        self.run_for(feed, 100)
+        self.assertLessEqual(len(written), 1 + 100 / CONFIRM_S)
+        before = len(written)
+        self.advance(CONFIRM_S)
+        self.advance(CONFIRM_S)
+        self.assertLessEqual(len(written), before + 1)
+        self.assertEqual(written[-1], self.clock.seconds() - 2 * CONFIRM_S)
+        keeper.stopService()
+
+    def test_pull_in_between(self) -> None:
+        """One that no observer of ticks hears of counts as well."""
+        feed, keeper = self.start(boot=self.boot())
+        feed.publish(b"1")
+        self.advance(60)
+        feed.confirm(self.clock.seconds())
+        self.advance(CONFIRM_S)
+        self.kill(keeper)
+        feed, _ = self.start(boot=self.boot())
+        self.assertEqual(feed.age_s(), CONFIRM_S)
+
+    def test_next_version(self) -> None:
+        """A confirmation of the one before says nothing of it, also where the bytes are the same as once before."""
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 10)
+        for data in (b"2", b"1"):
+            self.advance(1)
+            feed.publish(data)
+        self.advance(3)
+        self.kill(keeper)
+        feed, _ = self.start(boot=self.boot())
+        assert feed.snapshot is not None
+        self.assertEqual((feed.snapshot.data, feed.age_s()), (b"1", 3))
+
+    def test_restart_confirms_nothing(self) -> None:
+        """Without a pull the document is as old as before, however often livefeed starts; nor is an unknown age known
+        by then.
+        """
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 60)
+        keeper.stopService()
+        for number in range(1, 5):
+            self.advance(100)
+            feed, keeper = self.start(boot=self.boot())
+            self.assertEqual(feed.age_s(), 100 * number)
+            self.advance(2 * CONFIRM_S)
+            feed.mark_stale()
+            keeper.stopService()
+            self.advance(-2 * CONFIRM_S)
+        self.wall.rightNow = NOW - 86400
+        for _ in range(2):
+            feed, keeper = self.start(boot=Boot("second", self.clock.seconds))
+            self.assertEqual(feed.age_s(), 0)
+            self.advance(2 * CONFIRM_S)
+            feed.mark_stale()
+            self.assertEqual(feed.age_s(), 2 * CONFIRM_S)
+            keeper.stopService()
+
+    def test_damaged_confirmation(self) -> None:
+        """One line says so, and the document is as old as its first pull; the next confirmation mends the file."""
+        feed, keeper = self.start(boot=self.boot())
+        self.run_for(feed, 60)
+        keeper.stopService()
+        path = self.folder / "feed.confirmed"
+        path.write_bytes(path.read_bytes().replace(b"17000", b"17001"))
+        with capturedLogs() as events:
+            feed, keeper = self.start(boot=self.boot())
+        self.assertEqual(feed.age_s(), 59)
+        text = 'feed "feed": {path} is damaged, and passed over: the document may seem older than it is'
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        self.assertEqual([line for line in told if "damaged" in line], [text.format(path=path)])
+        self.run_for(feed, 10)
+        keeper.stopService()
+        with capturedLogs() as events:
+            feed, keeper = self.start(boot=self.boot())
+        self.assertEqual((feed.age_s(), [event for event in events if "damaged" in eventAsText(event)]), (0, []))
+
+    def test_trouble_of_each_kind_is_told(self) -> None:
+        """What is said of one does not depend on the other: a full disk has room for a confirmation."""
+        feed, keeper = self.start(boot=self.boot())
+        broken = OSError(28, "No space left on device")
+        self.patch(keeper.journal, "confirm", Mock(side_effect=broken))
+        with capturedLogs() as events:
+            self.run_for(feed, 20)
+            feed.publish(b"2")
+            self.run_for(feed, 20)
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        why = "cannot be kept, and a restart will have it older: No space left on device"
+        self.assertEqual(told, [f'feed "feed": when its document was last confirmed {why}'])
+        self.patch(keeper.journal, "confirm", Mock())
+        self.patch(keeper.journal, "append", Mock(side_effect=broken))
+        with capturedLogs() as events:
+            feed.publish(b"3")
+            self.run_for(feed, 20)
+            feed.publish(b"4")
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        lost = 'feed "feed": its versions cannot be kept, and a restart will lose them: No space left on device'
+        self.assertEqual(told, [lost, 'feed "feed": when its document was last confirmed is kept again'])
+        keeper.stopService()
+
+
+class SlowDiskTests(KeeperTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls: list[tuple[Deferred[None], Any]] = []
+
+    def later(self, function: Any, *arguments: Any) -> Deferred[None]:
+        self.calls.append((Deferred(), lambda: function(*arguments)))
+        return self.calls[-1][0]
+
+    def work(self) -> None:
+        """Lets the disk do what it was asked for last."""
+        done, call = self.calls[-1]
+        done.callback(call())
+
+    def test_one_at_a_time(self) -> None:
+        """The feed goes on meanwhile, and nothing is lost."""
+        feed, keeper = self.start(self.later)
+        for number in range(5):
+            feed.publish(b"%d" % number)
+        for count in range(1, 6):
+            self.assertEqual(len(self.calls), count)
+            self.work()
+        keeper.stopService()
+        journal = Journal(self.folder / "feed.versions", 99)
+        self.addCleanup(journal.close)
+        self.assertEqual([kept.data for kept in journal.open()], [b"0", b"1", b"2", b"3", b"4"])
+
+    def test_stop_waits_a_while(self) -> None:
+        """For what is being written, and not for a disk that hangs."""
+        for hangs in (False, True):
+            feed, keeper = self.start(self.later)
+            feed.publish(b"[%d]" % hangs)
+            stopped = keeper.stopService()
+            assert stopped is not None
+            self.assertNoResult(stopped)
+            if hangs:
+                self.clock.advance(STOP_S)
+                keeper.journal.close()
+            else:
+                self.work()
+            self.successResultOf(stopped)
+
+    def test_trouble_is_told_once(self) -> None:
+        """And its end."""
+        feed, keeper = self.start(self.later)
+        with capturedLogs() as log:
+            for number in range(6):
+                feed.publish(b"%d" % number)
+                done, call = self.calls[-1]
+                if number in (1, 2, 3):
+                    done.errback(OSError(28, "No space left on device"))
+                else:
+                    done.callback(call())
+        told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in log]
+        self.assertEqual(
+            [("cannot be kept" in line, "kept again" in line) for line in told], [(True, False), (False, True)]
+        )
+        self.assertIn("No space left", told[0])
+        keeper.stopService()

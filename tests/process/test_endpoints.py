@@ -1,0 +1,532 @@
+"""Endpoint descriptions: livefeed's own tls:, and those of Twisted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet import tcp
+from twisted.internet.endpoints import TCP4ServerEndpoint, quoteStringArgument
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.process import endpoints
+from livefeed.process.endpoints import BACKLOG, CertificateFiles, SocketFileEndpoint, make_endpoint, port_of
+from livefeed.tls.development import development_certificate
+from livefeed.tls.options import ServedCertificates, server_options
+
+
+class ListenTestCase(SynchronousTestCase):
+    directory: tempfile.TemporaryDirectory[str]
+    files: CertificateFiles
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.directory = tempfile.TemporaryDirectory()
+        made = development_certificate(Path(cls.directory.name))
+        cls.files = CertificateFiles(made.cert, made.key)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.directory.cleanup()
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.asked = 0
+        self.used: list[tuple[Path, Path]] = []
+        self.made: list[object] = []
+
+        def record(cert: Path, key: Path) -> Any:
+            self.used.append((cert, key))
+            self.made.append(server_options(cert, key))
+            return self.made[-1]
+
+        self.patch(endpoints, "server_options", record)
+        self.patch(endpoints, "_dual_stack", lambda: True)
+
+    def certificate(self) -> CertificateFiles:
+        self.asked += 1
+        return self.files
+
+    def listened(self, description: str) -> tuple[int, Any, int, str]:
+        """Gives port, TLS configuration, backlog and interface of what is listened on."""
+        endpoint = make_endpoint(self.reactor, description, self.certificate)
+        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        ((port, _, options, backlog, interface),) = self.reactor.sslServers
+        self.assertEqual(self.reactor.tcpServers, [])
+        self.reactor.sslServers.clear()
+        return port, options, backlog, interface
+
+    def refusal(self, description: str) -> str:
+        return str(self.assertRaises(ConfigurationError, make_endpoint, self.reactor, description, self.certificate))
+
+
+class TlsTests(ListenTestCase):
+    """tls: followed by a port."""
+
+    def test_tls_is_tls(self) -> None:
+        """It listens with the configuration of livefeed.tls.options, and lets many connections wait."""
+        port, options, backlog, interface = self.listened("tls:8443")
+        self.assertEqual((port, backlog, interface), (8443, BACKLOG, "::"))
+        self.assertEqual([options], self.made)
+
+    def test_without_ipv6(self) -> None:
+        """Where one socket cannot serve both, IPv4 is served."""
+        self.patch(endpoints, "_dual_stack", lambda: False)
+        self.assertEqual(self.listened("tls:8443")[3], "")
+
+    def test_interface(self) -> None:
+        """An interface may be an address of either kind, its colons escaped."""
+        self.assertEqual(self.listened("tls:8443:interface=127.0.0.1")[3], "127.0.0.1")
+        self.assertEqual(self.listened(r"tls:8443:interface=\:\:1")[3], "::1")
+
+    def test_certificate_of_the_operator(self) -> None:
+        """Without files of its own the description uses those that the callable gives."""
+        make_endpoint(self.reactor, "tls:8443", self.certificate)
+        self.assertEqual(self.asked, 1)
+        self.assertEqual(self.used, [(self.files.cert, self.files.key)])
+
+    def test_certificate_of_its_own(self) -> None:
+        """Files in the description are used, and then no development certificate is made."""
+        cert, key = Path(self.directory.name) / "a:b.pem", Path(self.directory.name) / "a:b.key"
+        cert.write_bytes(self.files.cert.read_bytes())
+        key.write_bytes(self.files.key.read_bytes())
+        quoted = [quoteStringArgument(str(path)) for path in (cert, key)]
+        make_endpoint(self.reactor, f"tls:8443:cert={quoted[0]}:key={quoted[1]}", self.certificate)
+        self.assertEqual(self.used, [(cert, key)])
+        self.assertEqual(self.asked, 0)
+
+    def test_port_range(self) -> None:
+        """65535 is the last port, and 0 asks the system for one."""
+        self.assertEqual(self.listened("tls:65535")[0], 65535)
+        self.assertEqual(self.listened("tls:0")[0], 0)
+        for description in ("tls:65536", "tls:99999", "tcp:99999", "tcp6:70000", "ssl:99999", "tcp:" + "9" * 5000):
+            why = f"--listen: {description}: a port is a number from 0 to 65535"
+            self.assertEqual(self.refusal(description), why)
+
+    def test_certificate_without_key(self) -> None:
+        """One of the two alone, or one of them empty, is refused: no other certificate is put in its place."""
+        for parts in ("cert=c.pem", "key=k.pem", "cert=c.pem:key=", "cert=:key=k.pem", "cert=:key="):
+            self.assertIn(f"tls:8443:{parts} is not tls:PORT", self.refusal(f"tls:8443:{parts}"))
+        self.assertEqual(self.asked, 0)
+        self.assertTrue(self.refusal("tls:0:cert=c.pem").endswith(": cert= takes key= as well"))
+        self.assertTrue(self.refusal("tls:0:key=k.pem").endswith(": key= takes cert= as well"))
+        self.assertTrue(
+            self.refusal("tls:0:interfce=x").endswith(": there is no part interfce=; did you mean interface=?")
+        )
+        self.assertTrue(self.refusal("tls:0:interface=").endswith(": interface= has no value"))
+
+    def test_unknown_parts(self) -> None:
+        """A misspelt part, or one too many, is refused with the form that is allowed."""
+        for parts in ("interfce=::1", "8444", "", "cert=a:key=b:interface=c:interface=d"):
+            self.assertIn("is not tls:PORT[:interface=ADDRESS]", self.refusal(f"tls:8443:{parts}"), parts)
+
+    def test_same_part_twice(self) -> None:
+        """Of two interfaces neither is silently dropped."""
+        self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface=127.0.0.1:interface=10.0.0.1"))
+
+    def test_part_without_a_value(self) -> None:
+        """An interface that was left out by mistake does not mean everybody."""
+        self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface"))
+
+    def test_unusable_certificate(self) -> None:
+        """A file that is missing is named before anything is started."""
+        self.assertIn("/no/such.pem", self.refusal("tls:8443:cert=/no/such.pem:key=/no/such.key"))
+
+
+class FolderTests(ListenTestCase):
+    """tls: followed by a folder."""
+
+    def folder(self) -> str:
+        """Gives the description of an empty one."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        return f"tls:{quoteStringArgument(directory.name)}"
+
+    def test_parts_are_those_that_twisted_has(self) -> None:
+        """A port, the length of the queue and an interface, each by its place or by its name."""
+        folder = self.folder()
+        for parts, where in (
+            ("", (443, BACKLOG, "::")),
+            (":8443", (8443, BACKLOG, "::")),
+            (":8443:7:127.0.0.1", (8443, 7, "127.0.0.1")),
+            (":interface=127.0.0.1:port=8443:backlog=7", (8443, 7, "127.0.0.1")),
+            (r":8443:interface=\:\:1", (8443, BACKLOG, "::1")),
+        ):
+            port, _, backlog, interface = self.listened(folder + parts)
+            self.assertEqual((port, backlog, interface), where, parts)
+        self.assertEqual(self.used, [])
+        self.assertEqual(self.asked, 0)
+
+    def test_wrong_parts(self) -> None:
+        """Are refused with the form that is allowed."""
+        folder = self.folder()
+        for parts in (":http", ":99999", ":8443:colour=red", ":8443:port=8443", ":1:2:::", ":8443:backlog=-1"):
+            self.assertIn(f"{parts} is not tls:FOLDER[:PORT][:interface=ADDRESS]", self.refusal(folder + parts))
+
+    def test_a_folder_that_cannot_be_used(self) -> None:
+        """The setting and the file are named."""
+        folder = self.folder()
+        file = Path(folder.removeprefix("tls:")) / "ca.pem"
+        file.write_bytes((Path(self.directory.name) / "ca.pem").read_bytes())
+        self.assertTrue(self.refusal(folder).startswith(f"--listen: {file}: a CA that has signed itself"))
+
+    def test_livefeeds_own_certificates(self) -> None:
+        """The folder that the command ``livefeed certs`` fills is refused, in the place of an endless search."""
+        self.assertIn("/ca.pem: a CA that has signed itself", self.refusal(f"tls:{self.directory.name}"))
+
+
+class ServedCertificateTests(ListenTestCase):
+    """Of which files it is known that they are served with."""
+
+    def test_each_kind_of_endpoint(self) -> None:
+        """Once, also if two endpoints have the same; that of ssl: by the place of its part, or by its name."""
+        own = Path(self.directory.name) / "own.pem"
+        own.write_bytes(self.files.cert.read_bytes() + self.files.key.read_bytes())
+        folder = Path(self.directory.name) / "folder"
+        folder.mkdir()
+        (folder / "both.pem").write_bytes(own.read_bytes())
+        cert, key = self.files.cert, self.files.key
+        for description, file in (
+            ("tls:8443", cert),
+            (f"tls:8443:cert={own}:key={key}", own),
+            (f"tls:{folder}:8443", folder / "both.pem"),
+            (f"ssl:8443:privateKey={key}:certKey={cert}", cert),
+            (f"ssl:8443:{key}:{cert}", cert),
+            (f"ssl:8443:privateKey={own}", own),
+            (f"ssl:8443:{own}", own),
+        ):
+            served = ServedCertificates()
+            for _ in range(2):
+                make_endpoint(self.reactor, description, self.certificate, served=served)
+            self.assertEqual([each.file for each in served], [file], description)
+        served = ServedCertificates()
+        make_endpoint(self.reactor, "tcp:8080", self.certificate, served=served)
+        self.assertEqual([*served], [])
+
+
+class MistakeTests(ListenTestCase):
+    """What is easily written instead of an endpoint."""
+
+    def test_address_without_backslashes(self) -> None:
+        """The refusal shows how its colons are written."""
+        for description in (
+            "tls:8443:interface=::1",
+            "tls:8443:interface=::",
+            "tls:8443:interface=[::1]",
+            "tcp6:80:interface=fe80::1",
+            "tcp:80:interface=2001:db8::1",
+        ):
+            self.assertEqual(
+                self.refusal(description),
+                f"--listen: {description}: the colons of an address have a backslash before them, "
+                r"as in interface=\:\:1",
+            )
+        for description in (r"tls:8443:interface=\:\:1", r"tcp6:80:interface=\:\:", "tcp:80:interface=:backlog=9"):
+            make_endpoint(self.reactor, description, self.certificate)
+
+    def test_port_or_url_alone(self) -> None:
+        """Is answered with the endpoint that was meant."""
+        for description, why in (
+            ("8443", "there is no kind in front; did you mean tls:8443, or tcp:8443 for plain HTTP?"),
+            (":8443", "there is no kind in front; did you mean tls:8443, or tcp:8443 for plain HTTP?"),
+            (
+                "127.0.0.1:80",
+                "there is no kind in front; did you mean tls:80:interface=127.0.0.1, or tcp:80:interface=",
+            ),
+            ("localhost:80", "there is no kind in front; did you mean tls:80:interface=127.0.0.1, or"),
+            ("https://example.org:8443/", "this is a URL; did you mean tls:8443?"),
+            ("http:8080", "this is a URL; did you mean tcp:8080?"),
+        ):
+            refusal = self.refusal(description)
+            self.assertTrue(refusal.startswith(f"--listen: {description}: {why}"), refusal)
+
+    def test_parts_of_twisteds_endpoints(self) -> None:
+        """The part that is wrong is named, and no function of Twisted's."""
+        port = "tcp: is followed by a port, a number from 0 to 65535, as in tcp:8080:interface=127.0.0.1"
+        other = "this is not an endpoint, such as tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE] or tcp:8080: "
+        for description, why in (
+            ("tcp:0:interfce=127.0.0.1", "tcp: has no part interfce=; did you mean interface=?"),
+            ("unix:/x:mod=600", "unix: has no part mod=; did you mean mode=?"),
+            ("ssl:0:colour=red", "ssl: has no part colour="),
+            ("tcp:8080x", port),
+            ("tcp:-1", port),
+            ("tcp:port=-1", port),
+            ("tcp", port),
+            ("tcp:8080:127.0.0.1:7:8", "tcp: has 3 parts at most, as in tcp:8080:interface=127.0.0.1"),
+            ("tcp:8080:backlog=many", f"{other}one of its parts must be a number"),
+            ("systemd:index=0", f"{other}systemd has passed on 0 sockets"),
+            ("systemd", f"{other}a part is missing, or one is too many"),
+        ):
+            refusal = self.refusal(description)
+            self.assertTrue(refusal.startswith(f"--listen: {description}: {why}"), refusal)
+        for description in ("tcp:port=8080", r"unix:/a\=b/x", "unix:/x:mode=600", "haproxy:tcp:8080"):
+            make_endpoint(self.reactor, description, self.certificate)
+
+    def test_several_in_one(self) -> None:
+        """A list is not written with commas."""
+        for description in ("tcp:1,tcp:2", "tls:1, tls:2", "tcp:1 tcp:2", "tls:1;tcp:2"):
+            refusal = self.refusal(description)
+            self.assertTrue(refusal.startswith(f"--listen: {description}: this is more than one endpoint: repeat"))
+
+    def test_a_port_alone_and_what_stands_in_urls(self) -> None:
+        """The refusal says what was meant."""
+        for description, meant in (
+            ("8443", "tls:8443"),
+            ("https:443", "tls:443"),
+            ("http:80", "tcp:80"),
+            ("127.0.0.1:8443", "tls:8443:interface=127.0.0.1"),
+        ):
+            self.assertIn(f"; did you mean {meant}", self.refusal(description))
+
+    def test_file_of_a_key_that_is_missing(self) -> None:
+        """It is named, and the endpoint is not said to be none."""
+        description = "ssl:443:privateKey=/no/such.pem"
+        self.assertEqual(self.refusal(description), f"--listen: {description}: /no/such.pem: No such file or directory")
+
+    def test_folder_in_the_place_of_a_socket(self) -> None:
+        """It would only be found out when the socket is made, behind the start of all else."""
+        description = f"unix:{quoteStringArgument(self.directory.name)}"
+        refusal = self.refusal(description)
+        self.assertTrue(refusal.startswith(f"--listen: {description}: this is a folder; unix: is followed by"), refusal)
+        make_endpoint(self.reactor, f"{description}/socket", self.certificate)
+
+
+class TwistedTests(ListenTestCase):
+    """All other kinds are Twisted's."""
+
+    def test_endpoints_of_twisted(self) -> None:
+        """They are made by Twisted, and no certificate is asked for."""
+        tcp = make_endpoint(self.reactor, "tcp:8080:interface=127.0.0.1", self.certificate)
+        self.assertIsInstance(tcp, TCP4ServerEndpoint)
+        unix = make_endpoint(self.reactor, "unix:/run/livefeed.sock", self.certificate)
+        self.assertIsInstance(unix, SocketFileEndpoint)
+        self.assertEqual(self.asked, 0)
+
+    def test_socket_that_systemd_has_not_passed_on(self) -> None:
+        """Is said in words, with how many there are."""
+        for wanted in ("index=0", "name=web"):
+            refusal = self.refusal(f"systemd:domain=INET:{wanted}")
+            self.assertIn("systemd has passed on 0 sockets, and not this one", refusal)
+
+    def backlog(self, description: str, servers: str) -> int:
+        """Gives the length of the queue of what is listened on."""
+        endpoint = make_endpoint(self.reactor, description, self.certificate)
+        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        *_, (_, _, backlog, _) = getattr(self.reactor, servers)
+        assert isinstance(backlog, int)
+        return backlog
+
+    def test_queue(self) -> None:
+        """It is as long as that of tls:, unless the description says otherwise, by name or by place."""
+        for description, length in (
+            ("tcp:8080", BACKLOG),
+            ("tcp:8080:interface=127.0.0.1", BACKLOG),
+            ("tcp:8080:127.0.0.1", BACKLOG),
+            ("tcp:8080:127.0.0.1:7", 7),
+            ("tcp:8080:backlog=7", 7),
+            (r"tcp6:8080:interface=\:\:1", BACKLOG),
+            ("tcp6:8080:7", 7),
+        ):
+            self.assertEqual((description, self.backlog(description, "tcpServers")), (description, length))
+        for description, length in (("unix:/x", BACKLOG), ("unix:/x:mode=600", BACKLOG), ("unix:/x:600:7", 7)):
+            made = make_endpoint(self.reactor, description, self.certificate)
+            self.successResultOf(made.listen(Factory.forProtocol(Protocol)))
+            self.assertEqual(self.reactor.unixServers[-1][2], length)
+        description = f"ssl:443:privateKey={self.files.key}:certKey={self.files.cert}"
+        make_endpoint(self.reactor, description, self.certificate).listen(Factory.forProtocol(Protocol))
+        self.assertEqual(self.reactor.sslServers[-1][3], BACKLOG)
+
+    def test_refusals_name_option_and_description(self) -> None:
+        """Whatever Twisted raises for a description, the operator is told which one it was."""
+        broken = Path(self.directory.name) / "broken.pem"
+        broken.write_text("nothing")
+        for description in (
+            "",
+            ":",
+            "bogus:1",
+            "tcp",
+            "tcp:",
+            "tcp:http",
+            "tcp:8080:colour=red",
+            "ssl:8443:privateKey=/no/such.pem",
+            f"ssl:8443:privateKey={broken}",
+            f"ssl:8443:privateKey={self.files.key}:certKey={broken}",
+            "systemd:domain=INET:index=0",
+            "systemd:domain=INET:name=web",
+            "systemd:domain=BOGUS:index=0",
+            "unix:/x:mode=rwx",
+        ):
+            self.assertTrue(self.refusal(description).startswith(f"--listen: {description}: "), description)
+
+
+class SocketFileTests(SynchronousTestCase):
+    """unix: where there is a file already."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "s"
+        self.lock = Path(directory.name) / "s.lock"
+        self.reactor = MemoryReactorClock()
+
+    def listen(self, options: str = "") -> Any:
+        description = f"unix:{self.path}{options}"
+        endpoint = make_endpoint(self.reactor, description, lambda: CertificateFiles(Path(), Path()))
+        return endpoint.listen(Factory.forProtocol(Protocol))
+
+    def leave(self) -> None:
+        """Leaves what a killed process does, which had the id that this one has now."""
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(self.path))
+            left.listen()
+        self.lock.symlink_to(str(os.getpid()))
+
+    def test_a_socket_that_nobody_accepts_on_is_taken_over(self) -> None:
+        """With its lock, or without one; the path may be named."""
+        for options in ("", ":lockfile=0"):
+            self.leave()
+            self.successResultOf(self.listen(options))
+            self.assertFalse(self.path.exists())
+            self.assertFalse(self.lock.is_symlink())
+        self.leave()
+        endpoint = make_endpoint(self.reactor, f"unix:address={self.path}", lambda: CertificateFiles(Path(), Path()))
+        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        self.assertFalse(self.path.exists())
+
+    def test_a_socket_in_use_is_left_alone(self) -> None:
+        """Also when its queue is full; the lock stays, too."""
+        with socket.socket(socket.AF_UNIX) as held:
+            held.bind(str(self.path))
+            held.listen(0)
+            self.lock.symlink_to("1")
+            for _ in range(2):
+                waiting = socket.socket(socket.AF_UNIX)
+                self.addCleanup(waiting.close)
+                waiting.setblocking(False)
+                waiting.connect_ex(str(self.path))
+                error = self.failureResultOf(self.listen(), CannotListenError).value
+                self.assertIn("another process accepts connections on this socket", str(error))
+        self.assertEqual(self.reactor.unixServers, [])
+        self.assertTrue(self.path.exists())
+        self.assertTrue(self.lock.is_symlink())
+
+    def test_other_files_are_left_alone(self) -> None:
+        """A file and a link to a socket are said to be none; a socket of another kind fails by itself."""
+        self.path.write_bytes(b"precious")
+        error = self.failureResultOf(self.listen(), CannotListenError).value
+        self.assertIn("there is something else by this name, which is no socket", str(error))
+        self.assertEqual(self.path.read_bytes(), b"precious")
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(self.path.with_name("other")))
+        self.path.symlink_to("other")
+        self.failureResultOf(self.listen(), CannotListenError)
+        self.assertTrue(self.path.is_symlink())
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(str(self.path))
+            self.successResultOf(self.listen())
+        self.assertTrue(self.path.exists())
+
+    def test_a_lock_without_a_socket(self) -> None:
+        """Goes if it names this process; that of another one is Twisted's to judge; no lock is no trouble."""
+        self.lock.symlink_to(str(os.getpid()))
+        self.successResultOf(self.listen())
+        self.assertFalse(self.lock.is_symlink())
+        self.successResultOf(self.listen())
+        self.lock.symlink_to("1")
+        self.successResultOf(self.listen())
+        self.assertTrue(self.lock.is_symlink())
+
+    def test_twisteds_transport_listens_after_a_kill(self) -> None:
+        """With a real socket."""
+        self.leave()
+        reactor = SelectReactor()
+        endpoint = make_endpoint(reactor, f"unix:{self.path}", lambda: CertificateFiles(Path(), Path()))
+        port = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        self.addCleanup(close, reactor, port)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.path))
+
+
+class BothFamiliesTests(SynchronousTestCase):
+    """tls:PORT of Twisted's transport."""
+
+    def test_ipv4_is_served_where_sockets_of_ipv6_are_for_ipv6_alone(self) -> None:
+        """That is what net.ipv6.bindv6only sets, for each new socket."""
+        if not endpoints._dual_stack():
+            return
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        made = development_certificate(Path(directory.name))
+        create = tcp.Port.createInternetSocket
+
+        def for_ipv6_alone(port: tcp.Port) -> socket.socket:
+            sock: socket.socket = create(port)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            return sock
+
+        self.patch(tcp.Port, "createInternetSocket", for_ipv6_alone)
+        reactor = SelectReactor()
+        endpoint = make_endpoint(reactor, "tls:0", lambda: CertificateFiles(made.cert, made.key))
+        port: Any = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
+        self.addCleanup(close, reactor, port)
+        self.assertEqual(port.backlog, BACKLOG)
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port.getHost().port)):
+                pass
+
+
+def close(reactor: Any, port: Any) -> None:
+    """Ends what a reactor that does not run has opened."""
+    port.connectionLost(None)
+    reactor.removeAll()
+    for sock in (reactor.waker.i, reactor.waker.o) if hasattr(reactor.waker, "i") else ():
+        if not isinstance(sock, int):
+            sock.close()
+
+
+class PortOfTests(SynchronousTestCase):
+    """port_of."""
+
+    def test_ports_to_show(self) -> None:
+        """Scheme and port of what a browser can be pointed at."""
+        for description, shown in (
+            ("tls:8443", ("https", "8443")),
+            ("tls:8443:interface=127.0.0.1", ("https", "8443")),
+            ("ssl:443:privateKey=x", ("https", "443")),
+            ("tcp:8080", ("http", "8080")),
+            (r"tcp6:8080:interface=\:\:", ("http", "8080")),
+            ("tls:/etc/certs:443", ("https", "443")),
+        ):
+            self.assertEqual(port_of(description), shown)
+
+    def test_nothing_to_show(self) -> None:
+        """There is no port in a socket file, a directory, or an inherited socket."""
+        for description in ("unix:/x", "tls:/etc/certs", "systemd:domain=INET:index=0", "tcp", "tls:", ""):
+            self.assertIsNone(port_of(description), description)
+
+
+class SplitTests(SynchronousTestCase):
+    """How descriptions are taken apart."""
+
+    @settings(deadline=None)
+    @given(st.lists(st.text(alphabet=st.sampled_from("ab:\\=é /"), max_size=8), min_size=1, max_size=5))
+    def test_round_trip_with_twisted(self, parts: list[str]) -> None:
+        """What Twisted quotes comes back as it was."""
+        description = ":".join(quoteStringArgument(part) for part in parts)
+        self.assertEqual(endpoints._split(description), parts)
+
+    def test_backslash_at_the_end(self) -> None:
+        """An escape that escapes nothing is no error here; what is made of it is."""
+        self.assertEqual(endpoints._split("tcp:8080\\"), ["tcp", "8080"])

@@ -1,0 +1,238 @@
+"""The garbage collector, as livefeed has it run."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+from unittest import skipUnless
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.process import memory
+from livefeed.process.memory import (
+    APART,
+    CALM,
+    CONNECTION_BYTES,
+    CONNECTION_S,
+    CROWD,
+    GONE,
+    GROWTH,
+    MANY,
+    OFTEN_S,
+    PERIOD_S,
+    SELDOM_S,
+    SHORT_S,
+    Collector,
+)
+
+
+class Knot:
+    """An object that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+class CollectorTests(SynchronousTestCase):
+    """Collector."""
+
+    def setUp(self) -> None:
+        self.connections = 0
+        self.clock = Clock()
+        self.before = gc.get_threshold()
+        self.pause_s = 0.0
+        self.times = 0
+        self.resident = 1000
+        self.collector = Collector(lambda: self.connections, self.clock, self.time, lambda: self.resident)
+        self.collector.startService()
+        self.addCleanup(self.stop)
+
+    def time(self) -> float:
+        """A look at everything takes as long as the test wants."""
+        self.times += 1
+        return self.times * self.pause_s
+
+    def stop(self) -> None:
+        if self.collector.running:
+            self.collector.stopService()
+
+    def advance(self, periods: int = 1) -> None:
+        self.clock.pump([PERIOD_S] * periods)
+
+    def kept_for_a_while(self) -> weakref.ref[Knot]:
+        """Gives a knot that was in use for longer than a period, and is garbage now."""
+        knot = Knot()
+        self.advance(2)
+        return weakref.ref(knot)
+
+    def test_new_garbage_is_freed(self) -> None:
+        """At the next period."""
+        knot = weakref.ref(Knot())
+        self.advance()
+        self.assertIsNone(knot())
+
+    def test_old_objects_are_left_alone(self) -> None:
+        """For a while, as long as no crowd has gone: to look at all of them takes too long."""
+        for self.connections in (0, CROWD - 1, MANY, MANY * 10):
+            knot = self.kept_for_a_while()
+            self.advance(2 * CALM)
+            self.assertIsNotNone(knot())
+
+    def test_old_garbage_is_freed_when_a_crowd_has_gone(self) -> None:
+        """Once, when there have been few for a while."""
+        for crowd in (CROWD, 1200, MANY, 10 * MANY):
+            before = self.collector.full
+            self.connections = crowd
+            knot = self.kept_for_a_while()
+            self.connections = crowd // GONE + 1
+            self.advance(2 * CALM)
+            self.connections = crowd // GONE
+            self.advance(CALM - 1)
+            self.assertIsNotNone(knot())
+            self.advance()
+            self.assertIsNone(knot())
+            later = self.kept_for_a_while()
+            self.advance(2 * CALM)
+            self.assertIsNotNone(later())
+            self.assertEqual(self.collector.full, before + 1)
+            # What is left of a large crowd is one, too.
+            self.connections = 0
+            self.advance(CALM)
+            self.assertEqual(later() is None, crowd // GONE >= CROWD)
+
+    def test_crowd_that_goes_right_after_everything_was_looked_at(self) -> None:
+        """There must have been few for as long as ever."""
+        self.connections = MANY
+        self.clock.advance(SELDOM_S)
+        self.assertEqual(self.collector.full, 1)
+        self.connections = 0
+        self.advance(CALM - 1)
+        self.assertEqual(self.collector.full, 1)
+        self.advance()
+        self.assertEqual(self.collector.full, 2)
+
+    def test_old_garbage_is_freed_from_time_to_time(self) -> None:
+        """Each minute where that takes little time, later where it takes more, and each hour whatever it takes."""
+        for self.pause_s, after_s in (
+            (SHORT_S / 2, OFTEN_S),
+            (SHORT_S * 2, OFTEN_S * 4),
+            (SHORT_S * 3, OFTEN_S * 9),
+            (0.25, SELDOM_S),
+            (SHORT_S, OFTEN_S),
+        ):
+            # The pause that counts is the last one.
+            self.clock.advance(SELDOM_S)
+            before = self.collector.full
+            knot = self.kept_for_a_while()
+            self.clock.advance(after_s - 3 * PERIOD_S)
+            self.assertIsNotNone(knot())
+            self.advance()
+            self.assertIsNone(knot())
+            self.assertEqual(self.collector.full, before + 1)
+
+    def test_old_garbage_is_freed_although_there_are_connections_that_were_not(self) -> None:
+        """As soon as without them while they are few, and later when they will make it take longer."""
+        for count, after_s in (
+            (2 * CROWD + 1, OFTEN_S),
+            (round(SHORT_S / CONNECTION_S), OFTEN_S),
+            (round(2 * SHORT_S / CONNECTION_S), OFTEN_S * 4),
+            (15_000, SELDOM_S),
+        ):
+            self.connections = 0
+            self.clock.advance(SELDOM_S)
+            self.connections = count
+            knot = self.kept_for_a_while()
+            self.clock.advance(after_s - 3 * PERIOD_S)
+            self.assertIsNotNone(knot())
+            self.advance()
+            self.assertIsNone(knot())
+
+    def test_old_garbage_is_freed_when_there_is_more_than_connections_account_for(self) -> None:
+        """Not before the pause that it takes is a small part of the time."""
+        self.pause_s = 0.25
+        self.connections = MANY
+        self.clock.advance(SELDOM_S)
+        self.assertEqual((self.collector.full, self.collector.longest_s, self.collector.paused_s), (1, 0.25, 0.25))
+        knot = self.kept_for_a_while()
+        self.connections += 10
+        self.resident = round(GROWTH * 1000) + CONNECTION_BYTES * 10
+        self.clock.advance(2 * APART * self.pause_s)
+        self.assertIsNotNone(knot())
+        self.resident += 1
+        self.advance()
+        self.assertIsNone(knot())
+        knot = self.kept_for_a_while()
+        self.resident *= 2
+        self.clock.advance(APART * self.pause_s - 3 * PERIOD_S)
+        self.assertIsNotNone(knot())
+        self.advance()
+        self.assertIsNone(knot())
+        self.assertEqual((self.collector.full, self.collector.longest_s, self.collector.paused_s), (3, 0.25, 0.75))
+
+    def test_what_was_there_at_the_start_is_never_looked_at(self) -> None:
+        """It is most of all, and stays."""
+        self.collector.stopService()
+        knot = Knot()
+        self.collector.startService()
+        seen = weakref.ref(knot)
+        del knot
+        self.connections = MANY
+        self.advance()
+        self.connections = 0
+        self.advance(CALM)
+        self.assertIsNotNone(seen())
+
+    def test_never_by_itself(self) -> None:
+        """Each look at what is new counts, and a process may run for years."""
+        _, *thresholds = gc.get_threshold()
+        self.assertGreater(min(thresholds) * PERIOD_S, 30 * 365 * 86_400)
+
+    def test_stopped(self) -> None:
+        """Everything is as it was."""
+        self.assertNotEqual(gc.get_threshold(), self.before)
+        self.collector.stopService()
+        self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), (self.before, 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @skipUnless(Path("/sys/kernel/mm/transparent_hugepage").exists(), "this kernel has no huge pages")
+    def test_pages_are_not_filled_up_when_a_crowd_has_gone(self) -> None:
+        """The kernel may make huge pages of the heap while there are many, and none of what they have left."""
+        for self.connections, flag in ((MANY, "hg"), (MANY // GONE, "nh"), (MANY, "hg")):
+            self.advance(2 * CALM)
+            # The first part of it: what has been added since stands for itself.
+            found = re.search(r"\[heap\]\n.*?VmFlags: (.*?)\n", Path("/proc/self/smaps").read_text(), re.DOTALL)
+            assert found is not None
+            self.assertIn(flag, found[1].split())
+
+    def test_size_of_the_process(self) -> None:
+        """As Linux tells it; 0 where nothing does."""
+        self.assertGreater(memory._resident_bytes(), 10_000_000)
+        self.patch(memory, "SIZES", Path("/nowhere"))
+        self.assertEqual(memory._resident_bytes(), 0)
+
+
+class WithoutCtypesTests(SynchronousTestCase):
+    """Where writable memory may not be executed (MemoryDenyWriteExecute)."""
+
+    def test_it_goes_on(self) -> None:
+        """Also when ctypes runs out of memory as it is loaded, or cannot open the C library."""
+        for broken in ("", "raise MemoryError", "class CDLL:\n def __init__(self, name): raise OSError(name)"):
+            directory = tempfile.TemporaryDirectory()
+            self.addCleanup(directory.cleanup)
+            (Path(directory.name) / "ctypes.py").write_text(broken or "raise ImportError")
+            # Twisted looks for ctypes, too, and is loaded before.
+            code = (
+                f"import sys, twisted.application.service; sys.modules.pop('ctypes', None); "
+                f"sys.path.insert(0, {directory.name!r}); "
+                "import livefeed.process.memory as c; c._trim(); c._advise(c.HUGE_PAGES); print(c._libc)"
+            )
+            path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            done = subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, text=True, check=False)
+            self.assertEqual((done.stdout, done.stderr), ("None\n", ""))

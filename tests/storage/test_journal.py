@@ -1,0 +1,314 @@
+"""What is kept is given back, whole or not at all, whatever has happened to the file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.document.history import VERSIONS
+from livefeed.document.snapshot import Sequence, version_of
+from livefeed.exceptions import JournalError
+from livefeed.storage import journal as journal_module
+from livefeed.storage.journal import GROWTH, Journal, Kept
+
+MAX_BYTES = 1000
+
+
+def version(number: int, size: int = 20) -> Kept:
+    """Gives a version with line feeds in it."""
+    return Kept(b'{\n"number": %d}' % number + b"\n" * size, Sequence(1700, number), 1_700_000_000.25 + number)
+
+
+class JournalTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.path = self.folder / "state" / "feed.versions"
+
+    def journal(self, max_version_bytes: int = MAX_BYTES) -> Journal:
+        journal = Journal(self.path, max_version_bytes)
+        self.addCleanup(journal.close)
+        return journal
+
+    def keep(self, *kept: Kept) -> None:
+        journal = self.journal()
+        journal.open()
+        for each in kept:
+            journal.append(each)
+        journal.close()
+
+    def found(self) -> list[Kept]:
+        journal = self.journal()
+        kept = journal.open()
+        journal.close()
+        return kept
+
+
+class KeepingTests(JournalTestCase):
+    def test_empty(self) -> None:
+        """The folder is made, for its owner alone."""
+        self.assertEqual(self.found(), [])
+        self.assertEqual(self.path.parent.stat().st_mode & 0o777, 0o700)
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+
+    def test_versions_come_back(self) -> None:
+        """Byte for byte, with their order and time, over any number of processes."""
+        versions = [version(number) for number in range(1, 6)]
+        self.keep(*versions[:3])
+        self.keep(*versions[3:])
+        self.assertEqual(self.found(), versions)
+
+    def test_boot_comes_back(self) -> None:
+        """However long the numbers: the longest line is read."""
+        kept = replace(version(1), sequence=Sequence(1_700_000_000_000, 10**10), at=1_700_000_000.1234567)
+        kept = replace(kept, boot="0a1b2c3d-" * 4, since_boot_s=12_345_678.123456789)
+        self.keep(kept)
+        self.assertEqual(self.found(), [kept])
+
+    def test_file_of_an_earlier_version(self) -> None:
+        """It says nothing of the machine's start."""
+        self.path.parent.mkdir()
+        head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":2}\n' % version_of(b"[]").encode()
+        self.path.write_bytes(head + b"[]\n")
+        self.assertEqual(self.found(), [Kept(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
+
+    def confirm(self, kept: Kept) -> None:
+        """Has a process say that a version was given again."""
+        journal = self.journal()
+        journal.open()
+        journal.confirm(kept)
+        journal.close()
+
+    def test_confirmation_comes_back(self) -> None:
+        """With the newest version, however often; the versions before keep the times that they were kept with."""
+        versions = [version(1), version(2)]
+        self.keep(*versions)
+        # Longer and shorter ones, one over the other.
+        for since_boot_s in (5.0, 12_345_678.123456789, 7.5):
+            confirmed = replace(versions[1], at=1_700_003_600.25, boot="0a1b2c3d-" * 4, since_boot_s=since_boot_s)
+            self.confirm(confirmed)
+            self.assertEqual(self.found(), [versions[0], confirmed])
+        self.assertEqual(self.path.with_suffix(".confirmed").stat().st_mode & 0o777, 0o600)
+
+    def test_confirmation_of_another_version(self) -> None:
+        """It says nothing of the newest, be it the same bytes or the same place."""
+        newest = version(3)
+        self.keep(version(1), newest)
+        later = replace(newest, at=1_700_009_000.0)
+        for other in (
+            replace(later, sequence=Sequence(1700, 1)),
+            replace(later, sequence=Sequence(1699, 3)),
+            replace(later, data=b"{}"),
+        ):
+            self.confirm(other)
+            self.assertEqual(self.found()[-1], newest)
+        self.confirm(later)
+        self.assertEqual(self.found()[-1], later)
+        self.keep(version(4))
+        self.assertEqual(self.found()[1:], [later, version(4)])
+
+    def test_confirmation_is_there_at_once(self) -> None:
+        """A process that is killed has no time to close anything."""
+        journal = self.journal()
+        journal.open()
+        journal.append(version(1))
+        journal.confirm(replace(version(1), at=1_700_003_600.0))
+        with self.path.with_suffix(".confirmed").open("rb") as file:
+            self.assertIn(b"1700003600.0", file.readline())
+
+    def test_damaged_confirmation(self) -> None:
+        """Whatever byte differs, and wherever it is cut: none but what was written is believed, and it is told."""
+        self.keep(version(1))
+        self.confirm(replace(version(1), at=1_700_003_600.0))
+        path = self.path.with_suffix(".confirmed")
+        whole = path.read_bytes()
+        damaged = [whole[:end] for end in range(1, len(whole) - 1)]
+        damaged += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole) - 1)]
+        for contents in (*damaged, b"\xff" * 10_000, b"\0", b"\n"):
+            path.write_bytes(contents)
+            journal = self.journal()
+            self.assertEqual(journal.open(), [version(1)])
+            self.assertEqual(journal.unconfirmed, path)
+            journal.close()
+        path.write_bytes(b"")
+        journal = self.journal()
+        self.assertEqual((journal.open(), journal.unconfirmed), ([version(1)], None))
+
+    def test_confirmation_cannot_be_written(self) -> None:
+        """It is an error, and nothing that ends the process; a journal that is not open writes nothing."""
+        journal = self.journal()
+        journal.confirm(version(1))
+        self.assertFalse(self.path.parent.exists())
+        journal.open()
+        journal.append(version(1))
+        self.path.with_suffix(".confirmed").mkdir()
+        self.assertRaises(OSError, journal.confirm, version(1))
+
+    def test_time_that_cannot_be(self) -> None:
+        """It counts as damage."""
+        first = replace(version(1), at=0.0)
+        self.keep(first, replace(version(2), at=-1.0))
+        self.assertEqual(self.found(), [first])
+
+    def test_length_that_cannot_be(self) -> None:
+        """No document is empty."""
+        self.keep(version(1))
+        head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":0}\n' % version_of(b"").encode()
+        self.path.write_bytes(self.path.read_bytes() + head + b"\n")
+        self.assertEqual(self.found(), [version(1)])
+
+    def test_they_are_there_at_once(self) -> None:
+        """A process that is killed has no time to close anything."""
+        journal = self.journal()
+        journal.open()
+        journal.append(version(1))
+        copy = self.folder / "copy.versions"
+        shutil.copy(self.path, copy)
+        self.path = copy
+        self.assertEqual(self.found(), [version(1)])
+
+    def test_no_more_than_the_last(self) -> None:
+        """As many as there are patches from, and the newest."""
+        versions = [version(number) for number in range(1, VERSIONS + 20)]
+        self.keep(*versions)
+        self.assertEqual(self.found(), versions[-VERSIONS - 1 :])
+
+    def test_file_does_not_grow(self) -> None:
+        """It is written anew from time to time."""
+        self.patch(journal_module, "MAX_BYTES", 5000)
+        journal = self.journal()
+        journal.open()
+        sizes = []
+        for number in range(1, 200):
+            journal.append(version(number, 500))
+            sizes.append(self.path.stat().st_size)
+        self.assertLess(max(sizes), GROWTH * 6500)
+        journal.close()
+        kept = self.found()
+        self.assertEqual(kept, [version(number, 500) for number in range(200 - len(kept), 200)])
+        self.assertGreater(len(kept), 5)
+
+    def test_large_versions_are_passed_over(self) -> None:
+        """The limit may have been lowered meanwhile."""
+        self.keep(version(1), version(2, 900), version(3))
+        self.assertEqual([kept.sequence.number for kept in self.journal(500).open()], [1, 3])
+
+
+class DamageTests(JournalTestCase):
+    def test_damage_is_kept_aside(self) -> None:
+        """Whatever it is; what a killed process leaves is none."""
+        self.keep(version(1), version(2))
+        whole = self.path.read_bytes()
+        second = whole.rindex(b'{"version"')
+        aside = self.path.with_name("feed.versions.damaged")
+        for data in (
+            *(b"garbage", b"garbage\n", b"x" * 1000, whole + b"\0" * 20, b"\xff\n"),
+            *(whole.replace(b'"number": 2', b'"number": 3'), whole[:-1] + b"x", b"\n" + whole),
+        ):
+            self.path.write_bytes(data)
+            journal = self.journal()
+            journal.open()
+            journal.close()
+            self.assertEqual((journal.damaged, aside.read_bytes()), (aside, data))
+            aside.unlink()
+            self.found()
+            self.assertFalse(aside.exists())
+        for length in (0, 1, second - 1, *range(second, len(whole) + 1)):
+            self.path.write_bytes(whole[:length])
+            journal = self.journal()
+            journal.open()
+            journal.close()
+            self.assertEqual((journal.damaged, aside.exists()), (None, False), length)
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.data())
+    def test_cut_anywhere(self, data: st.DataObject) -> None:
+        """What was written whole is given back, and what comes after it is kept like it."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+        versions = [version(number) for number in range(1, 5)]
+        self.keep(*versions)
+        whole = self.path.read_bytes()
+        end = data.draw(st.integers(0, len(whole)))
+        self.path.write_bytes(whole[:end])
+        expected = versions[: whole[:end].count(b"\n\n\n{") + (end == len(whole))]
+        found = self.found()
+        self.assertEqual(found, versions[: len(found)])
+        self.assertGreaterEqual(len(found), len(expected) - 1)
+        self.keep(version(9))
+        self.assertEqual(self.found(), [*found, version(9)])
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.data())
+    def test_any_byte_changed(self, data: st.DataObject) -> None:
+        """Nothing is given back that was not kept; time and order, which have no hash, aside."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+        versions = [version(number) for number in range(1, 5)]
+        self.keep(*versions)
+        whole = bytearray(self.path.read_bytes())
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+        self.path.write_bytes(whole)
+        documents = [kept.data for kept in self.found()]
+        self.assertEqual(documents, [kept.data for kept in versions[: len(documents)]])
+
+    def test_another_file(self) -> None:
+        """What is no journal at all is empty."""
+        self.path.parent.mkdir()
+        for content in (b"\0" * 5000, b"{}\n", b"x" * 5000, b'{"version":"","epoch":1,"number":1,"at":0,"bytes":-5}\n'):
+            self.path.write_bytes(content)
+            self.assertEqual(self.found(), [])
+
+
+class TroubleTests(JournalTestCase):
+    def test_two_processes(self) -> None:
+        """The second is told so, and harms nothing."""
+        self.keep(version(1))
+        first = self.journal()
+        first.open()
+        error = self.assertRaises(JournalError, self.journal().open)
+        self.assertIn("another process", str(error))
+        first.append(version(2))
+        first.close()
+        self.assertEqual(self.found(), [version(1), version(2)])
+
+    def test_no_folder_can_be_made(self) -> None:
+        """The message names the place."""
+        (self.folder / "state").write_bytes(b"")
+        error = self.assertRaises(JournalError, self.journal().open)
+        self.assertIn(str(self.path.parent), str(error))
+
+    def test_full_disk(self) -> None:
+        """What was there stays, and what comes when there is room again is kept."""
+        journal = self.journal()
+        journal.open()
+        journal.append(version(1))
+
+        class Full:
+            def __init__(self, room: int) -> None:
+                self.room = room
+
+            def write(self, data: bytes) -> int:
+                if not self.room:
+                    raise OSError(28, os.strerror(28))
+                written: int = file.write(data[: self.room])
+                return written
+
+            def close(self) -> None:
+                file.close()
+
+        file: Any = journal._file
+        journal._file = Full(0)  # type: ignore[assignment]
+        with self.assertRaises(OSError):
+            journal.append(version(2))
+        journal._file = Full(30)  # type: ignore[assignment]
+        journal.append(version(3))
+        journal.append(version(4))
+        journal.close()
+        self.assertEqual(self.found(), [version(1), version(2), version(3), version(4)])

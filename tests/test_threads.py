@@ -1,0 +1,103 @@
+"""Threads that the process does not wait for."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.threads import defer_to_daemon, start_daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAIT_S = 10
+
+
+class ReactorDouble:
+    """Keeps what threads hand over, until the test runs it."""
+
+    def __init__(self) -> None:
+        self.handed: list[Callable[[], object]] = []
+        self.came = threading.Event()
+
+    def callFromThread(self, call: Callable[..., object], *arguments: Any) -> None:
+        self.handed.append(lambda: call(*arguments))
+        self.came.set()
+
+    def run(self) -> None:
+        assert self.came.wait(WAIT_S)
+        while self.handed:
+            self.handed.pop(0)()
+
+
+class DaemonTests(SynchronousTestCase):
+    """start_daemon and defer_to_daemon."""
+
+    def setUp(self) -> None:
+        self.reactor = ReactorDouble()
+
+    def test_work_is_done_in_a_daemon(self) -> None:
+        """The thread has its name, and the process does not wait for it."""
+        done = threading.Event()
+        seen: list[threading.Thread] = []
+
+        def work() -> None:
+            seen.append(threading.current_thread())
+            done.set()
+
+        start_daemon(work, name="pulls")
+        self.assertTrue(done.wait(WAIT_S))
+        self.assertEqual(seen[0].name, "pulls")
+        self.assertTrue(seen[0].daemon)
+
+    def test_partial_is_called(self) -> None:
+        """It has no name of its own, which the thread is to have."""
+        outcome = defer_to_daemon(self.reactor, partial(max, 1), 2)  # type: ignore[arg-type]
+        self.reactor.run()
+        self.assertEqual(self.successResultOf(outcome), 2)
+
+    def test_result_comes_in_the_reactors_thread(self) -> None:
+        """What the work gives is the Deferred's, once the reactor runs it."""
+        outcome = defer_to_daemon(self.reactor, threading.current_thread)  # type: ignore[arg-type]
+        self.assertTrue(self.reactor.came.wait(WAIT_S))
+        self.assertNoResult(outcome)
+        self.reactor.run()
+        self.assertIsNot(self.successResultOf(outcome), threading.current_thread())
+
+    def test_what_is_raised_comes_too(self) -> None:
+        """What the work raises is the Deferred's failure, whatever it is."""
+        for kind in (ValueError, KeyboardInterrupt):
+
+            def work(kind: type[BaseException] = kind) -> None:
+                raise kind("no")
+
+            self.reactor.came.clear()
+            outcome = defer_to_daemon(self.reactor, work)  # type: ignore[arg-type]
+            self.reactor.run()
+            self.failureResultOf(outcome, kind)
+
+    def test_no_more_threads(self) -> None:
+        """The kernel gives no more: whoever asks hears of it as of any other lack."""
+        self.patch(threading.Thread, "start", self.no_thread)
+        error = self.assertRaises(OSError, defer_to_daemon, self.reactor, print)
+        self.assertEqual(error.errno, errno.EAGAIN)
+
+    @staticmethod
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def test_cancelled(self) -> None:
+        """Once it is cancelled, nobody hears of what still comes."""
+        go = threading.Event()
+        outcome = defer_to_daemon(self.reactor, go.wait, WAIT_S)  # type: ignore[arg-type]
+        errors: list[object] = []
+        outcome.addErrback(errors.append)
+        outcome.cancel()
+        self.assertEqual(len(errors), 1)
+        go.set()
+        self.reactor.run()
+        self.assertEqual(len(errors), 1)

@@ -1,0 +1,152 @@
+"""Which road reading and writing TLS takes. What travels on it is tested with the connections."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.tls import openssl
+from livefeed.tls.openssl import RECORD_BYTES, direct_road, public_road, set_groups
+from livefeed.transport import tls_connection
+
+
+class Pretending:
+    """Something that has the attributes of something else, but for those that are put in their place.
+
+    :param original: what is asked for everything else.
+    :param changed: the attributes that differ; ``None`` for one that is not there.
+    """
+
+    def __init__(self, original: Any, **changed: Any) -> None:
+        self._original = original
+        self._changed = changed
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._changed:
+            if self._changed[name] is None:
+                raise AttributeError(name)
+            return self._changed[name]
+        return getattr(self._original, name)
+
+
+class RoadTests(SynchronousTestCase):
+    def test_direct_road_is_taken(self) -> None:
+        """With the pyOpenSSL that livefeed is tested with; a new one that differs is to be looked at."""
+        self.assertIsNotNone(direct_road())
+        self.assertIs(tls_connection.ROAD.read, SSL._lib.SSL_read)  # type: ignore[attr-defined]
+
+    def test_public_road_is_always_there(self) -> None:
+        """It is the library's own."""
+        self.patch(SSL, "_lib", None)
+        self.assertIs(openssl.take_road().read, SSL.Connection.recv_into)
+
+    def test_missing_library(self) -> None:
+        """pyOpenSSL may stop using cffi, or call it something else."""
+        for name in ("_ffi", "_lib"):
+            original: Any = getattr(SSL, name)
+            self.patch(SSL, name, None)
+            self.assertIsNone(direct_road(), name)
+            delattr(SSL, name)
+            self.assertIsNone(direct_road(), name)
+            setattr(SSL, name, original)
+        self.assertIsNotNone(direct_road())
+
+    def test_missing_function(self) -> None:
+        """Each of those that are used."""
+        lib: Any = SSL._lib  # type: ignore[attr-defined]
+        for name in ("SSL_read", "SSL_write", "SSL_clear_mode"):
+            self.patch(SSL, "_lib", Pretending(lib, **{name: None}))
+            self.assertIsNone(direct_road(), name)
+
+    def test_function_of_another_type(self) -> None:
+        """Called wrongly it would read or write where it should not."""
+        lib: Any = SSL._lib  # type: ignore[attr-defined]
+        for name in ("SSL_read", "SSL_write", "SSL_clear_mode"):
+            for other in (lib.SSL_shutdown, lib.SSL_get_error, lib.SSL_new, lambda *_: 0, 7):
+                self.patch(SSL, "_lib", Pretending(lib, **{name: other}))
+                self.assertIsNone(direct_road(), (name, other))
+
+    def test_missing_method(self) -> None:
+        """What turns a result into an exception."""
+        for other in (None, 7):
+            self.patch(SSL.Connection, "_raise_ssl_error", other)
+            self.assertIsNone(direct_road())
+        del SSL.Connection._raise_ssl_error
+        self.assertIsNone(direct_road())
+
+    def test_other_handle(self) -> None:
+        """A connection's handle has to be OpenSSL's."""
+        ffi: Any = SSL._ffi  # type: ignore[attr-defined]
+
+        class Other:
+            def __init__(self, context: SSL.Context, sock: None) -> None:
+                self._ssl = ffi.new("char[]", 1)
+
+            _raise_ssl_error = SSL.Connection._raise_ssl_error
+
+        self.patch(SSL, "Connection", Other)
+        self.assertIsNone(direct_road())
+
+    def test_both_roads_raise_alike(self) -> None:
+        """What the public methods raise, for a connection that has nothing to say yet."""
+        roads = (direct_road(), public_road())
+        for road in roads:
+            assert road is not None
+            connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+            connection.set_connect_state()
+            handle = road.handle(connection)
+            with self.assertRaises(SSL.WantReadError):
+                road.fail(connection, road.read(handle, road.buffer, RECORD_BYTES))
+            with self.assertRaises(SSL.WantReadError):
+                road.fail(connection, road.write(handle, b"x", 1))
+
+
+def self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Gives a certificate that the key has signed itself."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    unsigned = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    return unsigned.sign(key, hashes.SHA256())
+
+
+class GroupsTests(SynchronousTestCase):
+    """What a context offers for the key exchange."""
+
+    def test_groups_are_set(self) -> None:
+        """A client that has no other cannot get through."""
+        errors = []
+        for groups in (b"X25519:P-256", b"P-384"):
+            server, client = SSL.Context(SSL.TLS_SERVER_METHOD), SSL.Context(SSL.TLS_CLIENT_METHOD)
+            key = ec.generate_private_key(ec.SECP256R1())
+            server.use_privatekey(key)
+            server.use_certificate(self_signed(key))
+            self.assertTrue(set_groups(client, b"P-384"))
+            self.assertTrue(set_groups(server, groups))
+            near, far = SSL.Connection(client, None), SSL.Connection(server, None)
+            near.set_connect_state()
+            far.set_accept_state()
+            self.assertRaises(SSL.WantReadError, near.do_handshake)
+            far.bio_write(near.bio_read(1 << 16))
+            errors.append(type(self.assertRaises(SSL.Error, far.do_handshake)))
+        self.assertEqual(errors, [SSL.Error, SSL.WantReadError])
+
+    def test_groups_that_there_are_not(self) -> None:
+        """OpenSSL's own choice stays, and no error of theirs is taken for another connection's."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        self.assertFalse(set_groups(context, b"nonsense"))
+        connection = SSL.Connection(context, None)
+        connection.set_connect_state()
+        self.assertRaises(SSL.WantReadError, connection.do_handshake)
+        self.assertRaises(SSL.WantReadError, connection.recv, 1)
+
+    def test_groups_cannot_be_set(self) -> None:
+        """By a pyOpenSSL that is made otherwise."""
+        self.patch(SSL, "_lib", Pretending(SSL._lib, SSL_CTX_set1_curves_list=None))  # type: ignore[attr-defined]
+        self.assertFalse(set_groups(SSL.Context(SSL.TLS_METHOD), b"P-384"))

@@ -1,0 +1,719 @@
+"""A connection with TLS, from end to end of a real socket; everything both by the direct and by the public road."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHandshakeListener, INegotiated, IProtocolNegotiationFactory, ISSLTransport
+from twisted.internet.ssl import Certificate, CertificateOptions
+from zope.interface import directlyProvides, implementer
+from zope.interface.verify import verifyObject
+
+from livefeed.tls import openssl
+from livefeed.tls.development import DevelopmentCertificate, development_certificate
+from livefeed.tls.options import server_options
+from livefeed.transport import tls_connection
+from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection
+from livefeed.transport.pool import SWEEP_S
+from livefeed.transport.tls_connection import TLSConnection
+from tests.transport.driven import Client, record_handled
+from tests.transport.test_connection import (
+    LARGE,
+    BothKinds,
+    ConnectionTestCase,
+    HalfCloseableRecorder,
+    Pusher,
+    Recorder,
+)
+
+HANDSHAKE_S = 10
+ALERT = 21
+
+
+class TLSClient(Client):
+    """A client that speaks TLS.
+
+    :ivar tls: its end of TLS.
+    :ivar notified: whether the server has said goodbye, so that what was received is whole.
+    """
+
+    def __init__(self, sock: socket.socket, context: SSL.Context) -> None:
+        super().__init__(sock)
+        self.notified = False
+        self.tls = SSL.Connection(context, sock)
+        self.tls.set_connect_state()
+
+    def send(self, data: bytes) -> None:
+        try:
+            sent = 0
+            while sent < len(data):
+                sent += self.tls.send(data[sent:])
+        except SSL.Error as error:
+            self.error = OSError(str(error))
+
+    def read(self) -> bool:
+        try:
+            data = self.tls.recv(1 << 20)
+        except SSL.WantReadError:
+            return False
+        except SSL.ZeroReturnError:
+            self.notified = True
+            data = b""
+        except SSL.SysCallError as error:
+            self.error = ConnectionResetError() if error.args[0] > 0 else self.error
+            data = b""
+        except SSL.Error as error:
+            self.error = OSError(str(error))
+            data = b""
+        self.received += data
+        news = bool(data) or not self.ended
+        self.ended = not data
+        return news
+
+
+HANDSHAKE, DATA = 22, 23
+
+
+class RecordLayer:
+    """Writes records of TLS 1.3 as a client, among them such as OpenSSL would not write (RFC 8446, 5.2, 7.1 to 7.3).
+
+    :param secret: the client's first secret for what follows the handshake, of TLS_AES_128_GCM_SHA256.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._take(secret)
+
+    def record(self, kind: int, data: bytes) -> bytes:
+        """Gives a record."""
+        head = b"\x17\3\3" + (len(data) + 17).to_bytes(2)
+        nonce = (int.from_bytes(self._iv) ^ self._count).to_bytes(12)
+        self._count += 1
+        return head + self._cipher.encrypt(nonce, data + bytes([kind]), head)
+
+    def update(self, *, requested: bool = False) -> bytes:
+        """Gives one that says that the next are written with another key, as the server's are to be if requested."""
+        record = self.record(HANDSHAKE, b"\x18\0\0\1" + bytes([requested]))
+        self._take(self._derive(b"traffic upd", 32))
+        return record
+
+    def _take(self, secret: bytes) -> None:
+        self._secret = secret
+        self._count = 0
+        self._cipher, self._iv = AESGCM(self._derive(b"key", 16)), self._derive(b"iv", 12)
+
+    def _derive(self, name: bytes, length: int) -> bytes:
+        info = length.to_bytes(2) + bytes([6 + len(name)]) + b"tls13 " + name + b"\0"
+        return HKDFExpand(SHA256(), length, info).derive(self._secret)
+
+
+@implementer(IHandshakeListener)
+class Listener(Recorder):
+    """A protocol that wants to know when the handshake is done."""
+
+    def handshakeCompleted(self) -> None:
+        self.events.append("handshake")
+
+
+class TLSTestCase(ConnectionTestCase):
+    """A server with the certificate that livefeed makes, and clients that trust it."""
+
+    connection_class: type[Connection] = TLSConnection
+    version = SSL.TLS1_3_VERSION
+    direct = False
+    made: DevelopmentCertificate
+    directory: tempfile.TemporaryDirectory[str]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.made = development_certificate(Path(cls.directory.name))
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.directory.cleanup()
+
+    def setUp(self) -> None:
+        road = openssl.direct_road() if self.direct else openssl.public_road()
+        assert road is not None
+        self.patch(tls_connection, "ROAD", road)
+        self.options = self.server_options()
+        self.context = self.client_context()
+        super().setUp()
+
+    def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
+        """Gives what a client that trusts the certificate has; none of it can be changed once it is used."""
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(self.version if version is None else version)
+        context.load_verify_locations(str(self.made.ca))
+        context.set_verify(SSL.VERIFY_PEER)
+        if ciphers:
+            context.set_cipher_list(ciphers)
+        return context
+
+    def server_options(self) -> CertificateOptions:
+        return server_options(self.made.cert, self.made.key)
+
+    def listen(self) -> Any:
+        return self.listening.listenSSL(0, self.factory, self.options, interface="127.0.0.1")
+
+    def open(self, receive_buffer: int = 65_536) -> Client:
+        client = super().open(receive_buffer)
+        self.clients[-1] = TLSClient(client.sock, self.context)
+        return self.clients[-1]
+
+    def open_by_name(self, name: bytes) -> TLSClient:
+        """Gives a client that has told the server's name, if any, and done the handshake."""
+        client = self.open()
+        assert isinstance(client, TLSClient)
+        if name:
+            client.tls.set_tlsext_host_name(name)
+        count = len(self.protocols)
+        self.turn_until(lambda: len(self.protocols) > count, client)
+        return client
+
+    def end_side(self, client: Client) -> None:
+        assert isinstance(client, TLSClient)
+        client.tls.shutdown()
+        super().end_side(client)
+
+    def open_plain(self) -> Client:
+        """Gives a client that does not speak TLS by itself."""
+        return super().open()
+
+    @property
+    def tls(self) -> SSL.Connection:
+        assert isinstance(self.client, TLSClient)
+        return self.client.tls
+
+
+class HandshakeTests(TLSTestCase):
+    """Who gets through, and what becomes of the others."""
+
+    def test_interfaces(self) -> None:
+        verifyObject(ISSLTransport, self.connection)
+        verifyObject(INegotiated, self.connection)
+
+    def test_versions(self) -> None:
+        """TLS 1.3 with today's clients, 1.2 with older ones, and nothing else."""
+        for version, name in ((SSL.TLS1_3_VERSION, "TLSv1.3"), (SSL.TLS1_2_VERSION, "TLSv1.2")):
+            self.context = self.client_context(version)
+            self.connect()
+            self.assertEqual(self.tls.get_protocol_version_name(), name)
+        self.context = self.client_context(SSL.TLS1_1_VERSION, b"ALL:@SECLEVEL=0")
+        count = len(self.protocols)
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(len(self.protocols), count)
+
+    def test_protocol_is_made_after_the_handshake(self) -> None:
+        """One that is never done costs no protocol."""
+        client = self.open_plain()
+        self.reactor.settle()
+        self.assertEqual((len(self.protocols), len(self.pool.connections)), (1, 2))
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+        self.assertEqual(len(self.protocols), 1)
+
+    def test_handshake_in_small_pieces(self) -> None:
+        """However the network cuts it, byte by byte."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = ssl.create_default_context(cafile=self.made.ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        client = self.open_plain()
+        read = 0
+        for _ in range(10):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+            for byte in outgoing.read():
+                client.send(bytes([byte]))
+                self.reactor.settle()
+            client.read()
+            incoming.write(client.received[read:])
+            read = len(client.received)
+        tls.do_handshake()
+        self.assertEqual(len(self.protocols), 2)
+
+    def test_listener_is_told_of_the_handshake(self) -> None:
+        """IHandshakeListener says so."""
+        self.protocol_class = Listener
+        self.connect()
+        self.assertEqual(self.protocol.events, ["handshake"])
+
+    def test_handshake_has_ten_seconds(self) -> None:
+        """Whether nothing comes, or a byte now and then."""
+        silent, dripping = self.open_plain(), self.open_plain()
+        self.reactor.settle()
+        for byte in b"\x16\x03\x01\x02\0\x01\0\x01\xfc":
+            dripping.send(bytes([byte]))
+            self.reactor.advance(1)
+        self.assertEqual(len(self.pool.connections), 3)
+        self.reactor.advance(HANDSHAKE_S - 9 + SWEEP_S)
+        self.assertEqual(len(self.pool.connections), 1)
+        self.turn_until(lambda: silent.ended and dripping.ended, silent, dripping)
+        self.send(b"others do not notice")
+
+    def test_garbage_gets_an_alert(self) -> None:
+        """And an orderly end, which the alert arrives before."""
+        for garbage in (
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\x16\x03\x01\0\x05hello",
+            bytes(1000),
+            b"\xff" * 20_000,
+        ):
+            client = self.open_plain()
+            client.send(garbage)
+            self.turn_until(lambda client=client: client.ended, client)
+            self.assertIsNone(client.error)
+            if garbage.startswith(b"\x16"):
+                self.assertEqual(client.received[:1], bytes([ALERT]))
+            self.assertEqual(len(self.pool.connections), 2)
+            client.close()
+            self.turn_until(lambda: len(self.pool.connections) == 1)
+        self.assertEqual(len(self.protocols), 1)
+
+    def test_garbage_without_an_end(self) -> None:
+        """Is thrown away for two seconds, and then nothing is kept of it."""
+        client = self.open_plain()
+        client.send(b"\x16\x03\x01\0\x05hello")
+        self.turn_until(lambda: client.ended, client)
+        client.send(b"x" * 10_000)
+        self.reactor.settle()
+        self.assertEqual(len(self.pool.connections), 2)
+        self.reactor.advance(LINGER_S + SWEEP_S)
+        self.assertEqual(len(self.pool.connections), 1)
+
+    def test_no_cipher_in_common(self) -> None:
+        """Is an alert, too."""
+        self.context = self.client_context(SSL.TLS1_2_VERSION, b"ECDHE-ECDSA-AES128-SHA256")
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertIn("alert handshake failure", str(client.error))
+
+    def test_client_that_distrusts_the_certificate(self) -> None:
+        """Says so in an alert, and is forgotten."""
+        self.context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        self.context.set_verify(SSL.VERIFY_PEER)
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+
+    def test_reset_within_the_handshake(self) -> None:
+        """Leaves nothing behind."""
+        client = self.open_plain()
+        client.send(b"\x16\x03\x01")
+        self.reactor.settle()
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+
+    def test_protocol_is_negotiated(self) -> None:
+        """The first of the factory's that the client offers; without one in common, none (RFC 7301)."""
+        self.assertIsNone(self.connection.negotiatedProtocol)
+        self.port.stopListening()
+        self.factory.acceptableProtocols = lambda: [b"http/1.1", b"x"]
+        directlyProvides(self.factory, IProtocolNegotiationFactory)
+        self.options = self.server_options()
+        self.port = self.listen()
+        for offered, chosen in (
+            ([b"h2", b"x", b"http/1.1"], b"http/1.1"),
+            ([b"x"], b"x"),
+            ([b"h2"], None),
+        ):
+            self.context = self.client_context()
+            self.context.set_alpn_protos(offered)
+            self.connect()
+            self.assertEqual(self.connection.negotiatedProtocol, chosen)
+            self.assertEqual(self.tls.get_alpn_proto_negotiated(), chosen or b"")
+
+    def test_name_is_not_needed(self) -> None:
+        """With SNI and without it, and whatever the name."""
+        for name in (b"", b"localhost", b"other.example"):
+            self.open_by_name(name)
+            self.assertEqual(self.protocols[-1].transport.getHandle().get_servername(), name or None)
+
+    def test_many_at_once(self) -> None:
+        """Each has its own state."""
+        clients = [self.open() for _ in range(50)]
+        self.turn_until(lambda: len(self.protocols) == 51, *clients)
+        for number, protocol in enumerate(self.protocols[1:]):
+            protocol.transport.write(b"%d" % number)
+        for client in clients:
+            client.send(b"x")
+        self.turn_until(lambda: all(protocol.received for protocol in self.protocols[1:]), *clients)
+        self.turn_until(lambda: all(client.received for client in clients), *clients)
+        self.assertEqual({client.received for client in clients}, {b"%d" % number for number in range(50)})
+
+
+class ResumptionTests(TLSTestCase):
+    """A client that comes back with its session, in TLS 1.3."""
+
+    def read_something(self) -> None:
+        """In TLS 1.3 the ticket comes after the handshake: it is there when what is behind it is."""
+        self.connection.write(b"something")
+        self.receive(9)
+
+    def come_back(self, session: SSL.Session | None) -> None:
+        """Connects, and shows a session if there is one."""
+        count = len(self.protocols)
+        self.client = self.open()
+        if session is not None:
+            self.tls.set_session(session)
+        self.turn_until(lambda: len(self.protocols) > count, self.client)
+        self.protocol = self.protocols[-1]
+        self.connection = self.protocol.transport
+        self.read_something()
+
+    def is_resumed(self) -> bool:
+        lib: Any = SSL._lib  # type: ignore[attr-defined]
+        connection: Any = self.tls
+        return bool(lib.SSL_session_reused(connection._ssl))
+
+    def test_session_is_resumed(self) -> None:
+        """Again and again, each time with what was got last; what is sent comes through in both directions."""
+        self.read_something()
+        self.assertFalse(self.is_resumed())
+        for _ in range(3):
+            self.come_back(self.tls.get_session())
+            self.assertTrue(self.is_resumed())
+            self.assertEqual(self.tls.get_protocol_version(), self.version)
+            self.send(b"question")
+
+    def test_client_without_a_session_is_as_welcome(self) -> None:
+        """It does the whole handshake, also while others come back."""
+        self.read_something()
+        session = self.tls.get_session()
+        for shown in (None, session, None):
+            self.come_back(shown)
+            self.assertEqual(self.is_resumed(), shown is not None)
+
+    def test_session_outlives_its_connection(self) -> None:
+        """Also one that was reset: a client that lost its network is the one that comes back."""
+        self.read_something()
+        session = self.tls.get_session()
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.come_back(session)
+        self.assertTrue(self.is_resumed())
+
+    def test_session_of_another_process_is_not_resumed(self) -> None:
+        """The key of the tickets is the process's own; the client gets through by a whole handshake."""
+        self.read_something()
+        session = self.tls.get_session()
+        self.port.stopListening()
+        self.options = self.server_options()
+        self.port = self.listen()
+        self.come_back(session)
+        self.assertFalse(self.is_resumed())
+
+
+class TLS12ResumptionTests(ResumptionTests):
+    """The same in TLS 1.2, where the ticket is a part of the handshake."""
+
+    version = SSL.TLS1_2_VERSION
+
+
+class ClientCertificateTests(TLSTestCase):
+    """A context that asks for the client's certificate."""
+
+    def setUp(self) -> None:
+        self.given = True
+        super().setUp()
+
+    def server_options(self) -> CertificateOptions:
+        made = server_options(self.made.cert, self.made.key)
+        authority = trustme.CA()
+        self.mine = authority.issue_cert("watcher.example")
+        trusted = Certificate.loadPEM(authority.cert_pem.bytes())
+        return CertificateOptions(
+            privateKey=made.privateKey, certificate=made.certificate, verify=True, caCerts=[trusted.original]
+        )
+
+    def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
+        context = super().client_context(version, ciphers)
+        if self.given:
+            pem = self.mine.private_key_and_cert_chain_pem.bytes()
+            context.use_certificate(x509.load_pem_x509_certificate(pem))
+            key: Any = load_pem_private_key(pem, None)
+            context.use_privatekey(key)
+        return context
+
+    def test_certificate_is_known(self) -> None:
+        """To whoever asks the transport."""
+        known = self.connection.getPeerCertificate()
+        sent = x509.load_pem_x509_certificate(self.mine.private_key_and_cert_chain_pem.bytes())
+        self.assertEqual(known.to_cryptography(), sent)
+
+    def test_client_without_one_is_refused(self) -> None:
+        """With an alert, and no protocol is made."""
+        self.given = False
+        self.context = self.client_context()
+        client = self.open()
+        self.turn_until(lambda: client.ended, client)
+        self.assertIn("alert", str(client.error))
+        self.assertEqual(len(self.protocols), 1)
+
+
+class RecordTests(TLSTestCase):
+    """Records that hold no data, of which a client may send as many as it likes."""
+
+    direct = True
+
+    def setUp(self) -> None:
+        self.secrets: list[bytes] = []
+        super().setUp()
+
+    def connect(self, receive_buffer: int = 65_536) -> None:
+        super().connect(receive_buffer)
+        lines = (line.split() for line in self.secrets)
+        *_, secret = (secret for label, _, secret in lines if label == b"CLIENT_TRAFFIC_SECRET_0")
+        self.records = RecordLayer(bytes.fromhex(secret.decode()))
+
+    def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
+        context = super().client_context(version, ciphers)
+        context.set_keylog_callback(lambda _, line: self.secrets.append(line))
+        return context
+
+    def test_one_is_read_at_a_time(self) -> None:
+        """Others have their turns in between."""
+        handled = record_handled(self, TLSConnection)
+        updates = b"".join(self.records.update() for _ in range(100))
+        self.client.sock.sendall(updates + self.records.record(DATA, b"x"))
+        self.turn_until(lambda: self.protocol.received == b"x")
+        self.assertGreater(len(handled), 100)
+
+    def test_client_that_reads_no_answers(self) -> None:
+        """It asks for more than the socket takes: nothing is done until it reads."""
+        self.connect(2048)
+        for _ in range(50):
+            self.client.sock.sendall(b"".join(self.records.update(requested=True) for _ in range(100)))
+            self.reactor.settle()
+        self.assertTrue(self.connection.sock.recv(1, socket.MSG_PEEK))
+        self.connection.write(b"y")
+        self.client.sock.sendall(self.records.record(DATA, b"x"))
+        self.reactor.settle()
+        self.assertEqual(self.protocol.received, b"")
+        self.turn_until(lambda: self.protocol.received == b"x", self.client)
+        self.turn_until(lambda: self.client.received == b"y", self.client)
+
+
+class CertificateByNameTests(TLSTestCase):
+    """A context that gives the certificate of the name that the client wants (RFC 6066, 3)."""
+
+    def server_options(self) -> CertificateOptions:
+        made = super().server_options()
+        self.other = trustme.CA()
+        pem = self.other.issue_cert("other.example").private_key_and_cert_chain_pem.bytes()
+        other = SSL.Context(SSL.TLS_METHOD)
+        other.use_certificate(x509.load_pem_x509_certificate(pem))
+        key: Any = load_pem_private_key(pem, None)
+        other.use_privatekey(key)
+
+        def choose(connection: SSL.Connection) -> None:
+            if connection.get_servername() == b"other.example":
+                connection.set_context(other)
+
+        made.getContext().set_tlsext_servername_callback(choose)
+        return made
+
+    def test_name_decides(self) -> None:
+        """On one port, and without a name the first certificate is given."""
+        names = []
+        for name in (b"other.example", b"localhost", b""):
+            self.context = self.client_context()
+            authority: Any = self.context.get_cert_store()
+            assert authority is not None
+            authority.add_cert(X509.from_cryptography(x509.load_pem_x509_certificate(self.other.cert_pem.bytes())))
+            sent = self.open_by_name(name).tls.get_peer_certificate()
+            assert sent is not None
+            names.append(sent.to_cryptography().issuer.rfc4514_string() == self.issuer())
+        self.assertEqual(names, [True, False, False])
+
+    def issuer(self) -> str:
+        return x509.load_pem_x509_certificate(self.other.cert_pem.bytes()).subject.rfc4514_string()
+
+
+class PublicRoadTests(TLSTestCase, BothKinds):
+    """TLS 1.3 by pyOpenSSL's public methods."""
+
+    __test__ = True
+
+    def test_goodbye_is_said(self) -> None:
+        """So that the client knows that it has everything (RFC 8446, 6.1)."""
+        self.connection.write(b"all")
+        self.connection.loseConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        assert isinstance(self.client, TLSClient)
+        self.assertEqual((self.client.received, self.client.notified), (b"all", True))
+        self.tls.shutdown()
+        self.assert_lost(ConnectionDone)
+
+    def test_goodbye_of_the_client(self) -> None:
+        """Is an orderly end."""
+        self.tls.shutdown()
+        self.assert_lost(ConnectionDone)
+
+    def test_goodbye_of_the_client_while_there_is_something_to_send(self) -> None:
+        """It is sent before the end."""
+        self.fill()
+        self.tls.shutdown()
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.turn_until(lambda: len(self.client.received) == len(LARGE) or self.client.ended, self.client)
+        self.assert_lost(ConnectionDone)
+
+    def test_end_without_goodbye(self) -> None:
+        """Is not taken for an orderly one: somebody may have cut off the rest."""
+        self.client.sock.shutdown(socket.SHUT_WR)
+        self.assert_lost(ConnectionLost)
+
+    def test_broken_record(self) -> None:
+        """Ends the connection."""
+        self.client.sock.send(b"\x17\x03\x03\0\x20" + bytes(32))
+        self.assert_lost(ConnectionLost)
+
+    def test_records_of_all_sizes(self) -> None:
+        """From empty to the largest, and several that come at once."""
+        sizes = (1, 2, READ_BYTES - 1, READ_BYTES, 1, 5000, READ_BYTES, 7)
+        data = b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+        position = 0
+        for size in sizes:
+            self.client.send(data[position : position + size])
+            position += size
+        self.turn_until(lambda: len(self.protocol.received) >= len(data))
+        self.assertEqual(self.protocol.received, data)
+        self.assertEqual(self.protocol.times, len(sizes))
+
+    def test_reading_pauses_between_records(self) -> None:
+        """What TLS has decrypted is not lost, and nothing waits for the network to wake it."""
+        seen: list[bytes] = []
+
+        def pause(data: bytes) -> None:
+            seen.append(data)
+            self.connection.pauseProducing()
+
+        self.protocol.dataReceived = pause  # type: ignore[method-assign]
+        for number in range(5):
+            self.client.send(b"%d" % number * 9000)
+        for number in range(5):
+            self.turn_until(lambda: bool(seen))
+            self.reactor.settle()
+            self.assertEqual(seen, [b"%d" % number * 9000])
+            seen.clear()
+            self.connection.resumeProducing()
+
+    def test_half_closed(self) -> None:
+        """The server ends its side with a goodbye, and goes on reading."""
+        self.protocol_class = HalfCloseableRecorder
+        self.connect()
+        self.connection.write(b"last")
+        self.connection.loseWriteConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        assert isinstance(self.client, TLSClient)
+        self.assertEqual((self.client.received, self.client.notified), (b"last", True))
+        self.send(b"still reading")
+        self.tls.shutdown()
+        self.turn_until(lambda: "read" in self.protocol.events)
+        self.assertEqual(self.protocol.events, ["write", "read"])
+
+    def test_goodbye_does_not_fit(self) -> None:
+        """A client that reads nothing does not keep the server."""
+        pusher = Pusher()
+        self.connection.registerProducer(pusher, True)
+        self.fill()
+        self.connection.unregisterProducer()
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.assertEqual(pusher.told, ["pause"])
+
+
+class DirectRoadTests(PublicRoadTests):
+    """TLS 1.3 by the cffi library."""
+
+    direct = True
+
+    def test_road_is_taken(self) -> None:
+        """The functions are not the public ones."""
+        self.assertIsNot(tls_connection.ROAD.read, SSL.Connection.recv_into)
+
+    def test_writing_to_many_breaks_in_the_middle(self) -> None:
+        """Which have been written to is not known: all are ended, and none stays that is sent nothing any more."""
+
+        def write_some(handles: Any, data: bytes, size: int) -> list[int]:
+            tls_connection.ROAD.write(handles[0], data, size)
+            raise MemoryError
+
+        self.patch(tls_connection, "ROAD", replace(tls_connection.ROAD, write_all=write_some))
+        for by_group in (True, False):
+            connections, clients = [], []
+            for _ in range(3):
+                self.connect()
+                connections.append(self.connection)
+                clients.append(self.client)
+            if by_group:
+                group = self.connection_class.make_group()
+                for connection in connections:
+                    group.add(connection)
+                group.write(b"1")
+                group.write(b"2")
+            else:
+                self.connection_class.write_to_all(connections, b"2")
+            for client in clients:
+                self.turn_until(lambda client=client: client.ended, client)
+            self.assertEqual([client.received[-1:] for client in clients], [b"2", *[b"1" * by_group] * 2])
+            self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 3)
+            for connection in connections:
+                self.assertNotIn(connection, self.pool.connections.values())
+
+    def test_writing_to_many_that_cannot_be_packed(self) -> None:
+        """Nobody has been written to, and the caller is told."""
+
+        def fail(handles: list[Any]) -> None:
+            raise MemoryError
+
+        self.patch(tls_connection, "ROAD", replace(tls_connection.ROAD, pack=fail))
+        self.connect()
+        group = self.connection_class.make_group()
+        group.add(self.connection)
+        group.write(b"1")
+        with self.assertRaises(MemoryError):
+            group.write(b"2")
+        with self.assertRaises(MemoryError):
+            self.connection_class.write_to_all([self.connection], b"2")
+        self.receive(1)
+        self.assertEqual(self.client.received, b"1")
+
+
+class TLS12PublicRoadTests(PublicRoadTests):
+    """TLS 1.2 by the public methods."""
+
+    version = SSL.TLS1_2_VERSION
+
+    def test_renegotiation(self) -> None:
+        """Whether it is refused or done, what is sent comes through, or the connection ends; nobody hangs."""
+        self.tls.renegotiate()
+        with contextlib.suppress(SSL.WantReadError):
+            self.tls.do_handshake()
+        self.connection.write(b"x")
+        self.turn_until(lambda: self.client.received == b"x" or self.client.ended, self.client)
+        self.reactor.settle()
+
+
+class TLS12DirectRoadTests(TLS12PublicRoadTests):
+    """TLS 1.2 by the cffi library."""
+
+    direct = True
