@@ -8,7 +8,7 @@
         ├── SourceError         the source could not be read
         └── DocumentError       it was read, and the gate refuses what it gave
 
-``PullError`` is decided on in one place, :meth:`livefeed.intake.puller.Poller.tick`.
+``PullError`` is decided on in one place, :meth:`livefeed.intake.puller.Puller.tick`.
 Whatever else ends the start ends it as a ``StartError``.
 """
 

@@ -25,18 +25,18 @@ from livefeed import clocks
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.config.settings import Settings
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document.history import History
 from livefeed.exceptions import ConfigurationError, StartError, option_of
 from livefeed.feed.feed import Feed
-from livefeed.feed.persistence import Keeper
-from livefeed.intake.puller import Poller
+from livefeed.feed.persistence import JournalService
+from livefeed.intake.puller import Puller
 from livefeed.process.endpoints import CertificateFiles, make_endpoint, port_of
 from livefeed.process.memory import Collector
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
-from livefeed.threads import defer_to_daemon
+from livefeed.threads import defer_to_new_thread
 from livefeed.tls.development import default_directory, development_certificate
 from livefeed.tls.options import ServedCertificates
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
@@ -86,7 +86,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     subscribers = SubscriberFactory(reactor=reactor)
     followed = []
     keepers = []
-    in_thread = partial(defer_to_daemon, reactor)
+    in_thread = partial(defer_to_new_thread, reactor)
     boot = clocks.Boot.current()
     for number, feed in enumerate(settings.feeds):
         # Not all at once, or everybody would wait until all documents are checked and compressed.
@@ -96,7 +96,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         if settings.state_dir is not None:
             journal = Journal(settings.state_dir / f"{feed.feed}.versions", feed.max_bytes)
             place = settings.place("state_dir")
-            keepers.append(Keeper(followed[-1].served.feed, journal, reactor, place, in_thread, boot))
+            keepers.append(JournalService(followed[-1].served.feed, journal, reactor, place, in_thread, boot))
     served = [one.served for one in followed]
     site = Site(
         Root(served),
@@ -169,8 +169,8 @@ def _check_state_dir(settings: Settings) -> None:
 class _Followed:
     """One feed: what pulls it, and what is served of it."""
 
-    poller: Poller
-    served: Served
+    poller: Puller
+    served: PublishedFeed
 
     @classmethod
     def of(
@@ -200,7 +200,7 @@ class _Followed:
             wall=clocks.wall,
             history=History(max_document_bytes=settings.max_delta_bytes, in_thread=in_thread),
         )
-        poller = Poller(
+        poller = Puller(
             feed,
             source,
             clock=reactor,
@@ -209,7 +209,7 @@ class _Followed:
             in_thread=in_thread,
         )
         upgrade = Handshakes(subscribers, origins).upgrade
-        return cls(poller, Served(feed, origins, upgrade, settings.max_subscribers, in_thread))
+        return cls(poller, PublishedFeed(feed, origins, upgrade, settings.max_subscribers, in_thread))
 
 
 def _transport(settings: Settings, reactor: Any) -> tuple[Any, Pool | None]:
@@ -414,7 +414,7 @@ class _Connections(Service):
     # required parameters
     site: Site
     subscribers: SubscriberFactory
-    served: Sequence[Served]
+    served: Sequence[PublishedFeed]
     pool: Pool | None
     reactor: IReactorTime
 

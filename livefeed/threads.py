@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def start_daemon(work: Callable[[], object], *, name: str) -> None:
+def start_thread(work: Callable[[], object], *, name: str) -> None:
     """Calls *work* in a thread of its own.
 
     :param name: the name of the thread, for debugging.
@@ -30,7 +30,7 @@ def start_daemon(work: Callable[[], object], *, name: str) -> None:
         raise OSError(errno.EAGAIN, str(error)) from None
 
 
-def defer_to_daemon(reactor: IReactorFromThreads, work: Callable[..., _T], *arguments: Any) -> Deferred[_T]:
+def defer_to_new_thread(reactor: IReactorFromThreads, work: Callable[..., _T], *arguments: Any) -> Deferred[_T]:
     """Calls *work* in a thread of its own, and gives what comes of it in the reactor's.
 
     To start one takes 0.1 ms, or some more while another thread runs Python. The reactor's own threads are ten, for
@@ -52,5 +52,5 @@ def defer_to_daemon(reactor: IReactorFromThreads, work: Callable[..., _T], *argu
 
     # A partial has no name of its own.
     called = work.func if isinstance(work, partial) else work
-    start_daemon(run, name=f"livefeed {getattr(called, '__name__', type(called).__name__)}")
+    start_thread(run, name=f"livefeed {getattr(called, '__name__', type(called).__name__)}")
     return outcome

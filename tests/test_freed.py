@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.process.memory import PERIOD_S, Collector
@@ -94,7 +94,7 @@ class Server(DrivenSite):
         self.feed = Feed("feed", clock=self.reactor)
         self.factory = SubscriberFactory(reactor=self.reactor)
         origins = Origins.parse(("*",))
-        self.served = Served(self.feed, origins, Handshakes(self.factory, origins).upgrade)
+        self.served = PublishedFeed(self.feed, origins, Handshakes(self.factory, origins).upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(self.site.forget_answers)
         self.feed.publish(FIRST)

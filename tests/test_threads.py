@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.threads import defer_to_daemon, start_daemon
+from livefeed.threads import defer_to_new_thread, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,20 +49,20 @@ class DaemonTests(SynchronousTestCase):
             seen.append(threading.current_thread())
             done.set()
 
-        start_daemon(work, name="pulls")
+        start_thread(work, name="pulls")
         self.assertTrue(done.wait(WAIT_S))
         self.assertEqual(seen[0].name, "pulls")
         self.assertTrue(seen[0].daemon)
 
     def test_partial_is_called(self) -> None:
         """It has no name of its own, which the thread is to have."""
-        outcome = defer_to_daemon(self.reactor, partial(max, 1), 2)  # type: ignore[arg-type]
+        outcome = defer_to_new_thread(self.reactor, partial(max, 1), 2)  # type: ignore[arg-type]
         self.reactor.run()
         self.assertEqual(self.successResultOf(outcome), 2)
 
     def test_result_comes_in_the_reactors_thread(self) -> None:
         """What the work gives is the Deferred's, once the reactor runs it."""
-        outcome = defer_to_daemon(self.reactor, threading.current_thread)  # type: ignore[arg-type]
+        outcome = defer_to_new_thread(self.reactor, threading.current_thread)  # type: ignore[arg-type]
         self.assertTrue(self.reactor.came.wait(WAIT_S))
         self.assertNoResult(outcome)
         self.reactor.run()
@@ -76,14 +76,14 @@ class DaemonTests(SynchronousTestCase):
                 raise kind("no")
 
             self.reactor.came.clear()
-            outcome = defer_to_daemon(self.reactor, work)  # type: ignore[arg-type]
+            outcome = defer_to_new_thread(self.reactor, work)  # type: ignore[arg-type]
             self.reactor.run()
             self.failureResultOf(outcome, kind)
 
     def test_no_more_threads(self) -> None:
         """The kernel gives no more: whoever asks hears of it as of any other lack."""
         self.patch(threading.Thread, "start", self.no_thread)
-        error = self.assertRaises(OSError, defer_to_daemon, self.reactor, print)
+        error = self.assertRaises(OSError, defer_to_new_thread, self.reactor, print)
         self.assertEqual(error.errno, errno.EAGAIN)
 
     @staticmethod
@@ -93,7 +93,7 @@ class DaemonTests(SynchronousTestCase):
     def test_cancelled(self) -> None:
         """Once it is cancelled, nobody hears of what still comes."""
         go = threading.Event()
-        outcome = defer_to_daemon(self.reactor, go.wait, WAIT_S)  # type: ignore[arg-type]
+        outcome = defer_to_new_thread(self.reactor, go.wait, WAIT_S)  # type: ignore[arg-type]
         errors: list[object] = []
         outcome.addErrback(errors.append)
         outcome.cancel()

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket import protocol
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document import snapshot
@@ -84,7 +84,7 @@ class WorkPerTickTests(SynchronousTestCase):
         self.feed = Feed("feed", clock=self.clock)
         self.ledger = Ledger()
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse("*"))
-        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
         site = Site(Root([self.served]), reactor=self.clock)
         self.tick(document(0))
         return [Subscriber(site, self.ledger, each) for each in range(number)]
@@ -105,7 +105,7 @@ class WorkPerTickTests(SynchronousTestCase):
         return +after
 
     def counts(self) -> Counter[str]:
-        return self.work + Counter(patches=self.feed.history.made, messages=self.served.ways.envelopes.made)
+        return self.work + Counter(patches=self.feed.history.made, messages=self.served.delivery.messages.made)
 
     def test_subscribers_that_keep_up(self) -> None:
         """The work is the very same for 3 and for 300, be it a tick with a change, without one, or one that fails."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from livefeed.delivery.published_feed import Served
-    from livefeed.intake.puller import Poller
+    from livefeed.delivery.published_feed import PublishedFeed
+    from livefeed.intake.puller import Puller
     from livefeed.process.memory import Collector as GarbageCollector
     from livefeed.tls.options import Validity
     from livefeed.transport.pool import Pool
@@ -44,7 +44,7 @@ class _Figure:
 
     name: str
     text: str
-    value: Callable[[Poller, Served], float | None]
+    value: Callable[[Puller, PublishedFeed], float | None]
 
     def family(self) -> GaugeMetricFamily | CounterMetricFamily:
         """Gives what the values of all feeds are put into."""
@@ -93,7 +93,7 @@ _FIGURES = (
     _Figure(
         "messages_made_total",
         "Messages of livefeed.delta.v1 made of the whole document.",
-        lambda _, served: served.ways.envelopes.made,
+        lambda _, served: served.delivery.messages.made,
     ),
     _Figure(
         "dropped_subscribers_total",
@@ -120,7 +120,7 @@ class Figures(Collector):
     :ivar certificates: those that are served with.
     """
 
-    feeds: Sequence[tuple[Poller, Served]]
+    feeds: Sequence[tuple[Puller, PublishedFeed]]
     site: Site
     pool: Pool | None
     garbage: GarbageCollector | None = None
@@ -180,9 +180,9 @@ class Figures(Collector):
             PREFIX + "subscribers", "Those who follow a feed or a part of it.", labels=["feed", "by"]
         )
         for _, served in self.feeds:
-            everybody = sum(ways.followers() for ways in served)
-            streams = sum(len(ways.streams.open) for ways in served)
-            waiting = sum(ways.polls.count() for ways in served)
+            everybody = sum(delivery.followers() for delivery in served)
+            streams = sum(len(delivery.streams.open) for delivery in served)
+            waiting = sum(delivery.polls.count() for delivery in served)
             by = {"websocket": everybody - streams - waiting, "events": streams, "waiting": waiting}
             for way, count in by.items():
                 family.add_metric([served.feed.name, way], count)

@@ -34,7 +34,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SettingValue:
     """A value as it was set.
 
     :ivar value: text, or texts where a setting is repeatable; from a file, whatever TOML has made of it.
@@ -48,22 +48,22 @@ class Given:
     folder: Path
     typed: bool = False
 
-    def below(self, key: str) -> Given:
+    def below(self, key: str) -> SettingValue:
         """Gives what stands in a table under a key."""
-        return Given(self.value[key], f"{self.place}.{_written(key)}", self.folder, self.typed)
+        return SettingValue(self.value[key], f"{self.place}.{_written(key)}", self.folder, self.typed)
 
 
-def from_options(options: Mapping[str, Any]) -> dict[str, Given]:
+def from_options(options: Mapping[str, Any]) -> dict[str, SettingValue]:
     """Gives what the command line says.
 
     :param options: texts, or lists of texts, by the settings' names.
     """
-    return {name: Given(value, option_of(name), Path.cwd()) for name, value in options.items()}
+    return {name: SettingValue(value, option_of(name), Path.cwd()) for name, value in options.items()}
 
 
 def from_environment(
     environment: Mapping[str, str], names: Iterable[str], repeatable: Iterable[str]
-) -> dict[str, Given]:
+) -> dict[str, SettingValue]:
     """Gives what the environment says.
 
     :param environment: all of it; variables that belong to no setting are somebody else's.
@@ -75,7 +75,7 @@ def from_environment(
         variable = _variable(name)
         text = environment.get(variable)
         if text is not None:
-            given[name] = Given(text.split() if name in repeatable else text, variable, Path.cwd())
+            given[name] = SettingValue(text.split() if name in repeatable else text, variable, Path.cwd())
     return given
 
 
@@ -97,7 +97,7 @@ def _variable(name: str) -> str:
     return f"{_PREFIX}{name.upper()}"
 
 
-def from_file(path: str) -> dict[str, Given]:
+def from_file(path: str) -> dict[str, SettingValue]:
     """Gives what a TOML file says, by its keys at the top.
 
     :raises ConfigurationError: if it cannot be read, is too large, or is not TOML; the message names the file.
@@ -123,7 +123,7 @@ def from_file(path: str) -> dict[str, Given]:
             why += "; text is in quotes, and numbers are not"
         raise ConfigurationError(f"is not TOML{why}", place=path) from None
     folder = Path(path).absolute().parent
-    return {key: Given(value, f"{path}: {_written(key)}", folder, typed=True) for key, value in table.items()}
+    return {key: SettingValue(value, f"{path}: {_written(key)}", folder, typed=True) for key, value in table.items()}
 
 
 def _written(key: str) -> str:

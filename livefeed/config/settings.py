@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from twisted.logger import Logger
 
-from livefeed.config.layers import Given, from_environment, from_file, from_options, unknown_variables
+from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
 from livefeed.feed.feed import Push
 
@@ -169,7 +169,7 @@ class Settings(_Set, frozen=True, kw_only=True):
         return cls.of(given)
 
     @classmethod
-    def of(cls, given: Mapping[str, Given]) -> Settings:
+    def of(cls, given: Mapping[str, SettingValue]) -> Settings:
         """Makes settings of values.
 
         :param given: by the settings' names; what is left out has its default. ``feeds`` is a table of tables.
@@ -194,14 +194,14 @@ class Settings(_Set, frozen=True, kw_only=True):
 _Settings = TypeVar("_Settings", bound=_Set)
 
 
-def _make(cls: type[_Settings], given: Mapping[str, Given], **more: Any) -> _Settings:
+def _make(cls: type[_Settings], given: Mapping[str, SettingValue], **more: Any) -> _Settings:
     """Gives settings of one kind, of all that were given."""
     own = {name: value for name, value in given.items() if name in cls.__struct_fields__}
     values = {name: _typed(name, value) for name, value in own.items()}
     return cls(places={name: value.place for name, value in own.items()}, **values, **more)
 
 
-def _tables(feeds: Given, shared: Mapping[str, Given]) -> list[dict[str, Given]]:
+def _tables(feeds: SettingValue, shared: Mapping[str, SettingValue]) -> list[dict[str, SettingValue]]:
     """Gives what was set for each feed: what a table leaves out is what is set for all."""
     for name in ("feed", "source"):
         if name in shared:
@@ -215,7 +215,7 @@ def _tables(feeds: Given, shared: Mapping[str, Given]) -> list[dict[str, Given]]
     return [_table(name, feeds.below(name), shared) for name in feeds.value]
 
 
-def _table(name: str, table: Given, shared: Mapping[str, Given]) -> dict[str, Given]:
+def _table(name: str, table: SettingValue, shared: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     # No value is shown: what stands in the place of a table may well be the source's URL.
     if not isinstance(table.value, dict):
         raise ConfigurationError("is not a table, such as [feeds.results]", place=table.place)
@@ -226,10 +226,10 @@ def _table(name: str, table: Given, shared: Mapping[str, Given]) -> dict[str, Gi
     if "source" not in table.value:
         raise ConfigurationError("the source is missing", place=table.place)
     own = {key: table.below(key) for key in table.value}
-    return {**shared, **own, "feed": Given(name, table.place, table.folder, typed=True)}
+    return {**shared, **own, "feed": SettingValue(name, table.place, table.folder, typed=True)}
 
 
-def _typed(name: str, given: Given) -> Any:
+def _typed(name: str, given: SettingValue) -> Any:
     """Gives a value as the setting has it.
 
     :raises ConfigurationError: if there is no such setting, or it cannot have this value.

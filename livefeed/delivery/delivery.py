@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.delivery.events import EventStreams
 from livefeed.delivery.long_polls import LongPolls
-from livefeed.delivery.messages import Envelopes
+from livefeed.delivery.messages import Messages
 from livefeed.web.returns import Returns
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
     from livefeed.web.site import Request
 
-    Upgrade = Callable[[Request, "Ways"], int]
+    Upgrade = Callable[[Request, "Delivery"], int]
 
 
 class Socket(Protocol):
@@ -43,13 +43,13 @@ def peer_of(address: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class Delivery:
     """How a feed can be followed.
 
     :ivar feed: the feed.
     :ivar upgrade: takes over a request that asks to become a WebSocket, of which this is what it will follow.
     :ivar full: tells whether as many follow the feed as may.
-    :ivar envelopes: the messages of those who follow by delta, whatever carries them.
+    :ivar messages: the messages of those who follow by delta, whatever carries them.
     :ivar streams: the server-sent events.
     :ivar polls: the requests that wait.
     :ivar sockets: the WebSockets that are open (a dict, since a set has no order).
@@ -58,16 +58,16 @@ class Ways:
     feed: Feed
     upgrade: Upgrade
     full: Callable[[], bool]
-    envelopes: Envelopes
+    messages: Messages
     streams: EventStreams
     polls: LongPolls
     sockets: dict[Socket, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, feed: Feed, upgrade: Upgrade, full: Callable[[], bool]) -> Ways:
+    def of(cls, feed: Feed, upgrade: Upgrade, full: Callable[[], bool]) -> Delivery:
         """Makes all that a feed needs."""
-        envelopes = Envelopes(feed)
-        return cls(feed, upgrade, full, envelopes, EventStreams(feed, envelopes), LongPolls(feed))
+        messages = Messages(feed)
+        return cls(feed, upgrade, full, messages, EventStreams(feed, messages), LongPolls(feed))
 
     def peers(self) -> Iterator[str]:
         """Gives of each client that follows by any of these ways under which address it counts."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery.feed_resource import Branch, refuse_part
+from livefeed.delivery.feed_resource import FeedResource, refuse_part
 from livefeed.delivery.long_polls import preferred_wait_s
 from livefeed.document.codings import choose_coding, coding_ranks, is_large
 from livefeed.document.history import WORTH_IT
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from twisted.web.resource import IResource
 
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
@@ -92,10 +92,10 @@ class Busy(Node):
         return refuse_part(request, headers)
 
 
-class DocumentResource(Branch):
+class DocumentResource(FeedResource):
     """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now, later, or again and again.
 
-    :param ways: how the feed can be followed.
+    :param delivery: how the feed can be followed.
     :param origins: who may read it from another site.
     :param form: what is answered: the document, events, or whichever the field ``Accept`` asks for.
     :param parts: where what is below is found; ``None`` if nothing is.
@@ -104,23 +104,23 @@ class DocumentResource(Branch):
     """
 
     def __init__(
-        self, ways: Ways, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
+        self, delivery: Delivery, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
     ) -> None:
-        super().__init__(ways, origins, parts)
+        super().__init__(delivery, origins, parts)
         self._unknown = unknown
-        self._feed = ways.feed
+        self._feed = delivery.feed
         self._form = form
 
-    def part(self, ways: Ways) -> IResource:
-        """Branch API."""
-        return DocumentResource(ways, self._origins, self._form)
+    def part(self, delivery: Delivery) -> IResource:
+        """FeedResource API."""
+        return DocumentResource(delivery, self._origins, self._form)
 
     def unknown(self) -> IResource:
-        """Branch API."""
-        return DocumentResource(self._ways, self._origins, self._form, unknown=True)
+        """FeedResource API."""
+        return DocumentResource(self._delivery, self._origins, self._form, unknown=True)
 
     def busy(self) -> IResource:
-        """Branch API."""
+        """FeedResource API."""
         return Busy(self._origins, self._form)
 
     def render(self, request: Request) -> int:
@@ -133,22 +133,22 @@ class DocumentResource(Branch):
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         # An expired document is followed all the same, by clients that can be told of the state.
         if asks_for_websocket(request) and not self._unknown:
-            return self._ways.upgrade(request, self._ways)
+            return self._delivery.upgrade(request, self._delivery)
         if _wants_events(request, self._form):
             return self._events(request, refused=self._unknown)
         return self._document(request)
 
     def follows(self, request: Request) -> bool:
-        """Branch API."""
+        """FeedResource API."""
         waits = bool(preferred_wait_s(field(request, b"Prefer")))
         return waits or asks_for_websocket(request) or _wants_events(request, self._form)
 
     def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
-        if refused or request.over_capacity or self._ways.full():
+        if refused or request.over_capacity or self._delivery.full():
             return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
-        return self._ways.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
+        return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot = self._feed.snapshot
@@ -169,16 +169,16 @@ class DocumentResource(Branch):
         wait_s = preferred_wait_s(field(request, b"Prefer"))
         if wait_s is not None:
             may_wait = may_wait and not request.channel.has_waited
-            if known is not None and wait_s > 0 and may_wait and not self._ways.streams.going_away:
+            if known is not None and wait_s > 0 and may_wait and not self._delivery.streams.going_away:
                 request.select = None
-                if self._ways.full():
+                if self._delivery.full():
                     return refuse_one_more(request, [*self._shared(request), *self._state()])
                 may_join = partial(self._would_wait, snapshot)
                 later = partial(self._document, may_wait=False)
-                self._ways.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
+                self._delivery.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
                 return NOT_DONE_YET
             fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
-            returns = self._ways.polls.returns
+            returns = self._delivery.polls.returns
             if known is not None and wait_s > 0 and returns is not None:
                 # Nothing is waited for any more, and a client that asked again at once would find nobody.
                 fields.append((b"Retry-After", b"%d" % returns.retry_after_s()))
@@ -233,7 +233,7 @@ class DocumentResource(Branch):
         """Tells whether a request would wait now if it is equal to one that waited while this was the newest."""
         if self._feed.snapshot is not snapshot or self._feed.is_missing or self._feed.is_gone():
             return False
-        return not (self._ways.streams.going_away or self._ways.full())
+        return not (self._delivery.streams.going_away or self._delivery.full())
 
     def _nothing(self, request: Request) -> int:
         """Answers where there is no version that may be shown."""

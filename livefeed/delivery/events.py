@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import Protocol
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery.flow_control import Follower
-from livefeed.delivery.heartbeats import Rounds
-from livefeed.delivery.messages import EnvelopeOutlet
+from livefeed.delivery.flow_control import PausableSubscriber
+from livefeed.delivery.heartbeats import Heartbeats
+from livefeed.delivery.messages import MessageOutlet
 from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import State
@@ -25,7 +25,7 @@ from livefeed.web.refusals import RETRY_S, refuse_events
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from livefeed.delivery.messages import Envelopes
+    from livefeed.delivery.messages import Messages
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
     from livefeed.web.returns import Returns
@@ -47,7 +47,7 @@ def _chunked_event(message: bytes, version: str) -> bytes:
     return http_chunk(server_sent_event(message, version))
 
 
-class EventStream(Follower, Protocol):
+class EventStream(PausableSubscriber, Protocol):
     """A connection on which events are sent, as far as its reader keeps up.
 
     :param streams: those that it belongs to.
@@ -78,7 +78,7 @@ class EventStream(Follower, Protocol):
         feed = self._streams.feed
         if self._delta:
             wrap = _chunked_event if self._chunked else server_sent_event
-            outlet = EnvelopeOutlet(self.transport, self._streams.envelopes, wrap, self._shown)
+            outlet = MessageOutlet(self.transport, self._streams.messages, wrap, self._shown)
             self._subscription = feed.subscribe(outlet, informed=True)
         else:
             self._tell_state()
@@ -152,7 +152,7 @@ class EventStream(Follower, Protocol):
 class EventStreams:
     """All streams of a feed.
 
-    :ivar envelopes: the feed's messages, for those who follow by delta.
+    :ivar messages: the feed's messages, for those who follow by delta.
     :ivar open: those that there are.
     :ivar going_away: whether no more are begun: livefeed is being stopped, or this part of a document makes room for
         another.
@@ -160,10 +160,10 @@ class EventStreams:
 
     # required parameters
     feed: Feed
-    envelopes: Envelopes
+    messages: Messages
 
     # internal state
-    open: Rounds[EventStream] = field(init=False)
+    open: Heartbeats[EventStream] = field(init=False)
     going_away: bool = False
     _snapshot: Snapshot | None = None
     _events: dict[bool, bytes] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class EventStreams:
     _state_events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.open = Rounds(self.feed.clock, HEARTBEAT_S)
+        self.open = Heartbeats(self.feed.clock, HEARTBEAT_S)
 
     def event(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
         """Gives a snapshot as an event, which is made when it is first asked for."""

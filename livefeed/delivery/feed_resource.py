@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from twisted.web.resource import IResource
 
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
     from livefeed.web.site import Request
@@ -30,17 +30,17 @@ def refuse_part(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -
     return refuse(request, 503, _NO_ROOM, [*headers, (b"Retry-After", b"%d" % UNUSED_S)])
 
 
-class Branch(Node):
+class FeedResource(Node):
     """A resource of a feed, with the parts of its document below.
 
-    :param ways: how the feed can be followed.
+    :param delivery: how the feed can be followed.
     :param origins: who may read it from another site.
     :param parts: where what is below is found; ``None`` if nothing is.
     """
 
-    def __init__(self, ways: Ways, origins: Origins, parts: Parts | None = None) -> None:
+    def __init__(self, delivery: Delivery, origins: Origins, parts: Parts | None = None) -> None:
         super().__init__(origins)
-        self._ways = ways
+        self._delivery = delivery
         self._parts = parts
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -50,7 +50,7 @@ class Branch(Node):
         segments = [path, *(request.postpath or [])]
         request.postpath = []
         # A browser hands on a 404 only if the preflight before it was granted, part or no part.
-        if self._ways.feed.snapshot is None or is_preflight(request):
+        if self._delivery.feed.snapshot is None or is_preflight(request):
             return self.unknown()
         # Rendered for others, it is of no address, and nobody follows the part any more.
         has_waited = request.channel.has_waited
@@ -70,7 +70,7 @@ class Branch(Node):
         """Tells whether a client asks for more than one answer, now."""
         raise NotImplementedError
 
-    def part(self, ways: Ways) -> IResource:
+    def part(self, delivery: Delivery) -> IResource:
         """Gives the resource of a part."""
         raise NotImplementedError
 

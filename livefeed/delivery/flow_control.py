@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @implementer(IPushProducer)
-class Follower:
+class PausableSubscriber:
     """A protocol whose subscription is paused for as long as its transport is full."""
 
     transport: Any

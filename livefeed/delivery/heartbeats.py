@@ -38,7 +38,7 @@ T = TypeVar("T", bound=Member)
 
 
 @dataclass(eq=False)
-class Rounds(Generic[T]):
+class Heartbeats(Generic[T]):
     """Calls ``beat`` of each member every so often, for as long as there are any.
 
     A timer for each would take 500 bytes and ten times as long. The members stand in the order in which they are due.

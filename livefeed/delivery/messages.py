@@ -56,12 +56,12 @@ class _Outlet:
     """
 
     transport: Any
-    _envelopes: Envelopes
+    _envelopes: Messages
     _wrap: Wrap
     have: str | None = None
 
     def send(self, snapshot: Snapshot) -> None:
-        """Subscriber and Group API."""
+        """Subscriber and Multicast API."""
         message = self._envelopes.get(self.have, self._wrap)
         # Before it is written: an outlet that leaves a group takes this along. An expired version is forgotten.
         before, self.have = self.have, None if self._envelopes.feed.state is State.EXPIRED else snapshot.version
@@ -72,7 +72,7 @@ class _Outlet:
             raise
 
 
-class EnvelopeOutlet(_Outlet):
+class MessageOutlet(_Outlet):
     """A subscriber that is sent messages."""
 
     __slots__ = ()
@@ -91,27 +91,27 @@ class _EnvelopeGroup(_Outlet):
 
     transport: TransportGroup
 
-    def add(self, outlet: EnvelopeOutlet) -> None:
-        """Group API."""
+    def add(self, outlet: MessageOutlet) -> None:
+        """Multicast API."""
         self.have = outlet.have
         self.transport.add(outlet.transport)
 
-    def discard(self, outlet: EnvelopeOutlet) -> None:
-        """Group API."""
+    def discard(self, outlet: MessageOutlet) -> None:
+        """Multicast API."""
         outlet.have = self.have
         self.transport.discard(outlet.transport)
 
 
 @dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
-class EnvelopeCrowd:
+class MessageAudience:
     """The subscribers on one kind of transport that follow one feed by delta."""
 
     _make_transports: MakeGroup
-    _envelopes: Envelopes
+    _envelopes: Messages
     _wrap: Wrap
 
-    def make_group(self) -> _EnvelopeGroup:
-        """Crowd API."""
+    def make_multicast(self) -> _EnvelopeGroup:
+        """Audience API."""
         return _EnvelopeGroup(self._make_transports(), self._envelopes, self._wrap)
 
 
@@ -127,7 +127,7 @@ class SnapshotMessage(bytes):
 
 
 @dataclass(eq=False)
-class Envelopes:
+class Messages:
     """The messages of a feed, as of its last tick.
 
     :ivar made: how many messages were put together since the start.

@@ -14,7 +14,7 @@ from livefeed.web.resources import Content, Node
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from livefeed.delivery.published_feed import Served
+    from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.feed.feed import Feed
     from livefeed.web.site import Request
 
@@ -127,7 +127,7 @@ class Root(Node):
     :param served: what is served of each feed.
     """
 
-    def __init__(self, served: Sequence[Served]) -> None:
+    def __init__(self, served: Sequence[PublishedFeed]) -> None:
         origins = Origins.common(one.origins for one in served)
         super().__init__(origins)
         feeds = [one.feed for one in served]

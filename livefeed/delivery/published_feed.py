@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from livefeed.delivery.delivery import Ways
+from livefeed.delivery.delivery import Delivery
 from livefeed.delivery.document import DocumentResource, Form
 from livefeed.delivery.websocket.resource import WebSocketResource
 from livefeed.feed.parts import Parts
@@ -27,7 +27,7 @@ _FORMS: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
 
 
 @dataclass(eq=False)
-class Served:
+class PublishedFeed:
     """A feed, and how it and its parts are followed.
 
     :ivar feed: the feed.
@@ -35,7 +35,7 @@ class Served:
     :ivar upgrade: takes over a request that asks to become a WebSocket.
     :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
     :ivar in_thread: calls a function in a thread.
-    :ivar ways: how the whole can be followed.
+    :ivar delivery: how the whole can be followed.
     :ivar parts: the parts of its document that are.
     """
 
@@ -47,38 +47,38 @@ class Served:
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
-    ways: Ways = field(init=False)
+    delivery: Delivery = field(init=False)
     parts: Parts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ways = Ways.of(self.feed, self.upgrade, self.full)
-        self.parts = Parts(self.ways, self.in_thread)
+        self.delivery = Delivery.of(self.feed, self.upgrade, self.full)
+        self.parts = Parts(self.delivery, self.in_thread)
 
-    def __iter__(self) -> Iterator[Ways]:
-        yield self.ways
+    def __iter__(self) -> Iterator[Delivery]:
+        yield self.delivery
         yield from self.parts
 
     def full(self) -> bool:
         """Tells whether as many follow the feed and its parts as may: by WebSocket, by events, or waiting."""
-        return 0 < self.max_subscribers <= sum(ways.followers() for ways in self)
+        return 0 < self.max_subscribers <= sum(delivery.followers() for delivery in self)
 
     def resources(self) -> dict[str, IResource]:
         """Gives what is at the site's paths, by their first parts."""
         resources: dict[str, IResource] = {
-            f"{self.feed.name}{suffix}": DocumentResource(self.ways, self.origins, form, self.parts)
+            f"{self.feed.name}{suffix}": DocumentResource(self.delivery, self.origins, form, self.parts)
             for suffix, form in _FORMS.items()
         }
-        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.ways, self.origins, self.parts)
+        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.delivery, self.origins, self.parts)
         return resources
 
     def streams(self) -> list[EventStream]:
         """Gives the streams of events that there are."""
-        return [stream for ways in self for stream in ways.streams.open]
+        return [stream for delivery in self for stream in delivery.streams.open]
 
     def let_go(self, returns: Returns) -> None:
         """Answers and ends whatever is kept open, but for WebSockets.
 
         :param returns: gives the times at which the clients come back.
         """
-        for ways in self:
-            ways.let_go(returns)
+        for delivery in self:
+            delivery.let_go(returns)

@@ -46,7 +46,7 @@ def tokens_of(path: str) -> tuple[str, ...]:
 
 
 @dataclass(slots=True, eq=False)
-class Levels:
+class PartReader:
     """A document, of which each level is read once, when it is first on the way to a part.
 
     :param data: a document that has passed the gate.

@@ -73,7 +73,7 @@ class Subscriber(Protocol):
         """Ends the connection, whose subscription has ended after an error, so that its client can come back."""
 
 
-class Group(Protocol):
+class Multicast(Protocol):
     """Sends to some subscribers as one, without a look at each."""
 
     def add(self, subscriber: Any, /) -> None:
@@ -86,13 +86,13 @@ class Group(Protocol):
         """Sends the snapshot, as each one's ``send`` would. It raises only where nobody has been sent anything."""
 
 
-class Crowd(Protocol):
+class Audience(Protocol):
     """The kind of subscribers that are sent the same bytes.
 
     It can be hashed, and two that are equal are one crowd: each subscription may bring its own.
     """
 
-    def make_group(self) -> Group:
+    def make_multicast(self) -> Multicast:
         """Gives a group for some of them, with nobody in it yet."""
 
 
@@ -207,10 +207,10 @@ class Subscription:
         self._feed._forget(self)
 
 
-class _Kind(NamedTuple):
+class _BatchKey(NamedTuple):
     """The properties that all subscriptions of a batch share."""
 
-    crowd: Crowd
+    crowd: Audience
     repeats: bool
     informed: bool
 
@@ -226,8 +226,8 @@ class _Batch:
 
     # required parameters
     _feed: Feed
-    _group: Group
-    kind: _Kind
+    _group: Multicast
+    kind: _BatchKey
 
     # internal state
     members: list[Subscription] = field(default_factory=list)
@@ -368,7 +368,7 @@ class Feed:
     _sequence: Sequence = field(init=False)
     _alone: dict[Subscription, None] = field(default_factory=dict)  # those that are in no batch
     _batches: dict[_Batch, None] = field(default_factory=dict)
-    _open: dict[_Kind, _Batch] = field(default_factory=dict)  # those that may still be joined
+    _open: dict[_BatchKey, _Batch] = field(default_factory=dict)  # those that may still be joined
     _to_push: list[Subscription | _Batch] = field(default_factory=list)
     _turn: int = 0  # how many of the units were pushed to; pushing begins there
     _unpushed: bool = False  # whether nobody was sent the newest version yet
@@ -697,7 +697,7 @@ class Feed:
         repeats: bool = True,
         informed: bool = False,
         have: str | None = None,
-        crowd: Crowd | None = None,
+        crowd: Audience | None = None,
         expire: Callable[[], object] | None = None,
     ) -> Subscription:
         """Begins a subscription, and sends the newest snapshot at once if there is one.
@@ -716,7 +716,7 @@ class Feed:
         if crowd is None:
             self._alone[subscription] = None
         else:
-            self._open_batch(_Kind(crowd, repeats, informed)).add(subscription)
+            self._open_batch(_BatchKey(crowd, repeats, informed)).add(subscription)
         if self.snapshot is None or self.is_missing:
             return subscription  # A part that is missing is back, or nobody would begin, and is being made.
         if self.snapshot.version == have:
@@ -735,11 +735,11 @@ class Feed:
             if not batch.members:
                 self._close(batch)
 
-    def _open_batch(self, kind: _Kind) -> _Batch:
+    def _open_batch(self, kind: _BatchKey) -> _Batch:
         """Gives a batch that a newcomer may join: none that waits to be pushed to."""
         batch = self._open.get(kind)
         if batch is None or batch.size >= BATCH:
-            batch = self._open[kind] = _Batch(self, kind.crowd.make_group(), kind)
+            batch = self._open[kind] = _Batch(self, kind.crowd.make_multicast(), kind)
             self._batches[batch] = None
         return batch
 
@@ -750,7 +750,7 @@ class Feed:
 
     def _merge(self) -> None:
         """Makes one of two batches that are at most half full: subscribers come and go."""
-        halves: dict[_Kind, _Batch] = {}
+        halves: dict[_BatchKey, _Batch] = {}
         for batch in [each for each in self._batches if each.size <= BATCH // 2]:
             into = halves.setdefault(batch.kind, batch)
             if into is batch:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from livefeed.delivery.delivery import Ways
+from livefeed.delivery.delivery import Delivery
 from livefeed.document.codings import compress_well, is_large
 from livefeed.document.history import History
-from livefeed.document.pointer import Levels, PointerError, tokens_of
+from livefeed.document.pointer import PartReader, PointerError, tokens_of
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.feed.feed import Feed, State
 
@@ -56,7 +56,7 @@ class _Part:
     """
 
     tokens: tuple[str, ...]
-    ways: Ways
+    delivery: Delivery
     used_at: float
     peer: str
     tick: int = -1
@@ -98,12 +98,12 @@ class Parts:
     """
 
     # required parameters
-    whole: Ways
+    whole: Delivery
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
     _parts: dict[tuple[str, ...], _Part] = field(default_factory=dict)
-    _levels: Levels | None = None
+    _levels: PartReader | None = None
     _tick: int = 0  # counts what the whole has told
     _due: dict[_Part, None] = field(default_factory=dict)  # to be brought up to date, in this order
     _due_call: IDelayedCall | None = None
@@ -114,12 +114,12 @@ class Parts:
     def __post_init__(self) -> None:
         self.whole.feed.changed.append(self._follow)
 
-    def __iter__(self) -> Iterator[Ways]:
-        return (part.ways for part in self._parts.values())
+    def __iter__(self) -> Iterator[Delivery]:
+        return (part.delivery for part in self._parts.values())
 
     def find(
         self, segments: Iterable[bytes], peer: str | None = None, *, coded: bool = False, has_waited: bool = False
-    ) -> Ways | None:
+    ) -> Delivery | None:
         """Gives how a part can be followed, which begins now if nobody has asked for it before.
 
         :param segments: the path to it, without percent-encoding.
@@ -140,14 +140,14 @@ class Parts:
         except (UnicodeDecodeError, PointerError):
             return None
         if has_waited and self._evicted is not None and self._evicted.tokens == tokens:
-            return self._evicted.ways
+            return self._evicted.delivery
         part = self._parts.get(tokens) or self._begin(tokens, peer, keep=not has_waited)
         if part.tick != self._tick:
             self._bring(part)
         if coded or peer is not None:
             self._code(part, coded=coded)
         part.used_at = self.whole.feed.clock.seconds()
-        return part.ways
+        return part.delivery
 
     def _begin(self, tokens: tuple[str, ...], peer: str | None, *, keep: bool) -> _Part:
         whole = self.whole.feed
@@ -161,8 +161,8 @@ class Parts:
             whole=whole,
             history=History(whole.history),
         )
-        ways = Ways.of(feed, self.whole.upgrade, self.whole.full)
-        part = _Part(tokens, ways, whole.clock.seconds(), peer or "")
+        delivery = Delivery.of(feed, self.whole.upgrade, self.whole.full)
+        part = _Part(tokens, delivery, whole.clock.seconds(), peer or "")
         if keep and (len(self._parts) < MAX_PARTS or self._make_room(peer)):
             self._parts[tokens] = part
         return part
@@ -176,7 +176,7 @@ class Parts:
         :returns: whether there is room; always if somebody is to follow.
         :raises TooManyPartsError: if there is none for somebody to follow.
         """
-        idle = [part for part in self._parts.values() if not part.ways.feed.subscriptions]
+        idle = [part for part in self._parts.values() if not part.delivery.feed.subscriptions]
         if idle:
             self._forget(min(idle, key=lambda part: part.used_at))
             return True
@@ -187,8 +187,8 @@ class Parts:
         if most > counts[peer] + 1:
             theirs = [part for part in self._parts.values() if part.peer == greedy]
             # Beginning with the one that the fewest follow, so that few are looked at.
-            for part in sorted(theirs, key=lambda part: len(part.ways.feed.subscriptions)):
-                another = next((other for other in part.ways.peers() if other != greedy), None)
+            for part in sorted(theirs, key=lambda part: len(part.delivery.feed.subscriptions)):
+                another = next((other for other in part.delivery.peers() if other != greedy), None)
                 if another is None:
                     self._forget(part)
                     _log.info(
@@ -206,7 +206,7 @@ class Parts:
         """Ends what follows a part that is forgotten. Requests that wait for it are answered from what it is now."""
         self._evicted = part
         try:
-            part.ways.evict()
+            part.delivery.evict()
         finally:
             self._evicted = None
 
@@ -220,7 +220,7 @@ class Parts:
         self._tick += 1
         now = self.whole.feed.clock.seconds()
         for part in tuple(self._parts.values()):
-            if part.ways.feed.subscriptions:
+            if part.delivery.feed.subscriptions:
                 # Those that are still due stay in front.
                 self._due.setdefault(part)
             elif now - part.used_at > UNUSED_S:
@@ -240,8 +240,8 @@ class Parts:
                 self._bring(part)
             except Exception:
                 # As a pull that failed: those who follow it are told, and the next tick of the whole tries again.
-                _log.failure('feed "{feed}": a part broke', feed=part.ways.feed.name)
-                part.ways.feed.mark_stale()
+                _log.failure('feed "{feed}": a part broke', feed=part.delivery.feed.name)
+                part.delivery.feed.mark_stale()
             if self._due and clock.seconds() > end:
                 self._due_call = clock.callLater(0, self._bring_some)
                 return
@@ -251,7 +251,7 @@ class Parts:
 
         A large one that is followed is made in a thread first. Until then it is as old as it says.
         """
-        whole, feed = self.whole.feed, part.ways.feed
+        whole, feed = self.whole.feed, part.delivery.feed
         part.tick = self._tick
         self._due.pop(part, None)
         feed.tick_at = whole.tick_at
@@ -274,7 +274,7 @@ class Parts:
 
     def _code(self, part: _Part, *, coded: bool) -> None:
         """Compresses a part that nobody needed compressed so far: at once, or in a thread if it is large."""
-        feed = part.ways.feed
+        feed = part.delivery.feed
         snapshot = feed.snapshot
         # Once for each version, also where the codings turn out to be no smaller.
         coded = coded and snapshot is not None and part.coded != snapshot.version
@@ -307,14 +307,14 @@ class Parts:
         part = next(iter(self._orders))
         order = self._orders.pop(part)
         self._making = part, order
-        preparation = part.ways.feed.history.preparation(order.data)
+        preparation = part.delivery.feed.history.preparation(order.data)
         try:
             making = self.in_thread(order.make, preparation)
         except OSError:
             making = maybeDeferred(order.make, preparation)  # There is no thread, and it is done here.
         making.addCallback(self._made, part, order)
         making.addErrback(
-            lambda failure: _log.failure('feed "{feed}": a part broke', failure, feed=part.ways.feed.name)
+            lambda failure: _log.failure('feed "{feed}": a part broke', failure, feed=part.delivery.feed.name)
         )
         making.addBoth(self._go_on)
 
@@ -327,7 +327,7 @@ class Parts:
     def _made(self, made: tuple[Snapshot, bytes | None], part: _Part, order: _Order) -> None:
         """Takes a snapshot that was made."""
         snapshot, patch = made
-        feed = part.ways.feed
+        feed = part.delivery.feed
         if self._parts.get(part.tokens) is not part:
             return
         if feed.snapshot is not None and feed.snapshot.version == snapshot.version and not feed.is_missing:
@@ -347,5 +347,5 @@ class Parts:
         if snapshot is None:
             return None
         if self._levels is None or self._levels.data is not snapshot.data:
-            self._levels = Levels(snapshot.data)
+            self._levels = PartReader(snapshot.data)
         return self._levels.part(tokens)

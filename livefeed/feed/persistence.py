@@ -53,7 +53,7 @@ _log = Logger()
 
 
 @dataclass(eq=False)
-class Keeper(Service):
+class JournalService(Service):
     """Writes each version of a feed, in a thread, since a slow disk is to hurt nobody.
 
     Of what the disk cannot keep up with, the oldest is left out.

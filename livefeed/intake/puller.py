@@ -49,7 +49,7 @@ _log = Logger()
 
 
 @dataclass(eq=False)
-class Poller(Service):
+class Puller(Service):
     """Keeps a feed at what its source holds, for as long as the service runs.
 
     A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls overlap

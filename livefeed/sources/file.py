@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from livefeed.exceptions import ConfigurationError, SourceError
-from livefeed.threads import defer_to_daemon
+from livefeed.threads import defer_to_new_thread
 
 try:
     from twisted.internet import inotify
@@ -83,7 +83,7 @@ class FileSource:
             raise ConfigurationError("file: takes a path, and no path has %00 in it", "source")
         # Absolute at once: a daemon changes its directory.
         threads = cast("IReactorFromThreads", reactor)
-        return cls(os.path.abspath(path), reactor, max_bytes, partial(defer_to_daemon, threads))
+        return cls(os.path.abspath(path), reactor, max_bytes, partial(defer_to_new_thread, threads))
 
     def __str__(self) -> str:
         return f"file:{self.path}"

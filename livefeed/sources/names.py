@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from livefeed.exceptions import SourceError
 from livefeed.sources.connectors import FreeingReactor
-from livefeed.threads import defer_to_daemon
+from livefeed.threads import defer_to_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ class Names:
     @classmethod
     def of(cls, reactor: IReactorTime) -> Names:
         """Gives names as the system resolves them."""
-        return cls(partial(defer_to_daemon, cast("Any", reactor)))
+        return cls(partial(defer_to_new_thread, cast("Any", reactor)))
 
     def resolve(self, host: str) -> Deferred[tuple[str, ...]]:
         """Gives the addresses of a host, one at least.

@@ -24,7 +24,7 @@ RECORD_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class TLSCalls:
     """The functions that read and write.
 
     :ivar handle: gives what ``read`` and ``write`` are called with, of a connection, which is asked for once.
@@ -52,13 +52,13 @@ class Road:
     buffer: Any
 
 
-def public_road() -> Road:
+def public_calls() -> TLSCalls:
     """Gives the road by the public methods."""
 
     def fail(connection: SSL.Connection, count: int) -> None:
         raise SSL.Error(f"{connection} gave {count}")
 
-    return Road(
+    return TLSCalls(
         handle=lambda connection: connection,
         read=SSL.Connection.recv_into,
         write=lambda connection, data, _: connection.send(data),
@@ -70,7 +70,7 @@ def public_road() -> Road:
     )
 
 
-def direct_road() -> Road | None:
+def direct_calls() -> TLSCalls | None:
     """Gives the road by the cffi library; ``None`` if that is not as it was when this was written."""
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
@@ -121,7 +121,7 @@ def direct_road() -> Road | None:
             # It may leave something there, too, which is one connection's alone.
             lib.ERR_clear_error()
 
-    return Road(
+    return TLSCalls(
         handle=handle,
         read=lib.SSL_read,
         write=lib.SSL_write,
@@ -133,9 +133,9 @@ def direct_road() -> Road | None:
     )
 
 
-def take_road() -> Road:
+def choose_calls() -> TLSCalls:
     """Gives the shortest road that there is here."""
-    return direct_road() or public_road()
+    return direct_calls() or public_calls()
 
 
 def set_groups(context: SSL.Context, groups: bytes) -> bool:

@@ -190,7 +190,7 @@ class Connection(StreamSocket):
                 self._keep(data, sent)
 
     @staticmethod
-    def make_group() -> ConnectionGroup:
+    def make_multicast() -> ConnectionGroup:
         """Gives a group of connections of this class, with nobody in it yet."""
         return ConnectionGroup()
 

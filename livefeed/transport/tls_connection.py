@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IHandshakeListener, INegotiated
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.tls.openssl import RECORD_BYTES, take_road
+from livefeed.tls.openssl import RECORD_BYTES, choose_calls
 from livefeed.transport.connection import Connection, ConnectionGroup
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from livefeed.transport.pool import Pool
 
-ROAD = take_road()
+TLS_CALLS = choose_calls()
 """How TLS is read and written."""
 
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
@@ -38,7 +38,7 @@ class TLSGroup(ConnectionGroup):
     connection that has to be looked at says so, by :meth:`take_aside`: it is written to by its own methods until it is
     clear again.
 
-    :param pack: makes one of many handles, as :class:`livefeed.tls.openssl.Road` has it.
+    :param pack: makes one of many handles, as :class:`livefeed.tls.openssl.TLSCalls` has it.
     :param write_all: writes to those.
     """
 
@@ -112,26 +112,26 @@ class TLSConnection(Connection):
         self._direct_in: TLSGroup | None = None  # the group that writes to the handle, only ever while it is clear
         self._raw = False  # TLS has failed, and what still comes is thrown away
         self._ssl: Any = SSL.Connection(context, sock)
-        self._handle = ROAD.handle(self._ssl)
+        self._handle = TLS_CALLS.handle(self._ssl)
         self._ssl.set_accept_state()
         # Twisted's contexts find the connection by it, to abort it.
         self._ssl.set_app_data(self)
 
     @staticmethod
-    def make_group() -> ConnectionGroup:
+    def make_multicast() -> ConnectionGroup:
         """Gives a group of such connections, with nobody in it yet."""
-        return ConnectionGroup() if ROAD.write_all is None else TLSGroup(ROAD.pack, ROAD.write_all)
+        return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 
     @staticmethod
     def write_to_all(connections: Sequence[Any], data: bytes) -> None:
         """Writes to connections of this class as :meth:`write_or_end` does to each."""
         clear = [each for each in connections if each._clear]
-        if ROAD.write_all is None or len(clear) < len(connections):
+        if TLS_CALLS.write_all is None or len(clear) < len(connections):
             Connection.write_to_all(connections, data)
             return
-        handles = ROAD.pack([each._handle for each in clear])
+        handles = TLS_CALLS.pack([each._handle for each in clear])
         try:
-            counts = ROAD.write_all(handles, data, len(data))
+            counts = TLS_CALLS.write_all(handles, data, len(data))
         except Exception:
             # As in TLSGroup.
             for connection in clear:
@@ -175,7 +175,7 @@ class TLSConnection(Connection):
         if events != EPOLLIN or not self._at_boundary or not self._clear:
             super().handle(events)
             return
-        road = ROAD
+        road = TLS_CALLS
         # Calling an attribute that is no method takes 20 ns more than taking and calling it.
         read, take, buffer = road.read, road.take, road.buffer
         try:
@@ -239,10 +239,10 @@ class TLSConnection(Connection):
 
     def _receive(self) -> bytes | None:
         try:
-            count = ROAD.read(self._handle, ROAD.buffer, RECORD_BYTES)
+            count = TLS_CALLS.read(self._handle, TLS_CALLS.buffer, RECORD_BYTES)
             if count > 0:
-                return ROAD.take(ROAD.buffer, count)
-            ROAD.fail(self._ssl, count)
+                return TLS_CALLS.take(TLS_CALLS.buffer, count)
+            TLS_CALLS.fail(self._ssl, count)
         except SSL.Error as error:
             self._not_received(error)
         return None
@@ -257,12 +257,12 @@ class TLSConnection(Connection):
             self._failed(_lost(error))
 
     def _send(self, data: bytes) -> int:
-        write = ROAD.write
+        write = TLS_CALLS.write
         try:
             count = write(self._handle, data, len(data))
             if count > 0:
                 return count
-            ROAD.fail(self._ssl, count)
+            TLS_CALLS.fail(self._ssl, count)
         except SSL.WantWriteError:
             return 0
         except SSL.WantReadError:

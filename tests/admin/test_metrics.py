@@ -13,12 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document.snapshot import Sequence
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
-from livefeed.intake.puller import Poller
+from livefeed.intake.puller import Puller
 from livefeed.process.memory import Collector
 from livefeed.storage.journal import Kept
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
@@ -46,12 +46,12 @@ class MetricsTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
         self.served, self.other = (
-            Served(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, limit)
+            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, limit)
             for name, limit in (("feed", 0), ("other", 7))
         )
         self.source = MemorySource()
         self.poller, other_poller = (
-            Poller(served.feed, self.source, clock=self.clock, max_bytes=10_000) for served in (self.served, self.other)
+            Puller(served.feed, self.source, clock=self.clock, max_bytes=10_000) for served in (self.served, self.other)
         )
         self.site = Site(Root([self.served, self.other]), reactor=self.clock)
         reactor: Any = self.clock

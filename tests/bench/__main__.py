@@ -26,7 +26,7 @@ from livefeed.document.codings import websocket_text_frame
 from livefeed.sources.demo import DemoSource
 from livefeed.tls.development import development_certificate
 from tests.bench import following, load, report
-from tests.bench.results import OURS, Crowd, Found, Kept
+from tests.bench.results import OURS, Audience, Found, Kept
 from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools
 
 if TYPE_CHECKING:
@@ -371,7 +371,7 @@ def measure_crowd(setting: Setting, found: Found) -> None:
             pollers.close()
             time.sleep(10)
             leaving_ms, left = server.longest_pause_ms(), server.memory_bytes()
-            found.crowd.append(Crowd(arriving_ms, staying_ms, leaving_ms, idle, full, left))
+            found.crowd.append(Audience(arriving_ms, staying_ms, leaving_ms, idle, full, left))
             print(
                 f"15,000 connections, time {turn}: the collector's longest pause {arriving_ms:.1f} ms while they come, "
                 f"{staying_ms:.1f} ms while they stay, {leaving_ms:.1f} ms when they go; memory "

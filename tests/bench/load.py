@@ -249,7 +249,7 @@ class Watchers:
         done: list[float] = []
         end = time.monotonic() + seconds
         frame_bytes, received, connections = self._frame_bytes, self._received, self._connections
-        road = openssl.take_road()
+        road = openssl.choose_calls()
         handle, read, buffer = road.handle, road.read, road.buffer
         while (now := time.monotonic()) < end:
             for fd, _ in self._epoll.poll(min(end - now, 0.5), 1024):
@@ -319,7 +319,7 @@ class Waiters(Watchers):
         """Receives for a while, and asks again; gives when answers were complete that brought a version."""
         done: list[float] = []
         end = time.monotonic() + seconds
-        road = openssl.take_road()
+        road = openssl.choose_calls()
         while (now := time.monotonic()) < end:
             for fd, _ in self._epoll.poll(min(end - now, 0.5), 1024):
                 connection = self._connections[fd][1]

@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Crowd:
+class Audience:
     """What 15,000 connections do that come and go: the collector's longest pauses, and livefeed's memory."""
 
     arriving_ms: float
@@ -66,7 +66,7 @@ class Kept:
     """What ``docs/benchmarks.json`` holds: rows of medians, and their runs under the same titles."""
 
     rows: dict[str, dict[str, Measured]] = field(default_factory=dict)
-    crowd: list[Crowd] = field(default_factory=list)
+    crowd: list[Audience] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ class Found:
 
     rounds: dict[str, dict[str, list[Measured]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    crowd: list[Crowd] = field(default_factory=list)
+    crowd: list[Audience] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def note(self, title: str, name: str, got: Measured, *, seconds: float) -> None:

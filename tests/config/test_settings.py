@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.config.layers import Given
+from livefeed.config.layers import SettingValue
 from livefeed.config.settings import MAX_FEEDS, OPTIONS, FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
 
@@ -545,7 +545,7 @@ class FileTests(SynchronousTestCase):
     )
     def test_whatever_types_there_are(self, table: dict[str, Any]) -> None:
         """It makes settings, or one error of the one kind."""
-        values = {key: Given(value, f"file: {key}", self.folder, typed=True) for key, value in table.items()}
+        values = {key: SettingValue(value, f"file: {key}", self.folder, typed=True) for key, value in table.items()}
         try:
             Settings.of(values)
         except ConfigurationError as error:

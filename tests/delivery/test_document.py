@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.feed.feed import Feed
@@ -28,7 +28,7 @@ from livefeed.web.site import Request, Site
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
 
 DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
 NOW = 1_795_000_000.25
@@ -44,10 +44,10 @@ class DocumentTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.upgraded: list[Request] = []
         self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
-        root = Root([Served(self.feed, Origins.parse(origins), self.upgrade)])
+        root = Root([PublishedFeed(self.feed, Origins.parse(origins), self.upgrade)])
         self.site = Site(root, reactor=self.clock)
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         """Takes the place of the WebSocket's handshake."""
         self.upgraded.append(upgrading)
         upgrading.setResponseCode(101)
@@ -545,7 +545,7 @@ class GoneTests(DocumentTestCase):
         self.feed.gone_after_s = 10
         self.feed.publish(b'{"part": 1}')
         etag = self.get().headers["etag"].encode()
-        ways = (
+        delivery = (
             (b"/feed",),
             (b"/feed", b"If-None-Match: " + etag),
             (b"/feed", b"If-None-Match: " + etag, b"Prefer: wait=10"),
@@ -556,7 +556,7 @@ class GoneTests(DocumentTestCase):
         self.clock.advance(9)
         self.assertEqual(self.get().status, 200)
         self.clock.advance(1)
-        for path, *fields in ways:
+        for path, *fields in delivery:
             response = self.get(*fields, path=path)
             self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "expired"), path)
             self.assertIn("too old", response.body.decode())
@@ -566,7 +566,7 @@ class GoneTests(DocumentTestCase):
         events = self.get(path=b"/feed.sse", method=b"HEAD")
         self.assertEqual((events.status, events.headers["livefeed-state"]), (200, "expired"))
         self.feed.publish(b'{"part": 1}')
-        self.assertEqual([self.get(*fields, path=path).status for path, *fields in ways[:2]], [200, 304])
+        self.assertEqual([self.get(*fields, path=path).status for path, *fields in delivery[:2]], [200, 304])
         self.assertEqual(self.get(path=b"/feed/part").status, 200)
 
     def test_nothing_is_kept_for_longer(self) -> None:

@@ -20,7 +20,7 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.delivery import events
 from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import SLICE, Feed
@@ -32,7 +32,7 @@ from livefeed.web.returns import Returns
 from livefeed.web.site import Request, Site
 
 if TYPE_CHECKING:
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 LAST_CHUNK = b"0\r\n\r\n"
@@ -207,11 +207,11 @@ class StreamTestCase(SynchronousTestCase):
         """Makes a site of a feed that has no snapshot yet."""
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
-        self.served = Served(self.feed, Origins.parse(origins or ("*",)), self.upgrade)
+        self.served = PublishedFeed(self.feed, Origins.parse(origins or ("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.clock)
-        self.streams = self.served.ways.streams
+        self.streams = self.served.delivery.streams
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         """Takes the place of the WebSocket's handshake."""
         upgrading.setResponseCode(101)
         upgrading.finish()

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import Parts, TooManyPartsError
@@ -31,7 +31,7 @@ class BranchTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock, origins = Clock(), Origins.parse(["*"])
         factory = SubscriberFactory(reactor=clock)
-        self.served = Served(Feed("feed", clock=clock), origins, Handshakes(factory, origins).upgrade)
+        self.served = PublishedFeed(Feed("feed", clock=clock), origins, Handshakes(factory, origins).upgrade)
         self.site = Site(Root([self.served]), reactor=clock)
 
     def ask(self, path: bytes, *fields: bytes) -> Response:

@@ -1,4 +1,4 @@
-"""Rounds: everybody is called in time, by one timer, whoever comes, goes or breaks."""
+"""Heartbeats: everybody is called in time, by one timer, whoever comes, goes or breaks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.heartbeats import AT_ONCE, GRAIN_S, Rounds
+from livefeed.delivery.heartbeats import AT_ONCE, GRAIN_S, Heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class Caller:
 class RoundsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.rounds: Rounds[Caller] = Rounds(self.clock, INTERVAL_S)
+        self.rounds: Heartbeats[Caller] = Heartbeats(self.clock, INTERVAL_S)
 
     def join(self, then: Callable[[], object] = lambda: None) -> Caller:
         member = Caller(self.clock, then)

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.delivery import long_polls
 from livefeed.delivery.long_polls import MAX_WAIT_S, preferred_wait_s
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import SLICE, Feed
@@ -42,7 +42,7 @@ from tests.transport.driven import Client, DrivenReactor, make_pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
 
 FIRST, SECOND, THIRD = (
     b'{"votes": [' + b", ".join(b"%d.50" % n for n in range(count)) + b"]}" for count in (9, 99, 999)
@@ -190,12 +190,12 @@ class WaitingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
-        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade)
+        self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.clock)
-        self.polls = self.served.ways.polls
+        self.polls = self.served.delivery.polls
         self.feed.publish(FIRST)
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         raise AssertionError("nobody asked for a WebSocket")
 
     def connect(self) -> Connection:
@@ -450,7 +450,7 @@ class ServedInMemory(DrivenSite):
         self._path = str(Path(self._directory.name) / "site")
         self.reactor = DrivenReactor()
         self.feed = Feed("feed", clock=self.reactor)
-        self.served = Served(self.feed, Origins.parse(("*",)), self.upgrade)
+        self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(self.site.forget_answers)
         self.feed.publish(FIRST)
@@ -458,7 +458,7 @@ class ServedInMemory(DrivenSite):
         self._port = self.listening.listenUNIX(self._path, self.site)
         self.clients: list[Client] = []
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         raise AssertionError("nobody asked for a WebSocket")
 
     def connect(self) -> Client:
@@ -492,7 +492,7 @@ class FreedTests(SynchronousTestCase):
                 gc.collect()  # with this they are old
                 end(served)
                 served.settle()
-            self.assertEqual((transport, found, served.served.ways.polls.count()), (transport, [], left))
+            self.assertEqual((transport, found, served.served.delivery.polls.count()), (transport, [], left))
             served.close()
 
     def test_answered(self) -> None:
@@ -525,15 +525,15 @@ class TogetherTests(SynchronousTestCase):
         for _ in range(count):
             served.connect().send(self.WAITS)
             served.reactor.settle()  # the kernel's queue is short
-        self.assertEqual(served.served.ways.polls.count(), count)
-        self.assertEqual(served.served.ways.polls.sharing, count - 1)
+        self.assertEqual(served.served.delivery.polls.count(), count)
+        self.assertEqual(served.served.delivery.polls.sharing, count - 1)
         return served
 
     def test_many_are_answered_slice_by_slice(self) -> None:
         """Each has the whole, and each counts; others are served in between."""
         served = self.serve(ROOM_SLICE + 44)
         served.feed.publish(SECOND)
-        self.assertEqual(served.served.ways.polls.sharing, 43)
+        self.assertEqual(served.served.delivery.polls.sharing, 43)
         served.settle()
         answers = [Response.parse(client.received) for client in served.clients]
         self.assertEqual({answer.body for answer in answers}, {SECOND})
@@ -544,10 +544,10 @@ class TogetherTests(SynchronousTestCase):
         served = self.serve(2)
         served.clients[1].close()
         served.settle()
-        self.assertEqual(served.served.ways.polls.sharing, 0)
+        self.assertEqual(served.served.delivery.polls.sharing, 0)
         served.connect().send(self.WAITS)
         served.reactor.settle()
-        self.assertEqual(served.served.ways.polls.sharing, 1)
+        self.assertEqual(served.served.delivery.polls.sharing, 1)
 
     def test_large_document_is_copied_for_nobody(self) -> None:
         """Clients that do not read keep the snapshot's own bytes: in a room, and where an answer is given again."""
@@ -583,7 +583,7 @@ class TogetherTests(SynchronousTestCase):
         """A connection may wait for longer than it may be idle; once it is answered it is idle."""
         served = self.serve(3, idle_s=2)
         served.reactor.advance(4.5)
-        self.assertEqual(served.served.ways.polls.count(), 3)
+        self.assertEqual(served.served.delivery.polls.count(), 3)
         served.reactor.advance(1)
         served.settle()
         self.assertEqual({Response.parse(client.received).status for client in served.clients}, {304})
@@ -601,17 +601,17 @@ class TogetherTests(SynchronousTestCase):
             served.settle()
             served.reactor.now += 0.125
         served.reactor.advance(2.75)
-        self.assertEqual(served.served.ways.polls.count(), 2)
+        self.assertEqual(served.served.delivery.polls.count(), 2)
         for after_s, left in ((1.5, 2), (0.5, 1), (0.125, 1), (0.125, 0)):
             served.reactor.advance(after_s)
-            self.assertEqual(served.served.ways.polls.count(), left)
+            self.assertEqual(served.served.delivery.polls.count(), left)
 
     def test_stop_answers_all_before_it_ends_them(self) -> None:
         """Nobody who waits is taken for idle."""
         served = self.serve(ROOM_SLICE + 44)
         (pool,) = served.reactor.pools
         pool.end_idle()
-        self.assertEqual(served.served.ways.polls.count(), ROOM_SLICE + 44)
+        self.assertEqual(served.served.delivery.polls.count(), ROOM_SLICE + 44)
         served.served.let_go(Returns())
         served.settle()
         # Their connections have ended with the answers, and say so.
@@ -642,15 +642,15 @@ class TogetherTests(SynchronousTestCase):
             served.connect().send(wait)
             served.settle()
         for number in range(1, MAX_PARTS):
-            ways = parts.find([b"%d" % number], "")
-            assert ways is not None
+            delivery = parts.find([b"%d" % number], "")
+            assert delivery is not None
             for _ in range(3):
-                ways.feed.subscribe(RecordingSubscriber())
-        self.assertEqual(sum(ways.followers() for ways in parts), 3 * MAX_PARTS)
+                delivery.feed.subscribe(RecordingSubscriber())
+        self.assertEqual(sum(delivery.followers() for delivery in parts), 3 * MAX_PARTS)
         newcomer = parts.find([b"%d" % MAX_PARTS], "192.0.2.1")
         self.assertEqual(len([*parts]), MAX_PARTS)
         self.assertIn(newcomer, [*parts])
-        self.assertNotIn("feed/0", [ways.feed.name for ways in parts])
+        self.assertNotIn("feed/0", [delivery.feed.name for delivery in parts])
         served.settle()
         for client in served.clients:
             answer = Response.parse(client.received)
@@ -662,10 +662,10 @@ class TogetherTests(SynchronousTestCase):
         served = ServedInMemory("fast")
         self.addCleanup(served.close)
         served.feed.publish(b"[1]")
-        ways = served.served.parts.find([b"0"], has_waited=True)
-        assert ways is not None
-        assert ways.feed.snapshot is not None
-        self.assertEqual((ways.feed.snapshot.data, [*served.served.parts]), (b"1", []))
+        delivery = served.served.parts.find([b"0"], has_waited=True)
+        assert delivery is not None
+        assert delivery.feed.snapshot is not None
+        self.assertEqual((delivery.feed.snapshot.data, [*served.served.parts]), (b"1", []))
 
     def test_stop_has_clients_ask_again_one_second_after_the_other(self) -> None:
         """An answer is rendered for each second, and not for each client."""
@@ -722,7 +722,7 @@ class TogetherTests(SynchronousTestCase):
                 received = [client.received for client in served.clients[1:]]
                 self.assertEqual([len(each) > 0 for each in received], [False] * BATCH + [True] * 2)
                 self.assertTrue(all(client.ended for client in served.clients[1 : BATCH + 1]))
-                self.assertEqual(served.served.ways.polls.count(), 0)
+                self.assertEqual(served.served.delivery.polls.count(), 0)
 
     def test_those_whose_room_breaks_are_disconnected(self) -> None:
         """The one that waits by itself is answered as ever."""
@@ -733,7 +733,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
         self.assertEqual([len(client.received) > 0 for client in served.clients], [True, False, False])
         self.assertEqual([client.ended for client in served.clients], [False, True, True])
-        self.assertEqual(served.served.ways.polls.count(), 0)
+        self.assertEqual(served.served.delivery.polls.count(), 0)
 
 
 class ConnectionTests(WaitingTestCase):
@@ -785,7 +785,7 @@ class ConnectionTests(WaitingTestCase):
         """A request that comes then is answered at once. One behind one that waited is not: the connection ends."""
         connection = self.wait(10)
         connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
-        self.served.ways.let_go(Returns())
+        self.served.delivery.let_go(Returns())
         answers = [*connection.answers(), self.wait(10).answer()]
         self.assertEqual([(each.status, each.headers["retry-after"]) for each in answers], [(304, "6")] * 2)
         self.assertEqual([each.headers.get("connection") for each in answers], ["close", None])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.messages import EnvelopeOutlet, Envelopes
+from livefeed.delivery.messages import MessageOutlet, Messages
 from livefeed.delivery.websocket.protocol import _compressed_frame
 from livefeed.document import codings
 from livefeed.document.codings import deflate_message, websocket_payload
@@ -72,11 +72,11 @@ class EnvelopesTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
-        self.envelopes = Envelopes(self.feed)
+        self.messages = Messages(self.feed)
 
-    def follow(self, have: str | None = None) -> tuple[Watcher, EnvelopeOutlet]:
+    def follow(self, have: str | None = None) -> tuple[Watcher, MessageOutlet]:
         watcher = Watcher(version=have)
-        outlet = EnvelopeOutlet(watcher, self.envelopes, plain, have)
+        outlet = MessageOutlet(watcher, self.messages, plain, have)
         self.feed.subscribe(outlet, informed=True)
         return watcher, outlet
 
@@ -92,7 +92,7 @@ class EnvelopesTests(SynchronousTestCase):
     def test_members(self) -> None:
         """Each message says what the fields of polling say."""
         self.feed.publish(b'{"a": 1.50}')
-        message = self.envelopes.get(None, plain)
+        message = self.messages.get(None, plain)
         self.assertIn(b'"data":{"a": 1.50}}', message)
         self.assertEqual(
             {name: value for name, value in json.loads(message).items() if name != "data"},
@@ -137,7 +137,7 @@ class EnvelopesTests(SynchronousTestCase):
             ("nonsense", "snapshot"),
         ):
             watcher, _ = self.follow() if kind == "snapshot" else (Watcher(document(1), have), None)
-            message = self.envelopes.get(have, plain)
+            message = self.messages.get(have, plain)
             self.assertEqual(json.loads(message)["type"], kind)
             if kind == "patch":
                 watcher.write(message)
@@ -155,17 +155,17 @@ class EnvelopesTests(SynchronousTestCase):
         self.feed.publish(document(1))
         for _ in range(100):
             self.follow()
-            self.feed.subscribe(EnvelopeOutlet(Ignoring(), self.envelopes, deflated, None), informed=True)
-        made, patches = self.envelopes.made, self.feed.history.made
+            self.feed.subscribe(MessageOutlet(Ignoring(), self.messages, deflated, None), informed=True)
+        made, patches = self.messages.made, self.feed.history.made
         self.feed.publish(document(2))
         # A patch and, to compare it with, the document, each in both forms.
-        self.assertEqual((self.envelopes.made - made, self.feed.history.made - patches), (4, 1))
+        self.assertEqual((self.messages.made - made, self.feed.history.made - patches), (4, 1))
 
     def test_forms_are_kept_apart(self) -> None:
         """Whoever has agreed on compression is sent the same message, compressed."""
         self.feed.publish(document(1))
-        message = self.envelopes.get(None, plain)
-        compressed = self.envelopes.get(None, deflated)
+        message = self.messages.get(None, plain)
+        compressed = self.messages.get(None, deflated)
         self.assertEqual(zlib.decompressobj(-15).decompress(compressed + b"\x00\x00\xff\xff"), message)
 
     @settings(deadline=None)
@@ -210,7 +210,7 @@ class LargeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.feed = Feed("feed", clock=Clock())
-        self.envelopes = Envelopes(self.feed)
+        self.messages = Messages(self.feed)
         numbers = random.Random(1)
         self.documents = [
             json.dumps([{"number": numbers.random(), "rest": "unchanged"} for _ in range(3000)]).encode() for _ in "12"
@@ -233,18 +233,18 @@ class LargeTests(SynchronousTestCase):
         snapshot = make_large(self.documents[0])
         self.feed.publish(self.documents[0], made=snapshot)
         sizes = self.sizes()
-        frame = self.envelopes.get(None, _compressed_frame)
+        frame = self.messages.get(None, _compressed_frame)
         self.assertLess(max(sizes), 300)
         self.assertLess(len(frame), len(snapshot.compressed_frame) + 300)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
-        self.assertEqual(inflated, self.envelopes.get(None, plain))
+        self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_document_that_was_never_compressed(self) -> None:
         """Is compressed in the message."""
         self.feed.publish(self.documents[0], made=Snapshot.bare(self.documents[0], Sequence(1, 1)))
-        frame = self.envelopes.get(None, _compressed_frame)
+        frame = self.messages.get(None, _compressed_frame)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
-        self.assertEqual(inflated, self.envelopes.get(None, plain))
+        self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
         """To find out in that way that the document is shorter would take milliseconds."""
@@ -253,5 +253,5 @@ class LargeTests(SynchronousTestCase):
         have = version_of(self.documents[0])
         self.assertIsNotNone(self.feed.history.patch(have))
         sizes = self.sizes()
-        self.assertEqual(self.envelopes.get(have, _compressed_frame), self.envelopes.get(None, _compressed_frame))
+        self.assertEqual(self.messages.get(have, _compressed_frame), self.messages.get(None, _compressed_frame))
         self.assertLess(max(sizes), 300)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
 from livefeed.testing import request
@@ -21,7 +21,7 @@ NOW = 1_795_000_000.25
 class PageTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        root = Root([Served(Feed("results", clock=self.clock), Origins.parse("*"), lambda request, ways: 1)])
+        root = Root([PublishedFeed(Feed("results", clock=self.clock), Origins.parse("*"), lambda request, delivery: 1)])
         self.site = Site(root, reactor=self.clock)
 
     def test_page_names_its_feed(self) -> None:
@@ -108,7 +108,7 @@ class ListTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.feeds = [Feed(f"feed{number}", clock=self.clock, interval_s=0.5) for number in range(len(origins))]
         served = [
-            Served(feed, Origins.parse(allowed.split()), lambda request, ways: 1)
+            PublishedFeed(feed, Origins.parse(allowed.split()), lambda request, delivery: 1)
             for feed, allowed in zip(self.feeds, origins, strict=True)
         ]
         self.site = Site(Root(served), reactor=self.clock)

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
@@ -32,7 +32,7 @@ class LimitTests(SynchronousTestCase):
         self.clock = Clock()
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
         self.served, self.other = (
-            Served(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, 2)
+            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, 2)
             for name in ("feed", "other")
         )
         self.site = Site(Root([self.served, self.other]), reactor=self.clock)
@@ -54,7 +54,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(self.ask(b"/feed.sse").status, 200)
         return len(self.served.streams()) > before
 
-    def ways(self, name: bytes) -> list[tuple[int, dict[str, str]]]:
+    def delivery(self, name: bytes) -> list[tuple[int, dict[str, str]]]:
         """Gives the status and fields that each way of following a feed is answered with."""
         etag = self.ask(b"/" + name).headers["etag"].encode()
         path = b"/" + name
@@ -74,7 +74,7 @@ class LimitTests(SynchronousTestCase):
         """Whichever way, and the whole and its parts count together; another feed has its own limit."""
         self.assertEqual(self.ask(b"/feed.ws", *HANDSHAKE).status, 101)
         self.assertEqual(self.ask(b"/feed.sse/a").status, 200)
-        for status, headers in self.ways(b"feed"):
+        for status, headers in self.delivery(b"feed"):
             if headers["content-type"] == "text/event-stream":
                 # An EventSource would not come back after a 503.
                 self.assertEqual(status, 200)
@@ -83,7 +83,7 @@ class LimitTests(SynchronousTestCase):
             self.assertEqual(headers["content-type"], "application/problem+json")
         self.assertEqual(len(self.served.streams()), 1)
         self.assertEqual(self.ask(b"/feed").status, 200)
-        self.assertEqual([status for status, _ in self.ways(b"other")], [101, 101, 503, 200, 200, 503])
+        self.assertEqual([status for status, _ in self.delivery(b"other")], [101, 101, 503, 200, 200, 503])
         self.assertEqual(self.other.streams(), [])
 
     def test_page_of_another_origin_may_read_why(self) -> None:
@@ -120,7 +120,7 @@ class RoomTests(SynchronousTestCase):
         """Of the client that has all parts, one is sent away; polls, and those who follow, are served."""
         clock = Clock()
         handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
-        served = Served(Feed("feed", clock=clock), handshakes.origins, handshakes.upgrade)
+        served = PublishedFeed(Feed("feed", clock=clock), handshakes.origins, handshakes.upgrade)
         site = Site(Root([served]), reactor=clock)
         served.feed.publish(json.dumps(list(range(MAX_PARTS + 2))).encode())
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document.pointer import (
     MAX_PATH_BYTES,
     MAX_TOKENS,
-    Levels,
+    PartReader,
     PointerError,
     escape,
     index_of,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def part_of(data: bytes, tokens: Iterable[str]) -> bytes | None:
     """Gives one part of a document."""
-    return Levels(data).part(tuple(tokens))
+    return PartReader(data).part(tuple(tokens))
 
 
 NAMES = st.text(alphabet="ab/~01-é😀", max_size=4)
@@ -141,7 +141,7 @@ class TokensTests(SynchronousTestCase):
 
 
 class PartTests(SynchronousTestCase):
-    """Levels.part."""
+    """PartReader.part."""
 
     @settings(deadline=None)
     @given(JSON_VALUES, st.sampled_from([None, 0, 3]), st.booleans())

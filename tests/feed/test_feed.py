@@ -54,7 +54,7 @@ class RecordingCrowd:
 
     groups: list[RecordingGroup] = field(default_factory=list)
 
-    def make_group(self) -> RecordingGroup:
+    def make_multicast(self) -> RecordingGroup:
         self.groups.append(RecordingGroup())
         return self.groups[-1]
 
@@ -1163,8 +1163,8 @@ class FanOutTests(FeedTestCase):
         class EqualCrowd:
             name: str
 
-            def make_group(self) -> RecordingGroup:
-                return crowd.make_group()
+            def make_multicast(self) -> RecordingGroup:
+                return crowd.make_multicast()
 
         for name in "aabab":
             feed.subscribe(RecordingSubscriber(), crowd=EqualCrowd(name))

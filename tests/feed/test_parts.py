@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
 from livefeed.document import pointer, snapshot
 from livefeed.document.codings import SMALL_BYTES
@@ -33,7 +33,7 @@ from livefeed.web.site import Request, Site
 from tests.helpers.threads import Threads, no_thread
 
 if TYPE_CHECKING:
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
 
 NOW = 1_795_000_000.25
 DOCUMENT = b'{"total": 1.50, "districts": [ {"votes": 10}, {"votes": 20.0} ], "a/b": {"": "c~d"}, "\xc3\xa4": true}'
@@ -51,14 +51,14 @@ class PartsTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
-        self.upgraded: list[Ways] = []
+        self.upgraded: list[Delivery] = []
         self.threads = Threads()
-        self.served = Served(self.feed, Origins.parse("*"), self.upgrade, in_thread=self.threads.call)
+        self.served = PublishedFeed(self.feed, Origins.parse("*"), self.upgrade, in_thread=self.threads.call)
         self.site = Site(Root([self.served]), reactor=self.clock)
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         """Takes the place of the WebSocket's handshake."""
-        self.upgraded.append(ways)
+        self.upgraded.append(delivery)
         upgrading.setResponseCode(101)
         upgrading.finish()
         return 1
@@ -76,10 +76,10 @@ class PartsTestCase(SynchronousTestCase):
 
     def follow(self, *tokens: str, peer: str = "") -> RecordingSubscriber:
         """Subscribes to a part."""
-        ways = self.served.parts.find([token.encode() for token in tokens], peer)
-        assert ways is not None
+        delivery = self.served.parts.find([token.encode() for token in tokens], peer)
+        assert delivery is not None
         subscriber = RecordingSubscriber()
-        ways.feed.subscribe(subscriber)
+        delivery.feed.subscribe(subscriber)
         return subscriber
 
 
@@ -131,7 +131,7 @@ class PollingTests(PartsTestCase):
         handshake = (b"Upgrade: websocket", b"Connection: Upgrade")
         for path in ("/feed/districts/0", "/feed.ws/districts/0"):
             self.assertEqual(self.get(path, *handshake).status, 101)
-        self.assertEqual([ways.feed.name for ways in self.upgraded], ["feed/districts/0"] * 2)
+        self.assertEqual([delivery.feed.name for delivery in self.upgraded], ["feed/districts/0"] * 2)
         self.assertIs(*self.upgraded)
         for path in ("/feed.ws/nothing", "/feed.ws/districts/2", "/feed.ws/"):
             self.assertEqual(self.get(path, *handshake).status, 404, path)
@@ -169,10 +169,10 @@ class PollingTests(PartsTestCase):
         """The handshake is told what is to be followed."""
         self.publish(DOCUMENT)
         self.get("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade")
-        (ways,) = self.upgraded
-        assert ways.feed.snapshot is not None
-        self.assertEqual(ways.feed.snapshot.data, b"1.50")
-        self.assertIs(ways.envelopes.feed, ways.feed)
+        (delivery,) = self.upgraded
+        assert delivery.feed.snapshot is not None
+        self.assertEqual(delivery.feed.snapshot.data, b"1.50")
+        self.assertIs(delivery.messages.feed, delivery.feed)
 
     def test_state_and_age_are_those_of_the_whole(self) -> None:
         """A part is no fresher than what it is part of."""
@@ -259,14 +259,14 @@ class FollowingTests(PartsTestCase):
             "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
         )  # fmt: skip
-        ways = {
+        delivery = {
             "events": ("/feed.sse" + path, ()),
             "messages on events": ("/feed.sse" + path + "?delta=1", ()),
             "WebSocket": ("/feed.ws" + path, handshake),
             "messages": ("/feed.ws" + path, (*handshake, "Sec-WebSocket-Protocol: " + DELTA)),
         }
         transports = {}
-        for way, (target, fields) in ways.items():
+        for way, (target, fields) in delivery.items():
             transport = transports[way] = Transport()
             channel = self.site.buildProtocol(None)
             assert channel is not None
@@ -278,7 +278,7 @@ class FollowingTests(PartsTestCase):
         """Its followers are told, in each of the four ways, though they are sent no document."""
         origins = Origins.parse("*")
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), origins)
-        self.served = Served(self.feed, origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, origins, handshakes.upgrade)
         self.site = Site(Root([self.served]), reactor=self.clock)
         self.feed.gone_after_s = 4
         self.publish(b'{"rows": ["a", "b"]}')
@@ -330,24 +330,24 @@ class FollowingTests(PartsTestCase):
     def test_part_that_breaks_is_stale_until_the_next_tick(self) -> None:
         """Those who follow it are told, and are sent what they have missed then."""
         self.publish(DOCUMENT)
-        ways = self.served.parts.find([b"total"])
-        assert ways is not None
+        delivery = self.served.parts.find([b"total"])
+        assert delivery is not None
         watcher = RecordingSubscriber()
-        ways.feed.subscribe(watcher, informed=True)
+        delivery.feed.subscribe(watcher, informed=True)
         add = History.add
 
         def break_down(history: History, snapshot: Snapshot) -> None:
-            if history is ways.feed.history:
+            if history is delivery.feed.history:
                 raise MemoryError
             add(history, snapshot)
 
         with mock.patch.object(History, "add", break_down):
             self.publish(b'{"total": 3}')
         self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
-        self.assertEqual(ways.feed.state, State.STALE)
+        self.assertEqual(delivery.feed.state, State.STALE)
         told = len(watcher.snapshots)
         self.publish(b'{"total": 3}')
-        self.assertEqual(ways.feed.state, State.LIVE)
+        self.assertEqual(delivery.feed.state, State.LIVE)
         self.assertEqual([snapshot.data for snapshot in watcher.snapshots[told:]], [b"3"])
         self.assertEqual(told, 2)
 
@@ -358,7 +358,7 @@ class FollowingTests(PartsTestCase):
         self.get("/feed/districts")
         self.clock.advance(UNUSED_S + 1)
         self.publish(DOCUMENT)
-        self.assertEqual([ways.feed.name for ways in self.served.parts], ["feed/total"])
+        self.assertEqual([delivery.feed.name for delivery in self.served.parts], ["feed/total"])
 
     def test_parts_are_limited(self) -> None:
         """Beyond, it is said to followers when to come back, if all are followed; one that is not makes room."""
@@ -387,19 +387,19 @@ class FollowingTests(PartsTestCase):
         etag = response.headers["etag"].encode()
         self.assertEqual(self.get(f"/feed/{MAX_PARTS}", b"If-None-Match: " + etag).status, 304)
         self.assertEqual(sum(1 for _ in self.served.parts), MAX_PARTS)
-        self.assertNotIn(f"feed/{MAX_PARTS}", [ways.feed.name for ways in self.served.parts])
+        self.assertNotIn(f"feed/{MAX_PARTS}", [delivery.feed.name for delivery in self.served.parts])
 
     def test_part_that_is_only_answered_leaves_nothing(self) -> None:
         """No cycle of references, which the collector would have to find."""
         self.publish(json.dumps([*range(MAX_PARTS), "x" * 1000]).encode())
         for number in range(MAX_PARTS):
             self.follow(str(number))
-        ways = self.served.parts.find([b"%d" % MAX_PARTS])
-        assert ways is not None
+        delivery = self.served.parts.find([b"%d" % MAX_PARTS])
+        assert delivery is not None
         gc.disable()
         self.addCleanup(gc.enable)
-        kept = weakref.ref(ways.envelopes)
-        del ways
+        kept = weakref.ref(delivery.messages)
+        del delivery
         self.assertIsNone(kept())
 
     def stream(self, number: int, host: str) -> StringTransport:
@@ -447,7 +447,7 @@ class FollowingTests(PartsTestCase):
             self.clock.advance(0.01)
             self.assertEqual(self.get(f"/feed/{number}").status, 200)
         self.assertEqual(sum(1 for _ in self.served.parts), MAX_PARTS)
-        names = {ways.feed.name for ways in self.served.parts}
+        names = {delivery.feed.name for delivery in self.served.parts}
         self.assertIn("feed/1", names)
         self.assertIn(f"feed/{2 * MAX_PARTS - 1}", names)
         self.publish(json.dumps([-1, -1]).encode())
@@ -513,10 +513,10 @@ class WorkTests(PartsTestCase):
         self.feed.publish(document, made=Snapshot.of(document, Sequence(0, 0)))
         self.hashed = 0
 
-    def ways(self, name: str, peer: str | None = None) -> Ways:
-        ways = self.served.parts.find([name.encode()], peer)
-        assert ways is not None
-        return ways
+    def delivery(self, name: str, peer: str | None = None) -> Delivery:
+        delivery = self.served.parts.find([name.encode()], peer)
+        assert delivery is not None
+        return delivery
 
     def test_part_that_nobody_follows_costs_nothing(self) -> None:
         """It is brought up to date when it is asked for, and compressed when that is wanted."""
@@ -557,7 +557,7 @@ class WorkTests(PartsTestCase):
         self.publish(self.document(1))
         watcher = self.follow("large")
         self.finish()
-        feed = self.ways("large").feed
+        feed = self.delivery("large").feed
         self.clock.advance(1)
         self.publish(self.document(2))
         self.assertEqual((self.hashed, len(watcher.snapshots)), (0, 1))
@@ -599,7 +599,7 @@ class WorkTests(PartsTestCase):
         self.publish(self.document(2))
         self.feed.mark_stale()
         self.finish()
-        feed = self.ways("large").feed
+        feed = self.delivery("large").feed
         self.assertEqual((watcher.snapshots[-1].data[:3], feed.state), (b'"2 ', State.STALE))
 
     def test_large_part_that_is_back(self) -> None:
@@ -610,7 +610,7 @@ class WorkTests(PartsTestCase):
         self.publish(b"{}")
         self.assertEqual(self.get("/feed/large").status, 404)
         self.publish(self.document(1))
-        self.ways("large").feed.subscribe(newcomer)
+        self.delivery("large").feed.subscribe(newcomer)
         self.assertEqual((len(watcher.snapshots), len(newcomer.snapshots)), (1, 0))
         self.finish()
         self.assertEqual((len(watcher.snapshots), len(newcomer.snapshots)), (2, 1))

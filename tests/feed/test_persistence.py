@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.clocks import Boot
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.feed.feed import Feed, State
-from livefeed.feed.persistence import CONFIRM_S, STOP_S, Keeper
+from livefeed.feed.persistence import CONFIRM_S, STOP_S, JournalService
 from livefeed.storage.journal import Journal, Kept
 
 NOW = 1_700_000_000
@@ -35,10 +35,10 @@ class KeeperTestCase(SynchronousTestCase):
         for clock in (self.clock, self.wall):
             clock.advance(seconds)
 
-    def start(self, in_thread: Any = maybeDeferred, boot: Boot | None = None) -> tuple[Feed, Keeper]:
+    def start(self, in_thread: Any = maybeDeferred, boot: Boot | None = None) -> tuple[Feed, JournalService]:
         feed = Feed("feed", clock=self.clock, wall=self.wall.seconds, gone_after_s=600.0)
         journal = Journal(self.folder / "feed.versions", 1000)
-        keeper = Keeper(feed, journal, self.clock, "--state-dir", in_thread, boot)
+        keeper = JournalService(feed, journal, self.clock, "--state-dir", in_thread, boot)
         self.addCleanup(journal.close)
         keeper.startService()
         return feed, keeper
@@ -221,7 +221,7 @@ class ConfirmationTests(KeeperTestCase):
             self.advance(1)
             feed.publish(b"1")
 
-    def kill(self, keeper: Keeper) -> None:
+    def kill(self, keeper: JournalService) -> None:
         """Ends a process without a word."""
         keeper.feed.changed.clear()
         keeper._loop.stop()

@@ -18,7 +18,7 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed.feed import Feed, State
-from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Poller
+from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller
 from livefeed.storage.journal import Kept
 from livefeed.testing import RecordingSubscriber
 
@@ -96,9 +96,9 @@ class PollerTestCase(SynchronousTestCase):
         self.source = ScriptedSource(lambda: succeed(b"{}"))
         self.feed = Feed("results", clock=self.clock)
 
-    def start(self, interval_s: float = 1.0, max_bytes: int = 100, delay_s: float = 0.0) -> Poller:
+    def start(self, interval_s: float = 1.0, max_bytes: int = 100, delay_s: float = 0.0) -> Puller:
         self.feed.interval_s = interval_s
-        poller = Poller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes, delay_s=delay_s)
+        poller = Puller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes, delay_s=delay_s)
         poller.startService()
         return poller
 
@@ -178,7 +178,7 @@ class IntervalTests(PollerTestCase):
         """A pull may take an interval, but at least 1 s and at most 10 s."""
         for interval_s, timeout_s in ((0.05, 1.0), (1.0, 1.0), (4.0, 4.0), (3600.0, 10.0)):
             self.feed.interval_s = interval_s
-            poller = Poller(self.feed, self.source, clock=self.clock, max_bytes=100)
+            poller = Puller(self.feed, self.source, clock=self.clock, max_bytes=100)
             self.assertEqual(poller.timeout_s, timeout_s)
 
     def test_stopping_ends_the_pulls(self) -> None:
@@ -662,7 +662,7 @@ class LogTests(PollerTestCase):
 
     def run_pulls(self, *outcomes: bytes | BaseException) -> list[str]:
         with capturedLogs() as events:
-            poller: Poller | None = None
+            poller: Puller | None = None
             for outcome in outcomes:
                 if isinstance(outcome, bytes):
                     self.source.gives(outcome)
@@ -862,7 +862,7 @@ class LargeDocumentTests(PollerTestCase):
         self.work: list[tuple[Callable[..., object], Deferred[Any]]] = []
         self.source.gives(self.LARGE)
         self.feed.interval_s = 1.0
-        self.poller = Poller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
+        self.poller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
         self.poller.startService()
 
     def in_thread(self, work: Callable[..., object], *data: bytes) -> Deferred[Any]:
@@ -951,7 +951,7 @@ class LargeDocumentTests(PollerTestCase):
 
     def test_no_thread(self) -> None:
         """It is published all the same, if without the slow codings."""
-        self.poller = Poller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.no_thread)
+        self.poller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.no_thread)
         self.poller.startService()
         self.assertEqual(self.codings(), {"identity", "gzip"})
         self.assertIs(self.feed.state, State.LIVE)

@@ -49,7 +49,7 @@ from twisted.internet.unix import Server
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
 from livefeed.document import codings, snapshot
 from livefeed.document.snapshot import version_of
@@ -57,7 +57,7 @@ from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
 from livefeed.intake import puller
-from livefeed.intake.puller import Poller
+from livefeed.intake.puller import Puller
 from livefeed.testing import MemorySource
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
@@ -300,10 +300,10 @@ class MemoryStage:
         self.reactor.now = NOW
         self.ledger = Ledger(PART if self.part else "")
         self.feed = Feed("feed", clock=self.reactor, push=self.pushes)
-        self.poller = Poller(self.feed, self.source, clock=self.reactor, max_bytes=1024 * KIB)
+        self.poller = Puller(self.feed, self.source, clock=self.reactor, max_bytes=1024 * KIB)
         self.subscribers = SubscriberFactory(reactor=self.reactor)
         handshakes = Handshakes(self.subscribers, Origins.parse("*"))
-        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
         site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(site.forget_answers)
         listening = make_pool(self.reactor) if TRANSPORT == "fast" else self.reactor
@@ -320,7 +320,7 @@ class MemoryStage:
 
     def subscriptions(self) -> int:
         """Gives how many there are, of whatever kind."""
-        return sum(len(ways.feed.subscriptions) for ways in self.served)
+        return sum(len(delivery.feed.subscriptions) for delivery in self.served)
 
     def happen(self, event: Event) -> list[Tick]:
         """Stage API."""

@@ -125,7 +125,7 @@ class Phone:
                 return
 
 
-class Crowd:
+class Audience:
     """Many who watch one livefeed, all at one pace, of each way as many.
 
     :param livefeed: which has no other clients.
@@ -193,14 +193,14 @@ def test_phone_on_a_bad_line(
     options = ("--source", f"file:{source.path}", "--interval", "0.1", "--push=change")
     servers = [start(*options), start(*options)]
     with contextlib.ExitStack() as stack:
-        fast = stack.enter_context(Crowd(servers[0], source.ledger, slow=False))
+        fast = stack.enter_context(Audience(servers[0], source.ledger, slow=False))
         # Those come when there is little to be sent at once, so that what they cost is what they need.
         fast.read_all()
         first = source.ledger.newest.version
         source.write()
         wait = {"If-None-Match": f'"{first}"', "Prefer": f"wait={WAIT_S:.0f}"}
         assert servers[1].http.get("/feed", headers=wait).status_code == 200
-        slow = stack.enter_context(Crowd(servers[1], source.ledger, slow=True))
+        slow = stack.enter_context(Audience(servers[1], source.ledger, slow=True))
         for _ in range(versions):
             source.write()
             end = time.monotonic() + VERSION_S

@@ -319,14 +319,14 @@ def get(*lines: bytes, target: bytes = b"/feed", method: bytes = b"GET") -> byte
 
 
 @dataclass(slots=True)
-class Served:
+class PublishedFeed:
     """A feed, served on each of the transports from one reactor."""
 
     reactor: DrivenReactor = field(default_factory=DrivenReactor)
     directory: str = field(default_factory=tempfile.mkdtemp)
     paths: list[str] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
-    feeds: list[published_feed.Served] = field(default_factory=list)
+    feeds: list[published_feed.PublishedFeed] = field(default_factory=list)
     ports: list[Any] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     document: int = 0
@@ -336,7 +336,7 @@ class Served:
         for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
             subscribers = SubscriberFactory(reactor=self.reactor)
             # One each, since those that wait count as one subscriber or as several.
-            feed = published_feed.Served(
+            feed = published_feed.PublishedFeed(
                 Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade
             )
             site = Site(Root([feed]), reactor=self.reactor)
@@ -459,7 +459,7 @@ class TransportsAgreeTests(SynchronousTestCase):
         for number, event in play.events:
             events.setdefault(number, []).append(event)
         number = 0
-        with Served() as served:
+        with PublishedFeed() as served:
             for _ in range(play.times):
                 clients = served.connect()
                 for segment in play.segments:
@@ -679,7 +679,7 @@ class WaitingTogetherTests(SynchronousTestCase):
             joined += let_in
             return let_in
 
-        with Served() as where, patch.object(Room, "join", count):
+        with PublishedFeed() as where, patch.object(Room, "join", count):
             for each in where.feeds:
                 each.max_subscribers = limit
             pairs = [where.connect() for _ in range(COUNT)]
@@ -695,14 +695,16 @@ class WaitingTogetherTests(SynchronousTestCase):
                     if pair[0].sock.fileno() >= 0:
                         self.assertEqual((step, masked(pair[0].received)), (step, masked(pair[1].received)))
                         self.assertEqual((step, pair[0].ended), (step, pair[1].ended))
-                followers = [Counter(dict(enumerate(ways.followers() for ways in each))) for each in where.feeds]
+                followers = [
+                    Counter(dict(enumerate(delivery.followers() for delivery in each))) for each in where.feeds
+                ]
                 self.agree(step, *followers, unread_leave=unread_leave)
             for pair in pairs:
                 for client in pair:
                     client.close()
             unread_leave |= max(sent_bytes) > PAUSE_BYTES
             where.reactor.advance(LONGEST_WAIT_S if unread_leave else 1)
-            self.assertEqual([each.ways.polls.count() for each in where.feeds], [0, 0])
+            self.assertEqual([each.delivery.polls.count() for each in where.feeds], [0, 0])
             self.assertEqual([len(site.replays[False].rooms) for site in where.sites], [0, 0])
             self.agree("end", *where.counts(), unread_leave=unread_leave)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -713,7 +715,7 @@ class WaitingTogetherTests(SynchronousTestCase):
         if not (unread_leave and fast <= twisted):
             self.assertEqual((when, fast), (when, twisted))
 
-    def take(self, step: Step, where: Served, pairs: list[list[Client]]) -> None:
+    def take(self, step: Step, where: PublishedFeed, pairs: list[list[Client]]) -> None:
         """Lets one thing be done."""
         what, number, sent = step
         there = [client for pair in pairs for client in pair if client.sock.fileno() >= 0]

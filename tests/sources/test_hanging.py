@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisc
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed.feed import Feed
-from livefeed.intake.puller import Poller
+from livefeed.intake.puller import Puller
 from livefeed.sources import file as file_module
 from livefeed.sources import make_source
 from livefeed.sources.mongo import source as mongo_module
@@ -63,10 +63,10 @@ class HangingTests(SynchronousTestCase):
         gc.freeze()
         self.addCleanup(gc.unfreeze)
 
-    def follow(self, url: str) -> Poller:
+    def follow(self, url: str) -> Puller:
         source = make_source(url, reactor=self.reactor, max_bytes=1000)
         self.addCleanup(source.close)
-        return Poller(Feed("feed", clock=self.reactor, interval_s=1), source, clock=self.reactor, max_bytes=1000)
+        return Puller(Feed("feed", clock=self.reactor, interval_s=1), source, clock=self.reactor, max_bytes=1000)
 
     def answer(self, said: bytes) -> None:
         """Takes the connections that are being made, and says something on each."""
@@ -78,7 +78,7 @@ class HangingTests(SynchronousTestCase):
             protocol.makeConnection(transport)
             protocol.dataReceived(said)
 
-    def pull(self, poller: Poller, said: bytes | None) -> None:
+    def pull(self, poller: Puller, said: bytes | None) -> None:
         Deferred.fromCoroutine(poller.tick())
         for _ in range(12):
             if said is not None:

@@ -13,7 +13,7 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.tls import openssl
-from livefeed.tls.openssl import RECORD_BYTES, direct_road, public_road, set_groups
+from livefeed.tls.openssl import RECORD_BYTES, direct_calls, public_calls, set_groups
 from livefeed.transport import tls_connection
 
 
@@ -39,31 +39,31 @@ class Pretending:
 class RoadTests(SynchronousTestCase):
     def test_direct_road_is_taken(self) -> None:
         """With the pyOpenSSL that livefeed is tested with; a new one that differs is to be looked at."""
-        self.assertIsNotNone(direct_road())
-        self.assertIs(tls_connection.ROAD.read, SSL._lib.SSL_read)  # type: ignore[attr-defined]
+        self.assertIsNotNone(direct_calls())
+        self.assertIs(tls_connection.TLS_CALLS.read, SSL._lib.SSL_read)  # type: ignore[attr-defined]
 
     def test_public_road_is_always_there(self) -> None:
         """It is the library's own."""
         self.patch(SSL, "_lib", None)
-        self.assertIs(openssl.take_road().read, SSL.Connection.recv_into)
+        self.assertIs(openssl.choose_calls().read, SSL.Connection.recv_into)
 
     def test_missing_library(self) -> None:
         """pyOpenSSL may stop using cffi, or call it something else."""
         for name in ("_ffi", "_lib"):
             original: Any = getattr(SSL, name)
             self.patch(SSL, name, None)
-            self.assertIsNone(direct_road(), name)
+            self.assertIsNone(direct_calls(), name)
             delattr(SSL, name)
-            self.assertIsNone(direct_road(), name)
+            self.assertIsNone(direct_calls(), name)
             setattr(SSL, name, original)
-        self.assertIsNotNone(direct_road())
+        self.assertIsNotNone(direct_calls())
 
     def test_missing_function(self) -> None:
         """Each of those that are used."""
         lib: Any = SSL._lib  # type: ignore[attr-defined]
         for name in ("SSL_read", "SSL_write", "SSL_clear_mode"):
             self.patch(SSL, "_lib", Pretending(lib, **{name: None}))
-            self.assertIsNone(direct_road(), name)
+            self.assertIsNone(direct_calls(), name)
 
     def test_function_of_another_type(self) -> None:
         """Called wrongly it would read or write where it should not."""
@@ -71,15 +71,15 @@ class RoadTests(SynchronousTestCase):
         for name in ("SSL_read", "SSL_write", "SSL_clear_mode"):
             for other in (lib.SSL_shutdown, lib.SSL_get_error, lib.SSL_new, lambda *_: 0, 7):
                 self.patch(SSL, "_lib", Pretending(lib, **{name: other}))
-                self.assertIsNone(direct_road(), (name, other))
+                self.assertIsNone(direct_calls(), (name, other))
 
     def test_missing_method(self) -> None:
         """What turns a result into an exception."""
         for other in (None, 7):
             self.patch(SSL.Connection, "_raise_ssl_error", other)
-            self.assertIsNone(direct_road())
+            self.assertIsNone(direct_calls())
         del SSL.Connection._raise_ssl_error
-        self.assertIsNone(direct_road())
+        self.assertIsNone(direct_calls())
 
     def test_other_handle(self) -> None:
         """A connection's handle has to be OpenSSL's."""
@@ -92,11 +92,11 @@ class RoadTests(SynchronousTestCase):
             _raise_ssl_error = SSL.Connection._raise_ssl_error
 
         self.patch(SSL, "Connection", Other)
-        self.assertIsNone(direct_road())
+        self.assertIsNone(direct_calls())
 
     def test_both_roads_raise_alike(self) -> None:
         """What the public methods raise, for a connection that has nothing to say yet."""
-        roads = (direct_road(), public_road())
+        roads = (direct_calls(), public_calls())
         for road in roads:
             assert road is not None
             connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)

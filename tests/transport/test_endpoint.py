@@ -27,7 +27,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
@@ -263,7 +263,7 @@ class TlsTests(EndpointTestCase):
         feed = Feed("feed", clock=self.reactor)
         feed.publish(b"{}")
         origins = Origins.parse("*")
-        return Site(Root([Served(feed, origins, lambda request, ways: NOT_DONE_YET)]), reactor=self.reactor)
+        return Site(Root([PublishedFeed(feed, origins, lambda request, delivery: NOT_DONE_YET)]), reactor=self.reactor)
 
     def test_ssl(self) -> None:
         """Twisted's own description works as it is; that it uses types of pyOpenSSL's past is its own affair."""

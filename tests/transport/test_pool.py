@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed.delivery import document
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response
 from livefeed.transport import pool as pool_module
@@ -344,7 +344,7 @@ class CapacityTests(PoolTestCase):
         self.feed = Feed("feed", clock=self.reactor)
         self.feed.publish(b"{}")
         origins = Origins.parse("*")
-        served = Served(self.feed, origins, lambda request, ways: NOT_DONE_YET)
+        served = PublishedFeed(self.feed, origins, lambda request, delivery: NOT_DONE_YET)
         self.site = Site(Root([served]), reactor=self.reactor)
 
     def ask(self, client: Client) -> Response:

@@ -149,9 +149,9 @@ class TLSTestCase(ConnectionTestCase):
         cls.directory.cleanup()
 
     def setUp(self) -> None:
-        road = openssl.direct_road() if self.direct else openssl.public_road()
+        road = openssl.direct_calls() if self.direct else openssl.public_calls()
         assert road is not None
-        self.patch(tls_connection, "ROAD", road)
+        self.patch(tls_connection, "TLS_CALLS", road)
         self.options = self.server_options()
         self.context = self.client_context()
         super().setUp()
@@ -648,16 +648,16 @@ class DirectRoadTests(PublicRoadTests):
 
     def test_road_is_taken(self) -> None:
         """The functions are not the public ones."""
-        self.assertIsNot(tls_connection.ROAD.read, SSL.Connection.recv_into)
+        self.assertIsNot(tls_connection.TLS_CALLS.read, SSL.Connection.recv_into)
 
     def test_writing_to_many_breaks_in_the_middle(self) -> None:
         """Which have been written to is not known: all are ended, and none stays that is sent nothing any more."""
 
         def write_some(handles: Any, data: bytes, size: int) -> list[int]:
-            tls_connection.ROAD.write(handles[0], data, size)
+            tls_connection.TLS_CALLS.write(handles[0], data, size)
             raise MemoryError
 
-        self.patch(tls_connection, "ROAD", replace(tls_connection.ROAD, write_all=write_some))
+        self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, write_all=write_some))
         for by_group in (True, False):
             connections, clients = [], []
             for _ in range(3):
@@ -665,7 +665,7 @@ class DirectRoadTests(PublicRoadTests):
                 connections.append(self.connection)
                 clients.append(self.client)
             if by_group:
-                group = self.connection_class.make_group()
+                group = self.connection_class.make_multicast()
                 for connection in connections:
                     group.add(connection)
                 group.write(b"1")
@@ -685,9 +685,9 @@ class DirectRoadTests(PublicRoadTests):
         def fail(handles: list[Any]) -> None:
             raise MemoryError
 
-        self.patch(tls_connection, "ROAD", replace(tls_connection.ROAD, pack=fail))
+        self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, pack=fail))
         self.connect()
-        group = self.connection_class.make_group()
+        group = self.connection_class.make_multicast()
         group.add(self.connection)
         group.write(b"1")
         with self.assertRaises(MemoryError):

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
@@ -93,7 +93,7 @@ class EveryAnswerTests(SynchronousTestCase):
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
-        self.served = Served(self.feed, handshakes.origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
         root = Root([self.served])
         root.putChild(b"broken", Broken())
         self.site = Site(root, reactor=self.clock)

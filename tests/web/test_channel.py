@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, request
@@ -30,7 +30,7 @@ from livefeed.web.site import Request, Site
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
 
 DOCUMENT = b'{"a": 1.50}'
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -65,12 +65,12 @@ class ChannelTestCase(SynchronousTestCase):
         feed = Feed("feed", clock=self.clock)
         feed.publish(DOCUMENT)
         self.recorder = Recorder()
-        root = Root([Served(feed, Origins.parse("*"), self.upgrade)])
+        root = Root([PublishedFeed(feed, Origins.parse("*"), self.upgrade)])
         root.putChild(b"later", LaterResource())
         self.site = Site(root, reactor=self.clock, idle_timeout_s=75)
         self.connect()
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         upgrading.channel.upgrade(self.recorder)
         return NOT_DONE_YET
 

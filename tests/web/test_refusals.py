@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.service import DRAIN_S
@@ -80,7 +80,7 @@ class AnswerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
-        self.served = Served(Feed("feed", clock=self.clock), handshakes.origins, handshakes.upgrade, 1)
+        self.served = PublishedFeed(Feed("feed", clock=self.clock), handshakes.origins, handshakes.upgrade, 1)
         self.site = Site(Root([self.served]), reactor=self.clock)
         self.served.feed.publish(b'{"a": 1}')
         self.connect()

@@ -11,7 +11,7 @@ from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.pointer import MAX_TOKENS
 from livefeed.feed.feed import Feed
 from livefeed.testing import request
@@ -21,7 +21,7 @@ from livefeed.web.replay import Repeatable
 from livefeed.web.site import FORGET_S, MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request, Site
 
 if TYPE_CHECKING:
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
 
 NOW = 1_700_000_000.875
 
@@ -77,12 +77,12 @@ class LimitsTests(SynchronousTestCase):
         feed = Feed("feed", clock=clock)
         feed.publish(b'{"a": {"b": 1}}')
         self.args: list[dict[bytes, list[bytes]]] = []
-        self.site = Site(Root([Served(feed, origins, self.upgrade)]), reactor=clock)
+        self.site = Site(Root([PublishedFeed(feed, origins, self.upgrade)]), reactor=clock)
         self.unquoted = 0
         for module in (http, server):
             self.patch(module, "unquote", self.unquote)
 
-    def upgrade(self, upgrading: Request, ways: Ways) -> int:
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         self.args.append(upgrading.args)
         return answer(upgrading, 204, [], None)
 

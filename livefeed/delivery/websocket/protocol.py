@@ -23,9 +23,9 @@ from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery.flow_control import Follower
-from livefeed.delivery.heartbeats import Rounds
-from livefeed.delivery.messages import EnvelopeCrowd, EnvelopeOutlet, SnapshotMessage
+from livefeed.delivery.flow_control import PausableSubscriber
+from livefeed.delivery.heartbeats import Heartbeats
+from livefeed.delivery.messages import MessageAudience, MessageOutlet, SnapshotMessage
 from livefeed.document.codings import (
     MAX_PARAMETERS,
     deflate_around,
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from livefeed.delivery.delivery import Socket, Ways
-    from livefeed.delivery.messages import Envelopes, MakeGroup
+    from livefeed.delivery.delivery import Delivery, Socket
+    from livefeed.delivery.messages import MakeGroup, Messages
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed.feed import Crowd, Feed
+    from livefeed.feed.feed import Audience, Feed
     from livefeed.web.cors import Origins
     from livefeed.web.site import Request
 
@@ -166,30 +166,30 @@ class _Outlet:
         self.transport.abortConnection()
 
 
-class _Group(_Outlet):
+class _MulticastOutlet(_Outlet):
     """Where the snapshots of many go: its transport is a group of theirs."""
 
     __slots__ = ()
 
     def add(self, outlet: _Outlet) -> None:
-        """Group API."""
+        """Multicast API."""
         self.transport.add(outlet.transport)
 
     def discard(self, outlet: _Outlet) -> None:
-        """Group API."""
+        """Multicast API."""
         self.transport.discard(outlet.transport)
 
 
 @dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
-class _Crowd:
+class _FrameAudience:
     """The subscribers on one kind of transport that are sent the same frames."""
 
     _make_transports: MakeGroup
     _deflated: bool
 
-    def make_group(self) -> _Group:
-        """Crowd API."""
-        return _Group(self._make_transports(), self._deflated)
+    def make_multicast(self) -> _MulticastOutlet:
+        """Audience API."""
+        return _MulticastOutlet(self._make_transports(), self._deflated)
 
 
 def _frame(message: bytes, _: str) -> bytes:
@@ -206,7 +206,7 @@ def _compressed_frame(message: bytes, _: str) -> bytes:
     return websocket_text_frame(payload, compressed=True)
 
 
-class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
+class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
     """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
 
     The transport pauses it while its buffer is full. Nothing is written meanwhile, so that a client that does not read
@@ -220,10 +220,10 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
     trafficStats = TrafficStats()
 
     feed: Feed
-    envelopes: Envelopes
+    messages: Messages
     sockets: dict[Socket, None]
     have: str | None = None
-    _outlet: _Outlet | EnvelopeOutlet
+    _outlet: _Outlet | MessageOutlet
     _received = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
@@ -254,18 +254,18 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
         # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
-        make_group = getattr(type(self.transport), "make_group", None)
-        crowd: Crowd | None = None
+        make_multicast = getattr(type(self.transport), "make_group", None)
+        crowd: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
         if by_delta:
             wrap = _compressed_frame if deflated else _frame
-            self._outlet = EnvelopeOutlet(self.transport, self.envelopes, wrap, self.have)
-            if make_group is not None:
-                crowd = EnvelopeCrowd(make_group, self.envelopes, wrap)
+            self._outlet = MessageOutlet(self.transport, self.messages, wrap, self.have)
+            if make_multicast is not None:
+                crowd = MessageAudience(make_multicast, self.messages, wrap)
         else:
             self._outlet = _Outlet(self.transport, deflated)
-            if make_group is not None:
-                crowd = _Crowd(make_group, deflated)
+            if make_multicast is not None:
+                crowd = _FrameAudience(make_multicast, deflated)
         expire = None if by_delta else self.expire
         self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd, expire=expire)
         # The first document may have been more than the transport takes, or the last that it took.
@@ -276,7 +276,7 @@ class SubscriberProtocol(Follower, WebSocketServerProtocol):  # type: ignore[mis
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """WebSocketServerProtocol API. ``{"have": VERSION}`` is answered; anything else is ignored."""
-        if not isinstance(self._outlet, EnvelopeOutlet) or self._subscription is None:
+        if not isinstance(self._outlet, MessageOutlet) or self._subscription is None:
             return
         try:
             have = msgspec.json.decode(payload, type=_Have).have
@@ -457,7 +457,7 @@ class SubscriberFactory(WebSocketServerFactory):
     def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
-        self.protocols_open: Rounds[SubscriberProtocol] = Rounds(reactor, PING_INTERVAL_S)
+        self.protocols_open: Heartbeats[SubscriberProtocol] = Heartbeats(reactor, PING_INTERVAL_S)
         self.setProtocolOptions(
             versions=[13],
             webStatus=False,
@@ -499,10 +499,10 @@ class Handshakes:
     factory: SubscriberFactory
     origins: Origins
 
-    def upgrade(self, request: Request, ways: Ways) -> int:
+    def upgrade(self, request: Request, delivery: Delivery) -> int:
         """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
 
-        :param ways: how what is asked for is followed.
+        :param delivery: how what is asked for is followed.
         """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
             return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
@@ -527,17 +527,17 @@ class Handshakes:
         if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
         offered = [name.strip() for name in members_of(field(request, b"Sec-WebSocket-Protocol") or b"")]
-        if ways.feed.is_gone() and DELTA.encode() not in offered:
+        if delivery.feed.is_gone() and DELTA.encode() not in offered:
             # The others are told what state the feed is in.
-            retry_s = math.ceil(max(1.0, ways.feed.next_tick_s()))
-            headers = [(b"Livefeed-State", ways.feed.state.value.encode()), (b"Retry-After", b"%d" % retry_s)]
+            retry_s = math.ceil(max(1.0, delivery.feed.next_tick_s()))
+            headers = [(b"Livefeed-State", delivery.feed.state.value.encode()), (b"Retry-After", b"%d" % retry_s)]
             return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
-        if ways.full():
+        if delivery.full():
             return refuse_one_more(request)
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())
-        protocol.feed = ways.feed
-        protocol.envelopes = ways.envelopes
-        protocol.sockets = ways.sockets
+        protocol.feed = delivery.feed
+        protocol.messages = delivery.messages
+        protocol.sockets = delivery.sockets
         protocol.have = named_version(request.args.get(b"have"))
         request.setResponseCode(101)
         request.channel.upgrade(protocol)

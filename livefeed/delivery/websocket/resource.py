@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from livefeed.delivery.feed_resource import Branch, refuse_part
+from livefeed.delivery.feed_resource import FeedResource, refuse_part
 from livefeed.web.answers import answer, refuse
 from livefeed.web.resources import asks_for_websocket
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from twisted.web.resource import IResource
 
-    from livefeed.delivery.delivery import Ways
+    from livefeed.delivery.delivery import Delivery
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
     from livefeed.web.site import Request
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _METHODS = b"GET, OPTIONS"
 
 
-class WebSocketResource(Branch):
+class WebSocketResource(FeedResource):
     """Answers what is no handshake, and hands on what is one.
 
-    :param ways: how the feed can be followed.
+    :param delivery: how the feed can be followed.
     :param origins: who may read other answers from another site.
     :param parts: where what is below is found; ``None`` if nothing is.
     :param refuse: answers a handshake where there is nothing to be followed now; ``None`` if there is.
@@ -36,33 +36,33 @@ class WebSocketResource(Branch):
 
     def __init__(
         self,
-        ways: Ways,
+        delivery: Delivery,
         origins: Origins,
         parts: Parts | None = None,
         *,
         refuse: Callable[[Request], int] | None = None,
     ) -> None:
-        super().__init__(ways, origins, parts)
+        super().__init__(delivery, origins, parts)
         self._refuse = refuse
 
     def follows(self, request: Request) -> bool:
-        """Branch API."""
+        """FeedResource API."""
         return asks_for_websocket(request)
 
-    def part(self, ways: Ways) -> IResource:
-        """Branch API."""
-        return WebSocketResource(ways, self._origins)
+    def part(self, delivery: Delivery) -> IResource:
+        """FeedResource API."""
+        return WebSocketResource(delivery, self._origins)
 
     def unknown(self) -> IResource:
-        """Branch API."""
-        return WebSocketResource(self._ways, self._origins, refuse=self._refuse_unknown)
+        """FeedResource API."""
+        return WebSocketResource(self._delivery, self._origins, refuse=self._refuse_unknown)
 
     def busy(self) -> IResource:
-        """Branch API."""
-        return WebSocketResource(self._ways, self._origins, refuse=refuse_part)
+        """FeedResource API."""
+        return WebSocketResource(self._delivery, self._origins, refuse=refuse_part)
 
     def _refuse_unknown(self, request: Request) -> int:
-        retry_s = math.ceil(max(1.0, self._ways.feed.next_tick_s()))
+        retry_s = math.ceil(max(1.0, self._delivery.feed.next_tick_s()))
         headers = [(b"Retry-After", b"%d" % retry_s)]
         return refuse(request, 503, "The document has not been pulled yet.", headers)
 
@@ -79,4 +79,4 @@ class WebSocketResource(Branch):
             return refuse(request, 426, "This path speaks WebSocket only.", headers)
         if self._refuse is not None:
             return self._refuse(request)
-        return self._ways.upgrade(request, self._ways)
+        return self._delivery.upgrade(request, self._delivery)

@@ -16,7 +16,7 @@ from livefeed.sources.mongo.changes import Changes
 from livefeed.sources.mongo.client import AWAIT_MS, SELECTION_S, fit_for_log, make_client, told
 from livefeed.sources.mongo.documents import split_batch, to_json
 from livefeed.sources.mongo.url import parse_url
-from livefeed.threads import defer_to_daemon, start_daemon
+from livefeed.threads import defer_to_new_thread, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ class MongoSource:
                 said=self._said,
                 source=self,
             )
-            start_daemon(changes.run, name="livefeed changes")
+            start_thread(changes.run, name="livefeed changes")
 
     async def fetch(self) -> bytes | None:
         """Source API."""
@@ -108,7 +108,7 @@ class MongoSource:
         self._asking = True
         given = self._given
         try:
-            data, digest = await defer_to_daemon(self._in_reactor, self._pull, given)
+            data, digest = await defer_to_new_thread(self._in_reactor, self._pull, given)
         except OSError as error:
             # There is no thread, which would have taken this back.
             self._asking = False
@@ -127,7 +127,7 @@ class MongoSource:
             client, self._client = self._client, None
         if client is not None:
             # It says good-bye to the server, which may hang.
-            start_daemon(client.close, name="livefeed close")
+            start_thread(client.close, name="livefeed close")
 
     @property
     def _in_reactor(self) -> IReactorFromThreads:

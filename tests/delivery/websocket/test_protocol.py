@@ -26,9 +26,9 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from livefeed.delivery.heartbeats import AT_ONCE
-from livefeed.delivery.messages import Envelopes
+from livefeed.delivery.messages import Messages
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import Served
+from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket import protocol
 from livefeed.delivery.websocket.protocol import (
     COME_BACK,
@@ -69,7 +69,7 @@ class WebSocketTestCase(SynchronousTestCase):
         self.feed = Feed("feed", clock=self.clock, push=push)
         self.factory = SubscriberFactory(reactor=self.clock)
         allowed = Origins.parse(origins or ("*",))
-        served = Served(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
+        served = PublishedFeed(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
         self.site = Site(Root([served]), reactor=self.clock)
 
 
@@ -280,7 +280,7 @@ class Grouped(Transport):
     """A transport of which many can be written to together."""
 
     write_or_end = Transport.write
-    make_group = staticmethod(ConnectionGroup)
+    make_multicast = staticmethod(ConnectionGroup)
 
 
 class Wrapping(Transport):
@@ -308,7 +308,7 @@ class PushTests(WebSocketTestCase):
             self.feed.publish(SECOND)
             error = MemoryError()
             with (
-                mock.patch.object(Envelopes, "_make", side_effect=error),
+                mock.patch.object(Messages, "_make", side_effect=error),
                 mock.patch.object(protocol._Outlet, "send", side_effect=error),
             ):
                 clients = clients or [Client(self.site, transport=transport(), subprotocols=subprotocols)]
@@ -339,15 +339,15 @@ class PushTests(WebSocketTestCase):
             self.feed.publish(version)
         for client in clients:
             client.messages()
-        make = Envelopes._make
+        make = Messages._make
         calls = iter([MemoryError()])
 
-        def break_once(envelopes: Envelopes, *arguments: Any) -> bytes:
+        def break_once(messages: Messages, *arguments: Any) -> bytes:
             for error in calls:
                 raise error
-            return make(envelopes, *arguments)
+            return make(messages, *arguments)
 
-        self.patch(Envelopes, "_make", break_once)
+        self.patch(Messages, "_make", break_once)
         for version in (LONG, LONG + b"\n"):
             self.feed.publish(version)
             for client in clients:

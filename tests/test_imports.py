@@ -1,0 +1,141 @@
+"""The direction of imports: which folder may import which, for typing, too, and that no modules import each other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import livefeed
+
+PACKAGE = Path(livefeed.__file__).parent
+
+GROUND = frozenset({"", "exceptions", "clocks", "threads"})
+"""Modules that every folder may import; the empty name is ``livefeed`` itself."""
+
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    folder: frozenset(names.split()) | GROUND | {folder}
+    for folder, names in {
+        "document": "",
+        "config": "",
+        "tls": "",
+        "sources": "document tls",
+        "storage": "document",
+        "feed": "document config storage",
+        "intake": "document sources feed",
+        "transport": "tls",
+        "web": "document tls transport",
+        "delivery": "document feed transport web",
+        "process": "document tls transport web delivery",
+        "admin": "document tls transport web feed intake delivery process",
+        "cli": "tls",
+        "testing": "document feed intake sources",
+        "service": "admin config delivery document feed intake process sources storage tls transport web",
+        "tap": "config process service",
+    }.items()
+}
+"""For each folder the folders whose modules it may import, as ``docs/architecture.md`` draws it."""
+
+PURE = ("document",)
+
+
+def modules() -> dict[str, Path]:
+    """Gives all modules of livefeed, by their names below the package."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_by(path: Path, names: dict[str, Path]) -> Iterator[str]:
+    """Gives the modules of livefeed that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in named:
+            if name.partition(".")[0] != "livefeed":
+                continue
+            below = name.removeprefix("livefeed").removeprefix(".")
+            # What is no module is a name in one.
+            yield below if below in names else below.rpartition(".")[0]
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Gives the groups of modules that import each other, directly or not (Tarjan's algorithm)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph.get(node, ())):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            at = stack.index(node)
+            group = stack[at:]
+            del stack[at:]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+class ImportTests(SynchronousTestCase):
+    """The layout, as the import statements show it."""
+
+    def setUp(self) -> None:
+        names = modules()
+        self.graph = {name: set(imported_by(path, names)) - {name} for name, path in names.items()}
+
+    def test_folders_import_what_they_may(self) -> None:
+        """Each import follows the direction in which the data flows."""
+        wrong = []
+        for module, imported in self.graph.items():
+            folder = module.partition(".")[0]
+            allowed = GROUND if folder in GROUND else MAY_IMPORT[folder]
+            wrong += [f"{module} imports {other}" for other in imported if other.partition(".")[0] not in allowed]
+        self.assertEqual(sorted(wrong), [])
+
+    def test_no_modules_import_each_other(self) -> None:
+        """Each module can be read before those that import it."""
+        self.assertEqual(cycles(self.graph), [])
+
+    def test_folders_have_no_cycles(self) -> None:
+        """The table itself allows none."""
+        table = {folder: set(allowed) - GROUND - {folder} for folder, allowed in MAY_IMPORT.items()}
+        self.assertEqual(cycles(table), [])
+
+    def test_cycles_are_found(self) -> None:
+        """Also those over several modules."""
+        graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set()}
+        self.assertEqual(cycles(graph), [["a", "b", "c"]])
+        self.assertEqual(cycles({"a": {"b"}, "b": set()}), [])
+
+    def test_every_folder_says_what_is_in_it(self) -> None:
+        """The first lines of a package have one for each of its modules."""
+        for name, path in modules().items():
+            if path.name != "__init__.py" or not name:
+                continue
+            documented = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+            for inside in sorted(path.parent.iterdir()):
+                module = inside.stem
+                if module.startswith("__") or not (inside.suffix == ".py" or (inside / "__init__.py").exists()):
+                    continue
+                with self.subTest(f"{name}.{module}"):
+                    self.assertRegex(documented, rf"(?m)^(- ``)?{module}\b")
