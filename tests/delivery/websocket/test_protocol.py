@@ -290,7 +290,7 @@ class Wrapping(Transport):
         raise AssertionError("written below the wrapper, where everybody can read it")
 
     def __getattr__(self, name: str) -> Any:
-        if name == "make_group":
+        if name == "make_multicast":
             return self.write_below
         raise AttributeError(name)
 
