@@ -280,7 +280,7 @@ class Grouped(Transport):
     """A transport of which many can be written to together."""
 
     write_or_end = Transport.write
-    make_multicast = staticmethod(ConnectionGroup)
+    make_multicast = staticmethod(ConnectionGroup[Any])
 
 
 class Wrapping(Transport):
