@@ -9,34 +9,32 @@ import base64
 import contextlib
 import gc
 import socket
-import tempfile
 import weakref
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.process.memory import PERIOD_S, Collector
-from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import server_options
 from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
 from livefeed.web.site import Site
+from tests.helpers.driven import Client, DrivenReactor, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
-from tests.transport.driven import Client, DrivenReactor, make_pool
-from tests.transport.test_tls_connection import TLSClient
+from tests.helpers.tls import CertificateTestCase, TLSClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.tls.development import DevelopmentCertificate
 
 FIRST, SECOND = (b'{"votes": [%d, {"a": "%s"}]}' % (count, b"x" * 300) for count in (1, 2))
 
@@ -137,19 +135,7 @@ class Server(DrivenSite):
         return client
 
 
-class FreedTests(SynchronousTestCase):
-    made: DevelopmentCertificate
-    directory: tempfile.TemporaryDirectory[str]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.directory = tempfile.TemporaryDirectory()
-        cls.made = development_certificate(Path(cls.directory.name))
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.directory.cleanup()
-
+class FreedTests(CertificateTestCase):
     def assert_freed(self, kinds: dict[str, bytes], end: Callable[[Server], object]) -> None:
         """Nothing is left of connections, after this has ended them: on both transports, with TLS and without."""
         for transport, made in product(("fast", "twisted"), (None, self.made)):

@@ -22,8 +22,8 @@ from livefeed import clocks
 from livefeed.service import _CertificateWatch, _limit_unsent, _Termination, _warn_of_few_files
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import Validity, server_options
-from tests.transport.driven import Client, DrivenReactor, turn_until
-from tests.transport.test_tls_connection import TLSClient
+from tests.helpers.driven import Client, DrivenReactor, turn_until
+from tests.helpers.tls import TLSClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -188,7 +188,7 @@ class DocumentResource(FeedResource):
         return self._content(request, snapshot, selected, fields)
 
     def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
-        """Tells what an answer with a version depends on; see :data:`livefeed.web.replay.Select`."""
+        """Tells what an answer with a version depends on; see :data:`livefeed.transport.answer.Select`."""
         fields = KeyedFields._make(values)
         if self._form == "either" and accepts(fields.accept, EVENTS):
             return None

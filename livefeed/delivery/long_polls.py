@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed, Subscription
-    from livefeed.transport.rooms import Room
-    from livefeed.web.replay import Answer, Select
+    from livefeed.transport.answer import Answer, Select
+    from livefeed.transport.interfaces import WaitingRoom
     from livefeed.web.returns import Returns
     from livefeed.web.site import Request, Site
 
@@ -201,7 +201,7 @@ class _Shared:
     leads: bool
 
     # internal state
-    room: Room | None = None
+    room: WaitingRoom | None = None
     _count: int = 0
     _subscription: Subscription | None = None
 

@@ -18,7 +18,7 @@ from collections import deque
 from contextlib import suppress
 from itertools import islice
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -30,17 +30,18 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from livefeed.transport.answer import MAX_ANSWER_BYTES, in_pieces
+from livefeed.transport.interfaces import IDeadlineListener, IReplayed
 from livefeed.transport.rooms import Room
 from livefeed.transport.sockets import StreamSocket
-from livefeed.web.replay import MAX_ANSWER_BYTES, in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from twisted.internet.interfaces import IProducer, IProtocolFactory
 
-    from livefeed.transport.pool import Pool
-    from livefeed.web.replay import Answer
+    from livefeed.transport.answer import Answer
+    from livefeed.transport.interfaces import AnswerStore, ConnectionPool, ReplayedProtocol, WaitingRoom, Writable
 
 READ_BYTES = 16_384
 WRITE_BYTES = 65_536
@@ -55,19 +56,22 @@ _BROKEN = EPOLLERR | EPOLLHUP
 _RESET = struct.pack("ii", 1, 0)
 
 
-class ConnectionGroup:
+W = TypeVar("W", bound="Writable")
+
+
+class ConnectionGroup(Generic[W]):
     """Connections of one class that are written the same, again and again; what breaks one ends that one alone."""
 
     __slots__ = ("_singly",)
 
     def __init__(self) -> None:
-        self._singly: list[Any] = []  # those that are written to by their own methods
+        self._singly: list[W] = []  # those that are written to by their own methods
 
-    def add(self, connection: Any) -> None:
+    def add(self, connection: W) -> None:
         """Lets a connection join."""
         self._singly.append(connection)
 
-    def discard(self, connection: Any) -> None:
+    def discard(self, connection: W) -> None:
         """Lets a connection go that has joined."""
         self._singly.remove(connection)
 
@@ -130,7 +134,7 @@ class Connection(StreamSocket):
         "pool",
     )
 
-    def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory) -> None:
+    def __init__(self, pool: ConnectionPool, sock: socket.socket, factory: IProtocolFactory) -> None:
         self.pool = pool
         self.over_capacity = False
         self._factory: IProtocolFactory | None = factory
@@ -138,8 +142,9 @@ class Connection(StreamSocket):
         self.fd = sock.fileno()
         self.connected = True
         self.disconnecting = False
-        self._protocol: Any = None
-        self._answers: Any = None  # what may be given again
+        # Only the methods of IProtocol may be called on it while _answers is None.
+        self._protocol: ReplayedProtocol | None = None
+        self._answers: AnswerStore | None = None  # what may be given again
         self._active_at = float("-inf")  # when an answer was last given again
         self._out: deque[bytes] | tuple[()] = ()  # a deque only while there is something in it: it takes 600 bytes
         self._offset = 0  # how much of the first of _out is sent
@@ -160,7 +165,7 @@ class Connection(StreamSocket):
         self._at_boundary = False  # whether the next byte begins a request, for all that is known without asking
         self._unusual = False  # what epoll says is not simply to be read or written
         self._reason: Failure | None = None
-        self._room: Room | None = None  # in which its request waits
+        self._room: WaitingRoom | None = None  # in which its request waits
 
     # What the protocol calls: ITransport and its kin
 
@@ -172,7 +177,7 @@ class Connection(StreamSocket):
     @protocol.setter
     def protocol(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._answers = self._replay_of(protocol)
+        self._answers = self._store_of(protocol)
         self._at_boundary = False
 
     @property
@@ -190,7 +195,7 @@ class Connection(StreamSocket):
                 self._keep(data, sent)
 
     @staticmethod
-    def make_multicast() -> ConnectionGroup:
+    def make_multicast() -> ConnectionGroup[Any]:
         """Gives a group of connections of this class, with nobody in it yet."""
         return ConnectionGroup()
 
@@ -315,7 +320,7 @@ class Connection(StreamSocket):
 
     def start(self) -> None:
         """Begins: makes the protocol, unless it can wait until the client has spoken."""
-        self._answers = self._replay_of(self._factory)
+        self._answers = self._store_of(self._factory)
         if self._answers is None:
             self._make_protocol()
         else:
@@ -337,7 +342,7 @@ class Connection(StreamSocket):
         replay = self._answers
         missed = None
         # After a replayed answer the protocol is where it was: it need not be asked, which takes 0.2 µs.
-        if replay is not None and not self._out and (self._at_boundary or self._protocol.at_boundary()):
+        if replay is not None and not self._out and (self._at_boundary or self._protocol.at_boundary()):  # type: ignore[union-attr]
             answer = replay.find(data)
             if answer is not None:
                 self._at_boundary = True
@@ -365,7 +370,7 @@ class Connection(StreamSocket):
             self._watch(self._mask & ~EPOLLOUT)
         if self._producer is not None and (self._producer_paused or not self._streaming):
             self._producer_paused = False
-            self.pool.is_dear = True
+            self.pool.did_more = True
             try:
                 self._producer.resumeProducing()
             except Exception:
@@ -384,7 +389,6 @@ class Connection(StreamSocket):
             self.set_deadline(self.pool.limits.idle_s)
             return
         self.set_deadline(None)
-        timed_out = getattr(self._protocol, "timeoutConnection", None)
         if self._lingering:
             # Orderly: the kernel goes on sending what it has, which a reset would discard.
             self._end(Failure(ConnectionDone()))
@@ -392,11 +396,11 @@ class Connection(StreamSocket):
         if self._protocol is None and self._at_boundary and not self.disconnecting:
             self.loseConnection()
             return
-        if timed_out is None or self.disconnecting:
+        if self.disconnecting or not IDeadlineListener.providedBy(self._protocol):
             self.abortConnection()
             return
         try:
-            timed_out()
+            cast("IDeadlineListener", self._protocol).timeoutConnection()
         except Exception:
             self._broke("timeoutConnection")
 
@@ -483,10 +487,11 @@ class Connection(StreamSocket):
 
     # Inside
 
-    def _replay_of(self, owner: Any) -> Any:
-        """Gives the answers of a factory or a protocol that may be given again here; ``None`` for one that has none."""
-        replays = None if self.over_capacity else getattr(owner, "replays", None)
-        return None if replays is None else replays[self.secure]
+    def _store_of(self, owner: object) -> AnswerStore | None:
+        """Gives the store of the answers of a factory or a protocol; ``None`` if they must not be repeated here."""
+        if self.over_capacity or not IReplayed.providedBy(owner):
+            return None
+        return owner.replays[self.secure]
 
     def _make_protocol(self) -> None:
         """Makes the protocol, and tells it of the connection."""
@@ -523,23 +528,25 @@ class Connection(StreamSocket):
         except Exception:
             self._broke("loseConnection")
 
-    def _deliver(self, data: bytes, key: Any) -> None:
+    def _deliver(self, data: bytes, key: bytes | None) -> None:
         """Hands data to the protocol, and sends what it writes in one piece; stores that for replay under a key."""
-        self.pool.is_dear = True
-        if key is not None and self._answers.join(key, self):
+        self.pool.did_more = True
+        replay = self._answers
+        if key is not None and replay is not None and replay.join(key, self):
             return
         if self._protocol is None:
             self._make_protocol()
             if self._reason is not None:
                 return
-        replay = self._answers
+        protocol, replay = self._protocol, self._answers
+        assert protocol is not None
         self._at_boundary = False
         self._set_unclear()
         self._corked = not self._out
         # One question is answered in one piece, which can be kept; of several the client has to read the answers first.
         self._cork_bytes = WRITE_BYTES if key is None else MAX_ANSWER_BYTES
         try:
-            self._protocol.dataReceived(data)
+            protocol.dataReceived(data)
         except Exception:
             self._corked = False
             self._broke("dataReceived")
@@ -547,22 +554,22 @@ class Connection(StreamSocket):
         if self._corked:
             self._corked = False
             # Nothing but the answer has ended the connection, if it has.
-            if key is not None and (replay is self._answers or self.disconnecting):
-                self._note(replay, key, data)
+            if key is not None and replay is not None and (replay is self._answers or self.disconnecting):
+                self._note(protocol, replay, key, data)
             self._flush_corked()
         self._set_clear()
         if (self.disconnecting or self._write_ending) and self._reason is None:
             self._go_on_ending()
 
-    def _note(self, replay: Any, key: bytes, head: bytes) -> None:
+    def _note(self, protocol: ReplayedProtocol, replay: AnswerStore, key: bytes, head: bytes) -> None:
         """Stores the answer to a request, if it may be given again, or lets others wait for it."""
         if self._out:
-            repeatable = self._protocol.replayable()
+            repeatable = protocol.replayable()
             if repeatable is not None:
                 data, body = in_pieces(self._out)
                 replay.store(key, data, repeatable, body=body, last=self.disconnecting)
         elif not self.disconnecting:
-            host = self._protocol.waits()
+            host = protocol.waits()
             if host is not None:
                 host.room = Room(self.pool, replay, key, head, host)
                 replay.open_room(host.room)

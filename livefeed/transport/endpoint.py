@@ -29,14 +29,36 @@ from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from livefeed.tls.options import alpn_selector
+from livefeed.transport.connection import Connection
 from livefeed.transport.sockets import limit_unsent
+from livefeed.transport.tls_connection import TLSConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from OpenSSL import SSL
+    from twisted.internet.interfaces import IProtocolFactory
 
+    from livefeed.transport.interfaces import ConnectionPool
     from livefeed.transport.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFactory:
+    """Makes the connections of one listener.
+
+    :param factory: makes their protocols.
+    :param context: the context of TLS; ``None`` for connections without TLS.
+    """
+
+    factory: IProtocolFactory
+    context: SSL.Context | None
+
+    def __call__(self, pool: ConnectionPool, sock: socket.socket, /) -> Connection:
+        """Makes the connection of a socket that was accepted and does not block."""
+        if self.context is None:
+            return Connection(pool, sock, self.factory)
+        return TLSConnection(pool, sock, self.factory, self.context)
 
 
 @implementer(IListeningPort)
@@ -62,7 +84,7 @@ class PoolPort:
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.factory.doStart()
-        self.pool.listen(self.sock, self.factory, self.context)
+        self.pool.listen(self.sock, ConnectionFactory(self.factory, self.context))
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:

@@ -10,23 +10,22 @@ import errno
 import resource
 import select
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from livefeed.transport.connection import Connection
 from livefeed.transport.rooms import Turns
-from livefeed.transport.tls_connection import TLSConnection
 
 if TYPE_CHECKING:
     import socket
 
-    from OpenSSL import SSL
-    from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
+
+    from livefeed.transport.interfaces import MakeConnection, PooledConnection, ReadingReactor
 
 EVENTS = 256
 """How many a turn handles at most: a few milliseconds of work."""
@@ -72,11 +71,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Listener:
-    """A socket that listens, and what is made of its connections."""
+    """A socket that listens, and the factory of its connections."""
 
     sock: socket.socket
-    factory: IProtocolFactory
-    context: SSL.Context | None
+    make_connection: MakeConnection
 
 
 @implementer(IReadDescriptor)
@@ -89,7 +87,7 @@ class Pool:
     :ivar connections: those that are open, by their descriptors.
     :ivar deadlines: when the sweep ends a connection, or asks its protocol to, by the pool's clock. Subscribers have
         none. They are here since asking each connection would touch memory that is in no cache.
-    :ivar is_dear: set by a connection for which more was done than an answer given again: the clock is looked at.
+    :ivar did_more: set by a connection for which more was done than an answer given again: the clock is looked at.
     :ivar turns: answers the requests that wait for the same.
     :ivar now: the reactor's time, as of the last sweep.
     :ivar accepted: how many connections were accepted since the start.
@@ -98,14 +96,14 @@ class Pool:
     """
 
     # required parameters
-    reactor: Any
+    reactor: ReadingReactor
     limits: Limits = field(default_factory=Limits)
 
     # internal state
-    connections: dict[int, Connection] = field(default_factory=dict)
-    deadlines: dict[Connection, float] = field(default_factory=dict)
+    connections: dict[int, PooledConnection] = field(default_factory=dict)
+    deadlines: dict[PooledConnection, float] = field(default_factory=dict)
     turns: Turns = field(init=False)
-    is_dear: bool = False
+    did_more: bool = False
     now: float = 0.0
     accepted: int = 0
     refused: int = 0
@@ -115,8 +113,8 @@ class Pool:
     _listeners: dict[int, _Listener] = field(default_factory=dict)
     _resting: list[int] = field(default_factory=list)
     _allowance: float = float("inf")
-    _left_over: list[tuple[int, Connection | None, int]] = field(default_factory=list)
-    _ending: list[Connection] = field(default_factory=list)
+    _left_over: list[tuple[int, PooledConnection | None, int]] = field(default_factory=list)
+    _ending: list[PooledConnection] = field(default_factory=list)
     _ending_call: IDelayedCall | None = None
     _in_turn: bool = False
     _running: bool = False
@@ -125,18 +123,17 @@ class Pool:
         self._epoll = select.epoll()
         self.turns = Turns(self.reactor)
         self._sweeping = LoopingCall(self.sweep)
-        self._sweeping.clock = self.reactor
+        self._sweeping.clock = cast("IReactorTime", self.reactor)
 
-    def listen(self, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context | None) -> None:
+    def listen(self, sock: socket.socket, make_connection: MakeConnection) -> None:
         """Accepts connections of a socket.
 
-        :param sock: bound, listening and not blocking. Its options hold for its connections, too.
-        :param factory: makes the protocols.
-        :param context: what TLS is spoken with; ``None`` for none.
+        :param sock: bound, listening and not blocking. Its connections inherit its options.
+        :param make_connection: makes a connection of each socket that is accepted.
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = _Listener(sock, factory, context)
+        self._listeners[sock.fileno()] = _Listener(sock, make_connection)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def unlisten(self, sock: socket.socket) -> None:
@@ -194,9 +191,9 @@ class Pool:
                 except Exception:
                     self.log_failure("the transport", connection)
                     connection.abortConnection()
-                if self.is_dear:
+                if self.did_more:
                     # An answer that is rendered takes up to 2 ms: 32 in a row took 0.5 s where each took 20.
-                    self.is_dear = False
+                    self.did_more = False
                     if self.reactor.seconds() > end:
                         break
             # They are the first of the next turn: the kernel has put them behind all others.
@@ -214,7 +211,7 @@ class Pool:
         """Changes the events that a connection waits for."""
         self._epoll.modify(fd, mask)
 
-    def end(self, connection: Connection) -> None:
+    def end(self, connection: PooledConnection) -> None:
         """Finishes a connection after this turn."""
         self._ending.append(connection)
         if not self._in_turn and self._ending_call is None:
@@ -286,17 +283,13 @@ class Pool:
         if too_many and self._over >= OVERFLOW:
             sock.close()
             return
-        connection: Connection
         try:
             sock.setblocking(False)
-            if listener.context is None:
-                connection = Connection(self, sock, listener.factory)
-            else:
-                connection = TLSConnection(self, sock, listener.factory, listener.context)
+            connection = listener.make_connection(self, sock)
             self._epoll.register(connection.fd, select.EPOLLIN)
         except Exception:
             # No memory, in the process or in the kernel: this one client is sent away, and nobody else.
-            self.log_failure("accepting", listener.factory)
+            self.log_failure("accepting", listener.make_connection)
             sock.close()
             return
         self.accepted += 1
@@ -304,8 +297,7 @@ class Pool:
         self._over += too_many
         self.connections[connection.fd] = connection
         connection.set_deadline(self.limits.handshake_s)
-        if listener.context is None:
-            connection.start()
+        connection.start()
 
     def _rest(self, fd: int) -> None:
         """Accepts nothing of a listener until the next sweep."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from livefeed.transport.connection import Connection
-    from livefeed.transport.pool import Pool
-    from livefeed.web.replay import Answer, Replay, Select
+    from livefeed.transport.answer import Answer
+    from livefeed.transport.interfaces import (
+        AnswerStore,
+        ConnectionPool,
+        Host,
+        RoomMember,
+        TimedReactor,
+        WaitingRoom,
+    )
 
 SLICE = 256
 """The requests that are answered in one turn of the reactor at most: 4 ms of work."""
@@ -48,39 +54,6 @@ can make it nearly two times as many."""
 _log = Logger()
 
 
-class Host(Protocol):
-    """The object that the requests in a room wait for, as the room requires it.
-
-    :ivar room: the room, which is set when it is opened.
-    """
-
-    room: Room | None
-
-    @property
-    def select(self) -> Select:
-        """What tells what the answer to a request depends on that waits; ``None`` for one that does not."""
-
-    @property
-    def wait_s(self) -> float:
-        """How long each waits at most."""
-
-    @property
-    def leads(self) -> bool:
-        """Whether the first request still waits: then others may join, even if nobody else is in the room."""
-
-    def admit(self) -> bool:
-        """Takes note of one more request, unless it would not be kept waiting now if it came by itself."""
-
-    def let_go(self, count: int, /) -> None:
-        """Takes note that so many requests do not wait any more."""
-
-    def render(self, head: bytes, /) -> Answer | None:
-        """Gives the answer to a request that has waited, as it is now; ``None`` if that fails."""
-
-    def close(self) -> None:
-        """Takes note that nobody can join any more."""
-
-
 @dataclass(slots=True, eq=False)
 class Room:
     """Connections that wait for the same.
@@ -92,8 +65,8 @@ class Room:
     """
 
     # required parameters
-    pool: Pool
-    replay: Replay
+    pool: ConnectionPool
+    replay: AnswerStore
     key: bytes
     head: bytes
     host: Host
@@ -101,14 +74,14 @@ class Room:
     # internal state
     other_keys: dict[bytes, None] = field(default_factory=dict)
     place: tuple[bytes, Hashable] | None = None
-    members: dict[Connection, float] = field(default_factory=dict)
-    _pending: dict[Connection, bytearray] = field(default_factory=dict)  # what was sent meanwhile
+    members: dict[RoomMember, float] = field(default_factory=dict)
+    _pending: dict[RoomMember, bytearray] = field(default_factory=dict)  # what was sent meanwhile
     _due: float = -inf  # those whose time is over by then are to be answered
     _timer: IDelayedCall | None = None
     _answer: Answer | None = None
     _generation: int = -1  # the answers' age, as the replay counts it
 
-    def join(self, connection: Connection) -> bool:
+    def join(self, connection: RoomMember) -> bool:
         """Takes a connection that was sent this room's request, and tells whether it did."""
         if not self.host.admit():
             return False
@@ -119,7 +92,7 @@ class Room:
             self._timer = self.pool.reactor.callLater(self.host.wait_s, self._expire)
         return True
 
-    def leave(self, connection: Connection) -> bytes:
+    def leave(self, connection: RoomMember) -> bytes:
         """Lets a connection go, and gives what its client has sent since its request."""
         connection._room = None
         self.members.pop(connection, None)
@@ -127,7 +100,7 @@ class Room:
         self.close_if_over()
         return bytes(self._pending.pop(connection, b""))
 
-    def keep(self, connection: Connection, data: bytes) -> None:
+    def keep(self, connection: RoomMember, data: bytes) -> None:
         """Keeps what a client sends while it waits, and reads no more of it once that is much."""
         pending = self._pending.setdefault(connection, bytearray())
         pending += data
@@ -153,7 +126,7 @@ class Room:
 
     def answer_some(self, most: int) -> int:
         """Answers some of those that are to be answered, and tells how many; 0 if there are none left."""
-        batch: list[Connection] = []
+        batch: list[RoomMember] = []
         for connection, end in self.members.items():
             if end > self._due or len(batch) == most:
                 break
@@ -177,7 +150,7 @@ class Room:
                 connection.abortConnection()
         return len(batch)
 
-    def _answer_batch(self, batch: list[Connection]) -> None:
+    def _answer_batch(self, batch: list[RoomMember]) -> None:
         """Answers some that have left the room."""
         self.host.let_go(len(batch))
         answer = self._rendered()
@@ -199,7 +172,7 @@ class Room:
             self._answer = self.host.render(self.head)
         return self._answer
 
-    def _said(self, batch: list[Connection]) -> list[tuple[Connection, bytes]]:
+    def _said(self, batch: list[RoomMember]) -> list[tuple[RoomMember, bytes]]:
         """Gives what clients have sent while they waited, and reads on before they are answered.
 
         Then a client that does not take the answer is not read from.
@@ -210,7 +183,7 @@ class Room:
         return said
 
     @staticmethod
-    def _write(batch: list[Connection], answer: Answer) -> None:
+    def _write(batch: list[RoomMember], answer: Answer) -> None:
         if answer.body:
             for connection in batch:
                 connection.write_large_or_end(answer.data, answer.body)
@@ -256,14 +229,14 @@ class Turns:
     """
 
     # required parameters
-    reactor: Any
+    reactor: TimedReactor
 
     # internal state
-    _rooms: deque[Room] = field(default_factory=deque)
+    _rooms: deque[WaitingRoom] = field(default_factory=deque)
     _call: IDelayedCall | None = None
     _in_turn: bool = False
 
-    def add(self, room: Room) -> None:
+    def add(self, room: WaitingRoom) -> None:
         """Has a room's turn come."""
         if room not in self._rooms:
             self._rooms.append(room)

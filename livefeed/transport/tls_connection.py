@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IProtocolFactory
 
-    from livefeed.transport.pool import Pool
+    from livefeed.transport.interfaces import ConnectionPool
 
 TLS_CALLS = choose_calls()
 """How TLS is read and written."""
@@ -31,7 +31,7 @@ TLS_CALLS = choose_calls()
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
-class TLSGroup(ConnectionGroup):
+class TLSGroup(ConnectionGroup["TLSConnection"]):
     """A group that writes to those that are clear without a look at any of them: a fan-out is made of this.
 
     With thousands of them nothing of theirs is in a cache. So what OpenSSL is called with is kept here, and a
@@ -103,7 +103,9 @@ class TLSConnection(Connection):
 
     __slots__ = ("_crossed", "_direct_in", "_handshaking", "_notified", "_raw", "_ssl")
 
-    def __init__(self, pool: Pool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context) -> None:
+    def __init__(
+        self, pool: ConnectionPool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context
+    ) -> None:
         super().__init__(pool, sock, factory)
         self._unusual = True
         self._handshaking = True
@@ -118,7 +120,7 @@ class TLSConnection(Connection):
         self._ssl.set_app_data(self)
 
     @staticmethod
-    def make_multicast() -> ConnectionGroup:
+    def make_multicast() -> ConnectionGroup[Any]:
         """Gives a group of such connections, with nobody in it yet."""
         return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 
@@ -159,6 +161,9 @@ class TLSConnection(Connection):
         """What Twisted's contexts call where the client's certificate is not accepted."""
         self._end(reason)
 
+    def start(self) -> None:
+        """Waits for the client, whose handshake comes first. Then the protocol is made, as without TLS."""
+
     def finish(self) -> None:
         """Ends the connection, and lets go of what refers to it."""
         ending = self.connected and self._reason is not None
@@ -187,9 +192,9 @@ class TLSConnection(Connection):
             return
         data = take(buffer, count)
         replay = self._answers
-        answer = replay.find(data)
+        answer = replay.find(data)  # type: ignore[union-attr] # there is a store at each boundary
         if answer is None:
-            self._deliver(data, replay.missed)
+            self._deliver(data, replay.missed)  # type: ignore[union-attr]
             return
         self._active_at = self.pool.now
         if answer.at_once:
@@ -215,7 +220,7 @@ class TLSConnection(Connection):
             super()._handle_others(events)
 
     def _handshake(self) -> None:
-        self.pool.is_dear = True
+        self.pool.did_more = True
         try:
             self._ssl.do_handshake()
         except SSL.WantReadError:
@@ -233,7 +238,7 @@ class TLSConnection(Connection):
         else:
             self._handshaking = self._unusual = False
             self._watch(EPOLLIN)
-            self.start()
+            super().start()
             if IHandshakeListener.providedBy(self._protocol):
                 self._protocol.handshakeCompleted()
 

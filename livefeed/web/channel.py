@@ -14,9 +14,11 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, datetimeToString
 from zope.interface import implementer
 
+from livefeed.transport.answer import Repeatable
+from livefeed.transport.interfaces import IDeadlineListener, IReplayed
 from livefeed.web.answers import EVERY_ANSWER, problem
 from livefeed.web.refusals import asks_for_events
-from livefeed.web.replay import MAX_FIELDS, Repeatable
+from livefeed.web.replay import MAX_FIELDS
 from livefeed.web.resources import field, lists
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
-    from livefeed.transport.rooms import Host
+    from livefeed.transport.interfaces import Host
     from livefeed.web.replay import Replay
     from livefeed.web.site import Request, Site
 
@@ -63,7 +65,7 @@ _LONGEST_LENGTH = 19
 _TARGET = re.compile(rb"(?:/|(?i:https?)://%s(?=[/?]|\Z)|\*\Z)[\x21-\x7e]*+\Z" % _AUTHORITY)
 
 
-@implementer(interfaces.IHalfCloseableProtocol)
+@implementer(interfaces.IHalfCloseableProtocol, IReplayed, IDeadlineListener)
 class Channel(HTTPChannel):
     """An HTTP/1.1 connection on which twisted.web parses, and what it would let through is refused.
 

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from livefeed.web.replay import Answer, in_pieces
+from livefeed.transport.answer import Answer, in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable

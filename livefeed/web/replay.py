@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from livefeed.transport.answer import MAX_ANSWER_BYTES, Answer
 
 if TYPE_CHECKING:
-    from livefeed.transport.connection import Connection
-    from livefeed.transport.rooms import Room
+    from collections.abc import Hashable
+
+    from livefeed.transport.answer import Repeatable, Select
+    from livefeed.transport.interfaces import RoomMember, WaitingRoom
 
 KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connection", b"prefer", b"a-im")
 """The fields on which an answer may depend.
@@ -37,36 +40,6 @@ MAX_ANSWERS = 1024
 MAX_HEADS = 64
 MAX_ROOM_KEYS = 256
 """Keys of rooms, with which a request is let in without a look at what its fields mean: 4 MB, if clients want that."""
-
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
-"""All stored answers together; one that would be more is rendered each time."""
-
-
-LARGE_BYTES = 16_384
-"""A body of more than that stays the object that its resource gave, beside the head: as much as one TLS record holds.
-
-Joined with the head it would be a copy for each variant and each quarter of a second, which each client would keep that
-does not read: 0.65 MB each of a document of 1 MB.
-"""
-
-
-Select = Callable[["list[bytes | None]"], Hashable]
-"""Tells what an answer depends on, of the values of :data:`KEYED` in this order, each ``None`` where it was not sent.
-
-Two requests with the same method and path for which it gives the same are answered the same, until answers are
-forgotten. It gives ``None`` for a request that is not to be answered by replay.
-"""
-
-
-class Repeatable(NamedTuple):
-    """The facts of an answer that may be given again.
-
-    :ivar label: what it counts as.
-    :ivar select: tells what it depends on; ``None`` if that is each keyed field to the letter.
-    """
-
-    label: Hashable
-    select: Select | None = None
 
 
 def _any_case(name: bytes) -> bytes:
@@ -116,42 +89,6 @@ match_head = _head_pattern().match
 
 
 @dataclass(slots=True, eq=False)
-class Answer:
-    """Bytes that answer every request with one key.
-
-    :ivar data: the head and the body, as twisted.web wrote them.
-    :ivar label: what it counts as.
-    :ivar last: whether the connection ends after it.
-    :ivar body: the body, if it is not in the data since it is large; see :func:`in_pieces`.
-    :ivar at_once: whether nothing else is to be done than to write the data: one look is what the hot path has for it.
-    :ivar times: how often it was given again.
-    """
-
-    # required parameters
-    data: bytes
-    label: Hashable
-    last: bool
-    body: bytes = b""
-
-    # internal state
-    at_once: bool = field(init=False)
-    times: int = 0
-
-    def __post_init__(self) -> None:
-        self.at_once = not (self.last or self.body)
-
-
-def in_pieces(parts: Iterable[bytes]) -> tuple[bytes, bytes]:
-    """Gives the data and the body of an answer.
-
-    :param parts: what was written, one behind the other, and at least one of them. The last stays the object that it
-        is, if it is large.
-    """
-    *head, body = parts
-    return (b"".join((*head, body)), b"") if len(body) <= LARGE_BYTES else (b"".join(head), body)
-
-
-@dataclass(slots=True, eq=False)
 class Replay:
     """The answers that may be repeated now.
 
@@ -164,7 +101,7 @@ class Replay:
     """
 
     missed: bytes | None = None
-    rooms: dict[bytes, Room] = field(default_factory=dict)
+    rooms: dict[bytes, WaitingRoom] = field(default_factory=dict)
     generation: int = 0
     _forgotten: Counter[Hashable] = field(default_factory=Counter)
     _stored: list[Answer] = field(default_factory=list)
@@ -173,7 +110,7 @@ class Replay:
     _selects: dict[bytes, Select] = field(default_factory=dict)  # by method and path, as is the next
     _variants: dict[tuple[bytes, Hashable], Answer] = field(default_factory=dict)
     _bytes: int = 0
-    _places: dict[bytes, dict[Hashable, Room]] = field(default_factory=dict)  # by method and path, and by variant
+    _places: dict[bytes, dict[Hashable, WaitingRoom]] = field(default_factory=dict)  # by method and path, then variant
 
     def find(self, head: bytes) -> Answer | None:
         """Gives the answer to a request, and counts it as given.
@@ -232,7 +169,7 @@ class Replay:
                 self._selects[target] = repeatable.select
                 self._variants[target, variant] = answer
 
-    def join(self, key: bytes, connection: Connection) -> bool:
+    def join(self, key: bytes, connection: RoomMember) -> bool:
         """Has a connection wait with others, whose requests are answered the same; tells whether there are any."""
         room = self.rooms.get(key)
         if room is not None and room.join(connection):
@@ -245,7 +182,7 @@ class Replay:
             other.other_keys[key] = None
         return True
 
-    def _room_of_variant(self, key: bytes) -> Room | None:
+    def _room_of_variant(self, key: bytes) -> WaitingRoom | None:
         """Gives the room of those whose requests differ from this one in nothing that changes their answers."""
         rooms = self._places.get(key.partition(b"\r")[0])
         if rooms is None:
@@ -253,7 +190,7 @@ class Replay:
         variant = next(iter(rooms.values())).host.select(_parts_of(key)[1])
         return None if variant is None else rooms.get(variant)
 
-    def open_room(self, room: Room) -> None:
+    def open_room(self, room: WaitingRoom) -> None:
         """Lets requests into a room, instead of another that there may be for the same."""
         self.rooms[room.key] = room
         target, fields = _parts_of(room.key)
@@ -262,7 +199,7 @@ class Replay:
             room.place = target, variant
             self._places.setdefault(target, {})[variant] = room
 
-    def close_room(self, room: Room) -> None:
+    def close_room(self, room: WaitingRoom) -> None:
         """Lets no more requests into a room."""
         for key in (room.key, *room.other_keys):
             if self.rooms.get(key) is room:

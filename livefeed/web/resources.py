@@ -107,7 +107,7 @@ class Content(Node):
         return answer(request, 200, [*headers, (b"Content-Type", self.content_type)], body)
 
     def _variant(self, etag: bytes, values: list[bytes | None]) -> Hashable:
-        """Tells what an answer depends on; see :data:`livefeed.web.replay.Select`."""
+        """Tells what an answer depends on; see :data:`livefeed.transport.answer.Select`."""
         fields = KeyedFields._make(values)
         permission = tuple(self._origins.response_headers(fields.origin))
         return matching_tag(fields.if_none_match, [etag]), permission, fields.persistence()

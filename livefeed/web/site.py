@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.http import datetimeToString
+from zope.interface import implementer
 
 from livefeed.document import pointer
 from livefeed.tls.options import PROTOCOLS
+from livefeed.transport.interfaces import IReplayed
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 from livefeed.web.refusals import Refusals
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
-    from livefeed.transport.rooms import Host
-    from livefeed.web.replay import Select
+    from livefeed.transport.answer import Select
+    from livefeed.transport.interfaces import Host
 
 IDLE_TIMEOUT_S = 75
 """As nginx has it; longer than browsers and balancers keep a connection, so that they close it first."""
@@ -122,6 +124,7 @@ class Request(server.Request):
         return reason
 
 
+@implementer(IReplayed)
 class Site(server.Site):
     """Makes a :class:`Channel` of each connection, and keeps count of them.
 

@@ -35,9 +35,9 @@ from livefeed.web.rendering import render_waited
 from livefeed.web.replay import Replay
 from livefeed.web.returns import Returns
 from livefeed.web.site import Request, Site
+from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
-from tests.transport.driven import Client, DrivenReactor, make_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -563,7 +563,7 @@ class TogetherTests(SynchronousTestCase):
                 served.site.forget_answers()
         self.assertEqual(served.site.counts(), {(200, "http", "identity"): 12})
         (pool,) = served.reactor.pools
-        kept = [part for connection in pool.connections.values() for part in connection._out]
+        kept = [part for connection in connections_of(pool) for part in connection._out]
         assert served.feed.snapshot is not None
         self.assertEqual({id(part) for part in kept}, {id(served.feed.snapshot.representations["identity"].data)})
         self.assertEqual(len(kept), 12)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.transport.driven import Client, settle
+from tests.helpers.driven import Client, settle
 
 if TYPE_CHECKING:
-    from tests.transport.driven import DrivenReactor
+    from tests.helpers.driven import DrivenReactor
 
 
 class DrivenSite:

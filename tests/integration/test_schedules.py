@@ -61,9 +61,9 @@ from livefeed.intake.puller import Puller
 from livefeed.testing import MemorySource
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool, settle
 from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
 from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
-from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -359,7 +359,7 @@ class MemoryStage:
     def _servers(self) -> set[socket.socket]:
         """Gives the server's ends of the connections; Twisted's have buffers of their own, which are made small."""
         if TRANSPORT == "fast":
-            return {connection.sock for pool in self.reactor.pools for connection in pool.connections.values()}
+            return {connection.sock for pool in self.reactor.pools for connection in connections_of(pool)}
         servers = [reader for reader in self.reactor.getReaders() if isinstance(reader, Server)]
         for server in servers:
             server.bufferSize = NARROW_BYTES

@@ -30,8 +30,8 @@ from livefeed.transport.rooms import Room
 from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
 from livefeed.web.site import Site
+from tests.helpers.driven import Client, DrivenReactor, make_pool, settle
 from tests.integration.harness import Livefeed, replace_file
-from tests.transport.driven import Client, DrivenReactor, make_pool, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,8 +12,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.sources.connectors import FreeingReactor
+from tests.helpers.driven import DrivenReactor
 from tests.helpers.garbage import garbage
-from tests.transport.driven import DrivenReactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from livefeed.tls import folder as folder_module
 from livefeed.tls.folder import LOOK_S, MAX_CHAIN, CertificateFolder
 from livefeed.tls.options import ServedCertificates
 from tests.authority import Holder
-from tests.tls.test_options import handshake
+from tests.helpers.tls import handshake
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from livefeed.sources import make_source
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import EXPIRY_WARNING_S, Validity, require_callbacks, server_options
 from tests.authority import Holder
+from tests.helpers.tls import handshake
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
 
@@ -51,31 +51,6 @@ def write_certificate(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPriva
         .sign(key, hashes.SHA256())
     )
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
-
-
-def handshake(
-    server_context: SSL.Context, client_context: SSL.Context, name: str = "", session: SSL.Session | None = None
-) -> SSL.Connection:
-    """Does a handshake in memory; gives the client's end. Raises SSL.Error where one side refuses.
-
-    :param name: what the client asks for (SNI); by default nothing.
-    :param session: what the client comes back with.
-    """
-    server, client = SSL.Connection(server_context, None), SSL.Connection(client_context, None)
-    if name:
-        client.set_tlsext_host_name(name.encode())
-    if session is not None:
-        client.set_session(session)
-    server.set_accept_state()
-    client.set_connect_state()
-    for _ in range(10):
-        for near, far in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                near.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                far.bio_write(near.bio_read(1 << 16))
-    client.do_handshake()
-    return client
 
 
 class TlsTestCase(SynchronousTestCase):

@@ -35,8 +35,8 @@ from livefeed.transport.endpoint import PoolPort
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
-from tests.transport.driven import Client, DrivenReactor, make_pool, turn_until
-from tests.transport.test_connection import Recorder
+from tests.helpers.connections import Recorder
+from tests.helpers.driven import Client, DrivenReactor, make_pool, turn_until
 
 
 class RecordingFactory(Factory):

@@ -24,13 +24,14 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response
-from livefeed.transport import pool as pool_module
+from livefeed.transport import endpoint as endpoint_module
 from livefeed.transport.connection import Connection
+from livefeed.transport.endpoint import ConnectionFactory
 from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, TURN_S, Limits, Pool
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
-from tests.transport.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
-from tests.transport.test_connection import Recorder
+from tests.helpers.connections import Recorder
+from tests.helpers.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
 
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -77,7 +78,7 @@ class PoolTestCase(SynchronousTestCase):
         sock.setblocking(False)
         self.address = sock.getsockname()
         self.listener = Listener(sock)
-        self.pool.listen(self.listener, factory or self.factory, None)
+        self.pool.listen(self.listener, ConnectionFactory(factory or self.factory, None))
         self.addCleanup(self.unlisten)
 
     def unlisten(self) -> None:
@@ -300,7 +301,7 @@ class AcceptingTests(PoolTestCase):
         def fail(*arguments: object) -> None:
             raise MemoryError
 
-        patch = MonkeyPatcher((pool_module, "Connection", fail))
+        patch = MonkeyPatcher((endpoint_module, "Connection", fail))
         patch.patch()
         self.addCleanup(patch.restore)
         second = self.connect()
@@ -495,7 +496,7 @@ class RestTests(PoolTestCase):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.address = self.listener.getsockname()
-        self.pool.listen(self.listener, self.factory, None)
+        self.pool.listen(self.listener, ConnectionFactory(self.factory, None))
         self.connect()
         self.connected(1)
 

@@ -10,11 +10,14 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.transport.answer import Answer
 from livefeed.transport.rooms import BATCH, GRAIN_S, MAX_PENDING_BYTES, SLICE, SLICE_S, Room, Turns
-from livefeed.web.replay import Answer, Replay
+from livefeed.web.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+
+    from livefeed.transport.interfaces import WaitingRoom
 
 KEY, HEAD = b"GET /feed", b"GET /feed HTTP/1.1\r\nHost: a\r\n\r\n"
 WAIT_S = 10.0
@@ -24,7 +27,7 @@ WAIT_S = 10.0
 class Waiting:
     """What requests wait for: it keeps what it is told, and answers with the number of the answer."""
 
-    room: Room | None = None
+    room: WaitingRoom | None = None
     wait_s: float = WAIT_S
     leads: bool = False
     admits: bool = True

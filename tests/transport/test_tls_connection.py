@@ -1,4 +1,4 @@
-"""A connection with TLS, from end to end of a real socket; everything both by the direct and by the public road."""
+"""A connection with TLS, from end to end of a real socket; everything with the direct and with the public calls."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 import socket
 import ssl
 import struct
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import trustme
@@ -26,65 +24,18 @@ from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 from livefeed.tls import openssl
-from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import server_options
 from livefeed.transport import tls_connection
 from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection
 from livefeed.transport.pool import SWEEP_S
 from livefeed.transport.tls_connection import TLSConnection
-from tests.transport.driven import Client, record_handled
-from tests.transport.test_connection import (
-    LARGE,
-    BothKinds,
-    ConnectionTestCase,
-    HalfCloseableRecorder,
-    Pusher,
-    Recorder,
-)
+from tests.helpers.connection_contracts import ConnectionContract
+from tests.helpers.connections import LARGE, ConnectionTestCase, HalfCloseableRecorder, Pusher, Recorder
+from tests.helpers.driven import Client, record_handled
+from tests.helpers.tls import CertificateTestCase, TLSClient
 
 HANDSHAKE_S = 10
 ALERT = 21
-
-
-class TLSClient(Client):
-    """A client that speaks TLS.
-
-    :ivar tls: its end of TLS.
-    :ivar notified: whether the server has said goodbye, so that what was received is whole.
-    """
-
-    def __init__(self, sock: socket.socket, context: SSL.Context) -> None:
-        super().__init__(sock)
-        self.notified = False
-        self.tls = SSL.Connection(context, sock)
-        self.tls.set_connect_state()
-
-    def send(self, data: bytes) -> None:
-        try:
-            sent = 0
-            while sent < len(data):
-                sent += self.tls.send(data[sent:])
-        except SSL.Error as error:
-            self.error = OSError(str(error))
-
-    def read(self) -> bool:
-        try:
-            data = self.tls.recv(1 << 20)
-        except SSL.WantReadError:
-            return False
-        except SSL.ZeroReturnError:
-            self.notified = True
-            data = b""
-        except SSL.SysCallError as error:
-            self.error = ConnectionResetError() if error.args[0] > 0 else self.error
-            data = b""
-        except SSL.Error as error:
-            self.error = OSError(str(error))
-            data = b""
-        self.received += data
-        news = bool(data) or not self.ended
-        self.ended = not data
-        return news
 
 
 HANDSHAKE, DATA = 22, 23
@@ -130,28 +81,17 @@ class Listener(Recorder):
         self.events.append("handshake")
 
 
-class TLSTestCase(ConnectionTestCase):
+class TLSTestCase(CertificateTestCase, ConnectionTestCase):
     """A server with the certificate that livefeed makes, and clients that trust it."""
 
     connection_class: type[Connection] = TLSConnection
     version = SSL.TLS1_3_VERSION
     direct = False
-    made: DevelopmentCertificate
-    directory: tempfile.TemporaryDirectory[str]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.directory = tempfile.TemporaryDirectory()
-        cls.made = development_certificate(Path(cls.directory.name))
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.directory.cleanup()
 
     def setUp(self) -> None:
-        road = openssl.direct_calls() if self.direct else openssl.public_calls()
-        assert road is not None
-        self.patch(tls_connection, "TLS_CALLS", road)
+        calls = openssl.direct_calls() if self.direct else openssl.public_calls()
+        assert calls is not None
+        self.patch(tls_connection, "TLS_CALLS", calls)
         self.options = self.server_options()
         self.context = self.client_context()
         super().setUp()
@@ -548,7 +488,7 @@ class CertificateByNameTests(TLSTestCase):
         return x509.load_pem_x509_certificate(self.other.cert_pem.bytes()).subject.rfc4514_string()
 
 
-class PublicRoadTests(TLSTestCase, BothKinds):
+class PublicCallsTests(TLSTestCase, ConnectionContract):
     """TLS 1.3 by pyOpenSSL's public methods."""
 
     __test__ = True
@@ -641,12 +581,12 @@ class PublicRoadTests(TLSTestCase, BothKinds):
         self.assertEqual(pusher.told, ["pause"])
 
 
-class DirectRoadTests(PublicRoadTests):
+class DirectCallsTests(PublicCallsTests):
     """TLS 1.3 by the cffi library."""
 
     direct = True
 
-    def test_road_is_taken(self) -> None:
+    def test_direct_calls_are_used(self) -> None:
         """The functions are not the public ones."""
         self.assertIsNot(tls_connection.TLS_CALLS.read, SSL.Connection.recv_into)
 
@@ -698,7 +638,7 @@ class DirectRoadTests(PublicRoadTests):
         self.assertEqual(self.client.received, b"1")
 
 
-class TLS12PublicRoadTests(PublicRoadTests):
+class TLS12PublicCallsTests(PublicCallsTests):
     """TLS 1.2 by the public methods."""
 
     version = SSL.TLS1_2_VERSION
@@ -713,7 +653,7 @@ class TLS12PublicRoadTests(PublicRoadTests):
         self.reactor.settle()
 
 
-class TLS12DirectRoadTests(TLS12PublicRoadTests):
+class TLS12DirectCallsTests(TLS12PublicCallsTests):
     """TLS 1.2 by the cffi library."""
 
     direct = True

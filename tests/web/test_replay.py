@@ -9,22 +9,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.transport.answer import MAX_ANSWER_BYTES, Repeatable, Select
 from livefeed.transport.rooms import Room
 from livefeed.web import channel, replay
 from livefeed.web.replay import (
     KEYED,
-    LARGE_BYTES,
-    MAX_ANSWER_BYTES,
     MAX_ANSWERS,
     MAX_FIELDS,
     MAX_HEADS,
     MAX_NAME_BYTES,
     MAX_ROOM_KEYS,
-    Answer,
-    Repeatable,
     Replay,
-    Select,
-    in_pieces,
     match_head,
 )
 
@@ -509,21 +504,6 @@ class ReplayTests(SynchronousTestCase):
                 answer = self.replay.find(head(*lines))
                 assert answer is not None
                 self.assertIs(answer.last, last, lines)
-
-    def test_small_answer_is_one_piece(self) -> None:
-        """A large body stays the object that it was, and each look at an answer tells what is to be done."""
-        small, large = bytes(LARGE_BYTES), bytes(LARGE_BYTES + 1)
-        for parts, pieces in (
-            ((b"head",), (b"head", b"")),
-            ((b"he", b"ad", small), (b"head" + small, b"")),
-            ((large, b"end"), (large + b"end", b"")),
-            ((large,), (b"", large)),
-            ((b"he", b"ad", large), (b"head", large)),
-        ):
-            self.assertEqual(in_pieces(parts), pieces)
-        self.assertIs(in_pieces([b"head", large])[1], large)
-        for last, body, at_once in ((False, b"", True), (True, b"", False), (False, large, False)):
-            self.assertIs(Answer(b"head", "200", last, body).at_once, at_once)
 
     def test_large_body_counts_like_any(self) -> None:
         """It may be more than is remembered together with others."""

@@ -15,9 +15,9 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.pointer import MAX_TOKENS
 from livefeed.feed.feed import Feed
 from livefeed.testing import request
+from livefeed.transport.answer import Repeatable
 from livefeed.web.answers import answer
 from livefeed.web.cors import Origins
-from livefeed.web.replay import Repeatable
 from livefeed.web.site import FORGET_S, MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request, Site
 
 if TYPE_CHECKING:

@@ -280,7 +280,7 @@ class Grouped(Transport):
     """A transport of which many can be written to together."""
 
     write_or_end = Transport.write
-    make_multicast = staticmethod(ConnectionGroup)
+    make_multicast = staticmethod(ConnectionGroup[Any])
 
 
 class Wrapping(Transport):
@@ -290,7 +290,7 @@ class Wrapping(Transport):
         raise AssertionError("written below the wrapper, where everybody can read it")
 
     def __getattr__(self, name: str) -> Any:
-        if name == "make_group":
+        if name == "make_multicast":
             return self.write_below
         raise AttributeError(name)
 

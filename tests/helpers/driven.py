@@ -162,6 +162,11 @@ def turn_until(reactor: DrivenReactor, condition: Callable[[], bool], *readers: 
     raise AssertionError("it never came to that")
 
 
+def connections_of(pool: Pool) -> list[Any]:
+    """Gives the open connections of a pool, in the order in which they were accepted."""
+    return [*pool.connections.values()]
+
+
 def make_pool(reactor: DrivenReactor, **limits: float) -> PoolReactor:
     """Gives what listens in a new pool."""
     pool = Pool(reactor, Limits(**limits))  # type: ignore[arg-type]
