@@ -1,4 +1,4 @@
-"""``/feed``: the newest document, for those who poll, wait, or take events. What is asked for is decided here."""
+"""``/feed``: the newest document. This file decides whether a request is answered now, later, or with events."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from typing import TYPE_CHECKING, Literal
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
-from livefeed.delivery.long_polls import preferred_wait_s
-from livefeed.document.codings import choose_coding, coding_ranks, is_large
+from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
 from livefeed.web.answers import answer, refuse, refuse_one_more
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
-from livefeed.web.refusals import EVENTS, refuse_events
-from livefeed.web.resources import (
-    METHODS,
+from livefeed.web.negotiation import (
+    JSON_PATCH,
     KeyedFields,
-    Node,
-    NotFound,
-    accepts,
-    asks_for_websocket,
-    field,
-    is_preflight,
+    choose_coding,
+    coding_ranks,
+    coding_weights,
+    preferred_wait_s,
 )
+from livefeed.web.refusals import refuse_events
+from livefeed.web.resources import METHODS, Node, NotFound
 from livefeed.web.site import FORGET_S
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping, Sequence
 
     from twisted.web.resource import IResource
 
@@ -38,13 +36,14 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
+    from livefeed.web.negotiation import RequestFields
+    from livefeed.web.request import Request
 
 STALE_IF_ERROR_S = 300
-"""How long a cache may go on with what it has while livefeed does not answer; never longer than it may be shown."""
+"""Seconds for which a cache may use its copy while livefeed does not answer, unless the document expires before."""
 
 PREFLIGHT_MAX_AGE_S = 86_400
-"""How long a browser may remember a preflight: no browser takes more."""
+"""Seconds for which a browser may remember a preflight. No browser accepts more."""
 
 Form = Literal["document", "events", "either"]
 _DEPENDS_ON: dict[Form, list[bytes]] = {
@@ -53,10 +52,9 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
-_MANIPULATION = b"json-patch"
-# Brotli has a dictionary of its own, which tells most where there is little text.
+# Brotli has a dictionary of its own, which helps most with short texts.
 _PATCH_CODINGS = ("br", "zstd", "gzip")
-# 0.5 MB take 3 ms each, and 15 in Brotli.
+# 0.5 MB take 3 ms in each of these, and 15 ms in Brotli.
 _LARGE_PATCH_CODINGS = ("zstd", "gzip")
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
@@ -68,10 +66,10 @@ _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 
 
 class Busy(Node):
-    """Answers what could be served, but not now.
+    """Refuses a part of the document that there is no room for.
 
-    :param origins: who may read it from another site.
-    :param form: what would be answered.
+    :param origins: the origins whose pages may read the answer.
+    :param form: the form of the answer that the part would have.
     """
 
     isLeaf = True
@@ -83,24 +81,20 @@ class Busy(Node):
     def render(self, request: Request) -> int:
         """IResource API."""
         headers = [*self.permission(request), _EXPOSED]
-        if (
-            request.method in (b"GET", b"HEAD")
-            and not asks_for_websocket(request)
-            and _wants_events(request, self._form)
-        ):
+        fields = request.fields
+        if request.method in (b"GET", b"HEAD") and not fields.asks_for_websocket and _wants_events(self._form, fields):
             return refuse_events(request, headers)
         return refuse_part(request, headers)
 
 
 class DocumentResource(FeedResource):
-    """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now, later, or again and again.
+    """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now or later, or with events.
 
-    :param delivery: how the feed can be followed.
-    :param origins: who may read it from another site.
-    :param form: what is answered: the document, events, or whichever the field ``Accept`` asks for.
-    :param parts: where what is below is found; ``None`` if nothing is.
-    :param unknown: whether it stands for something of which nobody knows yet whether it is there: nothing is to be
-        followed then.
+    :param delivery: the ways in which the feed can be followed.
+    :param origins: the origins whose pages may read the answers.
+    :param form: the form of the answer: the document, events, or the one that the field ``Accept`` asks for.
+    :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
+    :param unknown: whether it is not known yet if the part exists, so that it cannot be followed.
     """
 
     def __init__(
@@ -131,17 +125,18 @@ class DocumentResource(FeedResource):
             return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
-        # An expired document is followed all the same, by clients that can be told of the state.
-        if asks_for_websocket(request) and not self._unknown:
+        fields = request.fields
+        # An expired document can be followed as well, by clients that understand messages about the state.
+        if fields.asks_for_websocket and not self._unknown:
             return self._delivery.upgrade(request, self._delivery)
-        if _wants_events(request, self._form):
+        if _wants_events(self._form, fields):
             return self._events(request, refused=self._unknown)
         return self._document(request)
 
     def follows(self, request: Request) -> bool:
         """FeedResource API."""
-        waits = bool(preferred_wait_s(field(request, b"Prefer")))
-        return waits or asks_for_websocket(request) or _wants_events(request, self._form)
+        fields = request.fields
+        return bool(fields.wait_s) or fields.asks_for_websocket or _wants_events(self._form, fields)
 
     def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
@@ -151,14 +146,15 @@ class DocumentResource(FeedResource):
         return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
-        snapshot = self._feed.snapshot
+        snapshot, fields = self._feed.snapshot, request.fields
         if snapshot is None or self._feed.is_missing or self._feed.is_gone():
             return self._nothing(request)
-        selected, known = _select(snapshot, field(request, b"Accept-Encoding"), field(request, b"If-None-Match"))
-        if is_another(field(request, b"If-Match"), selected.etag):
+        selected = _selected(snapshot, fields.codings)
+        known = _known(snapshot, selected, fields.tags)
+        if is_another(fields.if_match, selected.etag):
             refused = (*self._shared(request), *self._state())
             return refuse(request, 412, "The document is not the one that If-Match names.", refused)
-        fields = [
+        headers = [
             *self._shared(request),
             *self._state(),
             (b"Cache-Control", self._cache_control()),
@@ -166,37 +162,45 @@ class DocumentResource(FeedResource):
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         ]
         request.select = partial(self._variant, snapshot)
-        wait_s = preferred_wait_s(field(request, b"Prefer"))
+        wait_s = fields.wait_s
         if wait_s is not None:
             may_wait = may_wait and not request.channel.has_waited
             if known is not None and wait_s > 0 and may_wait and not self._delivery.streams.going_away:
-                request.select = None
-                if self._delivery.full():
-                    return refuse_one_more(request, [*self._shared(request), *self._state()])
-                may_join = partial(self._would_wait, snapshot)
-                later = partial(self._document, may_wait=False)
-                self._delivery.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
-                return NOT_DONE_YET
-            fields.append((b"Preference-Applied", b"wait=%d" % wait_s))
+                return self._hold(request, snapshot, wait_s)
+            headers.append((b"Preference-Applied", b"wait=%d" % wait_s))
             returns = self._delivery.polls.returns
             if known is not None and wait_s > 0 and returns is not None:
-                # Nothing is waited for any more, and a client that asked again at once would find nobody.
-                fields.append((b"Retry-After", b"%d" % returns.retry_after_s()))
+                # Requests do not wait any more, and a client that asks again at once would find no server.
+                headers.append((b"Retry-After", b"%d" % returns.retry_after_s()))
         if known is not None:
-            # The tag of what the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
-            return answer(request, 304, [*fields, (b"ETag", known)], None)
-        return self._content(request, snapshot, selected, fields)
+            # The tag that the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
+            return answer(request, 304, [*headers, (b"ETag", known)], None)
+        return self._content(request, snapshot, selected, headers)
+
+    def _hold(self, request: Request, snapshot: Snapshot, wait_s: int) -> int:
+        """Lets a request wait for the next version, or refuses it if the limit of subscribers is reached."""
+        request.select = None
+        if self._delivery.full():
+            return refuse_one_more(request, [*self._shared(request), *self._state()])
+        may_join = partial(self._would_wait, snapshot)
+        later = partial(self._document, may_wait=False)
+        self._delivery.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
+        return NOT_DONE_YET
 
     def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
-        """Tells what an answer with a version depends on; see :data:`livefeed.transport.answer.Select`."""
+        """Gives the parts of the keyed fields that matter to an answer with a version.
+
+        See :data:`livefeed.transport.answer.Select`.
+        """
         fields = KeyedFields._make(values)
-        if self._form == "either" and accepts(fields.accept, EVENTS):
+        if self._form == "either" and fields.accepts_events():
             return None
-        selected, known = _select(snapshot, fields.accept_encoding, fields.if_none_match)
+        selected = _selected(snapshot, coding_weights(fields.accept_encoding))
+        known = _known(snapshot, selected, listed_tags(fields.if_none_match))
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
             return None
-        by_delta = known is None and accepts(fields.a_im, _MANIPULATION)
+        by_delta = known is None and fields.accepts_patches()
         return (
             selected.coding,
             known,
@@ -207,92 +211,97 @@ class DocumentResource(FeedResource):
         )
 
     def _variant_of_nothing(self, values: list[bytes | None]) -> Hashable:
-        """Tells what an answer without a version depends on: neither on what a client has nor on what it takes."""
+        """Gives the parts of the keyed fields that matter to an answer without a version.
+
+        Neither the versions of a client nor its codings do.
+        """
         fields = KeyedFields._make(values)
-        if self._form == "either" and accepts(fields.accept, EVENTS):
+        if self._form == "either" and fields.accepts_events():
             return None
         return tuple(self._origins.response_headers(fields.origin)), fields.persistence()
 
     def _variant_of_waiting(self, values: list[bytes | None]) -> Hashable:
-        """Tells what the answer to a request depends on that waits for a version of which nothing is known yet."""
+        """Gives the parts of the keyed fields that matter to a request that waits for the next version.
+
+        Nothing is known of that version.
+        """
         fields = KeyedFields._make(values)
         wait_s = preferred_wait_s(fields.prefer)
-        if not wait_s or fields.if_none_match is None or (self._form == "either" and accepts(fields.accept, EVENTS)):
+        if not wait_s or fields.if_none_match is None or (self._form == "either" and fields.accepts_events()):
             return None
-        is_any = fields.if_none_match.strip(b" \t") == b"*"
         return (
-            coding_ranks(fields.accept_encoding),
-            b"*" if is_any else tuple(listed_tags(fields.if_none_match)),
+            coding_ranks(coding_weights(fields.accept_encoding)),
+            tuple(listed_tags(fields.if_none_match)),
             wait_s,
-            accepts(fields.a_im, _MANIPULATION),
+            fields.accepts_patches(),
             tuple(self._origins.response_headers(fields.origin)),
             fields.persistence(),
         )
 
     def _would_wait(self, snapshot: Snapshot) -> bool:
-        """Tells whether a request would wait now if it is equal to one that waited while this was the newest."""
+        """Tells whether a request would wait now that is equal to one that waits for the version after *snapshot*."""
         if self._feed.snapshot is not snapshot or self._feed.is_missing or self._feed.is_gone():
             return False
         return not (self._delivery.streams.going_away or self._delivery.full())
 
     def _nothing(self, request: Request) -> int:
-        """Answers where there is no version that may be shown."""
+        """Answers while there is no version that may be shown."""
         gone = self._feed.is_gone()
         if self._feed.is_missing:
-            # A part that was there when the request began to wait.
+            # The part existed when the request began to wait.
             return NotFound(self._origins).render(request)
         retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
         headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
         if not self._unknown:
-            # All pollers get this while the source is away: to render it for each took 272 µs in place of 29.
+            # All pollers receive this while the source is away: rendering it for each took 272 µs, replaying it 29 µs.
             request.select = self._variant_of_nothing
         if gone:
-            # Not 503, which caches answer with what they have.
+            # Not 503: a cache may answer with its copy then.
             return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
         return refuse(request, 503, "The document has not been pulled yet.", headers)
 
     def _content(
-        self, request: Request, snapshot: Snapshot, selected: Representation, fields: list[tuple[bytes, bytes]]
+        self, request: Request, snapshot: Snapshot, selected: Representation, headers: list[tuple[bytes, bytes]]
     ) -> int:
-        """Answers with the newest version, or with the patch that makes it of what the client has."""
+        """Answers with the newest version, or with the patch from the client's version to the newest."""
         base, coding, patch = self._patch(request, selected)
         if patch is not None:
             whole = snapshot.representations[IDENTITY]
             delta = [
                 (b"Content-Type", b"application/json-patch+json"),
-                (b"IM", _MANIPULATION),
+                (b"IM", JSON_PATCH),
                 (b"Delta-Base", base),
                 (b"ETag", whole.etag),
                 (b"Cache-Control", b"no-store, im"),
             ]
             if coding != IDENTITY:
                 delta.append((b"Content-Encoding", coding.encode()))
-            return answer(request, 226, [*fields, *delta], patch)
-        fields += [
+            return answer(request, 226, [*headers, *delta], patch)
+        headers += [
             (b"ETag", selected.etag),
             (b"Repr-Digest", selected.digest),
             (b"Content-Type", b"application/json"),
         ]
         if selected.coding != IDENTITY:
-            fields.append((b"Content-Encoding", selected.coding.encode()))
-        return answer(request, 200, fields, selected.data)
+            headers.append((b"Content-Encoding", selected.coding.encode()))
+        return answer(request, 200, headers, selected.data)
 
     def _patch(self, request: Request, selected: Representation) -> tuple[bytes, str, bytes | None]:
-        """Gives the tag of what the patch is for that a client asks for (RFC 3229), its coding, and the patch.
+        """Gives the patch that a client asks for (RFC 3229), after the tag of its base and its content coding.
 
-        It is ``None`` if there is none. The coding comes after the manipulation (RFC 3229, 10.5.2), and is chosen like
-        the document's: a patch is compared, as it is sent, with the document as it would be sent. Only the latest
-        version is tried, since each patch takes milliseconds: a head has room for the tags of 20.
+        The patch is ``None`` if there is none. The content coding is applied after the manipulation (RFC 3229, 10.5.2),
+        and is chosen like that of the document. The sizes of patch and document are compared as they would be sent.
+        Only the latest version is tried, because each patch takes milliseconds, and a head has room for 20 tags.
         """
-        if accepts(field(request, b"A-IM"), _MANIPULATION):
-            tags = listed_tags(field(request, b"If-None-Match"))
+        fields = request.fields
+        if fields.accepts_patches:
             # Of two tags of one version the first counts.
-            versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(tags)}
+            versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
             latest = self._feed.history.latest(versions)
             patch = self._feed.history.patch(latest)
             if latest is not None and patch is not None:
                 codings = _LARGE_PATCH_CODINGS if is_large(patch) else _PATCH_CODINGS
-                coding = choose_coding(field(request, b"Accept-Encoding"), codings)
+                coding = choose_coding(fields.codings, codings)
                 coding, patch = self._feed.history.coded_patch(latest, coding)
                 if len(patch) < WORTH_IT * len(selected.data):
                     return versions[latest], coding, patch
@@ -300,7 +309,7 @@ class DocumentResource(FeedResource):
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]
-        if is_preflight(request):
+        if request.fields.is_preflight:
             headers += [
                 (b"Access-Control-Allow-Methods", METHODS),
                 (b"Access-Control-Allow-Headers", _REQUEST_FIELDS),
@@ -309,14 +318,14 @@ class DocumentResource(FeedResource):
         return answer(request, 204, headers, None)
 
     def _shared(self, request: Request) -> list[tuple[bytes, bytes]]:
-        """Gives what each answer has: the permission to read it, and on which request fields it depends."""
-        cors = self._origins.response_headers(field(request, b"Origin"))
+        """Gives the fields of every answer: the permission to read it, and the request fields that it depends on."""
+        cors = self._origins.response_headers(request.fields.keyed.origin)
         depends_on = [*_DEPENDS_ON[self._form], *([] if self._origins.any_origin else [b"Origin"])]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
         return [*cors, _EXPOSED, *vary]
 
     def _state(self) -> list[tuple[bytes, bytes]]:
-        """Gives how honest the feed is now, and how old its data is."""
+        """Gives the fields about the state of the feed and the age of its data."""
         headers = [
             (b"Livefeed-State", self._feed.state.value.encode()),
             (b"Livefeed-Next", b"%d" % math.ceil(self._feed.next_tick_s() * 1000)),
@@ -329,12 +338,12 @@ class DocumentResource(FeedResource):
         return headers
 
     def _cache_control(self) -> bytes:
-        """Gives how long this may be reused: until the next tick, in whole seconds and at least one.
+        """Gives the time for which caches may use the answer: until the next tick, in whole seconds, at least one.
 
-        Zero would be more exact at one tick a second, but shared caches then keep nothing, and the load that a cache
-        is there to take would come through. But nothing may be kept for longer than it may be shown.
+        Zero would be more exact at one tick per second, but shared caches would then keep nothing, and would not reduce
+        the load. An answer may not be kept for longer than the document may be shown.
         """
-        # This may be answered again for a moment.
+        # The answer may be repeated for FORGET_S.
         left_s = self._feed.expires_in_s() - FORGET_S
         fresh_s = math.floor(max(0.0, min(math.ceil(max(1.0, self._feed.next_tick_s())), left_s)))
         more_s = max(0.0, left_s - fresh_s)
@@ -345,24 +354,28 @@ class DocumentResource(FeedResource):
         )
 
 
-def _select(
-    snapshot: Snapshot, accept_encoding: bytes | None, if_none_match: bytes | None
-) -> tuple[Representation, bytes | None]:
-    """Gives the representation that a client is answered with, and the tag of what it has already, if it has that.
+def _selected(snapshot: Snapshot, codings: Mapping[str, float]) -> Representation:
+    """Gives the representation that is selected for a client.
 
-    :param accept_encoding: the field's value; ``None`` if it was not sent. So is the other.
+    :param codings: the weights of the content codings, by their names.
     """
     coded = [coding for coding in snapshot.representations if coding != IDENTITY]
-    selected = snapshot.representations[choose_coding(accept_encoding, coded)]
-    # Also the tags of codings that are not there yet, and were for another process or before a part was forgotten.
-    return selected, matching_tag(if_none_match, [selected.etag, *snapshot.etags()])
+    return snapshot.representations[choose_coding(codings, coded)]
 
 
-def _wants_events(request: Request, form: Form) -> bool:
-    return form == "events" or (form == "either" and accepts(field(request, b"Accept"), EVENTS))
+def _known(snapshot: Snapshot, selected: Representation, tags: Sequence[bytes]) -> bytes | None:
+    """Gives the tag by which a client has the snapshot already; ``None`` if the client does not have it.
+
+    :param tags: the tags in ``If-None-Match``.
+    """
+    # The tags of all codings: some codings are made later, or were made by another process.
+    return matching_tag(tags, [selected.etag, *snapshot.etags()])
+
+
+def _wants_events(form: Form, fields: RequestFields) -> bool:
+    return form == "events" or (form == "either" and fields.accepts_events)
 
 
 def _last_event_id(request: Request) -> str | None:
-    """Gives the version that a client has, by the field, or by the query, since a page can set no field."""
-    by_field = request.requestHeaders.getRawHeaders(b"Last-Event-ID")
-    return named_version(by_field or request.args.get(b"last-event-id"))
+    """Gives the version that a client has: from the field, or from the query, because a page can set no field."""
+    return named_version(request.fields.last_event_ids or request.args.get(b"last-event-id"))

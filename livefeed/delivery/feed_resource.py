@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.delivery import peer_of
-from livefeed.document.codings import CODINGS, choose_coding
+from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
 from livefeed.web.answers import refuse
-from livefeed.web.resources import Node, NotFound, field, is_preflight
+from livefeed.web.negotiation import choose_coding
+from livefeed.web.resources import Node, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 _NO_ROOM = "Too many parts of the document are followed already."
 
@@ -50,13 +51,13 @@ class FeedResource(Node):
         segments = [path, *(request.postpath or [])]
         request.postpath = []
         # A browser hands on a 404 only if the preflight before it was granted, part or no part.
-        if self._delivery.feed.snapshot is None or is_preflight(request):
+        if self._delivery.feed.snapshot is None or request.fields.is_preflight:
             return self.unknown()
         # Rendered for others, it is of no address, and nobody follows the part any more.
         has_waited = request.channel.has_waited
         peer = peer_of(request.getClientAddress()) if self.follows(request) and not has_waited else None
         # A client that only follows by WebSocket takes no content coding.
-        coded = self.is_content and choose_coding(field(request, b"Accept-Encoding"), CODINGS) != IDENTITY
+        coded = self.is_content and choose_coding(request.fields.codings, CODINGS) != IDENTITY
         try:
             part = self._parts.find(segments, peer, coded=coded, has_waited=has_waited)
         except TooManyPartsError:

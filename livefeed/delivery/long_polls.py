@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from twisted.web.http import datetimeToString
 
-from livefeed.document.codings import MAX_MEMBERS
 from livefeed.web.rendering import render_waited
 
 if TYPE_CHECKING:
@@ -21,32 +18,9 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed, Subscription
     from livefeed.transport.answer import Answer, Select
     from livefeed.transport.interfaces import WaitingRoom
+    from livefeed.web.interfaces import RequestChannel, RequestSite
+    from livefeed.web.request import Request
     from livefeed.web.returns import Returns
-    from livefeed.web.site import Request, Site
-
-MAX_WAIT_S = 55
-"""Less than the 60 s after which most proxies give up on an answer."""
-
-_WAIT = re.compile(rb'[ \t]*wait[ \t]*=[ \t]*(?:([0-9]{1,18})|"([0-9]{1,18})")[ \t]*(?:;|\Z)', re.IGNORECASE)
-_NAME = re.compile(rb"[ \t]*wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
-# The text between commas; commas in quoted strings are part of it (RFC 9110, 5.6.4). A string that is never closed goes
-# on to the end: to look for another beginning within it would take quadratic time.
-_MEMBER = re.compile(rb'(?:"(?>[^"\\]++|\\.)*+(?:"|\\?\Z)|[^,"]++)+')
-
-
-def preferred_wait_s(prefer: bytes | None) -> int | None:
-    """Gives how long a client would like to wait: whole seconds, :data:`MAX_WAIT_S` at most; ``None`` if not said.
-
-    :param prefer: the field ``Prefer``, its lines joined with commas; ``None`` if it was not sent. Of several waits the
-        first counts (RFC 7240, 2), even if it is malformed; other preferences are ignored, and so is a wait behind
-        :data:`livefeed.document.codings.MAX_MEMBERS` others.
-    """
-    for match in islice(_MEMBER.finditer(prefer or b""), MAX_MEMBERS):
-        preference = match[0]
-        if _NAME.match(preference):
-            wait = _WAIT.match(preference)
-            return None if wait is None else min(int(wait[1] or wait[2]), MAX_WAIT_S)
-    return None
 
 
 @dataclass(eq=False)
@@ -135,6 +109,10 @@ class _Waiting:
     timeout: IDelayedCall | None = None
     subscription: Subscription | None = None
     shared: _Shared | None = None
+    _channel: RequestChannel | None = field(init=False)  # None once the request is answered or its client has left
+
+    def __post_init__(self) -> None:
+        self._channel = self._request.channel
 
     @property
     def address(self) -> Any:
@@ -147,22 +125,27 @@ class _Waiting:
 
     def drop(self) -> None:
         """Subscriber API."""
+        channel = self._channel
         self.leave()
-        channel = getattr(self._request, "channel", None)
         if channel is not None:
             channel.forceAbortClient()
 
     def end(self) -> None:
         """Answers the request."""
-        self.leave()
+        self._stop_waiting()
         if self._all.returns is not None:
             self._request.channel.end_with_answer()
         # It was set when the request came.
         self._request.setHeader(b"Date", datetimeToString())
         self._answer(self._request)
+        self._channel = None
 
     def leave(self, reason: object = None) -> None:
-        """Lets go of the request: it is being answered, or its client has left."""
+        """Lets go of the request: its client has left."""
+        self._channel = None
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
         self._all.waiting.pop(self, None)
         self._request.__dict__.pop("hurry", None)
         self._request.__dict__.pop("waits_for", None)
@@ -192,7 +175,7 @@ class _Shared:
 
     # required parameters
     _all: LongPolls
-    _site: Site
+    _site: RequestSite
     _secure: bool
     _version: str
     _may_join: Callable[[], bool]

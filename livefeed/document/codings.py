@@ -5,17 +5,12 @@ Rule: this file is pure. Bytes in, bytes out; no Twisted, no clock, no I/O.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import brotli
 import zstandard
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SMALL_BYTES = 65_536
 """Up to this size a document is compressed well within the tick, in 2 ms; a larger one is, in a thread."""
@@ -36,9 +31,6 @@ longest that browsers send is Accept, with 8 to 12; the head has room for 16,000
 
 MAX_PARAMETERS = 8
 """Parameters of a member that are looked at, empty ones included. No coding has any but the weight."""
-
-_QVALUE = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
-
 
 # ID, CM = deflate, no flags, no time (so that equal documents stay equal), no extra flags, OS unknown (RFC 1952, 2.3).
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -125,73 +117,9 @@ def compress_in(coding: str, data: bytes) -> bytes:
     raise ValueError(f"{coding!r} is no coding")
 
 
-def choose_coding(accept_encoding: bytes | None, available: Iterable[str]) -> str:
-    """Gives the content coding to answer with (RFC 9110, 12.5.3).
-
-    :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
-    :param available: the codings that exist besides ``identity``, the preferred one first.
-    :returns: one of *available*, or ``"identity"``: also where the client accepts nothing that there is,
-        since a document that it can probably read is worth more than a 406; and where the list has more than
-        :data:`MAX_MEMBERS` members, since what is not looked at may exclude a coding.
-    """
-    if accept_encoding is None:
-        return "identity"
-    weights = _weights_of(accept_encoding)
-    others = weights.get("*", 0.0)
-    # Ties go to the coding named first in `available`, and to any of them before identity: max() keeps the
-    # first of equals. Identity is acceptable unless excluded, but only wins where asked for more strongly.
-    candidates = [(weights.get(coding, others), coding) for coding in available]
-    weight, best = max(candidates, key=lambda candidate: candidate[0], default=(0.0, "identity"))
-    return best if weight > 0 and weight >= weights.get("identity", 0.0) else "identity"
-
-
-def coding_ranks(accept_encoding: bytes | None) -> tuple[int, ...]:
-    """Gives all of a field that :func:`choose_coding` can depend on, whichever codings are available.
-
-    :param accept_encoding: the field's value, its lines joined with commas; ``None`` if it was not sent.
-    :returns: for each of :data:`CODINGS` 0 if it is never chosen, and otherwise the more, the more it is preferred.
-    """
-    weights = {} if accept_encoding is None else _weights_of(accept_encoding)
-    others, least = weights.get("*", 0.0), weights.get("identity", 0.0)
-    usable = [weight if weight >= least else 0.0 for weight in (weights.get(coding, others) for coding in CODINGS)]
-    in_order = sorted({0.0, *usable})
-    return tuple(in_order.index(weight) for weight in usable)
-
-
-def _weights_of(accept_encoding: bytes) -> dict[str, float]:
-    """Gives how much a client prefers which coding, by its name; nothing if there are too many members."""
-    members = accept_encoding.split(b",", MAX_MEMBERS)
-    if len(members) > MAX_MEMBERS:
-        return {}
-    weights: dict[str, float] = {}
-    for member in members:
-        coding, _, parameters = member.partition(b";")
-        name = coding.strip(b" \t").decode("latin-1").lower()
-        weights["gzip" if name == "x-gzip" else name] = weight_of(parameters)
-    return weights
-
-
 def members_of(listed: bytes) -> list[bytes]:
     """Gives the members of a list in a field, the first :data:`MAX_MEMBERS` of them (RFC 9110, 5.6.1)."""
     return listed.split(b",", MAX_MEMBERS)[:MAX_MEMBERS]
-
-
-def weight_of(parameters: bytes) -> float:
-    """Gives the weight of a member of a list (RFC 9110, 12.4.2).
-
-    :param parameters: what stands behind the first semicolon of the member, which may be nothing.
-    :returns: 0 if the weight is malformed, or there are more than :data:`MAX_PARAMETERS` parameters.
-    """
-    if not parameters:
-        return 1.0
-    separate = parameters.split(b";", MAX_PARAMETERS)
-    if len(separate) > MAX_PARAMETERS:
-        return 0.0
-    for parameter in separate:
-        name, _, value = parameter.strip(b" \t").partition(b"=")
-        if name.lower() == b"q":
-            return float(value) if _QVALUE.match(value) else 0.0
-    return 1.0
 
 
 def server_sent_event(data: bytes, version: str) -> bytes:

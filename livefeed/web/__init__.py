@@ -1,1 +1,15 @@
-"""The site: what twisted.web serves of a feed, and what livefeed refuses that twisted.web would let through."""
+"""HTTP connections and their answers. How a feed is followed is in ``livefeed.delivery``.
+
+- ``answers``: the answer as a whole, and the small JSON body of errors.
+- ``channel``: one connection: checks, time limits, back-pressure.
+- ``conditional``: conditional requests. Pure.
+- ``cors``: the origins whose pages may read answers.
+- ``interfaces``: the requirements of channels and requests on the objects around them.
+- ``refusals``: the refusal of event streams.
+- ``rendering``: one answer for many requests.
+- ``replay``: answers that may be repeated.
+- ``request``: one request: limits, and the answer to a failure.
+- ``resources``: the base of all resources.
+- ``returns``: the reconnect slots at a stop.
+- ``site``: the factory of channels.
+"""

@@ -1,13 +1,13 @@
-"""The connection of an HTTP client: twisted.web's, and stricter.
+"""One HTTP connection: twisted.web's channel, with stricter checks, time limits and back-pressure.
 
-Rule: this file refuses and times out. The resources answer the requests that it accepts.
+Rule: this file refuses requests and closes connections. Resources answer the requests that it accepts.
 """
 
 from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import interfaces
 from twisted.protocols.policies import ProtocolWrapper
@@ -17,73 +17,108 @@ from zope.interface import implementer
 from livefeed.transport.answer import Repeatable
 from livefeed.transport.interfaces import IDeadlineListener, IReplayed
 from livefeed.web.answers import EVERY_ANSWER, problem
-from livefeed.web.refusals import asks_for_events
+from livefeed.web.interfaces import HalfClosingTransport, RequestSite, TimedTransport
+from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
 from livefeed.web.replay import MAX_FIELDS
-from livefeed.web.resources import field, lists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
 
     from livefeed.transport.interfaces import Host
     from livefeed.web.replay import Replay
-    from livefeed.web.site import Request, Site
+    from livefeed.web.request import Request
 
 MAX_HEAD_BYTES = 16 * 1024
 
 HEAD_TIMEOUT_S = 10
-"""Nothing sends a head for that long but an attacker, or a line so bad that 4 KB will not come through either."""
+"""Seconds that a head may take. Only an attacker is slower, or a line that would not carry 4 KB of answer either."""
 
 LINGER_S = 2
-"""How long a connection that is being closed is still read from. Closing with unread data would be a reset, which
-can reach the client before the answer does (RFC 9112, 9.6)."""
+"""Seconds for which a closed connection is still read. Closing with unread data would send a reset, which can reach the
+client before the answer (RFC 9112, 9.6)."""
 
 SEND_TIMEOUT_S = 300
-"""How long an answer may take to be sent: 1 MiB at 3.5 KB/s."""
+"""Seconds that a client may take to read an answer: 1 MiB at 3.5 KB/s."""
+
+OVER_CAPACITY_RETRY_S = 5
+"""``Retry-After`` in seconds on a connection beyond the limit: ten sweeps of the fast transport, which close idle
+connections. Each attempt takes one of the few places for refusals, so a shorter time would refuse others abruptly."""
 
 MAX_AT_ONCE = 16
-"""Requests of one client that are answered in a row, where it sends many at once; then others get their turn."""
+"""Limit of the pipelined requests of one client that are answered in a row when its turn has come."""
 
 MAX_AT_FIRST = 4
-"""How many requests are answered when they arrive; the others are answered where :meth:`Site.rest` keeps the time.
+"""Limit of the pipelined requests that are answered on arrival. :meth:`Site.rest` continues with the others, and limits
+the time.
 
-A client that polls waits for all connections that have something to be read. 16 each, of 100 clients that pipeline
-without end, took 0.4 s."""
+A client that polls waits for all connections that have something to read. 16 requests each, of 100 clients that
+pipeline without end, took 0.4 s."""
 
-MAX_NAME_BYTES = 128
-"""The longest name of a field. Twisted remembers the names that it has seen, however long they are."""
+MAX_FIELD_NAME_BYTES = 128
+"""Limit of the name of a field in bytes. Twisted remembers the names that it has seen, at any length."""
 
-# CTL but for HTAB, which may stand between values (RFC 9110, 5.5).
+# CTL except HTAB, which may separate values (RFC 9110, 5.5).
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-# uri-host [ ":" port ] (RFC 9110, 7.2), without telling apart the kinds of host.
+# uri-host [ ":" port ] (RFC 9110, 7.2). The kinds of host are not distinguished.
 _AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?"
 _HOST = re.compile(_AUTHORITY)
-_LONGEST_LENGTH = 19
-# origin-form, absolute-form or asterisk-form (RFC 9112, 3.2), in ASCII; what nobody serves needs no closer look.
+_MAX_LENGTH_DIGITS = 19  # of Content-Length: a 64-bit number. Python refuses to convert more than 4,300 digits.
+# origin-form, absolute-form or asterisk-form (RFC 9112, 3.2), in ASCII.
 _TARGET = re.compile(rb"(?:/|(?i:https?)://%s(?=[/?]|\Z)|\*\Z)[\x21-\x7e]*+\Z" % _AUTHORITY)
+
+
+class ChannelSite(RequestSite, Protocol):
+    """The site of a channel, as the channel requires it.
+
+    :ivar channels: the connections that speak HTTP now.
+    :ivar head_timeout_s: the time in seconds that a head may take.
+    :ivar max_head_bytes: the limit of a head in bytes.
+    :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
+    :ivar timeOut: the time in seconds that a connection may be idle; ``None`` for no limit.
+    """
+
+    channels: set[Channel]
+    head_timeout_s: float
+    max_head_bytes: int
+    replays: dict[bool, Replay]
+    timeOut: Any
+
+    def log(self, request: Request, /) -> None:
+        """Counts the answer to a request."""
+
+    def count_refusal(self, status: int, *, is_secure: bool) -> None:
+        """Counts the refusal of bytes of which no request was made."""
+
+    def rest(self, channel: Channel, /) -> None:
+        """Calls :meth:`Channel.go_on` after all other connections had a turn."""
 
 
 @implementer(interfaces.IHalfCloseableProtocol, IReplayed, IDeadlineListener)
 class Channel(HTTPChannel):
-    """An HTTP/1.1 connection on which twisted.web parses, and what it would let through is refused.
+    """An HTTP/1.1 connection: twisted.web parses, and the channel refuses what twisted.web would accept by mistake.
 
-    That is: a missing, repeated or malformed ``Host``, control characters anywhere in a head, folded lines, a target
-    that is not one, a head that is not whole after :data:`HEAD_TIMEOUT_S`. A request with content is answered at
-    once, without reading it, and the connection is closed, since no resource takes any.
+    It refuses a missing, repeated or malformed ``Host``, control characters anywhere in a head, folded lines, malformed
+    targets, and a head that is incomplete after :data:`HEAD_TIMEOUT_S`. No resource takes content: a request with
+    content is answered at once, the content is not read, and the connection is closed.
 
-    :ivar site: the factory that made this channel.
-    :ivar has_waited: whether its request is to be answered as one whose time to wait is over.
+    :ivar site: the factory of the channel.
+    :ivar has_waited: whether the request is answered as one whose time to wait is over.
+    :ivar answered: the label of the answer to a request that has waited; ``None`` before the answer.
     """
 
-    site: Site
-    # HTTPChannel API. Apache, HAProxy and gunicorn take as many by default; browsers behind proxies send 40. Each takes
-    # twisted.web 7 µs.
+    site: ChannelSite
+    # HTTPChannel API. Apache, HAProxy and gunicorn accept as many fields by default; browsers behind proxies send 40.
+    # Each field takes twisted.web 7 µs.
     maxHeaders = MAX_FIELDS
     has_waited = False
+    answered: Hashable = None
     transport: Any
     _networkProducer: Any
+    # HTTPChannel has the attribute only between a request line and the end of its content.
+    _command: bytes | None = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,23 +127,34 @@ class Channel(HTTPChannel):
         self._method = b""
         self._repeatable: Repeatable | None = None
         self._upgraded: IProtocol | None = None
-        self._may_answer = 0  # so many more, since something came in
+        self._may_answer = 0  # requests that may still be answered since data came in
         self._at_once = MAX_AT_FIRST
         self._closing = False
         self._hung_up = False
         self._last_request = False
+        self._timed: TimedTransport | None = None
+        self._can_half_close = False
 
     @property
     def totalHeadersSize(self) -> int:  # type: ignore[override]
         """HTTPChannel API."""
         return self.site.max_head_bytes
 
-    MAX_LENGTH = totalHeadersSize  # what LineReceiver calls it
+    MAX_LENGTH = totalHeadersSize  # the same limit under the name of LineReceiver
 
-    # What comes in
+    # Reading
 
     def connectionMade(self) -> None:
         """IProtocol API."""
+        # A wrapper, such as Twisted's TLS, forwards the methods of the transport below it.
+        innermost: Any = self.transport
+        while isinstance(innermost, ProtocolWrapper):
+            innermost = innermost.transport
+        if isinstance(innermost, TimedTransport):
+            self._timed = self.transport
+        # TLS has an end of its own, close_notify, after which Twisted goes on reading until the client's.
+        is_tls = interfaces.ISSLTransport.providedBy(self.transport)
+        self._can_half_close = not is_tls and isinstance(innermost, HalfClosingTransport)
         super().connectionMade()
         self.site.channels.add(self)
 
@@ -117,7 +163,7 @@ class Channel(HTTPChannel):
         self.site.channels.discard(self)
         super().connectionLost(reason)
         if not self._closing:
-            # Twisted's TLS keeps its producer for ever, and that keeps it.
+            # Twisted's TLS and its producer refer to each other until the producer is unregistered.
             self._networkProducer.unregisterProducer()
 
     def dataReceived(self, data: bytes) -> None:
@@ -137,7 +183,7 @@ class Channel(HTTPChannel):
         elif not self._closing and line[:1] in (b" ", b"\t"):
             # obs-fold: a server either refuses or unfolds it (RFC 9112, 5.2).
             self.refuse(400, "The head of the request has a folded line in it.")
-        # HTTPChannel lets one empty line pass in front of a request, and remembers it.
+        # HTTPChannel accepts one empty line in front of a request, and remembers it.
         self._ate_line = not line and not self.requests
         if not self._closing:
             super().lineReceived(line)
@@ -146,16 +192,15 @@ class Channel(HTTPChannel):
     def lineLengthExceeded(self, line: bytes) -> bool:
         """LineReceiver API."""
         self._note_method(line)
-        if not hasattr(self, "_command") and b" " in line[: self.MAX_LENGTH]:
+        if self._command is None and b" " in line[: self.MAX_LENGTH]:
             self.refuse(414, f"The target of the request is longer than {self.totalHeadersSize} bytes.")
         else:
             self.refuse(431, f"The head of the request is larger than {self.totalHeadersSize} bytes.")
         return True
 
     def _note_method(self, line: bytes) -> None:
-        """Takes note of the method, also where the request line is malformed: HEAD is refused without content."""
-        # HTTPChannel has a command while it reads the rest of a head.
-        if not hasattr(self, "_command"):
+        """Remembers the method, also of a malformed request line: the refusal of HEAD has no content."""
+        if self._command is None:
             self._method = line.partition(b" ")[0]
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -169,10 +214,10 @@ class Channel(HTTPChannel):
         """HTTPChannel API."""
         name, _, value = line.partition(b":")
         length = value.strip(b" \t")
-        if len(name) > MAX_NAME_BYTES:
-            self.refuse(431, f"The request has a field with a name of more than {MAX_NAME_BYTES} bytes.")
+        if len(name) > MAX_FIELD_NAME_BYTES:
+            self.refuse(431, f"The request has a field with a name of more than {MAX_FIELD_NAME_BYTES} bytes.")
             return False
-        if name.lower() == b"content-length" and length.isdigit() and len(length) > _LONGEST_LENGTH:
+        if name.lower() == b"content-length" and length.isdigit() and len(length) > _MAX_LENGTH_DIGITS:
             self.refuse(413, "The content of the request is too large.")
             return False
         accepted: bool = super().headerReceived(line)
@@ -182,34 +227,39 @@ class Channel(HTTPChannel):
         """HTTPChannel API."""
         self._in_head = False
         request = self.requests[-1]
-        hosts = request.requestHeaders.getRawHeaders(b"Host", [])
+        headers, command = request.requestHeaders, self._command or b""
+        hosts = headers.getRawHeaders(b"Host", [])
+        # twisted.web asks for the persistence of the connection before it tells the request its method and version.
+        request.fields = RequestFields.of(headers, command, self._version)
         if len(hosts) > 1 or (not hosts and self._version != b"HTTP/1.0"):
             self.refuse(400, "The request must have one Host field.")
         elif hosts and not _HOST.fullmatch(hosts[0]):
             self.refuse(400, "The Host field of the request is malformed.")
         elif not _TARGET.match(self._path):
             self.refuse(400, "The target of the request is malformed.")
-        elif (field(request, b"Transfer-Encoding") or b"chunked").lower() != b"chunked":
-            # Where the content ends cannot be known (RFC 9112, 6.3). The others are refused by HTTPChannel.
+        elif (field_of(headers, b"Transfer-Encoding") or b"chunked").lower() != b"chunked":
+            # The end of the content cannot be found (RFC 9112, 6.3). HTTPChannel refuses the other cases.
             self.refuse(400, "The Transfer-Encoding field of the request is not 'chunked'.")
-        elif getattr(self.transport, "over_capacity", False):
-            if asks_for_events(request, self._command, self._path):
-                # An EventSource would not come back after a 503. Which pages may read the answer, a resource knows.
+        elif self._timed is not None and self._timed.over_capacity:
+            if asks_for_events(request.fields, command, self._path):
+                # An EventSource would not come back after a 503. The resource refuses it, because the resource knows
+                # the pages that may read the answer.
                 request.over_capacity = True
-                # The places of those who are told to come back are few: it does not keep its own.
+                # Few connections beyond the limit are accepted, to be refused: it must not keep its place.
                 self._last_request = True
             else:
-                self.refuse(503, "There are too many connections. Come back later.", [(b"Retry-After", b"5")])
+                retry = [(b"Retry-After", b"%d" % OVER_CAPACITY_RETRY_S)]
+                self.refuse(503, "There are too many connections. Come back later.", retry)
         if self._closing:
             return
-        if self.length != 0 or request.requestHeaders.hasHeader(b"Transfer-Encoding"):
-            # Answered now, without the content, of which as much as still comes is thrown away.
+        if self.length != 0 or headers.hasHeader(b"Transfer-Encoding"):
+            # Answered now. Content that still arrives is discarded.
             request.has_content = True
             self._last_request = True
             self.length = 0
             self._transferDecoder = None
-        # Nobody is told to go on and send content, as twisted.web would by itself.
-        request.requestHeaders.removeHeader(b"Expect")
+        # twisted.web would answer 100, which asks the client to send its content.
+        headers.removeHeader(b"Expect")
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
@@ -219,15 +269,16 @@ class Channel(HTTPChannel):
             super().allContentReceived()
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
-        """HTTPChannel API. In HTTP/1.0 a connection lasts if the client asks for that (RFC 9112, 9.3)."""
+        """HTTPChannel API. In HTTP/1.0 a connection persists if the client asks for it (RFC 9112, 9.3)."""
         persistent: bool = super().checkPersistence(request, version)
-        if version == b"HTTP/1.0" and lists(request, b"Connection", b"keep-alive"):
-            # HTTPChannel ends these, since an answer without a length would have no end. All of livefeed's have one,
-            # but for streams, which end the connection themselves.
+        options = request.fields.connection_options
+        if version == b"HTTP/1.0" and b"keep-alive" in options:
+            # HTTPChannel closes these, because an answer without a length would have no end. All answers of livefeed
+            # have a length, except streams, which close the connection themselves.
             persistent = True
             request.responseHeaders.setRawHeaders(b"Connection", [b"keep-alive"])
-        # HTTPChannel looks for "close" between blanks only, and in the first line (RFC 9112, 9.6).
-        if persistent and (self._last_request or lists(request, b"Connection", b"close")):
+        # HTTPChannel finds "close" only between blanks, and only in the first line (RFC 9112, 9.6).
+        if persistent and (self._last_request or b"close" in options):
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
             return False
         return persistent
@@ -243,10 +294,10 @@ class Channel(HTTPChannel):
             self.site.rest(self)
         self._watch_head()
 
-    # What goes out
+    # Writing and closing
 
     def refuse(self, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Answers what is not worth being made a request of, and closes the connection."""
+        """Answers bytes of which no request is made, and closes the connection."""
         self.site.count_refusal(status, is_secure=self.isSecure())
         fields_of_problem, body = problem(status, detail)
         fields = [
@@ -277,30 +328,28 @@ class Channel(HTTPChannel):
             self.refuse(400, "The request is malformed.")
 
     def loseConnection(self) -> None:
-        """Sends what is still to be sent, tells the client that it was the last, and closes soon after."""
+        """Sends the data that was written before, ends the sending side, and closes the connection soon after."""
         if self._closing:
             return
         self._closing = True
         self._networkProducer.unregisterProducer()
         self._networkProducer.resumeProducing()
-        if self._transport_keeps_time():
-            # It does what follows by itself.
+        if self._timed is not None:
+            # It lingers by itself.
             self.transport.loseConnection()
             return
         self.setTimeout(LINGER_S)
-        # TLS has an end of its own, close_notify, after which Twisted goes on reading until the client's.
-        tls = interfaces.ISSLTransport.providedBy(self.transport)
-        if not tls and hasattr(self.transport, "loseWriteConnection"):
+        if self._can_half_close:
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()
 
     def pauseProducing(self) -> None:
-        """IPushProducer API. Nothing more is read or answered until the client has read the answers so far."""
+        """IPushProducer API. The channel reads and answers nothing until the client has read the answers so far."""
         super().pauseProducing()
         self.paused = True
-        # HTTPChannel reads on while it answers, and an answer is where a transport fills up: 20 clients that only sent
-        # requests took 160 MB in 8 s, all of it requests that LineReceiver copied at each read.
+        # HTTPChannel reads on while it answers, and answers fill the transport: 20 clients that sent requests and read
+        # nothing took 160 MB in 8 s, all of it requests that LineReceiver copied at each read.
         self._networkProducer.pauseProducing()
         self._set_timeout_for_now()
 
@@ -309,15 +358,15 @@ class Channel(HTTPChannel):
         self.paused = False
         super().resumeProducing()
         if self._handlingRequest and sum(map(len, self._dataBuffer)) <= self._optimisticEagerReadSize:
-            # A request that waits is given up when its client leaves, which only reading tells.
+            # A request that waits is dropped when its client leaves, and only reading detects that.
             self._networkProducer.resumeProducing()
         self._set_timeout_for_now()
         if self._buffer and not self._closing and self._upgraded is None:
-            # LineReceiver takes up what it left lying.
+            # LineReceiver continues with the data in its buffer.
             self.dataReceived(b"")
 
     def go_on(self) -> None:
-        """Takes up what others were let past; see :meth:`Site.rest`."""
+        """Continues with the pipelined requests; see :meth:`Site.rest`."""
         if not self._waitingForTransport and not self._closing and self in self.site.channels:
             self._at_once = MAX_AT_ONCE
             try:
@@ -326,7 +375,7 @@ class Channel(HTTPChannel):
                 self._at_once = MAX_AT_FIRST
 
     def readConnectionLost(self) -> None:
-        """IHalfCloseableProtocol API. A client that sends no more is still answered, but nothing is waited for."""
+        """IHalfCloseableProtocol API. A client that sends no more is still answered, without any wait."""
         if self._handlingRequest or self.paused:
             self.persistent = False
             self._last_request = True
@@ -343,13 +392,16 @@ class Channel(HTTPChannel):
         self.transport.abortConnection()
 
     def end_with_answer(self) -> None:
-        """Has the connection end with the next answer, or with that to the request that waits; it says so."""
+        """Closes the connection after the next answer, or after the answer to the request that waits.
+
+        The answer announces it.
+        """
         self._last_request = True
         if self.requests:
             self.persistent = False
             fields = self.requests[0].responseHeaders
             others = [field for field in fields.getAllRawHeaders() if field[0] != b"Connection"]
-            # In front, where it stands if it is known before the request is processed, as it is for those in a room.
+            # In front, as in an answer whose end is known before the request is processed: in a room, it is.
             for name, _ in others:
                 fields.removeHeader(name)
             fields.setRawHeaders(b"Connection", [b"close"])
@@ -357,7 +409,7 @@ class Channel(HTTPChannel):
                 fields.setRawHeaders(name, values)
 
     def drain(self) -> None:
-        """Closes the connection as soon as no request is under way on it."""
+        """Closes the connection once no request is in progress."""
         self._last_request = True
         if self._handlingRequest:
             self.persistent = False
@@ -365,15 +417,15 @@ class Channel(HTTPChannel):
             self.loseConnection()
 
     def upgrade(self, protocol: IProtocol) -> None:
-        """Hands the connection over to another protocol, and with it what the client has sent after the request.
+        """Hands the connection over to another protocol, with the data that the client has sent after the request.
 
-        The request's resource has returned ``NOT_DONE_YET``, and the protocol writes the 101. From here on this
-        channel and its timeouts are out of the way.
+        The resource of the request returns ``NOT_DONE_YET``, and the protocol writes the rest of the answer. The
+        channel and its timeouts have no effect any more.
 
         :param protocol: not yet connected.
         """
         transport = self.transport
-        # It is answered, and will not be finished.
+        # It counts as answered, because it is never finished.
         self.site.log(self.requests[-1])
         self.setTimeout(None)
         self.site.channels.discard(self)
@@ -386,28 +438,29 @@ class Channel(HTTPChannel):
             transport.protocol = protocol
         protocol.makeConnection(transport)
         self._networkProducer.resumeProducing()
-        # The request is never finished. It and this channel are let go of here and now, not by the garbage collector.
+        # The request is never finished. Without these references, neither it nor the channel needs the garbage
+        # collector.
         for request in self.requests:
             request.channel = None
         self.requests.clear()
 
-    # What replay asks
+    # The requirements of the fast transport, for replay and for rooms
 
     @property
     def replays(self) -> dict[bool, Replay]:
-        """The answers that may be given again, without TLS and with it."""
+        """The answers that may be repeated, without TLS (``False``) and with TLS (``True``)."""
         return self.site.replays
 
     def at_boundary(self) -> bool:
-        """Tells whether what comes next is the beginning of a request, and nothing else is going on."""
+        """Tells whether the next byte begins a request, and nothing else is in progress."""
         return not (self._closing or self._last_request) and self._is_idle()
 
     def replayable(self) -> Repeatable | None:
-        """Gives what is known of the last answer, if it may be given again; ``None`` if it may not."""
+        """Gives the facts of the last answer if it may be repeated; ``None`` if not."""
         return self._repeatable if self._is_idle() else None
 
     def waits(self) -> Host | None:
-        """Gives what the one request waits for that there is; ``None`` if others may not wait with it."""
+        """Gives the host for requests that are equal to the one that waits; ``None`` if none may wait with it."""
         if len(self.requests) != 1 or self._buffer or self.paused or self._last_request:
             return None
         request: Request = self.requests[0]
@@ -416,23 +469,21 @@ class Channel(HTTPChannel):
     def _is_idle(self) -> bool:
         return not (self.requests or self._buffer or self._ate_line or self.paused)
 
-    # The time that things may take: one deadline at a time, for what the connection is doing now
+    # Time limits: one deadline at a time, for the present activity of the connection
 
     def setTimeout(self, period: float | None) -> float | None:
-        """TimeoutMixin API. A transport that sweeps deadlines is left to it, which spares a timer each connection."""
-        if self._transport_keeps_time():
-            if period is not None and self.transport.over_capacity:
-                # A client over the limit must ask at once: others wait to be told to come back, too.
+        """TimeoutMixin API. A transport that sweeps deadlines keeps the time, which saves a timer per connection."""
+        timed = self._timed
+        if timed is not None:
+            if period is not None and timed.over_capacity:
+                # A client beyond the limit must send its request at once, because others wait for their refusals.
                 period = min(period, self.site.head_timeout_s)
-            self.transport.set_deadline(period)
+            timed.set_deadline(period)
         else:
             super().setTimeout(period)
-        # HTTPChannel takes this for the period before, and sets it again when a request is done.
+        # HTTPChannel takes the result for the previous period, and restores that when a request is done.
         idle: float | None = self.site.timeOut
         return idle
-
-    def _transport_keeps_time(self) -> bool:
-        return hasattr(self.transport, "set_deadline")
 
     def _set_timeout_for_now(self) -> None:
         if self._closing or self._upgraded is not None:
@@ -445,14 +496,14 @@ class Channel(HTTPChannel):
             self.setTimeout(self.site.head_timeout_s if self._in_head else self.site.timeOut)
 
     def resetTimeout(self) -> None:
-        """TimeoutMixin API. Receiving something puts nothing off: a slow head is late with its last byte."""
+        """TimeoutMixin API. Received data postpones nothing: the deadline of a head is for its last byte."""
 
     def timeoutConnection(self) -> None:
         """TimeoutMixin API."""
         if self._hung_up or self.paused:
             self.forceAbortClient()
         elif self._closing:
-            # Orderly, below TLS if there is any: the kernel goes on sending what it has, which a reset would discard.
+            # Orderly, and below TLS if there is any: the kernel still sends its buffer, which a reset would discard.
             self._hung_up = True
             self.setTimeout(SEND_TIMEOUT_S)
             below: Any = self.transport

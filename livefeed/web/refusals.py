@@ -6,23 +6,19 @@ An ``EventSource`` gives up for good after any other status (the HTML standard, 
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
-from livefeed.web.resources import accepts, asks_for_websocket, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twisted.internet.interfaces import IReactorTime
 
-    from livefeed.web.site import Request
-
-EVENTS = b"text/event-stream"
+    from livefeed.web.request import Request
 
 RETRY_S = (6.0, 9.0)
 """After how long clients of a stream that breaks come back: each after another time in this range, so that they do not
@@ -38,10 +34,6 @@ a third of a core."""
 
 _JITTER = RETRY_S[1] / RETRY_S[0]
 _REFUSED = 503
-
-# The first segment of a path is the feed's name, and the form that is asked for.
-_SSE = re.compile(rb"/[^/?]*\.sse(?:[/?]|\Z)")
-_OTHER_FORM = re.compile(rb"/[^/?]*\.(?:json|ws|html)(?:[/?]|\Z)")
 
 
 @dataclass(eq=False)
@@ -87,17 +79,3 @@ def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = ())
     request.write(body)
     request.finish()
     return NOT_DONE_YET
-
-
-def asks_for_events(request: Request, method: bytes, target: bytes) -> bool:
-    """Tells whether a request can only be answered with events, by its head alone, before it is processed.
-
-    There may be nothing at its path, or nothing of the kind.
-    """
-    if method not in (b"GET", b"HEAD") or asks_for_websocket(request):
-        return False
-    # In absolute-form the authority stands in front.
-    target = re.sub(rb"\A[A-Za-z]+://[^/?]*", b"", target)
-    if _SSE.match(target):
-        return True
-    return not _OTHER_FORM.match(target) and accepts(field(request, b"Accept"), EVENTS)

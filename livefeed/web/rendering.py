@@ -1,4 +1,4 @@
-"""An answer for many requests: twisted.web renders it once, for a connection that nobody has."""
+"""One answer for many requests: twisted.web renders it once, on a transport in memory."""
 
 from __future__ import annotations
 
@@ -14,27 +14,25 @@ from zope.interface import implementer
 from livefeed.transport.answer import Answer, in_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
-    from livefeed.web.site import Site
+    from livefeed.web.interfaces import RequestSite
 
 _log = Logger()
 
 
 @implementer(ITransport)
 class PaperTransport:
-    """Keeps what is written to it.
+    """A transport that keeps the bytes that are written to it, and needs no time limits.
 
-    :ivar written: that.
-    :ivar answered: what an answer counts as, once there is one; such an answer is not counted by itself.
-    :ivar disconnecting: whether the connection ends after it.
+    :ivar written: these bytes.
+    :ivar disconnecting: whether the connection ends after the answer.
     """
 
     over_capacity = False
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
-        self.answered: Hashable = None
         self.disconnecting = False
 
     def write(self, data: bytes) -> None:
@@ -60,17 +58,19 @@ class PaperTransport:
         return UNIXAddress("")
 
     def set_deadline(self, seconds: float | None) -> None:
-        """Nothing times out: one call does everything."""
+        """TimedTransport API. Nothing can time out, because one call does everything."""
 
 
-def render_waited(site: Site, head: bytes, *, secure: bool, last: bool = False) -> Answer | None:
-    """Gives what a request is answered that has waited, as of now; ``None`` if there is no answer.
+def render_waited(site: RequestSite, head: bytes, *, secure: bool, last: bool = False) -> Answer | None:
+    """Renders the answer, as of now, to a request that has waited.
 
-    What breaks is logged.
+    An exception is logged.
 
+    :param site: the site of the request.
     :param head: the whole request.
-    :param secure: whether it came with TLS.
-    :param last: whether the connection is to end after it in any case.
+    :param secure: whether the request came with TLS.
+    :param last: whether the connection must end after the answer.
+    :returns: the answer; ``None`` if there is none.
     """
     transport = PaperTransport()
     channel: Any = site.buildProtocol(None)
@@ -85,7 +85,7 @@ def render_waited(site: Site, head: bytes, *, secure: bool, last: bool = False) 
         _log.failure("rendering an answer for several requests broke")
     finally:
         channel.connectionLost(Failure(ConnectionDone()))
-    if transport.answered is None:
+    if channel.answered is None:
         return None
     data, body = in_pieces(transport.written)
-    return Answer(data, transport.answered, transport.disconnecting, body)
+    return Answer(data, channel.answered, transport.disconnecting, body)

@@ -1,16 +1,16 @@
-"""The base of the site's resources: the paths below them, and how the fields of a request are read."""
+"""The base classes of all resources: the paths below them, and small content such as a page."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from twisted.web.resource import Resource
 
-from livefeed.document.codings import members_of, weight_of
 from livefeed.document.snapshot import version_of
 from livefeed.web.answers import answer, refuse
-from livefeed.web.conditional import is_another, matching_tag
+from livefeed.web.conditional import is_another, listed_tags, matching_tag
+from livefeed.web.negotiation import KeyedFields, field_of, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -18,26 +18,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
-
-
-class KeyedFields(NamedTuple):
-    """The fields of a request on which an answer that may be repeated can depend, in the order of replay's ``KEYED``.
-
-    Each is ``None`` where it was not sent.
-    """
-
-    accept: bytes | None
-    accept_encoding: bytes | None
-    if_none_match: bytes | None
-    origin: bytes | None
-    connection: bytes | None
-    prefer: bytes | None
-    a_im: bytes | None
-
-    def persistence(self) -> bytes | None:
-        """Gives the field ``Connection`` if the connection may end with the answer."""
-        return self.connection if self.connection is not None and b"close" in self.connection.lower() else None
+    from livefeed.web.request import Request
 
 
 METHODS = b"GET, HEAD, OPTIONS"
@@ -45,9 +26,9 @@ METHODS = b"GET, HEAD, OPTIONS"
 
 
 class Node(Resource):
-    """A resource below which there is nothing but what ``putChild`` puts there.
+    """A resource with no other children than those of ``putChild``.
 
-    :param origins: who may read answers from another site.
+    :param origins: the origins whose pages may read answers.
     """
 
     def __init__(self, origins: Origins) -> None:
@@ -59,29 +40,29 @@ class Node(Resource):
         return NotFound(self._origins)
 
     def render(self, request: Request) -> int:
-        """IResource API. There is nothing at a path that only leads to others, either."""
+        """IResource API. A path that only leads to others has no content of its own."""
         return refuse(request, 404, "There is nothing at this path.", self.permission(request))
 
     def permission(self, request: Request) -> list[tuple[bytes, bytes]]:
-        """Gives the fields that let pages of the allowed origins read an answer."""
-        headers = self._origins.response_headers(field(request, b"Origin"))
+        """Gives the fields with which browsers let pages of the allowed origins read an answer."""
+        headers = self._origins.response_headers(request.fields.keyed.origin)
         return headers if self._origins.any_origin else [*headers, (b"Vary", b"Origin")]
 
 
 class Content(Node):
-    """Something small that is only read, such as a page.
+    """Small content that can only be read, such as a page.
 
-    :ivar content_type: its media type.
+    :ivar content_type: the media type.
     """
 
     content_type = b"application/json"
 
     def content(self) -> bytes:
-        """Gives it as it is now."""
+        """Gives the present content."""
         raise NotImplementedError
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
-        """Gives the fields of an answer with it."""
+        """Gives the fields of an answer with the content."""
         raise NotImplementedError
 
     def shared(self, request: Request) -> list[tuple[bytes, bytes]]:
@@ -98,62 +79,36 @@ class Content(Node):
             return refuse(request, 413, "A request for a page has no content.", self.shared(request))
         body = self.content()
         etag = b'"%s"' % version_of(body).encode()
-        if is_another(field(request, b"If-Match"), etag):
+        if is_another(request.fields.if_match, etag):
             return refuse(request, 412, "It is not the one that If-Match names.", self.shared(request))
         headers = [*self.shared(request), *self.fields(request), (b"ETag", etag)]
         request.select = partial(self._variant, etag)
-        if matching_tag(field(request, b"If-None-Match"), [etag]) is not None:
+        if matching_tag(request.fields.tags, [etag]) is not None:
             return answer(request, 304, headers, None)
         return answer(request, 200, [*headers, (b"Content-Type", self.content_type)], body)
 
     def _variant(self, etag: bytes, values: list[bytes | None]) -> Hashable:
-        """Tells what an answer depends on; see :data:`livefeed.transport.answer.Select`."""
+        """Gives the parts of the keyed fields that matter; see :data:`livefeed.transport.answer.Select`."""
         fields = KeyedFields._make(values)
         permission = tuple(self._origins.response_headers(fields.origin))
-        return matching_tag(fields.if_none_match, [etag]), permission, fields.persistence()
+        return matching_tag(listed_tags(fields.if_none_match), [etag]), permission, fields.persistence()
 
 
 class NotFound(Node):
-    """Answers what is not there, readable from other origins like the rest."""
+    """Answers a path without content. The answer can be read from other origins, like all others."""
 
     isLeaf = True
 
 
 def field(request: Request, name: bytes) -> bytes | None:
-    """Gives the value of a request's field, its lines joined with commas (RFC 9110, 5.3)."""
-    lines = request.requestHeaders.getRawHeaders(name)
-    return None if lines is None else b", ".join(lines)
+    """Gives the value of a field, its lines joined with commas (RFC 9110, 5.3); ``None`` if it was not sent."""
+    return field_of(request.requestHeaders, name)
 
 
 def lists(request: Request, name: bytes, member: bytes) -> bool:
-    """Tells whether a list in a request's field has a member, in whatever case, among those that are looked at.
+    """Tells whether a list in a field has a member, in upper or lower case.
 
     :param name: the name of the field.
-    :param member: in lower case.
+    :param member: the member in lower case.
     """
-    return member in [each.strip(b" \t") for each in members_of((field(request, name) or b"").lower())]
-
-
-def accepts(listed: bytes | None, wanted: bytes) -> bool:
-    """Tells whether a client accepts something by its name, with a weight that is not 0 (RFC 9110, 12.4.2).
-
-    Not if it stands behind the members that are looked at.
-
-    :param listed: the value of ``Accept``, in which ``*/*`` asks for the document, or of ``A-IM``.
-    :param wanted: the name, in lower case.
-    """
-    for member in members_of((listed or b"").lower()):
-        name, _, parameters = member.partition(b";")
-        if name.strip(b" \t") == wanted:
-            return weight_of(parameters) > 0
-    return False
-
-
-def is_preflight(request: Request) -> bool:
-    """Tells whether a browser asks if it may send the request of a page of another origin (Fetch standard, 3.2.2)."""
-    return request.method == b"OPTIONS" and request.requestHeaders.hasHeader(b"Access-Control-Request-Method")
-
-
-def asks_for_websocket(request: Request) -> bool:
-    """Tells whether a request wants to become a WebSocket (RFC 6455, 4.1); in HTTP/1.0 none can (RFC 9110, 7.8)."""
-    return request.clientproto != b"HTTP/1.0" and lists(request, b"Upgrade", b"websocket")
+    return member in names_of(field(request, name))

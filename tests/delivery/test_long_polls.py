@@ -9,8 +9,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -18,10 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import long_polls
-from livefeed.delivery.long_polls import MAX_WAIT_S, preferred_wait_s
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import SLICE, Feed
 from livefeed.feed.parts import MAX_PARTS
@@ -31,6 +27,7 @@ from livefeed.transport.rooms import SLICE as ROOM_SLICE
 from livefeed.web import returns
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
+from livefeed.web.negotiation import MAX_WAIT_S
 from livefeed.web.rendering import render_waited
 from livefeed.web.replay import Replay
 from livefeed.web.returns import Returns
@@ -51,99 +48,6 @@ FIRST, SECOND, THIRD = (
 
 def tag(document: bytes, suffix: str = "") -> bytes:
     return f'"{version_of(document)}{suffix}"'.encode()
-
-
-class PreferTests(SynchronousTestCase):
-    def assert_wait(self, expected: int | None, *fields: bytes) -> None:
-        for prefer in fields:
-            self.assertEqual((prefer, preferred_wait_s(prefer)), (prefer, expected))
-
-    def test_wait_is_a_number_of_seconds(self) -> None:
-        """As a token or quoted (RFC 7240, 2), in upper case or lower."""
-        self.assert_wait(
-            10, b"wait=10", b"Wait=10", b"WAIT=10", b'wait="10"', b"wait = 10", b' wait\t=\t"10" ', b"wait=010"
-        )
-        self.assert_wait(0, b"wait=0", b'wait="0"')
-
-    def test_wait_stands_among_other_preferences(self) -> None:
-        """Wherever it stands, and whatever parameters it has."""
-        self.assert_wait(
-            10,
-            b"respond-async, wait=10",
-            b"wait=10, respond-async",
-            b"respond-async,,wait=10,",
-            b'handling=lenient; x="y", wait=10; foo; bar="baz", return=minimal',
-            b"wait=10;foo",
-            b"wait=10 ; foo=bar",
-            b"priority=5, WAIT=10",
-        )
-
-    def test_first_wait_counts(self) -> None:
-        """RFC 7240, 2."""
-        self.assert_wait(10, b"wait=10, wait=20", b"wait=10,wait=0", b'wait="10", wait=20;x', b"a, wait=10, b, wait=5")
-        self.assert_wait(None, b"wait, wait=10", b"wait=x, wait=10", b"WAIT ;a=b, wait=10", b'wait="1,0", wait=10')
-
-    def test_what_is_no_wait_is_ignored(self) -> None:
-        """A wrong number, another preference, or a wait that is only a parameter of one."""
-        self.assert_wait(
-            None,
-            b"",
-            b"wait",
-            b"wait=",
-            b'wait=""',
-            b"wait=-1",
-            b"wait=+1",
-            b"wait=1.5",
-            b"wait=1e1",
-            b"wait=0x1",
-            b"wait=ten",
-            b"wait=1 0",
-            b'wait="10',
-            b'wait=10"',
-            b"wait=10=10",
-            b"wait:10",
-            b"await=10",
-            b"wait-for=10",
-            b"x-wait=10",
-            b"foo; wait=10",
-            b"respond-async",
-            b"wait=\xb2",
-            b"wait=\xd9\xa1",
-        )
-        self.assertIsNone(preferred_wait_s(None))
-
-    def test_long_lists(self) -> None:
-        """A wait behind as many preferences as are looked at is not found."""
-        others = b"x," * (MAX_MEMBERS - 1)
-        self.assertEqual(preferred_wait_s(others + b"wait=7"), 7)
-        self.assertIsNone(preferred_wait_s(b"x," + others + b"wait=7"))
-
-    def test_wait_within_a_quoted_string_is_none(self) -> None:
-        """A comma between quotes separates nothing (RFC 9110, 5.6.4)."""
-        self.assert_wait(None, b'foo="a, wait=10, b"', b'foo; bar="x,wait=10"', b'foo="\\", wait=10, b"')
-        self.assert_wait(5, b'foo="a, wait=10, b", wait=5')
-
-    def test_wait_is_capped(self) -> None:
-        """Nobody waits for longer than proxies do; what has more digits than any time needs is no number."""
-        self.assert_wait(MAX_WAIT_S, b"wait=%d" % MAX_WAIT_S, b"wait=%d" % (MAX_WAIT_S + 1), b"wait=999999999")
-        self.assert_wait(MAX_WAIT_S, b"wait=" + b"9" * 18)
-        self.assert_wait(None, b"wait=" + b"9" * 19, b"wait=" + b"9" * 100_000)
-
-    @given(
-        st.binary() | st.lists(st.sampled_from([b"wait", b"=", b"9", b'"', b",", b";", b" ", b"\xff"])).map(b"".join)
-    )
-    def test_any_bytes_are_a_wait_or_none(self, prefer: bytes) -> None:
-        """Nothing that a client can say breaks anything."""
-        wait_s = preferred_wait_s(prefer)
-        if wait_s is not None:
-            self.assertTrue(0 <= wait_s <= MAX_WAIT_S)
-            self.assertIn(b"wait", prefer.lower())
-
-    @given(st.integers(0, 10**9 - 1), st.booleans(), st.sampled_from([b"", b"a, ", b'a="b"; c,']))
-    def test_every_number_is_understood(self, seconds: int, quoted: bool, before: bytes) -> None:
-        """However it is written."""
-        number = b'"%d"' % seconds if quoted else b"%d" % seconds
-        self.assertEqual(preferred_wait_s(before + b"wait=" + number), min(seconds, MAX_WAIT_S))
 
 
 class Connection:
@@ -429,14 +333,6 @@ class TagTests(WaitingTestCase):
         self.feed.publish(FIRST)
         response = connection.answer()
         self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(FIRST)))
-
-
-class HostilePreferenceTests(SynchronousTestCase):
-    def test_quotes_that_are_never_closed(self) -> None:
-        """They are read once: what is in them is no preference, however long it is (it took a second for 16 KB)."""
-        for quote in (b'"' + b'\\"' * 8000, b'"' * 16_001, b'a="' + b"\\" * 16_001, b'"x\\', b'"x, wait=5'):
-            self.assertIsNone(preferred_wait_s(quote))
-            self.assertEqual(preferred_wait_s(b"wait=7, " + quote), 7)
 
 
 class ServedInMemory(DrivenSite):

@@ -29,7 +29,7 @@ from livefeed.web.site import Site
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 DOCUMENT = b'{"list": [' + b", ".join(b"%d.50" % number for number in range(MAX_PARTS + 1)) + b"]}"
 NEWER = DOCUMENT.replace(b"[0.50", b"[9.50")

@@ -22,7 +22,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response, request
+from livefeed.testing import Response
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
 from livefeed.web.cors import Origins
 from livefeed.web.site import Request, Site
@@ -755,21 +755,3 @@ class UpgradeTests(ChannelTestCase):
         self.assertIs(self.transport.protocol, self.recorder)
         self.assertEqual(self.site.channels, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-class FailureTests(ChannelTestCase):
-    def test_failure_to_answer_is_500_and_tells_nothing(self) -> None:
-        """The traceback is for the log."""
-
-        class Broken(Resource):
-            isLeaf = True
-
-            def render(self, request: Request) -> int:
-                raise RuntimeError("secret")
-
-        self.site.resource.putChild(b"broken", Broken())
-        response = request(self.site, b"GET /broken HTTP/1.1")
-        self.assertEqual(response.status, 500)
-        self.assertEqual(response.headers["content-type"], "application/problem+json")
-        self.assertNotIn(b"secret", response.body)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -16,7 +16,7 @@ SEPARATORS = st.sampled_from([b",", b", ", b" ,", b"\t,\t", b",,", b", , "])
 
 def none_match(if_none_match: bytes | None, *etags: bytes) -> bool:
     """Whether a client has none of these, and is answered in full."""
-    return matching_tag(if_none_match, etags) is None
+    return matching_tag(listed_tags(if_none_match), etags) is None
 
 
 class MatchingTagTests(SynchronousTestCase):
@@ -25,10 +25,10 @@ class MatchingTagTests(SynchronousTestCase):
     def test_selected_tag_comes_first(self) -> None:
         """A client that has several representations is told of the one that it would be sent."""
         etags = [b'"v-br"', b'"v"', b'"v-gzip"']
-        self.assertEqual(matching_tag(b'"v-gzip", W/"v-br"', etags), b'"v-br"')
-        self.assertEqual(matching_tag(b'"v-gzip", "u"', etags), b'"v-gzip"')
-        self.assertEqual(matching_tag(b"*", etags), b'"v-br"')
-        self.assertIsNone(matching_tag(b'"v-zstd"', etags))
+        self.assertEqual(matching_tag(listed_tags(b'"v-gzip", W/"v-br"'), etags), b'"v-br"')
+        self.assertEqual(matching_tag(listed_tags(b'"v-gzip", "u"'), etags), b'"v-gzip"')
+        self.assertEqual(matching_tag(listed_tags(b"*"), etags), b'"v-br"')
+        self.assertIsNone(matching_tag(listed_tags(b'"v-zstd"'), etags))
 
     def test_absent_field(self) -> None:
         """Without a precondition there is an answer."""

@@ -27,6 +27,15 @@ CHUNKED = re.compile(rb"\A[0-9a-f]+\r\n(retry: [0-9]{4,5}\n)\r\n0\r\n\r\n\Z")
 CLIENTS = 20_000
 
 
+class FullTransport(StringTransport):
+    """A transport that keeps the time, on a connection beyond the limit."""
+
+    over_capacity = True
+
+    def set_deadline(self, seconds: float | None) -> None:
+        """Nothing times out here."""
+
+
 class ScheduleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -86,8 +95,7 @@ class AnswerTests(SynchronousTestCase):
         self.connect()
 
     def connect(self, *, over_capacity: bool = False) -> None:
-        self.transport = StringTransport()
-        self.transport.over_capacity = over_capacity  # type: ignore[attr-defined]
+        self.transport = FullTransport() if over_capacity else StringTransport()
         self.channel = self.site.buildProtocol(None)
         assert self.channel is not None
         self.channel.makeConnection(self.transport)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
 from livefeed.web.answers import answer, refuse
-from livefeed.web.resources import asks_for_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 
 _METHODS = b"GET, OPTIONS"
@@ -47,7 +46,7 @@ class WebSocketResource(FeedResource):
 
     def follows(self, request: Request) -> bool:
         """FeedResource API."""
-        return asks_for_websocket(request)
+        return request.fields.asks_for_websocket
 
     def part(self, delivery: Delivery) -> IResource:
         """FeedResource API."""
@@ -74,7 +73,7 @@ class WebSocketResource(FeedResource):
             return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", _METHODS)])
         if request.has_content:
             return refuse(request, 413, "A WebSocket handshake has no content.")
-        if not asks_for_websocket(request):
+        if not request.fields.asks_for_websocket:
             headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
             return refuse(request, 426, "This path speaks WebSocket only.", headers)
         if self._refuse is not None:

@@ -1,0 +1,89 @@
+"""The requirements of channels and requests on the objects around them.
+
+Rule: this file has interfaces alone, so that the modules of this folder need not import each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from twisted.internet.interfaces import IProtocol
+
+
+@runtime_checkable
+class TimedTransport(Protocol):
+    """A transport that sweeps deadlines, and that lingers by itself after ``loseConnection``.
+
+    The fast transport is one. With other transports, a channel has a timer of its own.
+
+    :ivar over_capacity: whether the connection exceeds the limit, so that the client must be told to come back later.
+    """
+
+    over_capacity: bool
+
+    def set_deadline(self, seconds: float | None, /) -> None:
+        """Sets the time after which the transport calls ``timeoutConnection`` of its protocol.
+
+        :param seconds: the delay from now; ``None`` for never.
+        """
+
+
+@runtime_checkable
+class HalfClosingTransport(Protocol):
+    """A transport whose sending side can be closed alone."""
+
+    def loseWriteConnection(self) -> None:
+        """ITCPTransport API."""
+
+
+class RetrySchedule(Protocol):
+    """Spreads the clients whose event streams are refused."""
+
+    def next_retry_ms(self) -> int:
+        """Gives the delay in milliseconds after which the client that is refused now comes back."""
+
+
+class RequestSite(Protocol):
+    """The site of a request, as the request and its resources require it."""
+
+    @property
+    def refusals(self) -> RetrySchedule:
+        """The schedule of the clients whose event streams are refused."""
+
+    def buildProtocol(self, addr: None, /) -> Any:
+        """IProtocolFactory API. Makes a channel."""
+
+    def forget_answers(self) -> None:
+        """Forgets all answers that may be repeated."""
+
+
+class RequestChannel(Protocol):
+    """The channel of a request, as the request and its resources require it.
+
+    :ivar has_waited: whether the request is answered as one whose time to wait is over.
+    :ivar answered: the label of the answer to a request that has waited; ``None`` before the answer.
+    :ivar persistent: whether the connection is kept after the answer.
+    """
+
+    has_waited: bool
+    answered: Hashable
+    persistent: Any
+
+    @property
+    def site(self) -> RequestSite:
+        """The factory of the channel."""
+
+    def forceAbortClient(self) -> None:
+        """HTTPChannel API. Resets the connection."""
+
+    def end_with_answer(self) -> None:
+        """Closes the connection after the next answer, and announces that in the answer."""
+
+    def upgrade(self, protocol: IProtocol, /) -> None:
+        """Hands the connection over to another protocol.
+
+        :param protocol: not yet connected.
+        """

@@ -1,0 +1,134 @@
+"""The limits of a target, and the answer to a request whose resource fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http, server
+from twisted.web.resource import Resource
+
+from livefeed.delivery.pages import Root
+from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.document.pointer import MAX_TOKENS
+from livefeed.feed.feed import Feed
+from livefeed.testing import request
+from livefeed.web.answers import answer
+from livefeed.web.cors import Origins
+from livefeed.web.request import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request
+from livefeed.web.site import Site
+
+if TYPE_CHECKING:
+    from livefeed.delivery.delivery import Delivery
+
+
+class LimitsTests(SynchronousTestCase):
+    """The parts of a target that are parsed."""
+
+    def setUp(self) -> None:
+        clock, origins = Clock(), Origins.parse(["*"])
+        feed = Feed("feed", clock=clock)
+        feed.publish(b'{"a": {"b": 1}}')
+        self.args: list[dict[bytes, list[bytes]]] = []
+        self.site = Site(Root([PublishedFeed(feed, origins, self.upgrade)]), reactor=clock)
+        self.unquoted = 0
+        for module in (http, server):
+            self.patch(module, "unquote", self.unquote)
+
+    def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
+        self.args.append(upgrading.args)
+        return answer(upgrading, 204, [], None)
+
+    def unquote(self, text: bytes) -> bytes:
+        self.unquoted += 1
+        return unquote_to_bytes(text)
+
+    def status(self, target: bytes) -> int:
+        """Asks for a target, and gives the status of the answer."""
+        self.unquoted = 0
+        return request(self.site, b"GET " + target + b" HTTP/1.1").status
+
+    def query(self, query: bytes) -> dict[bytes, list[bytes]]:
+        """Gives what is seen of a query."""
+        head = b"GET /feed.ws?" + query + b" HTTP/1.1\nUpgrade: websocket"
+        self.assertEqual(request(self.site, head).status, 204)
+        return self.args[-1]
+
+    def test_segments(self) -> None:
+        """A path that is longer than any leads nowhere, as it does in full, but is not unquoted in full."""
+        self.assertEqual(self.status(b"/%66eed/a/%62"), 200)
+        self.assertEqual(self.unquoted, 3)
+        for target in (
+            b"/" * 15_000,
+            b"/a" * 7_000,
+            b"/feed" + b"/%61" * 3_000,
+            b"http://localhost/feed" + b"/a" * 7_000,
+        ):
+            self.assertEqual((target[:40], self.status(target)), (target[:40], 404))
+            self.assertLessEqual(self.unquoted, MAX_SEGMENTS)
+        self.assertEqual(self.status(b"http://localhost/feed/" + b"/".join([b"a"] * MAX_TOKENS)), 404)
+
+    def test_long_paths(self) -> None:
+        """Of 15 KB in one segment a part is looked at, which is longer than that of any part."""
+        longest = b"/feed/" + b"%61" * 1024
+        self.assertEqual(self.status(longest), 404)
+        for target in (b"/feed/" + b"%2F" * 5_000, b"/" + b"%61" * 5_000, b"/feed?" + b"/" * 15_000):
+            self.assertEqual((target[:40], self.status(target)), (target[:40], 200 if b"?" in target else 404))
+
+    def test_hosts_in_the_target_are_whole(self) -> None:
+        """In absolute-form the path is found, however long the authority is."""
+        self.assertEqual(self.status(b"http://" + b"a" * 9_000 + b"/feed/a"), 200)
+
+    def test_parameters(self) -> None:
+        """The first of them count, and the others are as if they were not there."""
+        for separator in (b"&", b";"):
+            others = (b"x=" + separator) * (MAX_PARAMETERS - 1)
+            seen = self.query(others + b"have=1")
+            self.assertEqual((len(seen[b"x"]), seen[b"have"]), (MAX_PARAMETERS - 1, [b"1"]))
+            self.assertEqual(len(self.query(others + b"x=" + separator + b"have=1")[b"x"]), MAX_PARAMETERS)
+            self.assertNotIn(b"have", self.query(others + b"x=" + separator + b"have=1"))
+        self.assertEqual(self.query(b"&" * 15_000), {})
+
+    def test_long_parameters(self) -> None:
+        """Those that begin within the first bytes and end behind them are passed over: none is cut short."""
+        filling = b"x=" + b"%61" * 600
+        self.assertEqual(set(self.query(b"have=1&" + filling)), {b"have", b"x"})
+        self.assertEqual(set(self.query(b"have=1&" + filling * 2)), {b"have"})
+        longest = b"x=" + b"a" * (MAX_QUERY_BYTES - 9)
+        self.assertEqual(self.query(longest + b"&have=1")[b"have"], [b"1"])
+        self.assertEqual(set(self.query(longest + b"&have=11")), {b"x"})
+        self.assertEqual(self.query(b"have=" + b"1" * 3_000), {})
+
+    def test_cookies_are_not_read(self) -> None:
+        """No resource looks at them."""
+        cookies: list[dict[bytes, bytes]] = []
+        process = Request.process
+
+        def record(each: Request) -> None:
+            cookies.append(each.received_cookies)
+            process(each)
+
+        self.patch(Request, "process", record)
+        request(self.site, b"GET /feed HTTP/1.1\nCookie: a=b; c=d")
+        self.assertEqual(cookies, [{}])
+
+
+class FailureTests(SynchronousTestCase):
+    def test_failure_to_answer_is_500_and_tells_nothing(self) -> None:
+        """The traceback is for the log."""
+
+        class Broken(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                raise RuntimeError("secret")
+
+        root = Resource()
+        root.putChild(b"broken", Broken())
+        response = request(Site(root, reactor=Clock()), b"GET /broken HTTP/1.1")
+        self.assertEqual(response.status, 500)
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertNotIn(b"secret", response.body)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
