@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed.feed import Feed, Subscription
+    from livefeed.feed.feed import Feed
+    from livefeed.feed.subscription import Subscription
     from livefeed.transport.rooms import Room
     from livefeed.web.replay import Answer, Select
     from livefeed.web.returns import Returns
