@@ -1,7 +1,7 @@
-"""Two clocks: one measures, for schedules, timeouts and ages; the other is displayed.
+"""Two clocks: one measures schedules, timeouts and ages; the other is displayed.
 
-Rules: nothing is measured by the wall clock, which people and NTP set forwards and backwards. Nothing here changes the
-reactor when it is imported: other programs share the module, and twistd reads plug-ins of others.
+Rules: nothing is measured by the wall clock, which people and NTP set forwards and backwards. Importing this module
+does not change the reactor: other programs share the module, and twistd imports the plug-ins of other projects.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEP_S = 1.0
-"""A wall clock that differs by more from what was measured has been set; less is the time between two readings."""
+"""Seconds. If the wall clock differs from the measured time by more, it was set; less passes between two readings."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Where Linux keeps the id of the current boot."""
+
 MAX_BOOT_ID_LENGTH = 36
-"""That of a UUID, which Linux has there."""
+"""The largest number of characters in that id: Linux writes a UUID."""
 
 _log = Logger()
 
@@ -31,7 +33,7 @@ def _boottime() -> Callable[[], float] | None:
     number = getattr(time, "CLOCK_BOOTTIME", None)
     if number is None:
         return None
-    # A partial, since a function of Python's would take twice as long (0.27 instead of 0.15 µs; time.time 0.12).
+    # A partial takes 0.15 µs, a Python function 0.27 µs, and time.time 0.12 µs.
     clock = partial(time.clock_gettime, number)
     try:
         clock()
@@ -41,22 +43,24 @@ def _boottime() -> Callable[[], float] | None:
 
 
 boottime = _boottime()
-"""Seconds since the machine was started, those included in which it was suspended; ``None`` where there is no such
-clock."""
+"""Gives the seconds since the machine was started, including those in which it was suspended.
+
+It is ``None`` if the system has no such clock.
+"""
 
 monotonic: Callable[[], float] = boottime or time.monotonic
-"""Seconds since some moment in the past. Nobody can set it."""
+"""Gives the seconds since some moment in the past. It cannot be set."""
 
 wall: Callable[[], float] = time.time
-"""Seconds since 1970, as the machine's clock is set now. It is for display."""
+"""Gives the seconds since 1970, as the machine's clock is set now. It is for display."""
 
 
 def measure_by_monotonic_clock(reactor: Any) -> None:
-    """Has a reactor measure by the monotonic clock: its own is the wall clock.
+    """Has a reactor measure by the monotonic clock. Its own clock is the wall clock.
 
-    All that is scheduled by it follows: ticks, timeouts, and what libraries schedule. Only a program that has the
-    reactor to itself calls this, before anything is scheduled; a clock that is exchanged later would have what is
-    scheduled wait for decades, so it is then left as it is.
+    All calls that the reactor schedules follow it: ticks, timeouts, and the calls of libraries. Only a program that
+    owns the reactor may call this, before anything is scheduled. If a call is scheduled already, the clock is left as
+    it is: with another clock, that call would wait for decades.
     """
     if reactor.getDelayedCalls():
         _log.warn("something was scheduled before livefeed: it goes by the wall clock, and stops if that is set back")
@@ -66,10 +70,10 @@ def measure_by_monotonic_clock(reactor: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """The time from a start of the machine to its end.
+    """One boot of the machine.
 
-    :ivar id: names it.
-    :ivar seconds: gives the seconds since it began, those included in which the machine was suspended.
+    :ivar id: its id.
+    :ivar seconds: gives the seconds since the machine was started, including those in which it was suspended.
     """
 
     id: str
@@ -77,7 +81,7 @@ class Boot:
 
     @classmethod
     def current(cls) -> Boot | None:
-        """Gives the one that lasts now; ``None`` where the system does not name it, or does not measure it."""
+        """Gives the current boot; ``None`` if the system has no id or no clock for it."""
         try:
             name = BOOT_ID.read_text("ascii").strip()
         except (OSError, ValueError):
@@ -91,10 +95,10 @@ class Boot:
 class Moment:
     """A point in time, by both clocks.
 
-    :ivar measured_s: by the clock that measures.
-    :ivar wall_s: by the wall clock, as it was set then.
-    :ivar by_wall: whether the first could not be measured. It is the latest that it can have been, and the second
-        counts as soon as the wall clock says that it was earlier.
+    :ivar measured_s: seconds by the clock that measures.
+    :ivar wall_s: seconds since 1970 by the wall clock, as it was set then.
+    :ivar by_wall: whether the point in time was not measured. *measured_s* is then the latest possible time, and
+        *wall_s* counts as soon as it gives a larger age.
     """
 
     measured_s: float
@@ -102,15 +106,15 @@ class Moment:
     by_wall: bool = False
 
     def age_s(self, now: Moment) -> float:
-        """Gives the seconds since then; never negative."""
+        """Gives the seconds from this point in time until *now*; never negative."""
         age_s = max(0.0, now.measured_s - self.measured_s)
         return max(age_s, now.wall_s - self.wall_s) if self.by_wall else age_s
 
     def displayed(self, now: Moment) -> float:
-        """Gives when it was, in seconds since 1970, by the wall clock as it is set now; never later than that.
+        """Gives this point in time in seconds since 1970, by the wall clock as it is set now; never later than *now*.
 
-        Once the wall clock was set, this differs from what it said then: it is as long ago as it is.
+        If the wall clock was set meanwhile, the result differs from its reading then, so that the age is right.
         """
         at = now.wall_s - self.age_s(now)
-        # The time read then is repeated: the clocks are not read at once, and the milliseconds would change each time.
+        # The reading of then is repeated: the two clocks are read one after the other, and the milliseconds would vary.
         return self.wall_s if abs(at - self.wall_s) <= STEP_S and self.wall_s <= now.wall_s else at

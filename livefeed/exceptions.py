@@ -2,14 +2,14 @@
 
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
-    ├── JournalError            the file that versions are kept in cannot be used
-    └── PullError               this pull gave no new version; the last good snapshot stays
-        ├── NotDueError         the source was not asked: what it gave last is good for longer than a tick
+    ├── JournalError            the file in which versions are kept cannot be used
+    └── PullError               a pull gave no new version; the last good snapshot stays
+        ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
         ├── SourceError         the source could not be read
-        └── DocumentError       it was read, and the gate refuses what it gave
+        └── DocumentError       the source was read, and the gate refuses its document
 
-``PullError`` is decided on in one place, :meth:`livefeed.intake.puller.Puller.tick`.
-Whatever else ends the start ends it as a ``StartError``.
+``PullError`` is handled in one place, :meth:`livefeed.intake.puller.Puller.tick`.
+All other errors that end the start become a ``StartError``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SHOWN_LENGTH = 100
+"""The largest number of characters of a value in a message."""
 
 
 class LivefeedError(Exception):
@@ -31,11 +32,11 @@ class LivefeedError(Exception):
 
 
 class ConfigurationError(LivefeedError):
-    """A setting can never work. The message names the setting and says what is allowed.
+    """A setting can never work. The message names the setting and says which values are allowed.
 
-    :param why: what is wrong, and what is allowed.
-    :param setting: the setting's name; ``""`` if the message is about none, or names it itself.
-    :param place: where it was set, which the message then begins with; by default, its option on the command line.
+    :param why: the error, and the allowed values.
+    :param setting: the setting's name; ``""`` if the message is about no setting, or names it itself.
+    :param place: the place where it was set, with which the message begins; by default, its option on the command line.
     """
 
     def __init__(self, why: str, setting: str = "", place: str = "") -> None:
@@ -46,16 +47,16 @@ class ConfigurationError(LivefeedError):
 
 
 def option_of(setting: str) -> str:
-    """Gives the option of the command line that a setting has."""
+    """Gives the command-line option of a setting."""
     return f"--{setting.replace('_', '-')}"
 
 
 def shown(value: object) -> str:
-    """Gives a value as a message may show it: on one line, not too long, and without the password of a URL."""
+    """Gives a value as text for a message: on one line, not too long, and without the password of a URL."""
     try:
         text = repr(value)
     except ValueError:
-        # A whole number of more than 4300 digits.
+        # An integer of more than 4300 digits.
         return "a number that is far too large"
     if "@" in text:
         text = f"***{text[text.rindex('@') :]}"
@@ -63,34 +64,34 @@ def shown(value: object) -> str:
 
 
 def closest(name: str, names: Iterable[str], prefix: str = "") -> str:
-    """Gives the end of a message about a name that there is not: the one that is most like it, if one is.
+    """Gives the end of a message about an unknown name: the known name that is most similar.
 
-    :param name: the wrong name; of one longer than 64 characters, the rest is not looked at.
-    :param names: those that there are.
-    :param prefix: what each name begins with besides.
-    :returns: such as ``; did you mean --interval?``, or nothing.
+    :param name: the unknown name. Only its first 64 characters are compared.
+    :param names: the known names.
+    :param prefix: text that the message puts before the known name.
+    :returns: text such as ``; did you mean --interval?``; empty if no name is similar.
     """
     found = get_close_matches(name[:64], names, n=1)
     return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
 class JournalError(LivefeedError):
-    """The file in which versions are kept cannot be used. The message says which, and why."""
+    """The file in which versions are kept cannot be used. The message names the file and the reason."""
 
 
 class StartError(SystemExit, Exception):
     """The start fails, and the process ends with one line and exit code 1.
 
-    It is an ``Exception`` as well, since of nothing else twistd tells the process that a daemon was started by.
+    It is also an ``Exception``: twistd reports only these to the process that started the daemon.
     """
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Takes the frames from an error that has been dealt with, and from all that it came from.
+    """Removes the frames from a handled error, and from all its causes and contexts.
 
-    A traceback holds frames, those that called them, and whatever their variables name: often the error itself, which
-    is a cycle that only a full collection would free. A frame that still runs is left alone, so that this is to be
-    called once the stack has unwound.
+    A traceback refers to frames, to their callers, and to all their variables: often to the error itself. Only a full
+    garbage collection would free such a cycle. Frames that are still running are left alone, so call this after the
+    stack has unwound.
     """
     seen: list[BaseException] = []
     while error is not None and error not in seen:
@@ -100,7 +101,7 @@ def forget_frames(error: BaseException | None) -> None:
             frame: FrameType | None = trace.tb_frame
             while frame is not None:
                 caller = frame.f_back
-                # It is raised for one that runs.
+                # Raised for a frame that is running.
                 with suppress(RuntimeError):
                     frame.clear()
                 frame = caller
@@ -112,41 +113,41 @@ def forget_frames(error: BaseException | None) -> None:
 
 @dataclass(slots=True)
 class SpentErrors:
-    """Errors that have been dealt with, until the next attempt begins: their frames may have run until then."""
+    """Errors that were handled, kept until the next attempt begins: until then, their frames may still be running."""
 
     _errors: list[BaseException] = field(default_factory=list)
 
     def add(self, error: BaseException | None) -> None:
-        """Keeps an error until the next attempt."""
+        """Keeps an error until the next attempt; ``None`` is ignored."""
         if error is not None:
             self._errors.append(error)
 
     def forget(self) -> None:
-        """Frees what the errors of the last attempt hold."""
+        """Frees everything that the errors of the last attempt refer to."""
         while self._errors:
             forget_frames(self._errors.pop())
 
 
 def first_line(said: object) -> str:
-    """Gives the first line of what an error says, or the name of its type if that is nothing."""
+    """Gives the first line of an error's text; the name of its type if the text is empty."""
     lines = str(said).strip().splitlines() or [type(said).__name__]
     return lines[0]
 
 
 class PullError(LivefeedError):
-    """A pull gave no new version. The message is fit for a log: it holds no credentials."""
+    """A pull gave no new version. The message may be logged: it contains no credentials."""
 
 
 class SourceError(PullError):
-    """The source could not be read: it is away, too slow, or answers with an error."""
+    """The source could not be read: it cannot be reached, is too slow, or answers with an error."""
 
 
 class NotDueError(PullError):
-    """The source was not asked, since it has said for how long the document holds: no failure, and no confirmation.
+    """The source was not asked, because it has said that its last answer still holds.
 
-    The feed stays as it is.
+    This is neither a failure nor a confirmation. The feed stays as it is.
     """
 
 
 class DocumentError(PullError):
-    """The document was read, and is not one that may be served."""
+    """The document was read, and must not be served."""

@@ -108,7 +108,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     for one in served:
         # Behind the parts, which hang on the whole as well: once answers are forgotten, all have what is newest. Those
         # of other feeds are forgotten, too: telling them apart would cost each request more than rendering some again.
-        one.feed.changed.append(site.forget_answers)
+        one.feed.observe(site.forget_answers)
     certificate = _Certificate(settings)
     listening, pool = _transport(settings, reactor)
     connections = _Connections(site, subscribers, served, pool, reactor)

@@ -1,4 +1,4 @@
-"""Threads for what may hang: the process does not wait for them when it ends, as it would for the reactor's own."""
+"""Threads for calls that may hang. The process does not wait for them when it ends, as it does for the reactor's."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _T = TypeVar("_T")
 
 
 def start_thread(work: Callable[[], object], *, name: str) -> None:
-    """Calls *work* in a thread of its own.
+    """Calls *work* in a new thread.
 
     :param name: the name of the thread, for debugging.
-    :raises OSError: if there can be no more threads.
+    :raises OSError: if no more threads can be started.
     """
     try:
         threading.Thread(target=work, name=name, daemon=True).start()
@@ -31,14 +31,14 @@ def start_thread(work: Callable[[], object], *, name: str) -> None:
 
 
 def defer_to_new_thread(reactor: IReactorFromThreads, work: Callable[..., _T], *arguments: Any) -> Deferred[_T]:
-    """Calls *work* in a thread of its own, and gives what comes of it in the reactor's.
+    """Calls *work* in a new thread, and fires the Deferred with its result or error in the reactor's thread.
 
-    To start one takes 0.1 ms, or some more while another thread runs Python. The reactor's own threads are ten, for
-    host names as well: what hangs would keep them from everybody, and the process from its end.
+    To start a thread takes 0.1 ms, or somewhat more while another thread runs Python. The reactor has ten threads,
+    which also resolve host names: calls that hang would block all their other users, and the end of the process.
 
-    Once the Deferred is cancelled, whatever still comes is thrown away; the thread itself cannot be stopped.
+    Once the Deferred is cancelled, the result is discarded. The thread itself cannot be stopped.
 
-    :raises OSError: if there can be no more threads.
+    :raises OSError: if no more threads can be started.
     """
     outcome: Deferred[_T] = Deferred()
 
@@ -50,7 +50,7 @@ def defer_to_new_thread(reactor: IReactorFromThreads, work: Callable[..., _T], *
             result = Failure()
         reactor.callFromThread(outcome.callback, result)
 
-    # A partial has no name of its own.
+    # A partial has no name.
     called = work.func if isinstance(work, partial) else work
     start_thread(run, name=f"livefeed {getattr(called, '__name__', type(called).__name__)}")
     return outcome

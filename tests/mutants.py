@@ -33,7 +33,8 @@ ROOT = Path(__file__).parent.parent
 
 CORE = (
     *(f"document/{name}" for name in ("snapshot", "history", "diff", "patch", "pointer", "gate", "codings")),
-    *("intake/puller", "feed/feed", "feed/parts", "feed/persistence", "storage/journal"),
+    *("intake/puller", "storage/journal"),
+    *(f"feed/{name}" for name in ("feed", "fanout", "subscription", "parts", "persistence")),
     *("process/memory", "clocks"),
     *("transport/rooms", "transport/pool", "transport/connection"),
     *("web/answers", "web/conditional", "web/replay", "web/refusals", "web/returns"),

@@ -94,7 +94,7 @@ class Server(DrivenSite):
         origins = Origins.parse(("*",))
         self.served = PublishedFeed(self.feed, origins, Handshakes(self.factory, origins).upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
-        self.feed.changed.append(self.site.forget_answers)
+        self.feed.observe(self.site.forget_answers)
         self.feed.publish(FIRST)
         self.context: SSL.Context | None = None
         self.leaves_new = transport == "twisted" and made is not None

@@ -16,7 +16,8 @@ from livefeed.delivery.websocket import protocol
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
-from livefeed.feed.feed import SLICE, Feed
+from livefeed.feed.fanout import SLICE
+from livefeed.feed.feed import Feed
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 from tests.delivery.websocket.test_protocol import Transport

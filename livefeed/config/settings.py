@@ -13,10 +13,12 @@ from twisted.logger import Logger
 
 from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
-from livefeed.feed.feed import Push
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+Push = Literal["tick", "change"]
+"""When subscribers are sent the document: at each tick, or only when it has changed."""
 
 Transport = Literal["fast", "twisted"]
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -79,10 +79,10 @@ class EventStream(PausableSubscriber, Protocol):
         if self._delta:
             wrap = _chunked_event if self._chunked else server_sent_event
             outlet = MessageOutlet(self.transport, self._streams.messages, wrap, self._shown)
-            self._subscription = feed.subscribe(outlet, informed=True)
+            self._subscription = feed.subscribe(outlet, with_state=True)
         else:
             self._tell_state()
-            self._subscription = feed.subscribe(self, repeats=False, informed=True, have=self._shown)
+            self._subscription = feed.subscribe(self, repeats=False, with_state=True, have=self._shown)
         # The first document may have been more than the transport takes.
         if self._paused:
             self._subscription.pause()

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from livefeed.feed.feed import Subscription
+    from livefeed.feed.subscription import Subscription
 
 
 @implementer(IPushProducer)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed.feed import Feed, Subscription
+    from livefeed.feed.feed import Feed
+    from livefeed.feed.subscription import Subscription
     from livefeed.transport.answer import Answer, Select
     from livefeed.transport.interfaces import WaitingRoom
     from livefeed.web.interfaces import RequestChannel, RequestSite

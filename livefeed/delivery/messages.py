@@ -142,7 +142,7 @@ class Messages:
 
     def __post_init__(self) -> None:
         # The state and the time in a message hold until the next tick.
-        self.feed.changed.append(self._ready.clear)
+        self.feed.observe(self._ready.clear)
 
     def get(self, have: str | None, wrap: Wrap) -> bytes:
         """Gives the message that brings somebody up to the newest version, ready to be sent.

@@ -1,6 +1,6 @@
-"""The forms in which a document's bytes travel, each computed once per snapshot.
+"""Content codings, frames and events: the forms in which a document is sent, each computed once per snapshot.
 
-Rule: this file is pure. Bytes in, bytes out; no Twisted, no clock, no I/O.
+Rule: this file is pure: bytes in, bytes out; no Twisted, no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ import brotli
 import zstandard
 
 SMALL_BYTES = 65_536
-"""Up to this size a document is compressed well within the tick, in 2 ms; a larger one is, in a thread."""
+"""The largest document that the reactor's thread compresses well, in 2 ms. Larger ones are compressed in a thread."""
 
-# 83 KB of a ranking become 23.0 KB in 3.5 ms at level 6, 29.0 KB in 0.9 ms at level 1; 1 MB of stations 164 KB in
-# 23 ms, 208 KB in 7 ms. Level 9 takes 6 and 90 ms, for 2 and 4 % fewer bytes than 6. So a thread has time for 6, and
-# what is large and must be compressed in the reactor's thread (after a restart, or without threads) is at 1.
+# 83 KB of a ranking become 23.0 KB in 3.5 ms at level 6, and 29.0 KB in 0.9 ms at level 1; 1 MB of stations become 164
+# KB in 23 ms and 208 KB in 7 ms. Level 9 takes 6 and 90 ms, for 2 and 4 % fewer bytes than level 6. So a thread uses
+# level 6. The reactor's thread compresses large documents at level 1 (after a restart, or if there are no threads).
 GZIP_LEVEL, GZIP_LEVEL_OF_LARGE = 6, 1
-# 0.5 ms and 2 ms for the same; brotli's 11 takes 190 ms.
+# They take 0.5 ms and 2 ms for the same ranking; Brotli's level 11 takes 190 ms.
 ZSTD_LEVEL, BROTLI_LEVEL = 3, 5
 
 CODINGS = ("gzip", "zstd", "br")
-"""The names of all codings that a document may be had in, ``identity`` aside."""
+"""The names of all codings in which a document is available, except ``identity``."""
 
 MAX_MEMBERS = 64
-"""Members of a list in a field, empty ones included, that are looked at (RFC 9110, 5.6.1.2: a reasonable number). The
-longest that browsers send is Accept, with 8 to 12; the head has room for 16,000 commas, which took 14 ms to be read."""
+"""The largest number of list members, including empty ones, that are read in a field (RFC 9110, 5.6.1.2: a reasonable
+number). The longest list that browsers send is Accept, with 8 to 12 members. A head has room for 16,000 commas, and
+reading them took 14 ms."""
 
 MAX_PARAMETERS = 8
-"""Parameters of a member that are looked at, empty ones included. No coding has any but the weight."""
+"""The largest number of parameters, with empty ones, that are read in a list member. Codings have a weight only."""
 
 # ID, CM = deflate, no flags, no time (so that equal documents stay equal), no extra flags, OS unknown (RFC 1952, 2.3).
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -39,10 +40,10 @@ _EMPTY_BLOCK = b"\x00\x00\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """A document, compressed once, in the two forms that are made of it.
+    """A document that was compressed once, in the two forms that are made from that.
 
     :ivar gzip: one gzip member (RFC 1952).
-    :ivar message: the payload of a compressed WebSocket message, which needs no other before it (RFC 7692, 7.2.1).
+    :ivar message: the payload of a compressed WebSocket message that depends on no other message (RFC 7692, 7.2.1).
     """
 
     gzip: bytes
@@ -52,9 +53,9 @@ class Compressed:
 def compress(data: bytes, level: int | None = None) -> Compressed:
     """Compresses a document.
 
-    :param level: zlib's, 0 to 9; by default, one that takes no long time of the reactor's thread.
+    Both forms hold the same DEFLATE blocks, so that the work is done once; the gzip form ends with a trailer.
 
-    Both forms hold the same DEFLATE blocks, the gzip one with an end behind them, so that the work is done once.
+    :param level: zlib's level, 0 to 9; by default, one that is fast enough for the reactor's thread.
     """
     compressor = _compressor(data, level)
     blocks = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -66,7 +67,7 @@ def compress(data: bytes, level: int | None = None) -> Compressed:
 
 
 def deflate_message(data: bytes) -> bytes:
-    """Gives the payload of a compressed WebSocket message, as :attr:`Compressed.message` is one."""
+    """Gives the payload of a compressed WebSocket message, like :attr:`Compressed.message`."""
     compressor = _compressor(data)
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_EMPTY_BLOCK)
 
@@ -74,16 +75,18 @@ def deflate_message(data: bytes) -> bytes:
 def deflate_around(start: bytes, deflated: bytes, end: bytes) -> bytes:
     """Gives the payload of a compressed WebSocket message whose middle is compressed already.
 
-    The blocks of the middle refer to nothing before them, and what is empty behind each part ends at a whole byte.
+    The blocks of the middle refer to nothing before them, and the empty block after each part ends at a whole byte.
 
-    :param deflated: as :attr:`Compressed.message` is.
+    :param start: the message before the middle, not compressed.
+    :param deflated: the middle, like :attr:`Compressed.message`.
+    :param end: the message after the middle, not compressed.
     """
     parts = (deflate_message(start), deflated, deflate_message(end))
     return _EMPTY_BLOCK.join(parts)
 
 
 def is_large(data: bytes) -> bool:
-    """Tells whether a document takes too long to be compressed well within the tick."""
+    """Tells whether a document takes too long to be compressed well in the reactor's thread."""
     return len(data) > SMALL_BYTES
 
 
@@ -94,9 +97,11 @@ def _compressor(data: bytes, level: int | None = None) -> zlib._Compress:
 
 
 def compress_well(data: bytes) -> dict[str, bytes]:
-    """Gives a document in the codings that take longer, by their names: ``zstd`` (RFC 8878) and ``br`` (RFC 7932).
+    """Compresses a document in the slower codings: ``zstd`` (RFC 8878) and ``br`` (RFC 7932).
 
     It may be called in any thread. The same document gives the same bytes.
+
+    :returns: the compressed bytes, by the names of the codings.
     """
     return {
         "zstd": zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(data),
@@ -105,7 +110,11 @@ def compress_well(data: bytes) -> dict[str, bytes]:
 
 
 def compress_in(coding: str, data: bytes) -> bytes:
-    """Compresses in one coding, by its name, a document of which little is left: a patch."""
+    """Compresses a short text, such as a patch, in one coding.
+
+    :param coding: one of :data:`CODINGS`.
+    :raises ValueError: if there is no such coding.
+    """
     match coding:
         case "gzip":
             return compress(data).gzip
@@ -118,16 +127,16 @@ def compress_in(coding: str, data: bytes) -> bytes:
 
 
 def members_of(listed: bytes) -> list[bytes]:
-    """Gives the members of a list in a field, the first :data:`MAX_MEMBERS` of them (RFC 9110, 5.6.1)."""
+    """Gives the first :data:`MAX_MEMBERS` members of a list in a field (RFC 9110, 5.6.1)."""
     return listed.split(b",", MAX_MEMBERS)[:MAX_MEMBERS]
 
 
 def server_sent_event(data: bytes, version: str) -> bytes:
-    """Gives a document as an event whose id is its version (the HTML standard, 9.2.5).
+    """Gives a document as a server-sent event whose id is its version (the HTML standard, 9.2.5).
 
-    Each line of the document is a line of the event, also an empty last one: the reader puts line feeds between them,
-    and has the bytes that the version is the hash of. Lines end at a carriage return, too, which an event cannot hold:
-    in JSON it can only stand between values, and the reader has a line feed in its place.
+    Each line of the document becomes a ``data`` line, including an empty last one. The reader joins them with line
+    feeds, and so gets the bytes that the version is the hash of. An event cannot contain a carriage return, which ends
+    a line: in JSON it stands only between values, and the reader gets a line feed in its place.
     """
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -135,15 +144,15 @@ def server_sent_event(data: bytes, version: str) -> bytes:
 
 
 def http_chunk(data: bytes) -> bytes:
-    """Gives bytes as one chunk (RFC 9112, 7.1)."""
+    """Gives bytes as one chunk of a chunked body (RFC 9112, 7.1)."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def websocket_text_frame(payload: bytes, *, compressed: bool = False) -> bytes:
-    """Gives a payload as one whole unmasked text frame, ready for every subscriber (RFC 6455, 5.2).
+    """Gives a payload as one unfragmented, unmasked text frame, which all subscribers can be sent (RFC 6455, 5.2).
 
-    :param payload: UTF-8, or :attr:`Compressed.message`.
-    :param compressed: whether it is the latter, which the bit RSV1 tells (RFC 7692, 6).
+    :param payload: text in UTF-8, or :attr:`Compressed.message`.
+    :param compressed: whether the payload is compressed, which the bit RSV1 says (RFC 7692, 6).
     """
     first = 0xC1 if compressed else 0x81
     length = len(payload)
@@ -157,6 +166,6 @@ def websocket_text_frame(payload: bytes, *, compressed: bool = False) -> bytes:
 
 
 def websocket_payload(frame: bytes) -> bytes:
-    """Gives the payload of a frame that :func:`websocket_text_frame` has made."""
+    """Gives the payload of a frame that was made by :func:`websocket_text_frame`."""
     length = frame[1]
     return frame[{126: 4, 127: 10}.get(length, 2) :]

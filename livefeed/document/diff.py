@@ -1,10 +1,11 @@
 """Patches (RFC 6902) from one version of a document to another.
 
-Rule: this file is pure, and a patch is never wrong: each has been read back, applied to the old version and compared
-with the new one before it is given. What cannot be told in steps is told as one replacement of the whole.
+Rule: this file is pure, and a patch is never wrong: before it is returned, it is decoded, applied to the old version
+and compared with the new one. A change that cannot be expressed in operations becomes one replacement of the whole.
 
-To read, compare and check 100 KB of which 2 % changed takes 3.2 ms, of which 1.4 where both are parsed. With
-numbers as floats, pyjsonpatch takes 3.6 ms and jsonpatch 21; pyjsonpatch and patchdiff do not see 1 become ``true``.
+To parse, compare and check 100 KB of which 2 % changed takes 3.2 ms, and 1.4 ms if both versions are parsed already.
+With numbers as floats, pyjsonpatch takes 3.6 ms and jsonpatch 21 ms; pyjsonpatch and patchdiff miss a change from 1 to
+``true``.
 """
 
 from __future__ import annotations
@@ -27,23 +28,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_DEPTH = 32
-"""No patch has a path of more tokens; what differs below is replaced as one. It bounds how often a part is compared."""
+"""The largest number of tokens in a path of a patch. Values below are replaced as a whole.
+
+The limit bounds how often a value is compared: once at each level above it.
+"""
 
 MAX_SHIFTS = 10_000_000
-"""Insertions and removals in one array, times its length: what they shift in memory, here and at each client.
+"""The largest product of an array's insertions and removals and its length: the elements that are shifted in memory.
 
-Beyond, the array is replaced as one. At the limit, applying the patch takes 4 ms; with 10,000 elements it is
-reached at 1,000 insertions.
+An array beyond the limit is replaced as a whole. At the limit, each client takes 4 ms to apply the patch. An array of
+10,000 elements reaches it at 1,000 insertions.
 """
 
 MAX_SHIFTS_OF_PAIRS = 2_000_000
-"""The same where elements are paired by a member, since each is looked for besides; at the limit, 10 ms."""
+"""The same limit for elements that are paired by a member, which are also searched for; 10 ms at the limit."""
 
 MAX_KEYS = 8
-"""So many members of an array's elements are tried as what the elements are recognised by."""
+"""The largest number of members that are tried as the key of an array's elements."""
 
 SAMPLE = 64
-"""So many pairs of elements, evenly spread, tell how good a member is for that."""
+"""The largest number of evenly spread pairs of elements that are compared to rate such a member."""
 
 
 def make_patch(old: bytes, new: bytes) -> bytes:
@@ -55,25 +59,26 @@ def make_patch(old: bytes, new: bytes) -> bytes:
 
 
 class _Steps(list[bytes]):
-    """The operations that were found, and how to know that it takes too long to find more."""
+    """The operations that were found so far, and the check whether the search takes too long."""
 
     is_late: Callable[[], bool] = staticmethod(lambda: False)
 
     def go_on(self) -> None:
-        """Is called before each piece of work that is as much as an operation.
+        """Checks the time. It is called before each piece of work of the size of an operation.
 
-        :raises DeltaError: if it takes too long.
+        :raises DeltaError: if the search takes too long.
         """
         if self.is_late():
             raise DeltaError("it takes too long")
 
 
 def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None) -> bytes:
-    """Gives a patch that makes one document into another.
+    """Gives the patch from one document to another.
 
-    :param is_late: tells whether no more time is to be spent: the whole is replaced then.
-    :returns: an array of ``add``, ``remove``, ``replace`` and ``move``, as compact JSON; empty if the documents have
-        the same value. It is not much larger than *new*: where steps would be, the part is replaced instead.
+    :param is_late: tells whether the time is over; the whole document is replaced then.
+    :returns: an array of ``add``, ``remove``, ``replace`` and ``move``, as compact JSON; an empty array if the
+        documents have the same value. It is not much larger than *new*: a value is replaced where operations would be
+        longer.
     """
     with suppress(RecursionError, DeltaError):
         found = _Steps()
@@ -89,7 +94,7 @@ def diff(old: Document, new: Document, is_late: Callable[[], bool] | None = None
 
 
 def _compare(path: str, old: Any, new: Any, depth: int, found: _Steps) -> None:
-    """Appends the operations between two values that differ."""
+    """Appends the operations from one value to another. The values differ."""
     found.go_on()
     first = len(found)
     if depth < MAX_DEPTH:
@@ -98,8 +103,8 @@ def _compare(path: str, old: Any, new: Any, depth: int, found: _Steps) -> None:
         elif isinstance(old, list) and isinstance(new, list):
             _compare_arrays(path, old, new, depth + 1, found)
     steps = len(found) - first
-    # One step into a part is hardly ever longer than the part; of several that is often true: an election night's
-    # "votes": {...} of five parties, all counted on, takes 140 bytes as one replacement and 345 as five.
+    # One operation inside a value is hardly ever longer than the value, but several often are: the "votes": {...} of
+    # five parties in an election night, of which all have changed, takes 140 bytes as one replacement and 345 as five.
     if steps != 1:
         replacement = _operation("replace", path, new)
         if not steps or len(replacement) <= sum(map(len, found[first:])):
@@ -112,12 +117,12 @@ def _compare_objects(path: str, old: dict[str, Any], new: dict[str, Any], depth:
         if name not in old:
             found.go_on()
             found.append(_operation("add", f"{path}/{escape(name)}", value))
-        elif old[name] != value:  # in C for all that is below: a path and a call only where something differs
+        elif old[name] != value:  # compares everything below in C; only a difference costs a path and a call
             _compare(f"{path}/{escape(name)}", old[name], value, depth, found)
 
 
 def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found: _Steps) -> None:
-    """Appends nothing at all where the array is better replaced."""
+    """Appends the operations from one array to another; none if the array is better replaced."""
     middle = _trimmed(old, new, _Gap(0, len(old), 0, len(new)))
     olds, news = old[middle.old : middle.old_end], new[middle.new : middle.new_end]
     if not middle.grown and 2 * sum(map(eq, olds, news)) >= len(olds):
@@ -131,7 +136,7 @@ def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found
         gaps = list(_gaps(olds, news, middle, found))
     if sum(abs(gap.grown) for gap in gaps) * max(len(old), len(new)) > MAX_SHIFTS:
         return
-    # From the end, so that the indices of what is still to come are those of the old array.
+    # From the end, so that the indices in the gaps that follow are still those of the old array.
     for gap in reversed(gaps):
         found.go_on()
         pairs = min(gap.old_end - gap.old, gap.new_end - gap.new)
@@ -146,10 +151,10 @@ def _compare_arrays(path: str, old: list[Any], new: list[Any], depth: int, found
 
 @dataclass(frozen=True, slots=True)
 class _Pairing:
-    """Two arrays whose elements are recognised by a member.
+    """Two arrays whose elements are identified by a member.
 
-    :ivar partners: for each element of the new array the index of the same one in the old array, or ``None``.
-    :ivar stay: the old indices of those that need not be moved.
+    :ivar partners: for each element of the new array the index of the same element in the old array, or ``None``.
+    :ivar stay: the old indices of the elements that need not be moved.
     """
 
     old: list[Any]
@@ -159,17 +164,17 @@ class _Pairing:
 
     @property
     def changes(self) -> int:
-        """How many elements are removed, added, or moved."""
+        """The number of elements that are removed, added or moved; a moved one counts twice."""
         return len(self.old) + len(self.new) - 2 * len(self.stay)
 
     @property
     def moves(self) -> bool:
-        """Tells whether any element is to be moved."""
+        """Whether an element must be moved."""
         return len(self.stay) < sum(partner is not None for partner in self.partners)
 
 
 def _pairing(old: list[Any], new: list[Any], found: _Steps) -> _Pairing | None:
-    """Pairs elements by the member that tells best which are the same; ``None`` if there is none for half of them."""
+    """Pairs the elements by the member that identifies them best; ``None`` if no member pairs half of them."""
     if min(len(old), len(new)) < 2 or not all(isinstance(element, dict) for element in (*old, *new)):  # noqa: PLR2004
         return None
     best, best_score = None, 0
@@ -183,7 +188,7 @@ def _pairing(old: list[Any], new: list[Any], found: _Steps) -> _Pairing | None:
         pairs = [(old[index], element) for index, element in zip(partners, new, strict=True) if index is not None]
         if 2 * len(pairs) < min(len(old), len(new)):
             continue
-        # A place in a ranking is unique as well, but with it goes nothing else from one version to the next.
+        # A rank is unique, too, but the other members do not follow it from one version to the next.
         step = len(pairs) // SAMPLE + 1
         equal = (sum(value == there.get(key) for key, value in here.items()) for here, there in pairs[::step])
         score = sum(equal) * step
@@ -197,20 +202,20 @@ def _pairing(old: list[Any], new: list[Any], found: _Steps) -> _Pairing | None:
 
 
 def _places(name: str, elements: list[Any]) -> dict[Any, int] | None:
-    """Gives the index of each element by its member, in order; ``None`` if one lacks it or two have the same."""
+    """Gives the index of each element by a member, in order; ``None`` if an element lacks it or two have the same."""
     places = {_key(element.get(name)): index for index, element in enumerate(elements)}
     return places if len(places) == len(elements) and None not in places else None
 
 
 def _key(value: object) -> str | bytes | None:
-    """Gives what stands for a string or a number, which cannot be hashed itself; ``None`` for anything else."""
+    """Gives a hashable key for a string or a number; ``None`` for any other value."""
     return bytes(value) if isinstance(value, msgspec.Raw) else value if isinstance(value, str) else None
 
 
 def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: _Steps) -> None:
-    """Removes, adds and changes from the end, so that the indices of what is still to come are those of the old array.
+    """Appends removals, additions and changes, from the end: indices that are still needed stay those of the old array.
 
-    :param start: the index of the first element of both arrays in the array at *path*.
+    :param start: the index that the first element of the paired arrays has in the array at *path*.
     """
     left = len(pairing.old)
     for partner, value in zip(reversed(pairing.partners), reversed(pairing.new), strict=True):
@@ -226,16 +231,16 @@ def _edit_in_order(path: str, start: int, pairing: _Pairing, depth: int, found: 
 
 
 def _rearrange(path: str, start: int, pairing: _Pairing, depth: int, found: _Steps) -> None:
-    """Removes what is gone, moves and adds from the front, and then changes each element where it has come to.
+    """Appends removals, then moves and additions from the front, and then changes of the elements in their new places.
 
-    :param start: the index of the first element of both arrays in the array at *path*.
+    :param start: the index that the first element of the paired arrays has in the array at *path*.
     """
     found.go_on()
     kept = {index for index in pairing.partners if index is not None}
     gone = (index for index in range(len(pairing.old) - 1, -1, -1) if index not in kept)
     found.extend(_removal(f"{path}/{start + index}") for index in gone)
-    # What the array consists of now: old indices, and -1 for what was added. All before `at` is as it is to be, but for
-    # what is still to be moved from there further back.
+    # The array after the operations so far: old indices, and -1 for added elements. Everything before `at` is final,
+    # except for elements that are still to be moved from there further back.
     array = [index for index in range(len(pairing.old)) if index in kept]
     at = 0
     for partner, value in zip(pairing.partners, pairing.new, strict=True):
@@ -279,18 +284,18 @@ class _Gap:
         return (self.new_end - self.new) - (self.old_end - self.old)
 
     def shifted(self, outer: _Gap) -> _Gap:
-        """Gives the gap as it is in the arrays of which *outer* is a stretch."""
+        """Gives the gap with the indices of the arrays of which *outer* is a stretch."""
         return _Gap(self.old + outer.old, self.old_end + outer.old, self.new + outer.new, self.new_end + outer.new)
 
 
 def _gaps(olds: list[Any], news: list[Any], middle: _Gap, found: _Steps) -> Iterator[_Gap]:
     """Gives the stretches in which two arrays differ, in order.
 
-    Both ends have been cut off as far as they are equal, and most elements do not equal their opposite. Those that are
-    there just once in both arrays and in the same order stay (the idea of the 'patience diff'): a board loses its first
-    row and gains a last one, and the rows between are not told again. It takes n log n time.
+    The equal ends were cut off before, and most of the remaining elements differ from their counterparts. Elements that
+    occur exactly once in both arrays, in the same order, are kept (the idea of the 'patience diff'): if a board loses
+    its first row and gains a last one, the rows in between are not sent again. It takes n log n time.
 
-    :param middle: what is left of the arrays once the ends are cut off.
+    :param middle: the stretch that is left of the arrays once the ends are cut off.
     """
     if not olds or not news:
         yield middle
@@ -314,7 +319,7 @@ def _trimmed(old: list[Any], new: list[Any], gap: _Gap) -> _Gap:
 
 
 def _anchors(old: list[Any], new: list[Any], found: _Steps) -> list[tuple[int, int]]:
-    """Gives the indices, in both arrays, of the most elements that are unique in each and have kept their order."""
+    """Gives the indices in both arrays of the largest set of elements that are unique in each and kept their order."""
     old_texts = list(map(encode, old))
     found.go_on()
     new_texts = list(map(encode, new))
@@ -329,9 +334,9 @@ def _anchors(old: list[Any], new: list[Any], found: _Steps) -> list[tuple[int, i
 
 
 def _rising(numbers: list[int]) -> list[int]:
-    """Gives the places of the longest rising sequence in some numbers that all differ."""
-    # `ends[k]` is the smallest that one of k + 1 can end with, `tails[k]` is its place in `numbers`, and `previous`
-    # leads back from there.
+    """Gives the places of a longest rising sequence in a list of distinct numbers."""
+    # `ends[k]` is the smallest number that a rising sequence of length k + 1 can end with, `tails[k]` is its place in
+    # `numbers`, and `previous` gives the place before each place.
     ends: list[int] = []
     tails: list[int] = []
     previous: list[int | None] = []

@@ -1,6 +1,6 @@
-"""The gate: the checks that a pulled document passes before it becomes a snapshot.
+"""The gate: the checks that a pulled document must pass before it becomes a snapshot.
 
-Rule: this file is pure. It says yes or no to bytes and never changes them: what is served is what was pulled.
+Rule: this file is pure. It accepts or refuses bytes and never changes them: livefeed serves the bytes that it pulled.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import NoReturn
 
 from livefeed.exceptions import DocumentError
 
-# Every escape of a string: a surrogate pair, half of one, or anything else.
+# Every escape in a string: a surrogate pair, half of one, or any other escape.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
 
 
 def check_document(data: bytes, *, max_bytes: int) -> None:
-    """Lets a document through that every JSON parser reads alike.
+    """Refuses a document unless all JSON parsers read it alike.
 
-    That is a JSON text (RFC 8259) in UTF-8 without a byte order mark, with no name twice in one object and no
-    ``NaN``, ``Infinity`` or lone surrogate (as RFC 7493 has it, but for numbers: they may be of any size and
-    precision, since nothing here converts them).
+    An accepted document is a JSON text (RFC 8259) in UTF-8 without a byte order mark. No object has a name twice, and
+    there is no ``NaN``, no ``Infinity`` and no lone surrogate. These are the rules of RFC 7493, except for numbers:
+    they may have any size and precision, since livefeed does not convert them.
 
     :param data: the document as it was pulled.
-    :param max_bytes: the largest size that is let through.
-    :raises DocumentError: if *data* is empty, too large, or not such a document; the message says where.
+    :param max_bytes: the size in bytes of the largest document that is accepted.
+    :raises DocumentError: if *data* is empty, too large, or breaks a rule; the message says where.
     """
     if len(data) > max_bytes:
         raise DocumentError(f"the document has more than {max_bytes} bytes (--max-bytes)")
@@ -69,7 +69,7 @@ def _constant(name: str) -> NoReturn:
 
 
 def _number(text: str) -> None:
-    """Leaves numbers unread: their size is unlimited, and converting a long one takes quadratic time."""
+    """Ignores a number: its size is unlimited, and the conversion of a long one takes quadratic time."""
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_number, parse_float=_number)

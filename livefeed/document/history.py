@@ -1,6 +1,6 @@
 """The last versions of a document, and the patches from them to the newest one.
 
-Rule: a patch is made when it is first asked for, once, whoever asks and over whatever transport.
+Rule: a patch is made once, when it is requested for the first time, for all clients and transports.
 """
 
 from __future__ import annotations
@@ -22,33 +22,38 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Snapshot
 
 VERSIONS = 60
-"""A minute at one version a second: longer than a phone is in a tunnel."""
+"""The number of versions that are kept: a minute at one a second, longer than a phone is in a tunnel."""
 
 MAX_BYTES = 8 * 1024 * 1024
-"""All versions together, the newest aside: 60 of 140 KB."""
+"""The largest size of these versions together, in bytes: 60 of 140 KB."""
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
-"""By default, there are no patches of larger documents."""
+"""The size in bytes of the largest document of which patches are made, by default."""
 
 AT_ONCE_BYTES = 65_536
-"""Of documents up to this size a patch takes 1 to 5 ms, mostly, and is made when asked for; others in a thread."""
+"""The size in bytes of the largest document whose patches the reactor's thread makes, mostly in 1 to 5 ms."""
 
 AT_ONCE_S, ALL_AT_ONCE_S = 0.01, 0.05
-"""So long the reactor's thread compares two documents, and all that become one version, those of parts included.
+"""Seconds for which the reactor's thread may compare two documents; and make all patches to one version and its parts.
 
-What takes longer is left to a thread. The worst of 64 KiB, 3,000 objects that are shuffled and changed, take 150 ms.
+Patches that take longer are made in a thread. The worst documents of 64 KiB, 3,000 objects that are shuffled and
+changed, take 150 ms.
 """
 
 MAX_DIFF_S = 0.2
-"""So long two documents are compared in a thread: what takes longer is worth no patch."""
+"""Seconds for which a thread may compare two documents. A patch that takes longer is not worth making."""
 
 MAX_PATCHES = 16
+"""The largest number of patches to one version. Clients that would need another one are sent the document."""
+
 MAX_READ_BYTES = 1024 * 1024
-"""So many patches are made to one version, from versions of so many bytes together, those of parts included; whoever
-would need another is sent the document. 100 KB take about 5 ms where a little has changed, and 25 where all has."""
+"""The largest number of bytes of old versions that are compared with one version, including those of its parts.
+
+100 KB take about 5 ms if a little has changed, and 25 ms if everything has.
+"""
 
 WORTH_IT = 0.6
-"""A patch that is not smaller than this part of the document, compressed alike, is not sent."""
+"""A patch is sent if it is smaller than this fraction of the document, both in the same coding."""
 
 
 def make_in_thread(old: bytes, new: bytes) -> bytes:
@@ -59,7 +64,7 @@ def make_in_thread(old: bytes, new: bytes) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Allowance:
-    """What may still be read for patches until the document changes: of the whole, and of its parts."""
+    """The work that may still be spent on patches until the document changes, for the whole and its parts together."""
 
     left_bytes: int = MAX_READ_BYTES
     left_s: float = ALL_AT_ONCE_S
@@ -67,7 +72,10 @@ class Allowance:
 
 @dataclass(slots=True, eq=False)
 class _Deadline:
-    """Tells whether it is over, and whether anybody was told so."""
+    """Tells whether a point in time has passed.
+
+    :ivar passed: whether it has told so.
+    """
 
     # required parameters
     timer: Callable[[], float]
@@ -77,7 +85,7 @@ class _Deadline:
     passed: bool = False
 
     def __call__(self) -> bool:
-        """Tells whether it is over."""
+        """Tells whether the point in time has passed."""
         self.passed = self.passed or self.timer() > self.at_s
         return self.passed
 
@@ -86,13 +94,12 @@ class _Deadline:
 class History:
     """The last versions of a feed's document.
 
-    :param whole: the history of the whole document, if this is that of a part.
-    :param max_document_bytes: there are no patches of larger documents. A part has its whole's limit.
-    :param in_thread: calls a function in a thread, and gives a Deferred; ``None`` to make all patches at once. A part
-        has its whole's.
-    :param timer: gives the time that this thread has taken, in seconds.
-    :ivar made: how many patches were made since the start.
-    :ivar allowance: what may still be read.
+    :param whole: the history of the whole document if this is the history of a part, which takes over all its limits.
+    :param max_document_bytes: the size in bytes of the largest document of which patches are made.
+    :param in_thread: calls a function in a thread, and gives a Deferred; ``None`` to make all patches immediately.
+    :param timer: gives the processor time that this thread has taken, in seconds.
+    :ivar made: the number of patches that were made since the start.
+    :ivar allowance: the work that may still be spent on patches.
     """
 
     # required parameters
@@ -109,7 +116,7 @@ class History:
     allowance: Allowance = field(init=False)
     _newest: Snapshot | None = None
     _parsed: dict[str, Document] = field(default_factory=dict)
-    _wanted: bool = False  # whether a patch of the newest version was asked for
+    _wanted: bool = False  # whether a patch to the newest version was requested
     _prepared: tuple[str, str, bytes] | None = None
     _is_making: bool = False
     _patches: dict[str, bytes | None] = field(default_factory=dict)
@@ -123,7 +130,7 @@ class History:
             self.timer = self.whole.timer
 
     def add(self, snapshot: Snapshot) -> None:
-        """Takes the newest version, and forgets what is too old."""
+        """Adds the newest version, and removes versions beyond the limits."""
         newest, self._newest = self._newest, snapshot
         self._patches.clear()
         self._coded.clear()
@@ -131,7 +138,7 @@ class History:
         if self.whole is None:
             self.allowance.left_bytes = MAX_READ_BYTES
             self.allowance.left_s = ALL_AT_ONCE_S
-        # Of what was parsed, only the version before is likely to be asked for again.
+        # Of the parsed documents, only the version before is likely to be needed again.
         before = None if newest is None else self._parsed.get(newest.version)
         self._parsed.clear()
         self._wanted = False
@@ -145,11 +152,11 @@ class History:
             self._keep(newest.version, newest.data)
             if before is not None:
                 self._parsed[newest.version] = before
-        # It may have been there before, and be the newest once more.
+        # The document may have changed back to an earlier version.
         self._forget(snapshot.version)
 
     def recall(self, data: bytes) -> None:
-        """Takes a version from before a restart, older than the next one that is taken, and than the newest."""
+        """Adds a version from before a restart. It must be older than all versions that are added later."""
         version = version_of(data)
         self._forget(version)
         self._keep(version, data)
@@ -158,7 +165,7 @@ class History:
         self._bytes -= len(self._versions.pop(version, b""))
 
     def _keep(self, version: str, data: bytes) -> None:
-        # The document alone: its codings and frames would be several times as much.
+        # Only the document: its codings and frames would take several times the memory.
         self._versions[version] = data
         self._bytes += len(data)
         while len(self._versions) > VERSIONS or self._bytes > MAX_BYTES:
@@ -166,16 +173,17 @@ class History:
             self._bytes -= len(oldest)
 
     def latest(self, versions: Collection[str]) -> str | None:
-        """Gives the latest of some versions, from which the patch is made sooner than from any other.
+        """Gives the latest of some versions: the patch from it is likely to be the smallest.
 
-        :returns: ``None`` if none of them is remembered, the newest aside.
+        :returns: ``None`` if none of them is kept. The newest version does not count.
         """
         return next((version for version in reversed(self._versions) if version in versions), None)
 
     def patch(self, version: str | None) -> bytes | None:
         """Gives the patch from a version to the newest one (RFC 6902).
 
-        :returns: ``None`` if the version is not remembered, or is the newest, or if enough patches were made already.
+        :returns: ``None`` if the version is not kept or is the newest, if the limits are reached, or if the patch is
+            made in a thread and not ready yet.
         """
         if version is None or self._newest is None:
             return None
@@ -201,7 +209,7 @@ class History:
         return self._patches[version]
 
     def _make_at_once(self, version: str, old: bytes, newest: Snapshot) -> bytes | None:
-        """Makes a patch; ``None`` if that takes so long that a thread is to do it."""
+        """Makes a patch in this thread; ``None`` if that takes too long, and another thread must do it."""
         begun = self.timer()
         parsed = self._parsed[newest.version] = self._parse(newest.version, newest.data)
         is_late = None
@@ -212,9 +220,10 @@ class History:
         return None if is_late is not None and is_late.passed else patch
 
     def preparation(self, data: bytes) -> Callable[[], bytes] | None:
-        """Gives what makes the patch to a document that is to be the newest version, to be called in a thread.
+        """Gives a function that makes the patch to the next version, to be called in a thread.
 
-        :returns: ``None`` if nobody has asked for a patch lately, or there is to be none.
+        :param data: the document of the next version.
+        :returns: ``None`` if no patch to the newest version was requested, or no patch is to be made.
         """
         newest = self._newest
         if newest is None or not self._wanted:
@@ -224,12 +233,15 @@ class History:
         return partial(make_in_thread, newest.data, data)
 
     def prepare(self, snapshot: Snapshot, patch: bytes) -> None:
-        """Takes the patch that was made from the newest version to the next."""
+        """Takes the patch from the newest version to the next one, before that is added.
+
+        :param snapshot: the next version.
+        """
         if self._newest is not None:
             self._prepared = self._newest.version, snapshot.version, patch
 
     def _order(self, version: str, old: bytes, newest: Snapshot) -> None:
-        """Has a patch made in a thread, one at a time. Until then the document is sent."""
+        """Has a patch made in a thread, one at a time. Until it is ready, clients are sent the document."""
         if self._is_making or self.in_thread is None:
             return
 
@@ -240,7 +252,7 @@ class History:
 
         def done(result: object) -> object:
             self._is_making = False
-            # An error is left in the Deferred, which logs it.
+            # An error stays in the Deferred, which logs it.
             return result
 
         self._is_making = True
@@ -253,10 +265,10 @@ class History:
         making.addBoth(done)
 
     def coded_patch(self, version: str, coding: str) -> tuple[str, bytes]:
-        """Gives the patch from a version, for which there is one, in a content coding, and the name of that.
+        """Gives the patch from a version in a content coding. There must be such a patch.
 
-        :param coding: one of :data:`.codings.CODINGS`; it is ``identity`` in the end where the patch is no
-            smaller in it.
+        :param coding: one of :data:`.codings.CODINGS`, or ``identity``.
+        :returns: the name of the coding, and the bytes. It is ``identity`` if the coding makes the patch no smaller.
         """
         patch = self.patch(version)
         assert patch is not None
@@ -269,7 +281,7 @@ class History:
         return (coding, coded) if len(coded) < len(patch) else (IDENTITY, patch)
 
     def _is_too_old(self, version: str) -> bool:
-        """Tells whether from a later version there was no patch already that anybody would be sent."""
+        """Tells whether the patch from this version, or from a later one, was too large to be sent."""
         if self._too_old is None:
             return False
         in_order = list(self._versions)

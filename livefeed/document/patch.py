@@ -1,6 +1,6 @@
-"""Applying patches (RFC 6902) to documents with exact numbers.
+"""Applies patches (RFC 6902) to documents with exact numbers.
 
-Rule: this file is pure, and takes any patch of RFC 6902, not only those that livefeed makes.
+Rule: this file is pure, and accepts all patches of RFC 6902, not only those that livefeed makes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from livefeed.document.pointer import PointerError, escape, index_of, unescape
 
 
 def apply_patch(document: bytes, patch: bytes) -> bytes:
-    """Gives a document as it is after a patch, as compact JSON. Numbers stay as they are written.
+    """Gives a document after a patch, as compact JSON. Numbers keep their text.
 
-    :param patch: any patch of RFC 6902, not only those that are made here.
-    :raises DeltaError: if either is malformed, or an operation cannot be done or its ``test`` fails.
+    :param patch: any patch of RFC 6902.
+    :raises DeltaError: if the document or the patch is malformed, an operation cannot be done, or a ``test`` fails.
     """
     try:
         return encode(patched(decode(document), decode(patch)))
@@ -28,7 +28,10 @@ def apply_patch(document: bytes, patch: bytes) -> bytes:
 
 
 def patched(document: object, patch: object) -> object:
-    """Gives the patched document. The one that was given, which others may still need, is left as it was."""
+    """Gives the patched value. The given one is not changed, since others may still need it.
+
+    :raises DeltaError: if the patch is malformed, an operation cannot be done, or a ``test`` fails.
+    """
     if not isinstance(patch, list):
         raise DeltaError("the patch is not an array")
     editing = _Editing(document)
@@ -42,17 +45,19 @@ def patched(document: object, patch: object) -> object:
 
 @dataclass(slots=True)
 class _Editing:
-    """A document under change.
+    """A document that is being changed.
 
-    A container is copied when it is first changed, and only that one: copying all beforehand would take longer than
-    everything else here together.
+    Each container is copied when it is changed for the first time. To copy all of them beforehand would take longer
+    than everything else here together.
     """
 
     # required parameters
     root: Any
 
     # internal state
-    _ours: dict[int, object] = field(default_factory=dict)  # by id; kept alive, so that no id is used again
+    _ours: dict[int, object] = field(
+        default_factory=dict
+    )  # the copies, by id; they are kept alive, so that no id is used again
 
     def do(self, operation: object) -> None:
         if not isinstance(operation, dict):
@@ -69,7 +74,7 @@ class _Editing:
                 self._move(_tokens(operation, "from"), path)
             case "copy":
                 self._add(path, self._get(_tokens(operation, "from")))
-                self._ours.clear()  # it is in two places now, and who changes the one must not change the other
+                self._ours.clear()  # it is in two places now, and a change of one must not change the other
             case "test":
                 if not _equal(self._get(path), _value(operation)):
                     raise DeltaError(f"{_shown(path)} is not what the test expects")
@@ -117,7 +122,7 @@ class _Editing:
         self._add(path, self._remove(source))
 
     def _container(self, path: list[str]) -> Any:
-        """Gives what holds the path's last token, made ours along with all that holds it."""
+        """Gives the container of the path's last token, after copying it and all containers above it."""
         self.root = here = self._our(self.root, path[:0])
         for depth, token in enumerate(path[:-1]):
             key = _key(here, token, path[: depth + 1])
@@ -135,7 +140,10 @@ class _Editing:
 
 
 def _key(container: object, token: str, path: list[str]) -> Any:
-    """Gives what the container is indexed with to get what is there by that token."""
+    """Gives the key or index of an existing value in a container.
+
+    :raises DeltaError: if there is no value.
+    """
     if isinstance(container, dict) and token in container:
         return token
     if isinstance(container, list):
@@ -166,7 +174,7 @@ def _shown(path: list[str]) -> str:
 
 
 def _equal(one: object, other: object) -> bool:
-    """Whether two values are equal as a ``test`` has it: numbers by their value, not their text (RFC 6902, 4.6)."""
+    """Tells whether a ``test`` finds two values equal: it compares numbers by value, not by text (RFC 6902, 4.6)."""
     if isinstance(one, msgspec.Raw) and isinstance(other, msgspec.Raw):
         if one == other:
             return True

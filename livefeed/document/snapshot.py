@@ -1,6 +1,6 @@
-"""One immutable version of the document, with everything that is computed from it.
+"""One version of the document, with everything that is computed from it.
 
-Rule: this file is pure. No Twisted, no clock, no I/O; the same bytes give the same version everywhere.
+Rule: this file is pure: no Twisted, no clock, no I/O. The same bytes give the same version everywhere.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from livefeed.document.codings import Compressed
 
 VERSION_DIGITS = 32
+"""The number of hexadecimal digits in a version."""
+
 MAX_NAMED_LENGTH = 64
-"""The longest text that a client may name as its version: longer text is none."""
+"""The largest number of characters in a version that a client names. Longer text is ignored."""
+
 IDENTITY = "identity"
 
 
@@ -35,15 +38,15 @@ IDENTITY = "identity"
 class Sequence:
     """The order of versions.
 
-    :ivar epoch: when the counter was begun, in milliseconds since 1970 by the wall clock; a later one is larger.
-    :ivar number: counts the versions of the epoch, from 1.
+    :ivar epoch: when the count began, in milliseconds since 1970 by the wall clock; a later epoch is larger.
+    :ivar number: the number of the version in its epoch, from 1.
     """
 
     epoch: int
     number: int
 
     def next(self) -> Sequence:
-        """Gives the sequence of the version that follows."""
+        """Gives the sequence of the next version."""
         return Sequence(self.epoch, self.number + 1)
 
     def __str__(self) -> str:
@@ -58,7 +61,7 @@ def version_of(data: bytes) -> str:
 def named_version(values: Iterable[bytes] | None) -> str | None:
     """Gives the version that a client says it has; ``None`` if it names none.
 
-    :param values: those of a field or a query, of which the first counts.
+    :param values: the values of a field or a query parameter. Only the first counts.
     """
     value = next(iter(values or ()), b"")
     return value.decode("latin-1") if 0 < len(value) <= MAX_NAMED_LENGTH else None
@@ -70,8 +73,8 @@ class Representation:
 
     :ivar coding: the name of the coding.
     :ivar data: the bytes.
-    :ivar etag: names these bytes: a strong entity tag, with its quotes (RFC 9110, 8.8.3).
-    :ivar digest: their SHA-256, as the field ``Repr-Digest`` has it (RFC 9530, 3).
+    :ivar etag: their strong entity tag, with its quotes (RFC 9110, 8.8.3).
+    :ivar digest: their SHA-256, as in the field ``Repr-Digest`` (RFC 9530, 3).
     """
 
     coding: str
@@ -81,7 +84,11 @@ class Representation:
 
     @classmethod
     def of(cls, coding: str, data: bytes, version: str) -> Self:
-        """Makes the representation of a version in a coding."""
+        """Makes the representation of a version in a coding.
+
+        :param coding: the name of the coding.
+        :param data: the bytes in that coding.
+        """
         suffix = "" if coding == IDENTITY else f"-{coding}"
         digest = base64.b64encode(hashlib.sha256(data).digest())
         return cls(coding, data, f'"{version}{suffix}"'.encode(), b"sha-256=:%s:" % digest)
@@ -91,13 +98,15 @@ class Representation:
 class Snapshot:
     """A version of the document.
 
+    It never changes, except that representations in slower codings are added.
+
     :ivar data: the document's bytes, as they were pulled.
-    :ivar version: names these bytes; see :func:`version_of`.
-    :ivar sequence: this version's place among the others.
-    :ivar representations: the document as it is, and in each content coding that makes it smaller, by the names of
-        the codings and the smallest first. Codings that take long come later; see :meth:`add`.
+    :ivar version: the identity of these bytes; see :func:`version_of`.
+    :ivar sequence: the version's place in the order of versions.
+    :ivar representations: the document without a coding, and in each content coding that makes it smaller, by the names
+        of the codings, the smallest first. The slower codings are added later; see :meth:`add`.
     :ivar frame: the document as one WebSocket text frame.
-    :ivar compressed_frame: the same, for those who have agreed on permessage-deflate without context takeover.
+    :ivar compressed_frame: the same for clients that negotiated permessage-deflate without context takeover.
     """
 
     data: bytes
@@ -111,7 +120,7 @@ class Snapshot:
     def of(cls, data: bytes, sequence: Sequence, compressed: Compressed | None = None) -> Self:
         """Makes the snapshot of a document that has passed the gate.
 
-        :param compressed: the document, if it was compressed already.
+        :param compressed: the compressed document, if it was compressed already.
         """
         compressed = compressed or compress(data)
         version = version_of(data)
@@ -130,16 +139,16 @@ class Snapshot:
 
     @classmethod
     def bare(cls, data: bytes, sequence: Sequence) -> Self:
-        """Makes the snapshot of a document without any coding, so that it costs a hash and two copies.
+        """Makes the snapshot of a document without any coding, which costs a hash and two copies.
 
-        Its compressed frame is the plain one, which each client takes as well (RFC 7692, 6).
+        Its compressed frame is the uncompressed one, which clients accept as well (RFC 7692, 6).
         """
         version = version_of(data)
         frame = websocket_text_frame(data)
         return cls(data, version, sequence, {IDENTITY: Representation.of(IDENTITY, data, version)}, frame, frame)
 
     def etags(self) -> list[bytes]:
-        """Gives the entity tags under which a client can have this version, of whatever coding."""
+        """Gives the entity tags of this version in all codings."""
         return [f'"{self.version}"'.encode(), *(f'"{self.version}-{coding}"'.encode() for coding in CODINGS)]
 
     @property
@@ -148,13 +157,13 @@ class Snapshot:
         return websocket_payload(self.compressed_frame)
 
     def is_bare(self) -> bool:
-        """Tells whether it was never compressed."""
+        """Tells whether the document was never compressed."""
         return self.compressed_frame is self.frame
 
     def add(self, codings: dict[str, bytes]) -> None:
-        """Adds the document in further codings, as far as they are smaller than the document.
+        """Adds representations in further codings. A coding that does not make the document smaller is left out.
 
-        :param codings: the bytes, by the names of the codings.
+        :param codings: the compressed bytes, by the names of the codings.
         """
         for coding, data in codings.items():
             if len(data) < len(self.data):
@@ -165,8 +174,8 @@ class Snapshot:
 
 
 def make_large(data: bytes, sequence: Sequence = Sequence(0, 0)) -> Snapshot:
-    """Makes the snapshot of a document in a thread: it is compressed as well as a small one, and not in all codings.
+    """Makes the snapshot of a large document, in a thread: compressed as well as a small one, but not in all codings.
 
-    :param sequence: the version's place among the others; by default, it is still to be given one.
+    :param sequence: the version's place in the order of versions; by default, it is given one later.
     """
     return Snapshot.of(data, sequence, compress(data, GZIP_LEVEL))

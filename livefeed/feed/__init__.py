@@ -1,6 +1,8 @@
 """The newest version of a document and its subscriptions. Nothing here knows a transport.
 
-- ``feed``: the newest snapshot, its state, and the subscriptions.
+- ``fanout``: the pushes to all subscriptions, in batches and slices.
+- ``feed``: the newest snapshot, and how current it is.
 - ``parts``: parts of a document, each a feed of its own.
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
+- ``subscription``: what a feed owes one subscriber.
 """

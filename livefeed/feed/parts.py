@@ -112,7 +112,7 @@ class Parts:
     _evicted: _Part | None = None  # the one whose followers are being sent away
 
     def __post_init__(self) -> None:
-        self.whole.feed.changed.append(self._follow)
+        self.whole.feed.observe(self._follow)
 
     def __iter__(self) -> Iterator[Delivery]:
         return (part.delivery for part in self._parts.values())
@@ -254,11 +254,11 @@ class Parts:
         whole, feed = self.whole.feed, part.delivery.feed
         part.tick = self._tick
         self._due.pop(part, None)
-        feed.tick_at = whole.tick_at
+        feed.begin_tick()
         data = self._bytes_of(part.tokens)
         if data is None or whole.snapshot is None:
             # It may come back, to those who wait for it.
-            feed.miss()
+            feed.mark_missing()
             return
         is_new = feed.is_missing or feed.snapshot is None or data != feed.snapshot.data
         order = _Order(data, whole.snapshot.sequence, whole.confirmed, coded=False)
@@ -268,7 +268,7 @@ class Parts:
         if is_new or whole.state is State.LIVE:
             made = Snapshot.bare(data, order.sequence) if is_new and not feed.subscriptions else None
             feed.publish(data, order.sequence, made=made, confirmed=order.confirmed)
-        feed.confirmed = whole.confirmed
+        feed.confirm_as_whole()
         if whole.state is not State.LIVE:
             feed.mark_stale()
 

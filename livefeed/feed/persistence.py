@@ -1,7 +1,7 @@
-"""The service that keeps a feed's last versions on disk, and gives them back to it at the next start.
+"""The service that writes a feed's last versions to disk, and restores them at the next start.
 
-Rule: what is not known to be fresh does not become fresh by a restart. So with the newest version its last confirmation
-is kept, exactly when livefeed stops, and every few seconds before that.
+Rule: a restart must not make a document look more current than it is. So the last confirmation of the newest version is
+written, too: when livefeed stops, and every few seconds before that.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
 
 STOP_S = 2.0
-"""How long the last versions may take to be written when livefeed stops."""
+"""Seconds that the last versions may take to be written when livefeed stops."""
 
 CONFIRM_S = 5.0
-"""How often it is written when the newest version was last confirmed: after a kill it seems older by that at most.
+"""Seconds from one written confirmation of the newest version to the next.
 
-Each time takes a thread for 0.1 ms.
+After a kill, the version seems older by that at most. Each write takes a thread for 0.1 ms.
 """
 
 _TROUBLE: dict[Literal["append", "confirm"], tuple[str, str]] = {
@@ -47,20 +47,21 @@ _TROUBLE: dict[Literal["append", "confirm"], tuple[str, str]] = {
         'feed "{feed}": when its document was last confirmed is kept again',
     ),
 }
-"""What is said of each kind of writing when it fails, and when it works again."""
+"""The messages of each kind of write: when it fails, and when it works again."""
 
 _log = Logger()
 
 
 @dataclass(eq=False)
 class JournalService(Service):
-    """Writes each version of a feed, in a thread, since a slow disk is to hurt nobody.
+    """Writes each version of a feed, in a thread, so that a slow disk delays no client.
 
-    Of what the disk cannot keep up with, the oldest is left out.
+    If the disk cannot keep up, the oldest versions are left out.
 
-    :param place: what a message begins with if the journal cannot be used.
+    :param place: the beginning of the message if the journal cannot be used.
     :param in_thread: calls a function in a thread.
-    :param boot: measures, for the next process, how old the versions are; ``None`` if nothing but the wall clock does.
+    :param boot: the machine's boot, by which the next process measures the age of the versions; ``None`` if only the
+        wall clock tells it.
     """
 
     # required parameters
@@ -76,10 +77,10 @@ class JournalService(Service):
     _waiting: deque[Kept] = field(default_factory=lambda: deque(maxlen=VERSIONS))
     _is_writing: bool = False
     _idle: list[Deferred[None]] = field(default_factory=list)
-    _broken: set[str] = field(default_factory=set)  # the kinds of writing that fail
-    _written: Moment | None = None  # the confirmation that was written last, or is about to be
+    _broken: set[str] = field(default_factory=set)  # the kinds of writes that fail
+    _written: Moment | None = None  # the confirmation that was written last, or is queued
     _unconfirmed: Kept | None = None  # the newest version with a confirmation that is still to be written
-    _confirms: bool = False  # whether one was written since the start
+    _confirms: bool = False  # whether a confirmation was written since the start
     _loop: LoopingCall = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class JournalService(Service):
         self._loop.clock = self.clock
 
     def startService(self) -> None:
-        """IService API. Gives the feed what it had, before it is pulled or served."""
+        """IService API. Restores the feed, before it is pulled or served."""
         super().startService()
         try:
             kept = self.journal.open()
@@ -117,35 +118,35 @@ class JournalService(Service):
                 sequence=kept[-1].sequence,
             )
         self._newest, self._written, self._confirms = self.feed.snapshot, self.feed.confirmed, False
-        self.feed.changed.append(self._note)
+        self.feed.observe(self._note)
         self._loop.start(CONFIRM_S, now=False)
 
     def stopService(self) -> Deferred[None] | None:
-        """IService API. Waits a short time for what is still to be written."""
+        """IService API. Waits a short time for the writes that are queued."""
         super().stopService()
-        self.feed.changed.remove(self._note)
+        self.feed.unobserve(self._note)
         self._loop.stop()
-        # The ticks have ended before: there is none later than this.
+        # The ticks have ended already, so this is the last confirmation.
         self._confirm()
         if not self._is_writing:
             self.journal.close()
             return None
         idle: Deferred[None] = Deferred()
         self._idle.append(idle)
-        # A disk that hangs is left to itself: its thread still has the file.
+        # If the disk hangs, its thread still uses the file, which then stays open.
         return (
             idle.addCallback(lambda _: self.journal.close()).addTimeout(STOP_S, self.clock).addErrback(lambda _: None)
         )
 
     def _age_s(self, kept: Kept) -> float | None:
-        """Gives how old a version is, whatever the wall clock said or says; ``None`` if that is not known."""
+        """Gives the age of a version in seconds, whatever the wall clock says; ``None`` if it was not measured."""
         if self.boot is None or kept.boot != self.boot.id:
             return None
         now_s = self.boot.seconds()
         return now_s - kept.since_boot_s if 0 <= kept.since_boot_s <= now_s else None
 
     def _note(self) -> None:
-        """Takes note of a tick."""
+        """Queues what a tick has changed: a new version, or the first confirmation."""
         snapshot = self.feed.snapshot
         if snapshot is None:
             return
@@ -154,13 +155,13 @@ class JournalService(Service):
             self._waiting.append(self._kept(snapshot))
             self._begin_to_write()
         elif not self._confirms:
-            # The first at once: a process that is killed again and again before the first round would write none.
+            # The first one immediately: a process that is killed again and again would write none otherwise.
             self._confirm()
 
     def _confirm(self) -> None:
-        """Has it written when the newest version was last confirmed, unless that is written already.
+        """Queues the last confirmation of the newest version, unless it is written already.
 
-        What a restart has brought back is not written again: if its age is not known, it must not look as if it were.
+        The confirmation of a restored version is not written again: if its age is unknown, it must stay unknown.
         """
         if self._newest is None or self.feed.confirmed is self._written:
             return
@@ -169,7 +170,7 @@ class JournalService(Service):
         self._begin_to_write()
 
     def _kept(self, snapshot: Snapshot) -> Kept:
-        """Gives a version that has just been confirmed as it is to be kept."""
+        """Gives a version that has just been confirmed, as it is stored."""
         kept = Kept(snapshot.data, snapshot.sequence, self.feed.confirmed_at)
         if self.boot is None:
             return kept
@@ -192,7 +193,7 @@ class JournalService(Service):
             idle.callback(None)
 
     async def _attempt(self, kind: Literal["append", "confirm"], kept: Kept) -> None:
-        """Writes something, and logs it if that fails, or works again."""
+        """Writes a version or a confirmation, and logs when that begins to fail, and when it works again."""
         fails, works = _TROUBLE[kind]
         try:
             await self.in_thread(self.journal.append if kind == "append" else self.journal.confirm, kept)

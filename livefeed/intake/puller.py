@@ -98,7 +98,7 @@ class Puller(Service):
         """IService API."""
         super().startService()
         self._stopped = False
-        self.feed.patience_s = MISSED_TICKS * self.feed.interval_s + self.timeout_s
+        self.feed.start_watching(MISSED_TICKS * self.feed.interval_s + self.timeout_s)
         if self.delay_s:
             self._start_call = self.clock.callLater(self.delay_s, self._begin)
         else:
@@ -143,7 +143,7 @@ class Puller(Service):
 
     async def tick(self) -> None:
         """Pulls once, and publishes what was pulled or marks the feed stale."""
-        self.feed.tick_at = self.clock.seconds()
+        self.feed.begin_tick()
         # A change may be being pulled that the source has told of.
         if not self._pulling:
             await self._pull_once()
@@ -158,7 +158,6 @@ class Puller(Service):
             if known and not is_tick and self._outcome != "failed":
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirm(self._pulled_at)
-                self.feed.vouch()
             elif not self._stopped:
                 self._note_recovery()
                 self.feed.publish(data, is_tick=is_tick, made=made)

@@ -129,7 +129,7 @@ class DocumentTests(DocumentTestCase):
         self.assertEqual(self.get(accept).body, document)
         self.assertEqual(gzip.decompress(self.get(b"Accept-Encoding: gzip").body), document)
         told: list[bool] = []
-        self.feed.changed.append(lambda: told.append(True))
+        self.feed.observe(lambda: told.append(True))
         assert self.feed.snapshot is not None
         self.feed.add_codings(self.feed.snapshot, compress_well(document))
         self.assertEqual(told, [True])

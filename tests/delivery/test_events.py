@@ -23,7 +23,8 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import SLICE, Feed
+from livefeed.feed.fanout import SLICE
+from livefeed.feed.feed import Feed
 from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins

@@ -19,7 +19,8 @@ from livefeed.delivery import long_polls
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import SLICE, Feed
+from livefeed.feed.fanout import SLICE
+from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import RecordingSubscriber, Response
 from livefeed.transport.rooms import BATCH, Room
@@ -348,7 +349,7 @@ class ServedInMemory(DrivenSite):
         self.feed = Feed("feed", clock=self.reactor)
         self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
-        self.feed.changed.append(self.site.forget_answers)
+        self.feed.observe(self.site.forget_answers)
         self.feed.publish(FIRST)
         self.listening: Any = make_pool(self.reactor, **limits) if transport == "fast" else self.reactor
         self._port = self.listening.listenUNIX(self._path, self.site)

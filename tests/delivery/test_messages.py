@@ -77,7 +77,7 @@ class EnvelopesTests(SynchronousTestCase):
     def follow(self, have: str | None = None) -> tuple[Watcher, MessageOutlet]:
         watcher = Watcher(version=have)
         outlet = MessageOutlet(watcher, self.messages, plain, have)
-        self.feed.subscribe(outlet, informed=True)
+        self.feed.subscribe(outlet, with_state=True)
         return watcher, outlet
 
     def test_messages(self) -> None:
@@ -155,7 +155,7 @@ class EnvelopesTests(SynchronousTestCase):
         self.feed.publish(document(1))
         for _ in range(100):
             self.follow()
-            self.feed.subscribe(MessageOutlet(Ignoring(), self.messages, deflated, None), informed=True)
+            self.feed.subscribe(MessageOutlet(Ignoring(), self.messages, deflated, None), with_state=True)
         made, patches = self.messages.made, self.feed.history.made
         self.feed.publish(document(2))
         # A patch and, to compare it with, the document, each in both forms.
@@ -190,7 +190,7 @@ class EnvelopesTests(SynchronousTestCase):
                 paused = False
             else:
                 subscription.cancel()
-                subscription = self.feed.subscribe(outlet, informed=True)
+                subscription = self.feed.subscribe(outlet, with_state=True)
                 paused = False
             assert self.feed.snapshot is not None
             if not paused:

@@ -333,7 +333,7 @@ class FollowingTests(PartsTestCase):
         delivery = self.served.parts.find([b"total"])
         assert delivery is not None
         watcher = RecordingSubscriber()
-        delivery.feed.subscribe(watcher, informed=True)
+        delivery.feed.subscribe(watcher, with_state=True)
         add = History.add
 
         def break_down(history: History, snapshot: Snapshot) -> None:
@@ -565,7 +565,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual(feed.confirmed_at, NOW)
         self.clock.advance(0.5)
         times: list[float] = []
-        feed.changed.append(lambda: times.append(feed.confirmed_at))
+        feed.observe(lambda: times.append(feed.confirmed_at))
         self.finish()
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
         self.assertEqual(set(times), {NOW + 1})

@@ -201,7 +201,7 @@ class AgeTests(KeeperTestCase):
     def test_age_is_that_of_the_pull(self) -> None:
         """And not that of the moment in which the version is kept."""
         feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
-        feed.changed.insert(0, lambda: self.advance(3))
+        feed._observers.insert(0, lambda: self.advance(3))  # before the service
         feed.publish(b"1")
         keeper.stopService()
         feed, _ = self.start(boot=Boot("first", self.clock.seconds))
@@ -223,7 +223,7 @@ class ConfirmationTests(KeeperTestCase):
 
     def kill(self, keeper: JournalService) -> None:
         """Ends a process without a word."""
-        keeper.feed.changed.clear()
+        keeper.feed.unobserve(keeper._note)
         keeper._loop.stop()
         keeper.journal.close()
 

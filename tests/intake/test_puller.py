@@ -290,7 +290,7 @@ class ChangeTests(PollerTestCase):
         """That is no tick: nobody is told anything. And whoever asks after the end is told nothing, either."""
         poller = self.start()
         informed = RecordingSubscriber()
-        self.feed.subscribe(informed, informed=True)
+        self.feed.subscribe(informed, with_state=True)
         self.clock.advance(0.5)
         self.source.fails(NotDueError("it is fresh"))
         self.source.changed()
@@ -349,7 +349,7 @@ class UnchangedTests(PollerTestCase):
         subscriber = RecordingSubscriber()
         self.feed.subscribe(subscriber)
         informed = RecordingSubscriber()
-        self.feed.subscribe(informed, informed=True)
+        self.feed.subscribe(informed, with_state=True)
         at, sent = self.feed.confirmed_at, len(subscriber.snapshots)
         self.source.fails(NotDueError("it is fresh"))
         self.clock.pump([1.0] * 3)
@@ -644,12 +644,12 @@ class FailureTests(PollerTestCase):
             raise ProgrammingError("oops")
 
         self.start()
-        self.feed.changed.append(break_down)
+        self.feed.observe(break_down)
         self.source.gives(b"2")
         self.clock.advance(1)
         self.source.fails(SourceError("is away"))
         self.clock.advance(1)
-        self.feed.changed.clear()
+        self.feed.unobserve(break_down)
         self.source.gives(b"3")
         self.clock.advance(1)
         self.assertGreaterEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
@@ -897,8 +897,8 @@ class LargeDocumentTests(PollerTestCase):
         self.finish()
         self.finish()
         first, second, third = self.LARGE, self.LARGE.replace(b"x", b"y", 1), self.LARGE.replace(b"x", b"z", 1)
-        self.feed.changed.append(lambda: patches.append(self.feed.history.patch(version_of(first))))
-        self.feed.changed.append(lambda: patches.append(self.feed.history.patch(version_of(second))))
+        self.feed.observe(lambda: patches.append(self.feed.history.patch(version_of(first))))
+        self.feed.observe(lambda: patches.append(self.feed.history.patch(version_of(second))))
         self.feed.history.in_thread = self.refuse_thread
         for document in (second, third):
             self.LARGE = document

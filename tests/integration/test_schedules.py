@@ -68,7 +68,7 @@ from tests.integration.watching import Events, Following, Ledger, Polling, Sessi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from livefeed.feed.feed import Push
+    from livefeed.config.settings import Push
     from livefeed.tls.development import DevelopmentCertificate
 
 KIB = 1024
@@ -305,7 +305,7 @@ class MemoryStage:
         handshakes = Handshakes(self.subscribers, Origins.parse("*"))
         self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
         site = Site(Root([self.served]), reactor=self.reactor)
-        self.feed.changed.append(site.forget_answers)
+        self.feed.observe(site.forget_answers)
         listening = make_pool(self.reactor) if TRANSPORT == "fast" else self.reactor
         self.port: Any = listening.listenUNIX(self.path, site)
         return self

@@ -340,7 +340,7 @@ class PublishedFeed:
                 Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade
             )
             site = Site(Root([feed]), reactor=self.reactor)
-            feed.feed.changed.append(site.forget_answers)
+            feed.feed.observe(site.forget_answers)
             self.feeds.append(feed)
             self.sites.append(site)
             self.paths.append(str(Path(self.directory) / name))

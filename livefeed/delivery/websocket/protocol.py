@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery, Socket
     from livefeed.delivery.messages import MakeGroup, Messages
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed.feed import Audience, Feed
+    from livefeed.feed.fanout import Audience
+    from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
     from livefeed.web.site import Request
 
@@ -255,19 +256,19 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         deflated = self._perMessageCompress is not None
         # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
         make_multicast = getattr(type(self.transport), "make_multicast", None)
-        crowd: Audience | None = None
+        audience: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
         if by_delta:
             wrap = _compressed_frame if deflated else _frame
             self._outlet = MessageOutlet(self.transport, self.messages, wrap, self.have)
             if make_multicast is not None:
-                crowd = MessageAudience(make_multicast, self.messages, wrap)
+                audience = MessageAudience(make_multicast, self.messages, wrap)
         else:
             self._outlet = _Outlet(self.transport, deflated)
             if make_multicast is not None:
-                crowd = _FrameAudience(make_multicast, deflated)
+                audience = _FrameAudience(make_multicast, deflated)
         expire = None if by_delta else self.expire
-        self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd, expire=expire)
+        self._subscription = self.feed.subscribe(self._outlet, with_state=by_delta, audience=audience, expire=expire)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
@@ -282,11 +283,11 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             have = msgspec.json.decode(payload, type=_Have).have
         except msgspec.DecodeError:
             return
-        # First, since to leave the group writes into the outlet what the group has.
-        self._subscription.leave_group()
+        # First, since to leave the multicast writes into the outlet what the multicast has.
+        self._subscription.leave_multicast()
         self._outlet.have = have
         if self.feed.snapshot is not None:
-            self._subscription.send(self.feed.snapshot)
+            self._subscription.deliver(self.feed.snapshot)
 
     def onFrameBegin(self) -> None:
         """WebSocketProtocol API. Every frame is counted, whatever is in it."""

@@ -44,7 +44,7 @@ from livefeed.delivery.websocket.protocol import (
 )
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import Feed, Push
+from livefeed.feed.feed import Feed
 from livefeed.testing import Response, request
 from livefeed.transport.connection import ConnectionGroup
 from livefeed.web.channel import Channel
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from websockets.extensions import ClientExtensionFactory, Extension
+
+    from livefeed.config.settings import Push
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 LONG = b'{"text": "%s"}' % (b"x" * 1000)

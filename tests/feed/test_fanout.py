@@ -1,0 +1,535 @@
+"""The distribution: pushes, batches and slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from unittest import mock
+
+from livefeed.document.history import History
+from livefeed.feed.fanout import BATCH, SLICE, SLICE_S
+from livefeed.feed.feed import Feed, State
+from tests.helpers.feeds import (
+    BrokenSubscriberError,
+    FeedTestCase,
+    RecordingAudience,
+    RecordingMulticast,
+    RecordingSubscriber,
+    break_down,
+    iter_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class PushTests(FeedTestCase):
+    """When subscribers are sent the document."""
+
+    def test_tick_sends_at_each_good_pull(self) -> None:
+        """With push=tick an unchanged document is sent again, as a sign of life."""
+        feed = self.feed(push="tick")
+        subscriber, _ = self.follow(feed)
+        for document in (b"1", b"1", b"2"):
+            feed.publish(document)
+        self.assertEqual(subscriber.documents, [b"1", b"1", b"2"])
+
+    def test_change_in_between_is_the_sign_of_life(self) -> None:
+        """What a source has told of is sent at once, and not again at the next tick; at the one after that it is."""
+        feed = self.feed()
+        subscriber, _ = self.follow(feed)
+        feed.publish(b"1")
+        for document in (b"2", b"3"):
+            feed.publish(document, is_tick=False)
+        feed.publish(b"3")
+        self.assertEqual(subscriber.documents, [b"1", b"2", b"3"])
+        feed.publish(b"3")
+        feed.publish(b"4")
+        self.assertEqual(subscriber.documents[3:], [b"3", b"4"])
+
+    def test_change_sends_changes_only(self) -> None:
+        """With push=change an unchanged document is not sent again, a change back is."""
+        feed = self.feed(push="change")
+        subscriber, _ = self.follow(feed)
+        for document in (b"1", b"1", b"2", b"1", b"1"):
+            feed.publish(document)
+        self.assertEqual(subscriber.documents, [b"1", b"2", b"1"])
+
+
+class BatchTests(FeedTestCase):
+    """Subscribers that receive the same bytes are sent to together."""
+
+    def test_audience_is_sent_to_together(self) -> None:
+        """Those who are sent the same, and can take it; the others are sent theirs one by one."""
+        feed = self.feed()
+        audiences = RecordingAudience(), RecordingAudience()
+        followers = [self.follow(feed, audience) for audience in (*audiences, None) for _ in range(3)]
+        feed.publish(b"0")
+        self.assertEqual([audience.sizes for audience in audiences], [[], []])
+        followers[0][1].pause()
+        followers[3][1].cancel()
+        feed.publish(b"1")
+        self.assertEqual([audience.sizes for audience in audiences], [[2], [2]])
+        self.assertEqual([len(subscriber.sent) for subscriber, _ in followers], [1, 2, 2, 1, 2, 2, 2, 2, 2])
+        followers[0][1].resume()
+        self.assertEqual(followers[0][0].documents, [b"0", b"1"])
+        feed.publish(b"2")
+        feed.publish(b"3")
+        self.assertEqual([audience.sizes for audience in audiences], [[2, 2, 3], [2, 2, 2]])
+        self.assertEqual(followers[0][0].documents, [b"0", b"1", b"2", b"3"])
+
+    def test_audiences_that_are_equal_are_one(self) -> None:
+        """However many objects they are."""
+        feed, audience = self.feed(), RecordingAudience()
+
+        @dataclass(frozen=True)
+        class EqualAudience:
+            name: str
+
+            def make_multicast(self) -> RecordingMulticast:
+                return audience.make_multicast()
+
+        for name in "aabab":
+            feed.subscribe(RecordingSubscriber(), audience=EqualAudience(name))
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        self.assertEqual(sorted(audience.sizes), [2, 3])
+
+    def test_what_one_of_a_multicast_was_sent_is_known_when_it_leaves(self) -> None:
+        """One that is paused, and finds the document as it was, is sent nothing; a newer one once."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed, RecordingAudience())
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        subscription.pause()
+        feed.publish(b"2")
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1", b"2"])
+        subscription.pause()
+        feed.publish(b"3")
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1", b"2", b"3"])
+
+    def test_one_of_a_multicast_that_is_sent_something_of_its_own(self) -> None:
+        """It is sent that by itself, and each later version once."""
+        feed = self.feed()
+        audience = RecordingAudience()
+        (subscriber, subscription), (other, _) = self.follow(feed, audience), self.follow(feed, audience)
+        feed.publish(b"1")
+        assert feed.snapshot is not None
+        subscription.deliver(feed.snapshot)
+        feed.publish(b"2")
+        feed.publish(b"3")
+        self.assertEqual(subscriber.documents, [b"1", b"1", b"2", b"3"])
+        self.assertEqual(other.documents, [b"1", b"2", b"3"])
+        self.assertEqual(audience.sizes, [1, 2])
+
+    def test_one_of_a_multicast_that_is_sent_nothing_twice(self) -> None:
+        """Nor is all of it, where its members want changes alone."""
+        feed = self.feed()
+        audience, subscriber = RecordingAudience(), RecordingSubscriber()
+        feed.subscribe(subscriber, repeats=False, audience=audience)
+        for document in (b"1", b"1", b"2", b"2", b"2"):
+            feed.publish(document)
+        self.assertEqual((subscriber.documents, audience.sizes), ([b"1", b"2"], [1]))
+
+    def test_batches_that_have_become_small_are_merged(self) -> None:
+        """Subscribers come and go, and those who are left are sent to in few pieces, and are sent everything."""
+        feed, audience = self.feed(), RecordingAudience()
+        followers = [self.follow(feed, audience) for _ in range(20 * BATCH)]
+        feed.publish(b"0")
+        for _ in range(3):
+            self.clock.advance(0)
+        left = followers[:: BATCH // 2]
+        for follower in followers:
+            if follower not in left:
+                follower[1].cancel()
+        for number in range(1, 9):
+            feed.publish(b"%d" % number)
+            for _ in range(3):
+                self.clock.advance(0)
+        sizes = [multicast.sizes[-1] for multicast in audience.multicasts if multicast.subscribers]
+        self.assertEqual(sum(sizes), len(left))
+        self.assertLessEqual(len(sizes), 2 * -(-len(left) // BATCH))
+        for subscriber, _ in left:
+            self.assertEqual(subscriber.documents[1:], [b"%d" % number for number in range(1, 9)])
+
+    def test_which_batches_are_merged(self) -> None:
+        """Those that are at most half full, with one another, until they are more than that."""
+        half, quarter = BATCH // 2, BATCH // 4
+        for sizes, merged in (
+            ((half, half), [2 * half]),
+            ((half + 1, half), [half + 1, half]),
+            ((quarter,) * 2, [half]),
+            ((quarter,) * 3, [3 * quarter]),
+            ((quarter,) * 4, [3 * quarter, quarter]),
+            ((quarter, half, quarter, 1, BATCH), [3 * quarter, quarter + 1, BATCH]),
+        ):
+            feed, audience = self.feed(), RecordingAudience()
+            followers = [[self.follow(feed, audience) for _ in range(BATCH)] for _ in sizes]
+            feed.publish(b"0")
+            for several, size in zip(followers, sizes, strict=True):
+                for _, subscription in several[size:]:
+                    subscription.cancel()
+            feed.publish(b"1")
+            self.assertEqual([unit.size for unit in feed.fanout._units()], merged)
+            for several, size in zip(followers, sizes, strict=True):
+                self.assertEqual([len(subscriber.sent) for subscriber, _ in several[:size]], [2] * size)
+
+    def test_one_of_an_audience_that_was_cancelled_in_the_same_turn(self) -> None:
+        """When another's send ends the subscription, it is not sent to any more."""
+        feed = self.feed()
+        audience = RecordingAudience()
+        member, subscription = self.follow(feed, audience)
+        other, _ = self.follow(feed)
+        other.then = subscription.cancel
+        feed.publish(b"1")
+        self.assertEqual((member.sent, audience.sizes), ([], []))
+
+    def test_one_of_a_multicast_that_was_cancelled_by_another(self) -> None:
+        """It is not sent to any more."""
+        feed = self.feed()
+        followers = [self.follow(feed, RecordingAudience()) for _ in range(2)]
+        feed.publish(b"1")
+        for (subscriber, _), (_, subscription) in (followers, followers[::-1]):
+            subscriber.then = subscription.cancel
+        feed.publish(b"2")
+        self.assertEqual(sorted(subscriber.documents for subscriber, _ in followers), [[b"1"], [b"1", b"2"]])
+
+
+class SliceTests(FeedTestCase):
+    """A push is spread over several turns of the reactor."""
+
+    def test_everybody_is_pushed_to_in_slices(self) -> None:
+        """However many there are of each kind, each is sent each version once, and others get turns in between."""
+        feed = self.feed()
+        audience = RecordingAudience()
+        followers = [self.follow(feed, audience if number % 3 else None)[0] for number in range(2 * SLICE + 5)]
+        feed.publish(b"1")
+        alone = -(-len(followers) // 3)
+        self.assertEqual(sum(len(follower.sent) for follower in followers), alone + (SLICE - alone) // BATCH * BATCH)
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual([follower.documents for follower in followers], [[b"1"]] * len(followers))
+
+    def test_slices_of_one_kind_are_full(self) -> None:
+        """Of those who are sent theirs one by one as of those who are sent it together."""
+        for audience in (None, RecordingAudience()):
+            feed = self.feed()
+            followers = [self.follow(feed, audience)[0] for _ in range(2 * SLICE + 5)]
+            feed.publish(b"1")
+            self.assertEqual(sum(len(follower.sent) for follower in followers), SLICE)
+
+    def test_a_slice_is_shorter_where_it_takes_long(self) -> None:
+        """One that has taken all of its time goes on, and one that has taken more does not."""
+        feed = self.feed()
+        followers = [self.follow(feed)[0] for _ in range(4)]
+        took_s = iter((SLICE_S, SLICE_S / 2))
+
+        def take() -> None:
+            self.clock.rightNow += next(took_s, 0.0)
+
+        for follower in followers:
+            follower.then = take
+        feed.publish(b"1")
+        self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 0, 0])
+        self.clock.advance(0)
+        self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 1, 1])
+
+    def test_one_call_goes_on_with_what_is_pushed(self) -> None:
+        """Whatever begins meanwhile: the others have their turns in between as ever."""
+        feed = self.feed(push="change")
+        for _ in range(3 * SLICE):
+            feed.subscribe(RecordingSubscriber(), with_state=True)
+        for begin in (lambda: feed.publish(b"1"), lambda: feed.publish(b"2"), feed.mark_stale):
+            begin()
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nobody_is_always_last(self) -> None:
+        """However many there are, and though all are reached each time, pushing begins with another."""
+        for count in (2, 3, 7, BATCH, SLICE, SLICE + 1, 3 * SLICE):
+            feed, order = self.feed(), list[int]()
+            for number in range(count):
+                feed.subscribe(RecordingSubscriber(then=partial(order.append, number)))
+            last = set()
+            for version in range(4):
+                order.clear()
+                feed.publish(b"%d" % version)
+                for _ in range(4):
+                    self.clock.advance(0)
+                self.assertEqual(sorted(order), [*range(count)])
+                last.add(order[-1])
+            self.assertGreater(len(last), 1, count)
+
+    def test_those_who_were_not_reached_come_first(self) -> None:
+        """When there is another version before the last one has come to them."""
+        feed = self.feed()
+        followers = [self.follow(feed)[0] for _ in range(3 * SLICE)]
+        for document in (b"1", b"2", b"3"):
+            feed.publish(document)
+        for number, document in enumerate((b"1", b"2", b"3")):
+            reached = followers[number * SLICE : (number + 1) * SLICE]
+            self.assertEqual([follower.documents for follower in reached], [[document]] * SLICE)
+
+    def test_state_that_changes_in_the_middle_is_told_to_all(self) -> None:
+        """Those who were sent the version already are told, too, and the others are told once."""
+        feed = self.feed(push="change")
+        told: list[list[State]] = []
+        for _ in range(2 * SLICE):
+            subscriber, states = RecordingSubscriber(), list[State]()
+            subscriber.then = lambda states=states: states.append(feed.state)  # type: ignore[misc]
+            feed.subscribe(subscriber, with_state=True)
+            told.append(states)
+        feed.publish(b"1")
+        feed.mark_stale()
+        self.clock.advance(1)
+        self.assertEqual(told, [[State.LIVE, State.STALE]] * SLICE + [[State.STALE]] * SLICE)
+
+    def test_newcomers_while_a_version_is_pushed(self) -> None:
+        """They are sent it once, when they come."""
+        feed, audience = self.feed(), RecordingAudience()
+        followers = [self.follow(feed, audience)[0] for _ in range(3 * SLICE + 3)]
+        for document in (b"1", b"2"):
+            feed.publish(document)
+            newcomers = [self.follow(feed, audience)[0]]
+            self.clock.advance(0)
+            newcomers.append(self.follow(feed, audience)[0])
+            for _ in range(4):
+                self.clock.advance(0)
+            newcomers.append(self.follow(feed, audience)[0])
+            self.assertEqual([newcomer.documents for newcomer in newcomers], [[document]] * 3)
+        self.assertEqual([follower.documents for follower in followers], [[b"1", b"2"]] * len(followers))
+
+    def test_newcomers_while_others_are_told_of_the_state(self) -> None:
+        """They are sent the version with its state, once; so are they while a version is pushed."""
+        begins: tuple[Callable[[Feed], object], ...] = (Feed.mark_stale, lambda feed: feed.publish(b"2"))
+        for begin in begins:
+            feed, audience, other = self.feed(push="change"), RecordingAudience(), RecordingAudience()
+            feed.publish(b"1")
+            feed.subscribe(RecordingSubscriber(), with_state=True, audience=audience)
+            for _ in range(3 * SLICE):
+                feed.subscribe(RecordingSubscriber(), with_state=True, audience=other)
+            begin(feed)
+            newcomer = RecordingSubscriber()
+            feed.subscribe(newcomer, with_state=True, audience=audience)
+            for _ in range(4):
+                self.clock.advance(0)
+            assert feed.snapshot is not None
+            self.assertEqual(newcomer.documents, [feed.snapshot.data])
+
+    def test_newcomers_while_the_source_is_away(self) -> None:
+        """Those who come from tick to tick are told of the state in few pieces, too."""
+        feed, audience = self.feed(), RecordingAudience()
+        feed.publish(b"1")
+        for _ in range(4 * BATCH):
+            feed.subscribe(RecordingSubscriber(), with_state=True, audience=audience)
+            feed.mark_stale()
+        self.assertLessEqual(len([multicast for multicast in audience.multicasts if multicast.subscribers]), 8)
+
+    def test_resuming_while_a_version_is_pushed(self) -> None:
+        """Who is sent it then, since it is owed, is not sent it again in its turn; the next sign of life is."""
+        for in_audience in (False, True):
+            feed, audience = self.feed(), RecordingAudience()
+            followers = [self.follow(feed, audience if in_audience else None) for _ in range(3 * SLICE)]
+            for _, subscription in followers:
+                subscription.pause()
+            feed.publish(b"1")
+            for _ in range(3):
+                self.clock.advance(0)
+            feed.publish(b"2")
+            for _, subscription in followers:
+                subscription.resume()
+            for _ in range(3):
+                self.clock.advance(0)
+            self.assertEqual([subscriber.documents for subscriber, _ in followers], [[b"2"]] * len(followers))
+            feed.publish(b"2")
+            for _ in range(3):
+                self.clock.advance(0)
+            self.assertEqual([subscriber.documents for subscriber, _ in followers], [[b"2", b"2"]] * len(followers))
+
+    def test_leaving_while_being_sent_to(self) -> None:
+        """A subscriber may end its own subscription from within send."""
+        feed = self.feed()
+        leaving, subscription = self.follow(feed)
+        leaving.then = subscription.cancel
+        staying, _ = self.follow(feed)
+        feed.publish(b"1")
+        feed.publish(b"2")
+        self.assertEqual(leaving.documents, [b"1"])
+        self.assertEqual(staying.documents, [b"1", b"2"])
+
+    def test_one_that_was_cancelled_in_the_same_turn(self) -> None:
+        """When one subscriber's send ends another's subscription, that one is not sent to any more."""
+        feed = self.feed()
+        first, _ = self.follow(feed)
+        second, subscription = self.follow(feed)
+        third, _ = self.follow(feed)
+        first.then = subscription.cancel
+        feed.publish(b"1")
+        self.assertEqual(second.sent, [])
+        self.assertEqual(third.documents, [b"1"])
+
+    def test_joining_during_a_turn(self) -> None:
+        """Who subscribes from within another's send gets the snapshot once."""
+        feed = self.feed()
+        newcomer = RecordingSubscriber()
+        first, _ = self.follow(feed)
+
+        def join() -> None:
+            first.then = lambda: None
+            feed.subscribe(newcomer)
+
+        first.then = join
+        feed.publish(b"1")
+        self.assertEqual(newcomer.documents, [b"1"])
+        feed.publish(b"2")
+        self.assertEqual(newcomer.documents, [b"1", b"2"])
+
+    def test_version_that_broke_before_it_was_pushed(self) -> None:
+        """Nobody was sent it, so the next tick does, though it is not new any more."""
+        feed = self.feed(push="change")
+        subscriber, _ = self.follow(feed)
+        feed.publish(b"1")
+        with (
+            mock.patch.object(History, "add", side_effect=BrokenSubscriberError),
+            self.assertRaises(BrokenSubscriberError),
+        ):
+            feed.publish(b"2")
+        self.assertEqual(subscriber.documents, [b"1"])
+        feed.publish(b"2")
+        feed.publish(b"2")
+        self.assertEqual(subscriber.documents, [b"1", b"2"])
+
+
+class BrokenSubscriberTests(FeedTestCase):
+    """What happens to the others when a subscriber or a multicast raises."""
+
+    def test_broken_subscriber_is_dropped(self) -> None:
+        """One that raises is logged and dropped; those before and after it are sent everything."""
+        feed = self.feed()
+        first, _ = self.follow(feed)
+        broken = RecordingSubscriber(then=break_down)
+        feed.subscribe(broken)
+        last, _ = self.follow(feed)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        feed.publish(b"2")
+        self.assertEqual(first.documents, [b"1", b"2"])
+        self.assertEqual(last.documents, [b"1", b"2"])
+        self.assertEqual(broken.documents, [b"1"])
+        self.assertEqual([each.dropped for each in (first, broken, last)], [0, 1, 0])
+        self.assertEqual(feed.dropped, 1)
+        self.assertIs(feed.state, State.LIVE)
+
+    def test_broken_audience_is_dropped(self) -> None:
+        """What raises for one raises for all of it, and for nobody else."""
+        feed = self.feed()
+        audience = RecordingAudience()
+        member, _ = self.follow(feed, audience)
+        member.then = break_down
+        other, _ = self.follow(feed)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        feed.publish(b"2")
+        self.assertEqual((member.documents, other.documents), ([b"1"], [b"1", b"2"]))
+        self.assertEqual((member.dropped, other.dropped), (1, 0))
+
+    def joined(self, feed: Feed, count: int = 3) -> tuple[RecordingMulticast, list[RecordingSubscriber]]:
+        """Gives a multicast, and those in it, who have been sent the versions 1 and 2."""
+        audience = RecordingAudience()
+        members = [self.follow(feed, audience)[0] for _ in range(count)]
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        [multicast] = audience.multicasts
+        self.assertEqual(multicast.subscribers, members)
+        return multicast, members
+
+    def test_message_to_a_multicast_that_breaks_once(self) -> None:
+        """It is tried with each of them: nobody is left out or cut off, and they are a multicast again."""
+        feed = self.feed(push="change")
+        multicast, members = self.joined(feed)
+        multicast.first = break_down
+        feed.publish(b"3")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        multicast.first = lambda: None
+        feed.publish(b"4")
+        self.assertEqual([member.documents for member in members], [[b"1", b"2", b"3", b"4"]] * 3)
+        self.assertEqual(([member.dropped for member in members], feed.dropped), ([0] * 3, 0))
+        self.assertEqual((multicast.subscribers, multicast.sizes), (members, [3, 3]))
+
+    def test_message_to_a_multicast_that_breaks_for_one(self) -> None:
+        """That one is disconnected."""
+        feed = self.feed()
+        multicast, members = self.joined(feed)
+        multicast.first = members[1].then = break_down
+        feed.publish(b"3")
+        self.assertTrue(self.flushLoggedErrors(BrokenSubscriberError))
+        self.assertEqual([member.dropped for member in members], [0, 1, 0])
+        multicast.first = lambda: None
+        feed.publish(b"4")
+        self.assertEqual([len(member.sent) for member in members], [4, 3, 4])
+        self.assertEqual(multicast.subscribers, [members[0], members[2]])
+
+    def test_multicast_that_breaks_again_and_again(self) -> None:
+        """All are disconnected, and nobody stays who is sent nothing. It is written down once."""
+        feed = self.feed()
+        multicast, members = self.joined(feed)
+        multicast.first = break_down
+        for member in members:
+            member.then = break_down
+        feed.publish(b"3")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual(([member.dropped for member in members], feed.dropped), ([1] * 3, 3))
+        self.assertEqual(feed.subscriptions, {})
+        feed.publish(b"4")
+        self.assertEqual([len(member.sent) for member in members], [3] * 3)
+
+    def test_paused_one_of_a_multicast_that_breaks(self) -> None:
+        """It is owed the version as ever."""
+        feed = self.feed()
+        audience = RecordingAudience()
+        (slow, subscription), (quick, _) = self.follow(feed, audience), self.follow(feed, audience)
+        for document in (b"1", b"2"):
+            feed.publish(document)
+        subscription.pause()
+        audience.multicasts[0].first = break_down
+        feed.publish(b"3")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual((slow.documents, quick.documents), ([b"1", b"2"], [b"1", b"2", b"3"]))
+        subscription.resume()
+        self.assertEqual(slow.documents, [b"1", b"2", b"3"])
+
+    def test_multicast_that_cannot_be_joined(self) -> None:
+        """Who is neither in it nor surely out of it is disconnected, and the others are sent to."""
+        feed, audience = self.feed(), RecordingAudience()
+        members = [self.follow(feed, audience)[0] for _ in range(3)]
+        [multicast] = audience.multicasts
+        multicast.added = iter_of(lambda: None, break_down, lambda: None)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual([member.dropped for member in members], [0, 1, 0])
+        feed.publish(b"2")
+        self.assertEqual([member.documents for member in members], [[b"1", b"2"], [b"1"], [b"1", b"2"]])
+
+    def test_broken_subscriber_that_cannot_be_disconnected(self) -> None:
+        """Both are written down, and the others are sent to."""
+        feed = self.feed()
+        broken, _ = self.follow(feed)
+        broken.then = break_down
+        self.patch(broken, "drop", break_down)
+        other, subscription = self.follow(feed)
+        feed.publish(b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 2)
+        self.assertEqual((other.documents, list(feed.subscriptions)), ([b"1"], [subscription]))
+
+    def test_broken_newcomer_is_not_kept(self) -> None:
+        """One that raises while it is sent its first snapshot is disconnected."""
+        feed = self.feed()
+        feed.publish(b"1")
+        broken = RecordingSubscriber(then=break_down)
+        feed.subscribe(broken)
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual((broken.dropped, feed.subscriptions), (1, {}))

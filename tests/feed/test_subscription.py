@@ -1,0 +1,295 @@
+"""What one subscriber is owed: the newest version, and never more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from livefeed.document.snapshot import version_of
+from tests.helpers.feeds import (
+    BrokenSubscriberError,
+    FeedTestCase,
+    RecordingAudience,
+    RecordingSubscriber,
+    break_down,
+)
+
+if TYPE_CHECKING:
+    from livefeed.config.settings import Push
+
+
+class SubscribeTests(FeedTestCase):
+    """Beginning and ending subscriptions."""
+
+    def test_newest_snapshot_comes_at_once(self) -> None:
+        """A subscriber need not wait for the next tick."""
+        feed = self.feed()
+        feed.publish(b"1")
+        feed.publish(b"2")
+        subscriber, _ = self.follow(feed)
+        self.assertEqual(subscriber.documents, [b"2"])
+
+    def test_nothing_comes_before_the_first_document(self) -> None:
+        """Without a snapshot there is nothing to send; the first one is sent when it is there."""
+        feed = self.feed()
+        subscriber, _ = self.follow(feed)
+        self.assertEqual(subscriber.sent, [])
+        feed.publish(b"1")
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_version_that_a_newcomer_has_is_not_sent(self) -> None:
+        """Nor when it has drained, or the version is published again: only a sign of life or another version is."""
+        for with_state in (False, True):
+            feed = self.feed(push="change")
+            feed.publish(b"1")
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, with_state=with_state, have=version_of(b"1"))
+            subscription.pause()
+            subscription.resume()
+            feed.publish(b"1")
+            self.assertEqual(subscriber.sent, [])
+            feed.publish(b"2")
+            self.assertEqual(subscriber.documents, [b"2"])
+        feed = self.feed(push="tick")
+        feed.publish(b"1")
+        feed.subscribe(subscriber, repeats=False, have=version_of(b"1"))
+        feed.publish(b"1")
+        self.assertEqual(subscriber.documents, [b"2"])
+
+    def test_cancelled_subscription_gets_nothing(self) -> None:
+        """After its end nothing is sent; ending it twice is no error."""
+        for audience in (None, RecordingAudience()):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed, audience)
+            subscription.cancel()
+            subscription.cancel()
+            feed.publish(b"1")
+            self.assertEqual(subscriber.sent, [])
+            self.assertEqual((feed.subscriptions, feed.fanout._units()), ({}, []))
+
+    def test_the_next_after_all_have_left(self) -> None:
+        """It is sent what the others were, though they were of one audience with it, and have left nobody."""
+        feed, audience = self.feed(), RecordingAudience()
+        self.follow(feed, audience)[1].cancel()
+        for document in (b"1", b"2"):
+            subscriber, subscription = self.follow(feed, audience)
+            feed.publish(document)
+            self.assertEqual(subscriber.documents[-1:], [document])
+            subscription.cancel()
+            self.assertEqual(feed.fanout._units(), [])
+
+    def test_cancelled_subscription_is_owed_nothing(self) -> None:
+        """A transport that drains after it was let go is not written to any more."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        subscription.cancel()
+        subscription.resume()
+        self.assertEqual(subscriber.sent, [])
+
+    def test_all_are_handed_the_same_snapshot(self) -> None:
+        """Work is done once: each subscriber gets the very same object, in the order in which they came."""
+        feed = self.feed()
+        order: list[int] = []
+        subscribers = [RecordingSubscriber() for _ in range(3)]
+        for number, subscriber in enumerate(subscribers):
+            subscriber.then = lambda number=number: order.append(number)  # type: ignore[misc]
+            feed.subscribe(subscriber)
+        feed.publish(b"1")
+        for subscriber in subscribers:
+            self.assertEqual(len(subscriber.sent), 1)
+            self.assertIs(subscriber.sent[0], feed.snapshot)
+        self.assertEqual(order, [0, 1, 2])
+
+
+class ConflationTests(FeedTestCase):
+    """What a slow subscriber gets."""
+
+    def test_paused_subscriber_skips_to_the_newest(self) -> None:
+        """It gets nothing while paused, and on resuming the newest version alone."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        feed.publish(b"1")
+        subscription.pause()
+        for document in (b"2", b"3", b"4"):
+            feed.publish(document)
+        self.assertEqual(subscriber.documents, [b"1"])
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1", b"4"])
+
+    def test_debt_is_paid_once(self) -> None:
+        """Resuming again, after what was owed was sent, sends nothing."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        subscription.resume()
+        subscription.resume()
+        subscription.pause()
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_the_version_it_has_is_not_owed(self) -> None:
+        """Ticks without a change leave a paused subscriber nothing to catch up with."""
+        feed = self.feed(push="tick")
+        subscriber, subscription = self.follow(feed)
+        feed.publish(b"1")
+        subscription.pause()
+        feed.publish(b"1")
+        feed.publish(b"1")
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_what_went_and_came_back_is_not_owed(self) -> None:
+        """It has the document already; the ticks after that are as they always are."""
+        for repeats, later in ((False, [b"1"]), (True, [b"1", b"1"])):
+            feed = self.feed(push="tick")
+            feed.publish(b"1")
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, repeats=repeats)
+            subscription.pause()
+            feed.publish(b"2")
+            feed.publish(b"1")
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1"])
+            feed.publish(b"1")
+            self.assertEqual(subscriber.documents, later)
+
+    def test_what_went_and_came_back_is_told_to_the_informed(self) -> None:
+        """It is a later version, though the document is the same."""
+        feed = self.feed()
+        feed.publish(b"1")
+        subscriber = RecordingSubscriber()
+        subscription = feed.subscribe(subscriber, with_state=True)
+        subscription.pause()
+        feed.publish(b"2")
+        feed.publish(b"1")
+        subscription.resume()
+        self.assertEqual([snapshot.sequence.number for snapshot in subscriber.sent], [1, 3])
+
+    def test_nothing_is_owed_of_a_part_without_a_version(self) -> None:
+        """Nor later: it is pushed when it has one again, and that is all."""
+        feed = self.feed(push="change")
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        feed.fanout.newest = None
+        subscription.resume()
+        feed.publish(b"2")
+        subscription.pause()
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"2"])
+
+    def test_nothing_is_owed_without_a_publish(self) -> None:
+        """Pausing and resuming by themselves send nothing."""
+        feed = self.feed()
+        feed.publish(b"1")
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_paused_before_the_first_document(self) -> None:
+        """The first version is owed like any other."""
+        feed = self.feed()
+        subscriber, subscription = self.follow(feed)
+        subscription.pause()
+        feed.publish(b"1")
+        self.assertEqual(subscriber.sent, [])
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+
+    def test_full_again_while_it_catches_up(self) -> None:
+        """A transport that is full again at once is paused again, and owed what comes then; also one of a audience."""
+        for audience in (None, RecordingAudience()):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed, audience)
+            subscriber.then = subscription.pause
+            feed.publish(b"1")
+            feed.publish(b"2")
+            feed.publish(b"3")
+            self.assertEqual(subscriber.documents, [b"1"])
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"3"])
+            feed.publish(b"4")
+            self.assertEqual(subscriber.documents, [b"1", b"3"])
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
+
+    def test_pausing_one_leaves_the_others_alone(self) -> None:
+        """A slow subscriber is slow for itself only."""
+        feed = self.feed()
+        _, slow = self.follow(feed)
+        quick, _ = self.follow(feed)
+        slow.pause()
+        feed.publish(b"1")
+        feed.publish(b"2")
+        self.assertEqual(quick.documents, [b"1", b"2"])
+
+    @settings(deadline=None, max_examples=200)
+    @given(
+        st.lists(st.sampled_from(["1", "2", "3", "pause", "resume"]), max_size=20),
+        st.sampled_from(["tick", "change"]),
+        st.booleans(),
+    )
+    def test_conflation_in_any_order(self, steps: list[str], push: Push, in_audience: bool) -> None:
+        """Nothing is sent while paused, at most one by resume, never an old version, and the end is the newest."""
+        feed = self.feed(push=push)
+        subscriber, subscription = self.follow(feed, RecordingAudience() if in_audience else None)
+        paused = False
+        for step in [*steps, "resume"]:
+            before = len(subscriber.sent)
+            match step:
+                case "pause":
+                    subscription.pause()
+                    paused = True
+                case "resume":
+                    subscription.resume()
+                    paused = False
+                    self.assertLessEqual(len(subscriber.sent) - before, 1)
+                    if len(subscriber.sent) > before > 0:
+                        self.assertNotEqual(subscriber.sent[-1].version, subscriber.sent[before - 1].version)
+                case document:
+                    feed.publish(document.encode())
+            if paused:
+                self.assertEqual(len(subscriber.sent), before)
+            elif feed.snapshot is not None:
+                self.assertEqual(subscriber.sent[-1].version, feed.snapshot.version)
+        numbers = [snapshot.sequence.number for snapshot in subscriber.sent]
+        self.assertEqual(numbers, sorted(numbers))
+
+    def test_what_a_full_subscriber_asks_for_is_owed(self) -> None:
+        """Though it has the version: it is sent it once, when it can take it."""
+        for audience in (None, RecordingAudience()):
+            feed = self.feed(push="change")
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, with_state=True, audience=audience)
+            for document in (b"1", b"2"):
+                feed.publish(document)
+            subscription.pause()
+            assert feed.snapshot is not None
+            subscription.deliver(feed.snapshot)
+            self.assertEqual(subscriber.documents, [b"1", b"2"])
+            subscription.resume()
+            subscription.resume()
+            self.assertEqual(subscriber.documents, [b"1", b"2", b"2"])
+
+    def test_one_that_breaks_while_it_catches_up(self) -> None:
+        """Or is sent something of its own: it is disconnected, as it is in its turn."""
+        for own in (False, True):
+            feed = self.feed()
+            subscriber, subscription = self.follow(feed)
+            feed.publish(b"1")
+            assert feed.snapshot is not None
+            subscriber.then = break_down
+            if own:
+                subscription.deliver(feed.snapshot)
+            else:
+                subscription.pause()
+                feed.publish(b"2")
+                subscription.resume()
+            self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+            self.assertEqual((subscriber.dropped, feed.subscriptions), (1, {}))
