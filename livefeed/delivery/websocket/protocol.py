@@ -254,7 +254,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
         # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
-        make_multicast = getattr(type(self.transport), "make_group", None)
+        make_multicast = getattr(type(self.transport), "make_multicast", None)
         crowd: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
         if by_delta:
