@@ -319,6 +319,19 @@ class PushTests(WebSocketTestCase):
             self.assertEqual(self.feed.subscriptions, {})
             self.assertTrue(self.flushLoggedErrors(MemoryError))
 
+    def test_transports_that_can_be_grouped_are_written_to_together(self) -> None:
+        """A group of subscribers costs one write to its transports, whether they follow by delta or not."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            clients = [Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3)]
+            # Each subscriber joins the group with the first version that it takes.
+            for version in (FIRST, SECOND):
+                self.feed.publish(version)
+            with mock.patch.object(ConnectionGroup, "write", autospec=True, side_effect=ConnectionGroup.write) as write:
+                self.feed.publish(THIRD)
+            self.assertEqual(write.call_count, 1)
+            self.assertEqual(len(write.call_args.args[0]._singly), len(clients))
+
     def test_one_that_leaves_a_group_is_not_written_to_with_it(self) -> None:
         """A full one is written nothing, and one that has gone is out of the transport's group."""
         for subprotocols in ([], [Subprotocol(DELTA)]):
