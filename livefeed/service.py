@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import select
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 from twisted.logger import Logger
@@ -16,13 +14,9 @@ from livefeed import clocks
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.config.settings import Settings
 from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
-from livefeed.document.history import History
-from livefeed.exceptions import ConfigurationError, option_of
-from livefeed.feed.feed import Feed
-from livefeed.feed.persistence import JournalService
-from livefeed.intake.puller import Puller
+from livefeed.delivery.websocket.protocol import SubscriberFactory
+from livefeed.exceptions import ConfigurationError, JournalError, option_of
+from livefeed.feed_service import FeedsService, Shared
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.drain import Drain
 from livefeed.process.endpoints import make_endpoint
@@ -30,17 +24,14 @@ from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.memory import Collector
 from livefeed.process.signals import SignalHandlers
-from livefeed.sources import make_source
-from livefeed.storage.journal import Journal
+from livefeed.storage.journal import check_folder
 from livefeed.threads import defer_to_new_thread
 from livefeed.tls.options import ServedCertificates
 from livefeed.web.cors import Origins
+from livefeed.web.resources import Node
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import (
         IReactorCore,
         IReactorFromThreads,
@@ -48,9 +39,10 @@ if TYPE_CHECKING:
         IReactorTCP,
         IReactorTime,
         IReactorUNIX,
+        IStreamServerEndpoint,
     )
 
-    from livefeed.config.settings import FeedSettings
+    from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.process.endpoints import ListeningReactor
     from livefeed.transport.pool import Pool
 
@@ -59,7 +51,7 @@ if TYPE_CHECKING:
 
 
 MAX_SPREAD_S = 1.0
-"""The first pulls of several feeds are spread over one interval, but over so long at most: nobody waits an hour."""
+"""The first pulls of several feeds are spread over one interval, but over this many seconds at most."""
 
 _log = Logger()
 
@@ -70,135 +62,67 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     :param settings: the operator's settings.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
-    _check_state_dir(settings)
+    if settings.state_dir is not None:
+        try:
+            check_folder(settings.state_dir)
+        except JournalError as error:
+            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
     subscribers = SubscriberFactory(reactor=reactor)
-    followed = []
-    keepers = []
-    in_thread = partial(defer_to_new_thread, reactor)
-    boot = clocks.Boot.current()
-    for number, feed in enumerate(settings.feeds):
-        # Not all at once, or everybody would wait until all documents are checked and compressed.
-        delay_s = number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
-        with feed.named():
-            followed.append(_Followed.of(feed, subscribers, reactor, in_thread, delay_s=delay_s))
-        if settings.state_dir is not None:
-            journal = Journal(settings.state_dir / f"{feed.feed}.versions", feed.max_bytes)
-            place = settings.place("state_dir")
-            keepers.append(JournalService(followed[-1].served.feed, journal, reactor, place, in_thread, boot))
-    served = [one.served for one in followed]
     site = Site(
-        Root(served),
+        Node(Origins.common([])),
         reactor=reactor,
         head_timeout_s=settings.head_timeout,
         max_head_bytes=settings.max_head_bytes,
         idle_timeout_s=settings.idle_timeout,
     )
-    for one in served:
-        # Behind the parts, which hang on the whole as well: once answers are forgotten, all have what is newest. Those
-        # of other feeds are forgotten, too: telling them apart would cost each request more than rendering some again.
-        one.feed.changed.append(site.forget_answers)
-    certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
+    in_thread = partial(defer_to_new_thread, reactor)
+    shared = Shared(
+        reactor, in_thread, subscribers, settings.state_dir, settings.place("state_dir"), clocks.Boot.current()
+    )
+    feeds = FeedsService(shared, _Root(site), site)
+    for number, feed in enumerate(settings.feeds):
+        # Spread, since all clients wait while a document is checked and compressed.
+        feeds.add_feed(feed, delay_s=number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S))
     listening, pool, reserved_files = _transport(settings, reactor)
-    drain = Drain(site, subscribers, served, pool, reactor)
+    drain = Drain(site, subscribers, feeds.feeds.values(), pool, reactor)
     collector = Collector(drain.count, reactor)
-    names = [feed.feed for feed in settings.feeds]
     certificates = ServedCertificates()
+    figures = Figures(feeds.feeds.values(), site, pool, collector, certificates)
+    certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
+    endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
-        listeners = [
-            Listener(
-                description,
-                make_endpoint(listening, description, certificate, served=certificates),
-                site,
-                settings.place("listen"),
-                partial(describe_feeds, names),
-            )
-            for description in settings.listen
-        ]
+        listeners = [_feed_listener(settings, each, endpoint_of(listening, each), site) for each in settings.listen]
         if settings.metrics is not None:
-            figures = Figures([(one.poller, one.served) for one in followed], site, pool, collector, certificates)
-            listeners.append(
-                Listener(
-                    settings.metrics,
-                    # Not among the watchers, so that there is something to see when there are too many of them.
-                    make_endpoint(reactor, settings.metrics, certificate, "metrics", certificates),
-                    Site(metrics_root(figures), reactor=reactor),
-                    settings.place("metrics"),
-                    lambda base: f"the metrics {base}/metrics",
-                )
-            )
+            # Listens apart from the connections of watchers, so that metrics can be read even if there are too many.
+            endpoint = endpoint_of(reactor, settings.metrics, setting="metrics")
+            metrics = Site(metrics_root(figures), reactor=reactor)
+            listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
         certificate.check_unused()
-    # Stopped in the reverse order: nobody new is let in, then those who are there are let go, then the ticks end.
+    # Stopped in the reverse order: no new connections, then the end of the connections, then the end of the ticks.
     services = MultiService()
     for service in (
-        SignalHandlers(reactor),  # before there is anything that a supervisor could wait for, and then signal
-        *keepers,
-        *(one.poller for one in followed),
+        SignalHandlers(reactor),  # before anything that a supervisor could wait for, and then signal
+        feeds,
         FileLimit(reserved_files),
         drain,
         collector,
         *listeners,
-        Announcement(listeners),  # behind all that can end the start
+        Announcement(listeners),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
     ):
         service.setServiceParent(services)
     return services
 
 
-def _check_state_dir(settings: Settings) -> None:
-    """Finds what is no folder; that is said of a file that is in the way, when versions are to be read, as 'exists'."""
-    path = settings.state_dir
-    with suppress(OSError):  # such as of a folder that may not be looked into
-        if path is not None and path.exists() and not path.is_dir():
-            raise ConfigurationError(
-                f"{path}: there is a file where a folder should be", place=settings.place("state_dir")
-            )
+def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
+    """Makes a listener of the feeds."""
+    names = [feed.feed for feed in settings.feeds]
+    return Listener(description, endpoint, site, settings.place("listen"), partial(describe_feeds, names))
 
 
-@dataclass(frozen=True, slots=True)
-class _Followed:
-    """One feed: what pulls it, and what is served of it."""
-
-    poller: Puller
-    served: PublishedFeed
-
-    @classmethod
-    def of(
-        cls,
-        settings: FeedSettings,
-        subscribers: SubscriberFactory,
-        reactor: ServiceReactor,
-        in_thread: Callable[..., Deferred[Any]],
-        *,
-        delay_s: float,
-    ) -> _Followed:
-        """Makes all that one feed has to itself.
-
-        :param subscribers: what makes the protocols of all feeds' WebSockets.
-        :param in_thread: calls a function in a thread.
-        :param delay_s: so long after the start is the first pull.
-        """
-        origins = Origins.parse(settings.allow_origin)
-        source = make_source(settings.source, reactor=reactor, max_bytes=settings.max_bytes)
-        feed = Feed(
-            settings.feed,
-            clock=reactor,
-            interval_s=settings.interval,
-            push=settings.push,
-            stale_after_s=settings.stale_after,
-            gone_after_s=settings.gone_after or inf,
-            wall=clocks.wall,
-            history=History(max_document_bytes=settings.max_delta_bytes, in_thread=in_thread),
-        )
-        poller = Puller(
-            feed,
-            source,
-            clock=reactor,
-            max_bytes=settings.max_bytes,
-            delay_s=delay_s,
-            in_thread=in_thread,
-        )
-        upgrade = Handshakes(subscribers, origins).upgrade
-        return cls(poller, PublishedFeed(feed, origins, upgrade, settings.max_subscribers, in_thread))
+def _metrics_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
+    """Makes the listener of the metrics."""
+    return Listener(description, endpoint, site, settings.place("metrics"), lambda base: f"the metrics {base}/metrics")
 
 
 def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningReactor, Pool | None, int | None]:
@@ -226,3 +150,29 @@ def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningRe
     )
     pool = Pool(reactor, limits)
     return PoolReactor(pool), pool, RESERVED_FILES
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """Serves the feeds by a new tree of resources each time that a feed is added or removed."""
+
+    # required parameters
+    site: Site
+
+    # internal state
+    _published: dict[str, PublishedFeed] = field(default_factory=dict)
+
+    def add(self, published: PublishedFeed) -> None:
+        """FeedRoot API."""
+        self._published[published.feed.name] = published
+        self.update()
+
+    def remove(self, published: PublishedFeed) -> None:
+        """FeedRoot API."""
+        del self._published[published.feed.name]
+        self.update()
+
+    def update(self) -> None:
+        """FeedRoot API."""
+        published = [*self._published.values()]
+        self.site.resource = Root(published) if published else Node(Origins.common([]))
