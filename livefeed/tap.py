@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from getopt import GetoptError, getopt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.python import usage
 
@@ -193,7 +193,7 @@ def makeService(options: Options) -> IService:
     # Before anything is scheduled. Only here: a program that serves feeds beside something else has its own clock.
     measure_by_monotonic_clock(reactor)
     try:
-        service: IService = make_service(options.settings, reactor)
+        service: IService = make_service(options.settings, cast("Any", reactor))
     except ConfigurationError as error:
         raise _end(error) from None
     journald.forget_unwritten_cache()

@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "admin": "document tls transport web feed intake delivery process",
         "cli": "tls",
         "testing": "document feed intake sources",
-        "service": "admin config delivery document feed intake process sources storage tls transport web",
+        "feed_service": "config delivery document feed intake sources storage web",
+        "service": "admin config delivery feed_service process storage tls transport web",
         "tap": "config process service",
     }.items()
 }

@@ -1,9 +1,9 @@
-"""The metrics, in the text format of Prometheus. The text is put together when it is asked for."""
+"""The metrics, in the text format of Prometheus. Each request computes them anew."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -17,7 +17,7 @@ from livefeed.web.cors import Origins
 from livefeed.web.resources import METHODS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -30,16 +30,28 @@ if TYPE_CHECKING:
 
 PREFIX = "livefeed_"
 
-_NOBODY = Origins(frozenset())
+_NO_ORIGIN = Origins(frozenset())
+
+
+class MeasuredFeed(Protocol):
+    """A feed, as far as metrics need it."""
+
+    @property
+    def puller(self) -> Puller:
+        """Keeps the feed up to date, and counts its pulls."""
+
+    @property
+    def published(self) -> PublishedFeed:
+        """The feed, and all ways to follow it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """One figure of each feed.
+    """One metric with a value for each feed.
 
-    :ivar name: without what all names begin with; that of a counter ends with ``_total``.
-    :ivar text: what it is, and in which unit.
-    :ivar value: gives it; ``None`` if there is none yet, and then nothing is exported.
+    :ivar name: without the prefix of all names; that of a counter ends with ``_total``.
+    :ivar text: the description, with the unit.
+    :ivar value: gives the value; ``None`` before there is one, and then nothing is exported.
     """
 
     name: str
@@ -47,7 +59,7 @@ class _Figure:
     value: Callable[[Puller, PublishedFeed], float | None]
 
     def family(self) -> GaugeMetricFamily | CounterMetricFamily:
-        """Gives what the values of all feeds are put into."""
+        """Gives the empty metric, to which the values of all feeds are added."""
         kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
         return kind(PREFIX + self.name, self.text, labels=["feed"])
 
@@ -56,71 +68,73 @@ _FIGURES = (
     _Figure(
         "confirmed_timestamp_seconds",
         "When a pull last gave the document; missing before the first.",
-        lambda _, served: served.feed.confirmed_at if served.feed.snapshot else None,
+        lambda _, published: published.feed.confirmed_at if published.feed.snapshot else None,
     ),
     _Figure(
         "age_seconds",
         "How long that is ago; missing before the first: 0 would be younger than any alarm.",
-        lambda _, served: served.feed.age_s() if served.feed.snapshot else None,
+        lambda _, published: published.feed.age_s() if published.feed.snapshot else None,
     ),
     _Figure(
         "document_bytes",
         "The newest version, as it was pulled; 0 before the first.",
-        lambda _, served: len(served.feed.snapshot.data) if served.feed.snapshot else 0,
+        lambda _, published: len(published.feed.snapshot.data) if published.feed.snapshot else 0,
     ),
     _Figure(
         "versions_total",
         "Versions since the start.",
         # Not the sequence's number: that of a version which an earlier process has left is greater than those to come.
-        lambda _, served: served.feed.versions,
+        lambda _, published: published.feed.versions,
     ),
-    _Figure("good_pulls_total", "Pulls that gave the document.", lambda poller, _: poller.good),
+    _Figure("good_pulls_total", "Pulls that gave the document.", lambda puller, _: puller.good),
     _Figure(
         "failed_pulls_total",
         "Pulls that failed, or gave what may not be served.",
-        lambda poller, _: poller.failed,
+        lambda puller, _: puller.failed,
     ),
     _Figure(
         "codings_made_total",
         "Times that a version was compressed, in one coding each.",
-        lambda _, served: served.feed.codings_made,
+        lambda _, published: published.feed.codings_made,
     ),
     _Figure(
         "patches_made_total",
         "Patches made of the whole document.",
-        lambda _, served: served.feed.history.made,
+        lambda _, published: published.feed.history.made,
     ),
     _Figure(
         "messages_made_total",
         "Messages of livefeed.delta.v1 made of the whole document.",
-        lambda _, served: served.delivery.messages.made,
+        lambda _, published: published.delivery.messages.made,
     ),
     _Figure(
         "dropped_subscribers_total",
         "Subscribers of the whole that were disconnected since what they were to be sent could not be made or written.",
-        lambda _, served: served.feed.dropped,
+        lambda _, published: published.feed.dropped,
     ),
-    _Figure("parts", "Parts of the document that are looked after.", lambda _, served: sum(1 for _ in served.parts)),
+    _Figure(
+        "parts", "Parts of the document that are looked after.", lambda _, published: sum(1 for _ in published.parts)
+    ),
     _Figure(
         "max_subscribers",
         "So many may follow at a time; 0 for no limit.",
-        lambda _, served: served.max_subscribers,
+        lambda _, published: published.max_subscribers,
     ),
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figures(Collector):
-    """All figures of a process.
+    """All metrics of a process.
 
-    :ivar feeds: what pulls each feed, and what is served of it.
-    :ivar site: what counts the answers.
-    :ivar pool: what holds the connections; ``None`` if Twisted does.
-    :ivar garbage: what looks after the garbage collector; ``None`` if nothing does.
-    :ivar certificates: those that are served with.
+    :ivar feeds: the feeds; read again at each request.
+    :ivar site: counts the answers.
+    :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
+    :ivar garbage: runs the garbage collector; ``None`` if Python does.
+    :ivar certificates: the certificates in use; read again at each request.
     """
 
-    feeds: Sequence[tuple[Puller, PublishedFeed]]
+    feeds: Iterable[MeasuredFeed]
     site: Site
     pool: Pool | None
     garbage: GarbageCollector | None = None
@@ -130,10 +144,10 @@ class Figures(Collector):
         """Collector API."""
         for figure in _FIGURES:
             family = figure.family()
-            for poller, served in self.feeds:
-                value = figure.value(poller, served)
+            for feed in self.feeds:
+                value = figure.value(feed.puller, feed.published)
                 if value is not None:
-                    family.add_metric([served.feed.name], value)
+                    family.add_metric([feed.published.feed.name], value)
             yield family
         yield from (self._states(), self._subscribers(), self._answers())
         if certificates := [*self.certificates]:
@@ -170,22 +184,24 @@ class Figures(Collector):
 
     def _states(self) -> Metric:
         family = GaugeMetricFamily(PREFIX + "state", "1 for the state that the feed is in.", labels=["feed", "state"])
-        for _, served in self.feeds:
+        for measured in self.feeds:
+            feed = measured.published.feed
             for state in State:
-                family.add_metric([served.feed.name, state.value], served.feed.state is state)
+                family.add_metric([feed.name, state.value], feed.state is state)
         return family
 
     def _subscribers(self) -> Metric:
         family = GaugeMetricFamily(
             PREFIX + "subscribers", "Those who follow a feed or a part of it.", labels=["feed", "by"]
         )
-        for _, served in self.feeds:
-            everybody = sum(delivery.followers() for delivery in served)
-            streams = sum(len(delivery.streams.open) for delivery in served)
-            waiting = sum(delivery.polls.count() for delivery in served)
-            by = {"websocket": everybody - streams - waiting, "events": streams, "waiting": waiting}
-            for way, count in by.items():
-                family.add_metric([served.feed.name, way], count)
+        for measured in self.feeds:
+            published = measured.published
+            total = sum(delivery.followers() for delivery in published)
+            streams = sum(len(delivery.streams.open) for delivery in published)
+            waiting = sum(delivery.polls.count() for delivery in published)
+            by = {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}
+            for transport, count in by.items():
+                family.add_metric([published.feed.name, transport], count)
         return family
 
     def _answers(self) -> Metric:
@@ -200,11 +216,11 @@ class Figures(Collector):
 class MetricsResource(Node):
     """``/metrics``.
 
-    :param figures: what it shows, besides what the process uses.
+    :param figures: the metrics of livefeed, to which those of the process are added.
     """
 
     def __init__(self, figures: Figures) -> None:
-        super().__init__(_NOBODY)
+        super().__init__(_NO_ORIGIN)
         self._registry = CollectorRegistry()
         self._registry.register(figures)
         ProcessCollector(registry=self._registry)
@@ -220,7 +236,7 @@ class MetricsResource(Node):
 
 
 def metrics_root(figures: Figures) -> Node:
-    """Gives what is served on the endpoint of ``--metrics``."""
-    root = Node(_NOBODY)
+    """Gives the root of the resources on the endpoint of ``--metrics``."""
+    root = Node(_NO_ORIGIN)
     root.putChild(b"metrics", MetricsResource(figures))
     return root

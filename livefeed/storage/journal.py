@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -98,6 +99,7 @@ class Journal:
 
         :raises JournalError: if another process has it, or it cannot be read or written.
         """
+        check_folder(self.path.parent)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._open(self.path.with_name(f"{self.path.name}.lock"))
@@ -115,9 +117,6 @@ class Journal:
         except BlockingIOError:
             self.close()
             raise JournalError(f"{self.path}: another process keeps its versions there") from None
-        except (FileExistsError, NotADirectoryError):
-            self.close()
-            raise JournalError(f"{self.path.parent}: there is a file where a folder should be") from None
         except OSError as error:
             self.close()
             raise JournalError(f"{error.filename or self.path}: {error.strerror or error}") from None
@@ -243,6 +242,19 @@ class Journal:
         # Unbuffered: what is written is the system's at once, whatever becomes of the process.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that no file is in the place of a folder for journals. The folder itself may be missing.
+
+    :raises JournalError: if the folder, or the nearest of its parents that exists, is a file.
+    """
+    for path in (folder, *folder.parents):
+        if os.path.lexists(path):
+            with suppress(OSError):  # such as for a link into a folder that may not be searched
+                if not path.is_dir():
+                    raise JournalError(f"{folder}: there is a file where a folder should be")
+            return
 
 
 def _record(kept: Kept) -> bytes:

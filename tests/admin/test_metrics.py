@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,21 +51,24 @@ class MetricsTestCase(SynchronousTestCase):
             for name, limit in (("feed", 0), ("other", 7))
         )
         self.source = MemorySource()
-        self.poller, other_poller = (
+        self.puller, other_puller = (
             Puller(served.feed, self.source, clock=self.clock, max_bytes=10_000) for served in (self.served, self.other)
         )
         self.site = Site(Root([self.served, self.other]), reactor=self.clock)
         reactor: Any = self.clock
         self.pool = Pool(reactor)
         self.addCleanup(self.pool._epoll.close)
-        feeds = [(self.poller, self.served), (other_poller, self.other)]
+        feeds: Any = [
+            SimpleNamespace(puller=puller, published=published)
+            for puller, published in ((self.puller, self.served), (other_puller, self.other))
+        ]
         self.garbage = Collector(lambda: 0, self.clock)
         self.figures = Figures(feeds, self.site, self.pool, self.garbage)
         self.metrics = Site(metrics_root(self.figures), reactor=self.clock)
 
     def pull(self, answer: bytes | Exception) -> None:
         self.source.answers.append(answer)
-        self.successResultOf(Deferred.fromCoroutine(self.poller.tick()))
+        self.successResultOf(Deferred.fromCoroutine(self.puller.tick()))
 
     def figure(self, name: str, **labels: str) -> float | None:
         """Gives a figure as Prometheus reads it; ``None`` if there is none."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from livefeed.service import DRAIN_S
+from livefeed.process.drain import DRAIN_S
 from tests.integration.harness import (
     CLOSE,
     HOST,

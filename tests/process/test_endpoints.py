@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.internet import tcp
 from twisted.internet.endpoints import TCP4ServerEndpoint, quoteStringArgument
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.testing import MemoryReactorClock
@@ -20,9 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.process import endpoints
-from livefeed.process.endpoints import BACKLOG, CertificateFiles, SocketFileEndpoint, make_endpoint, port_of
+from livefeed.process.certificates import CertificateFiles
+from livefeed.process.endpoints import BACKLOG, make_endpoint
+from livefeed.process.socket_file import SocketFileEndpoint
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import ServedCertificates, server_options
+from tests.helpers.ports import close_port
 
 
 class ListenTestCase(SynchronousTestCase):
@@ -214,95 +213,38 @@ class ServedCertificateTests(ListenTestCase):
         self.assertEqual([*served], [])
 
 
-class MistakeTests(ListenTestCase):
-    """What is easily written instead of an endpoint."""
+class TwistedTests(ListenTestCase):
+    """All other kinds are Twisted's."""
 
-    def test_address_without_backslashes(self) -> None:
-        """The refusal shows how its colons are written."""
-        for description in (
-            "tls:8443:interface=::1",
-            "tls:8443:interface=::",
-            "tls:8443:interface=[::1]",
-            "tcp6:80:interface=fe80::1",
-            "tcp:80:interface=2001:db8::1",
-        ):
-            self.assertEqual(
-                self.refusal(description),
-                f"--listen: {description}: the colons of an address have a backslash before them, "
-                r"as in interface=\:\:1",
-            )
-        for description in (r"tls:8443:interface=\:\:1", r"tcp6:80:interface=\:\:", "tcp:80:interface=:backlog=9"):
-            make_endpoint(self.reactor, description, self.certificate)
-
-    def test_port_or_url_alone(self) -> None:
-        """Is answered with the endpoint that was meant."""
+    def test_mistakes(self) -> None:
+        """They are refused by the setting's name and the description."""
         for description, why in (
-            ("8443", "there is no kind in front; did you mean tls:8443, or tcp:8443 for plain HTTP?"),
-            (":8443", "there is no kind in front; did you mean tls:8443, or tcp:8443 for plain HTTP?"),
-            (
-                "127.0.0.1:80",
-                "there is no kind in front; did you mean tls:80:interface=127.0.0.1, or tcp:80:interface=",
-            ),
-            ("localhost:80", "there is no kind in front; did you mean tls:80:interface=127.0.0.1, or"),
-            ("https://example.org:8443/", "this is a URL; did you mean tls:8443?"),
-            ("http:8080", "this is a URL; did you mean tcp:8080?"),
-        ):
-            refusal = self.refusal(description)
-            self.assertTrue(refusal.startswith(f"--listen: {description}: {why}"), refusal)
-
-    def test_parts_of_twisteds_endpoints(self) -> None:
-        """The part that is wrong is named, and no function of Twisted's."""
-        port = "tcp: is followed by a port, a number from 0 to 65535, as in tcp:8080:interface=127.0.0.1"
-        other = "this is not an endpoint, such as tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE] or tcp:8080: "
-        for description, why in (
-            ("tcp:0:interfce=127.0.0.1", "tcp: has no part interfce=; did you mean interface=?"),
-            ("unix:/x:mod=600", "unix: has no part mod=; did you mean mode=?"),
-            ("ssl:0:colour=red", "ssl: has no part colour="),
-            ("tcp:8080x", port),
-            ("tcp:-1", port),
-            ("tcp:port=-1", port),
-            ("tcp", port),
-            ("tcp:8080:127.0.0.1:7:8", "tcp: has 3 parts at most, as in tcp:8080:interface=127.0.0.1"),
-            ("tcp:8080:backlog=many", f"{other}one of its parts must be a number"),
-            ("systemd:index=0", f"{other}systemd has passed on 0 sockets"),
-            ("systemd", f"{other}a part is missing, or one is too many"),
+            ("tcp:8080x", "tcp: is followed by a port"),
+            ("8443", "there is no kind in front"),
+            ("tcp:1,tcp:2", "this is more than one endpoint"),
+            (f"unix:{quoteStringArgument(self.directory.name)}", "this is a folder"),
         ):
             refusal = self.refusal(description)
             self.assertTrue(refusal.startswith(f"--listen: {description}: {why}"), refusal)
         for description in ("tcp:port=8080", r"unix:/a\=b/x", "unix:/x:mode=600", "haproxy:tcp:8080"):
             make_endpoint(self.reactor, description, self.certificate)
 
-    def test_several_in_one(self) -> None:
-        """A list is not written with commas."""
-        for description in ("tcp:1,tcp:2", "tls:1, tls:2", "tcp:1 tcp:2", "tls:1;tcp:2"):
-            refusal = self.refusal(description)
-            self.assertTrue(refusal.startswith(f"--listen: {description}: this is more than one endpoint: repeat"))
-
-    def test_a_port_alone_and_what_stands_in_urls(self) -> None:
-        """The refusal says what was meant."""
-        for description, meant in (
-            ("8443", "tls:8443"),
-            ("https:443", "tls:443"),
-            ("http:80", "tcp:80"),
-            ("127.0.0.1:8443", "tls:8443:interface=127.0.0.1"),
+    def test_words_of_python(self) -> None:
+        """They are put in the words of an operator."""
+        for description, why in (
+            ("tcp:8080:backlog=many", "one of its parts must be a number"),
+            ("systemd:index=0", "systemd has passed on 0 sockets"),
+            ("systemd", "a part is missing, or one is too many"),
         ):
-            self.assertIn(f"; did you mean {meant}", self.refusal(description))
+            begin = f"--listen: {description}: this is not an endpoint, such as "
+            form = "tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE] or tcp:8080: "
+            refusal = self.refusal(description)
+            self.assertTrue(refusal.startswith(begin + form + why), refusal)
 
     def test_file_of_a_key_that_is_missing(self) -> None:
         """It is named, and the endpoint is not said to be none."""
         description = "ssl:443:privateKey=/no/such.pem"
         self.assertEqual(self.refusal(description), f"--listen: {description}: /no/such.pem: No such file or directory")
-
-    def test_folder_in_the_place_of_a_socket(self) -> None:
-        """It would only be found out when the socket is made, behind the start of all else."""
-        description = f"unix:{quoteStringArgument(self.directory.name)}"
-        refusal = self.refusal(description)
-        self.assertTrue(refusal.startswith(f"--listen: {description}: this is a folder; unix: is followed by"), refusal)
-        make_endpoint(self.reactor, f"{description}/socket", self.certificate)
-
-
-class TwistedTests(ListenTestCase):
-    """All other kinds are Twisted's."""
 
     def test_endpoints_of_twisted(self) -> None:
         """They are made by Twisted, and no certificate is asked for."""
@@ -369,96 +311,6 @@ class TwistedTests(ListenTestCase):
             self.assertTrue(self.refusal(description).startswith(f"--listen: {description}: "), description)
 
 
-class SocketFileTests(SynchronousTestCase):
-    """unix: where there is a file already."""
-
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.path = Path(directory.name) / "s"
-        self.lock = Path(directory.name) / "s.lock"
-        self.reactor = MemoryReactorClock()
-
-    def listen(self, options: str = "") -> Any:
-        description = f"unix:{self.path}{options}"
-        endpoint = make_endpoint(self.reactor, description, lambda: CertificateFiles(Path(), Path()))
-        return endpoint.listen(Factory.forProtocol(Protocol))
-
-    def leave(self) -> None:
-        """Leaves what a killed process does, which had the id that this one has now."""
-        with socket.socket(socket.AF_UNIX) as left:
-            left.bind(str(self.path))
-            left.listen()
-        self.lock.symlink_to(str(os.getpid()))
-
-    def test_a_socket_that_nobody_accepts_on_is_taken_over(self) -> None:
-        """With its lock, or without one; the path may be named."""
-        for options in ("", ":lockfile=0"):
-            self.leave()
-            self.successResultOf(self.listen(options))
-            self.assertFalse(self.path.exists())
-            self.assertFalse(self.lock.is_symlink())
-        self.leave()
-        endpoint = make_endpoint(self.reactor, f"unix:address={self.path}", lambda: CertificateFiles(Path(), Path()))
-        self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
-        self.assertFalse(self.path.exists())
-
-    def test_a_socket_in_use_is_left_alone(self) -> None:
-        """Also when its queue is full; the lock stays, too."""
-        with socket.socket(socket.AF_UNIX) as held:
-            held.bind(str(self.path))
-            held.listen(0)
-            self.lock.symlink_to("1")
-            for _ in range(2):
-                waiting = socket.socket(socket.AF_UNIX)
-                self.addCleanup(waiting.close)
-                waiting.setblocking(False)
-                waiting.connect_ex(str(self.path))
-                error = self.failureResultOf(self.listen(), CannotListenError).value
-                self.assertIn("another process accepts connections on this socket", str(error))
-        self.assertEqual(self.reactor.unixServers, [])
-        self.assertTrue(self.path.exists())
-        self.assertTrue(self.lock.is_symlink())
-
-    def test_other_files_are_left_alone(self) -> None:
-        """A file and a link to a socket are said to be none; a socket of another kind fails by itself."""
-        self.path.write_bytes(b"precious")
-        error = self.failureResultOf(self.listen(), CannotListenError).value
-        self.assertIn("there is something else by this name, which is no socket", str(error))
-        self.assertEqual(self.path.read_bytes(), b"precious")
-        self.path.unlink()
-        with socket.socket(socket.AF_UNIX) as other:
-            other.bind(str(self.path.with_name("other")))
-        self.path.symlink_to("other")
-        self.failureResultOf(self.listen(), CannotListenError)
-        self.assertTrue(self.path.is_symlink())
-        self.path.unlink()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-            other.bind(str(self.path))
-            self.successResultOf(self.listen())
-        self.assertTrue(self.path.exists())
-
-    def test_a_lock_without_a_socket(self) -> None:
-        """Goes if it names this process; that of another one is Twisted's to judge; no lock is no trouble."""
-        self.lock.symlink_to(str(os.getpid()))
-        self.successResultOf(self.listen())
-        self.assertFalse(self.lock.is_symlink())
-        self.successResultOf(self.listen())
-        self.lock.symlink_to("1")
-        self.successResultOf(self.listen())
-        self.assertTrue(self.lock.is_symlink())
-
-    def test_twisteds_transport_listens_after_a_kill(self) -> None:
-        """With a real socket."""
-        self.leave()
-        reactor = SelectReactor()
-        endpoint = make_endpoint(reactor, f"unix:{self.path}", lambda: CertificateFiles(Path(), Path()))
-        port = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
-        self.addCleanup(close, reactor, port)
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(self.path))
-
-
 class BothFamiliesTests(SynchronousTestCase):
     """tls:PORT of Twisted's transport."""
 
@@ -480,53 +332,8 @@ class BothFamiliesTests(SynchronousTestCase):
         reactor = SelectReactor()
         endpoint = make_endpoint(reactor, "tls:0", lambda: CertificateFiles(made.cert, made.key))
         port: Any = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
-        self.addCleanup(close, reactor, port)
+        self.addCleanup(close_port, reactor, port)
         self.assertEqual(port.backlog, BACKLOG)
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection((host, port.getHost().port)):
                 pass
-
-
-def close(reactor: Any, port: Any) -> None:
-    """Ends what a reactor that does not run has opened."""
-    port.connectionLost(None)
-    reactor.removeAll()
-    for sock in (reactor.waker.i, reactor.waker.o) if hasattr(reactor.waker, "i") else ():
-        if not isinstance(sock, int):
-            sock.close()
-
-
-class PortOfTests(SynchronousTestCase):
-    """port_of."""
-
-    def test_ports_to_show(self) -> None:
-        """Scheme and port of what a browser can be pointed at."""
-        for description, shown in (
-            ("tls:8443", ("https", "8443")),
-            ("tls:8443:interface=127.0.0.1", ("https", "8443")),
-            ("ssl:443:privateKey=x", ("https", "443")),
-            ("tcp:8080", ("http", "8080")),
-            (r"tcp6:8080:interface=\:\:", ("http", "8080")),
-            ("tls:/etc/certs:443", ("https", "443")),
-        ):
-            self.assertEqual(port_of(description), shown)
-
-    def test_nothing_to_show(self) -> None:
-        """There is no port in a socket file, a directory, or an inherited socket."""
-        for description in ("unix:/x", "tls:/etc/certs", "systemd:domain=INET:index=0", "tcp", "tls:", ""):
-            self.assertIsNone(port_of(description), description)
-
-
-class SplitTests(SynchronousTestCase):
-    """How descriptions are taken apart."""
-
-    @settings(deadline=None)
-    @given(st.lists(st.text(alphabet=st.sampled_from("ab:\\=é /"), max_size=8), min_size=1, max_size=5))
-    def test_round_trip_with_twisted(self, parts: list[str]) -> None:
-        """What Twisted quotes comes back as it was."""
-        description = ":".join(quoteStringArgument(part) for part in parts)
-        self.assertEqual(endpoints._split(description), parts)
-
-    def test_backslash_at_the_end(self) -> None:
-        """An escape that escapes nothing is no error here; what is made of it is."""
-        self.assertEqual(endpoints._split("tcp:8080\\"), ["tcp", "8080"])

@@ -17,7 +17,7 @@ from livefeed.document.history import VERSIONS
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.exceptions import JournalError
 from livefeed.storage import journal as journal_module
-from livefeed.storage.journal import GROWTH, Journal, Kept
+from livefeed.storage.journal import GROWTH, Journal, Kept, check_folder
 
 MAX_BYTES = 1000
 
@@ -282,7 +282,18 @@ class TroubleTests(JournalTestCase):
         """The message names the place."""
         (self.folder / "state").write_bytes(b"")
         error = self.assertRaises(JournalError, self.journal().open)
-        self.assertIn(str(self.path.parent), str(error))
+        self.assertEqual(str(error), f"{self.path.parent}: there is a file where a folder should be")
+
+    def test_folders_are_checked_before_anything_is_made(self) -> None:
+        """One that is there or may be made is accepted; a file or a broken link in its place or above it is not."""
+        (self.folder / "file").write_bytes(b"")
+        (self.folder / "link").symlink_to("nowhere")
+        for name in ("", "missing", "missing/below"):
+            check_folder(self.folder / name)
+        for name in ("file", "file/below", "file/below/below", "link", "link/below"):
+            error = self.assertRaises(JournalError, check_folder, self.folder / name)
+            self.assertEqual(str(error), f"{self.folder / name}: there is a file where a folder should be")
+        self.assertEqual({each.name for each in self.folder.iterdir()}, {"file", "link"})
 
     def test_full_disk(self) -> None:
         """What was there stays, and what comes when there is room again is kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -19,15 +20,19 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
-from livefeed.process.endpoints import CertificateFiles, make_endpoint
+from livefeed.process.endpoints import make_endpoint
 from livefeed.sources import make_source
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import EXPIRY_WARNING_S, Validity, require_callbacks, server_options
 from tests.authority import Holder
 from tests.helpers.tls import handshake
+
+if TYPE_CHECKING:
+    from livefeed.process.certificates import CertificateFiles
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | x25519.X25519PrivateKey
 
@@ -266,8 +271,8 @@ class CallbackTests(SynchronousTestCase):
         self.patch(SSL.Context, "set_info_callback", refuse)
         for attempt, setting in (
             (lambda: require_callbacks("metrics"), "metrics"),
-            (lambda: make_endpoint(None, "tls:1", _no_certificate), "listen"),
-            (lambda: make_endpoint(None, "ssl:1", _no_certificate), "listen"),
+            (lambda: make_endpoint(MemoryReactorClock(), "tls:1", _no_certificate), "listen"),
+            (lambda: make_endpoint(MemoryReactorClock(), "ssl:1", _no_certificate), "listen"),
             (lambda: make_source("https://h/", reactor=Clock(), max_bytes=9), "source"),
             (lambda: make_source("rediss+cluster://h/k", reactor=Clock(), max_bytes=9), "source"),
         ):

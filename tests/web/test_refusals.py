@@ -13,7 +13,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
-from livefeed.service import DRAIN_S
+from livefeed.process.drain import DRAIN_S
 from livefeed.testing import RecordingSubscriber, Response
 from livefeed.web.cors import Origins
 from livefeed.web.refusals import MAX_RETRY_S, RETRY_S, RETURNS_PER_S, Refusals

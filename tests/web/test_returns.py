@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.service import DRAIN_S
+from livefeed.process.drain import DRAIN_S
 from livefeed.web.refusals import MAX_RETRY_S, RETURNS_PER_S
 from livefeed.web.returns import SLOTS, Returns
 

@@ -1,0 +1,260 @@
+"""One feed as a tree of services, and the set of feeds, which can change while the process runs.
+
+Rule: adding, changing or removing a feed does not interrupt the others. If settings are impossible, nothing changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from livefeed import clocks
+from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.websocket.protocol import Handshakes
+from livefeed.document.history import History
+from livefeed.feed.feed import Feed
+from livefeed.feed.persistence import JournalService
+from livefeed.intake.puller import Puller
+from livefeed.sources import make_source
+from livefeed.storage.journal import Journal
+from livefeed.web.cors import Origins
+from livefeed.web.returns import Returns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from livefeed.config.settings import FeedSettings
+    from livefeed.delivery.delivery import Delivery
+    from livefeed.delivery.events import EventStream
+    from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.web.site import Request, Site
+
+
+class FeedRoot(Protocol):
+    """The root of the site's resources, as far as feeds come and go."""
+
+    def add(self, published: PublishedFeed) -> None:
+        """Serves a feed at the paths of its name."""
+
+    def remove(self, published: PublishedFeed) -> None:
+        """Serves a feed no longer."""
+
+    def update(self) -> None:
+        """Makes the resources anew, after the origins of a feed have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The objects that all feeds of a process share.
+
+    :ivar reactor: the clock, and the connections of sources.
+    :ivar in_thread: calls a function in a thread of its own.
+    :ivar subscribers: makes the protocols of WebSockets.
+    :ivar state_dir: the folder in which the last versions are kept; ``None`` to keep none.
+    :ivar state_place: where that folder was set; messages about it begin with this.
+    :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
+    """
+
+    reactor: IReactorTime
+    in_thread: Callable[..., Deferred[Any]]
+    subscribers: SubscriberFactory
+    state_dir: Path | None = None
+    state_place: str = ""
+    boot: clocks.Boot | None = None
+
+
+class FeedService(MultiService):
+    """One feed: its source, its puller, its journal if versions are kept, and all ways to follow it.
+
+    :param settings: the feed's settings.
+    :param shared: what the feed shares with the others.
+    :param delay_s: seconds from the start to the first pull.
+    :ivar settings: the settings in use.
+    :ivar published: the feed and all ways to follow it.
+    :ivar puller: keeps the feed up to date; another one after :meth:`change`.
+    :raises ConfigurationError: if the settings are impossible.
+    """
+
+    def __init__(self, settings: FeedSettings, shared: Shared, *, delay_s: float = 0.0) -> None:
+        super().__init__()
+        self.setName(settings.feed)
+        self.settings = settings
+        self._shared = shared
+        with settings.named():
+            origins = Origins.parse(settings.allow_origin)
+            source = make_source(settings.source, reactor=shared.reactor, max_bytes=settings.max_bytes)
+        feed = Feed(
+            settings.feed,
+            clock=shared.reactor,
+            interval_s=settings.interval,
+            push=settings.push,
+            stale_after_s=settings.stale_after,
+            gone_after_s=settings.gone_after or inf,
+            wall=clocks.wall,
+            history=History(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
+        )
+        self._handshakes = Handshakes(shared.subscribers, origins)
+        self.published = PublishedFeed(feed, origins, self._upgrade, settings.max_subscribers, shared.in_thread)
+        if shared.state_dir is not None:
+            # Before the puller: it restores the versions before the first pull, and stops after the last one.
+            journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
+            JournalService(
+                feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
+            ).setServiceParent(self)
+        self.puller = Puller(
+            feed,
+            source,
+            clock=shared.reactor,
+            max_bytes=settings.max_bytes,
+            delay_s=delay_s,
+            in_thread=shared.in_thread,
+        )
+        self.puller.setServiceParent(self)
+
+    @property
+    def feed(self) -> Feed:
+        """The feed itself."""
+        return self.published.feed
+
+    def change(self, settings: FeedSettings) -> None:
+        """Takes other settings for the same feed. Its document, its versions and all connections stay.
+
+        The source is made anew and pulled at once.
+
+        :param settings: the new settings, with the same name.
+        :raises ConfigurationError: if the settings are impossible. The old ones then stay in use.
+        """
+        with settings.named():
+            origins = Origins.parse(settings.allow_origin)
+            source = make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes)
+        old = self.puller
+        # Its stop is immediate: it has nothing to wait for.
+        old.disownServiceParent()
+        feed = self.feed
+        for delivery in self.published:
+            delivery.feed.interval_s = settings.interval
+        feed.push = settings.push
+        feed.stale_after_s = settings.stale_after
+        feed.gone_after_s = settings.gone_after or inf
+        feed.history.max_document_bytes = settings.max_delta_bytes
+        self._handshakes = Handshakes(self._shared.subscribers, origins)
+        self.published.origins = origins
+        self.published.max_subscribers = settings.max_subscribers
+        self.settings = settings
+        self.puller = Puller(
+            feed,
+            source,
+            clock=self._shared.reactor,
+            max_bytes=settings.max_bytes,
+            in_thread=self._shared.in_thread,
+            # Counters of the metrics never decrease.
+            good=old.good,
+            failed=old.failed,
+        )
+        self.puller.setServiceParent(self)
+
+    def streams(self) -> list[EventStream]:
+        """Gives the open event streams."""
+        return self.published.streams()
+
+    def let_go(self, returns: Returns) -> None:
+        """Ends the event streams and answers the waiting requests. WebSockets stay.
+
+        :param returns: gives the times at which the clients reconnect.
+        """
+        self.published.let_go(returns)
+
+    def disconnect(self) -> None:
+        """Ends all subscriptions of the feed and of its parts, WebSockets included."""
+        for delivery in tuple(self.published):
+            for socket in tuple(delivery.sockets):
+                socket.evict()
+        self.let_go(Returns())
+
+    def _upgrade(self, request: Request, delivery: Delivery) -> int:
+        return self._handshakes.upgrade(request, delivery)
+
+
+@dataclass(eq=False)
+class FeedsService(MultiService):
+    """The feeds of the process.
+
+    :ivar root: serves the feeds.
+    :ivar site: gives prepared answers, which it must forget when a feed changes.
+    :ivar feeds: the services of the feeds, by name.
+    """
+
+    # required parameters
+    shared: Shared
+    root: FeedRoot
+    site: Site
+
+    # internal state
+    feeds: dict[str, FeedService] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def add_feed(self, settings: FeedSettings, *, delay_s: float = 0.0) -> FeedService:
+        """Adds a feed, and starts it if this service runs.
+
+        :param delay_s: seconds from the start to the first pull.
+        :raises ValueError: if there is a feed by this name.
+        :raises ConfigurationError: if the settings are impossible.
+        :raises StartError: if the kept versions cannot be read.
+        """
+        if settings.feed in self.feeds:
+            raise ValueError(f"there is a feed {settings.feed} already")
+        service = FeedService(settings, self.shared, delay_s=delay_s)
+        try:
+            service.setServiceParent(self)
+        except Exception:
+            # The journal starts first: if it fails, it has closed its file, and the puller has not started.
+            self.services.remove(service)
+            del self.namedServices[settings.feed]
+            service.puller.source.close()
+            raise
+        self.feeds[settings.feed] = service
+        # Behind the observers of the parts: once answers are forgotten, whole and parts have the newest version.
+        # Answers of other feeds are forgotten as well: telling them apart would cost each request more than rendering
+        # some of them again.
+        service.feed.observe(self.site.forget_answers)
+        self.root.add(service.published)
+        self.site.forget_answers()
+        return service
+
+    def change_feed(self, settings: FeedSettings) -> FeedService:
+        """Changes the settings of the feed that they name. Its connections stay.
+
+        :raises KeyError: if there is no feed by this name.
+        :raises ConfigurationError: if the settings are impossible. The old ones then stay in use.
+        """
+        service = self.feeds[settings.feed]
+        origins = service.published.origins
+        service.change(settings)
+        if service.published.origins != origins:
+            self.root.update()
+        self.site.forget_answers()
+        return service
+
+    def remove_feed(self, name: str) -> Deferred[None]:
+        """Removes a feed, and sends its subscribers away.
+
+        :param name: the feed's name.
+        :returns: fires when the last versions are written. Only then may the name be used again.
+        :raises KeyError: if there is no feed by this name.
+        """
+        service = self.feeds.pop(name)
+        # First, so that clients that reconnect do not find it.
+        self.root.remove(service.published)
+        service.feed.unobserve(self.site.forget_answers)
+        self.site.forget_answers()
+        service.disconnect()
+        return maybeDeferred(service.disownServiceParent).addCallback(lambda _: None)

@@ -1,0 +1,97 @@
+"""The signals of the process: SIGTERM stops it, SIGHUP reopens its log files, SIGUSR1 is ignored with a warning."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import Service
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.logfile import LogFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ABOUT_SIGHUP = "received SIGHUP: {what}; a new certificate is read at the next start"
+_ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
+
+_log = Logger()
+
+
+class SignalReactor(Protocol):
+    """The part of a reactor that signal handlers need."""
+
+    @property
+    def running(self) -> bool:
+        """Tells whether the reactor runs."""
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any) -> Any:  # noqa: A002 - Twisted's name
+        """Calls a function once the reactor runs, at once if it does."""
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any) -> Any:  # noqa: A002 - Twisted's name
+        """Calls a function in the next turn of the reactor; safe in a signal handler."""
+
+    def stop(self) -> Any:
+        """Stops the reactor, and all services with it."""
+
+
+@dataclass(eq=False)
+class SignalHandlers(Service):
+    """Installs the handlers of the signals.
+
+    SIGTERM is an orderly end with exit code 0. Twisted stops on SIGTERM too, but twistd then ends itself by that
+    signal, which supervisors take for a failure.
+    """
+
+    # required parameters
+    reactor: SignalReactor
+
+    # internal state
+    _stopping: bool = False
+
+    def privilegedStartService(self) -> None:
+        """IService API."""
+        super().privilegedStartService()
+        self._handle_others()
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        signal.signal(signal.SIGTERM, self._terminate)
+        self._handle_others()
+        # Again, since the reactor installs its own handlers when it begins to run.
+        self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
+
+    def _handle_others(self) -> None:
+        # By default, both signals end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(reopen_logs))
+        if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+            signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
+
+    def _terminate(self, number: int, frame: object) -> None:
+        if not self._stopping:
+            self._stopping = True
+            _log.info("Received SIGTERM, shutting down.")
+            later = self.reactor.callFromThread if self.reactor.running else self.reactor.callWhenRunning
+            later(self.reactor.stop)
+
+
+def reopen_logs() -> None:
+    """Continues in a new log file by the same name, after logrotate has renamed the old one."""
+    # twistd keeps its log file to itself. Only the observer that writes to the file has a reference to it.
+    outputs = [getattr(observer, "_outFile", None) for observer in globalLogPublisher._observers]  # noqa: SLF001
+    files = [output for output in outputs if isinstance(output, LogFile)]
+    what = "there is no log file to open again"
+    for file in files:
+        try:
+            # LogFile closes the old file before it opens the new one. The user of --uid may not be allowed to create a
+            # file in this folder, so that is tried first.
+            with Path(file.path).open("ab"):
+                pass
+            file.reopen()
+            what = f"{file.path} is opened again"
+        except OSError as error:
+            what = f"{file.path} cannot be opened again: {error.strerror}"
+    _log.warn(_ABOUT_SIGHUP, what=what)

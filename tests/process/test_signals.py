@@ -1,0 +1,92 @@
+"""The handlers of SIGHUP and SIGUSR1; SIGTERM is tested with a real process."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import formatEvent, globalLogPublisher, textFileLogObserver
+from twisted.python.logfile import LogFile
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.process.signals import SignalHandlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class SignalTests(SynchronousTestCase):
+    """SIGHUP and SIGUSR1."""
+
+    def setUp(self) -> None:
+        self.handlers: dict[int, Callable[..., object]] = {}
+        self.before: Any = signal.SIG_DFL
+        self.patch(signal, "signal", self.handlers.__setitem__)
+        self.patch(signal, "getsignal", lambda number: self.before)
+        self.events: list[str] = []
+
+        def record(event: Any) -> None:
+            self.events.append(formatEvent(event))
+
+        observer: Any = record
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "livefeed.log"
+
+    def start(self) -> None:
+        def call(function: Callable[..., object], *arguments: object) -> None:
+            function(*arguments)
+
+        def when_running(*_: object) -> None:
+            pass
+
+        SignalHandlers(SimpleNamespace(callFromThread=call, callWhenRunning=when_running)).startService()
+
+    def log_to_file(self) -> None:
+        file: Any = LogFile.fromFullPath(str(self.path))
+        self.addCleanup(file.close)
+        observer = textFileLogObserver(file)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def test_usr1_without_a_log_file(self) -> None:
+        """Does not end the process, and says why nothing is rotated."""
+        self.start()
+        self.handlers[signal.SIGUSR1](signal.SIGUSR1, None)
+        self.assertIn("there is no log file", self.events[-1])
+
+    def test_usr1_of_twistd_is_left_alone(self) -> None:
+        """It rotates the log file."""
+        self.before = lambda number, frame: None
+        self.start()
+        self.assertNotIn(signal.SIGUSR1, self.handlers)
+
+    def test_hangup_without_a_log_file(self) -> None:
+        """Says so, once."""
+        self.start()
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertEqual(len(self.events), 1)
+        self.assertIn("there is no log file to open again", self.events[0])
+
+    def test_hangup_opens_the_log_file_again(self) -> None:
+        """After a rename, what is logged stands in a new file by the old name."""
+        self.log_to_file()
+        self.start()
+        renamed = self.path.rename(self.path.with_name("livefeed.log.1"))
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertIn(f"{self.path} is opened again", self.path.read_text())
+        self.assertNotIn("opened again", renamed.read_text())
+
+    def test_log_file_that_cannot_be_made(self) -> None:
+        """The old one is kept, and says why."""
+        self.log_to_file()
+        self.start()
+        renamed = self.path.rename(self.path.with_name("livefeed.log.1"))
+        self.path.mkdir()
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertIn("cannot be opened again: Is a directory", renamed.read_text())

@@ -1,0 +1,296 @@
+"""Feeds that come, change and go while others are polled and followed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import feed_service, service
+from livefeed.config.settings import FeedSettings
+from livefeed.delivery.websocket.protocol import SubscriberFactory
+from livefeed.exceptions import ConfigurationError, StartError
+from livefeed.feed.feed import State
+from livefeed.feed_service import FeedsService, Shared
+from livefeed.testing import MemorySource, Response, request
+from livefeed.web.cors import Origins
+from livefeed.web.resources import Node
+from livefeed.web.returns import Returns
+from livefeed.web.site import Site
+
+HANDSHAKE = (
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+class FeedsTestCase(SynchronousTestCase):
+    """Feeds of sources in memory: that of ``memory:NAME`` is ``self.sources["memory:NAME"]``."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000.0)
+        self.prepared: dict[str, tuple[bytes, ...]] = {}
+        self.sources: dict[str, MemorySource] = {}
+        self.patch(feed_service, "make_source", self.make_source)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.state_dir = Path(directory.name) / "state"
+        self.subscribers = SubscriberFactory(reactor=self.clock)
+        self.site = Site(Node(Origins.common([])), reactor=self.clock)
+        self.feeds = self.make_feeds()
+
+    def make_source(self, url: str, *, reactor: object, max_bytes: int) -> MemorySource:
+        if not url.startswith("memory:"):
+            raise ConfigurationError("unknown scheme", "source")
+        self.sources[url] = MemorySource(deque(self.prepared.pop(url, ())))
+        return self.sources[url]
+
+    def make_feeds(self, state_dir: Path | None = None) -> FeedsService:
+        shared = Shared(self.clock, maybeDeferred, self.subscribers, state_dir, "--state-dir")
+        return FeedsService(shared, service._Root(self.site), self.site)
+
+    def start(self) -> None:
+        self.feeds.privilegedStartService()
+        self.feeds.startService()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        if self.feeds.running:
+            self.successResultOf(maybeDeferred(self.feeds.stopService))
+
+    def add(self, name: str, *documents: bytes, **more: Any) -> None:
+        """Adds a feed with prepared documents."""
+        self.prepared[f"memory:{name}"] = documents
+        self.feeds.add_feed(FeedSettings(feed=name, source=f"memory:{name}", **more))
+
+    def get(self, path: str) -> Response:
+        return request(self.site, f"GET {path} HTTP/1.1".encode())
+
+    def follow(self, path: bytes, *fields: bytes) -> StringTransport:
+        """Opens a connection that stays."""
+        transport = StringTransport()
+        channel: Any = self.site.buildProtocol(None)
+        channel.makeConnection(transport)
+        channel.dataReceived(b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: localhost", *fields, b"", b""]))
+        return transport
+
+    def tick(self) -> None:
+        self.clock.advance(1)
+
+
+class AddTests(FeedsTestCase):
+    """FeedsService.add_feed."""
+
+    def test_at_the_start(self) -> None:
+        """Nothing is pulled before, and each feed has its paths."""
+        self.add("a", b"[1]")
+        self.add("b", b"[2]")
+        self.assertEqual(self.get("/a").status, 503)
+        self.start()
+        self.assertEqual((self.get("/a").body, self.get("/b").body), (b"[1]", b"[2]"))
+        self.assertIn(b'"name":"b"', self.get("/-/feeds.json").body)
+
+    def test_beside_a_feed_that_is_polled_and_followed(self) -> None:
+        """The new feed is pulled at once, and the other one misses nothing."""
+        self.add("a", b"[1]", b"[2]")
+        self.start()
+        socket, events = self.follow(b"/a.ws", *HANDSHAKE), self.follow(b"/a.sse")
+        self.assertEqual(self.get("/b").status, 404)
+        self.add("b", b"[3]")
+        self.assertEqual(self.get("/b").body, b"[3]")
+        self.tick()
+        self.assertEqual(self.get("/a").body, b"[2]")
+        for transport in (socket, events):
+            self.assertIn(b"[2]", transport.value())
+            self.assertFalse(transport.disconnecting)
+
+    def test_refused_settings(self) -> None:
+        """A name that is taken, and what can never work, leave everything as it is."""
+        self.add("a", b"[1]")
+        self.start()
+        self.assertRaises(ValueError, self.add, "a")
+        for wrong in (
+            FeedSettings(feed="b", source="bogus:"),
+            FeedSettings(feed="b", source="memory:b", allow_origin=("x",)),
+        ):
+            self.assertRaises(ConfigurationError, self.feeds.add_feed, wrong)
+        self.assertEqual([*self.feeds.feeds], ["a"])
+        self.assertEqual(len(self.feeds.services), 1)
+        self.assertEqual(self.get("/b").status, 404)
+
+    def test_versions_that_cannot_be_kept(self) -> None:
+        """The feed is not added, and its source is let go of; it can be added later."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.start()
+        self.state_dir.parent.joinpath("state").write_bytes(b"")
+        self.assertRaises(StartError, self.add, "a", b"[1]")
+        self.assertTrue(self.sources["memory:a"].closed)
+        self.assertEqual((self.feeds.feeds, self.feeds.services), ({}, []))
+        self.state_dir.unlink()
+        self.add("a", b"[1]")
+        self.assertEqual(self.get("/a").status, 200)
+
+
+class ChangeTests(FeedsTestCase):
+    """FeedsService.change_feed."""
+
+    def change(self, name: str, source: str, *documents: bytes, **more: Any) -> None:
+        self.prepared[source] = documents
+        self.feeds.change_feed(FeedSettings(feed=name, source=source, **more))
+
+    def test_connections_stay(self) -> None:
+        """Those of the feed itself are sent the new source's document, and those of others notice nothing."""
+        self.add("a", b"[1]", b"[2]")
+        self.add("b", b"[3]")
+        self.start()
+        ours, theirs = self.follow(b"/b.ws", *HANDSHAKE), self.follow(b"/a.ws", *HANDSHAKE)
+        part = self.follow(b"/b.sse/0")
+        before = self.sources["memory:b"]
+        self.change("b", "memory:c", b"[4]", b"[5]", interval=2.0)
+        self.assertTrue(before.closed)
+        self.assertEqual(self.get("/b").body, b"[4]")
+        self.assertIn(b"[4]", ours.value())
+        self.assertIn(b"data: 4\n", part.value())
+        self.tick()
+        self.assertEqual((self.get("/a").body, self.get("/b").body), (b"[2]", b"[4]"))
+        self.tick()
+        self.assertEqual(self.get("/b").body, b"[5]")
+        self.assertIn(b"[2]", theirs.value())
+        for transport in (ours, theirs, part):
+            self.assertFalse(transport.disconnecting)
+
+    def test_counters_go_on(self) -> None:
+        """Those of the pulls, which metrics show."""
+        self.add("b", b"[3]")
+        self.start()
+        self.tick()
+        self.change("b", "memory:c", b"[4]")
+        puller = self.feeds.feeds["b"].puller
+        self.assertEqual((puller.good, puller.failed), (2, 1))
+
+    def test_each_setting(self) -> None:
+        """It counts at once: origins for requests and handshakes, limits, ages and what is pushed."""
+        self.add("b", b"[3]", b"[3]", push="change")
+        self.start()
+        self.change(
+            "b",
+            "memory:b",
+            *(b"[3]",) * 2,
+            allow_origin=("https://a.example",),
+            max_subscribers=1,
+            stale_after=5.0,
+            gone_after=9.0,
+            max_delta_bytes=7,
+            max_bytes=10,
+        )
+        origin = b"Origin: https://b.example"
+        response = request(self.site, b"GET /b HTTP/1.1\r\n" + origin)
+        self.assertNotIn("access-control-allow-origin", response.headers)
+        self.assertIn(b" 403 ", self.follow(b"/b.ws", *HANDSHAKE, origin).value())
+        self.assertIn(b" 101 ", self.follow(b"/b.ws", *HANDSHAKE).value())
+        self.assertIn(b" 503 ", self.follow(b"/b.ws", *HANDSHAKE).value())
+        feed = self.feeds.feeds["b"].feed
+        self.assertEqual((feed.push, feed.stale_after_s, feed.gone_after_s), ("tick", 5.0, 9.0))
+        self.assertEqual(feed.history.max_document_bytes, 7)
+        self.assertEqual(self.feeds.feeds["b"].puller.max_bytes, 10)
+
+    def test_refused_settings(self) -> None:
+        """What can never work leaves the feed as it is."""
+        self.add("b", b"[3]", b"[4]")
+        self.start()
+        self.assertRaises(KeyError, self.change, "c", "memory:c")
+        self.assertRaises(ConfigurationError, self.change, "b", "bogus:")
+        self.assertRaises(ConfigurationError, self.change, "b", "memory:c", allow_origin=("x",))
+        self.assertFalse(self.sources["memory:b"].closed)
+        self.tick()
+        self.assertEqual(self.get("/b").body, b"[4]")
+
+    def test_before_the_start(self) -> None:
+        """Nothing is pulled, then or twice."""
+        self.add("b", b"[3]")
+        self.change("b", "memory:c", b"[4]")
+        self.start()
+        self.assertEqual(self.get("/b").body, b"[4]")
+        self.assertEqual(self.feeds.feeds["b"].puller.good, 1)
+
+
+class RemoveTests(FeedsTestCase):
+    """FeedsService.remove_feed."""
+
+    def test_beside_a_feed_that_is_polled_and_followed(self) -> None:
+        """Its connections are ended and its paths are gone; the other one misses nothing."""
+        self.add("a", b"[1]", b"[2]", b"[3]")
+        self.add("b", b"[4]")
+        self.start()
+        theirs = self.follow(b"/a.ws", *HANDSHAKE)
+        tag = self.get("/b").headers["etag"].encode()
+        ours, part = self.follow(b"/b.ws", *HANDSHAKE), self.follow(b"/b.ws/0", *HANDSHAKE)
+        events = self.follow(b"/b.sse")
+        waiting = self.follow(b"/b", b"Prefer: wait=20", b"If-None-Match: " + tag)
+        sizes = [len(transport.value()) for transport in (ours, part, events)]
+        feed = self.feeds.feeds["b"].feed
+        self.successResultOf(self.feeds.remove_feed("b"))
+        for path in ("/b", "/b.html", "/b.sse", "/b/0"):
+            self.assertEqual(self.get(path).status, 404, path)
+        self.assertNotIn(b'"name":"b"', self.get("/-/feeds.json").body)
+        closing = [transport.value()[size:] for transport, size in zip((ours, part), sizes, strict=False)]
+        for frame in closing:
+            self.assertEqual(frame[:1], b"\x88")
+        self.assertTrue(events.disconnecting)
+        self.assertIn(b" 304 ", waiting.value())
+        self.assertTrue(self.sources["memory:b"].closed)
+        self.assertEqual((feed.subscriptions, feed.changed.count(self.site.forget_answers)), ({}, 0))
+        self.tick()
+        self.assertEqual(self.get("/a").body, b"[2]")
+        self.assertIn(b"[2]", theirs.value())
+        self.assertFalse(theirs.disconnecting)
+
+    def test_name_can_be_used_again(self) -> None:
+        """With the versions that were kept, once they are written."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.add("b", b"[3]")
+        self.start()
+        sequence = self.get("/b").headers["livefeed-sequence"]
+        self.successResultOf(self.feeds.remove_feed("b"))
+        self.add("b")
+        response = self.get("/b")
+        self.assertEqual((response.body, response.headers["livefeed-sequence"]), (b"[3]", sequence))
+        self.assertIs(self.feeds.feeds["b"].feed.state, State.STALE)
+
+    def test_last_feed(self) -> None:
+        """Nothing is served or scheduled then, and a feed can be added."""
+        self.add("b", b"[3]")
+        self.start()
+        self.tick()
+        self.successResultOf(self.feeds.remove_feed("b"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((self.get("/").status, self.get("/b").status), (404, 404))
+        self.add("b", b"[4]")
+        self.assertEqual(self.get("/b").body, b"[4]")
+
+    def test_unknown_feed(self) -> None:
+        """Is a mistake of the caller."""
+        self.assertRaises(KeyError, self.feeds.remove_feed, "b")
+
+
+class DrainedFeedTests(FeedsTestCase):
+    """What the end of the process needs of each feed."""
+
+    def test_streams_end(self) -> None:
+        """And requests that wait are answered; WebSockets are ended for all feeds together."""
+        self.add("a", b"[1]")
+        self.start()
+        socket, events = self.follow(b"/a.ws", *HANDSHAKE), self.follow(b"/a.sse")
+        feed = self.feeds.feeds["a"]
+        self.assertEqual(len(feed.streams()), 1)
+        feed.let_go(Returns())
+        self.assertEqual((events.disconnecting, socket.disconnecting), (True, False))
