@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "document tls transport web delivery",
         "admin": "document tls transport web feed intake delivery process",
         "cli": "tls",
-        "testing": "document feed intake sources",
+        "testing": "delivery document feed intake sources web",
         "service": "admin config delivery document feed intake process sources storage tls transport web",
         "tap": "config process service",
     }.items()
