@@ -34,6 +34,7 @@ from livefeed.web.site import Site
 if TYPE_CHECKING:
     from twisted.internet.interfaces import (
         IReactorCore,
+        IReactorFDSet,
         IReactorFromThreads,
         IReactorSSL,
         IReactorTCP,
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from livefeed.process.endpoints import ListeningReactor
     from livefeed.transport.pool import Pool
 
-    class ServiceReactor(IReactorCore, IReactorTime, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX):
+    class ServiceReactor(
+        IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX
+    ):
         """The parts of a reactor that the services use."""
 
 

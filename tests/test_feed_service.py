@@ -248,7 +248,7 @@ class RemoveTests(FeedsTestCase):
         self.assertTrue(events.disconnecting)
         self.assertIn(b" 304 ", waiting.value())
         self.assertTrue(self.sources["memory:b"].closed)
-        self.assertEqual((feed.subscriptions, feed.changed.count(self.site.forget_answers)), ({}, 0))
+        self.assertEqual((feed.subscriptions, feed._observers.count(self.site.forget_answers)), ({}, 0))
         self.tick()
         self.assertEqual(self.get("/a").body, b"[2]")
         self.assertIn(b"[2]", theirs.value())

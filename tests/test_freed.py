@@ -17,15 +17,11 @@ from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
-from livefeed.feed.feed import Feed
+from livefeed.delivery.websocket.protocol import DELTA
 from livefeed.process.memory import PERIOD_S, Collector
+from livefeed.testing import make_site
 from livefeed.tls.options import server_options
-from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
-from livefeed.web.site import Site
 from tests.helpers.driven import Client, DrivenReactor, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
@@ -89,12 +85,9 @@ class Server(DrivenSite):
 
     def __init__(self, transport: str, made: DevelopmentCertificate | None) -> None:
         self.reactor = DrivenReactor()
-        self.feed = Feed("feed", clock=self.reactor)
-        self.factory = SubscriberFactory(reactor=self.reactor)
-        origins = Origins.parse(("*",))
-        self.served = PublishedFeed(self.feed, origins, Handshakes(self.factory, origins).upgrade)
-        self.site = Site(Root([self.served]), reactor=self.reactor)
-        self.feed.observe(self.site.forget_answers)
+        made_site = make_site(clock=self.reactor)
+        self.feed, (self.served,) = made_site.feed, made_site.published
+        self.site, self.factory = made_site.site, made_site.subscribers
         self.feed.publish(FIRST)
         self.context: SSL.Context | None = None
         self.leaves_new = transport == "twisted" and made is not None

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "document tls transport web delivery",
         "admin": "document tls transport web feed intake delivery process",
         "cli": "tls",
-        "testing": "document feed intake sources",
+        "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake sources storage web",
         "service": "admin config delivery feed_service process storage tls transport web",
         "tap": "config process service",

@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket import protocol
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import Feed
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
+from livefeed.testing import make_site
 from tests.delivery.websocket.test_protocol import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.web.site import Site
 
 CROWDS = (3, 30, 300)
 TICKS = 12
@@ -82,13 +79,11 @@ class WorkPerTickTests(SynchronousTestCase):
     def serve(self, number: int) -> list[Subscriber]:
         """Begins anew, with so many subscribers."""
         self.clock = Clock()
-        self.feed = Feed("feed", clock=self.clock)
+        made = make_site(clock=self.clock)
+        self.feed, (self.served,) = made.feed, made.published
         self.ledger = Ledger()
-        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse("*"))
-        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
-        site = Site(Root([self.served]), reactor=self.clock)
         self.tick(document(0))
-        return [Subscriber(site, self.ledger, each) for each in range(number)]
+        return [Subscriber(made.site, self.ledger, each) for each in range(number)]
 
     def tick(self, data: bytes | None) -> Counter[str]:
         """Gives what is done in a tick, with the pushing that follows from it."""

@@ -48,19 +48,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.unix import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.protocol import DELTA
 from livefeed.document import codings, snapshot
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
 from livefeed.intake import puller
-from livefeed.intake.puller import Puller
-from livefeed.testing import MemorySource
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
+from livefeed.testing import MemorySource, make_site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool, settle
 from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
 from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
@@ -300,14 +295,10 @@ class MemoryStage:
         self.reactor.now = NOW
         self.ledger = Ledger(PART if self.part else "")
         self.feed = Feed("feed", clock=self.reactor, push=self.pushes)
-        self.poller = Puller(self.feed, self.source, clock=self.reactor, max_bytes=1024 * KIB)
-        self.subscribers = SubscriberFactory(reactor=self.reactor)
-        handshakes = Handshakes(self.subscribers, Origins.parse("*"))
-        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
-        site = Site(Root([self.served]), reactor=self.reactor)
-        self.feed.observe(site.forget_answers)
+        made = make_site(self.feed, sources={"feed": self.source})
+        self.puller, (self.served,) = made.pullers["feed"], made.published
         listening = make_pool(self.reactor) if TRANSPORT == "fast" else self.reactor
-        self.port: Any = listening.listenUNIX(self.path, site)
+        self.port: Any = listening.listenUNIX(self.path, made.site)
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -340,7 +331,7 @@ class MemoryStage:
             self._document = given
             changed = self.ledger.add(self._number, given[self.part])
         self.source.answers.append(SourceError("away") if given is None else given[0])
-        Deferred.fromCoroutine(self.poller.tick())
+        Deferred.fromCoroutine(self.puller.tick())
         return Tick(given is not None, changed, self.ledger.newest.data is not None, turned)
 
     def connect(self, *, narrow: bool) -> Client:

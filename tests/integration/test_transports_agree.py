@@ -21,22 +21,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery import published_feed
-from livefeed.delivery.pages import Root
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import Feed
+from livefeed.testing import make_site
 from livefeed.transport.rooms import Room
-from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
-from livefeed.web.site import Site
 from tests.helpers.driven import Client, DrivenReactor, make_pool, settle
 from tests.integration.harness import Livefeed, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from livefeed.delivery import published_feed
     from livefeed.tls.development import DevelopmentCertificate
+    from livefeed.web.site import Site
 
 DOCUMENTS = tuple(b'{"votes": [%s]}' % b", ".join(b"1.50" for _ in range(count)) for count in (20, 60))
 ETAGS = tuple(b'"%s%s"' % (version_of(data).encode(), suffix) for data in DOCUMENTS for suffix in (b"", b"-gzip"))
@@ -332,19 +329,13 @@ class PublishedFeed:
     document: int = 0
 
     def __enter__(self) -> Self:
-        origins = Origins.parse([PAGES])
         for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
-            subscribers = SubscriberFactory(reactor=self.reactor)
             # One each, since those that wait count as one subscriber or as several.
-            feed = published_feed.PublishedFeed(
-                Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade
-            )
-            site = Site(Root([feed]), reactor=self.reactor)
-            feed.feed.observe(site.forget_answers)
-            self.feeds.append(feed)
-            self.sites.append(site)
+            made = make_site(clock=self.reactor, origins=[PAGES])
+            self.feeds += made.published
+            self.sites.append(made.site)
             self.paths.append(str(Path(self.directory) / name))
-            self.ports.append(listening.listenUNIX(self.paths[-1], site))
+            self.ports.append(listening.listenUNIX(self.paths[-1], made.site))
         self.happen("same")
         return self
 

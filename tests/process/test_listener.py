@@ -19,8 +19,8 @@ from livefeed.exceptions import StartError
 from livefeed.process.listener import Announcement, Listener, describe_feeds, limit_unsent_by_twisted
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
-from tests.transport.driven import Client, DrivenReactor, turn_until
-from tests.transport.test_tls_connection import TLSClient
+from tests.helpers.driven import Client, DrivenReactor, turn_until
+from tests.helpers.tls import TLSClient
 
 
 class FakePort:
