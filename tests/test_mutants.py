@@ -9,7 +9,7 @@ from tests.mutants import CORE, ROOT, Mutant, mirror_of, mutants_of, sample
 
 def changes(source: str) -> list[tuple[str, str]]:
     """Gives what is replaced, and by what."""
-    return [(mutant.old, mutant.new) for mutant in mutants_of("feed", source)]
+    return [(mutant.old, mutant.new) for mutant in mutants_of("feed/feed", source)]
 
 
 class ChangeTests(SynchronousTestCase):
@@ -81,16 +81,16 @@ class LeftAloneTests(SynchronousTestCase):
 class MutantTests(SynchronousTestCase):
     def test_only_the_place_is_changed(self) -> None:
         source = "é = 'é'; x = f(\n    a  and\n    b)  # a comment\n"
-        (mutant,) = mutants_of("feed", source)
+        (mutant,) = mutants_of("feed/feed", source)
         self.assertEqual(mutant.apply(source), "é = 'é'; x = f(\n    (a or b))  # a comment\n")
         self.assertEqual(str(mutant), "livefeed/feed/feed.py:2: a and b  ->  (a or b)")
 
     def test_a_short_text_is_shown_with_its_line(self) -> None:
-        (mutant,) = mutants_of("feed", "x = (\n    1,  # which\n)")
+        (mutant,) = mutants_of("feed/feed", "x = (\n    1,  # which\n)")
         self.assertEqual(str(mutant), "livefeed/feed/feed.py:2: 1  ->  2  in  1,  # which")
 
     def test_each_mutant_of_the_core_can_be_compiled_and_differs_from_the_source(self) -> None:
-        for module in ("feed", "transport/rooms"):
+        for module in ("feed/feed", "transport/rooms"):
             source = (ROOT / "livefeed" / f"{module}.py").read_text("utf-8")
             for mutant in mutants_of(module, source):
                 changed = mutant.apply(source)
@@ -100,19 +100,19 @@ class MutantTests(SynchronousTestCase):
 
 class SampleTests(SynchronousTestCase):
     def test_each_module_of_the_core_has_tests_that_mirror_it(self) -> None:
-        self.assertEqual(str(mirror_of("web/parts")), "tests/feed/test_parts.py")
+        self.assertEqual(str(mirror_of("feed/parts")), "tests/feed/test_parts.py")
         self.assertEqual([module for module in CORE if not (ROOT / mirror_of(module)).exists()], [])
 
     def test_a_seed_stands_for_a_sample(self) -> None:
-        first, second = (sample(("gate", "pointer"), 9, 5) for _ in range(2))
+        first, second = (sample(("document/gate", "document/pointer"), 9, 5) for _ in range(2))
         self.assertEqual(first, second)
         self.assertEqual(len(set(first)), 9)
 
     def test_another_seed_samples_others(self) -> None:
-        samples = {tuple(sample(("gate", "pointer"), 5, seed)) for seed in range(5)}
+        samples = {tuple(sample(("document/gate", "document/pointer"), 5, seed)) for seed in range(5)}
         self.assertGreater(len(samples), 1)
 
     def test_no_count_or_more_than_there_are_gives_all(self) -> None:
-        everything: list[Mutant] = sample(("gate",), 0, 1)
-        self.assertEqual(sample(("gate",), 10_000, 1), everything)
+        everything: list[Mutant] = sample(("document/gate",), 0, 1)
+        self.assertEqual(sample(("document/gate",), 10_000, 1), everything)
         self.assertGreater(len(everything), 5)
