@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
+from livefeed.document.snapshot import Snapshot
 from livefeed.exceptions import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.document.snapshot import Snapshot
+    from livefeed.feed.feed import Feed
     from livefeed.web.site import Site
 
 
@@ -49,6 +50,17 @@ class MemorySource:
     def close(self) -> None:
         """Source API."""
         self.closed = True
+
+
+def publish(feed: Feed, data: bytes, *, is_tick: bool = True) -> None:
+    """Publishes a document, as a good pull does that gives it.
+
+    :param is_tick: whether the pull is that of a tick, and not one between ticks after the source told of a change.
+    """
+    snapshot = feed.snapshot
+    if snapshot is None or snapshot.data != data:
+        snapshot = Snapshot.of(data, feed.next_sequence())
+    feed.publish(snapshot, is_tick=is_tick)
 
 
 @dataclass(slots=True)

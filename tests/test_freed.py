@@ -25,6 +25,7 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.process.memory import PERIOD_S, Collector
+from livefeed.testing import publish
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import server_options
 from livefeed.web.cors import Origins
@@ -97,7 +98,7 @@ class Server(DrivenSite):
         self.served = PublishedFeed(self.feed, origins, Handshakes(self.factory, origins).upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.observe(self.site.forget_answers)
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.context: SSL.Context | None = None
         self.leaves_new = transport == "twisted" and made is not None
         listening: Any = make_pool(self.reactor) if transport == "fast" else self.reactor
@@ -161,7 +162,7 @@ class FreedTests(SynchronousTestCase):
                 for request in kinds.values():
                     server.connect().send(request)
                 server.settle()
-                server.feed.publish(SECOND)
+                publish(server.feed, SECOND)
                 server.settle()
                 for (kind, request), client in zip(kinds.items(), server.clients, strict=True):
                     self.assertEqual(client.received.startswith(b"HTTP/1.1 "), request.endswith(b"\r\n\r\n"), kind)

@@ -18,6 +18,7 @@ from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
+from livefeed.testing import publish
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 from tests.delivery.websocket.test_protocol import Transport
@@ -97,7 +98,7 @@ class WorkPerTickTests(SynchronousTestCase):
             self.feed.mark_stale()
         else:
             self.ledger.add(len(self.ledger.entries) + 1, data)
-            self.feed.publish(data)
+            publish(self.feed, data)
         self.ledger.confirm()
         self.ledger.state = self.feed.state.value
         self.clock.advance(1)

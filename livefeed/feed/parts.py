@@ -266,8 +266,12 @@ class Parts:
             self._order(part, order)
             return
         if is_new or whole.state is State.LIVE:
-            made = Snapshot.bare(data, order.sequence) if is_new and not feed.subscriptions else None
-            feed.publish(data, order.sequence, made=made, confirmed=order.confirmed)
+            if is_new or feed.snapshot is None:
+                make = Snapshot.of if feed.subscriptions else Snapshot.bare
+                snapshot = make(data, order.sequence)
+            else:
+                snapshot = feed.snapshot
+            feed.publish(snapshot, confirmed=order.confirmed)
         feed.confirm_as_whole()
         if whole.state is not State.LIVE:
             feed.mark_stale()
@@ -335,9 +339,7 @@ class Parts:
         elif self._bytes_of(part.tokens) is None:
             return  # It is gone meanwhile.
         elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and not order.is_older_than(feed)):
-            if patch is not None:
-                feed.history.prepare(snapshot, patch)
-            feed.publish(snapshot.data, order.sequence, made=snapshot, confirmed=order.confirmed)
+            feed.publish(snapshot, patch=patch, confirmed=order.confirmed)
             # It is still what the whole has, or there is a newer one.
             self._bring(part)
 

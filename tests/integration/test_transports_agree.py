@@ -26,6 +26,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
+from livefeed.testing import publish
 from livefeed.transport.rooms import Room
 from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
@@ -369,7 +370,7 @@ class PublishedFeed:
             if event in ("stale", "expired"):
                 each.feed.mark_stale()
             else:
-                each.feed.publish(DOCUMENTS[self.document])
+                publish(each.feed, DOCUMENTS[self.document])
 
     def connect(self) -> list[Client]:
         """Gives a client of each transport."""

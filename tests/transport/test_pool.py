@@ -23,7 +23,7 @@ from livefeed.delivery import document
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response
+from livefeed.testing import Response, publish
 from livefeed.transport import pool as pool_module
 from livefeed.transport.connection import Connection
 from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, TURN_S, Limits, Pool
@@ -342,7 +342,7 @@ class CapacityTests(PoolTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.feed = Feed("feed", clock=self.reactor)
-        self.feed.publish(b"{}")
+        publish(self.feed, b"{}")
         origins = Origins.parse("*")
         served = PublishedFeed(self.feed, origins, lambda request, delivery: NOT_DONE_YET)
         self.site = Site(Root([served]), reactor=self.reactor)
