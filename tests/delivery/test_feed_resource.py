@@ -5,6 +5,8 @@ How events of a part are refused is in ``test_refusals``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +18,9 @@ from livefeed.feed.parts import Parts, TooManyPartsError
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+
+if TYPE_CHECKING:
+    from livefeed.delivery.delivery import Delivery
 
 HANDSHAKE = (
     b"Connection: Upgrade",
@@ -111,9 +116,9 @@ class BranchTests(SynchronousTestCase):
         asked = []
         find = Parts.find
 
-        def note(parts: Parts, segments: list[bytes], peer: str | None, *, coded: bool, has_waited: bool) -> object:
-            asked.append((peer is not None, coded))
-            return find(parts, segments, peer, coded=coded, has_waited=has_waited)
+        def note(parts: Parts[Delivery], segments: list[bytes], peer: str | None, **how: bool) -> object:
+            asked.append((peer is not None, how["coded"]))
+            return find(parts, segments, peer, **how)
 
         self.patch(Parts, "find", note)
         self.ask(b"/feed.ws/a", *HANDSHAKE, b"Accept-Encoding: gzip")
