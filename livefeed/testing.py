@@ -25,6 +25,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.document.history import History
+from livefeed.document.snapshot import Snapshot
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
 from livefeed.intake.puller import Puller
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from livefeed.delivery.delivery import Upgrade
-    from livefeed.document.snapshot import Snapshot
     from livefeed.sources import Source
 
     InThread = Callable[..., Deferred[Any]]
@@ -72,6 +72,17 @@ class MemorySource:
     def close(self) -> None:
         """Source API."""
         self.closed = True
+
+
+def publish(feed: Feed, data: bytes, *, is_tick: bool = True) -> None:
+    """Publishes a document, as a good pull does that gives it.
+
+    :param is_tick: whether the pull is that of a tick, and not one between ticks after the source told of a change.
+    """
+    snapshot = feed.snapshot
+    if snapshot is None or snapshot.data != data:
+        snapshot = Snapshot.of(data, feed.next_sequence())
+    feed.publish(snapshot, is_tick=is_tick)
 
 
 @dataclass(slots=True)

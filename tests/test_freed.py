@@ -19,7 +19,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from livefeed.delivery.websocket.protocol import DELTA
 from livefeed.process.memory import PERIOD_S, Collector
-from livefeed.testing import make_site
+from livefeed.testing import make_site, publish
 from livefeed.tls.options import server_options
 from livefeed.web.returns import Returns
 from tests.helpers.driven import Client, DrivenReactor, make_pool
@@ -88,7 +88,7 @@ class Server(DrivenSite):
         made_site = make_site(clock=self.reactor)
         self.feed, (self.served,) = made_site.feed, made_site.published
         self.site, self.factory = made_site.site, made_site.subscribers
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.context: SSL.Context | None = None
         self.leaves_new = transport == "twisted" and made is not None
         listening: Any = make_pool(self.reactor) if transport == "fast" else self.reactor
@@ -140,7 +140,7 @@ class FreedTests(CertificateTestCase):
                 for request in kinds.values():
                     server.connect().send(request)
                 server.settle()
-                server.feed.publish(SECOND)
+                publish(server.feed, SECOND)
                 server.settle()
                 for (kind, request), client in zip(kinds.items(), server.clients, strict=True):
                     self.assertEqual(client.received.startswith(b"HTTP/1.1 "), request.endswith(b"\r\n\r\n"), kind)

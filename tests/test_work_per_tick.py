@@ -14,7 +14,7 @@ from livefeed.delivery.websocket import protocol
 from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.fanout import SLICE
-from livefeed.testing import make_site
+from livefeed.testing import make_site, publish
 from tests.delivery.websocket.test_protocol import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
@@ -92,7 +92,7 @@ class WorkPerTickTests(SynchronousTestCase):
             self.feed.mark_stale()
         else:
             self.ledger.add(len(self.ledger.entries) + 1, data)
-            self.feed.publish(data)
+            publish(self.feed, data)
         self.ledger.confirm()
         self.ledger.state = self.feed.state.value
         self.clock.advance(1)

@@ -98,7 +98,13 @@ class DocumentResource(FeedResource):
     """
 
     def __init__(
-        self, delivery: Delivery, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
+        self,
+        delivery: Delivery,
+        origins: Origins,
+        form: Form,
+        parts: Parts[Delivery] | None = None,
+        *,
+        unknown: bool = False,
     ) -> None:
         super().__init__(delivery, origins, parts)
         self._unknown = unknown

@@ -39,7 +39,7 @@ class FeedResource(Node):
     :param parts: where what is below is found; ``None`` if nothing is.
     """
 
-    def __init__(self, delivery: Delivery, origins: Origins, parts: Parts | None = None) -> None:
+    def __init__(self, delivery: Delivery, origins: Origins, parts: Parts[Delivery] | None = None) -> None:
         super().__init__(origins)
         self._delivery = delivery
         self._parts = parts

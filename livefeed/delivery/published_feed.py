@@ -48,15 +48,19 @@ class PublishedFeed:
 
     # internal state
     delivery: Delivery = field(init=False)
-    parts: Parts = field(init=False)
+    parts: Parts[Delivery] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.delivery = Delivery.of(self.feed, self.upgrade, self.full)
-        self.parts = Parts(self.delivery, self.in_thread)
+        self.delivery = self._deliver(self.feed)
+        self.parts = Parts(self.feed, self._deliver, self.in_thread)
 
     def __iter__(self) -> Iterator[Delivery]:
         yield self.delivery
         yield from self.parts
+
+    def _deliver(self, feed: Feed) -> Delivery:
+        """Makes the delivery of the whole, or of a part."""
+        return Delivery.of(feed, self.upgrade, self.full)
 
     def full(self) -> bool:
         """Tells whether as many follow the feed and its parts as may: by WebSocket, by events, or waiting."""

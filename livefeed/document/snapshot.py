@@ -173,9 +173,6 @@ class Snapshot:
         self.representations.update(in_order)
 
 
-def make_large(data: bytes, sequence: Sequence = Sequence(0, 0)) -> Snapshot:
-    """Makes the snapshot of a large document, in a thread: compressed as well as a small one, but not in all codings.
-
-    :param sequence: the version's place in the order of versions; by default, it is given one later.
-    """
+def make_large(data: bytes, sequence: Sequence) -> Snapshot:
+    """Makes the snapshot of a large document, in a thread: compressed like a small one, but not in all codings."""
     return Snapshot.of(data, sequence, compress(data, GZIP_LEVEL))

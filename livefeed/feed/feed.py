@@ -6,7 +6,7 @@ that nothing confirms becomes stale, and then expired, without any other event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING
@@ -134,36 +134,38 @@ class Feed:
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
         self._change_state_if_due()
 
+    def next_sequence(self) -> Sequence:
+        """Gives the sequence for the next version."""
+        return self._sequence.next()
+
     def publish(
         self,
-        data: bytes,
-        sequence: Sequence | None = None,
+        snapshot: Snapshot,
         *,
         is_tick: bool = True,
-        made: Snapshot | None = None,
+        patch: bytes | None = None,
         confirmed: Moment | None = None,
     ) -> None:
-        """Takes the document of a good pull: makes it the newest version if it changed, and pushes it.
+        """Takes the snapshot of a good pull: makes it the newest version unless it is that already, and pushes it.
 
-        :param data: a document that has passed the gate, or the newest snapshot's own bytes.
-        :param sequence: the version's sequence if it is new; ``None`` for the next one.
+        :param snapshot: the snapshot of a document that has passed the gate, with the sequence that it is to have; or
+            the newest snapshot.
         :param is_tick: whether the pull was that of a tick, and not one between ticks after the source told of a
             change.
-        :param made: the snapshot of the document, if it was made already. Its sequence is ignored.
+        :param patch: the patch from the newest version to this one, if it was made already.
         :param confirmed: when the pull gave the document; ``None`` for now.
         """
         # A part that is back is sent again, even if its bytes are the same as before.
-        is_new = self.is_missing or self.snapshot is None or data != self.snapshot.data
+        is_new = self.is_missing or self.snapshot is None or snapshot.version != self.snapshot.version
         if is_new:
-            self._sequence = sequence or self._sequence.next()
-            if made is None:
-                self.snapshot = Snapshot.of(data, self._sequence)
-            else:
-                self.snapshot = replace(made, sequence=self._sequence)
-            self.fanout.take(self.snapshot)
+            self._sequence = snapshot.sequence
+            self.snapshot = snapshot
+            self.fanout.take(snapshot)
             self.versions += 1
-            self.codings_made += len(self.snapshot.representations) - 1
-            self.history.add(self.snapshot)
+            self.codings_made += len(snapshot.representations) - 1
+            if patch is not None:
+                self.history.prepare(snapshot, patch)
+            self.history.add(snapshot)
             self.is_missing = False
         before = self.state
         self._enter(State.LIVE)

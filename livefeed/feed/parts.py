@@ -1,20 +1,21 @@
-"""``/feed/a/b/3``: parts of the document that are followed like feeds of their own (RFC 6901).
+"""Parts of a feed's document: the values at JSON Pointers (RFC 6901), each followed as a feed of its own.
 
-A client that follows one district is sent something only when that district changes. A part is looked after for as
-long as a client follows it, or has asked for it a moment ago. One without followers is brought up to date when it is
-asked for.
+A client that follows one district is only sent something when that district changes. A part is kept for as long as a
+client follows it or has requested it a moment ago. A part without followers is updated when it is requested.
+
+Rule: this file knows no transport. How clients follow a part is given by a function, and is only asked for the clients'
+addresses and to make room.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from livefeed.delivery.delivery import Delivery
 from livefeed.document.codings import compress_well, is_large
 from livefeed.document.history import History
 from livefeed.document.pointer import PartReader, PointerError, tokens_of
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Sequence
 
 MAX_PARTS = 256
-"""The parts that are looked after at a time. When all change in one tick, and are small, that takes 40 ms."""
+"""The largest number of parts that are kept. If all change in one tick, and are small, an update takes 40 ms."""
 
 UNUSED_S = 60
-"""Seconds for which a part is kept that no client follows or asks for."""
+"""Seconds for which a part is kept after the last request, if no client follows it."""
 
 SLICE_S = 0.005
-"""Seconds for which parts are brought up to date in one turn of the reactor; the last one is finished. That makes some
-30 small ones, or two levels of 1 MB. Of 256 parts of 60 KB, all at once would take 0.8 s."""
+"""Seconds for which parts are updated in one turn of the reactor. The last one is finished.
+
+That is enough for some 30 small parts, or two levels of 1 MB. To update 256 parts of 60 KB in one turn would take 0.8
+s.
+"""
 
 _log = Logger()
 
@@ -46,17 +50,37 @@ class TooManyPartsError(Exception):
     """There is no room for another part."""
 
 
-@dataclass(slots=True, eq=False)
-class _Part:
-    """One part that is looked after.
+class PartDelivery(Protocol):
+    """What parts require of the delivery of one part: all ways in which clients follow it."""
 
+    @property
+    def feed(self) -> Feed:
+        """The part's feed."""
+
+    def peers(self) -> Iterator[str]:
+        """Gives the address of each client that follows the part, as it counts for limits."""
+
+    def evict(self) -> None:
+        """Ends all that clients follow the part by, to make room for another part."""
+
+
+_D = TypeVar("_D", bound=PartDelivery)
+
+
+@dataclass(slots=True, eq=False)
+class _Part(Generic[_D]):
+    """One part.
+
+    :ivar tokens: the path to it.
+    :ivar delivery: the delivery of the part.
+    :ivar used_at: when it was last requested, by the clock.
     :ivar peer: the client's address that it counts for.
-    :ivar tick: that of the whole at which it was last brought up to date.
-    :ivar coded: the version that was last asked for in the codings that take long.
+    :ivar tick: the tick of the whole at which it was last updated.
+    :ivar coded: the version that was last requested in the slow codings.
     """
 
     tokens: tuple[str, ...]
-    delivery: Delivery
+    delivery: _D
     used_at: float
     peer: str
     tick: int = -1
@@ -67,7 +91,10 @@ class _Part:
 class _Order:
     """A snapshot that is to be made in a thread.
 
-    :ivar coded: whether it is wanted in the codings that take long, too.
+    :ivar data: the part's bytes.
+    :ivar sequence: the sequence of the whole.
+    :ivar confirmed: when the whole was confirmed.
+    :ivar coded: whether it is also to be made in the slow codings.
     """
 
     data: bytes
@@ -76,13 +103,13 @@ class _Order:
     coded: bool
 
     def is_older_than(self, feed: Feed) -> bool:
-        """Tells whether a feed was confirmed after this was ordered."""
+        """Tells whether a feed was confirmed after this order was placed."""
         if feed.confirmed is None or self.confirmed is None:
             return False
         return feed.confirmed.measured_s > self.confirmed.measured_s
 
     def make(self, preparation: Callable[[], bytes] | None) -> tuple[Snapshot, bytes | None]:
-        """Makes it, and the patch from the version before if one is wanted."""
+        """Makes the snapshot, and the patch from the version before if there is a function for it."""
         snapshot = make_large(self.data, self.sequence)
         if self.coded:
             snapshot.add(compress_well(self.data))
@@ -90,47 +117,49 @@ class _Order:
 
 
 @dataclass(eq=False)
-class Parts:
-    """The parts of a feed's document that somebody is interested in.
+class Parts(Generic[_D]):
+    """The parts of a feed's document that clients follow or have requested.
 
-    :param whole: how the whole feed is followed.
+    :param whole: the feed of the whole document.
+    :param make_delivery: makes the delivery of a part, for its feed.
     :param in_thread: calls a function in a thread.
     """
 
     # required parameters
-    whole: Delivery
+    whole: Feed
+    make_delivery: Callable[[Feed], _D]
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
-    _parts: dict[tuple[str, ...], _Part] = field(default_factory=dict)
-    _levels: PartReader | None = None
-    _tick: int = 0  # counts what the whole has told
-    _due: dict[_Part, None] = field(default_factory=dict)  # to be brought up to date, in this order
+    _parts: dict[tuple[str, ...], _Part[_D]] = field(default_factory=dict)
+    _reader: PartReader | None = None
+    _tick: int = 0  # the number of notifications of the whole
+    _due: dict[_Part[_D], None] = field(default_factory=dict)  # the parts to be updated, in this order
     _due_call: IDelayedCall | None = None
-    _orders: dict[_Part, _Order] = field(default_factory=dict)  # of each part the last one alone
-    _making: tuple[_Part, _Order] | None = None
-    _evicted: _Part | None = None  # the one whose followers are being sent away
+    _orders: dict[_Part[_D], _Order] = field(default_factory=dict)  # only the last order of each part
+    _making: tuple[_Part[_D], _Order] | None = None  # the order that a thread is working on
+    _evicted: _Part[_D] | None = None  # the part whose followers are being disconnected
 
     def __post_init__(self) -> None:
-        self.whole.feed.observe(self._follow)
+        self.whole.observe(self._note_tick)
 
-    def __iter__(self) -> Iterator[Delivery]:
+    def __iter__(self) -> Iterator[_D]:
         return (part.delivery for part in self._parts.values())
 
     def find(
         self, segments: Iterable[bytes], peer: str | None = None, *, coded: bool = False, has_waited: bool = False
-    ) -> Delivery | None:
-        """Gives how a part can be followed, which begins now if nobody has asked for it before.
+    ) -> _D | None:
+        """Gives the delivery of a part, which is up to date. A part that is not kept yet is from now on.
 
-        :param segments: the path to it, without percent-encoding.
-        :param peer: the address under which the client counts that will follow the part; ``None`` if it is only to be
-            answered. Where as many parts are followed already as may, that is done without looking after it.
-        :param coded: whether the client takes a content coding. Of a large part there is none before the next version,
-            or the next request some 50 ms later.
-        :param has_waited: whether the client has followed the part until now: it is only answered, and where the part
-            has just made room, the room is not taken again.
+        :param segments: the path to the part, without percent-encoding.
+        :param peer: the address of the client that is going to follow the part; ``None`` if the client only requests
+            it. If there is no room, the part of such a client is not kept.
+        :param coded: whether the client accepts a content coding. A large part has one from its next version on, or
+            from some 50 ms after this request on.
+        :param has_waited: whether the client has followed the part until now, and is only answered. If the part has
+            just made room for another one, it does not take that room again.
         :returns: ``None`` if the document has no such part now.
-        :raises TooManyPartsError: if there is no room for one to be followed.
+        :raises TooManyPartsError: if there is no room for a part that is going to be followed.
         """
         try:
             # A slash that was percent-encoded belongs to a name.
@@ -143,15 +172,15 @@ class Parts:
             return self._evicted.delivery
         part = self._parts.get(tokens) or self._begin(tokens, peer, keep=not has_waited)
         if part.tick != self._tick:
-            self._bring(part)
+            self._update(part)
         if coded or peer is not None:
             self._code(part, coded=coded)
-        part.used_at = self.whole.feed.clock.seconds()
+        part.used_at = self.whole.clock.seconds()
         return part.delivery
 
-    def _begin(self, tokens: tuple[str, ...], peer: str | None, *, keep: bool) -> _Part:
-        whole = self.whole.feed
-        # A part is pushed when it changes, whatever the whole is: that is what it is for.
+    def _begin(self, tokens: tuple[str, ...], peer: str | None, *, keep: bool) -> _Part[_D]:
+        whole = self.whole
+        # A part is only pushed when it changes, however the whole is pushed: clients follow it for that.
         feed = Feed(
             "/".join((whole.name, *tokens)),
             clock=whole.clock,
@@ -161,20 +190,20 @@ class Parts:
             whole=whole,
             history=History(whole.history),
         )
-        delivery = Delivery.of(feed, self.whole.upgrade, self.whole.full)
-        part = _Part(tokens, delivery, whole.clock.seconds(), peer or "")
+        part = _Part(tokens, self.make_delivery(feed), whole.clock.seconds(), peer or "")
         if keep and (len(self._parts) < MAX_PARTS or self._make_room(peer)):
             self._parts[tokens] = part
         return part
 
     def _make_room(self, peer: str | None) -> bool:
-        """Lets go of the part that nobody follows, and that was not asked for for longest.
+        """Forgets the part that no client follows and whose last request is the oldest.
 
-        If all are followed, one makes room of the address that has the most, if that is more than the newcomer then
-        has.
+        If all parts are followed, one of the address with the most parts makes room, provided that this address has
+        more parts than the new client will have.
 
-        :returns: whether there is room; always if somebody is to follow.
-        :raises TooManyPartsError: if there is none for somebody to follow.
+        :param peer: the address of the client that is going to follow the new part; ``None`` if it only requests it.
+        :returns: whether there is room; always true for a client that is going to follow.
+        :raises TooManyPartsError: if there is no room for such a client.
         """
         idle = [part for part in self._parts.values() if not part.delivery.feed.subscriptions]
         if idle:
@@ -186,7 +215,7 @@ class Parts:
         ((greedy, most),) = counts.most_common(1)
         if most > counts[peer] + 1:
             theirs = [part for part in self._parts.values() if part.peer == greedy]
-            # Beginning with the one that the fewest follow, so that few are looked at.
+            # Beginning with the part that has the fewest followers, so that few addresses are compared.
             for part in sorted(theirs, key=lambda part: len(part.delivery.feed.subscriptions)):
                 another = next((other for other in part.delivery.peers() if other != greedy), None)
                 if another is None:
@@ -194,70 +223,70 @@ class Parts:
                     _log.info(
                         'feed "{feed}": a part makes room, of one address that follows {most}',
                         most=most,
-                        feed=self.whole.feed.name,
+                        feed=self.whole.name,
                     )
                     self._evict(part)
                     return True
-                # Nobody is sent away because somebody else, who has many, was there first.
+                # A client is not disconnected because a client with many parts was the first to follow this one.
                 part.peer = another
         raise TooManyPartsError
 
-    def _evict(self, part: _Part) -> None:
-        """Ends what follows a part that is forgotten. Requests that wait for it are answered from what it is now."""
+    def _evict(self, part: _Part[_D]) -> None:
+        """Disconnects the followers of a forgotten part. Requests that wait for it are answered with its version."""
         self._evicted = part
         try:
             part.delivery.evict()
         finally:
             self._evicted = None
 
-    def _forget(self, part: _Part) -> None:
+    def _forget(self, part: _Part[_D]) -> None:
         del self._parts[part.tokens]
         self._due.pop(part, None)
         self._orders.pop(part, None)
 
-    def _follow(self) -> None:
-        """Takes note of a tick of the whole."""
+    def _note_tick(self) -> None:
+        """Begins to update the parts that are followed, and forgets the unused ones."""
         self._tick += 1
-        now = self.whole.feed.clock.seconds()
+        now = self.whole.clock.seconds()
         for part in tuple(self._parts.values()):
             if part.delivery.feed.subscriptions:
-                # Those that are still due stay in front.
+                # Parts that are still due stay in front.
                 self._due.setdefault(part)
             elif now - part.used_at > UNUSED_S:
                 self._forget(part)
         if self._due_call is None:
-            self._bring_some()
+            self._update_some()
 
-    def _bring_some(self) -> None:
-        """Brings parts up to date, and leaves the others to the next turns of the reactor."""
+    def _update_some(self) -> None:
+        """Updates parts for :data:`SLICE_S`, and leaves the others to the next turns of the reactor."""
         self._due_call = None
-        clock = self.whole.feed.clock
+        clock = self.whole.clock
         end = clock.seconds() + SLICE_S
         while self._due:
             part = next(iter(self._due))
             del self._due[part]
             try:
-                self._bring(part)
+                self._update(part)
             except Exception:
-                # As a pull that failed: those who follow it are told, and the next tick of the whole tries again.
+                # This is like a failed pull: followers are sent the state, and the next tick of the whole tries again.
                 _log.failure('feed "{feed}": a part broke', feed=part.delivery.feed.name)
                 part.delivery.feed.mark_stale()
             if self._due and clock.seconds() > end:
-                self._due_call = clock.callLater(0, self._bring_some)
+                self._due_call = clock.callLater(0, self._update_some)
                 return
 
-    def _bring(self, part: _Part) -> None:
-        """Brings a part up to the newest version of the whole.
+    def _update(self, part: _Part[_D]) -> None:
+        """Updates a part to the newest version of the whole.
 
-        A large one that is followed is made in a thread first. Until then it is as old as it says.
+        The snapshot of a large part with followers is made in a thread. Until then, the part's age says how old it is.
         """
-        whole, feed = self.whole.feed, part.delivery.feed
+        whole, feed = self.whole, part.delivery.feed
         part.tick = self._tick
         self._due.pop(part, None)
         feed.begin_tick()
         data = self._bytes_of(part.tokens)
         if data is None or whole.snapshot is None:
-            # It may come back, to those who wait for it.
+            # It may come back while clients still follow it.
             feed.mark_missing()
             return
         is_new = feed.is_missing or feed.snapshot is None or data != feed.snapshot.data
@@ -266,17 +295,21 @@ class Parts:
             self._order(part, order)
             return
         if is_new or whole.state is State.LIVE:
-            made = Snapshot.bare(data, order.sequence) if is_new and not feed.subscriptions else None
-            feed.publish(data, order.sequence, made=made, confirmed=order.confirmed)
+            snapshot = feed.snapshot
+            if is_new or snapshot is None:
+                # A part without followers is compressed when a client asks for that.
+                make = Snapshot.of if feed.subscriptions else Snapshot.bare
+                snapshot = make(data, order.sequence)
+            feed.publish(snapshot, confirmed=order.confirmed)
         feed.confirm_as_whole()
         if whole.state is not State.LIVE:
             feed.mark_stale()
 
-    def _code(self, part: _Part, *, coded: bool) -> None:
-        """Compresses a part that nobody needed compressed so far: at once, or in a thread if it is large."""
+    def _code(self, part: _Part[_D], *, coded: bool) -> None:
+        """Compresses a part that no client needed compressed so far: now, or in a thread if it is large."""
         feed = part.delivery.feed
         snapshot = feed.snapshot
-        # Once for each version, also where the codings turn out to be no smaller.
+        # Once for each version, even if the codings turn out not to be smaller.
         coded = coded and snapshot is not None and part.coded != snapshot.version
         if snapshot is None or not (coded or snapshot.is_bare()):
             return
@@ -288,8 +321,8 @@ class Parts:
         elif self._parts.get(part.tokens) is part:
             self._order(part, _Order(snapshot.data, snapshot.sequence, feed.confirmed, coded))
 
-    def _order(self, part: _Part, order: _Order) -> None:
-        """Has a snapshot made in the one thread that makes them, instead of an older one that is not begun yet."""
+    def _order(self, part: _Part[_D], order: _Order) -> None:
+        """Has a snapshot made in the only thread that makes them. It replaces an older order of the part."""
         waiting = self._orders.get(part)
         if waiting is not None and waiting.sequence == order.sequence and waiting.coded >= order.coded:
             return
@@ -311,7 +344,7 @@ class Parts:
         try:
             making = self.in_thread(order.make, preparation)
         except OSError:
-            making = maybeDeferred(order.make, preparation)  # There is no thread, and it is done here.
+            making = maybeDeferred(order.make, preparation)  # There is no thread, and this one does it.
         making.addCallback(self._made, part, order)
         making.addErrback(
             lambda failure: _log.failure('feed "{feed}": a part broke', failure, feed=part.delivery.feed.name)
@@ -320,12 +353,12 @@ class Parts:
 
     def _go_on(self, result: object) -> None:
         self._making = None
-        # Not at once: what is made at once where there is no thread would be made in one turn of the reactor.
+        # Not now: without threads, all snapshots would be made in one turn of the reactor.
         if self._orders:
-            self.whole.feed.clock.callLater(0, self._make_next)
+            self.whole.clock.callLater(0, self._make_next)
 
-    def _made(self, made: tuple[Snapshot, bytes | None], part: _Part, order: _Order) -> None:
-        """Takes a snapshot that was made."""
+    def _made(self, made: tuple[Snapshot, bytes | None], part: _Part[_D], order: _Order) -> None:
+        """Publishes a snapshot that was made, unless it is outdated."""
         snapshot, patch = made
         feed = part.delivery.feed
         if self._parts.get(part.tokens) is not part:
@@ -333,19 +366,17 @@ class Parts:
         if feed.snapshot is not None and feed.snapshot.version == snapshot.version and not feed.is_missing:
             feed.complete(snapshot)
         elif self._bytes_of(part.tokens) is None:
-            return  # It is gone meanwhile.
+            return  # The document has lost the part meanwhile.
         elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and not order.is_older_than(feed)):
-            if patch is not None:
-                feed.history.prepare(snapshot, patch)
-            feed.publish(snapshot.data, order.sequence, made=snapshot, confirmed=order.confirmed)
-            # It is still what the whole has, or there is a newer one.
-            self._bring(part)
+            feed.publish(snapshot, patch=patch, confirmed=order.confirmed)
+            # The whole may have a newer version by now.
+            self._update(part)
 
     def _bytes_of(self, tokens: tuple[str, ...]) -> bytes | None:
-        """Gives a part as it stands in the document."""
-        snapshot = self.whole.feed.snapshot
+        """Gives the bytes of a part in the newest version of the whole; ``None`` if it has no such part."""
+        snapshot = self.whole.snapshot
         if snapshot is None:
             return None
-        if self._levels is None or self._levels.data is not snapshot.data:
-            self._levels = PartReader(snapshot.data)
-        return self._levels.part(tokens)
+        if self._reader is None or self._reader.data is not snapshot.data:
+            self._reader = PartReader(snapshot.data)
+        return self._reader.part(tokens)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from livefeed.document.codings import compress_well, is_large
 from livefeed.document.gate import check_document
-from livefeed.document.snapshot import make_large
+from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
 from livefeed.feed.feed import State
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
     from livefeed.sources import Source
 
@@ -46,6 +45,20 @@ REMIND_S = 10.0
 """While a feed is stale, another reason is logged if the last line is so old."""
 
 _log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulled:
+    """A pulled document.
+
+    :ivar snapshot: its snapshot: the newest one if the document is unchanged.
+    :ivar patch: the patch from the version before, if it was made already.
+    :ivar lacks_codings: whether the slow codings are still to be made.
+    """
+
+    snapshot: Snapshot
+    patch: bytes | None = None
+    lacks_codings: bool = False
 
 
 @dataclass(eq=False)
@@ -152,21 +165,20 @@ class Puller(Service):
         self._pulled_at = self.clock.seconds()
         self._spent.forget()
         try:
-            data, made = await self._pull()
-            before = self.feed.snapshot
-            known = before is not None and data == before.data and self.feed.state is State.LIVE
+            pulled = await self._pull()
+            snapshot = pulled.snapshot
+            known = snapshot is self.feed.snapshot and self.feed.state is State.LIVE
             if known and not is_tick and self._outcome != "failed":
                 # Nobody is sent again what a tick will send anyway.
                 self.feed.confirm(self._pulled_at)
             elif not self._stopped:
                 self._note_recovery()
-                self.feed.publish(data, is_tick=is_tick, made=made)
+                self.feed.publish(snapshot, is_tick=is_tick, patch=pulled.patch)
                 self._note_good()
-                snapshot = self.feed.snapshot
-                if snapshot is not None and made is not None:
-                    # Served as it is, and in gzip, until the slow codings are there, if they come.
+                if pulled.lacks_codings:
+                    # It is served without a coding, and in gzip, until the slow codings are there, if they come.
                     with suppress(OSError, TimeoutError):
-                        self.feed.add_codings(snapshot, await self._in_thread(compress_well, data))
+                        self.feed.add_codings(snapshot, await self._in_thread(compress_well, snapshot.data))
         except NotDueError:
             # Neither good nor failed. Nothing is said to be confirmed that was not.
             if is_tick and not self._stopped:
@@ -185,36 +197,41 @@ class Puller(Service):
             self._note_failed("an error inside livefeed")
             self._spent.add(error)
 
-    async def _pull(self) -> tuple[bytes, Snapshot | None]:
-        """Gives the document, checked, and its snapshot if it is new and large."""
+    async def _pull(self) -> _Pulled:
+        """Fetches the document, checks it, and makes its snapshot if it is new."""
         self._pulling = True
         try:
             data = await self._fetch()
-            if self.feed.snapshot is not None and data == self.feed.snapshot.data:
-                return data, None
+            newest = self.feed.snapshot
+            if newest is not None and data == newest.data:
+                return _Pulled(newest)
             check_document(data, max_bytes=self.max_bytes)
-            return data, await self._make(data) if is_large(data) else None
+            return await self._make(data)
         finally:
             self._pulling = False
 
-    async def _make(self, data: bytes) -> Snapshot | None:
-        # With 1 MB, 30 ms of the reactor's thread.
+    async def _make(self, data: bytes) -> _Pulled:
+        sequence = self.feed.next_sequence()
+        if not is_large(data):
+            return _Pulled(Snapshot.of(data, sequence))
+        # 1 MB would take 30 ms of the reactor's thread.
         try:
-            made: Snapshot = await self._in_thread(make_large, data)
-            preparation = self.feed.history.preparation(data)
-            if preparation is not None:
-                # Before it is pushed: those who follow by delta would all be sent the whole.
-                with suppress(OSError, TimeoutError):
-                    making = self.in_thread(preparation).addTimeout(MAX_TIMEOUT_S, self.clock)
-                    self.feed.history.prepare(made, await making)
+            snapshot: Snapshot = await self._in_thread(make_large, data, sequence)
         except OSError:
-            return None  # There is no thread, and it is done here.
+            # There is no thread, and the reactor's thread does it.
+            return _Pulled(Snapshot.of(data, sequence))
         except TimeoutError:
             raise SourceError(f"to compress the document takes longer than {MAX_TIMEOUT_S:g} s") from None
-        return made
+        patch = None
+        preparation = self.feed.history.preparation(data)
+        if preparation is not None:
+            # Before the push, in which all subscribers that follow by delta would otherwise be sent the whole document.
+            with suppress(OSError, TimeoutError):
+                patch = await self._in_thread(preparation)
+        return _Pulled(snapshot, patch, lacks_codings=True)
 
-    def _in_thread(self, work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
-        return self.in_thread(work, data).addTimeout(MAX_TIMEOUT_S, self.clock)
+    def _in_thread(self, work: Callable[..., object], *arguments: object) -> Deferred[Any]:
+        return self.in_thread(work, *arguments).addTimeout(MAX_TIMEOUT_S, self.clock)
 
     async def _fetch(self) -> bytes:
         if self._left >= MAX_LEFT:

@@ -25,7 +25,7 @@ from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response, request
+from livefeed.testing import Response, publish, request
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
 from livefeed.web.refusals import RETRY_S
@@ -231,7 +231,7 @@ class StreamTestCase(SynchronousTestCase):
 class HeadTests(StreamTestCase):
     def test_stream_says_what_it_is(self) -> None:
         """It is not kept by caches, not held back by proxies, ends with its connection, and pages may read it."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site, b"Origin: https://example.org")
         self.assertEqual(client.head.status, 200)
         expected = {
@@ -252,7 +252,7 @@ class HeadTests(StreamTestCase):
 
     def test_events_are_asked_for_by_path_or_by_type(self) -> None:
         """/feed.sse is nothing else, /feed gives them to whoever names their type."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for accept in (
             b"text/event-stream",
             b"Text/Event-Stream",
@@ -269,7 +269,7 @@ class HeadTests(StreamTestCase):
 
     def test_whoever_does_not_name_the_type_gets_the_document(self) -> None:
         """Least of all one who refuses it; and /feed.json is never events."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for accept in (
             b"*/*",
             b"text/*",
@@ -290,7 +290,7 @@ class HeadTests(StreamTestCase):
 
     def test_several_lines_of_accept_are_one_list(self) -> None:
         """RFC 9110, 5.3."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site, b"Accept: application/json", b"Accept: text/event-stream", path=b"/feed")
         self.assertEqual(client.events(), [FIRST])
 
@@ -307,14 +307,14 @@ class HeadTests(StreamTestCase):
 
     def test_events_are_chunked_for_http_1_1_alone(self) -> None:
         """HTTP/1.0 knows no chunks: there the end of the connection is the end of the stream."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         old = Client(self.site, version=b"HTTP/1.0")
         self.assertNotIn("transfer-encoding", old.head.headers)
         self.assertEqual(old.head.headers["connection"], "close")
         new = Client(self.site)
         for client in (old, new):
             self.assertEqual(client.events(), [FIRST])
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         event = server_sent_event(SECOND, version_of(SECOND))
         self.assertEqual(old.received(), event)
         self.assertEqual(new.received(), b"%x\r\n%s\r\n" % (len(event), event))
@@ -328,7 +328,7 @@ class HeadTests(StreamTestCase):
 
     def test_head_is_the_head_alone(self) -> None:
         """It has the fields of GET, and begins no stream (RFC 9110, 9.3.2)."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
             get = Client(self.site, *fields, path=path).head.headers
             for subscription in tuple(self.feed.subscriptions):
@@ -388,16 +388,16 @@ class EventTests(StreamTestCase):
 
     def test_newest_version_comes_at_once_and_then_each_new_one(self) -> None:
         """And none again at a tick at which nothing changed, though --push=tick repeats it to others."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         self.assertEqual(client.events(), [FIRST])
         for document, expected in ((FIRST, []), (SECOND, [SECOND]), (SECOND, []), (SECOND, []), (FIRST, [FIRST])):
-            self.feed.publish(document)
+            publish(self.feed, document)
             self.assertEqual(client.events(), expected)
 
     def test_id_is_the_version(self) -> None:
         """So that a client can come back with it, by this way or by another."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         assert self.feed.snapshot is not None
         self.assertEqual(client.source.events[1:], [("message", FIRST.decode(), self.feed.snapshot.version)])
@@ -408,7 +408,7 @@ class EventTests(StreamTestCase):
         self.assertEqual((client.head.status, client.head.headers["livefeed-state"]), (200, "stale"))
         self.assertEqual(client.events(), [])
         self.assertIsNotNone(client.source.retry_ms)
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(client.events(), [FIRST])
 
     def test_state_is_told_when_it_changes(self) -> None:
@@ -416,7 +416,7 @@ class EventTests(StreamTestCase):
         for push in ("tick", "change"):
             self.serve()
             self.feed.push = push
-            self.feed.publish(FIRST)
+            publish(self.feed, FIRST)
             client = Client(self.site)
             self.assertEqual(([FIRST], ["live"]), (client.events(), [each["state"] for each in client.states]))
             client.states.clear()
@@ -428,13 +428,13 @@ class EventTests(StreamTestCase):
             self.assertEqual(client.states, [{"state": "stale", "at": at}])
             self.assertEqual(client.source._id, version_of(FIRST))
             for _ in range(3):
-                self.feed.publish(FIRST)
+                publish(self.feed, FIRST)
                 self.assertEqual(client.events(), [])
             self.assertEqual(client.states[1:], [{"state": "live", "at": "1970-01-01T00:00:03.000Z"}])
 
     def test_state_is_told_from_the_start(self) -> None:
         """Before the document: a client may come back from another process, with the newest version and any state."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         live = ("state", '{"state": "live", "at": "1970-01-01T00:00:00.000Z"}', "")
         for have, documents in ((FIRST, []), (SECOND, [FIRST]), (None, [FIRST])):
             client = Client(self.site, *([b"Last-Event-ID: " + version_of(have).encode()] if have else []))
@@ -448,11 +448,11 @@ class EventTests(StreamTestCase):
 
     def test_state_is_told_from_the_start_where_it_is_not_live(self) -> None:
         """To whoever comes with the newest version, too."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.feed.mark_stale()
         client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
         self.assertEqual((client.events(), [each["state"] for each in client.states]), ([], ["stale"]))
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual((client.events(), [each["state"] for each in client.states]), ([SECOND], ["stale", "live"]))
 
     def test_clients_are_told_when_to_come_back(self) -> None:
@@ -474,7 +474,7 @@ class EventTests(StreamTestCase):
             b'\n\n {"n":\n\n3}\n \n',
             b'\t{\t"n": 4, "s": "data: x\\nid: y\\r\\u2028\xe2\x80\xa8\xc2\x85"}',
         ):
-            self.feed.publish(document)
+            publish(self.feed, document)
             self.assertEqual(client.events(), [document])
 
     def test_carriage_returns_become_line_feeds(self) -> None:
@@ -482,7 +482,7 @@ class EventTests(StreamTestCase):
         client = Client(self.site)
         for number, document in enumerate((b'{\r\n  "n": %d\r\n}\r\n', b'{\r  "n": %d\r}', b'{\n"n":\r\r\n%d\n\r}\r')):
             data = document % number
-            self.feed.publish(data)
+            publish(self.feed, data)
             client.received()
             # The states of the beginning, and of the first document, go before.
             kind, text, identifier = client.source.events[-1]
@@ -521,7 +521,7 @@ class EventTests(StreamTestCase):
             client = Client(self.site, path=path, version=b"HTTP/1.0")
             stream = b"retry: %d\n" % (client.source.retry_ms or 0)
             for document in (FIRST, b'{\r\n"\xc3\xbc": [1,\r2]\n}', SECOND):
-                self.feed.publish(document)
+                publish(self.feed, document)
                 stream += client.received()
             self.clock.advance(HEARTBEAT_S)
             stream += client.received()
@@ -538,7 +538,7 @@ class EventTests(StreamTestCase):
             stream = b"retry: %d\n" % (client.source.retry_ms or 0)
             for document in (FIRST, SECOND):
                 self.clock.advance(HEARTBEAT_S)
-                self.feed.publish(document)
+                publish(self.feed, document)
                 self.feed.mark_stale()
                 stream += client.received()
             *blocks, rest = stream.split(b"\n\n")
@@ -548,15 +548,15 @@ class EventTests(StreamTestCase):
 
     def test_stream_begins_with_a_field(self) -> None:
         """And with no byte order mark, which a reader would take away (9.2.5)."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         response = self.ask(path=b"/feed.sse")
         self.assertTrue(dechunk(response.body)[0].startswith(b"retry: "))
 
     def test_messages_can_be_events(self) -> None:
         """?delta=1: each is the data of an event, whose id is the version that the client has then."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site, path=b"/feed.sse?delta=1")
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         client.received()
         for (_, data, identifier), document in zip(client.source.events, (FIRST, SECOND), strict=True):
             message = json.loads(data)
@@ -571,9 +571,9 @@ class EventTests(StreamTestCase):
             return server_sent_event(data, version)
 
         with mock.patch.object(events, "server_sent_event", make):
-            self.feed.publish(FIRST)
+            publish(self.feed, FIRST)
             clients = [Client(self.site, version=(b"HTTP/1.0", b"HTTP/1.1")[n % 2]) for n in range(SLICE + 10)]
-            self.feed.publish(SECOND)
+            publish(self.feed, SECOND)
             self.clock.advance(0)
             clients += [Client(self.site) for _ in range(3)]
         self.assertEqual(made, [version_of(FIRST), version_of(SECOND)])
@@ -581,7 +581,7 @@ class EventTests(StreamTestCase):
 
     def test_stream_may_follow_another_request_on_the_connection(self) -> None:
         """Pipelined too."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         transport = Transport()
         channel = self.site.buildProtocol(None)
         assert channel is not None
@@ -600,7 +600,7 @@ class EventTests(StreamTestCase):
 class ResumptionTests(StreamTestCase):
     def test_client_that_has_the_newest_version_is_sent_the_next(self) -> None:
         """By the field that EventSource sends, or by the query, since a page can set no field."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         version = version_of(FIRST).encode()
         clients = [
             Client(self.site, b"Last-Event-ID: " + version),
@@ -608,14 +608,14 @@ class ResumptionTests(StreamTestCase):
             Client(self.site, b"Accept: text/event-stream", path=b"/feed?x=y&last-event-id=" + version),
         ]
         for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
-            self.feed.publish(document)
+            publish(self.feed, document)
             self.assertEqual([client.events() for client in clients], [expected] * len(clients))
 
     def test_client_that_has_another_version_is_sent_the_newest(self) -> None:
         """An older one, or anything else that it may say."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         old = version_of(FIRST).encode()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         new = version_of(SECOND).encode()
         for said in (old, b"", b"unknown", b"\xff\xe4", new.upper(), new + b"0", b'"' + new + b'"'):
             client = Client(self.site, b"Last-Event-ID: " + said)
@@ -626,8 +626,8 @@ class ResumptionTests(StreamTestCase):
 
     def test_field_goes_before_query(self) -> None:
         """EventSource comes back with the same URL, and what is newer in the field."""
-        self.feed.publish(FIRST)
-        self.feed.publish(SECOND)
+        publish(self.feed, FIRST)
+        publish(self.feed, SECOND)
         path = b"/feed.sse?last-event-id=" + version_of(FIRST).encode()
         client = Client(self.site, b"Last-Event-ID: " + version_of(SECOND).encode(), path=path)
         self.assertEqual(client.events(), [])
@@ -639,14 +639,14 @@ class ResumptionTests(StreamTestCase):
         """A server that has just started is told what the client has; others are sent."""
         client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
         for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
-            self.feed.publish(document)
+            publish(self.feed, document)
             self.assertEqual(client.events(), expected)
 
 
 class SlowReaderTests(StreamTestCase):
     def test_heartbeats_come_when_they_are_due(self) -> None:
         """Not before, and whether there were events or not: that is simplest, and does no harm."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         self.clock.pump([1.0] * (HEARTBEAT_S - 1))
         self.assertEqual(client.heartbeats(), 0)
@@ -658,25 +658,25 @@ class SlowReaderTests(StreamTestCase):
 
     def test_versions_are_skipped_while_the_client_does_not_read(self) -> None:
         """It gets the newest one when it reads again, and no backlog."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         client.events()
         client.pause()
         for number in range(100):
-            self.feed.publish(b"[%d]" % number)
+            publish(self.feed, b"[%d]" % number)
         self.assertEqual(client.received(), b"")
         client.resume()
         self.assertEqual(client.events(), [b"[99]"])
-        self.feed.publish(THIRD)
+        publish(self.feed, THIRD)
         self.assertEqual(client.events(), [THIRD])
 
     def test_nothing_is_sent_again_to_a_client_that_missed_nothing(self) -> None:
         """It was full for a moment, while nothing changed."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         client.events()
         client.pause()
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client.resume()
         self.assertEqual(client.received(), b"")
 
@@ -689,19 +689,19 @@ class SlowReaderTests(StreamTestCase):
                 if self.producer is not None:
                     self.producer.pauseProducing()
 
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         with mock.patch(f"{__name__}.Transport", Narrow):
             client = Client(self.site)
         self.assertEqual(client.events(), [FIRST])
-        self.feed.publish(SECOND)
-        self.feed.publish(THIRD)
+        publish(self.feed, SECOND)
+        publish(self.feed, THIRD)
         self.assertEqual(client.events(), [])
         client.resume()
         self.assertEqual(client.events(), [THIRD])
 
     def test_client_that_takes_nothing_is_dropped(self) -> None:
         """After some heartbeats, none of which it was sent, and not before."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client, other = Client(self.site), Client(self.site)
         client.events()
         client.pause()
@@ -714,19 +714,19 @@ class SlowReaderTests(StreamTestCase):
 
     def test_client_that_takes_a_little_is_kept(self) -> None:
         """Each time that it has drained counts from the beginning."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         for number in range(3 * MISSED_HEARTBEATS):
             client.pause()
             self.clock.pump([1.0] * ((MISSED_HEARTBEATS - 1) * HEARTBEAT_S))
-            self.feed.publish(b"[%d]" % number)
+            publish(self.feed, b"[%d]" % number)
             client.resume()
         self.assertFalse(client.transport.disconnected)
         self.assertEqual(client.events()[-1], b"[%d]" % number)
 
     def test_what_the_client_says_is_ignored_up_to_a_limit(self) -> None:
         """It has nothing to say; one that talks without an end is cut off."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         self.assertEqual(client.events(), [FIRST])
         client.send(b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -758,21 +758,21 @@ class EndTests(StreamTestCase):
         for path in (b"/feed.sse", b"/feed.sse?delta=1"):
             for newcomer in (False, True):
                 self.serve()
-                self.feed.publish(FIRST)
+                publish(self.feed, FIRST)
                 clients = [] if newcomer else [Client(self.site, path=path)]
                 with mock.patch.multiple(events, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
                     for function in broken.values():
                         function.side_effect = [b"", *[MemoryError()] * 9] if newcomer else MemoryError()
                     if newcomer:
                         clients = [Client(self.site, path=path)]
-                    self.feed.publish(SECOND)
+                    publish(self.feed, SECOND)
                 self.assertTrue(self.flushLoggedErrors(MemoryError))
                 self.assertTrue(clients[0].transport.disconnected)
                 self.assertEqual(len(self.feed.subscriptions), 0)
 
     def test_stream_whose_state_breaks_is_cut(self) -> None:
         """As with a document."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site)
         self.patch(self.streams, "state_event", mock.Mock(side_effect=MemoryError()))
         self.feed.mark_stale()
@@ -782,14 +782,14 @@ class EndTests(StreamTestCase):
 
     def test_lost_connection_leaves_nothing(self) -> None:
         """Neither a subscription nor a timer, whatever the client was doing."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         clients = [Client(self.site), Client(self.site, version=b"HTTP/1.0"), Client(self.site)]
         clients[1].pause()
         self.assertEqual((len(self.feed.subscriptions), len(self.streams.open)), (3, 3))
         for client, reason in zip(clients, (ConnectionDone(), ConnectionLost(), None), strict=True):
             client.leave(reason)
         self.assert_nothing_left()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual([client.events()[1:] for client in clients], [[], [], []])
 
     def test_connection_that_was_cut_off_leaves_nothing(self) -> None:
@@ -810,10 +810,10 @@ class EndTests(StreamTestCase):
 
     def test_close_ends_all_streams(self) -> None:
         """In order: with the last chunk, and nothing behind it."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         clients = [Client(self.site) for _ in range(3)]
         self.streams.close(Returns())
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         for client in clients:
             self.assertEqual(client.events(), [FIRST])
             self.assertEqual(client.ending, LAST_CHUNK)
@@ -823,7 +823,7 @@ class EndTests(StreamTestCase):
 
     def test_close_gives_each_client_a_time_of_its_own(self) -> None:
         """It is the last that a client is told, in a line that ends, and without an empty line behind it."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         clients = [Client(self.site, version=version) for version in (b"HTTP/1.1", b"HTTP/1.0") * 30]
         told = [client.source.retry_ms for client in clients]
         for client in clients:
@@ -860,7 +860,7 @@ class EndTests(StreamTestCase):
 
     def test_streams_of_all_feeds_and_parts_share_the_slots(self) -> None:
         """Or the first of each would come back together."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         clients = [Client(self.site, path=path) for path in (b"/feed.sse", b"/feed.sse/n") for _ in range(8)]
         self.served.let_go(Returns())
         for client in clients:
@@ -888,7 +888,7 @@ class EndTests(StreamTestCase):
 
     def test_no_stream_is_begun_while_the_server_stops(self) -> None:
         """The client is told to come back; the document is served to the last."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.streams.close(Returns())
         for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
             client = Client(self.site, *fields, path=path)
@@ -906,7 +906,7 @@ class ExpiryTests(StreamTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.feed.gone_after_s = 10
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
 
     def test_stream_stays_open_and_is_told(self) -> None:
         """It is sent that the feed is live, and then the document, which may be shown again, though it is the same."""
@@ -924,7 +924,7 @@ class ExpiryTests(StreamTestCase):
             # Who comes back from here has nothing.
             self.assertEqual(each.source._id, "")
             self.feed.mark_stale()
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for each in (client, part, came, comes):
             each.received()
             self.assertEqual([kind for kind, _, _ in each.source.events], ["state", "message"])
@@ -937,7 +937,7 @@ class ExpiryTests(StreamTestCase):
         client = Client(self.site)
         client.events()
         client.pause()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.clock.advance(10)
         client.resume()
         self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["live", "expired"]))
@@ -947,7 +947,7 @@ class ExpiryTests(StreamTestCase):
         client = Client(self.site, path=b"/feed.sse?delta=1")
         self.clock.advance(10)
         late = Client(self.site, path=b"/feed.sse?delta=1&last-event-id=" + version_of(FIRST).encode())
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for each, types in ((client, ["snapshot", "state", "snapshot"]), (late, ["state", "snapshot"])):
             each.received()
             self.assertEqual([json.loads(data)["type"] for _, data, _ in each.source.events], types)

@@ -5,6 +5,8 @@ How events of a part are refused is in ``test_refusals``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,9 +15,12 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import Parts, TooManyPartsError
-from livefeed.testing import Response, request
+from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+
+if TYPE_CHECKING:
+    from livefeed.delivery.delivery import Delivery
 
 HANDSHAKE = (
     b"Connection: Upgrade",
@@ -39,7 +44,7 @@ class BranchTests(SynchronousTestCase):
 
     def test_part_is_there_in_every_form(self) -> None:
         """Its pointer may have several steps; what is below a part is a part of the whole."""
-        self.served.feed.publish(b'{"a": {"b": 1.50}}')
+        publish(self.served.feed, b'{"a": {"b": 1.50}}')
         for path in (b"/feed/a/b", b"/feed.json/a/b"):
             self.assertEqual(self.ask(path).body, b"1.50")
         for path in FOLLOW:
@@ -49,7 +54,7 @@ class BranchTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every form says which methods it has; a WebSocket is opened with GET alone."""
-        self.served.feed.publish(b'{"a": {"b": 1.50}}')
+        publish(self.served.feed, b'{"a": {"b": 1.50}}')
         for path, methods in ((b"/feed", "GET, HEAD, OPTIONS"), (b"/feed.ws", "GET, OPTIONS")):
             for target in (path, path + b"/a/b"):
                 response = request(self.site, b"OPTIONS " + target + b" HTTP/1.1")
@@ -60,7 +65,7 @@ class BranchTests(SynchronousTestCase):
 
     def test_preflight_of_a_part_that_is_not_there(self) -> None:
         """It is granted, so that a page of another origin is given the 404, and not an error of the network."""
-        self.served.feed.publish(b'{"a": 1}')
+        publish(self.served.feed, b'{"a": 1}')
         asked = (b"Origin: https://example.org", b"Access-Control-Request-Method: GET")
 
         def find(*_: object, **__: object) -> None:
@@ -80,13 +85,13 @@ class BranchTests(SynchronousTestCase):
 
     def test_options_of_a_part_that_is_not_there(self) -> None:
         """What is no preflight asks for the part itself."""
-        self.served.feed.publish(b'{"a": 1}')
+        publish(self.served.feed, b'{"a": 1}')
         response = request(self.site, b"OPTIONS /feed/nope HTTP/1.1")
         self.assertEqual(response.status, 404)
 
     def test_no_room_is_told_alike(self) -> None:
         """With 503, the same words and the same time."""
-        self.served.feed.publish(b'{"a": 1}')
+        publish(self.served.feed, b'{"a": 1}')
 
         def find(*_: object, **__: object) -> None:
             raise TooManyPartsError
@@ -107,13 +112,13 @@ class BranchTests(SynchronousTestCase):
 
     def test_coding_is_made_for_content_alone(self) -> None:
         """A WebSocket takes none, whatever its handshake accepts."""
-        self.served.feed.publish(b'{"a": 1}')
+        publish(self.served.feed, b'{"a": 1}')
         asked = []
         find = Parts.find
 
-        def note(parts: Parts, segments: list[bytes], peer: str | None, *, coded: bool, has_waited: bool) -> object:
-            asked.append((peer is not None, coded))
-            return find(parts, segments, peer, coded=coded, has_waited=has_waited)
+        def note(parts: Parts[Delivery], segments: list[bytes], peer: str | None, **how: bool) -> object:
+            asked.append((peer is not None, how["coded"]))
+            return find(parts, segments, peer, **how)
 
         self.patch(Parts, "find", note)
         self.ask(b"/feed.ws/a", *HANDSHAKE, b"Accept-Encoding: gzip")

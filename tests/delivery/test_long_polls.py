@@ -22,7 +22,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import RecordingSubscriber, Response
+from livefeed.testing import RecordingSubscriber, Response, publish
 from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
 from livefeed.web import returns
@@ -98,7 +98,7 @@ class WaitingTestCase(SynchronousTestCase):
         self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.clock)
         self.polls = self.served.delivery.polls
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         raise AssertionError("nobody asked for a WebSocket")
@@ -141,7 +141,7 @@ class WaitTests(WaitingTestCase):
         connection = self.wait(10)
         self.clock.advance(3)
         self.assert_waits(connection)
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         response = connection.answer()
         self.assertEqual((response.status, response.body), (200, SECOND))
         self.assertEqual(response.headers["preference-applied"], "wait=10")
@@ -161,7 +161,7 @@ class WaitTests(WaitingTestCase):
         self.assertEqual((response.status, response.body), (304, b""))
         self.assertEqual(response.headers["preference-applied"], "wait=10")
         self.assertEqual(response.headers["etag"].encode(), tag(FIRST))
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual(connection.answers(), [])
         self.assert_nobody_waits()
 
@@ -170,7 +170,7 @@ class WaitTests(WaitingTestCase):
         connection = self.wait(30)
         for _ in range(5):
             self.clock.advance(1)
-            self.feed.publish(FIRST)
+            publish(self.feed, FIRST)
             self.clock.advance(1)
             self.feed.mark_stale()
         self.assert_waits(connection)
@@ -183,13 +183,13 @@ class WaitTests(WaitingTestCase):
         """The feed is live again then."""
         connection = self.wait(30)
         self.feed.mark_stale()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         response = connection.answer()
         self.assertEqual((response.status, response.body, response.headers["livefeed-state"]), (200, SECOND, "live"))
 
     def test_request_with_another_version_is_answered_at_once(self) -> None:
         """An older one, none at all, or no tag: there is something for it already."""
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         for tags in (tag(FIRST), b'"unknown"', b"", b"nonsense", version_of(SECOND).encode()):
             response = self.wait(10, tags).answer()
             self.assertEqual((tags, response.status, response.body), (tags, 200, SECOND))
@@ -234,11 +234,11 @@ class WaitTests(WaitingTestCase):
 
     def test_head_waits_as_well(self) -> None:
         """And is answered without the body."""
-        for publish, status in ((True, 200), (False, 304)):
+        for is_new, status in ((True, 200), (False, 304)):
             connection = self.wait(10, method=b"HEAD")
             self.assert_waits(connection)
-            if publish:
-                self.feed.publish(SECOND)
+            if is_new:
+                publish(self.feed, SECOND)
             else:
                 self.clock.advance(10)
             response = connection.answer(b"HEAD")
@@ -251,7 +251,7 @@ class WaitTests(WaitingTestCase):
         """/feed.json too; a stream does not: it goes on by itself."""
         connection = self.wait(10, path=b"/feed.json")
         self.assert_waits(connection)
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual(connection.answer().body, SECOND)
         connection = self.wait(10, path=b"/feed.sse")
         self.assertIn(b"text/event-stream", connection.transport.value())
@@ -276,7 +276,7 @@ class WaitTests(WaitingTestCase):
     def test_document_that_expires_is_410_at_once(self) -> None:
         """Nobody waits for the end of the time with a document that may not be shown; a part neither."""
         self.feed.gone_after_s = 10
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.feed.mark_stale()
         whole, part = self.wait(50), self.connect()
         part.ask(b"Prefer: wait=50", b"If-None-Match: *", path=b"/feed/votes")
@@ -300,7 +300,7 @@ class WaitTests(WaitingTestCase):
 class TagTests(WaitingTestCase):
     def test_tag_of_any_coding_waits(self) -> None:
         """Weakened too, and among others; whichever coding is asked for now."""
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         for known in (tag(SECOND, "-gzip"), tag(SECOND, "-br"), b"W/" + tag(SECOND, "-zstd"), b"W/" + tag(SECOND)):
             for tags in (known, b'"other", ' + known + b' , W/"another"'):
                 connection = self.wait(10, tags, b"Accept-Encoding: gzip")
@@ -313,7 +313,7 @@ class TagTests(WaitingTestCase):
     def test_next_version_comes_in_the_coding_that_was_asked_for(self) -> None:
         """As it would have come at once."""
         connection = self.wait(10, tag(FIRST), b"Accept-Encoding: gzip")
-        self.feed.publish(THIRD)
+        publish(self.feed, THIRD)
         response = connection.answer()
         self.assertEqual((response.status, response.headers["content-encoding"]), (200, "gzip"))
         self.assertEqual(response.headers["etag"].encode(), tag(THIRD, "-gzip"))
@@ -322,16 +322,16 @@ class TagTests(WaitingTestCase):
         """Whoever has anything has it (RFC 9110, 13.1.2): the answer is 304, and names the new version."""
         connection = self.wait(10, b"*")
         self.assert_waits(connection)
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         response = connection.answer()
         self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(SECOND)))
         self.assert_nobody_waits()
 
     def test_client_that_has_the_next_version_too_is_told_so(self) -> None:
         """A document that goes back to what it was is not sent again to one that has both."""
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         connection = self.wait(10, tag(FIRST) + b", " + tag(SECOND))
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         response = connection.answer()
         self.assertEqual((response.status, response.headers["etag"].encode()), (304, tag(FIRST)))
 
@@ -350,7 +350,7 @@ class ServedInMemory(DrivenSite):
         self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
         self.site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.observe(self.site.forget_answers)
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.listening: Any = make_pool(self.reactor, **limits) if transport == "fast" else self.reactor
         self._port = self.listening.listenUNIX(self._path, self.site)
         self.clients: list[Client] = []
@@ -394,7 +394,7 @@ class FreedTests(SynchronousTestCase):
 
     def test_answered(self) -> None:
         """At the next version."""
-        self.assert_freed(lambda served: served.feed.publish(SECOND), left=0)
+        self.assert_freed(lambda served: publish(served.feed, SECOND), left=0)
 
     def test_timed_out(self) -> None:
         """With 304."""
@@ -429,7 +429,7 @@ class TogetherTests(SynchronousTestCase):
     def test_many_are_answered_slice_by_slice(self) -> None:
         """Each has the whole, and each counts; others are served in between."""
         served = self.serve(ROOM_SLICE + 44)
-        served.feed.publish(SECOND)
+        publish(served.feed, SECOND)
         self.assertEqual(served.served.delivery.polls.sharing, 43)
         served.settle()
         answers = [Response.parse(client.received) for client in served.clients]
@@ -450,7 +450,7 @@ class TogetherTests(SynchronousTestCase):
         """Clients that do not read keep the snapshot's own bytes: in a room, and where an answer is given again."""
         served = self.serve(4)
         large = b'"%s"' % (b"x" * 1_000_000)
-        served.feed.publish(large)
+        publish(served.feed, large)
         served.reactor.settle()
         for prefer in (b"", b"Prefer: wait=7\r\n"):
             for _ in range(2):
@@ -470,8 +470,8 @@ class TogetherTests(SynchronousTestCase):
     def test_version_in_between_is_not_missed(self) -> None:
         """Those that the one before has not come to are answered with the newest."""
         served = self.serve(ROOM_SLICE + 44)
-        served.feed.publish(SECOND)
-        served.feed.publish(THIRD)
+        publish(served.feed, SECOND)
+        publish(served.feed, THIRD)
         served.settle()
         bodies = [Response.parse(client.received).body for client in served.clients]
         self.assertEqual((bodies.count(SECOND), bodies.count(THIRD)), (1 + ROOM_SLICE, 43))
@@ -519,7 +519,7 @@ class TogetherTests(SynchronousTestCase):
     def test_stop_ends_those_that_are_being_answered(self) -> None:
         """A version has come, and not to all of them yet: the others are told of the end, too."""
         served = self.serve(ROOM_SLICE + 44)
-        served.feed.publish(SECOND)
+        publish(served.feed, SECOND)
         served.served.let_go(Returns())
         served.settle()
         answers = [Response.parse(client.received) for client in served.clients]
@@ -532,7 +532,7 @@ class TogetherTests(SynchronousTestCase):
         """Those that wait for it are answered from what it was, and their connections end."""
         served = ServedInMemory("fast")
         self.addCleanup(served.close)
-        served.feed.publish(b"[%s]" % b",".join(b"%d" % number for number in range(MAX_PARTS + 1)))
+        publish(served.feed, b"[%s]" % b",".join(b"%d" % number for number in range(MAX_PARTS + 1)))
         parts = served.served.parts
         wait = b"GET /feed/0 HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(b"0") + b"\r\n\r\n"
         for _ in range(3):
@@ -558,7 +558,7 @@ class TogetherTests(SynchronousTestCase):
         """Wherever it is rendered."""
         served = ServedInMemory("fast")
         self.addCleanup(served.close)
-        served.feed.publish(b"[1]")
+        publish(served.feed, b"[1]")
         delivery = served.served.parts.find([b"0"], has_waited=True)
         assert delivery is not None
         assert delivery.feed.snapshot is not None
@@ -592,7 +592,7 @@ class TogetherTests(SynchronousTestCase):
             return None
 
         self.patch(long_polls, "render_waited", break_down)
-        served.feed.publish(SECOND)
+        publish(served.feed, SECOND)
         served.settle()
         self.assertEqual([client.received for client in served.clients[1:]], [b"", b""])
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
@@ -612,7 +612,7 @@ class TogetherTests(SynchronousTestCase):
                 if at_stop:
                     served.served.let_go(returns.Returns())
                 else:
-                    served.feed.publish(SECOND)
+                    publish(served.feed, SECOND)
                 served.settle()
                 patch.restore()
                 self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
@@ -625,7 +625,7 @@ class TogetherTests(SynchronousTestCase):
         """The one that waits by itself is answered as ever."""
         served = self.serve(3)
         self.patch(Room, "answer_all", [].__getitem__)
-        served.feed.publish(SECOND)
+        publish(served.feed, SECOND)
         served.settle()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
         self.assertEqual([len(client.received) > 0 for client in served.clients], [True, False, False])
@@ -645,14 +645,14 @@ class ConnectionTests(WaitingTestCase):
         self.assert_waits(staying)
         staying.leave()
         self.assert_nobody_waits()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual((leaving.answers(), staying.answers()), ([], []))
 
     def test_answer_that_breaks_cuts_the_connection(self) -> None:
         """Nobody waits for an answer that will not come."""
         connection, other = self.wait(), self.wait()
         self.patch(next(iter(self.polls.waiting)), "_answer", self.break_down)
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
         self.assertTrue(connection.transport.disconnected)
         self.assertEqual(other.answer().status, 200)
@@ -664,7 +664,7 @@ class ConnectionTests(WaitingTestCase):
     def test_everybody_is_answered_at_the_next_version(self) -> None:
         """However many they are: slice by slice."""
         connections = [self.wait(10) for _ in range(2 * SLICE + 1)]
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.clock.pump([0.0] * 3)
         self.assertEqual({connection.answer().body for connection in connections}, {SECOND})
         self.assert_nobody_waits()
@@ -700,14 +700,14 @@ class ConnectionTests(WaitingTestCase):
         connection.ask()
         connection.ask(b"If-None-Match: " + tag(SECOND), b"Prefer: wait=20")
         self.assert_waits(connection)
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         first, second = connection.answers()
         self.assertEqual((first.body, first.headers["preference-applied"]), (SECOND, "wait=10"))
         self.assertEqual(second.body, SECOND)
         self.assertNotIn("preference-applied", second.headers)
         # The third has what the others were answered, and waits for more.
         self.assert_waits(connection)
-        self.feed.publish(THIRD)
+        publish(self.feed, THIRD)
         response = connection.answer()
         self.assertEqual((response.body, response.headers["preference-applied"]), (THIRD, "wait=20"))
         self.assert_nobody_waits()
@@ -719,7 +719,7 @@ class ConnectionTests(WaitingTestCase):
         for document in (SECOND, THIRD, FIRST):
             connection.ask(b"If-None-Match: " + etag, b"Prefer: wait=50")
             self.clock.pump([1.0] * 49)
-            self.feed.publish(document)
+            publish(self.feed, document)
             response = connection.answer()
             self.assertEqual((response.status, response.body), (200, document))
             etag = response.headers["etag"].encode()

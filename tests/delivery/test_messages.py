@@ -20,6 +20,7 @@ from livefeed.document.codings import deflate_message, websocket_payload
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
 from livefeed.feed.feed import Feed
+from livefeed.testing import publish
 
 NOW = 1_795_000_000.25
 
@@ -82,16 +83,16 @@ class EnvelopesTests(SynchronousTestCase):
 
     def test_messages(self) -> None:
         """The document first, then what has changed, and a sign of life where nothing has."""
-        self.feed.publish(document(1))
+        publish(self.feed, document(1))
         watcher, _ = self.follow()
-        self.feed.publish(document(2))
-        self.feed.publish(document(2))
+        publish(self.feed, document(2))
+        publish(self.feed, document(2))
         self.assertEqual(watcher.kinds, ["snapshot", "patch", "heartbeat"])
         self.assertEqual(json.loads(watcher.document), json.loads(document(2)))
 
     def test_members(self) -> None:
         """Each message says what the fields of polling say."""
-        self.feed.publish(b'{"a": 1.50}')
+        publish(self.feed, b'{"a": 1.50}')
         message = self.messages.get(None, plain)
         self.assertIn(b'"data":{"a": 1.50}}', message)
         self.assertEqual(
@@ -107,29 +108,29 @@ class EnvelopesTests(SynchronousTestCase):
 
     def test_state_is_told(self) -> None:
         """A subscriber of messages hears of each tick that fails, and of the end of that."""
-        self.feed.publish(document(1))
+        publish(self.feed, document(1))
         watcher, _ = self.follow()
         self.feed.mark_stale()
         self.feed.mark_stale()
-        self.feed.publish(document(1))
+        publish(self.feed, document(1))
         self.assertEqual(watcher.kinds, ["snapshot"] + ["heartbeat"] * 3)
         self.assertEqual(watcher.states, ["live", "stale", "stale", "live"])
 
     def test_state_is_told_once_where_changes_are_pushed(self) -> None:
         """With --push change nothing is sent but changes: of the document, and of the state."""
         self.feed.push = "change"
-        self.feed.publish(document(1))
+        publish(self.feed, document(1))
         watcher, _ = self.follow()
         for _ in range(3):
             self.feed.mark_stale()
         for _ in range(3):
-            self.feed.publish(document(1))
+            publish(self.feed, document(1))
         self.assertEqual(watcher.states, ["live", "stale", "live"])
 
     def test_who_comes_back_is_sent_a_patch(self) -> None:
         """From the version that it has, if that is remembered; the newest one is only confirmed."""
         for number in range(5):
-            self.feed.publish(document(number))
+            publish(self.feed, document(number))
         for have, kind in (
             (version_of(document(1)), "patch"),
             (version_of(document(4)), "heartbeat"),
@@ -145,25 +146,25 @@ class EnvelopesTests(SynchronousTestCase):
 
     def test_patch_that_is_hardly_smaller_is_not_sent(self) -> None:
         """The document is safer, then. What is compared is what goes over the wire."""
-        self.feed.publish(b'{"a":"one thing"}')
+        publish(self.feed, b'{"a":"one thing"}')
         watcher, _ = self.follow()
-        self.feed.publish(b'{"a":"another thing"}')
+        publish(self.feed, b'{"a":"another thing"}')
         self.assertEqual(watcher.kinds, ["snapshot", "snapshot"])
 
     def test_messages_are_made_once_for_all(self) -> None:
         """However many subscribers there are: the patch once, and each message once for each form."""
-        self.feed.publish(document(1))
+        publish(self.feed, document(1))
         for _ in range(100):
             self.follow()
             self.feed.subscribe(MessageOutlet(Ignoring(), self.messages, deflated, None), with_state=True)
         made, patches = self.messages.made, self.feed.history.made
-        self.feed.publish(document(2))
+        publish(self.feed, document(2))
         # A patch and, to compare it with, the document, each in both forms.
         self.assertEqual((self.messages.made - made, self.feed.history.made - patches), (4, 1))
 
     def test_forms_are_kept_apart(self) -> None:
         """Whoever has agreed on compression is sent the same message, compressed."""
-        self.feed.publish(document(1))
+        publish(self.feed, document(1))
         message = self.messages.get(None, plain)
         compressed = self.messages.get(None, deflated)
         self.assertEqual(zlib.decompressobj(-15).decompress(compressed + b"\x00\x00\xff\xff"), message)
@@ -173,13 +174,13 @@ class EnvelopesTests(SynchronousTestCase):
     def test_watcher_has_the_newest_version(self, schedule: list[tuple[int, str]]) -> None:
         """Whatever happens in between, of those versions that it can take it misses none and is sent none twice."""
         self.setUp()
-        self.feed.publish(document(0))
+        publish(self.feed, document(0))
         watcher, outlet = self.follow()
         (subscription,) = self.feed.subscriptions
         paused = False
         for number, what in schedule:
             if what == "publish":
-                self.feed.publish(document(number))
+                publish(self.feed, document(number))
             elif what == "stale":
                 self.feed.mark_stale()
             elif what == "pause":
@@ -230,8 +231,8 @@ class LargeTests(SynchronousTestCase):
 
     def test_document_is_not_compressed_again(self) -> None:
         """A message takes over what was made before the document was published, and is as small as that."""
-        snapshot = make_large(self.documents[0])
-        self.feed.publish(self.documents[0], made=snapshot)
+        snapshot = make_large(self.documents[0], Sequence(1, 1))
+        self.feed.publish(snapshot)
         sizes = self.sizes()
         frame = self.messages.get(None, _compressed_frame)
         self.assertLess(max(sizes), 300)
@@ -241,7 +242,7 @@ class LargeTests(SynchronousTestCase):
 
     def test_document_that_was_never_compressed(self) -> None:
         """Is compressed in the message."""
-        self.feed.publish(self.documents[0], made=Snapshot.bare(self.documents[0], Sequence(1, 1)))
+        self.feed.publish(Snapshot.bare(self.documents[0], Sequence(1, 1)))
         frame = self.messages.get(None, _compressed_frame)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, self.messages.get(None, plain))
@@ -249,7 +250,7 @@ class LargeTests(SynchronousTestCase):
     def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
         """To find out in that way that the document is shorter would take milliseconds."""
         for each in self.documents:
-            self.feed.publish(each, made=make_large(each))
+            self.feed.publish(make_large(each, self.feed.next_sequence()))
         have = version_of(self.documents[0])
         self.assertIsNotNone(self.feed.history.patch(have))
         sizes = self.sizes()

@@ -11,7 +11,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
-from livefeed.testing import request
+from livefeed.testing import publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 
@@ -115,7 +115,7 @@ class ListTests(SynchronousTestCase):
 
     def test_json(self) -> None:
         """What each feed is, and how it is now."""
-        self.feeds[0].publish(b"[1]")
+        publish(self.feeds[0], b"[1]")
         response = request(self.site, b"GET /-/feeds.json HTTP/1.1")
         self.assertEqual((response.status, response.headers["content-type"]), (200, "application/json"))
         self.assertEqual(response.headers["cache-control"], "public, max-age=1")
@@ -145,7 +145,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual((head.status, head.headers, head.body), (200, first.headers, b""))
         ask = b"GET /-/feeds.json HTTP/1.1\nIf-None-Match: " + first.headers["etag"].encode()
         self.assertEqual(request(self.site, ask).status, 304)
-        self.feeds[1].publish(b"[1]")
+        publish(self.feeds[1], b"[1]")
         self.assertEqual(request(self.site, ask).status, 200)
         response = request(self.site, b"POST /-/feeds.json HTTP/1.1")
         self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD, OPTIONS"))
@@ -170,7 +170,7 @@ class ListTests(SynchronousTestCase):
 
     def test_page(self) -> None:
         """It leads to each feed's page, which leads back, and says how the feeds are."""
-        self.feeds[0].publish(b"[1]")
+        publish(self.feeds[0], b"[1]")
         response = request(self.site, b"GET / HTTP/1.1")
         self.assertEqual((response.status, response.headers["content-type"]), (200, "text/html; charset=utf-8"))
         self.assertIn(b'<a href="/feed0.html">feed0</a> <span class="state" data-state="live">live<', response.body)

@@ -15,7 +15,7 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import RecordingSubscriber, Response
+from livefeed.testing import RecordingSubscriber, Response, publish
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 
@@ -37,7 +37,7 @@ class LimitTests(SynchronousTestCase):
         )
         self.site = Site(Root([self.served, self.other]), reactor=self.clock)
         for one in (self.served, self.other):
-            one.feed.publish(b'{"a": 1}')
+            publish(one.feed, b'{"a": 1}')
 
     def ask(self, path: bytes, *fields: bytes) -> Response:
         """Sends a request, and gives what comes at once; status 0 if nothing does."""
@@ -101,7 +101,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(self.ask(b"/feed", b"Prefer: wait=9", b"If-None-Match: " + etag).status, 0)
         waiting = self.transport
         self.assertFalse(self.follows())
-        self.served.feed.publish(b'{"a": 2}')
+        publish(self.served.feed, b'{"a": 2}')
         self.assertTrue(waiting.value().startswith(b"HTTP/1.1 200 "))
         self.assertTrue(self.follows())
         self.assertFalse(self.follows())
@@ -122,7 +122,7 @@ class RoomTests(SynchronousTestCase):
         handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
         served = PublishedFeed(Feed("feed", clock=clock), handshakes.origins, handshakes.upgrade)
         site = Site(Root([served]), reactor=clock)
-        served.feed.publish(json.dumps(list(range(MAX_PARTS + 2))).encode())
+        publish(served.feed, json.dumps(list(range(MAX_PARTS + 2))).encode())
 
         def connect(number: int, host: str, *fields: bytes) -> StringTransport:
             transport: Any = StringTransport(peerAddress=IPv4Address("TCP", host, 1))

@@ -10,6 +10,7 @@ from unittest import mock
 from livefeed.document.history import History
 from livefeed.feed.fanout import BATCH, SLICE, SLICE_S
 from livefeed.feed.feed import Feed, State
+from livefeed.testing import publish
 from tests.helpers.feeds import (
     BrokenSubscriberError,
     FeedTestCase,
@@ -32,20 +33,20 @@ class PushTests(FeedTestCase):
         feed = self.feed(push="tick")
         subscriber, _ = self.follow(feed)
         for document in (b"1", b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
         self.assertEqual(subscriber.documents, [b"1", b"1", b"2"])
 
     def test_change_in_between_is_the_sign_of_life(self) -> None:
         """What a source has told of is sent at once, and not again at the next tick; at the one after that it is."""
         feed = self.feed()
         subscriber, _ = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         for document in (b"2", b"3"):
-            feed.publish(document, is_tick=False)
-        feed.publish(b"3")
+            publish(feed, document, is_tick=False)
+        publish(feed, b"3")
         self.assertEqual(subscriber.documents, [b"1", b"2", b"3"])
-        feed.publish(b"3")
-        feed.publish(b"4")
+        publish(feed, b"3")
+        publish(feed, b"4")
         self.assertEqual(subscriber.documents[3:], [b"3", b"4"])
 
     def test_change_sends_changes_only(self) -> None:
@@ -53,7 +54,7 @@ class PushTests(FeedTestCase):
         feed = self.feed(push="change")
         subscriber, _ = self.follow(feed)
         for document in (b"1", b"1", b"2", b"1", b"1"):
-            feed.publish(document)
+            publish(feed, document)
         self.assertEqual(subscriber.documents, [b"1", b"2", b"1"])
 
 
@@ -65,17 +66,17 @@ class BatchTests(FeedTestCase):
         feed = self.feed()
         audiences = RecordingAudience(), RecordingAudience()
         followers = [self.follow(feed, audience) for audience in (*audiences, None) for _ in range(3)]
-        feed.publish(b"0")
+        publish(feed, b"0")
         self.assertEqual([audience.sizes for audience in audiences], [[], []])
         followers[0][1].pause()
         followers[3][1].cancel()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual([audience.sizes for audience in audiences], [[2], [2]])
         self.assertEqual([len(subscriber.sent) for subscriber, _ in followers], [1, 2, 2, 1, 2, 2, 2, 2, 2])
         followers[0][1].resume()
         self.assertEqual(followers[0][0].documents, [b"0", b"1"])
-        feed.publish(b"2")
-        feed.publish(b"3")
+        publish(feed, b"2")
+        publish(feed, b"3")
         self.assertEqual([audience.sizes for audience in audiences], [[2, 2, 3], [2, 2, 2]])
         self.assertEqual(followers[0][0].documents, [b"0", b"1", b"2", b"3"])
 
@@ -93,7 +94,7 @@ class BatchTests(FeedTestCase):
         for name in "aabab":
             feed.subscribe(RecordingSubscriber(), audience=EqualAudience(name))
         for document in (b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
         self.assertEqual(sorted(audience.sizes), [2, 3])
 
     def test_what_one_of_a_multicast_was_sent_is_known_when_it_leaves(self) -> None:
@@ -101,13 +102,13 @@ class BatchTests(FeedTestCase):
         feed = self.feed()
         subscriber, subscription = self.follow(feed, RecordingAudience())
         for document in (b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
         subscription.pause()
-        feed.publish(b"2")
+        publish(feed, b"2")
         subscription.resume()
         self.assertEqual(subscriber.documents, [b"1", b"2"])
         subscription.pause()
-        feed.publish(b"3")
+        publish(feed, b"3")
         subscription.resume()
         self.assertEqual(subscriber.documents, [b"1", b"2", b"3"])
 
@@ -116,11 +117,11 @@ class BatchTests(FeedTestCase):
         feed = self.feed()
         audience = RecordingAudience()
         (subscriber, subscription), (other, _) = self.follow(feed, audience), self.follow(feed, audience)
-        feed.publish(b"1")
+        publish(feed, b"1")
         assert feed.snapshot is not None
         subscription.deliver(feed.snapshot)
-        feed.publish(b"2")
-        feed.publish(b"3")
+        publish(feed, b"2")
+        publish(feed, b"3")
         self.assertEqual(subscriber.documents, [b"1", b"1", b"2", b"3"])
         self.assertEqual(other.documents, [b"1", b"2", b"3"])
         self.assertEqual(audience.sizes, [1, 2])
@@ -131,14 +132,14 @@ class BatchTests(FeedTestCase):
         audience, subscriber = RecordingAudience(), RecordingSubscriber()
         feed.subscribe(subscriber, repeats=False, audience=audience)
         for document in (b"1", b"1", b"2", b"2", b"2"):
-            feed.publish(document)
+            publish(feed, document)
         self.assertEqual((subscriber.documents, audience.sizes), ([b"1", b"2"], [1]))
 
     def test_batches_that_have_become_small_are_merged(self) -> None:
         """Subscribers come and go, and those who are left are sent to in few pieces, and are sent everything."""
         feed, audience = self.feed(), RecordingAudience()
         followers = [self.follow(feed, audience) for _ in range(20 * BATCH)]
-        feed.publish(b"0")
+        publish(feed, b"0")
         for _ in range(3):
             self.clock.advance(0)
         left = followers[:: BATCH // 2]
@@ -146,7 +147,7 @@ class BatchTests(FeedTestCase):
             if follower not in left:
                 follower[1].cancel()
         for number in range(1, 9):
-            feed.publish(b"%d" % number)
+            publish(feed, b"%d" % number)
             for _ in range(3):
                 self.clock.advance(0)
         sizes = [multicast.sizes[-1] for multicast in audience.multicasts if multicast.subscribers]
@@ -168,11 +169,11 @@ class BatchTests(FeedTestCase):
         ):
             feed, audience = self.feed(), RecordingAudience()
             followers = [[self.follow(feed, audience) for _ in range(BATCH)] for _ in sizes]
-            feed.publish(b"0")
+            publish(feed, b"0")
             for several, size in zip(followers, sizes, strict=True):
                 for _, subscription in several[size:]:
                     subscription.cancel()
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual([unit.size for unit in feed.fanout._units()], merged)
             for several, size in zip(followers, sizes, strict=True):
                 self.assertEqual([len(subscriber.sent) for subscriber, _ in several[:size]], [2] * size)
@@ -184,17 +185,17 @@ class BatchTests(FeedTestCase):
         member, subscription = self.follow(feed, audience)
         other, _ = self.follow(feed)
         other.then = subscription.cancel
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual((member.sent, audience.sizes), ([], []))
 
     def test_one_of_a_multicast_that_was_cancelled_by_another(self) -> None:
         """It is not sent to any more."""
         feed = self.feed()
         followers = [self.follow(feed, RecordingAudience()) for _ in range(2)]
-        feed.publish(b"1")
+        publish(feed, b"1")
         for (subscriber, _), (_, subscription) in (followers, followers[::-1]):
             subscriber.then = subscription.cancel
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertEqual(sorted(subscriber.documents for subscriber, _ in followers), [[b"1"], [b"1", b"2"]])
 
 
@@ -206,7 +207,7 @@ class SliceTests(FeedTestCase):
         feed = self.feed()
         audience = RecordingAudience()
         followers = [self.follow(feed, audience if number % 3 else None)[0] for number in range(2 * SLICE + 5)]
-        feed.publish(b"1")
+        publish(feed, b"1")
         alone = -(-len(followers) // 3)
         self.assertEqual(sum(len(follower.sent) for follower in followers), alone + (SLICE - alone) // BATCH * BATCH)
         self.clock.advance(0)
@@ -218,7 +219,7 @@ class SliceTests(FeedTestCase):
         for audience in (None, RecordingAudience()):
             feed = self.feed()
             followers = [self.follow(feed, audience)[0] for _ in range(2 * SLICE + 5)]
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual(sum(len(follower.sent) for follower in followers), SLICE)
 
     def test_a_slice_is_shorter_where_it_takes_long(self) -> None:
@@ -232,7 +233,7 @@ class SliceTests(FeedTestCase):
 
         for follower in followers:
             follower.then = take
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 0, 0])
         self.clock.advance(0)
         self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 1, 1])
@@ -242,7 +243,7 @@ class SliceTests(FeedTestCase):
         feed = self.feed(push="change")
         for _ in range(3 * SLICE):
             feed.subscribe(RecordingSubscriber(), with_state=True)
-        for begin in (lambda: feed.publish(b"1"), lambda: feed.publish(b"2"), feed.mark_stale):
+        for begin in (lambda: publish(feed, b"1"), lambda: publish(feed, b"2"), feed.mark_stale):
             begin()
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(0)
@@ -257,7 +258,7 @@ class SliceTests(FeedTestCase):
             last = set()
             for version in range(4):
                 order.clear()
-                feed.publish(b"%d" % version)
+                publish(feed, b"%d" % version)
                 for _ in range(4):
                     self.clock.advance(0)
                 self.assertEqual(sorted(order), [*range(count)])
@@ -269,7 +270,7 @@ class SliceTests(FeedTestCase):
         feed = self.feed()
         followers = [self.follow(feed)[0] for _ in range(3 * SLICE)]
         for document in (b"1", b"2", b"3"):
-            feed.publish(document)
+            publish(feed, document)
         for number, document in enumerate((b"1", b"2", b"3")):
             reached = followers[number * SLICE : (number + 1) * SLICE]
             self.assertEqual([follower.documents for follower in reached], [[document]] * SLICE)
@@ -283,7 +284,7 @@ class SliceTests(FeedTestCase):
             subscriber.then = lambda states=states: states.append(feed.state)  # type: ignore[misc]
             feed.subscribe(subscriber, with_state=True)
             told.append(states)
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.mark_stale()
         self.clock.advance(1)
         self.assertEqual(told, [[State.LIVE, State.STALE]] * SLICE + [[State.STALE]] * SLICE)
@@ -293,7 +294,7 @@ class SliceTests(FeedTestCase):
         feed, audience = self.feed(), RecordingAudience()
         followers = [self.follow(feed, audience)[0] for _ in range(3 * SLICE + 3)]
         for document in (b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
             newcomers = [self.follow(feed, audience)[0]]
             self.clock.advance(0)
             newcomers.append(self.follow(feed, audience)[0])
@@ -305,10 +306,10 @@ class SliceTests(FeedTestCase):
 
     def test_newcomers_while_others_are_told_of_the_state(self) -> None:
         """They are sent the version with its state, once; so are they while a version is pushed."""
-        begins: tuple[Callable[[Feed], object], ...] = (Feed.mark_stale, lambda feed: feed.publish(b"2"))
+        begins: tuple[Callable[[Feed], object], ...] = (Feed.mark_stale, lambda feed: publish(feed, b"2"))
         for begin in begins:
             feed, audience, other = self.feed(push="change"), RecordingAudience(), RecordingAudience()
-            feed.publish(b"1")
+            publish(feed, b"1")
             feed.subscribe(RecordingSubscriber(), with_state=True, audience=audience)
             for _ in range(3 * SLICE):
                 feed.subscribe(RecordingSubscriber(), with_state=True, audience=other)
@@ -323,7 +324,7 @@ class SliceTests(FeedTestCase):
     def test_newcomers_while_the_source_is_away(self) -> None:
         """Those who come from tick to tick are told of the state in few pieces, too."""
         feed, audience = self.feed(), RecordingAudience()
-        feed.publish(b"1")
+        publish(feed, b"1")
         for _ in range(4 * BATCH):
             feed.subscribe(RecordingSubscriber(), with_state=True, audience=audience)
             feed.mark_stale()
@@ -336,16 +337,16 @@ class SliceTests(FeedTestCase):
             followers = [self.follow(feed, audience if in_audience else None) for _ in range(3 * SLICE)]
             for _, subscription in followers:
                 subscription.pause()
-            feed.publish(b"1")
+            publish(feed, b"1")
             for _ in range(3):
                 self.clock.advance(0)
-            feed.publish(b"2")
+            publish(feed, b"2")
             for _, subscription in followers:
                 subscription.resume()
             for _ in range(3):
                 self.clock.advance(0)
             self.assertEqual([subscriber.documents for subscriber, _ in followers], [[b"2"]] * len(followers))
-            feed.publish(b"2")
+            publish(feed, b"2")
             for _ in range(3):
                 self.clock.advance(0)
             self.assertEqual([subscriber.documents for subscriber, _ in followers], [[b"2", b"2"]] * len(followers))
@@ -356,8 +357,8 @@ class SliceTests(FeedTestCase):
         leaving, subscription = self.follow(feed)
         leaving.then = subscription.cancel
         staying, _ = self.follow(feed)
-        feed.publish(b"1")
-        feed.publish(b"2")
+        publish(feed, b"1")
+        publish(feed, b"2")
         self.assertEqual(leaving.documents, [b"1"])
         self.assertEqual(staying.documents, [b"1", b"2"])
 
@@ -368,7 +369,7 @@ class SliceTests(FeedTestCase):
         second, subscription = self.follow(feed)
         third, _ = self.follow(feed)
         first.then = subscription.cancel
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(second.sent, [])
         self.assertEqual(third.documents, [b"1"])
 
@@ -383,24 +384,24 @@ class SliceTests(FeedTestCase):
             feed.subscribe(newcomer)
 
         first.then = join
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(newcomer.documents, [b"1"])
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertEqual(newcomer.documents, [b"1", b"2"])
 
     def test_version_that_broke_before_it_was_pushed(self) -> None:
         """Nobody was sent it, so the next tick does, though it is not new any more."""
         feed = self.feed(push="change")
         subscriber, _ = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         with (
             mock.patch.object(History, "add", side_effect=BrokenSubscriberError),
             self.assertRaises(BrokenSubscriberError),
         ):
-            feed.publish(b"2")
+            publish(feed, b"2")
         self.assertEqual(subscriber.documents, [b"1"])
-        feed.publish(b"2")
-        feed.publish(b"2")
+        publish(feed, b"2")
+        publish(feed, b"2")
         self.assertEqual(subscriber.documents, [b"1", b"2"])
 
 
@@ -414,9 +415,9 @@ class BrokenSubscriberTests(FeedTestCase):
         broken = RecordingSubscriber(then=break_down)
         feed.subscribe(broken)
         last, _ = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertEqual(first.documents, [b"1", b"2"])
         self.assertEqual(last.documents, [b"1", b"2"])
         self.assertEqual(broken.documents, [b"1"])
@@ -431,9 +432,9 @@ class BrokenSubscriberTests(FeedTestCase):
         member, _ = self.follow(feed, audience)
         member.then = break_down
         other, _ = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertEqual((member.documents, other.documents), ([b"1"], [b"1", b"2"]))
         self.assertEqual((member.dropped, other.dropped), (1, 0))
 
@@ -442,7 +443,7 @@ class BrokenSubscriberTests(FeedTestCase):
         audience = RecordingAudience()
         members = [self.follow(feed, audience)[0] for _ in range(count)]
         for document in (b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
         [multicast] = audience.multicasts
         self.assertEqual(multicast.subscribers, members)
         return multicast, members
@@ -452,10 +453,10 @@ class BrokenSubscriberTests(FeedTestCase):
         feed = self.feed(push="change")
         multicast, members = self.joined(feed)
         multicast.first = break_down
-        feed.publish(b"3")
+        publish(feed, b"3")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
         multicast.first = lambda: None
-        feed.publish(b"4")
+        publish(feed, b"4")
         self.assertEqual([member.documents for member in members], [[b"1", b"2", b"3", b"4"]] * 3)
         self.assertEqual(([member.dropped for member in members], feed.dropped), ([0] * 3, 0))
         self.assertEqual((multicast.subscribers, multicast.sizes), (members, [3, 3]))
@@ -465,11 +466,11 @@ class BrokenSubscriberTests(FeedTestCase):
         feed = self.feed()
         multicast, members = self.joined(feed)
         multicast.first = members[1].then = break_down
-        feed.publish(b"3")
+        publish(feed, b"3")
         self.assertTrue(self.flushLoggedErrors(BrokenSubscriberError))
         self.assertEqual([member.dropped for member in members], [0, 1, 0])
         multicast.first = lambda: None
-        feed.publish(b"4")
+        publish(feed, b"4")
         self.assertEqual([len(member.sent) for member in members], [4, 3, 4])
         self.assertEqual(multicast.subscribers, [members[0], members[2]])
 
@@ -480,11 +481,11 @@ class BrokenSubscriberTests(FeedTestCase):
         multicast.first = break_down
         for member in members:
             member.then = break_down
-        feed.publish(b"3")
+        publish(feed, b"3")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
         self.assertEqual(([member.dropped for member in members], feed.dropped), ([1] * 3, 3))
         self.assertEqual(feed.subscriptions, {})
-        feed.publish(b"4")
+        publish(feed, b"4")
         self.assertEqual([len(member.sent) for member in members], [3] * 3)
 
     def test_paused_one_of_a_multicast_that_breaks(self) -> None:
@@ -493,10 +494,10 @@ class BrokenSubscriberTests(FeedTestCase):
         audience = RecordingAudience()
         (slow, subscription), (quick, _) = self.follow(feed, audience), self.follow(feed, audience)
         for document in (b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
         subscription.pause()
         audience.multicasts[0].first = break_down
-        feed.publish(b"3")
+        publish(feed, b"3")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
         self.assertEqual((slow.documents, quick.documents), ([b"1", b"2"], [b"1", b"2", b"3"]))
         subscription.resume()
@@ -508,10 +509,10 @@ class BrokenSubscriberTests(FeedTestCase):
         members = [self.follow(feed, audience)[0] for _ in range(3)]
         [multicast] = audience.multicasts
         multicast.added = iter_of(lambda: None, break_down, lambda: None)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
         self.assertEqual([member.dropped for member in members], [0, 1, 0])
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertEqual([member.documents for member in members], [[b"1", b"2"], [b"1"], [b"1", b"2"]])
 
     def test_broken_subscriber_that_cannot_be_disconnected(self) -> None:
@@ -521,14 +522,14 @@ class BrokenSubscriberTests(FeedTestCase):
         broken.then = break_down
         self.patch(broken, "drop", break_down)
         other, subscription = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 2)
         self.assertEqual((other.documents, list(feed.subscriptions)), ([b"1"], [subscription]))
 
     def test_broken_newcomer_is_not_kept(self) -> None:
         """One that raises while it is sent its first snapshot is disconnected."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         broken = RecordingSubscriber(then=break_down)
         feed.subscribe(broken)
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)

@@ -17,6 +17,7 @@ from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import OVERDUE_S, Feed, State
 from livefeed.feed.subscription import Subscription
 from livefeed.storage.journal import Kept
+from livefeed.testing import publish
 from tests.helpers.feeds import (
     NOW,
     BrokenSubscriberError,
@@ -44,7 +45,7 @@ class PublishTests(FeedTestCase):
     def test_publish_makes_a_snapshot(self) -> None:
         """A good pull makes the feed live, with the pulled bytes as they were."""
         feed = self.feed()
-        feed.publish(b'{"a": 1.50}')
+        publish(feed, b'{"a": 1.50}')
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.data, b'{"a": 1.50}')
         self.assertIs(feed.state, State.LIVE)
@@ -53,12 +54,12 @@ class PublishTests(FeedTestCase):
     def test_sequence_begins_at_one_in_an_epoch_of_now(self) -> None:
         """The epoch is when the counter was begun, in milliseconds, so that a restart is a later one."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.sequence, Sequence(1_700_000_000_250, 1))
         self.clock.advance(1)
         later = self.feed()
-        later.publish(b"1")
+        publish(later, b"1")
         assert later.snapshot is not None
         self.assertGreater(later.snapshot.sequence, feed.snapshot.sequence)
 
@@ -68,7 +69,7 @@ class PublishTests(FeedTestCase):
         numbers = []
         for document in (b"1", b"1", b"2", b"1", b"1"):
             self.clock.advance(1)
-            feed.publish(document)
+            publish(feed, document)
             assert feed.snapshot is not None
             numbers.append(feed.snapshot.sequence.number)
         self.assertEqual(numbers, [1, 1, 2, 3, 3])
@@ -76,17 +77,17 @@ class PublishTests(FeedTestCase):
     def test_unchanged_document_keeps_the_snapshot(self) -> None:
         """Compressing, hashing and framing are not done again for the same bytes."""
         feed = self.feed()
-        feed.publish(b"[1]")
+        publish(feed, b"[1]")
         first = feed.snapshot
-        feed.publish(bytes(bytearray(b"[1]")))
+        publish(feed, bytes(bytearray(b"[1]")))
         self.assertIs(feed.snapshot, first)
 
     def test_unchanged_document_is_confirmed_anew(self) -> None:
         """A pull that gave the same bytes says that they are still true."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(5)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(feed.confirmed_at, NOW + 5)
 
     def test_versions_and_codings_are_counted(self) -> None:
@@ -95,9 +96,9 @@ class PublishTests(FeedTestCase):
         self.assertEqual((feed.versions, feed.codings_made, feed.fanout.pushes, feed.dropped), (0, 0, 0, 0))
         feed.restore([Kept(b"[0]", Sequence(1, 1), NOW)])
         for document in (b"[1]", b"[1]", b"[2]"):
-            feed.publish(document)
+            publish(feed, document)
         self.assertEqual(feed.versions, 2)
-        feed.publish(b'{"text":"%s"}' % (b"x" * 500))
+        publish(feed, b'{"text":"%s"}' % (b"x" * 500))
         assert feed.snapshot is not None
         self.assertEqual((feed.versions, feed.codings_made), (3, len(feed.snapshot.representations) - 1))
         self.assertGreater(feed.codings_made, 0)
@@ -107,36 +108,43 @@ class PublishTests(FeedTestCase):
             (feed.codings_made, feed.snapshot.representations["x"].data), (len(feed.snapshot.representations) - 1, b"x")
         )
 
-    def test_snapshot_that_was_made_already(self) -> None:
-        """It is taken as it is, in its place after the version before."""
+    def test_snapshot_is_taken_as_it_is(self) -> None:
+        """A snapshot is neither copied nor made again, unless the newest one is of the same version."""
         feed = self.feed()
-        feed.publish(b"[1]")
-        made = Snapshot.of(b"[2]", Sequence(1, 1))
-        feed.publish(b"[2]", made=made)
-        assert feed.snapshot is not None
-        self.assertEqual((feed.snapshot.data, feed.snapshot.sequence.number), (b"[2]", 2))
-        self.assertIs(feed.snapshot.representations, made.representations)
+        first, again = (Snapshot.of(b"[1]", feed.next_sequence()) for _ in range(2))
+        for snapshot in (first, again):
+            feed.publish(snapshot)
+            self.assertIs(feed.snapshot, first)
+        second = Snapshot.of(b"[2]", feed.next_sequence())
+        feed.publish(second)
+        self.assertIs(feed.snapshot, second)
+        self.assertEqual(second.sequence, first.sequence.next())
 
-    def test_place_that_is_given(self) -> None:
-        """Of a part, which has its whole's; the next without one is after it."""
+    def test_next_sequence_follows_that_of_the_newest_version(self) -> None:
+        """It follows a sequence of another epoch, too, as a part has it."""
         feed = self.feed()
-        numbers = []
-        for document, number in ((b"1", 7), (b"1", 8), (b"2", None), (b"3", 12)):
-            feed.publish(document, None if number is None else Sequence(5, number))
-            assert feed.snapshot is not None
-            numbers.append(feed.snapshot.sequence)
-        self.assertEqual(numbers, [Sequence(5, 7), Sequence(5, 7), Sequence(5, 8), Sequence(5, 12)])
+        self.assertEqual(feed.next_sequence().number, 1)
+        feed.publish(Snapshot.of(b"1", Sequence(5, 7)))
+        self.assertEqual(feed.next_sequence(), Sequence(5, 8))
+        self.assertEqual(feed.next_sequence(), Sequence(5, 8))
+
+    def test_patch_that_was_made_already(self) -> None:
+        """It is sent to clients that have the version before, and is not made again."""
+        feed = self.feed()
+        publish(feed, b"[1]")
+        feed.publish(Snapshot.of(b"[2]", feed.next_sequence()), patch=b"[]")
+        self.assertEqual((feed.history.patch(version_of(b"[1]")), feed.history.made), (b"[]", 1))
 
     def test_pull_that_was_a_while_ago(self) -> None:
         """The document is as old as that, and the source has been heard of now."""
         feed = self.feed()
-        feed.publish(b"1", confirmed=Moment(NOW - 3, NOW - 3))
+        feed.publish(Snapshot.of(b"1", feed.next_sequence()), confirmed=Moment(NOW - 3, NOW - 3))
         self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW - 3))
 
     def test_stale_takes_nothing_away(self) -> None:
         """A failed pull changes the state, and nothing else."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         snapshot, confirmed_at = feed.snapshot, feed.confirmed_at
         subscriber, _ = self.follow(feed)
         self.clock.advance(1)
@@ -149,9 +157,9 @@ class PublishTests(FeedTestCase):
     def test_recovers_from_stale(self) -> None:
         """The next good pull makes the feed live again, with the same document too."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.mark_stale()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertIs(feed.state, State.LIVE)
 
 
@@ -183,7 +191,7 @@ class RestoreTests(FeedTestCase):
         later = Sequence(int(NOW * 1000) + 5, 1)
         feed = self.feed()
         feed.restore([Kept(b"1", later, NOW), Kept(b"2", Sequence(3, 1), NOW)])
-        feed.publish(b"3")
+        publish(feed, b"3")
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.sequence, Sequence(later.epoch + 1, 1))
 
@@ -201,7 +209,7 @@ class RestoreTests(FeedTestCase):
             feed = self.feed(push=push)
             feed.restore([Kept(b"1", Sequence(1, 1), NOW)])
             subscriber, _ = self.follow(feed)
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual(subscriber.documents, documents)
 
 
@@ -213,18 +221,18 @@ class ObserverTests(FeedTestCase):
         feed = self.feed()
         told: list[tuple[bytes, State]] = []
         feed.observe(lambda: told.append((feed.snapshot.data if feed.snapshot else b"", feed.state)))
-        feed.publish(b"1")
-        feed.publish(b"1")
+        publish(feed, b"1")
+        publish(feed, b"1")
         feed.mark_stale()
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertEqual(told, [(b"1", State.LIVE), (b"1", State.LIVE), (b"1", State.STALE), (b"2", State.LIVE)])
 
     def test_told_of_codings(self) -> None:
         """Those of the newest version, which answers are made of; those of another change no answer."""
         feed, told = self.feed(), list[State]()
-        feed.publish(b"[1]")
+        publish(feed, b"[1]")
         older = feed.snapshot
-        feed.publish(b"[2]")
+        publish(feed, b"[2]")
         assert older is not None
         assert feed.snapshot is not None
         feed.observe(partial(tell_state, feed, told))
@@ -246,7 +254,7 @@ class ObserverTests(FeedTestCase):
         order: list[str] = []
         feed.observe(lambda: order.append("told"))
         feed.subscribe(RecordingSubscriber(then=lambda: order.append("pushed")))
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(order, ["told", "pushed"])
 
     def test_word_of_a_source_that_was_not_asked(self) -> None:
@@ -258,12 +266,12 @@ class ObserverTests(FeedTestCase):
             feed.observe(partial(tell_state, feed, told))
             hearing = RecordingSubscriber()
             feed.subscribe(hearing, with_state=True)
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.clock.advance(4)
             feed.skip_tick()
             self.assertEqual((told, len(hearing.sent)), ([State.LIVE, State.STALE, State.LIVE], 3))
             self.clock.advance(4)
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual((told[3:], len(hearing.sent)), ([State.STALE, State.LIVE], 5))
             for times in (1, 2):
                 feed.skip_tick()
@@ -284,14 +292,14 @@ class FreshnessTests(FeedTestCase):
         feed.stale_after_s = 5
         subscriber = RecordingSubscriber()
         feed.subscribe(subscriber, repeats=False, with_state=True)
-        feed.publish(b"1")
+        publish(feed, b"1")
         states = []
         for _ in range(7):
             self.clock.advance(1)
             feed.mark_stale()
             states.append(feed.state)
         self.assertEqual(states, [State.LIVE] * 4 + [State.STALE] * 3)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertIs(feed.state, State.LIVE)
 
     def test_recovery_is_told(self) -> None:
@@ -300,10 +308,10 @@ class FreshnessTests(FeedTestCase):
         told: list[State] = []
         feed.subscribe(RecordingSubscriber(then=lambda: told.append(feed.state)), with_state=True)
         plain, _ = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.mark_stale()
-        feed.publish(b"1")
-        feed.publish(b"1")
+        publish(feed, b"1")
+        publish(feed, b"1")
         self.assertEqual(told, [State.LIVE, State.STALE, State.LIVE])
         self.assertEqual(plain.documents, [b"1"])
 
@@ -314,7 +322,7 @@ class FreshnessTests(FeedTestCase):
             feed, hearing = self.feed(push=push), RecordingSubscriber()
             feed.patience_s, feed.gone_after_s = 4, 30
             feed.subscribe(hearing, with_state=True)
-            feed.publish(b"1")
+            publish(feed, b"1")
             for _ in range(3):
                 feed.mark_stale()
                 self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -336,9 +344,9 @@ class FreshnessTests(FeedTestCase):
         feed.observe(lambda: told.append(feed.state))
         hearing = RecordingSubscriber()
         feed.subscribe(hearing, with_state=True)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.pump([1] * 3)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.pump([1] * 3)
         self.assertEqual((feed.state, len(hearing.sent)), (State.LIVE, 2))
         with capturedLogs() as events:
@@ -349,7 +357,7 @@ class FreshnessTests(FeedTestCase):
         )
         self.assertEqual((feed.state, len(hearing.sent)), (State.STALE, 3))
         self.assertEqual(told, [State.LIVE, State.LIVE, State.STALE])
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertIs(feed.state, State.LIVE)
         self.clock.advance(4)
         self.assertIs(feed.state, State.STALE)
@@ -358,7 +366,7 @@ class FreshnessTests(FeedTestCase):
         """Where the operator has more patience than that."""
         feed = self.feed()
         feed.patience_s, feed.stale_after_s = 4, 20
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.pump([1] * 19)
         self.assertIs(feed.state, State.LIVE)
         self.clock.advance(1)
@@ -368,7 +376,7 @@ class FreshnessTests(FeedTestCase):
         """As soon as it may be, and not at the tick after; a word of the source that it holds is no good pull."""
         feed = self.feed()
         feed.patience_s, feed.stale_after_s = 40, 20
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(10)
         self.assertEqual(feed.stale_in_s(), 10)
         feed.mark_stale("is away")
@@ -385,9 +393,9 @@ class FreshnessTests(FeedTestCase):
         feed.skip_tick()
         self.assertIs(feed.state, State.STALE)
         # A good pull ends it, also before it was stale: what counts is then that nothing is heard.
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.mark_stale("is away")
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(39)
         self.assertIs(feed.state, State.LIVE)
         self.clock.advance(1)
@@ -397,7 +405,7 @@ class FreshnessTests(FeedTestCase):
         """What it has said holds: the feed stays live, and is again where only the tick was late."""
         feed = self.feed()
         feed.patience_s, feed.gone_after_s = 4, 30
-        feed.publish(b"1")
+        publish(feed, b"1")
         for _ in range(50):
             self.clock.advance(1)
             feed.skip_tick()
@@ -420,7 +428,7 @@ class FreshnessTests(FeedTestCase):
         """Its word that nothing has changed is not enough then, though the feed was stale by itself before."""
         feed = self.feed()
         feed.start_watching(4)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(4)
         self.assertIs(feed.state, State.STALE)
         feed.mark_stale()
@@ -434,13 +442,13 @@ class FreshnessTests(FeedTestCase):
         part = Feed("feed/a", clock=self.clock, push="change", gone_after_s=1, patience_s=1, whole=whole)
         hearing = RecordingSubscriber()
         part.subscribe(hearing, with_state=True)
-        whole.publish(b'{"a":1}')
-        part.publish(b"1")
+        publish(whole, b'{"a":1}')
+        publish(part, b"1")
         self.clock.advance(5)
         self.assertEqual((part.state, part.expires_in_s()), (State.LIVE, 5))
         part.mark_stale()
         self.assertIs(part.state, State.STALE)
-        part.publish(b"1")
+        publish(part, b"1")
         whole.mark_stale()
         part.mark_stale()
         self.assertIs(part.state, State.STALE)
@@ -458,7 +466,7 @@ class FreshnessTests(FeedTestCase):
         feed = self.feed()
         feed.patience_s, feed.gone_after_s = 4, 30
         for _ in range(20):
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.clock.advance(1)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         for _ in range(2):
@@ -469,10 +477,10 @@ class FreshnessTests(FeedTestCase):
         """Whatever is published after the pulls have ended."""
         feed = self.feed()
         feed.start_watching(4)
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.stop_watching()
         feed.mark_stale()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertIs(feed.state, State.LIVE)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -482,7 +490,7 @@ class FreshnessTests(FeedTestCase):
         followers = [RecordingSubscriber() for _ in range(SLICE + 10)]
         for follower in followers:
             feed.subscribe(follower, with_state=True)
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.mark_stale()
         self.clock.pump([0] * 4)
         self.assertEqual([len(follower.sent) for follower in followers], [2] * SLICE + [1] * 10)
@@ -496,7 +504,7 @@ class ExpiryTests(FeedTestCase):
         feed = self.feed()
         feed.gone_after_s = 10
         subscriber, _ = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(10)
         self.assertIs(feed.state, State.EXPIRED)
         feed.skip_tick()
@@ -511,7 +519,7 @@ class ExpiryTests(FeedTestCase):
         for fails in (True, False):
             feed = self.feed()
             feed.gone_after_s = 10
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual(feed.expires_in_s(), 10)
             self.clock.advance(4)
             if fails:
@@ -527,7 +535,7 @@ class ExpiryTests(FeedTestCase):
             self.assertIn('feed "feed" is expired: its document was last confirmed 10 s ago', eventAsText(event))
             feed.mark_stale()
             self.assertTrue(feed.is_gone())
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual((feed.state, feed.expires_in_s()), (State.LIVE, 10))
             feed.stop_watching()
 
@@ -535,12 +543,12 @@ class ExpiryTests(FeedTestCase):
         """As long as all is well: it would expire before each tick, else."""
         feed = self.feed(interval_s=60)
         feed.gone_after_s = 10
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(60)
         self.assertEqual((feed.state, feed.expires_in_s()), (State.LIVE, 60))
         feed.mark_stale()
         self.assertIs(feed.state, State.EXPIRED)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(4)
         feed.mark_stale()
         self.assertIs(feed.state, State.STALE)
@@ -570,7 +578,7 @@ class ExpiryTests(FeedTestCase):
         paused = feed.subscribe(RecordingSubscriber(), expire=lambda: calls.append(2))
         feed.subscribe(RecordingSubscriber(), expire=break_down)
         paused.pause()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(10)
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
         self.assertEqual(sorted(calls), [1, 2])
@@ -582,7 +590,7 @@ class ExpiryTests(FeedTestCase):
         late = RecordingSubscriber()
         feed.subscribe(late)
         self.assertEqual((len(calls), late.sent), (2, []))
-        feed.publish(b"1")
+        publish(feed, b"1")
         # Who has come meanwhile as well, though it has not changed.
         self.assertEqual([each.documents[-1:] for each in (hearing, other, late)], [[b"1"]] * 3)
         self.assertEqual(feed.state, State.LIVE)
@@ -595,7 +603,7 @@ class ExpiryTests(FeedTestCase):
         calls: list[RecordingSubscriber] = []
         for follower in followers:
             feed.subscribe(follower, expire=partial(calls.append, follower))
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.rightNow += 10
         feed.mark_stale()
         self.clock.pump([0] * 4)
@@ -609,7 +617,7 @@ class ExpiryTests(FeedTestCase):
         subscriber = RecordingSubscriber()
         feed.subscribe(subscriber, expire=lambda: calls.append(1))
         for document in (b"1", b"2"):
-            feed.publish(document)
+            publish(feed, document)
             self.clock.advance(10)
             self.assertIs(feed.state, State.EXPIRED)
         self.assertEqual((calls, subscriber.documents, subscriber.dropped), ([1], [b"1", b"2"], 0))
@@ -628,7 +636,7 @@ class ExpiryTests(FeedTestCase):
         followers = [RecordingSubscriber() for _ in range(3)]
         for number, follower in enumerate(followers):
             subscriptions.append(feed.subscribe(follower, expire=partial(leave, number)))
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(10)
         self.assertIs(feed.state, State.EXPIRED)
         self.assertEqual((len(calls), [each.dropped for each in followers]), (1, [0] * 3))
@@ -636,7 +644,7 @@ class ExpiryTests(FeedTestCase):
     def test_never_gone(self) -> None:
         """As it is by default."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(1e9)
         feed.mark_stale()
         self.assertFalse(feed.is_gone())
@@ -648,18 +656,18 @@ class TimeTests(FeedTestCase):
     def test_age_counts_from_the_last_confirmation(self) -> None:
         """The age grows with the clock until a pull confirms the snapshot."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.advance(2.5)
         self.assertEqual(feed.age_s(), 2.5)
         feed.mark_stale()
         self.assertEqual(feed.age_s(), 2.5)
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(feed.age_s(), 0.0)
 
     def test_age_is_never_negative(self) -> None:
         """A clock that is set back gives an age of 0."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.clock.rightNow -= 3600
         self.assertEqual(feed.age_s(), 0.0)
 
@@ -669,7 +677,7 @@ class TimeTests(FeedTestCase):
         wall = Clock()
         wall.advance(NOW)
         feed = Feed("feed", clock=self.clock, wall=wall.seconds)
-        feed.publish(b"1")
+        publish(feed, b"1")
         assert feed.snapshot is not None
         self.assertEqual((feed.snapshot.sequence, feed.confirmed_at), (Sequence(int(NOW * 1000), 1), NOW))
         self.assertEqual(feed.pushed_at, 50.0)
@@ -683,11 +691,11 @@ class TimeTests(FeedTestCase):
             wall = Clock()
             wall.advance(NOW)
             feed = Feed("feed", clock=self.clock, wall=wall.seconds)
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.clock.advance(5)
             wall.rightNow += 5 + step_s
             self.assertEqual((feed.age_s(), feed.confirmed_at), (5.0, NOW + step_s))
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual((feed.age_s(), feed.confirmed_at), (0.0, NOW + step_s + 5))
 
     def test_confirmed_a_moment_ago(self) -> None:
@@ -695,7 +703,7 @@ class TimeTests(FeedTestCase):
         wall = Clock()
         wall.advance(7000)
         feed = Feed("feed", clock=self.clock, wall=wall.seconds)
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.confirm(self.clock.seconds() - 0.5)
         self.assertEqual((feed.age_s(), feed.confirmed_at), (0.5, 6999.5))
 

@@ -22,11 +22,11 @@ from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFa
 from livefeed.document import pointer, snapshot
 from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.history import History
-from livefeed.document.snapshot import Sequence, Snapshot, version_of
+from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import Feed, State
 from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S
-from livefeed.testing import RecordingSubscriber, Response, request
+from livefeed.testing import RecordingSubscriber, Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
 from livefeed.web.site import Request, Site
@@ -72,7 +72,7 @@ class PartsTestCase(SynchronousTestCase):
         return request(self.site, b"\n".join([b"GET %s HTTP/1.1" % path.encode(), *fields]))
 
     def publish(self, document: bytes) -> None:
-        self.feed.publish(document)
+        publish(self.feed, document)
 
     def follow(self, *tokens: str, peer: str = "") -> RecordingSubscriber:
         """Subscribes to a part."""
@@ -510,7 +510,7 @@ class WorkTests(PartsTestCase):
 
     def publish(self, document: bytes) -> None:
         """Publishes as a poller does, which makes the snapshot elsewhere."""
-        self.feed.publish(document, made=Snapshot.of(document, Sequence(0, 0)))
+        self.feed.publish(Snapshot.of(document, self.feed.next_sequence()))
         self.hashed = 0
 
     def delivery(self, name: str, peer: str | None = None) -> Delivery:
@@ -526,9 +526,9 @@ class WorkTests(PartsTestCase):
         self.assertEqual(self.hashed, 2)
         for number in range(2, 5):
             document = self.document(number)
-            made = Snapshot.of(document, Sequence(0, 0))
+            made = Snapshot.of(document, self.feed.next_sequence())
             self.hashed = 0
-            self.feed.publish(document, made=made)
+            self.feed.publish(made)
             self.assertEqual((self.hashed, self.threads.work), (0, []))
         self.assertTrue(self.get("/feed/large").body.startswith(b'"4 x'))
         self.assertEqual((self.hashed, self.threads.work), (1, []))
@@ -626,7 +626,7 @@ class WorkTests(PartsTestCase):
 
     def test_turns_are_short(self) -> None:
         """Where parts take long, the others come in the next turns of the reactor; those that are left come first."""
-        self.feed.publish(json.dumps(list(range(4))).encode())
+        publish(self.feed, json.dumps(list(range(4))).encode())
         watchers = [self.follow(str(number)) for number in range(4)]
 
         def take_long(data: bytes) -> str:
@@ -634,9 +634,9 @@ class WorkTests(PartsTestCase):
             return version_of(data)
 
         self.patch(snapshot, "version_of", take_long)
-        self.feed.publish(json.dumps(list(range(10, 14))).encode())
+        publish(self.feed, json.dumps(list(range(10, 14))).encode())
         self.assertEqual([len(watcher.snapshots) for watcher in watchers], [2, 2, 1, 1])
-        self.feed.publish(json.dumps(list(range(20, 24))).encode())
+        publish(self.feed, json.dumps(list(range(20, 24))).encode())
         self.assertEqual([len(watcher.snapshots) for watcher in watchers], [2, 2, 1, 1])
         made: list[bytes] = []
 

@@ -18,6 +18,7 @@ from livefeed.document.snapshot import Sequence, version_of
 from livefeed.feed.feed import Feed, State
 from livefeed.feed.persistence import CONFIRM_S, STOP_S, JournalService
 from livefeed.storage.journal import Journal, Kept
+from livefeed.testing import publish
 
 NOW = 1_700_000_000
 
@@ -55,7 +56,7 @@ class RestartTests(KeeperTestCase):
         feed, keeper = self.start()
         for number in range(3):
             self.advance(1)
-            feed.publish(b'{"n": %d, "rest": "%s"}' % (number, b"." * 200))
+            publish(feed, b'{"n": %d, "rest": "%s"}' % (number, b"." * 200))
         before = feed.snapshot
         assert before is not None
         keeper.stopService()
@@ -71,35 +72,35 @@ class RestartTests(KeeperTestCase):
     def test_next_version_is_later(self) -> None:
         """In a new epoch, though the clock may have been set back; the same document goes on as it was."""
         feed, keeper = self.start()
-        feed.publish(b"1")
+        publish(feed, b"1")
         keeper.stopService()
         assert feed.snapshot is not None
         before = feed.snapshot.sequence
         self.wall.rightNow -= 1000
         feed, _ = self.start()
         assert feed.snapshot is not None
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual((feed.snapshot.sequence, feed.state), (before, State.LIVE))
-        feed.publish(b"2")
+        publish(feed, b"2")
         self.assertGreater(feed.snapshot.sequence, before)
         self.assertEqual(feed.snapshot.sequence.number, 1)
 
     def test_what_was_given_back_is_not_written_again(self) -> None:
         """Only what is new is."""
         feed, keeper = self.start()
-        feed.publish(b"1")
+        publish(feed, b"1")
         keeper.stopService()
         size = (self.folder / "feed.versions").stat().st_size
         feed, _ = self.start()
         feed.mark_stale()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual((self.folder / "feed.versions").stat().st_size, size)
 
     def test_damaged_file_is_told(self) -> None:
         """The versions before the damage are back, and the file is kept for a look at it."""
         feed, keeper = self.start()
         for data in (b"1", b"2"):
-            feed.publish(data)
+            publish(feed, data)
         keeper.stopService()
         path = self.folder / "feed.versions"
         damaged = path.read_bytes()[:-2] + b"3\n"
@@ -138,7 +139,7 @@ class AgeTests(KeeperTestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         feed, keeper = self.start(boot=Boot("first", self.clock.seconds) if named else None)
-        feed.publish(b"1")
+        publish(feed, b"1")
         keeper.stopService()
         self.advance(60)
         self.wall.rightNow += wall_s
@@ -202,7 +203,7 @@ class AgeTests(KeeperTestCase):
         """And not that of the moment in which the version is kept."""
         feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
         feed._observers.insert(0, lambda: self.advance(3))  # before the service
-        feed.publish(b"1")
+        publish(feed, b"1")
         keeper.stopService()
         feed, _ = self.start(boot=Boot("first", self.clock.seconds))
         self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW))
@@ -219,7 +220,7 @@ class ConfirmationTests(KeeperTestCase):
         """Has a pull confirm the document each second."""
         for _ in range(seconds):
             self.advance(1)
-            feed.publish(b"1")
+            publish(feed, b"1")
 
     def kill(self, keeper: JournalService) -> None:
         """Ends a process without a word."""
@@ -289,7 +290,7 @@ class ConfirmationTests(KeeperTestCase):
     def test_pull_in_between(self) -> None:
         """One that no observer of ticks hears of counts as well."""
         feed, keeper = self.start(boot=self.boot())
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.advance(60)
         feed.confirm(self.clock.seconds())
         self.advance(CONFIRM_S)
@@ -303,7 +304,7 @@ class ConfirmationTests(KeeperTestCase):
         self.run_for(feed, 10)
         for data in (b"2", b"1"):
             self.advance(1)
-            feed.publish(data)
+            publish(feed, data)
         self.advance(3)
         self.kill(keeper)
         feed, _ = self.start(boot=self.boot())
@@ -360,7 +361,7 @@ class ConfirmationTests(KeeperTestCase):
         self.patch(keeper.journal, "confirm", Mock(side_effect=broken))
         with capturedLogs() as events:
             self.run_for(feed, 20)
-            feed.publish(b"2")
+            publish(feed, b"2")
             self.run_for(feed, 20)
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         why = "cannot be kept, and a restart will have it older: No space left on device"
@@ -368,9 +369,9 @@ class ConfirmationTests(KeeperTestCase):
         self.patch(keeper.journal, "confirm", Mock())
         self.patch(keeper.journal, "append", Mock(side_effect=broken))
         with capturedLogs() as events:
-            feed.publish(b"3")
+            publish(feed, b"3")
             self.run_for(feed, 20)
-            feed.publish(b"4")
+            publish(feed, b"4")
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         lost = 'feed "feed": its versions cannot be kept, and a restart will lose them: No space left on device'
         self.assertEqual(told, [lost, 'feed "feed": when its document was last confirmed is kept again'])
@@ -395,7 +396,7 @@ class SlowDiskTests(KeeperTestCase):
         """The feed goes on meanwhile, and nothing is lost."""
         feed, keeper = self.start(self.later)
         for number in range(5):
-            feed.publish(b"%d" % number)
+            publish(feed, b"%d" % number)
         for count in range(1, 6):
             self.assertEqual(len(self.calls), count)
             self.work()
@@ -408,7 +409,7 @@ class SlowDiskTests(KeeperTestCase):
         """For what is being written, and not for a disk that hangs."""
         for hangs in (False, True):
             feed, keeper = self.start(self.later)
-            feed.publish(b"[%d]" % hangs)
+            publish(feed, b"[%d]" % hangs)
             stopped = keeper.stopService()
             assert stopped is not None
             self.assertNoResult(stopped)
@@ -424,7 +425,7 @@ class SlowDiskTests(KeeperTestCase):
         feed, keeper = self.start(self.later)
         with capturedLogs() as log:
             for number in range(6):
-                feed.publish(b"%d" % number)
+                publish(feed, b"%d" % number)
                 done, call = self.calls[-1]
                 if number in (1, 2, 3):
                     done.errback(OSError(28, "No space left on device"))

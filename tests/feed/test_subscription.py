@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livefeed.document.snapshot import version_of
+from livefeed.testing import publish
 from tests.helpers.feeds import (
     BrokenSubscriberError,
     FeedTestCase,
@@ -26,8 +27,8 @@ class SubscribeTests(FeedTestCase):
     def test_newest_snapshot_comes_at_once(self) -> None:
         """A subscriber need not wait for the next tick."""
         feed = self.feed()
-        feed.publish(b"1")
-        feed.publish(b"2")
+        publish(feed, b"1")
+        publish(feed, b"2")
         subscriber, _ = self.follow(feed)
         self.assertEqual(subscriber.documents, [b"2"])
 
@@ -36,26 +37,26 @@ class SubscribeTests(FeedTestCase):
         feed = self.feed()
         subscriber, _ = self.follow(feed)
         self.assertEqual(subscriber.sent, [])
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_version_that_a_newcomer_has_is_not_sent(self) -> None:
         """Nor when it has drained, or the version is published again: only a sign of life or another version is."""
         for with_state in (False, True):
             feed = self.feed(push="change")
-            feed.publish(b"1")
+            publish(feed, b"1")
             subscriber = RecordingSubscriber()
             subscription = feed.subscribe(subscriber, with_state=with_state, have=version_of(b"1"))
             subscription.pause()
             subscription.resume()
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual(subscriber.sent, [])
-            feed.publish(b"2")
+            publish(feed, b"2")
             self.assertEqual(subscriber.documents, [b"2"])
         feed = self.feed(push="tick")
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.subscribe(subscriber, repeats=False, have=version_of(b"1"))
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(subscriber.documents, [b"2"])
 
     def test_cancelled_subscription_gets_nothing(self) -> None:
@@ -65,7 +66,7 @@ class SubscribeTests(FeedTestCase):
             subscriber, subscription = self.follow(feed, audience)
             subscription.cancel()
             subscription.cancel()
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual(subscriber.sent, [])
             self.assertEqual((feed.subscriptions, feed.fanout._units()), ({}, []))
 
@@ -75,7 +76,7 @@ class SubscribeTests(FeedTestCase):
         self.follow(feed, audience)[1].cancel()
         for document in (b"1", b"2"):
             subscriber, subscription = self.follow(feed, audience)
-            feed.publish(document)
+            publish(feed, document)
             self.assertEqual(subscriber.documents[-1:], [document])
             subscription.cancel()
             self.assertEqual(feed.fanout._units(), [])
@@ -85,7 +86,7 @@ class SubscribeTests(FeedTestCase):
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
         subscription.pause()
-        feed.publish(b"1")
+        publish(feed, b"1")
         subscription.cancel()
         subscription.resume()
         self.assertEqual(subscriber.sent, [])
@@ -98,7 +99,7 @@ class SubscribeTests(FeedTestCase):
         for number, subscriber in enumerate(subscribers):
             subscriber.then = lambda number=number: order.append(number)  # type: ignore[misc]
             feed.subscribe(subscriber)
-        feed.publish(b"1")
+        publish(feed, b"1")
         for subscriber in subscribers:
             self.assertEqual(len(subscriber.sent), 1)
             self.assertIs(subscriber.sent[0], feed.snapshot)
@@ -112,10 +113,10 @@ class ConflationTests(FeedTestCase):
         """It gets nothing while paused, and on resuming the newest version alone."""
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         subscription.pause()
         for document in (b"2", b"3", b"4"):
-            feed.publish(document)
+            publish(feed, document)
         self.assertEqual(subscriber.documents, [b"1"])
         subscription.resume()
         self.assertEqual(subscriber.documents, [b"1", b"4"])
@@ -125,7 +126,7 @@ class ConflationTests(FeedTestCase):
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
         subscription.pause()
-        feed.publish(b"1")
+        publish(feed, b"1")
         subscription.resume()
         subscription.resume()
         subscription.pause()
@@ -136,10 +137,10 @@ class ConflationTests(FeedTestCase):
         """Ticks without a change leave a paused subscriber nothing to catch up with."""
         feed = self.feed(push="tick")
         subscriber, subscription = self.follow(feed)
-        feed.publish(b"1")
+        publish(feed, b"1")
         subscription.pause()
-        feed.publish(b"1")
-        feed.publish(b"1")
+        publish(feed, b"1")
+        publish(feed, b"1")
         subscription.resume()
         self.assertEqual(subscriber.documents, [b"1"])
 
@@ -147,26 +148,26 @@ class ConflationTests(FeedTestCase):
         """It has the document already; the ticks after that are as they always are."""
         for repeats, later in ((False, [b"1"]), (True, [b"1", b"1"])):
             feed = self.feed(push="tick")
-            feed.publish(b"1")
+            publish(feed, b"1")
             subscriber = RecordingSubscriber()
             subscription = feed.subscribe(subscriber, repeats=repeats)
             subscription.pause()
-            feed.publish(b"2")
-            feed.publish(b"1")
+            publish(feed, b"2")
+            publish(feed, b"1")
             subscription.resume()
             self.assertEqual(subscriber.documents, [b"1"])
-            feed.publish(b"1")
+            publish(feed, b"1")
             self.assertEqual(subscriber.documents, later)
 
     def test_what_went_and_came_back_is_told_to_the_informed(self) -> None:
         """It is a later version, though the document is the same."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         subscriber = RecordingSubscriber()
         subscription = feed.subscribe(subscriber, with_state=True)
         subscription.pause()
-        feed.publish(b"2")
-        feed.publish(b"1")
+        publish(feed, b"2")
+        publish(feed, b"1")
         subscription.resume()
         self.assertEqual([snapshot.sequence.number for snapshot in subscriber.sent], [1, 3])
 
@@ -175,10 +176,10 @@ class ConflationTests(FeedTestCase):
         feed = self.feed(push="change")
         subscriber, subscription = self.follow(feed)
         subscription.pause()
-        feed.publish(b"1")
+        publish(feed, b"1")
         feed.fanout.newest = None
         subscription.resume()
-        feed.publish(b"2")
+        publish(feed, b"2")
         subscription.pause()
         subscription.resume()
         self.assertEqual(subscriber.documents, [b"2"])
@@ -186,7 +187,7 @@ class ConflationTests(FeedTestCase):
     def test_nothing_is_owed_without_a_publish(self) -> None:
         """Pausing and resuming by themselves send nothing."""
         feed = self.feed()
-        feed.publish(b"1")
+        publish(feed, b"1")
         subscriber, subscription = self.follow(feed)
         subscription.pause()
         subscription.resume()
@@ -197,7 +198,7 @@ class ConflationTests(FeedTestCase):
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
         subscription.pause()
-        feed.publish(b"1")
+        publish(feed, b"1")
         self.assertEqual(subscriber.sent, [])
         subscription.resume()
         self.assertEqual(subscriber.documents, [b"1"])
@@ -208,13 +209,13 @@ class ConflationTests(FeedTestCase):
             feed = self.feed()
             subscriber, subscription = self.follow(feed, audience)
             subscriber.then = subscription.pause
-            feed.publish(b"1")
-            feed.publish(b"2")
-            feed.publish(b"3")
+            publish(feed, b"1")
+            publish(feed, b"2")
+            publish(feed, b"3")
             self.assertEqual(subscriber.documents, [b"1"])
             subscription.resume()
             self.assertEqual(subscriber.documents, [b"1", b"3"])
-            feed.publish(b"4")
+            publish(feed, b"4")
             self.assertEqual(subscriber.documents, [b"1", b"3"])
             subscription.resume()
             self.assertEqual(subscriber.documents, [b"1", b"3", b"4"])
@@ -225,8 +226,8 @@ class ConflationTests(FeedTestCase):
         _, slow = self.follow(feed)
         quick, _ = self.follow(feed)
         slow.pause()
-        feed.publish(b"1")
-        feed.publish(b"2")
+        publish(feed, b"1")
+        publish(feed, b"2")
         self.assertEqual(quick.documents, [b"1", b"2"])
 
     @settings(deadline=None, max_examples=200)
@@ -253,7 +254,7 @@ class ConflationTests(FeedTestCase):
                     if len(subscriber.sent) > before > 0:
                         self.assertNotEqual(subscriber.sent[-1].version, subscriber.sent[before - 1].version)
                 case document:
-                    feed.publish(document.encode())
+                    publish(feed, document.encode())
             if paused:
                 self.assertEqual(len(subscriber.sent), before)
             elif feed.snapshot is not None:
@@ -268,7 +269,7 @@ class ConflationTests(FeedTestCase):
             subscriber = RecordingSubscriber()
             subscription = feed.subscribe(subscriber, with_state=True, audience=audience)
             for document in (b"1", b"2"):
-                feed.publish(document)
+                publish(feed, document)
             subscription.pause()
             assert feed.snapshot is not None
             subscription.deliver(feed.snapshot)
@@ -282,14 +283,14 @@ class ConflationTests(FeedTestCase):
         for own in (False, True):
             feed = self.feed()
             subscriber, subscription = self.follow(feed)
-            feed.publish(b"1")
+            publish(feed, b"1")
             assert feed.snapshot is not None
             subscriber.then = break_down
             if own:
                 subscription.deliver(feed.snapshot)
             else:
                 subscription.pause()
-                feed.publish(b"2")
+                publish(feed, b"2")
                 subscription.resume()
             self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
             self.assertEqual((subscriber.dropped, feed.subscriptions), (1, {}))

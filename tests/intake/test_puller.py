@@ -859,22 +859,22 @@ class LargeDocumentTests(PollerTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.work: list[tuple[Callable[..., object], Deferred[Any]]] = []
+        self.work: list[tuple[partial[object], Deferred[Any]]] = []
         self.source.gives(self.LARGE)
         self.feed.interval_s = 1.0
         self.poller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
         self.poller.startService()
 
-    def in_thread(self, work: Callable[..., object], *data: bytes) -> Deferred[Any]:
-        self.assertIn(data, ((), (self.LARGE,)))
-        self.work.append((work, Deferred()))
+    def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
+        self.assertIn(arguments[:1], ((), (self.LARGE,)))
+        self.work.append((partial(work, *arguments), Deferred()))
         return self.work[-1][1]
 
     def finish(self) -> Callable[..., object]:
         """Has the thread end its work, and gives what that was."""
         work, outcome = self.work.pop(0)
-        outcome.callback(work() if isinstance(work, partial) else work(self.LARGE))
-        return work
+        outcome.callback(work())
+        return work.func
 
     def codings(self) -> set[str]:
         return set() if self.feed.snapshot is None else set(self.feed.snapshot.representations)
@@ -957,7 +957,7 @@ class LargeDocumentTests(PollerTestCase):
         self.assertIs(self.feed.state, State.LIVE)
 
     @staticmethod
-    def no_thread(work: Callable[[bytes], object], data: bytes) -> Deferred[Any]:
+    def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
         raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_slow_thread(self) -> None:

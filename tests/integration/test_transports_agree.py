@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.snapshot import version_of
-from livefeed.testing import make_site
+from livefeed.testing import make_site, publish
 from livefeed.transport.rooms import Room
 from livefeed.web.returns import Returns
 from tests.helpers.driven import Client, DrivenReactor, make_pool, settle
@@ -360,7 +360,7 @@ class PublishedFeed:
             if event in ("stale", "expired"):
                 each.feed.mark_stale()
             else:
-                each.feed.publish(DOCUMENTS[self.document])
+                publish(each.feed, DOCUMENTS[self.document])
 
     def connect(self) -> list[Client]:
         """Gives a client of each transport."""

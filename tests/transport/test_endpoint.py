@@ -29,6 +29,7 @@ from zope.interface.verify import verifyObject
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
+from livefeed.testing import publish
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
 from livefeed.transport.endpoint import PoolPort
@@ -261,7 +262,7 @@ class TlsTests(EndpointTestCase):
 
     def site(self) -> Site:
         feed = Feed("feed", clock=self.reactor)
-        feed.publish(b"{}")
+        publish(feed, b"{}")
         origins = Origins.parse("*")
         return Site(Root([PublishedFeed(feed, origins, lambda request, delivery: NOT_DONE_YET)]), reactor=self.reactor)
 

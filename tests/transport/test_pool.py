@@ -23,7 +23,7 @@ from livefeed.delivery import document
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response
+from livefeed.testing import Response, publish
 from livefeed.transport import endpoint as endpoint_module
 from livefeed.transport.connection import Connection
 from livefeed.transport.endpoint import ConnectionFactory
@@ -343,7 +343,7 @@ class CapacityTests(PoolTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.feed = Feed("feed", clock=self.reactor)
-        self.feed.publish(b"{}")
+        publish(self.feed, b"{}")
         origins = Origins.parse("*")
         served = PublishedFeed(self.feed, origins, lambda request, delivery: NOT_DONE_YET)
         self.site = Site(Root([served]), reactor=self.reactor)

@@ -20,7 +20,7 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import Response
+from livefeed.testing import Response, publish
 from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.cors import Origins
 from livefeed.web.returns import Returns
@@ -98,8 +98,8 @@ class EveryAnswerTests(SynchronousTestCase):
         root.putChild(b"broken", Broken())
         self.site = Site(root, reactor=self.clock)
         if not empty:
-            self.feed.publish(DOCUMENT)
-            self.feed.publish(NEWER)
+            publish(self.feed, DOCUMENT)
+            publish(self.feed, NEWER)
 
     def ask(self, request: bytes, *, wait_s: int = 0) -> Exchange:
         """Sends bytes on a connection of their own."""
@@ -178,7 +178,7 @@ class EveryAnswerTests(SynchronousTestCase):
     @staticmethod
     def version_of(data: bytes) -> str:
         feed = Feed("feed", clock=Clock())
-        feed.publish(data)
+        publish(feed, data)
         assert feed.snapshot is not None
         return feed.snapshot.version
 

@@ -22,7 +22,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response
+from livefeed.testing import Response, publish
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
 from livefeed.web.cors import Origins
 from livefeed.web.site import Request, Site
@@ -63,7 +63,7 @@ class ChannelTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         feed = Feed("feed", clock=self.clock)
-        feed.publish(DOCUMENT)
+        publish(feed, DOCUMENT)
         self.recorder = Recorder()
         root = Root([PublishedFeed(feed, Origins.parse("*"), self.upgrade)])
         root.putChild(b"later", LaterResource())

@@ -14,7 +14,7 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.process.drain import DRAIN_S
-from livefeed.testing import RecordingSubscriber, Response
+from livefeed.testing import RecordingSubscriber, Response, publish
 from livefeed.web.cors import Origins
 from livefeed.web.refusals import MAX_RETRY_S, RETRY_S, RETURNS_PER_S, Refusals
 from livefeed.web.site import Site
@@ -91,7 +91,7 @@ class AnswerTests(SynchronousTestCase):
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
         self.served = PublishedFeed(Feed("feed", clock=self.clock), handshakes.origins, handshakes.upgrade, 1)
         self.site = Site(Root([self.served]), reactor=self.clock)
-        self.served.feed.publish(b'{"a": 1}')
+        publish(self.served.feed, b'{"a": 1}')
         self.connect()
 
     def connect(self, *, over_capacity: bool = False) -> None:

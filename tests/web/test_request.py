@@ -14,7 +14,7 @@ from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.document.pointer import MAX_TOKENS
 from livefeed.feed.feed import Feed
-from livefeed.testing import request
+from livefeed.testing import publish, request
 from livefeed.web.answers import answer
 from livefeed.web.cors import Origins
 from livefeed.web.request import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request
@@ -30,7 +30,7 @@ class LimitsTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock, origins = Clock(), Origins.parse(["*"])
         feed = Feed("feed", clock=clock)
-        feed.publish(b'{"a": {"b": 1}}')
+        publish(feed, b'{"a": {"b": 1}}')
         self.args: list[dict[bytes, list[bytes]]] = []
         self.site = Site(Root([PublishedFeed(feed, origins, self.upgrade)]), reactor=clock)
         self.unquoted = 0

@@ -37,7 +37,7 @@ class WebSocketResource(FeedResource):
         self,
         delivery: Delivery,
         origins: Origins,
-        parts: Parts | None = None,
+        parts: Parts[Delivery] | None = None,
         *,
         refuse: Callable[[Request], int] | None = None,
     ) -> None:

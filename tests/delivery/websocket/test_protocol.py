@@ -45,7 +45,7 @@ from livefeed.delivery.websocket.protocol import (
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response, request
+from livefeed.testing import Response, publish, request
 from livefeed.transport.connection import ConnectionGroup
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
@@ -184,7 +184,7 @@ class DeltaTests(WebSocketTestCase):
 
     def test_it_is_agreed_on(self) -> None:
         """Where it is among those that are offered; nothing else is."""
-        self.feed.publish(self.document(1))
+        publish(self.feed, self.document(1))
         client = self.open("/feed.ws", "other")
         self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])
         self.assertEqual(client.protocol.subprotocol, DELTA)
@@ -194,10 +194,10 @@ class DeltaTests(WebSocketTestCase):
 
     def test_changes_are_sent(self) -> None:
         """And a sign of life at each tick without any, which tells the state."""
-        self.feed.publish(self.document(1))
+        publish(self.feed, self.document(1))
         client = self.open()
-        self.feed.publish(self.document(2))
-        self.feed.publish(self.document(2))
+        publish(self.feed, self.document(2))
+        publish(self.feed, self.document(2))
         self.feed.mark_stale()
         told = [(message["type"], message["state"]) for message in client.messages()]
         self.assertEqual(told, [("snapshot", "live"), ("patch", "live"), ("heartbeat", "live"), ("heartbeat", "stale")])
@@ -205,7 +205,7 @@ class DeltaTests(WebSocketTestCase):
     def test_client_that_comes_back(self) -> None:
         """It says in the URL what it has, and is sent what has changed since."""
         for number in (1, 2, 3):
-            self.feed.publish(self.document(number))
+            publish(self.feed, self.document(number))
         (message,) = self.open(f"/feed.ws?have={version_of(self.document(1))}").messages()
         self.assertEqual((message["type"], message["from"]), ("patch", version_of(self.document(1))))
         self.assertEqual(message["patch"], [{"op": "replace", "path": "/number", "value": 3}])
@@ -213,7 +213,7 @@ class DeltaTests(WebSocketTestCase):
     def test_client_may_say_what_it_has(self) -> None:
         """At any time; what is not understood is ignored."""
         for number in (1, 2):
-            self.feed.publish(self.document(number))
+            publish(self.feed, self.document(number))
         client = self.open()
         client.receive()
         old, newest = version_of(self.document(1)), version_of(self.document(2))
@@ -226,7 +226,7 @@ class DeltaTests(WebSocketTestCase):
 
     def test_questions_are_limited(self) -> None:
         """Each is a frame like any other."""
-        self.feed.publish(self.document(1))
+        publish(self.feed, self.document(1))
         client = self.open()
         client.receive()
         for _ in range(FREE_FRAMES + 1):
@@ -241,11 +241,11 @@ class DeltaTests(WebSocketTestCase):
             self.serve()
             client = self.open(transport=transport)
             for number in (1, 2, 3):
-                self.feed.publish(self.document(number))
+                publish(self.feed, self.document(number))
             client.receive()
             client.pause()
             for number in (4, 5, 6):
-                self.feed.publish(self.document(number))
+                publish(self.feed, self.document(number))
             self.assertEqual(client.messages(), [])
             client.resume()
             (message,) = client.messages()
@@ -253,17 +253,17 @@ class DeltaTests(WebSocketTestCase):
 
     def test_one_of_many_may_say_what_it_has(self) -> None:
         """Also where many are sent patches together; the others are sent theirs as if it had not."""
-        self.feed.publish(self.document(1))
+        publish(self.feed, self.document(1))
         clients = [self.open(transport=Grouped()) for _ in range(3)]
         for number in (2, 3, 4):
-            self.feed.publish(self.document(number))
+            publish(self.feed, self.document(number))
         for client in clients:
             client.receive()
         old = version_of(self.document(2))
         (message,) = self.say(clients[1], json.dumps({"have": old}).encode())
         self.assertEqual((message["from"], message["patch"][0]["value"]), (old, 4))
         for number in (5, 6, 7):
-            self.feed.publish(self.document(number))
+            publish(self.feed, self.document(number))
             for client in clients:
                 (message,) = client.messages()
                 before = version_of(self.document(number - 1))
@@ -271,10 +271,10 @@ class DeltaTests(WebSocketTestCase):
 
     def test_part_of_the_document(self) -> None:
         """It is followed as the whole is, and pushed only when it changes."""
-        self.feed.publish(b'{"a": [1, 2], "b": 1}')
+        publish(self.feed, b'{"a": [1, 2], "b": 1}')
         client = Client(self.site, path="/feed/a")
-        self.feed.publish(b'{"a": [1, 2], "b": 2}')
-        self.feed.publish(b'{"a": [1, 3], "b": 2}')
+        publish(self.feed, b'{"a": [1, 2], "b": 2}')
+        publish(self.feed, b'{"a": [1, 3], "b": 2}')
         self.assertEqual(client.receive(), [text(b"[1, 2]"), text(b"[1, 3]")])
 
 
@@ -305,16 +305,16 @@ class PushTests(WebSocketTestCase):
         ):
             self.serve()
             for version in (FIRST, SECOND):
-                self.feed.publish(version)
+                publish(self.feed, version)
             clients = [] if newcomer else [Client(self.site, transport=transport(), subprotocols=subprotocols)]
-            self.feed.publish(SECOND)
+            publish(self.feed, SECOND)
             error = MemoryError()
             with (
                 mock.patch.object(Messages, "_make", side_effect=error),
                 mock.patch.object(protocol._Outlet, "send", side_effect=error),
             ):
                 clients = clients or [Client(self.site, transport=transport(), subprotocols=subprotocols)]
-                self.feed.publish(THIRD)
+                publish(self.feed, THIRD)
             self.assertEqual([client.transport.disconnected for client in clients], [True])
             self.assertEqual(self.feed.subscriptions, {})
             self.assertTrue(self.flushLoggedErrors(MemoryError))
@@ -326,9 +326,9 @@ class PushTests(WebSocketTestCase):
             clients = [Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3)]
             # Each subscriber joins the group with the first version that it takes.
             for version in (FIRST, SECOND):
-                self.feed.publish(version)
+                publish(self.feed, version)
             with mock.patch.object(ConnectionGroup, "write", autospec=True, side_effect=ConnectionGroup.write) as write:
-                self.feed.publish(THIRD)
+                publish(self.feed, THIRD)
             self.assertEqual(write.call_count, 1)
             self.assertEqual(len(write.call_args.args[0]._singly), len(clients))
 
@@ -338,12 +338,12 @@ class PushTests(WebSocketTestCase):
             self.serve()
             full, gone, other = (Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3))
             for version in (FIRST, SECOND):
-                self.feed.publish(version)
+                publish(self.feed, version)
             for client in (full, gone, other):
                 client.receive()
             full.pause()
             gone.transport.protocol.connectionLost(Failure(ConnectionDone()))
-            self.feed.publish(THIRD)
+            publish(self.feed, THIRD)
             self.assertEqual([client.transport.value() for client in (full, gone)], [b"", b""])
             self.assertEqual(len(other.receive()), 1)
 
@@ -351,7 +351,7 @@ class PushTests(WebSocketTestCase):
         """All of it have the version in the end, by a patch of what they had, and stay connected."""
         clients = [Client(self.site, transport=Grouped(), subprotocols=[Subprotocol(DELTA)]) for _ in range(3)]
         for version in (LONG, LONG + b" "):
-            self.feed.publish(version)
+            publish(self.feed, version)
         for client in clients:
             client.messages()
         make = Messages._make
@@ -364,7 +364,7 @@ class PushTests(WebSocketTestCase):
 
         self.patch(Messages, "_make", break_once)
         for version in (LONG, LONG + b"\n"):
-            self.feed.publish(version)
+            publish(self.feed, version)
             for client in clients:
                 [message] = client.messages()
                 self.assertEqual((message["type"], message["version"]), ("patch", version_of(version)))
@@ -378,12 +378,12 @@ class PushTests(WebSocketTestCase):
             client = Client(self.site, transport=Wrapping(), subprotocols=subprotocols)
             client.receive()
             for document in (FIRST, SECOND):
-                self.feed.publish(document)
+                publish(self.feed, document)
                 self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.TEXT])
 
     def test_newest_document_is_sent_at_once(self) -> None:
         """On either path, byte for byte, as one text message."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for path in ("/feed.ws", "/feed", "/feed.json", "/feed.ws?x=y"):
             self.assertEqual(Client(self.site, path=path).receive(), [text(FIRST)])
 
@@ -391,14 +391,14 @@ class PushTests(WebSocketTestCase):
         """The handshake is accepted before there is a document."""
         client = Client(self.site)
         self.assertEqual(client.receive(), [])
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(client.receive(), [text(FIRST)])
 
     def test_each_good_pull_is_pushed(self) -> None:
         """Also where nothing has changed: the push is the sign of life."""
         client = Client(self.site)
         for document in (FIRST, FIRST, SECOND):
-            self.feed.publish(document)
+            publish(self.feed, document)
         self.assertEqual(client.receive(), [text(FIRST), text(FIRST), text(SECOND)])
 
     def test_changes_alone_are_pushed_where_asked_for(self) -> None:
@@ -406,7 +406,7 @@ class PushTests(WebSocketTestCase):
         self.serve(push="change")
         client = Client(self.site)
         for document in (FIRST, FIRST, SECOND):
-            self.feed.publish(document)
+            publish(self.feed, document)
         self.assertEqual(client.receive(), [text(FIRST), text(SECOND)])
 
     def test_all_subscribers_are_sent_the_same_bytes(self) -> None:
@@ -414,7 +414,7 @@ class PushTests(WebSocketTestCase):
         clients = [Client(self.site) for _ in range(3)]
         for client in clients:
             client.receive()
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         assert self.feed.snapshot is not None
         for client in clients:
             self.assertEqual(client.transport.value(), self.feed.snapshot.frame)
@@ -426,12 +426,12 @@ class PushTests(WebSocketTestCase):
         fast.receive()
         slow.pause()
         for document in (FIRST, SECOND, THIRD):
-            self.feed.publish(document)
+            publish(self.feed, document)
         self.assertEqual(slow.transport.value(), b"")
         self.assertEqual(fast.receive(), [text(FIRST), text(SECOND), text(THIRD)])
         slow.resume()
         self.assertEqual(slow.receive(), [text(THIRD)])
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(slow.receive(), [text(FIRST)])
 
     def test_subscriber_that_is_full_from_the_start_is_owed_the_newest(self) -> None:
@@ -445,11 +445,11 @@ class PushTests(WebSocketTestCase):
                 if self.producer is not None:
                     self.producer.pauseProducing()
 
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site, transport=Small())
         self.assertEqual(client.receive(), [text(FIRST)])
         for document in (SECOND, THIRD):
-            self.feed.publish(document)
+            publish(self.feed, document)
         self.assertEqual(client.receive(), [])
         client.resume()
         self.assertEqual(client.receive(), [text(THIRD)])
@@ -482,7 +482,7 @@ class LivenessTests(WebSocketTestCase):
             came = []
             for second in range(1, seconds + 1):
                 if pushed:
-                    self.feed.publish(FIRST)
+                    publish(self.feed, FIRST)
                 self.clock.pump([0.25] * 4)
                 came += [second for opcode, _ in client.receive() if opcode is Opcode.PING]
             return came
@@ -509,7 +509,7 @@ class LivenessTests(WebSocketTestCase):
             silent_s = 0
             for second in range(1, 300):
                 if second % every_s == 0:
-                    self.feed.publish(FIRST)
+                    publish(self.feed, FIRST)
                 self.clock.pump([0.25] * 4)
                 silent_s = 0 if client.transport.value() else silent_s + 1
                 self.assertLess(silent_s, 30, every_s)
@@ -522,7 +522,7 @@ class LivenessTests(WebSocketTestCase):
         client.receive()
         pings = 0
         for _ in range(400):
-            self.feed.publish(FIRST)
+            publish(self.feed, FIRST)
             client.pause()
             client.resume()
             self.clock.advance(1)
@@ -542,7 +542,7 @@ class LivenessTests(WebSocketTestCase):
         client = Client(self.site)
         for _ in range(150):
             self.assertFalse(client.transport.disconnected)
-            self.feed.publish(FIRST)
+            publish(self.feed, FIRST)
             self.clock.advance(1)
         self.assertTrue(client.transport.disconnected)
 
@@ -554,7 +554,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertEqual(len(self.feed.subscriptions), 0)
         self.assertEqual(list(self.factory.protocols_open), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
 
     def test_closing_handshake_of_the_client_is_answered(self) -> None:
         """RFC 6455, 5.5.1; and a client that then does not hang up is hung up on."""
@@ -564,7 +564,7 @@ class LivenessTests(WebSocketTestCase):
         client.send()
         self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe8")])
         self.assertTrue(client.transport.disconnecting)
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(client.transport.value(), b"")
         self.clock.advance(2)
         self.assertTrue(client.transport.disconnected)
@@ -575,7 +575,7 @@ class LivenessTests(WebSocketTestCase):
         client.receive()
         self.factory.let_go()
         self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 1000 ms")])
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(client.transport.value(), b"")
         self.clock.pump([1.0] * 4)
         self.assertTrue(client.transport.disconnected)
@@ -625,15 +625,15 @@ class LivenessTests(WebSocketTestCase):
                 self.clock.pump([0.25] * 98)
                 if is_full:
                     client.pause()
-                    self.feed.publish(FIRST)
+                    publish(self.feed, FIRST)
                 begin(client)
                 ((opcode, payload),) = client.receive()
                 self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, code.to_bytes(2, "big")))
-                self.feed.publish(SECOND)
+                publish(self.feed, SECOND)
                 if is_full:
                     client.transport.protocol.resumeProducing()
                 self.clock.pump([0.25] * 6)
-                self.feed.publish(THIRD)
+                publish(self.feed, THIRD)
                 self.assertEqual((code, is_full, client.transport.value()), (code, is_full, b""))
                 self.assertEqual(len(self.feed.subscriptions), 0)
 
@@ -756,7 +756,7 @@ class PongTests(WebSocketTestCase):
         """Nothing was answered until now, a ping is, and what the feed has to say comes through."""
         self.assertEqual(self.client.receive(), [])
         self.client.send(extra=sent(Opcode.PING, b"still here?"))
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(self.client.receive(), [(Opcode.PONG, b"still here?"), text(FIRST)])
         self.assertFalse(self.client.transport.disconnecting)
 
@@ -956,7 +956,7 @@ class LimitTests(WebSocketTestCase):
         for payload in (b"w", b"x"):
             client.protocol.send_ping(payload)
             client.send()
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(client.transport.value(), b"")
         client.resume()
         self.assertEqual(client.receive(), [(Opcode.PONG, b"x"), text(FIRST)])
@@ -972,7 +972,7 @@ class LimitTests(WebSocketTestCase):
         client.pause()
         client.protocol.send_ping(b"x")
         client.send()
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         write = client.transport.write
 
         def fill(data: bytes) -> None:
@@ -981,7 +981,7 @@ class LimitTests(WebSocketTestCase):
 
         filling = self.patch(client.transport, "write", fill)
         client.resume()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual(client.receive(), [(Opcode.PONG, b"x")])
         filling.restore()
         client.resume()
@@ -1061,18 +1061,18 @@ class FrameTests(WebSocketTestCase):
         ((opcode, payload),) = client.receive()
         self.assertEqual((pieces, opcode, int.from_bytes(payload[:2], "big")), (pieces, Opcode.CLOSE, code))
         client.send(extra=sent(Opcode.PING, b"x"))
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(client.transport.value(), b"")
         self.clock.pump([1.0] * 4)
         self.assertTrue(client.transport.disconnecting or client.transport.disconnected)
 
     def test_servers_frames_are_as_they_should_be(self) -> None:
         """Whole, not masked, without reserved bits, and those of control short (RFC 6455, 5.1, 5.2 and 5.5)."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.clock.pump([1.0] * PING_INTERVAL_S)
         for payload in (b"", b"x" * 125):
             self.client.send(extra=sent(Opcode.PING, payload))
-        self.feed.publish(b'"%s"' % (b"x" * 70_000))
+        publish(self.feed, b'"%s"' % (b"x" * 70_000))
         self.client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8bye"))
         frames = Raw.read(self.client.transport.value())
         self.assertEqual([frame.first for frame in frames], [0x81, 0x89, 0x8A, 0x8A, 0x81, 0x88])
@@ -1122,7 +1122,7 @@ class FrameTests(WebSocketTestCase):
 
     def test_fragments_are_put_together(self) -> None:
         """Control frames may stand between them, and are answered at once (RFC 6455, 5.4)."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = Client(self.site, subprotocols=[Subprotocol(DELTA)])
         client.receive()
         client.send(extra=raw(0x01, b'{"have"'))
@@ -1199,7 +1199,7 @@ class WindowTests(WebSocketTestCase):
         client, other = WindowClient(self.site), DeflatingClient(self.site)
         for each in (client, other):
             each.receive()
-        self.feed.publish(LONG)
+        publish(self.feed, LONG)
         self.assertEqual(client.transport.value(), other.transport.value())
         self.assertLess(len(client.transport.value()), len(LONG) / 2)
         self.assertEqual(client.receive(), [text(LONG)])
@@ -1240,7 +1240,7 @@ class CompressionTests(WebSocketTestCase):
             self.serve()
             client = self.open(*subprotocols)
             for document in (FIRST, SECOND, FIRST):
-                self.feed.publish(document)
+                publish(self.feed, document)
             self.clock.pump([1.0] * PING_INTERVAL_S)
             client.send(extra=sent(Opcode.PING, b"x") + sent(Opcode.CLOSE, b"\x03\xe8"))
             frames = Raw.read(client.transport.value())
@@ -1259,12 +1259,12 @@ class CompressionTests(WebSocketTestCase):
         """RFC 7692, 6."""
         client = Client(self.site)
         client.receive()
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual([frame.first for frame in Raw.read(client.transport.value())], [0x81])
 
     def test_clients_messages_are_read_with_and_without_compression(self) -> None:
         """Each by itself, and in fragments of which the first alone says that they are compressed (RFC 7692, 6.1)."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         client = self.open(DELTA)
         question = b'{"have": null}'
         whole = self.deflated(question)
@@ -1471,7 +1471,7 @@ class HandshakeTests(WebSocketTestCase):
 
     def test_upgrade_is_ignored_in_http_1_0(self) -> None:
         """RFC 9110, 7.8; and HTTP/1.0 knows no 1xx (15.2)."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(self.handshake(line=b"GET /feed.ws HTTP/1.0").status, 426)
         response = self.handshake(line=b"GET /feed HTTP/1.0")
         self.assertEqual((response.status, response.body), (200, FIRST))
@@ -1515,20 +1515,20 @@ class HandshakeTests(WebSocketTestCase):
 
     def test_part_that_is_not_there_is_no_websocket(self) -> None:
         """Below /feed.ws are the parts of the document, and nothing else."""
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
 
     def test_document_that_is_too_old(self) -> None:
         """Who can be told of the state opens a WebSocket all the same; others are refused."""
         self.feed.gone_after_s = 10
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.clock.advance(10)
         for line in (b"GET /feed.ws HTTP/1.1", b"GET /feed HTTP/1.1"):
             refused = self.handshake(line=line)
             told = refused.headers["livefeed-state"], refused.headers["retry-after"], refused.headers["cache-control"]
             self.assertEqual((refused.status, *told), (410, "expired", "1", "no-store"))
         self.assertEqual(self.handshake(b"Sec-WebSocket-Protocol: " + DELTA.encode()).status, 101)
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         self.assertEqual(Client(self.site).receive(), [text(FIRST)])
 
 
@@ -1538,7 +1538,7 @@ class ExpiryTests(WebSocketTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.feed.gone_after_s = 10
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
 
     def test_plain_subscribers_are_let_go(self) -> None:
         """No message could tell them. They are sent nothing more, and when to come back, each at another time."""
@@ -1559,7 +1559,7 @@ class ExpiryTests(WebSocketTestCase):
         self.assertGreater(len(codes), 10)
         self.assertEqual(len(self.feed.subscriptions), 0)
         full.resume()
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.assertEqual([client.receive() for client in clients], [[]] * 20)
 
     def test_delta_subscribers_are_told(self) -> None:
@@ -1583,23 +1583,23 @@ class ExpiryTests(WebSocketTestCase):
         clients[0].protocol.send_text(json.dumps({"have": version_of(FIRST)}).encode())
         clients[0].send()
         self.assertEqual([message["type"] for message in clients[0].messages()], ["state"])
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for client in clients:
             (message,) = client.messages()
             self.assertEqual((message["type"], message["state"], message["data"]), ("snapshot", "live", {"n": 1.5}))
-        self.feed.publish(FIRST)
+        publish(self.feed, FIRST)
         for client in clients:
             self.assertEqual([message["type"] for message in client.messages()], ["heartbeat"])
 
     def test_group_that_did_not_have_the_same(self) -> None:
         """Those who are sent to as one are sent what is right for each, before and after it was expired."""
         clients = [self.open(transport=Grouped()) for _ in range(6)]
-        self.feed.publish(SECOND)
+        publish(self.feed, SECOND)
         self.clock.advance(10)
         clients += [self.open(f"/feed.ws?have={version_of(have)}", transport=Grouped()) for have in (FIRST, SECOND)]
         self.feed.mark_stale()
-        self.feed.publish(SECOND)
-        self.feed.publish(THIRD)
+        publish(self.feed, SECOND)
+        publish(self.feed, THIRD)
         for client in clients:
             documents = [message for message in client.messages() if message["type"] != "heartbeat"]
             self.assertEqual(documents[-1]["version"], version_of(THIRD))
