@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.delivery.feed_resource import Access
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
@@ -91,34 +92,34 @@ class DocumentResource(FeedResource):
     """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now or later, or with events.
 
     :param delivery: the ways in which the feed can be followed.
-    :param origins: the origins whose pages may read the answers.
+    :param access: the declaration of who may read the answers.
     :param form: the form of the answer: the document, events, or the one that the field ``Accept`` asks for.
     :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
     :param unknown: whether it is not known yet if the part exists, so that it cannot be followed.
     """
 
     def __init__(
-        self, delivery: Delivery, origins: Origins, form: Form, parts: Parts | None = None, *, unknown: bool = False
+        self, delivery: Delivery, access: Access, form: Form, parts: Parts | None = None, *, unknown: bool = False
     ) -> None:
-        super().__init__(delivery, origins, parts)
+        super().__init__(delivery, access, parts)
         self._unknown = unknown
         self._feed = delivery.feed
         self._form = form
 
     def part(self, delivery: Delivery) -> IResource:
         """FeedResource API."""
-        return DocumentResource(delivery, self._origins, self._form)
+        return DocumentResource(delivery, self._access, self._form)
 
     def unknown(self) -> IResource:
         """FeedResource API."""
-        return DocumentResource(self._delivery, self._origins, self._form, unknown=True)
+        return DocumentResource(self._delivery, self._access, self._form, unknown=True)
 
     def busy(self) -> IResource:
         """FeedResource API."""
         return Busy(self._origins, self._form)
 
-    def render(self, request: Request) -> int:
-        """IResource API."""
+    def respond(self, request: Request) -> int:
+        """FeedResource API."""
         if request.method == b"OPTIONS":
             return self._options(request)
         if request.method not in (b"GET", b"HEAD"):
@@ -320,7 +321,8 @@ class DocumentResource(FeedResource):
     def _shared(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives the fields of every answer: the permission to read it, and the request fields that it depends on."""
         cors = self._origins.response_headers(request.fields.keyed.origin)
-        depends_on = [*_DEPENDS_ON[self._form], *([] if self._origins.any_origin else [b"Origin"])]
+        by_origin = [] if self._origins.any_origin else [b"Origin"]
+        depends_on = [*_DEPENDS_ON[self._form], *self._access.fields, *by_origin]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
         return [*cors, _EXPOSED, *vary]
 
@@ -347,7 +349,8 @@ class DocumentResource(FeedResource):
         left_s = self._feed.expires_in_s() - FORGET_S
         fresh_s = math.floor(max(0.0, min(math.ceil(max(1.0, self._feed.next_tick_s())), left_s)))
         more_s = max(0.0, left_s - fresh_s)
-        return b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
+        return b"%s, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
+            b"private" if self._access.fields else b"public",
             fresh_s,
             min(math.ceil(self._feed.interval_s), more_s),
             min(STALE_IF_ERROR_S, more_s),

@@ -283,7 +283,8 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """HTTPChannel API."""
-        self._repeatable = None if request.select is None else Repeatable(request.label(), request.select)
+        may_repeat = request.select is not None and not request.access_fields
+        self._repeatable = Repeatable(request.label(), request.select) if may_repeat else None
         super().requestDone(request)
         self._may_answer -= 1
         if self._may_answer <= 0 and self._buffer and not self.paused and not self._closing:
@@ -462,7 +463,7 @@ class Channel(HTTPChannel):
         if len(self.requests) != 1 or self._buffer or self.paused or self._last_request:
             return None
         request: Request = self.requests[0]
-        return request.waits_for
+        return None if request.access_fields else request.waits_for
 
     def _is_idle(self) -> bool:
         return not (self.requests or self._buffer or self._ate_line or self.paused)
