@@ -13,7 +13,14 @@ from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
-from livefeed.web.answers import answer, refuse, refuse_one_more
+from livefeed.web.answers import (
+    answer,
+    refuse,
+    refuse_expired,
+    refuse_not_pulled,
+    refuse_one_more,
+    whole_seconds,
+)
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.negotiation import (
     JSON_PATCH,
@@ -251,15 +258,12 @@ class DocumentResource(FeedResource):
         if self._feed.is_missing:
             # The part existed when the request began to wait.
             return NotFound(self._origins).render(request)
-        retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
-        headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
+        headers = (*self._shared(request), *self._state())
         if not self._unknown:
             # All pollers receive this while the source is away: rendering it for each took 272 µs, replaying it 29 µs.
             request.select = self._variant_of_nothing
-        if gone:
-            # Not 503: a cache may answer with its copy then.
-            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
-        return refuse(request, 503, "The document has not been pulled yet.", headers)
+        refuse_nothing = refuse_expired if gone else refuse_not_pulled
+        return refuse_nothing(request, self._feed.next_tick_s(), headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, headers: list[tuple[bytes, bytes]]
@@ -347,7 +351,7 @@ class DocumentResource(FeedResource):
         """
         # The answer may be repeated for FORGET_S.
         left_s = self._feed.expires_in_s() - FORGET_S
-        fresh_s = math.floor(max(0.0, min(math.ceil(max(1.0, self._feed.next_tick_s())), left_s)))
+        fresh_s = math.floor(max(0.0, min(whole_seconds(self._feed.next_tick_s()), left_s)))
         more_s = max(0.0, left_s - fresh_s)
         return b"%s, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
             b"private" if self._access.fields else b"public",

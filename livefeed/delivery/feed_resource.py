@@ -9,7 +9,7 @@ from livefeed.delivery.delivery import peer_of
 from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
-from livefeed.web.answers import refuse
+from livefeed.web.answers import refuse, retry_after
 from livefeed.web.negotiation import choose_coding
 from livefeed.web.resources import Node, NotFound
 
@@ -29,7 +29,7 @@ _NO_ROOM = "Too many parts of the document are followed already."
 def refuse_part(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
     """Answers a request for a part that there is no room for."""
     # A part is kept for this time after its last request: by then there may be room.
-    return refuse(request, 503, _NO_ROOM, [*headers, (b"Retry-After", b"%d" % UNUSED_S)])
+    return refuse(request, 503, _NO_ROOM, [*headers, retry_after(UNUSED_S)])
 
 
 @dataclass(frozen=True, slots=True)

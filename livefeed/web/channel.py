@@ -14,7 +14,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, datetimeToString
 from zope.interface import implementer
 
-from livefeed.web.answers import EVERY_ANSWER, problem
+from livefeed.web.answers import EVERY_ANSWER, problem, retry_after
 from livefeed.web.interfaces import HalfClosingTransport, RequestSite, TimedTransport
 from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
 from livefeed.web.replay import MAX_FIELDS, Repeatable
@@ -246,7 +246,7 @@ class Channel(HTTPChannel):
                 # Few connections beyond the limit are accepted, to be refused: it must not keep its place.
                 self._last_request = True
             else:
-                retry = [(b"Retry-After", b"%d" % OVER_CAPACITY_RETRY_S)]
+                retry = [retry_after(OVER_CAPACITY_RETRY_S)]
                 self.refuse(503, "There are too many connections. Come back later.", retry)
         if self._closing:
             return

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
-from livefeed.web.answers import answer, refuse
+from livefeed.web.answers import answer, refuse, refuse_not_pulled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +60,7 @@ class WebSocketResource(FeedResource):
         return WebSocketResource(self._delivery, self._access, refuse=refuse_part)
 
     def _refuse_unknown(self, request: Request) -> int:
-        retry_s = math.ceil(max(1.0, self._delivery.feed.next_tick_s()))
-        headers = [(b"Retry-After", b"%d" % retry_s)]
-        return refuse(request, 503, "The document has not been pulled yet.", headers)
+        return refuse_not_pulled(request, self._delivery.feed.next_tick_s())
 
     def respond(self, request: Request) -> int:
         """FeedResource API."""
