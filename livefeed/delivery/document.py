@@ -13,7 +13,14 @@ from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
-from livefeed.web.answers import answer, refuse, refuse_one_more
+from livefeed.web.answers import (
+    answer,
+    refuse,
+    refuse_expired,
+    refuse_not_pulled,
+    refuse_one_more,
+    whole_seconds,
+)
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.negotiation import (
     JSON_PATCH,
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.delivery.feed_resource import Access
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
@@ -91,7 +99,7 @@ class DocumentResource(FeedResource):
     """Answers ``GET``, ``HEAD`` and ``OPTIONS`` with the newest snapshot of a feed, now or later, or with events.
 
     :param delivery: the ways in which the feed can be followed.
-    :param origins: the origins whose pages may read the answers.
+    :param access: the declaration of who may read the answers.
     :param form: the form of the answer: the document, events, or the one that the field ``Accept`` asks for.
     :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
     :param unknown: whether it is not known yet if the part exists, so that it cannot be followed.
@@ -100,31 +108,31 @@ class DocumentResource(FeedResource):
     def __init__(
         self,
         delivery: Delivery,
-        origins: Origins,
+        access: Access,
         form: Form,
         parts: Parts[Delivery] | None = None,
         *,
         unknown: bool = False,
     ) -> None:
-        super().__init__(delivery, origins, parts)
+        super().__init__(delivery, access, parts)
         self._unknown = unknown
         self._feed = delivery.feed
         self._form = form
 
     def part(self, delivery: Delivery) -> IResource:
         """FeedResource API."""
-        return DocumentResource(delivery, self._origins, self._form)
+        return DocumentResource(delivery, self._access, self._form)
 
     def unknown(self) -> IResource:
         """FeedResource API."""
-        return DocumentResource(self._delivery, self._origins, self._form, unknown=True)
+        return DocumentResource(self._delivery, self._access, self._form, unknown=True)
 
     def busy(self) -> IResource:
         """FeedResource API."""
         return Busy(self._origins, self._form)
 
-    def render(self, request: Request) -> int:
-        """IResource API."""
+    def respond(self, request: Request) -> int:
+        """FeedResource API."""
         if request.method == b"OPTIONS":
             return self._options(request)
         if request.method not in (b"GET", b"HEAD"):
@@ -256,15 +264,12 @@ class DocumentResource(FeedResource):
         if self._feed.is_missing:
             # The part existed when the request began to wait.
             return NotFound(self._origins).render(request)
-        retry_s = math.ceil(max(1.0, self._feed.next_tick_s()))
-        headers = (*self._shared(request), *self._state(), (b"Retry-After", b"%d" % retry_s))
+        headers = (*self._shared(request), *self._state())
         if not self._unknown:
             # All pollers receive this while the source is away: rendering it for each took 272 µs, replaying it 29 µs.
             request.select = self._variant_of_nothing
-        if gone:
-            # Not 503: a cache may answer with its copy then.
-            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
-        return refuse(request, 503, "The document has not been pulled yet.", headers)
+        refuse_nothing = refuse_expired if gone else refuse_not_pulled
+        return refuse_nothing(request, self._feed.next_tick_s(), headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, headers: list[tuple[bytes, bytes]]
@@ -326,7 +331,8 @@ class DocumentResource(FeedResource):
     def _shared(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives the fields of every answer: the permission to read it, and the request fields that it depends on."""
         cors = self._origins.response_headers(request.fields.keyed.origin)
-        depends_on = [*_DEPENDS_ON[self._form], *([] if self._origins.any_origin else [b"Origin"])]
+        by_origin = [] if self._origins.any_origin else [b"Origin"]
+        depends_on = [*_DEPENDS_ON[self._form], *self._access.fields, *by_origin]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
         return [*cors, _EXPOSED, *vary]
 
@@ -351,9 +357,10 @@ class DocumentResource(FeedResource):
         """
         # The answer may be repeated for FORGET_S.
         left_s = self._feed.expires_in_s() - FORGET_S
-        fresh_s = math.floor(max(0.0, min(math.ceil(max(1.0, self._feed.next_tick_s())), left_s)))
+        fresh_s = math.floor(max(0.0, min(whole_seconds(self._feed.next_tick_s()), left_s)))
         more_s = max(0.0, left_s - fresh_s)
-        return b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
+        return b"%s, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
+            b"private" if self._access.fields else b"public",
             fresh_s,
             min(math.ceil(self._feed.interval_s), more_s),
             min(STALE_IF_ERROR_S, more_s),

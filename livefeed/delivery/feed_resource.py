@@ -1,14 +1,15 @@
-"""The paths below those of a feed: the parts of its document, each in the form of the path above it."""
+"""The base of a feed's resources: access to the feed, and the parts of its document below it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.delivery import peer_of
 from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
-from livefeed.web.answers import refuse
+from livefeed.web.answers import refuse, retry_after
 from livefeed.web.negotiation import choose_coding
 from livefeed.web.resources import Node, NotFound
 
@@ -26,37 +27,64 @@ _NO_ROOM = "Too many parts of the document are followed already."
 
 
 def refuse_part(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
-    """Answers a request to follow a part for which there is no room."""
-    # A part is kept for so long after its last request: by then there may be room.
-    return refuse(request, 503, _NO_ROOM, [*headers, (b"Retry-After", b"%d" % UNUSED_S)])
+    """Answers a request for a part that there is no room for."""
+    # A part is kept for this time after its last request: by then there may be room.
+    return refuse(request, 503, _NO_ROOM, [*headers, retry_after(UNUSED_S)])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The declaration of who may read a feed.
+
+    No answer of a protected feed is stored for other requests, and no two requests for it wait together. A public feed
+    has no access fields: ``Cookie`` differs for each browser, and answers that depended on it would have to be rendered
+    for each, which costs ten times as much.
+
+    :ivar origins: the origins whose pages may read the answers.
+    :ivar fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a public
+        feed.
+    """
+
+    origins: Origins
+    fields: tuple[bytes, ...] = ()
 
 
 class FeedResource(Node):
     """A resource of a feed, with the parts of its document below.
 
-    :param delivery: how the feed can be followed.
-    :param origins: who may read it from another site.
-    :param parts: where what is below is found; ``None`` if nothing is.
+    :param delivery: the ways in which the feed can be followed.
+    :param access: the declaration of who may read the answers.
+    :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
     """
 
-    def __init__(self, delivery: Delivery, origins: Origins, parts: Parts[Delivery] | None = None) -> None:
-        super().__init__(origins)
+    def __init__(self, delivery: Delivery, access: Access, parts: Parts[Delivery] | None = None) -> None:
+        super().__init__(access.origins)
         self._delivery = delivery
+        self._access = access
         self._parts = parts
 
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        request.access_fields = self._access.fields
+        return self.respond(request)
+
+    def respond(self, request: Request) -> int:
+        """Answers a request, now or later; gives what ``render`` returns."""
+        raise NotImplementedError
+
     def getChild(self, path: bytes, request: Request) -> IResource:
-        """IResource API. Below the document are its parts."""
+        """IResource API. Gives the resource of a part."""
         if self._parts is None:
             return super().getChild(path, request)
         segments = [path, *(request.postpath or [])]
         request.postpath = []
-        # A browser hands on a 404 only if the preflight before it was granted, part or no part.
+        # A page sees a 404 only if the preflight was granted, so a preflight is granted for any part.
         if self._delivery.feed.snapshot is None or request.fields.is_preflight:
             return self.unknown()
-        # Rendered for others, it is of no address, and nobody follows the part any more.
+        # An answer that is rendered for several requests belongs to no address, and does not follow the part.
         has_waited = request.channel.has_waited
         peer = peer_of(request.getClientAddress()) if self.follows(request) and not has_waited else None
-        # A client that only follows by WebSocket takes no content coding.
+        # A WebSocket has no content coding.
         coded = self.is_content and choose_coding(request.fields.codings, CODINGS) != IDENTITY
         try:
             part = self._parts.find(segments, peer, coded=coded, has_waited=has_waited)
@@ -65,10 +93,10 @@ class FeedResource(Node):
         return NotFound(self._origins) if part is None else self.part(part)
 
     is_content = True
-    """Whether a part is answered as content, which may be coded."""
+    """Whether the answer has content, which may be coded."""
 
     def follows(self, request: Request) -> bool:
-        """Tells whether a client asks for more than one answer, now."""
+        """Tells whether a request follows the feed: by a wait, by events or by a WebSocket."""
         raise NotImplementedError
 
     def part(self, delivery: Delivery) -> IResource:
@@ -76,9 +104,9 @@ class FeedResource(Node):
         raise NotImplementedError
 
     def unknown(self) -> IResource:
-        """Gives the resource of a part of which nobody knows yet whether it is there."""
+        """Gives the resource of a part while it is not known if the part exists."""
         raise NotImplementedError
 
     def busy(self) -> IResource:
-        """Gives the resource of a part for which there is no room."""
+        """Gives the resource of a part that there is no room for."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Long-polling: requests that are answered at the next version (``Prefer: wait=N``, RFC 7240, 4.3)."""
+"""Long polling: requests that are answered at the next version (``Prefer: wait=N``, RFC 7240, 4.3)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class LongPolls:
-    """The requests for a feed that wait.
+    """The requests for a feed that wait for its next version.
 
-    :ivar waiting: those that do so each by itself.
-    :ivar shared: what others wait for, several for the same.
-    :ivar sharing: how many these are.
-    :ivar returns: gives the time after which a client asks again; ``None`` until livefeed is being stopped, or until
-        this part of a document makes room for another.
+    :ivar waiting: the requests that have a twisted.web request each. Each leads those that are equal to it.
+    :ivar shared: the groups of requests that wait together with one of these.
+    :ivar sharing: the number of requests in these groups.
+    :ivar returns: gives the reconnect slots; ``None`` until livefeed is being stopped, or until this part of a document
+        makes room for another.
     """
 
     # required parameters
@@ -45,14 +45,14 @@ class LongPolls:
     returns: Returns | None = None
 
     def addresses(self) -> Iterator[Any]:
-        """Gives where the clients are whose requests wait, as addresses of Twisted's."""
+        """Gives the addresses of all clients whose requests wait, as Twisted's addresses."""
         for waiting in self.waiting:
             yield waiting.address
         for shared in self.shared:
             yield from shared.addresses()
 
     def count(self) -> int:
-        """Gives how many wait."""
+        """Gives the number of requests that wait."""
         return len(self.waiting) + self.sharing
 
     def hold(
@@ -65,10 +65,10 @@ class LongPolls:
     ) -> None:
         """Lets a request wait.
 
-        :param wait_s: for so long at most.
-        :param answer: answers it: at the next version, or when the time is over.
-        :param may_join: tells whether a request that is equal to this one would be held, too, now.
-        :param select: tells of the fields of a request what it has to have in common with this one to be equal to it.
+        :param wait_s: the limit of the wait in seconds.
+        :param answer: answers the request, at the next version or at the limit.
+        :param may_join: tells whether an equal request would also wait, if it arrived now.
+        :param select: gives the parts of the keyed fields that equal requests have in common.
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
@@ -85,9 +85,9 @@ class LongPolls:
         request.notifyFinish().addErrback(waiting.leave)
 
     def release(self, returns: Returns) -> None:
-        """Answers everybody now, ends the connections, and keeps nobody waiting any more.
+        """Answers all requests now and closes their connections. No request waits from now on.
 
-        :param returns: gives the times after which the clients ask again.
+        :param returns: gives the reconnect slots.
         """
         self.returns = returns
         for waiting in tuple(self.waiting):
@@ -99,7 +99,7 @@ class LongPolls:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """One request that waits."""
+    """One request that waits, with a request of twisted.web."""
 
     # required parameters
     _all: LongPolls
@@ -117,7 +117,7 @@ class _Waiting:
 
     @property
     def address(self) -> Any:
-        """Where its client is, as an address of Twisted's."""
+        """The address of the client, as Twisted's address."""
         return self._request.getClientAddress()
 
     def send(self, snapshot: Snapshot) -> None:
@@ -136,13 +136,13 @@ class _Waiting:
         self._stop_waiting()
         if self._all.returns is not None:
             self._request.channel.end_with_answer()
-        # It was set when the request came.
+        # The channel has set it when the request arrived.
         self._request.setHeader(b"Date", datetimeToString())
         self._answer(self._request)
         self._channel = None
 
     def leave(self, reason: object = None) -> None:
-        """Lets go of the request: its client has left."""
+        """Stops waiting without an answer, because the client has left."""
         self._channel = None
         self._stop_waiting()
 
@@ -150,8 +150,8 @@ class _Waiting:
         self._all.waiting.pop(self, None)
         self._request.__dict__.pop("hurry", None)
         self._request.__dict__.pop("waits_for", None)
-        # These refer to this, and to the request by it. Left as they are, they would be a cycle of 7 KB, which is old
-        # when it is let go of: the collector does not look there.
+        # These refer to this object, and through it to the request. Without the next lines, they would be a cycle of
+        # 7 KB that is old when it is released, and the collector does not examine old objects.
         subscription, self.subscription = self.subscription, None
         if subscription is not None:
             subscription.cancel()
@@ -167,11 +167,12 @@ class _Waiting:
 
 @dataclass(slots=True, eq=False)
 class _Shared:
-    """The host of requests that are equal to one that waits by itself: the Host API of the fast transport's rooms.
+    """The host of requests that are equal to a leading one, for the rooms of the fast transport.
 
-    :ivar select: tells what the answer depends on.
-    :ivar leads: whether that one still waits.
-    :ivar room: those that are equal to it; ``None`` while there can be none.
+    :ivar select: gives the parts of the keyed fields that equal requests have in common.
+    :ivar wait_s: the limit of the wait in seconds.
+    :ivar leads: whether the leading request still waits.
+    :ivar room: the room with the equal requests; ``None`` while no request can join.
     """
 
     # required parameters
@@ -200,18 +201,18 @@ class _Shared:
             self.room.abort_all()
 
     def addresses(self) -> Iterator[Any]:
-        """Gives where the clients in the room are, as addresses of Twisted's."""
+        """Gives the addresses of the clients in the room, as Twisted's addresses."""
         if self.room is not None:
             for connection in self.room.members:
                 yield connection.getPeer()
 
     def expire(self) -> None:
-        """Answers all, since the document may not be shown any more."""
+        """Answers all requests, because the document has expired."""
         if self.room is not None:
             self.room.answer_all()
 
     def release(self) -> None:
-        """Answers all now."""
+        """Answers all requests now."""
         if self.room is not None:
             self.room.answer_at_once()
 
@@ -235,7 +236,7 @@ class _Shared:
             before_s = returns.retry_after_s()
             returns.add(count)
             if returns.retry_after_s() != before_s:
-                self._site.forget_answers()  # those that come now are told another time
+                self._site.forget_answers()  # the next answers have another Retry-After
         if not self._count and self._subscription is not None:
             subscription, self._subscription = self._subscription, None
             subscription.cancel()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed.delivery.delivery import Delivery
 from livefeed.delivery.document import DocumentResource, Form
+from livefeed.delivery.feed_resource import Access
 from livefeed.delivery.websocket.resource import WebSocketResource
 from livefeed.feed.parts import Parts
 
@@ -34,6 +35,8 @@ class PublishedFeed:
     :ivar origins: who may read it from another site.
     :ivar upgrade: takes over a request that asks to become a WebSocket.
     :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
+    :ivar access_fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a
+        public feed.
     :ivar in_thread: calls a function in a thread.
     :ivar delivery: how the whole can be followed.
     :ivar parts: the parts of its document that are.
@@ -45,6 +48,7 @@ class PublishedFeed:
     upgrade: Upgrade
     max_subscribers: int = 0
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
+    access_fields: tuple[bytes, ...] = ()
 
     # internal state
     delivery: Delivery = field(init=False)
@@ -68,11 +72,12 @@ class PublishedFeed:
 
     def resources(self) -> dict[str, IResource]:
         """Gives what is at the site's paths, by their first parts."""
+        access = Access(self.origins, self.access_fields)
         resources: dict[str, IResource] = {
-            f"{self.feed.name}{suffix}": DocumentResource(self.delivery, self.origins, form, self.parts)
+            f"{self.feed.name}{suffix}": DocumentResource(self.delivery, access, form, self.parts)
             for suffix, form in _FORMS.items()
         }
-        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.delivery, self.origins, self.parts)
+        resources[f"{self.feed.name}.ws"] = WebSocketResource(self.delivery, access, self.parts)
         return resources
 
     def streams(self) -> list[EventStream]:

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from livefeed.transport.answer import Repeatable
 from livefeed.transport.interfaces import IDeadlineListener, IReplayed
-from livefeed.web.answers import EVERY_ANSWER, problem
+from livefeed.web.answers import EVERY_ANSWER, problem, retry_after
 from livefeed.web.interfaces import HalfClosingTransport, RequestSite, TimedTransport
 from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
 from livefeed.web.replay import MAX_FIELDS
@@ -248,7 +248,7 @@ class Channel(HTTPChannel):
                 # Few connections beyond the limit are accepted, to be refused: it must not keep its place.
                 self._last_request = True
             else:
-                retry = [(b"Retry-After", b"%d" % OVER_CAPACITY_RETRY_S)]
+                retry = [retry_after(OVER_CAPACITY_RETRY_S)]
                 self.refuse(503, "There are too many connections. Come back later.", retry)
         if self._closing:
             return
@@ -285,7 +285,8 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """HTTPChannel API."""
-        self._repeatable = None if request.select is None else Repeatable(request.label(), request.select)
+        may_repeat = request.select is not None and not request.access_fields
+        self._repeatable = Repeatable(request.label(), request.select) if may_repeat else None
         super().requestDone(request)
         self._may_answer -= 1
         if self._may_answer <= 0 and self._buffer and not self.paused and not self._closing:
@@ -464,7 +465,7 @@ class Channel(HTTPChannel):
         if len(self.requests) != 1 or self._buffer or self.paused or self._last_request:
             return None
         request: Request = self.requests[0]
-        return request.waits_for
+        return None if request.access_fields else request.waits_for
 
     def _is_idle(self) -> bool:
         return not (self.requests or self._buffer or self._ate_line or self.paused)

@@ -1,4 +1,4 @@
-"""Which origins may read the feed: CORS for requests (the Fetch standard, 3.2), a check for WebSocket handshakes."""
+"""The origins whose pages may read a feed: CORS (Fetch standard, 3.2), and a check for WebSocket handshakes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class Origins:
     """The origins that are allowed.
 
-    :ivar allowed: origins as browsers send them; holds ``*`` if there is no limit.
+    :ivar allowed: the origins as browsers send them; ``*`` alone for every origin.
     """
 
     allowed: frozenset[bytes]
 
     @classmethod
     def parse(cls, values: Iterable[str]) -> Origins:
-        """Makes the policy of ``--allow-origin``.
+        """Parses the values of ``--allow-origin``.
 
         :param values: each ``*``, ``null`` or an origin such as ``https://example.org``.
-        :raises ConfigurationError: if a value is none of these, or ``*`` stands beside others.
+        :raises ConfigurationError: if a value is none of these, or if ``*`` is combined with others.
         """
         allowed = frozenset(_normalise(value) for value in values)
         if ANY.encode() in allowed and len(allowed) > 1:
@@ -41,7 +41,7 @@ class Origins:
 
     @classmethod
     def common(cls, policies: Iterable[Origins]) -> Origins:
-        """Gives the policy that allows the origins that all of these allow."""
+        """Gives the origins that all of these policies allow."""
         limited = [policy.allowed for policy in policies if not policy.any_origin]
         return cls(frozenset.intersection(*limited) if limited else frozenset({ANY.encode()}))
 
@@ -51,9 +51,9 @@ class Origins:
         return ANY.encode() in self.allowed
 
     def response_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
-        """Gives the fields that let a browser hand an answer to a page of *origin*.
+        """Gives the fields with which a browser lets a page of *origin* read an answer.
 
-        :param origin: the request's ``Origin``; ``None`` if it sent none.
+        :param origin: the field ``Origin`` of the request; ``None`` if it was not sent.
         """
         if self.any_origin:
             return [(b"Access-Control-Allow-Origin", b"*")]
@@ -64,11 +64,11 @@ class Origins:
     def allows_handshake(self, origin: bytes | None, host: bytes) -> bool:
         """Tells whether a WebSocket handshake is accepted (RFC 6455, 10.2).
 
-        Allowed are clients that are no browsers (they send no origin), the origins of this policy, and pages of this
-        server itself. Behind a proxy that ends TLS the scheme differs, so only host and port are compared for these.
+        It accepts clients that are not browsers (they send no origin), the origins of this policy, and pages of this
+        server. For the latter it compares host and port only, because the scheme differs behind a proxy that ends TLS.
 
-        :param origin: the request's ``Origin``; ``None`` if it sent none.
-        :param host: the request's ``Host``.
+        :param origin: the field ``Origin`` of the request; ``None`` if it was not sent.
+        :param host: the field ``Host`` of the request.
         """
         if origin is None or self.any_origin or origin.lower() in self.allowed:
             return True

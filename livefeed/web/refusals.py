@@ -1,6 +1,6 @@
-"""How a stream of events is refused: with 200, a time to come back after, and the end of the stream.
+"""The refusal of an event stream: status 200, a ``retry:`` line, and the end of the stream.
 
-An ``EventSource`` gives up for good after any other status (the HTML standard, 9.2.3).
+An ``EventSource`` does not reconnect after any other status (HTML standard, 9.2.3).
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ class Refusals:
 
 
 def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
-    """Refuses a stream of events, on a connection that stays open for the client's next attempt.
+    """Refuses an event stream. The connection stays open for the next attempt of the client.
 
-    The answer counts as a 503 in the metrics.
+    The metrics count the answer as a 503.
 
-    :param headers: the fields, besides those that make it a stream.
-    :returns: what ``render`` returns.
+    :param headers: the fields besides those of every event stream.
+    :returns: the result of ``render``.
     """
     request.counts_as = _REFUSED
     body = b"retry: %d\n" % request.channel.site.refusals.next_retry_ms()
     for name, value in (*EVERY_ANSWER, *headers, *EVENT_STREAM):
         request.responseHeaders.setRawHeaders(name, [value])
     if request.clientproto == b"HTTP/1.0":
-        # It knows no chunks, and would take the end of the connection for that of the stream.
+        # HTTP/1.0 has no chunks: the stream would only end with the connection.
         request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
     request.write(body)
     request.finish()

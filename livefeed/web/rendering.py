@@ -22,7 +22,7 @@ _log = Logger()
 
 
 @implementer(ITransport)
-class PaperTransport:
+class MemoryTransport:
     """A transport that keeps the bytes that are written to it, and needs no time limits.
 
     :ivar written: these bytes.
@@ -72,7 +72,7 @@ def render_waited(site: RequestSite, head: bytes, *, secure: bool, last: bool = 
     :param last: whether the connection must end after the answer.
     :returns: the answer; ``None`` if there is none.
     """
-    transport = PaperTransport()
+    transport = MemoryTransport()
     channel: Any = site.buildProtocol(None)
     channel.isSecure = lambda: secure
     channel.has_waited = True

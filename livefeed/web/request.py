@@ -50,6 +50,8 @@ class Request(server.Request):
     :ivar has_content: whether the request came with content, which is never read.
     :ivar select: set if the answer may be repeated. The answer then depends on nothing but the method, the path and the
         fields in the key of :mod:`livefeed.web.replay`; the function gives the parts of these that matter.
+    :ivar access_fields: the names of the fields that decide on access, set by the resource. If there are any, the
+        answer is neither stored nor shared, whatever else the resource sets.
     :ivar waits_for: the host that equal requests may wait for together with this one; ``None`` if this request does not
         wait, or must wait alone.
     :ivar over_capacity: whether the connection exceeds the limit and the request asks for events, which are refused.
@@ -60,6 +62,7 @@ class Request(server.Request):
     fields: RequestFields
     has_content = False
     select: Select | None = None
+    access_fields: tuple[bytes, ...] = ()
     waits_for: Host | None = None
     over_capacity = False
     counts_as: int | None = None

@@ -77,6 +77,7 @@ REQUEST_ROWS = (
     Row("HTTPS, identical heads, 200 connections", "identical", 200),
     Row("HTTPS, all heads different, 200 connections", "different", 200),
     Row("HTTPS, 304, all heads different", "304", 200, status=304),
+    Row("HTTPS, distinct cookies, 200 connections", "cookies", 200),
     Row("HTTPS, compressed, all heads different", "compressed", 200, coding="gzip"),
     Row("HTTPS, all heads different, 2,000 connections", "different", 2000),
     Row("HTTPS, a new connection for each request", "new connection", 50),

@@ -65,11 +65,14 @@ end
 SCRIPTS = {
     "identical": {"Host": HOST},
     "different": BROWSER,
+    "cookies": {name: value.removesuffix(" {n}") for name, value in BROWSER.items()}
+    | {"Referer": "https://www.example.org/results", "Cookie": "session={n}"},
     "compressed": BROWSER | {"Accept-Encoding": "gzip"},
     "304": BROWSER | {"If-None-Match": "{etag}"},
     "new connection": {"Host": HOST, "Connection": "close"},
 }
-"""The fields of each script's requests; ``{etag}`` is the tag of the server's own answer."""
+"""The fields of each script's requests; ``{etag}`` is the tag of the server's own answer. In ``cookies``, nothing else
+differs; in ``different``, other fields do as well."""
 
 
 @dataclass(frozen=True)

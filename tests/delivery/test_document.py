@@ -135,13 +135,89 @@ class DocumentTests(DocumentTestCase):
         self.assertEqual(told, [True])
         self.assertEqual(brotli.decompress(self.get(accept).body), document)
 
-    def test_tag_of_another_coding_is_known(self) -> None:
-        """A client that changes its mind about codings still has the version, and is told which tag is confirmed."""
+    def test_document_is_given_where_no_coding_is_accepted(self) -> None:
+        """Also to who does not accept it as it is, in place of a 406."""
         publish(self.feed, DOCUMENT)
-        etag = self.get(b"Accept-Encoding: gzip").headers["etag"]
-        for field in (etag, f"W/{etag}"):
-            response = self.get(b"Accept-Encoding: br", b"If-None-Match: " + field.encode())
-            self.assertEqual((response.status, response.headers["etag"]), (304, etag))
+        for accepted in (b"identity;q=0", b"*;q=0", b"deflate, identity;q=0", b"gzip;q=0, *;q=0"):
+            response = self.get(b"Accept-Encoding: " + accepted)
+            self.assertEqual((accepted, response.status, response.body), (accepted, 200, DOCUMENT))
+            self.assertNotIn("content-encoding", response.headers)
+
+    def test_age_is_left_to_caches(self) -> None:
+        """An origin server has none to tell (RFC 9111, 5.1), however old the data are."""
+        publish(self.feed, DOCUMENT)
+        self.feed.mark_stale()
+        self.clock.advance(100)
+        for fields in ([], [b"If-None-Match: *"]):
+            self.assertNotIn("age", self.get(*fields).headers)
+
+    def test_request_cannot_ask_for_another_cache_control(self) -> None:
+        """What caches are to do is the server's to say; it is no cache itself (RFC 9111, 5.2.1)."""
+        publish(self.feed, DOCUMENT)
+        plain = self.get()
+        for directive in (b"no-cache", b"no-store", b"max-age=0", b"only-if-cached", b"nonsense"):
+            response = self.get(b"Cache-Control: " + directive)
+            self.assertEqual(
+                (response.status, response.headers), (200, {**plain.headers, "date": response.headers["date"]})
+            )
+
+    def test_next_version_is_announced(self) -> None:
+        """In milliseconds until the next tick, so that a client can ask just after it; a tick if that is overdue."""
+        publish(self.feed, DOCUMENT)
+        for since_s, expected in ((0.0, "1000"), (0.25, "750"), (0.9995, "1"), (1.0, "1000"), (3.0, "1000")):
+            self.feed.tick_at = self.clock.seconds() - since_s
+            self.assertEqual(self.get().headers["livefeed-next"], expected)
+
+    def test_stale_document_is_marked_and_ages(self) -> None:
+        """A failed pull takes nothing away, and nothing stale is passed off as fresh."""
+        publish(self.feed, DOCUMENT)
+        self.feed.mark_stale()
+        self.clock.advance(61.5)
+        for response in (self.get(), self.get(b"If-None-Match: *")):
+            self.assertEqual(response.headers["livefeed-state"], "stale")
+            self.assertEqual(response.headers["livefeed-age"], "61")
+            self.assertEqual(response.headers["livefeed-at"], "2026-11-18T11:06:40.250Z")
+        self.assertEqual(self.get().body, DOCUMENT)
+
+    def test_unchanged_document_is_confirmed(self) -> None:
+        """Each good pull makes the data young again; the version stays."""
+        publish(self.feed, DOCUMENT)
+        before = self.get()
+        self.clock.advance(10)
+        publish(self.feed, DOCUMENT)
+        after = self.get()
+        self.assertEqual(after.headers["livefeed-age"], "0")
+        self.assertEqual(after.headers["livefeed-at"], "2026-11-18T11:06:50.250Z")
+        self.assertEqual(after.headers["etag"], before.headers["etag"])
+        self.assertEqual(after.headers["livefeed-sequence"], before.headers["livefeed-sequence"])
+
+    def test_nothing_pulled_yet_is_503(self) -> None:
+        """Before the first good pull there is nothing to serve; the client is told when to come back."""
+        self.serve("*", interval_s=30)
+        self.feed.tick_at = self.clock.seconds() - 8.5
+        response = self.get()
+        self.assertEqual(response.status, 503)
+        self.assertEqual(response.headers["retry-after"], "22")
+        self.assertEqual(response.headers["livefeed-state"], "stale")
+        self.assertEqual(response.headers["cache-control"], "no-store")
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertEqual(json.loads(response.body)["status"], 503)
+        self.assertNotIn("etag", response.headers)
+        self.assertNotIn("livefeed-at", response.headers)
+
+    def test_answer_is_fresh_until_the_next_tick(self) -> None:
+        """Cache-Control is tuned to the tick, in whole seconds and at least one."""
+        self.serve("*", interval_s=30)
+        self.feed.tick_at = self.clock.seconds()
+        publish(self.feed, DOCUMENT)
+        for advance_s, fresh_s in ((0, 30), (10.5, 20), (19, 1), (5, 10)):
+            self.clock.advance(advance_s)
+            expected = f"public, max-age={fresh_s}, stale-while-revalidate=30, stale-if-error=300"
+            self.assertEqual(self.get().headers["cache-control"], expected)
+
+
+class PatchTests(DocumentTestCase):
+    """Deltas in HTTP (RFC 3229): a client that has an older version may ask for a patch."""
 
     def test_patch_is_sent_to_who_asks(self) -> None:
         """RFC 3229: from any remembered version, in whatever coding it was had; the first that is known counts."""
@@ -254,6 +330,18 @@ class DocumentTests(DocumentTestCase):
             self.assertEqual("im" in response.headers, status == 226)
             self.assertEqual("delta-base" in response.headers, status == 226)
 
+
+class ConditionTests(DocumentTestCase):
+    """Conditional requests, and fields that set no condition here."""
+
+    def test_tag_of_another_coding_is_known(self) -> None:
+        """A client that changes its mind about codings still has the version, and is told which tag is confirmed."""
+        publish(self.feed, DOCUMENT)
+        etag = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        for field in (etag, f"W/{etag}"):
+            response = self.get(b"Accept-Encoding: br", b"If-None-Match: " + field.encode())
+            self.assertEqual((response.status, response.headers["etag"]), (304, etag))
+
     def test_if_match_is_for_what_there_is(self) -> None:
         """Another document is not sent to who wants that one; tags are compared strongly (RFC 9110, 13.1.1)."""
         publish(self.feed, DOCUMENT)
@@ -324,47 +412,6 @@ class DocumentTests(DocumentTestCase):
             self.assertEqual((fields, response.status, response.body), (fields, 200, DOCUMENT))
             self.assertNotIn("content-range", response.headers)
 
-    def test_document_is_given_where_no_coding_is_accepted(self) -> None:
-        """Also to who does not accept it as it is, in place of a 406."""
-        publish(self.feed, DOCUMENT)
-        for accepted in (b"identity;q=0", b"*;q=0", b"deflate, identity;q=0", b"gzip;q=0, *;q=0"):
-            response = self.get(b"Accept-Encoding: " + accepted)
-            self.assertEqual((accepted, response.status, response.body), (accepted, 200, DOCUMENT))
-            self.assertNotIn("content-encoding", response.headers)
-
-    def test_age_is_left_to_caches(self) -> None:
-        """An origin server has none to tell (RFC 9111, 5.1), however old the data are."""
-        publish(self.feed, DOCUMENT)
-        self.feed.mark_stale()
-        self.clock.advance(100)
-        for fields in ([], [b"If-None-Match: *"]):
-            self.assertNotIn("age", self.get(*fields).headers)
-
-    def test_request_cannot_ask_for_another_cache_control(self) -> None:
-        """What caches are to do is the server's to say; it is no cache itself (RFC 9111, 5.2.1)."""
-        publish(self.feed, DOCUMENT)
-        plain = self.get()
-        for directive in (b"no-cache", b"no-store", b"max-age=0", b"only-if-cached", b"nonsense"):
-            response = self.get(b"Cache-Control: " + directive)
-            self.assertEqual(
-                (response.status, response.headers), (200, {**plain.headers, "date": response.headers["date"]})
-            )
-
-    def test_next_version_is_announced(self) -> None:
-        """In milliseconds until the next tick, so that a client can ask just after it; a tick if that is overdue."""
-        publish(self.feed, DOCUMENT)
-        for since_s, expected in ((0.0, "1000"), (0.25, "750"), (0.9995, "1"), (1.0, "1000"), (3.0, "1000")):
-            self.feed.tick_at = self.clock.seconds() - since_s
-            self.assertEqual(self.get().headers["livefeed-next"], expected)
-
-    def test_head_is_get_without_the_body(self) -> None:
-        """HEAD has all the fields of GET (RFC 9110, 9.3.2)."""
-        for is_there in (False, True):
-            if is_there:
-                publish(self.feed, DOCUMENT)
-            head, get = self.get(method=b"HEAD"), self.get()
-            self.assertEqual((head.status, head.headers, head.body), (get.status, get.headers, b""))
-
     def test_known_version_is_304(self) -> None:
         """A 304 says as much about the feed as a 200 does, and has no body and no length."""
         publish(self.feed, DOCUMENT)
@@ -391,52 +438,17 @@ class DocumentTests(DocumentTestCase):
         etag = self.get().headers["etag"].encode()
         self.assertEqual(self.get(b'If-None-Match: "other"', b"If-None-Match: W/" + etag).status, 304)
 
-    def test_stale_document_is_marked_and_ages(self) -> None:
-        """A failed pull takes nothing away, and nothing stale is passed off as fresh."""
-        publish(self.feed, DOCUMENT)
-        self.feed.mark_stale()
-        self.clock.advance(61.5)
-        for response in (self.get(), self.get(b"If-None-Match: *")):
-            self.assertEqual(response.headers["livefeed-state"], "stale")
-            self.assertEqual(response.headers["livefeed-age"], "61")
-            self.assertEqual(response.headers["livefeed-at"], "2026-11-18T11:06:40.250Z")
-        self.assertEqual(self.get().body, DOCUMENT)
 
-    def test_unchanged_document_is_confirmed(self) -> None:
-        """Each good pull makes the data young again; the version stays."""
-        publish(self.feed, DOCUMENT)
-        before = self.get()
-        self.clock.advance(10)
-        publish(self.feed, DOCUMENT)
-        after = self.get()
-        self.assertEqual(after.headers["livefeed-age"], "0")
-        self.assertEqual(after.headers["livefeed-at"], "2026-11-18T11:06:50.250Z")
-        self.assertEqual(after.headers["etag"], before.headers["etag"])
-        self.assertEqual(after.headers["livefeed-sequence"], before.headers["livefeed-sequence"])
+class MethodTests(DocumentTestCase):
+    """Methods, origins and targets."""
 
-    def test_nothing_pulled_yet_is_503(self) -> None:
-        """Before the first good pull there is nothing to serve; the client is told when to come back."""
-        self.serve("*", interval_s=30)
-        self.feed.tick_at = self.clock.seconds() - 8.5
-        response = self.get()
-        self.assertEqual(response.status, 503)
-        self.assertEqual(response.headers["retry-after"], "22")
-        self.assertEqual(response.headers["livefeed-state"], "stale")
-        self.assertEqual(response.headers["cache-control"], "no-store")
-        self.assertEqual(response.headers["content-type"], "application/problem+json")
-        self.assertEqual(json.loads(response.body)["status"], 503)
-        self.assertNotIn("etag", response.headers)
-        self.assertNotIn("livefeed-at", response.headers)
-
-    def test_answer_is_fresh_until_the_next_tick(self) -> None:
-        """Cache-Control is tuned to the tick, in whole seconds and at least one."""
-        self.serve("*", interval_s=30)
-        self.feed.tick_at = self.clock.seconds()
-        publish(self.feed, DOCUMENT)
-        for advance_s, fresh_s in ((0, 30), (10.5, 20), (19, 1), (5, 10)):
-            self.clock.advance(advance_s)
-            expected = f"public, max-age={fresh_s}, stale-while-revalidate=30, stale-if-error=300"
-            self.assertEqual(self.get().headers["cache-control"], expected)
+    def test_head_is_get_without_the_body(self) -> None:
+        """HEAD has all the fields of GET (RFC 9110, 9.3.2)."""
+        for is_there in (False, True):
+            if is_there:
+                publish(self.feed, DOCUMENT)
+            head, get = self.get(method=b"HEAD"), self.get()
+            self.assertEqual((head.status, head.headers, head.body), (get.status, get.headers, b""))
 
     def test_options_tells_the_methods(self) -> None:
         """OPTIONS without preflight fields is about the resource."""

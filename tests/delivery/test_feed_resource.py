@@ -1,15 +1,22 @@
-"""What is below the paths of a feed, in memory: the same parts, whatever form they are asked for in.
+"""The resources of a feed: the same parts below each, and the answers that may be repeated.
 
-How events of a part are refused is in ``test_refusals``.
+The refusal of events of a part is in ``test_refusals``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.delivery.document import DocumentResource
+from livefeed.delivery.feed_resource import Access
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
@@ -18,9 +25,14 @@ from livefeed.feed.parts import Parts, TooManyPartsError
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+from tests.helpers.driven import Client, DrivenReactor, make_pool
+from tests.helpers.driven_site import DrivenSite
 
 if TYPE_CHECKING:
+    from twisted.web.resource import IResource
+
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 HANDSHAKE = (
     b"Connection: Upgrade",
@@ -116,12 +128,169 @@ class BranchTests(SynchronousTestCase):
         asked = []
         find = Parts.find
 
-        def note(parts: Parts[Delivery], segments: list[bytes], peer: str | None, **how: bool) -> object:
-            asked.append((peer is not None, how["coded"]))
-            return find(parts, segments, peer, **how)
+        def note(
+            parts: Parts[Delivery], segments: list[bytes], peer: str | None, *, coded: bool, has_waited: bool
+        ) -> object:
+            asked.append((peer is not None, coded))
+            return find(parts, segments, peer, coded=coded, has_waited=has_waited)
 
         self.patch(Parts, "find", note)
         self.ask(b"/feed.ws/a", *HANDSHAKE, b"Accept-Encoding: gzip")
         self.ask(b"/feed/a", b"Accept-Encoding: gzip")
         self.ask(b"/feed/a", b"Accept: text/event-stream")
         self.assertEqual(asked, [(True, False), (False, True), (True, False)])
+
+
+class TokenResource(DocumentResource):
+    """A document whose answers depend on the token of the request, as those of a protected feed do.
+
+    :cvar rendered: the number of requests that reached any of them.
+    """
+
+    rendered = 0
+
+    def respond(self, request: Request) -> int:
+        TokenResource.rendered += 1
+        request.responseHeaders.setRawHeaders(b"X-Token", [request.getHeader(b"Authorization") or b"none"])
+        return super().respond(request)
+
+    def part(self, delivery: Delivery) -> IResource:
+        return TokenResource(delivery, self._access, self._form)
+
+
+class SiteOfTokens(DrivenSite):
+    """A site on a Unix socket and the fast transport, with a :class:`TokenResource`.
+
+    :param access_fields: the fields that decide on access.
+    """
+
+    def __init__(self, *access_fields: bytes) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self._path = str(Path(self._directory.name) / "site")
+        self.reactor = DrivenReactor()
+        self.feed = Feed("feed", clock=self.reactor)
+        origins = Origins.parse(("*",))
+        self.published = PublishedFeed(self.feed, origins, not_upgraded, access_fields=access_fields)
+        root, access = Root([self.published]), Access(origins, access_fields)
+        root.putChild(b"feed", TokenResource(self.published.delivery, access, "either", self.published.parts))
+        self.site = Site(root, reactor=self.reactor)
+        self.feed.observe(self.site.forget_answers)
+        self._port: Any = make_pool(self.reactor).listenUNIX(self._path, self.site)
+        self.clients: list[Client] = []
+
+    def send(self, *fields: bytes, path: bytes = b"/feed", method: bytes = b"GET") -> Client:
+        """Sends a request on a connection of its own."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self._path)
+        self.clients.append(Client(sock))
+        self.clients[-1].send(b"\r\n".join((method + b" " + path + b" HTTP/1.1", b"Host: a", *fields, b"", b"")))
+        self.settle()
+        return self.clients[-1]
+
+    def ask(self, *fields: bytes, path: bytes = b"/feed", method: bytes = b"GET") -> Response:
+        """Gives the answer to a request on a connection of its own."""
+        client = self.send(*fields, path=path, method=method)
+        response = Response.parse(client.received)
+        self.clients.remove(client)
+        client.close()
+        self.settle()
+        return response
+
+    def close(self) -> None:
+        """Ends everything."""
+        super().close()
+        self._directory.cleanup()
+
+
+def not_upgraded(upgrading: Request, delivery: Delivery) -> int:
+    raise AssertionError("no request asks for a WebSocket here")
+
+
+REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from([b"GET", b"HEAD"]),
+        st.sampled_from([b"/feed", b"/feed?x=1", b"/feed/a"]),
+        st.sampled_from([(), (b"Authorization: a",), (b"Authorization: b",)]),
+        st.sampled_from([(), (b"Cookie: session=1",), (b"Cookie: session=2",)]),
+        st.sampled_from([(), (b"Accept-Encoding: gzip",), (b"If-None-Match: *",)]),
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+class AccessTests(SynchronousTestCase):
+    """Which answers may be repeated, for feeds that are public and feeds that are not."""
+
+    def serve(self, *access_fields: bytes) -> SiteOfTokens:
+        """Makes a site with a document."""
+        site = self.serve_nothing(*access_fields)
+        publish(site.feed, b'{"a": 1}')
+        return site
+
+    def serve_nothing(self, *access_fields: bytes) -> SiteOfTokens:
+        """Makes a site."""
+        site = SiteOfTokens(*access_fields)
+        self.addCleanup(site.close)
+        return site
+
+    def test_answers_of_a_protected_feed_come_from_the_resource(self) -> None:
+        """Whatever was asked before, each request is answered for its own token, and nothing is stored."""
+        site = self.serve(b"Authorization")
+
+        @given(REQUESTS)
+        @settings(deadline=None, max_examples=20)
+        def check(requests: list[Any]) -> None:
+            for method, path, token, cookie, more in requests:
+                rendered = TokenResource.rendered
+                response = site.ask(*token, *cookie, *more, path=path, method=method)
+                expected = token[0].partition(b": ")[2].decode() if token else "none"
+                self.assertEqual((response.headers["x-token"], TokenResource.rendered), (expected, rendered + 1))
+            self.assertEqual(site.site.replays[False].counts(), {})
+            self.assertEqual(site.site.replays[False]._answers, {})
+
+        check()
+
+    def test_answers_of_a_public_feed_are_repeated(self) -> None:
+        """For any cookies and tokens: each kind of request is rendered once."""
+        site = self.serve()
+
+        @given(REQUESTS)
+        @settings(deadline=None, max_examples=20)
+        def check(requests: list[Any]) -> None:
+            site.site.forget_answers()
+            rendered = TokenResource.rendered
+            for method, path, token, cookie, more in requests:
+                self.assertIn(site.ask(*token, *cookie, *more, path=path, method=method).status, (200, 304))
+            kinds = {(method, path.partition(b"?")[0], more) for method, path, _, _, more in requests}
+            self.assertLessEqual(TokenResource.rendered - rendered, len(kinds))
+
+        check()
+
+    def test_requests_for_a_protected_feed_wait_alone(self) -> None:
+        """Each is answered by the resource in the end, where equal requests for a public feed share an answer."""
+        for access_fields, alone in (((b"Authorization",), True), ((), False)):
+            site = self.serve(*access_fields)
+            waits = (b"Prefer: wait=9", b"If-None-Match: *")
+            clients = [site.send(*waits, b"Authorization: " + token) for token in (b"a", b"b")]
+            self.assertEqual(site.published.delivery.polls.sharing, 0 if alone else 1)
+            publish(site.feed, b'{"a": 2}')
+            site.settle()
+            tokens = [Response.parse(client.received).headers["x-token"] for client in clients]
+            self.assertEqual(tokens == ["a", "b"], alone)
+
+    def test_answers_before_the_first_version(self) -> None:
+        """They are not repeated either."""
+        site = self.serve_nothing(b"Authorization")
+        for token in (b"a", b"b"):
+            response = site.ask(b"Authorization: " + token)
+            self.assertEqual((response.status, response.headers["x-token"]), (503, token.decode()))
+
+    def test_caches_are_told(self) -> None:
+        """A shared cache must not keep the answer of a protected feed; others may, for the same token."""
+        response = self.serve(b"Authorization").ask()
+        self.assertIn("Authorization", response.headers["vary"].split(", "))
+        self.assertTrue(response.headers["cache-control"].startswith("private, "))
+        response = self.serve().ask()
+        self.assertNotIn("Authorization", response.headers["vary"])
+        self.assertTrue(response.headers["cache-control"].startswith("public, "))

@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -755,3 +756,45 @@ class UpgradeTests(ChannelTestCase):
         self.assertIs(self.transport.protocol, self.recorder)
         self.assertEqual(self.site.channels, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class TimedTransport(HalfClosingTransport):
+    """A transport that keeps the time, as the fast transport does.
+
+    :ivar deadlines: those that were set, in seconds.
+    """
+
+    over_capacity = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: list[float | None] = []
+
+    def set_deadline(self, seconds: float | None) -> None:
+        self.deadlines.append(seconds)
+
+
+class TransportTests(ChannelTestCase):
+    """The capabilities of transports."""
+
+    def test_transport_that_keeps_the_time(self) -> None:
+        """It has the deadlines, and closes orderly by itself; the channel has no timer."""
+        transport = TimedTransport()
+        channel = self.site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        self.clock.calls.clear()
+        channel.makeConnection(transport)
+        channel.dataReceived(GET[:10])
+        self.assertEqual((transport.deadlines[-2:], self.clock.getDelayedCalls()), ([75, 10], []))
+        channel.dataReceived(b"\r\n\r\n")
+        self.assertEqual((transport.ended, transport.disconnecting), (False, True))
+
+    def test_wrapped_transport(self) -> None:
+        """A wrapper such as Twisted's TLS hands the deadlines on."""
+        transport = TimedTransport()
+        channel = self.site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        wrapper = ProtocolWrapper(WrappingFactory(self.site), channel)
+        wrapper.makeConnection(transport)
+        channel.dataReceived(GET[:10])
+        self.assertEqual(transport.deadlines[-2:], [75, 10])

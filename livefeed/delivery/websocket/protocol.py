@@ -35,7 +35,7 @@ from livefeed.document.codings import (
     websocket_text_frame,
 )
 from livefeed.document.snapshot import MAX_NAMED_LENGTH, named_version
-from livefeed.web.answers import SERVER, refuse, refuse_one_more
+from livefeed.web.answers import SERVER, refuse, refuse_expired, refuse_one_more
 from livefeed.web.resources import field, lists
 
 if TYPE_CHECKING:
@@ -530,9 +530,8 @@ class Handshakes:
         offered = [name.strip() for name in members_of(field(request, b"Sec-WebSocket-Protocol") or b"")]
         if delivery.feed.is_gone() and DELTA.encode() not in offered:
             # The others are told what state the feed is in.
-            retry_s = math.ceil(max(1.0, delivery.feed.next_tick_s()))
-            headers = [(b"Livefeed-State", delivery.feed.state.value.encode()), (b"Retry-After", b"%d" % retry_s)]
-            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
+            state = (b"Livefeed-State", delivery.feed.state.value.encode())
+            return refuse_expired(request, delivery.feed.next_tick_s(), [state])
         if delivery.full():
             return refuse_one_more(request)
         protocol: Any = self.factory.buildProtocol(request.getClientAddress())

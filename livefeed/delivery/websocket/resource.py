@@ -1,12 +1,11 @@
-"""``/feed.ws``: where a WebSocket is opened, and nothing else is to be had. Below it are the document's parts."""
+"""``/feed.ws``: the path of a feed's WebSocket. It has no content. The parts of the document are below it."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
-from livefeed.web.answers import answer, refuse
+from livefeed.web.answers import answer, refuse, refuse_not_pulled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.delivery.feed_resource import Access
     from livefeed.feed.parts import Parts
-    from livefeed.web.cors import Origins
     from livefeed.web.request import Request
 
 
@@ -23,12 +22,12 @@ _METHODS = b"GET, OPTIONS"
 
 
 class WebSocketResource(FeedResource):
-    """Answers what is no handshake, and hands on what is one.
+    """Passes handshakes on, and refuses all other requests.
 
-    :param delivery: how the feed can be followed.
-    :param origins: who may read other answers from another site.
-    :param parts: where what is below is found; ``None`` if nothing is.
-    :param refuse: answers a handshake where there is nothing to be followed now; ``None`` if there is.
+    :param delivery: the ways in which the feed can be followed.
+    :param access: the declaration of who may read the answers.
+    :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
+    :param refuse: refuses a handshake while the feed or part cannot be followed; ``None`` if it can.
     """
 
     is_content = False
@@ -36,12 +35,12 @@ class WebSocketResource(FeedResource):
     def __init__(
         self,
         delivery: Delivery,
-        origins: Origins,
+        access: Access,
         parts: Parts[Delivery] | None = None,
         *,
         refuse: Callable[[Request], int] | None = None,
     ) -> None:
-        super().__init__(delivery, origins, parts)
+        super().__init__(delivery, access, parts)
         self._refuse = refuse
 
     def follows(self, request: Request) -> bool:
@@ -50,23 +49,21 @@ class WebSocketResource(FeedResource):
 
     def part(self, delivery: Delivery) -> IResource:
         """FeedResource API."""
-        return WebSocketResource(delivery, self._origins)
+        return WebSocketResource(delivery, self._access)
 
     def unknown(self) -> IResource:
         """FeedResource API."""
-        return WebSocketResource(self._delivery, self._origins, refuse=self._refuse_unknown)
+        return WebSocketResource(self._delivery, self._access, refuse=self._refuse_unknown)
 
     def busy(self) -> IResource:
         """FeedResource API."""
-        return WebSocketResource(self._delivery, self._origins, refuse=refuse_part)
+        return WebSocketResource(self._delivery, self._access, refuse=refuse_part)
 
     def _refuse_unknown(self, request: Request) -> int:
-        retry_s = math.ceil(max(1.0, self._delivery.feed.next_tick_s()))
-        headers = [(b"Retry-After", b"%d" % retry_s)]
-        return refuse(request, 503, "The document has not been pulled yet.", headers)
+        return refuse_not_pulled(request, self._delivery.feed.next_tick_s())
 
-    def render(self, request: Request) -> int:
-        """IResource API."""
+    def respond(self, request: Request) -> int:
+        """FeedResource API."""
         if request.method == b"OPTIONS":
             return answer(request, 204, [(b"Allow", _METHODS)], None)
         if request.method != b"GET":
