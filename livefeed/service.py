@@ -26,7 +26,8 @@ from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.config.settings import Settings
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.history import History
 from livefeed.exceptions import ConfigurationError, StartError, option_of
 from livefeed.feed.feed import Feed

@@ -22,7 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.handshake import DELTA, Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.process.memory import PERIOD_S, Collector
 from livefeed.tls.development import DevelopmentCertificate, development_certificate

@@ -12,14 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket import protocol
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.websocket import outlets
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.feed import SLICE, Feed
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
-from tests.delivery.websocket.test_protocol import Transport
+from tests.helpers.websocket_client import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
 
@@ -66,7 +67,7 @@ class WorkPerTickTests(SynchronousTestCase):
         self.work: Counter[str] = Counter()
         for module, *names in (
             (snapshot, "compress", "compress_well", "websocket_text_frame", "version_of"),
-            (protocol, "deflate_message", "websocket_text_frame"),
+            (outlets, "deflate_message", "websocket_text_frame"),
         ):
             for name in names:
                 self.patch(module, name, self.counting(name, getattr(module, name)))

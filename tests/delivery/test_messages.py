@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.messages import MessageOutlet, Messages
-from livefeed.delivery.websocket.protocol import _compressed_frame
+from livefeed.delivery.websocket.outlets import compressed_message_frame
 from livefeed.document import codings
 from livefeed.document.codings import deflate_message, websocket_payload
 from livefeed.document.patch import apply_patch
@@ -233,7 +233,7 @@ class LargeTests(SynchronousTestCase):
         snapshot = make_large(self.documents[0])
         self.feed.publish(self.documents[0], made=snapshot)
         sizes = self.sizes()
-        frame = self.messages.get(None, _compressed_frame)
+        frame = self.messages.get(None, compressed_message_frame)
         self.assertLess(max(sizes), 300)
         self.assertLess(len(frame), len(snapshot.compressed_frame) + 300)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
@@ -242,7 +242,7 @@ class LargeTests(SynchronousTestCase):
     def test_document_that_was_never_compressed(self) -> None:
         """Is compressed in the message."""
         self.feed.publish(self.documents[0], made=Snapshot.bare(self.documents[0], Sequence(1, 1)))
-        frame = self.messages.get(None, _compressed_frame)
+        frame = self.messages.get(None, compressed_message_frame)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, self.messages.get(None, plain))
 
@@ -253,5 +253,7 @@ class LargeTests(SynchronousTestCase):
         have = version_of(self.documents[0])
         self.assertIsNotNone(self.feed.history.patch(have))
         sizes = self.sizes()
-        self.assertEqual(self.messages.get(have, _compressed_frame), self.messages.get(None, _compressed_frame))
+        self.assertEqual(
+            self.messages.get(have, compressed_message_frame), self.messages.get(None, compressed_message_frame)
+        )
         self.assertLess(max(sizes), 300)

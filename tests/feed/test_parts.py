@@ -18,7 +18,8 @@ from websockets.frames import Opcode
 
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.handshake import DELTA, Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document import pointer, snapshot
 from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.history import History

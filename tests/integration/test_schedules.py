@@ -50,7 +50,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.handshake import DELTA, Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document import codings, snapshot
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp

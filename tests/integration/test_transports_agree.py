@@ -23,7 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import published_feed
 from livefeed.delivery.pages import Root
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
 from livefeed.transport.rooms import Room

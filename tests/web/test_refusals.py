@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.service import DRAIN_S
 from livefeed.testing import RecordingSubscriber, Response

@@ -1,16 +1,11 @@
-"""Subscribers on a WebSocket (RFC 6455). The only file that imports Autobahn.
+"""A subscriber's WebSocket (RFC 6455). The only module that imports Autobahn.
 
-Rule: twisted.web has parsed the request and this file has judged it before Autobahn sees a handshake, so that a
-refusal is an ordinary answer and Autobahn is only handed what it accepts.
+Rule: Autobahn only receives handshakes that are accepted (:mod:`livefeed.delivery.websocket.handshake`), and documents
+do not pass through it (:mod:`livefeed.delivery.websocket.outlets`).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
-import random
-import re
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,55 +16,39 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
-from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.flow_control import PausableSubscriber
 from livefeed.delivery.heartbeats import Heartbeats
-from livefeed.delivery.messages import MessageAudience, MessageOutlet, SnapshotMessage
-from livefeed.document.codings import (
-    MAX_PARAMETERS,
-    deflate_around,
-    deflate_message,
-    is_large,
-    members_of,
-    websocket_text_frame,
+from livefeed.delivery.messages import MessageAudience, MessageOutlet
+from livefeed.delivery.websocket.close_codes import (
+    COME_BACK,
+    DO_NOT_COME_BACK,
+    GOING_AWAY,
+    LAST_SLOT,
+    POLICY_VIOLATION,
+    delay_ms,
+    random_slot,
+    slots_for,
 )
-from livefeed.document.snapshot import MAX_NAMED_LENGTH, named_version
-from livefeed.web.answers import SERVER, refuse, refuse_one_more
-from livefeed.web.resources import field, lists
+from livefeed.delivery.websocket.handshake import DELTA
+from livefeed.delivery.websocket.outlets import (
+    FrameAudience,
+    FrameOutlet,
+    compressed_message_frame,
+    message_frame,
+)
+from livefeed.document.snapshot import MAX_NAMED_LENGTH
+from livefeed.web.answers import SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
     from twisted.python.failure import Failure
 
     from livefeed.delivery.delivery import Delivery, Socket
-    from livefeed.delivery.messages import MakeGroup, Messages
-    from livefeed.document.snapshot import Snapshot
+    from livefeed.delivery.messages import Messages
     from livefeed.feed.feed import Audience, Feed
-    from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
-
-DELTA = "livefeed.delta.v1"
-"""The subprotocol of :mod:`livefeed.delivery.messages`."""
-
-GOING_AWAY = 1001
-POLICY_VIOLATION = 1008
-
-COME_BACK = 3000
-SLOTS = 500
-SLOT_S = 0.02
-"""The first of the 500 close codes that say 'come back' in livefeed's subprotocols, each a slot later than the last."""
-
-DO_NOT_COME_BACK = 3500
-"""The first of the close codes of livefeed's subprotocols to clients that have to be mended."""
-
-AWAY_S = 1.0
-"""Seconds after which the first may come back. A restart may take longer: a client that finds nobody comes again."""
-
-RETURNS_PER_S = 1000
-"""Clients that come back in a second, as far as there are slots: with TLS they take less than half of a core."""
 
 PING_INTERVAL_S = 25
 """Below the 30 s after which the strictest mobile networks forget a silent connection."""
@@ -84,9 +63,6 @@ subscribers a ping each 25 s, and its pong, were 2 of the 18 µs that a delivery
 PUSHED_S = 4
 """Documents count as pushed for as many seconds after the last: a ping that is left out is due within 30 s of that."""
 
-MAX_OFFERS_BYTES = 2048
-"""Ten times what the longest offers of extensions take; 15 KB of them took 2 ms to be read."""
-
 MAX_MESSAGE_BYTES = 4096
 """A subscriber has nothing to say; its messages are read up to this size, and ignored."""
 
@@ -94,14 +70,10 @@ FREE_FRAMES = 100
 """Frames, and one more each second, that a subscriber may send before it is shown out."""
 
 CLOSE_TIMEOUT_S = 2
-KEY_BYTES = 16
 
 # A ping with four bytes (RFC 6455, 5.5.2), and how a pong with as many begins: masked, since a client sends it.
 _PING = b"\x89\x04live"
 _PONG_START, _PONG_BYTES = b"\x8a\x84", 10
-
-_DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover%s\r\n"
-_FULL_WINDOW = b"; server_max_window_bits=15"
 
 
 class _Have(msgspec.Struct):
@@ -125,85 +97,10 @@ _HANDSHAKE_ATTRIBUTES = {
     "websocket_protocols",
     "_wskey",
 }
-# The parameters of an offer that is accepted (RFC 7692, 7.1). A value may stand in quotes. A window of 15 bits for the
-# server is no limit, and some clients ask for it by themselves.
-_DEFLATE_PARAMETER = re.compile(
-    rb"(?:client|server)_no_context_takeover"
-    rb'|client_max_window_bits(?:[ \t]*=[ \t]*"?(?:[89]|1[0-5])"?)?'
-    rb'|server_max_window_bits[ \t]*=[ \t]*"?15"?'
-)
-# extension-list (RFC 6455, 9.1); empty members are allowed, and a value in quotes is a token, too.
-_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_TOKEN = _CHARACTER + rb"++"
-_VALUE = rb'[ \t]*+=[ \t]*+(?:%s|"(?>\\?+%s)++")' % (_TOKEN, _CHARACTER)
-# Before 3.11.5, Python loses its place where what is repeated possessively fails half-way, unless that is atomic.
-_EXTENSION = rb"%s(?>[ \t]*+;[ \t]*+%s(?>%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
-_EXTENSIONS = re.compile(rb"[ \t,]*+%s(?>[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
-
 
 _txaio: Any = txaio  # whose functions are put there when Autobahn is imported
 _NEVER_USED: deque[Any] = deque()
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
-
-
-@dataclass(slots=True, eq=False)
-class _Outlet:
-    """Where a subscriber's snapshots go: straight to the transport.
-
-    It writes what Autobahn's ``sendPreparedMessage`` would. Neither that nor the protocol is touched: with 10,000
-    subscribers their memory is in no cache, and each would take as long as everything else in Python does.
-    """
-
-    transport: Any
-    _deflated: bool
-
-    def send(self, snapshot: Snapshot) -> None:
-        """Subscriber API."""
-        self.transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
-
-    def drop(self) -> None:
-        """Subscriber API. A close frame would be one more thing that can fail; 1006 has clients come back, too."""
-        self.transport.abortConnection()
-
-
-class _MulticastOutlet(_Outlet):
-    """Where the snapshots of many go: its transport is a group of theirs."""
-
-    __slots__ = ()
-
-    def add(self, outlet: _Outlet) -> None:
-        """Multicast API."""
-        self.transport.add(outlet.transport)
-
-    def discard(self, outlet: _Outlet) -> None:
-        """Multicast API."""
-        self.transport.discard(outlet.transport)
-
-
-@dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
-class _FrameAudience:
-    """The subscribers on one kind of transport that are sent the same frames."""
-
-    _make_transports: MakeGroup
-    _deflated: bool
-
-    def make_multicast(self) -> _MulticastOutlet:
-        """Audience API."""
-        return _MulticastOutlet(self._make_transports(), self._deflated)
-
-
-def _frame(message: bytes, _: str) -> bytes:
-    return websocket_text_frame(message)
-
-
-def _compressed_frame(message: bytes, _: str) -> bytes:
-    if isinstance(message, SnapshotMessage) and is_large(message) and not message.snapshot.is_bare():
-        # The document was compressed before it was published, and better than there would be time for here.
-        end = message.start + len(message.snapshot.data)
-        payload = deflate_around(message[: message.start], message.snapshot.deflated, message[end:])
-    else:
-        payload = deflate_message(message)
-    return websocket_text_frame(payload, compressed=True)
 
 
 class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
@@ -223,7 +120,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
     messages: Messages
     sockets: dict[Socket, None]
     have: str | None = None
-    _outlet: _Outlet | MessageOutlet
+    _outlet: FrameOutlet | MessageOutlet
     _received = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
@@ -258,14 +155,14 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         crowd: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
         if by_delta:
-            wrap = _compressed_frame if deflated else _frame
+            wrap = compressed_message_frame if deflated else message_frame
             self._outlet = MessageOutlet(self.transport, self.messages, wrap, self.have)
             if make_multicast is not None:
                 crowd = MessageAudience(make_multicast, self.messages, wrap)
         else:
-            self._outlet = _Outlet(self.transport, deflated)
+            self._outlet = FrameOutlet(self.transport, deflated)
             if make_multicast is not None:
-                crowd = _FrameAudience(make_multicast, deflated)
+                crowd = FrameAudience(make_multicast, deflated)
         expire = None if by_delta else self.expire
         self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd, expire=expire)
         # The first document may have been more than the transport takes, or the last that it took.
@@ -397,17 +294,17 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         """
         code = COME_BACK + slot if self.websocket_protocol_in_use == DELTA else GOING_AWAY
         # Autobahn's sendClose keeps 1001 to itself.
-        self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % (slot * SLOT_S * 1000))
+        self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms(slot))
 
     def evict(self) -> None:
         """Socket API. It is to come back as late as a code can say."""
-        self.send_away(SLOTS - 1)
+        self.send_away(LAST_SLOT)
 
     def expire(self) -> None:
         """Begins the closing handshake, since the document may not be shown any more, and no message can say so."""
         # Not all together: they come back to be refused, for as long as there is nothing to show.
-        slot = random.randrange(round(AWAY_S / SLOT_S), SLOTS)  # noqa: S311
-        reason = b"the document has expired; come back in %d ms" % (slot * SLOT_S * 1000)
+        slot = random_slot()
+        reason = b"the document has expired; come back in %d ms" % delay_ms(slot)
         self.sendCloseFrame(code=COME_BACK + slot, reasonUtf8=reason)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -478,108 +375,25 @@ class SubscriberFactory(WebSocketServerFactory):
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
 
+    def build(self, address: Any, delivery: Delivery, have: str | None) -> IProtocol:
+        """ConnectionFactory API."""
+        protocol: Any = self.buildProtocol(address)
+        protocol.feed = delivery.feed
+        protocol.messages = delivery.messages
+        protocol.sockets = delivery.sockets
+        protocol.have = have
+        return protocol
+
     def let_go(self) -> None:
         """Accepts nobody more, and sends everybody away, to come back one after the other."""
         self.going_away = True
         subscribers = tuple(self.protocols_open)
-        first = round(AWAY_S / SLOT_S)
-        slots = min(SLOTS - first, math.ceil(len(subscribers) / (RETURNS_PER_S * SLOT_S)))
-        for number, subscriber in enumerate(subscribers):
-            subscriber.send_away(first + number * slots // len(subscribers))
-
-
-@dataclass(frozen=True, slots=True)
-class Handshakes:
-    """Judges handshakes, and hands the connection over to the factory's protocol.
-
-    :ivar factory: what makes the protocol.
-    :ivar origins: the origins whose pages may subscribe.
-    """
-
-    factory: SubscriberFactory
-    origins: Origins
-
-    def upgrade(self, request: Request, delivery: Delivery) -> int:
-        """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
-
-        :param delivery: how what is asked for is followed.
-        """
-        if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
-            return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
-        if not lists(request, b"Connection", b"upgrade"):
-            return refuse(request, 400, "The Connection field lacks the option Upgrade.")
-        if field(request, b"Sec-WebSocket-Version") != b"13":
-            headers = [
-                (b"Sec-WebSocket-Version", b"13"),
-                (b"Upgrade", b"websocket"),
-                (b"Connection", b"Upgrade"),
-            ]
-            return refuse(request, 426, "The server speaks version 13 of WebSocket.", headers)
-        keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
-        if len(keys) != 1 or not _is_key(keys[0]):
-            return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
-        extensions = field(request, b"Sec-WebSocket-Extensions")
-        # An empty field has no place in the grammar, but a widespread client sends one where it offers nothing.
-        if extensions and (len(extensions) > MAX_OFFERS_BYTES or not _EXTENSIONS.fullmatch(extensions)):
-            return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed or too long.")
-        if not self.origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
-            return refuse(request, 403, "Pages of this origin may not subscribe.")
-        if self.factory.going_away:
-            return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
-        offered = [name.strip() for name in members_of(field(request, b"Sec-WebSocket-Protocol") or b"")]
-        if delivery.feed.is_gone() and DELTA.encode() not in offered:
-            # The others are told what state the feed is in.
-            retry_s = math.ceil(max(1.0, delivery.feed.next_tick_s()))
-            headers = [(b"Livefeed-State", delivery.feed.state.value.encode()), (b"Retry-After", b"%d" % retry_s)]
-            return refuse(request, 410, "The document is too old to be shown. Come back later.", headers)
-        if delivery.full():
-            return refuse_one_more(request)
-        protocol: Any = self.factory.buildProtocol(request.getClientAddress())
-        protocol.feed = delivery.feed
-        protocol.messages = delivery.messages
-        protocol.sockets = delivery.sockets
-        protocol.have = named_version(request.args.get(b"have"))
-        request.setResponseCode(101)
-        request.channel.upgrade(protocol)
-        # The handshake as Autobahn wants it: nothing of the client's is in it but the key.
-        protocol.dataReceived(
-            b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
-            % (
-                keys[0],
-                accepted_deflate(extensions),
-                b"Sec-WebSocket-Protocol: %s\r\n" % DELTA.encode() if DELTA.encode() in offered else b"",
-            )
-        )
-        return NOT_DONE_YET
-
-
-def accepted_deflate(extensions: bytes | None) -> bytes:
-    """Gives the line of the handshake that takes up a client's offer of permessage-deflate (RFC 7692, 7.1).
-
-    :param extensions: the field's value, well-formed; ``None`` if it was not sent. An offer that limits the server's
-        window is passed over, since one frame is made for all, and so is one with more parameters than are looked at.
-    :returns: ``b""`` if there is no offer that can be accepted. A window of 15 bits that was asked for is granted by
-        name (7.1.2.1).
-    """
-    for offer in members_of((extensions or b"").lower().replace(b"\\", b"")):
-        name, *parameters = (part.strip() for part in offer.split(b";", MAX_PARAMETERS))
-        names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
-        known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
-        if name == b"permessage-deflate" and known and len(set(names)) == len(names):
-            return _DEFLATE % (_FULL_WINDOW if b"server_max_window_bits" in names else b"")
-    return b""
+        for subscriber, slot in zip(subscribers, slots_for(len(subscribers)), strict=True):
+            subscriber.send_away(slot)
 
 
 def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept:
-    """Autobahn's API. The one offer is :data:`_DEFLATE`: neither side keeps a context from message to message."""
+    """Autobahn's API. The one offer is accepted: neither side keeps a context from message to message."""
     return PerMessageDeflateOfferAccept(
         offers[0], request_no_context_takeover=True, no_context_takeover=True, max_message_size=MAX_MESSAGE_BYTES
     )
-
-
-def _is_key(value: bytes) -> bool:
-    try:
-        return len(base64.b64decode(value, validate=True)) == KEY_BYTES
-    except binascii.Error:
-        return False
