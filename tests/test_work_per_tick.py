@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.delivery import framing
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket import outlets
@@ -66,7 +67,8 @@ class WorkPerTickTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.work: Counter[str] = Counter()
         for module, *names in (
-            (snapshot, "compress", "compress_well", "websocket_text_frame", "version_of"),
+            (snapshot, "compress", "compress_well", "version_of"),
+            (framing, "websocket_text_frame"),
             (outlets, "deflate_message", "websocket_text_frame"),
         ):
             for name in names:

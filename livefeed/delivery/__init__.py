@@ -5,6 +5,7 @@
 - ``events``: server-sent events.
 - ``feed_resource``: the base of a feed's resources, with the parts of the document below them.
 - ``flow_control``: the pace of a subscriber's reader.
+- ``framing``: events, chunks and WebSocket frames, each made once for a snapshot.
 - ``heartbeats``: signs of life for many subscribers, by one timer.
 - ``long_polls``: requests that wait for the next version.
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.

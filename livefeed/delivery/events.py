@@ -14,9 +14,9 @@ from twisted.internet.protocol import Protocol
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.flow_control import PausableSubscriber
+from livefeed.delivery.framing import chunked_document_event, document_event, http_chunk, server_sent_event
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.messages import MessageOutlet
-from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import State
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
@@ -108,7 +108,7 @@ class EventStream(PausableSubscriber, Protocol):
         self._tell_state()
         if snapshot.version != self._shown and self._streams.feed.state is not State.EXPIRED:
             self._shown = snapshot.version
-            self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
+            self.transport.write(snapshot.form(chunked_document_event if self._chunked else document_event))
 
     def _tell_state(self) -> None:
         state = self._streams.feed.state
@@ -165,20 +165,11 @@ class EventStreams:
     # internal state
     open: Heartbeats[EventStream] = field(init=False)
     going_away: bool = False
-    _snapshot: Snapshot | None = None
-    _events: dict[bool, bytes] = field(default_factory=dict)
     _told: tuple[State, float | None] | None = None
     _state_events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.open = Heartbeats(self.feed.clock, HEARTBEAT_S)
-
-    def event(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
-        """Gives a snapshot as an event, which is made when it is first asked for."""
-        if snapshot is not self._snapshot:
-            event = server_sent_event(snapshot.data, snapshot.version)
-            self._snapshot, self._events = snapshot, {False: event, True: http_chunk(event)}
-        return self._events[chunked]
 
     def state_event(self, *, chunked: bool) -> bytes:
         """Gives the state as an event, and the time to which it holds for what clients were sent, made once for all."""

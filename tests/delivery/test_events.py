@@ -17,11 +17,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery import events
+from livefeed.delivery import events, framing
 from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
+from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import SLICE, Feed
 from livefeed.testing import Response, request
@@ -569,7 +569,7 @@ class EventTests(StreamTestCase):
             made.append(version)
             return server_sent_event(data, version)
 
-        with mock.patch.object(events, "server_sent_event", make):
+        with mock.patch.object(framing, "server_sent_event", make):
             self.feed.publish(FIRST)
             clients = [Client(self.site, version=(b"HTTP/1.0", b"HTTP/1.1")[n % 2]) for n in range(SLICE + 10)]
             self.feed.publish(SECOND)
@@ -754,14 +754,16 @@ class SlowReaderTests(StreamTestCase):
 class EndTests(StreamTestCase):
     def test_stream_whose_event_breaks_is_cut(self) -> None:
         """Its client comes back by itself: documents and messages, when it comes and when a version does."""
-        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+        for path, module in ((b"/feed.sse", framing), (b"/feed.sse?delta=1", events)):
             for newcomer in (False, True):
                 self.serve()
                 self.feed.publish(FIRST)
                 clients = [] if newcomer else [Client(self.site, path=path)]
-                with mock.patch.multiple(events, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
+                with mock.patch.multiple(module, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
                     for function in broken.values():
-                        function.side_effect = [b"", *[MemoryError()] * 9] if newcomer else MemoryError()
+                        # The first chunk of a stream is the time after which its client comes back.
+                        first = [b""] if newcomer and module is events else []
+                        function.side_effect = [*first, *[MemoryError()] * 9]
                     if newcomer:
                         clients = [Client(self.site, path=path)]
                     self.feed.publish(SECOND)

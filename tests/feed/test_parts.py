@@ -570,7 +570,9 @@ class WorkTests(PartsTestCase):
         self.finish()
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
         self.assertEqual(set(times), {NOW + 1})
-        self.assertLess(len(watcher.snapshots[1].compressed_frame), self.LARGE / 10)
+        deflated = watcher.snapshots[1].deflated
+        assert deflated is not None
+        self.assertLess(len(deflated), self.LARGE / 10)
         # Nobody has asked for a patch.
         self.assertEqual(feed.history.made, 0)
 

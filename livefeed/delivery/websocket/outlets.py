@@ -9,24 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from livefeed.delivery.framing import websocket_text_frame
 from livefeed.delivery.messages import SnapshotMessage
-from livefeed.document.codings import deflate_around, deflate_message, is_large, websocket_text_frame
+from livefeed.document.codings import deflate_around, deflate_message, is_large
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livefeed.delivery.messages import MakeGroup
     from livefeed.document.snapshot import Snapshot
 
 
 @dataclass(slots=True, eq=False)
 class FrameOutlet:
-    """A subscriber that is sent whole documents, each as one text frame."""
+    """A subscriber that is sent whole documents, each as one text frame.
+
+    :param _frame: makes the frame of a snapshot: a function of :mod:`livefeed.delivery.framing`.
+    """
 
     transport: Any
-    _deflated: bool
+    _frame: Callable[[Snapshot], bytes]
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Multicast API."""
-        self.transport.write(snapshot.compressed_frame if self._deflated else snapshot.frame)
+        # The look-up of Snapshot.form, without a call. A frame is never empty.
+        self.transport.write(snapshot.forms.get(self._frame) or snapshot.form(self._frame))
 
     def drop(self) -> None:
         """Subscriber API. A close frame could fail as well, and clients also come back after an abort (code 1006)."""
@@ -52,11 +59,11 @@ class FrameAudience:
     """The subscribers on one kind of transport that are sent the same frames."""
 
     _make_transports: MakeGroup
-    _deflated: bool
+    _frame: Callable[[Snapshot], bytes]
 
     def make_multicast(self) -> _FrameMulticast:
         """Audience API."""
-        return _FrameMulticast(self._make_transports(), self._deflated)
+        return _FrameMulticast(self._make_transports(), self._frame)
 
 
 def message_frame(message: bytes, _: str) -> bytes:
@@ -66,10 +73,11 @@ def message_frame(message: bytes, _: str) -> bytes:
 
 def compressed_message_frame(message: bytes, _: str) -> bytes:
     """Gives a message of ``livefeed.delta.v1`` as a compressed text frame (RFC 7692, 7.2.1)."""
-    if isinstance(message, SnapshotMessage) and is_large(message) and not message.snapshot.is_bare():
+    deflated = message.snapshot.deflated if isinstance(message, SnapshotMessage) and is_large(message) else None
+    if isinstance(message, SnapshotMessage) and deflated is not None:
         # The document was compressed before it was published, and better than there is time for here.
         end = message.start + len(message.snapshot.data)
-        payload = deflate_around(message[: message.start], message.snapshot.deflated, message[end:])
+        payload = deflate_around(message[: message.start], deflated, message[end:])
     else:
         payload = deflate_message(message)
     return websocket_text_frame(payload, compressed=True)

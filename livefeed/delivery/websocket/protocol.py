@@ -18,6 +18,7 @@ from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 
 from livefeed.delivery.flow_control import PausableSubscriber
+from livefeed.delivery.framing import compressed_document_frame, document_frame
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.messages import MessageAudience, MessageOutlet
 from livefeed.delivery.websocket.close_codes import (
@@ -160,9 +161,10 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             if make_multicast is not None:
                 crowd = MessageAudience(make_multicast, self.messages, wrap)
         else:
-            self._outlet = FrameOutlet(self.transport, deflated)
+            frame = compressed_document_frame if deflated else document_frame
+            self._outlet = FrameOutlet(self.transport, frame)
             if make_multicast is not None:
-                crowd = FrameAudience(make_multicast, deflated)
+                crowd = FrameAudience(make_multicast, frame)
         expire = None if by_delta else self.expire
         self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd, expire=expire)
         # The first document may have been more than the transport takes, or the last that it took.

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
+from livefeed.delivery.framing import document_frame
 from livefeed.delivery.messages import Messages
 from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import FrameOutlet
@@ -152,7 +153,7 @@ class PushTests(WebSocketTestCase):
         self.feed.publish(FIRST)
         assert self.feed.snapshot is not None
         for client in clients:
-            self.assertEqual(client.transport.value(), self.feed.snapshot.frame)
+            self.assertEqual(client.transport.value(), self.feed.snapshot.form(document_frame))
 
     def test_full_subscriber_skips_versions(self) -> None:
         """Nothing is written while it is full, and then the newest version alone."""
