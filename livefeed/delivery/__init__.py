@@ -11,5 +11,6 @@
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.
 - ``pages``: the pages for people, and the tree of all paths.
 - ``published_feed``: everything that is served of one feed.
+- ``transports``: the capabilities that delivery requires of transports.
 - ``websocket``: WebSocket subscribers.
 """

@@ -16,7 +16,7 @@ from livefeed.document.codings import deflate_around, deflate_message, is_large
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.delivery.messages import MakeGroup
+    from livefeed.delivery.transports import MakeGroup
     from livefeed.document.snapshot import Snapshot
 
 
@@ -58,12 +58,12 @@ class _FrameMulticast(FrameOutlet):
 class FrameAudience:
     """The subscribers on one kind of transport that are sent the same frames."""
 
-    _make_transports: MakeGroup
+    _make_group: MakeGroup
     _frame: Callable[[Snapshot], bytes]
 
     def make_multicast(self) -> _FrameMulticast:
         """Audience API."""
-        return _FrameMulticast(self._make_transports(), self._frame)
+        return _FrameMulticast(self._make_group(), self._frame)
 
 
 def message_frame(message: bytes, _: str) -> bytes:

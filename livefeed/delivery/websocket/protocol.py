@@ -21,6 +21,7 @@ from livefeed.delivery.flow_control import PausableSubscriber
 from livefeed.delivery.framing import compressed_document_frame, document_frame
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.messages import MessageAudience, MessageOutlet
+from livefeed.delivery.transports import group_maker
 from livefeed.delivery.websocket.close_codes import (
     COME_BACK,
     DO_NOT_COME_BACK,
@@ -151,22 +152,21 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         self.sockets[self] = None
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
-        # Of the class: what wraps a transport, as Twisted's TLS does, hands on what it lacks. It must not be passed by.
-        make_multicast = getattr(type(self.transport), "make_multicast", None)
-        crowd: Audience | None = None
+        make_group = group_maker(self.transport)
+        audience: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
         if by_delta:
             wrap = compressed_message_frame if deflated else message_frame
             self._outlet = MessageOutlet(self.transport, self.messages, wrap, self.have)
-            if make_multicast is not None:
-                crowd = MessageAudience(make_multicast, self.messages, wrap)
+            if make_group is not None:
+                audience = MessageAudience(make_group, self.messages, wrap)
         else:
             frame = compressed_document_frame if deflated else document_frame
             self._outlet = FrameOutlet(self.transport, frame)
-            if make_multicast is not None:
-                crowd = FrameAudience(make_multicast, frame)
+            if make_group is not None:
+                audience = FrameAudience(make_group, frame)
         expire = None if by_delta else self.expire
-        self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=crowd, expire=expire)
+        self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=audience, expire=expire)
         # The first document may have been more than the transport takes, or the last that it took.
         if self._paused:
             self._subscription.pause()
