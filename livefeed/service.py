@@ -24,8 +24,8 @@ from twisted.python.logfile import LogFile
 from livefeed import clocks
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.config.settings import Settings
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.history import History

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import framing
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket import outlets
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
@@ -28,7 +28,7 @@ from tests.integration.watching import Ledger, Watcher, WebSocket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CROWDS = (3, 30, 300)
+COUNTS = (3, 30, 300)
 TICKS = 12
 OLD = 4
 """So many different old versions are asked from in a tick."""
@@ -114,7 +114,7 @@ class WorkPerTickTests(SynchronousTestCase):
         """The work is the very same for 3 and for 300, be it a tick with a change, without one, or one that fails."""
         ticks = [document(number) for number in (1, 2, 2, 3, 5, 3, 6)] + [None, None]
         work = {}
-        for number in CROWDS:
+        for number in COUNTS:
             subscribers = self.serve(number)
             done = []
             for data in ticks:
@@ -123,7 +123,7 @@ class WorkPerTickTests(SynchronousTestCase):
                     subscriber.read()
                     assert subscriber.session.up_to_date
             work[number] = done
-        self.assertGreater(max(CROWDS), SLICE)
+        self.assertGreater(max(COUNTS), SLICE)
         self.assertEqual(work[3], work[30])
         self.assertEqual(work[3], work[300])
         changed, unchanged, failed = work[3][1], work[3][2], work[3][-1]
@@ -139,7 +139,7 @@ class WorkPerTickTests(SynchronousTestCase):
     def test_subscribers_that_ask_from_old_versions(self) -> None:
         """What is done grows with the versions that are asked from, and not with those who ask."""
         chosen = random.Random(5)
-        for number in CROWDS:
+        for number in COUNTS:
             subscribers = self.serve(number)
             for tick in range(1, TICKS):
                 versions = [str(entry.version) for entry in self.ledger.entries[-1 - OLD : -1]]
@@ -160,7 +160,7 @@ class WorkPerTickTests(SynchronousTestCase):
 
     def test_subscribers_that_are_all_somewhere_else(self) -> None:
         """Not even then is more compared than has its limit; the others are sent the document."""
-        for number in CROWDS:
+        for number in COUNTS:
             subscribers = self.serve(number)
             for tick in range(1, 3 * MAX_PATCHES):
                 self.tick(document(tick))

@@ -20,8 +20,8 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.delivery import events, framing
 from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
 from livefeed.delivery.framing import http_chunk, server_sent_event
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import SLICE, Feed
 from livefeed.testing import Response, request

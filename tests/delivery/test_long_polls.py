@@ -19,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import long_polls
 from livefeed.delivery.long_polls import MAX_WAIT_S, preferred_wait_s
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import SLICE, Feed

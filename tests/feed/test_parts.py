@@ -16,8 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import DELTA, Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document import pointer, snapshot

@@ -48,8 +48,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.unix import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import DELTA, Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document import codings, snapshot

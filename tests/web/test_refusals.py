@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
