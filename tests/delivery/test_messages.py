@@ -68,7 +68,7 @@ class Watcher:
         self.version = message["version"]
 
 
-class EnvelopesTests(SynchronousTestCase):
+class MessagesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)

@@ -53,33 +53,34 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Audience, Feed
 
 PING_INTERVAL_S = 25
-"""Below the 30 s after which the strictest mobile networks forget a silent connection."""
+"""Seconds between two pings. The strictest mobile networks forget a silent connection after 30 s."""
 
 PINGS_UNANSWERED = 2
-"""Pings in a row without a sign of life before the drop: 50 s, enough for a ping that waits behind a document."""
+"""Number of consecutive pings without a sign of life before the connection is dropped: 50 s, enough for a ping that
+waits behind a document."""
 
 PINGS_SPARED = 3
-"""Pings that are left out in a row while documents are pushed, which networks on the way notice as well. With 10,000
-subscribers a ping each 25 s, and its pong, were 2 of the 18 µs that a delivery took."""
+"""Number of consecutive pings that are skipped while documents are pushed, which keep a connection alive as well. With
+10,000 subscribers, a ping every 25 s and its pong took 2 of the 18 µs that each push takes."""
 
 PUSHED_S = 4
-"""Documents count as pushed for as many seconds after the last: a ping that is left out is due within 30 s of that."""
+"""Seconds after the last push for which pings are skipped: the next ping then comes within 30 s of that push."""
 
 MAX_MESSAGE_BYTES = 4096
-"""A subscriber has nothing to say; its messages are read up to this size, and ignored."""
+"""Limit of a client's message in bytes, also after decompression. The only messages that count are a version."""
 
 FREE_FRAMES = 100
-"""Frames, and one more each second, that a subscriber may send before it is shown out."""
+"""Limit of the frames that a client may send, plus one per second since the connection was opened."""
 
 CLOSE_TIMEOUT_S = 2
 
-# A ping with four bytes (RFC 6455, 5.5.2), and how a pong with as many begins: masked, since a client sends it.
+# A ping with four bytes (RFC 6455, 5.5.2), and the start of a pong with four bytes: it is masked, as a client sends it.
 _PING = b"\x89\x04live"
 _PONG_START, _PONG_BYTES = b"\x8a\x84", 10
 
 
 class _Have(msgspec.Struct):
-    """The version that a client says it has; ``None`` if it wants the whole document."""
+    """A client's message: the version that it has; ``None`` if it asks for the whole document."""
 
     have: Annotated[str, msgspec.Meta(max_length=MAX_NAMED_LENGTH)] | None
 
@@ -100,21 +101,22 @@ _HANDSHAKE_ATTRIBUTES = {
     "_wskey",
 }
 
-_txaio: Any = txaio  # whose functions are put there when Autobahn is imported
+_txaio: Any = txaio  # it gets its functions when Autobahn is imported
 _NEVER_USED: deque[Any] = deque()
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
 
 
 class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
-    """A WebSocket that is sent each version of the feed, as far as its reader keeps up.
+    """A WebSocket that is sent each version of the feed, at the pace of its reader.
 
-    The transport pauses it while its buffer is full. Nothing is written meanwhile, so that a client that does not read
-    cannot make the server's memory grow; of the pings that came in, the last is answered then (RFC 6455, 5.5.3).
+    The transport pauses it while its buffer is full. Nothing is written meanwhile, so a client that does not read
+    cannot make the server's memory grow. Of the pings that arrive meanwhile, only the last is answered, later
+    (RFC 6455, 5.5.3).
     """
 
     factory: SubscriberFactory
 
-    # Shared by all: nothing is ever put into the one, since writes are never chopped, nor read out of the other.
+    # Shared by all connections: the queue stays empty, since writes are never chopped, and the statistics are not read.
     send_queue = _NEVER_USED
     trafficStats = TrafficStats()
 
@@ -126,18 +128,18 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
     _received = 0
     _opened_at = 0.0
     _abort_call: IDelayedCall | None = None
-    _ping: bytes | None = None  # the last that was not answered
+    _ping: bytes | None = None  # the payload of the last ping that was not answered
 
     def connectionMade(self) -> None:
         """IProtocol API."""
-        # Autobahn's own asks Twisted's TLS for a channel id, which no other transport has and nobody here wants.
+        # Autobahn's method asks Twisted's TLS for a channel id, which other transports lack and livefeed does not use.
         self._transport_details = _DETAILS
         self.peer = ""
         self._connectionMade()
 
     # Autobahn's API
 
-    # Autobahn's lines about single connections are for nobody: there can be as many as a client wants.
+    # Autobahn logs single connections, so a client could write any number of lines.
     log = _txaio.make_logger(level="critical")
 
     def onConnect(self, request: Any) -> str | None:
@@ -167,28 +169,28 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
                 audience = FrameAudience(make_group, frame)
         expire = None if by_delta else self.expire
         self._subscription = self.feed.subscribe(self._outlet, informed=by_delta, crowd=audience, expire=expire)
-        # The first document may have been more than the transport takes, or the last that it took.
+        # The first document may have filled the transport.
         if self._paused:
             self._subscription.pause()
         if self.state != self.STATE_OPEN:
             self._subscription.cancel()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """WebSocketServerProtocol API. ``{"have": VERSION}`` is answered; anything else is ignored."""
+        """WebSocketServerProtocol API. ``{"have": VERSION}`` is answered; other messages are ignored."""
         if not isinstance(self._outlet, MessageOutlet) or self._subscription is None:
             return
         try:
             have = msgspec.json.decode(payload, type=_Have).have
         except msgspec.DecodeError:
             return
-        # First, since to leave the group writes into the outlet what the group has.
+        # This comes first, because leaving the group sets the outlet's version to that of the group.
         self._subscription.leave_group()
         self._outlet.have = have
         if self.feed.snapshot is not None:
             self._subscription.send(self.feed.snapshot)
 
     def onFrameBegin(self) -> None:
-        """WebSocketProtocol API. Every frame is counted, whatever is in it."""
+        """WebSocketProtocol API. Frames of all kinds are counted."""
         self._count_frame()
         super().onFrameBegin()
 
@@ -206,24 +208,24 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             self._paused = False
             super().onPing(ping)
             if self._paused:
-                return  # that was as much as the transport takes
+                return  # the pong has filled the transport
         super().resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
-        # Autobahn would go on reading, without limits, what it has refused already.
+        # After it has failed a connection, Autobahn would continue to read, without limits.
         if self.failedByMe:
             return
         if not self._paused:
             self._silent = 0
         if len(data) == _PONG_BYTES and data.startswith(_PONG_START) and not self.data and self.current_frame is None:
-            # One whole pong, and nobody waits for what is in it. Autobahn takes 50 µs for it, as long as 3 documents.
+            # One whole pong, whose payload is not needed. Autobahn takes 50 µs for it, as long as for 3 documents.
             self._count_frame()
         else:
             super().dataReceived(data)
 
     def beat(self) -> None:
-        """Member API. Sends a ping, or ends the connection if the last ones were followed by no sign of life."""
+        """Member API. Sends a ping, or aborts the connection if the last pings were followed by no sign of life."""
         if self._paused:
             self._note_progress()
         elif -PINGS_SPARED < self._silent <= 0 and self.feed.pushed_at > self._now() - PUSHED_S:
@@ -233,7 +235,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             self.dropConnection(abort=True)
             return
         self._silent = max(self._silent, 0) + 1
-        # A client that does not take what it was sent already is sent no ping behind it.
+        # A client that does not read is sent no further ping.
         if self.state == self.STATE_OPEN and not self._paused:
             self.transport.write(_PING)
 
@@ -260,13 +262,13 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         return self._read_no_more()
 
     def _forget_handshake(self) -> None:
-        """Lets go of what is of no use to an open connection: 3.5 KB of the 8 KB that Autobahn keeps for each."""
+        """Frees what an open connection does not need: 3.5 KB of the 8 KB that Autobahn keeps for each connection."""
         kept = {name: value for name, value in self.__dict__.items() if name not in _HANDSHAKE_ATTRIBUTES}
         self.__dict__ = kept
 
     def processData(self) -> bool:
         """WebSocketProtocol API."""
-        # Nor is what came in one piece with what was refused: 2,700 frames took 20 ms.
+        # The rest of a read whose frame was refused is not parsed either: 2,700 frames took 20 ms.
         if self.failedByMe:
             self._read_no_more()
             return False
@@ -284,27 +286,27 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         self._unsubscribe()
 
     def sendCloseFrame(self, *arguments: Any, **named: Any) -> None:
-        """WebSocketProtocol API. After a close frame nothing is sent (RFC 6455, 5.5.1)."""
+        """WebSocketProtocol API. Nothing is sent after a close frame (RFC 6455, 5.5.1)."""
         self._unsubscribe()
         super().sendCloseFrame(*arguments, **named)
 
     def send_away(self, slot: int) -> None:
-        """Begins the closing handshake; a client that does not answer it is cut off (RFC 6455, 7.1.1).
+        """Begins the closing handshake (RFC 6455, 7.1.1). A client that does not answer is aborted after 2 s.
 
-        :param slot: how many times 20 ms from now it is to come back, 0 to 499. A client that follows by delta reads it
-            from the code, another at most from the reason.
+        :param slot: the time at which the client comes back: 0 to 499, times 20 ms. A client that follows by delta
+            reads it from the close code. Other clients can only read it from the reason.
         """
         code = COME_BACK + slot if self.websocket_protocol_in_use == DELTA else GOING_AWAY
-        # Autobahn's sendClose keeps 1001 to itself.
+        # Autobahn's sendClose does not accept 1001.
         self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms(slot))
 
     def evict(self) -> None:
-        """Socket API. It is to come back as late as a code can say."""
+        """Socket API. The client comes back as late as a close code can say: after 9.98 s."""
         self.send_away(LAST_SLOT)
 
     def expire(self) -> None:
-        """Begins the closing handshake, since the document may not be shown any more, and no message can say so."""
-        # Not all together: they come back to be refused, for as long as there is nothing to show.
+        """Begins the closing handshake: the document has expired, and a plain subscriber has no message for that."""
+        # The slots are random, because clients that come back are refused until there is a new document.
         slot = random_slot()
         reason = b"the document has expired; come back in %d ms" % delay_ms(slot)
         self.sendCloseFrame(code=COME_BACK + slot, reasonUtf8=reason)
@@ -315,13 +317,13 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             self._abort_call.cancel()
             self._abort_call = None
         super().connectionLost(reason)
-        # Its result is this protocol: without it, nothing but reference counts is needed to free both.
+        # The result of this Deferred is the protocol. Without the cycle, reference counts free both.
         self.is_closed = None
         self._leave_transport()
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # Autobahn resets the connection where the client has answered the closing handshake, or was shown out. It waits
-        # for ever for a client to end its side of TLS.
+        # Autobahn resets the connection after the closing handshake, or after it has failed the connection. Here it is
+        # ended in order instead, and aborted after a while: a client may never end its side of TLS.
         abort = abort and not self.wasClean and not self.failedByMe
         if not abort and self._abort_call is None:
             self._abort_call = self.factory.reactor.callLater(CLOSE_TIMEOUT_S, self._abort)
@@ -334,7 +336,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
 
 @dataclass(frozen=True, slots=True)
 class _Timer:
-    """Takes the place of Autobahn's batched timer, which is bound to the global reactor."""
+    """Replaces Autobahn's batched timer, which uses the global reactor."""
 
     reactor: IReactorTime
 
@@ -344,11 +346,11 @@ class _Timer:
 
 
 class SubscriberFactory(WebSocketServerFactory):
-    """Makes a :class:`SubscriberProtocol` of each accepted handshake.
+    """Makes a :class:`SubscriberProtocol` for each accepted handshake.
 
-    :param reactor: keeps their time.
-    :ivar protocols_open: those whose handshake is done and that are not closed. They are pinged in rounds.
-    :ivar going_away: whether livefeed is being stopped, so that handshakes are refused.
+    :param reactor: the clock of all connections.
+    :ivar protocols_open: the connections whose handshake is done and that are not closed. They are pinged by one timer.
+    :ivar going_away: whether livefeed is being stopped, so that all handshakes are refused.
     """
 
     going_away = False
@@ -366,13 +368,13 @@ class SubscriberFactory(WebSocketServerFactory):
             openHandshakeTimeout=CLOSE_TIMEOUT_S,
             closeHandshakeTimeout=CLOSE_TIMEOUT_S,
             tcpNoDelay=True,
-            # One timer for all of them does instead: Autobahn's took 100 µs for each ping and its pong, and 1 KB.
+            # One timer pings all connections instead. Autobahn's took 100 µs for each ping and its pong, and 1 KB.
             autoPingInterval=0,
             utf8validateIncoming=True,
             requireMaskedClientFrames=True,
             perMessageCompressionAccept=_accept_deflate,
         )
-        # Autobahn copies its options into each protocol, but for those that it has already: here, from its class.
+        # Autobahn copies its options into each protocol, except for those that the protocol has from its class.
         options = {name: getattr(self, name) for name in SubscriberProtocol.CONFIG_ATTRS}
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
@@ -387,7 +389,7 @@ class SubscriberFactory(WebSocketServerFactory):
         return protocol
 
     def let_go(self) -> None:
-        """Accepts nobody more, and sends everybody away, to come back one after the other."""
+        """Refuses further handshakes, and closes all connections. Their clients come back one after another."""
         self.going_away = True
         subscribers = tuple(self.protocols_open)
         for subscriber, slot in zip(subscribers, slots_for(len(subscribers)), strict=True):
