@@ -36,7 +36,8 @@ class PausableSubscriber:
         """IPushProducer API."""
         self._paused = False
         self._silent = min(self._silent, 0)
-        if isinstance(self.transport, TLSMemoryBIOProtocol) and self.transport.transport.disconnecting:
+        below: Any = self.transport.transport if isinstance(self.transport, TLSMemoryBIOProtocol) else None
+        if below is not None and below.disconnecting:
             # TLS has ended, and the socket below waits for its producer to unregister.
             self.transport.unregisterProducer()
         elif self._subscription is not None:

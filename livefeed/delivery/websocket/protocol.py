@@ -386,7 +386,8 @@ class SubscriberFactory(WebSocketServerFactory):
         protocol.messages = delivery.messages
         protocol.sockets = delivery.sockets
         protocol.have = have
-        return protocol
+        connection: IProtocol = protocol
+        return connection
 
     def let_go(self) -> None:
         """Refuses further handshakes, and closes all connections. Their clients come back one after another."""
