@@ -21,7 +21,7 @@ from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.feed import SLICE, Feed
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
-from tests.helpers.websocket_client import Transport
+from tests.helpers.transports import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.delivery.transports import group_maker, unsent_bytes
 from livefeed.transport.connection import Connection, ConnectionGroup
 from livefeed.transport.tls_connection import TLSConnection
-from tests.helpers.websocket_client import Grouped, Transport, Wrapping
+from tests.helpers.transports import Grouped, Transport, Wrapping
 
 
 def unconnected(kind: type[Any]) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -22,10 +21,10 @@ from livefeed.delivery.websocket.protocol import (
     SubscriberFactory,
 )
 from livefeed.feed.feed import Feed, Push
-from livefeed.transport.connection import ConnectionGroup
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+from tests.helpers.transports import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,20 +48,6 @@ class WebSocketTestCase(SynchronousTestCase):
         allowed = Origins.parse(origins or ("*",))
         served = PublishedFeed(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
         self.site = Site(Root([served]), reactor=self.clock)
-
-
-class Transport(StringTransport):
-    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
-
-    protocol: Any
-    unsent_bytes = 0
-
-    def resumeProducing(self) -> None:
-        if not self.disconnecting:
-            super().resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
 
 
 class Client:
@@ -140,25 +125,6 @@ def text(document: bytes) -> tuple[Opcode, bytes]:
 def sent(opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> bytes:
     """Gives a frame as a client sends it."""
     return Frame(opcode, payload, fin=fin).serialize(mask=True, extensions=[])
-
-
-class Grouped(Transport):
-    """A transport of which many can be written to together."""
-
-    write_or_end = Transport.write
-    make_multicast = staticmethod(ConnectionGroup)
-
-
-class Wrapping(Transport):
-    """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
-
-    def write_below(self) -> Any:
-        raise AssertionError("written below the wrapper, where everybody can read it")
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "make_multicast":
-            return self.write_below
-        raise AttributeError(name)
 
 
 @dataclass(frozen=True)

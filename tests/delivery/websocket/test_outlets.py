@@ -17,6 +17,7 @@ from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import FrameOutlet
 from livefeed.document.snapshot import version_of
 from livefeed.transport.connection import ConnectionGroup
+from tests.helpers.transports import Grouped, Transport, Wrapping
 from tests.helpers.websocket_client import (
     FIRST,
     LONG,
@@ -24,11 +25,8 @@ from tests.helpers.websocket_client import (
     THIRD,
     Client,
     DeflatingClient,
-    Grouped,
-    Transport,
     WebSocketTestCase,
     WindowClient,
-    Wrapping,
     text,
 )
 

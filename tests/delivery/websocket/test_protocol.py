@@ -26,15 +26,14 @@ from livefeed.delivery.websocket.protocol import (
     SubscriberProtocol,
 )
 from livefeed.document.snapshot import version_of
+from tests.helpers.transports import Grouped, Transport
 from tests.helpers.websocket_client import (
     FIRST,
     SECOND,
     THIRD,
     Client,
     DeflatingClient,
-    Grouped,
     Raw,
-    Transport,
     WebSocketTestCase,
     raw,
     sent,
