@@ -27,7 +27,7 @@ class Root(Node):
     def __init__(self, published: Iterable[PublishedFeed] = ()) -> None:
         super().__init__(Origins.common(()))
         self._published = {each.feed.name: each for each in published}
-        self._build()
+        self.update()
 
     def add(self, published: PublishedFeed) -> None:
         """Serves one more feed.
@@ -38,7 +38,7 @@ class Root(Node):
         if name in self._published:
             raise ValueError(f"there is a feed of the name {name!r} already")
         self._published[name] = published
-        self._build()
+        self.update()
 
     def remove(self, published: PublishedFeed, returns: Returns | None = None) -> None:
         """Ends all subscribers of a feed. From then on its paths are answered with 404.
@@ -52,10 +52,13 @@ class Root(Node):
         # The waiting requests are answered from the resources that they have come to.
         published.close(returns or Returns())
         del self._published[name]
-        self._build()
+        self.update()
 
-    def _build(self) -> None:
-        """Makes the tree anew. Resources have no state of their own, so requests under way keep the old ones."""
+    def update(self) -> None:
+        """Makes the resources anew, after feeds or their origins have changed.
+
+        Resources have no state of their own, and requests under way keep the old ones.
+        """
         published = list(self._published.values())
         self._origins = origins = Origins.common(each.origins for each in published)
         feeds = [each.feed for each in published]

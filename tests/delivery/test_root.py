@@ -86,6 +86,14 @@ class RootTests(SynchronousTestCase):
                 headers = self.get(path, b"Origin: https://a.example").headers
                 self.assertEqual(headers["access-control-allow-origin"], allowed)
 
+    def test_origins_of_a_feed_may_change(self) -> None:
+        """They hold for its resources, and for the list."""
+        self.first.origins = Origins.parse(["https://a.example"])
+        self.root.update()
+        for path in (b"/first", b"/-/feeds.json", b"/nothing"):
+            headers = self.get(path, b"Origin: https://a.example").headers
+            self.assertEqual(headers["access-control-allow-origin"], "https://a.example")
+
     def test_feed_that_is_added_twice(self) -> None:
         """Names are paths. The first feed stays."""
         with self.assertRaises(ValueError):
