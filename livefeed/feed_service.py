@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed import clocks
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes
+from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService

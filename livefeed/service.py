@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from livefeed import clocks
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.config.settings import Settings
-from livefeed.delivery.pages import Root
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, JournalError, option_of
 from livefeed.feed_service import FeedsService, Shared

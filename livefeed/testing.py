@@ -21,9 +21,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.history import History
 from livefeed.document.snapshot import Snapshot
 from livefeed.exceptions import SourceError

@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from livefeed.delivery.websocket.protocol import DELTA
+from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.process.memory import PERIOD_S, Collector
 from livefeed.testing import make_site, publish
 from livefeed.tls.options import server_options

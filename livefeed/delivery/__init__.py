@@ -1,14 +1,17 @@
-"""All ways to follow a feed.
+"""All ways to follow a feed: how its snapshots reach the watchers.
 
-- ``delivery``: the ways of one feed, or of one part, together.
-- ``document``: the document itself, by GET, and the choice among the other ways.
+- ``delivery``: the ways in which one feed, or one part of a document, is followed.
+- ``document``: the document itself, by GET, and the choice among the ways to follow it.
 - ``events``: server-sent events.
 - ``feed_resource``: the base of a feed's resources, with the parts of the document below them.
-- ``flow_control``: the pace of a subscriber's reader.
-- ``heartbeats``: signs of life for many subscribers, by one timer.
+- ``flow_control``: pauses a subscription while its reader is slow.
+- ``framing``: events, chunks and WebSocket frames, each made once for a snapshot.
+- ``heartbeats``: periodic signs of life for many subscribers, by one timer.
 - ``long_polls``: requests that wait for the next version.
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.
-- ``pages``: the pages for people, and the tree of all paths.
+- ``pages``: the pages for people, and the list of feeds.
 - ``published_feed``: everything that is served of one feed.
+- ``root``: the tree of all paths, to which feeds are added and from which they are removed.
+- ``transports``: the capabilities that delivery requires of transports.
 - ``websocket``: WebSocket subscribers.
 """

@@ -1,10 +1,12 @@
-"""The ways in which a feed, or a part of one, is followed."""
+"""The ways in which one feed, or one part of a document, is followed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet import address as addresses
 
 from livefeed.delivery.events import EventStreams
 from livefeed.delivery.long_polls import LongPolls
@@ -26,16 +28,18 @@ class Socket(Protocol):
     transport: Any
 
     def evict(self) -> None:
-        """Ends it, to make room for others."""
+        """Closes the WebSocket, to make room for others. Its client comes back as late as possible."""
 
 
-def peer_of(address: Any) -> str:
-    """Gives the text under which the clients at one address count together.
+def peer_of(address: object) -> str:
+    """Gives the text under which the clients at one address are counted together.
 
-    :param address: an address of Twisted's. Of IPv6 the first 64 bits count, since a client has all addresses below
-        these. Clients of a Unix socket count as one.
+    :param address: an address of Twisted's. Of IPv6 the first 64 bits count, since one client owns all addresses below
+        them. All clients of a Unix socket count as one.
     """
-    host: str = getattr(address, "host", None) or ""
+    if not isinstance(address, addresses.IPv4Address | addresses.IPv6Address):
+        return ""
+    host: str = address.host
     if ":" not in host:
         return host
     number = IPv6Address(host.partition("%")[0])
@@ -44,15 +48,15 @@ def peer_of(address: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a feed can be followed.
+    """The ways in which a feed is followed.
 
     :ivar feed: the feed.
-    :ivar upgrade: takes over a request that asks to become a WebSocket, of which this is what it will follow.
-    :ivar full: tells whether as many follow the feed as may.
-    :ivar messages: the messages of those who follow by delta, whatever carries them.
-    :ivar streams: the server-sent events.
-    :ivar polls: the requests that wait.
-    :ivar sockets: the WebSockets that are open (a dict, since a set has no order).
+    :ivar upgrade: answers a request that asks to become a WebSocket, which then follows this feed.
+    :ivar full: tells whether the limit of subscribers is reached.
+    :ivar messages: the messages for clients that follow by delta, on every transport.
+    :ivar streams: the streams of server-sent events.
+    :ivar polls: the requests that wait for the next version.
+    :ivar sockets: the open WebSockets (a dict, since a set has no order).
     """
 
     feed: Feed
@@ -65,30 +69,37 @@ class Delivery:
 
     @classmethod
     def of(cls, feed: Feed, upgrade: Upgrade, full: Callable[[], bool]) -> Delivery:
-        """Makes all that a feed needs."""
+        """Makes all ways in which a feed is followed."""
         messages = Messages(feed)
         return cls(feed, upgrade, full, messages, EventStreams(feed, messages), LongPolls(feed))
 
     def peers(self) -> Iterator[str]:
-        """Gives of each client that follows by any of these ways under which address it counts."""
+        """Gives for each subscriber the text under which its address is counted; see :func:`peer_of`."""
         for connected in (*self.sockets, *self.streams.open):
             yield peer_of(connected.transport.getPeer())
         for address in self.polls.addresses():
             yield peer_of(address)
 
     def evict(self) -> None:
-        """Ends whatever is kept open, WebSockets too, to make room for others."""
+        """Ends all subscribers, WebSockets too, to make room for others."""
+        self.close(Returns())
+
+    def close(self, returns: Returns) -> None:
+        """Ends all subscribers, WebSockets too, and accepts no more event streams and waiting requests.
+
+        :param returns: gives the times at which the clients of streams and waiting requests come back.
+        """
         for socket in tuple(self.sockets):
             socket.evict()
-        self.let_go(Returns())
+        self.let_go(returns)
 
     def followers(self) -> int:
-        """Gives how many follow, in whatever way."""
-        # Those that wait for the same have one subscription, and nobody else has one of several.
+        """Gives the number of subscribers, in all ways."""
+        # Requests that wait for the same answer share one subscription. Every other subscriber has its own.
         return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
     def let_go(self, returns: Returns) -> None:
-        """Answers and ends whatever is kept open, but for WebSockets.
+        """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.
 
         :param returns: gives the times at which the clients come back.
         """

@@ -1,6 +1,6 @@
 """``/feed.sse``: server-sent events (the HTML standard, 9.2). Each event is made once for all subscribers.
 
-twisted.web renders the head of the answer; from there on the connection is the stream's.
+twisted.web renders the head of the answer. Then the stream takes the connection over.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from twisted.internet.protocol import Protocol
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.flow_control import PausableSubscriber
+from livefeed.delivery.framing import chunked_document_event, document_event, http_chunk, server_sent_event
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.messages import MessageOutlet
-from livefeed.document.codings import http_chunk, server_sent_event
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import State
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from livefeed.web.site import Request
 
 HEARTBEAT_S = 15
-"""As often as the HTML standard advises, for proxies that drop silent connections."""
+"""Seconds between two comments. The HTML standard advises this, because some proxies drop silent connections."""
 
 MISSED_HEARTBEATS = 4
-"""A subscriber that has taken nothing for so many heartbeats is dropped."""
+"""Number of heartbeats after which a subscriber that has read nothing meanwhile is dropped."""
 
 MAX_RECEIVED_BYTES = 16_384
-"""A client has nothing more to say; what it says anyway is thrown away up to here."""
+"""Limit of the bytes that a client may send on a stream. They are discarded; a client has no reason to send any."""
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -48,21 +48,21 @@ def _chunked_event(message: bytes, version: str) -> bytes:
 
 
 class EventStream(PausableSubscriber, Protocol):
-    """A connection on which events are sent, as far as its reader keeps up.
+    """A connection on which events are sent at the pace of its reader.
 
-    :param streams: those that it belongs to.
-    :param chunked: whether its answer is sent in chunks, as it is in HTTP/1.1.
+    :param streams: the streams of the same feed.
+    :param chunked: whether the answer is sent in chunks, as in HTTP/1.1.
     :param delta: whether the events are the messages of :mod:`livefeed.delivery.messages`.
-    :param have: the version that the client has already.
+    :param have: the version that the client has already; ``None`` for none.
     """
 
     def __init__(self, streams: EventStreams, *, chunked: bool, delta: bool, have: str | None) -> None:
         self._streams = streams
         self._chunked = chunked
         self._delta = delta
-        self._shown = have  # the version that the client has
-        # What the client was told. At the beginning always: it may come back from another process with any state, and
-        # after an expiry it has no version, and cannot be told from a new one.
+        self._have = have
+        # The state that was sent last. The first event is always a state: the client may come back from another
+        # process with any state, and after an expiry it has no version, like a new client.
         self._state: State | None = None
         self._closed = False
         self._received = 0
@@ -73,17 +73,17 @@ class EventStream(PausableSubscriber, Protocol):
         """IProtocol API."""
         self._streams.open.add(self)
         self.transport.registerProducer(self, True)
-        # A line and not a block, as heartbeats are: six of 18 libraries make a message of each empty line.
+        # A line without an empty line behind it, like heartbeats: six of 18 libraries make a message of empty lines.
         self._write(b"retry: %d\n" % (1000 * random.uniform(*RETRY_S)))  # noqa: S311
         feed = self._streams.feed
         if self._delta:
             wrap = _chunked_event if self._chunked else server_sent_event
-            outlet = MessageOutlet(self.transport, self._streams.messages, wrap, self._shown)
+            outlet = MessageOutlet(self.transport, self._streams.messages, wrap, self._have)
             self._subscription = feed.subscribe(outlet, with_state=True)
         else:
-            self._tell_state()
-            self._subscription = feed.subscribe(self, repeats=False, with_state=True, have=self._shown)
-        # The first document may have been more than the transport takes.
+            self._send_state()
+            self._subscription = feed.subscribe(self, repeats=False, with_state=True, have=self._have)
+        # The first document may have filled the transport.
         if self._paused:
             self._subscription.pause()
 
@@ -103,40 +103,40 @@ class EventStream(PausableSubscriber, Protocol):
     # Subscriber API
 
     def send(self, snapshot: Snapshot) -> None:
-        """Subscriber API. It is called at each tick, and when the state changes: what is known is not sent again."""
-        # The state goes first, so that nobody has a document to show while it still says expired.
-        self._tell_state()
-        if snapshot.version != self._shown and self._streams.feed.state is not State.EXPIRED:
-            self._shown = snapshot.version
-            self.transport.write(self._streams.event(snapshot, chunked=self._chunked))
+        """Subscriber API. It is called at each tick and at each change of state, and sends only what has changed."""
+        # The state is sent first, so that no client has a document while its state is still expired.
+        self._send_state()
+        if snapshot.version != self._have and self._streams.feed.state is not State.EXPIRED:
+            self._have = snapshot.version
+            self.transport.write(snapshot.form(chunked_document_event if self._chunked else document_event))
 
-    def _tell_state(self) -> None:
+    def _send_state(self) -> None:
         state = self._streams.feed.state
         if state is not self._state:
             self._state = state
             if state is State.EXPIRED:
-                self._shown = None  # it is sent whole when it may be shown again
+                self._have = None  # the document is sent again when it may be shown again
             self.transport.write(self._streams.state_event(chunked=self._chunked))
 
     # Member API
 
     def beat(self) -> None:
-        """Member API. Sends a comment, or ends the connection if nothing was taken for long."""
+        """Member API. Sends a comment, or aborts the connection if its client has read nothing for too long."""
         if self._closed:
             return
         if not self._paused:
             self._write(b":\n")
             return
-        # This heartbeat counts, too, unless something was taken since the one before.
+        # This heartbeat counts as well, unless the client has read something since the last one.
         self._silent += 1
         self._note_progress()
         if self._silent >= MISSED_HEARTBEATS:
             self.transport.abortConnection()
 
     def close(self, ends: dict[bool, bytes]) -> None:
-        """Ends the stream. The client will come back by itself.
+        """Ends the stream. The client comes back by itself.
 
-        :param ends: the last bytes of a stream, with chunks (``True``) and without.
+        :param ends: the last bytes of a stream, with chunks (``True``) and without (``False``).
         """
         self._closed = True
         self._unsubscribe()
@@ -152,10 +152,10 @@ class EventStream(PausableSubscriber, Protocol):
 class EventStreams:
     """All streams of a feed.
 
-    :ivar messages: the feed's messages, for those who follow by delta.
-    :ivar open: those that there are.
-    :ivar going_away: whether no more are begun: livefeed is being stopped, or this part of a document makes room for
-        another.
+    :ivar messages: the feed's messages, for clients that follow by delta.
+    :ivar open: the streams that have begun and not ended.
+    :ivar going_away: whether no more streams begin: livefeed is being stopped, the feed is removed, or this part of a
+        document makes room for another.
     """
 
     # required parameters
@@ -165,45 +165,36 @@ class EventStreams:
     # internal state
     open: Heartbeats[EventStream] = field(init=False)
     going_away: bool = False
-    _snapshot: Snapshot | None = None
-    _events: dict[bool, bytes] = field(default_factory=dict)
-    _told: tuple[State, float | None] | None = None
+    _stated: tuple[State, float | None] | None = None  # what the state events say
     _state_events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.open = Heartbeats(self.feed.clock, HEARTBEAT_S)
 
-    def event(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
-        """Gives a snapshot as an event, which is made when it is first asked for."""
-        if snapshot is not self._snapshot:
-            event = server_sent_event(snapshot.data, snapshot.version)
-            self._snapshot, self._events = snapshot, {False: event, True: http_chunk(event)}
-        return self._events[chunked]
-
     def state_event(self, *, chunked: bool) -> bytes:
-        """Gives the state as an event, and the time to which it holds for what clients were sent, made once for all."""
-        told = self.feed.state, None if self.feed.snapshot is None else self.feed.confirmed_at
-        if told != self._told:
-            state, at = told
+        """Gives the event that says the state, and when the document was confirmed last. It is made once for all."""
+        stated = self.feed.state, None if self.feed.snapshot is None else self.feed.confirmed_at
+        if stated != self._stated:
+            state, at = stated
             facts = {"state": state.value, "at": None if at is None else timestamp(at)}
-            # A client that comes back after the expiry has no version: the last id is taken back.
+            # This takes the last id back: a client that comes back after an expiry has no version.
             no_id = b"id: \n" if state is State.EXPIRED else b""
             event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())
-            self._told, self._state_events = told, {False: event, True: http_chunk(event)}
+            self._stated, self._state_events = stated, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]
 
     def close(self, returns: Returns) -> None:
-        """Ends all streams, and begins no more. The last that a client is sent is the time after which it comes back.
+        """Ends all streams, and begins no more. The last line of each says when its client comes back.
 
         :param returns: gives these times.
         """
         self.going_away = True
-        told, ends = None, dict[bool, bytes]()
+        last_ms, ends = None, dict[bool, bytes]()
         for stream in tuple(self.open):
             retry_ms = returns.retry_ms()
-            if retry_ms != told:
-                # A line alone, as at the beginning. A client takes it as soon as the line has ended.
-                told, line = retry_ms, b"retry: %d\n" % retry_ms
+            if retry_ms != last_ms:
+                # A line without an empty line, as at the beginning. A client obeys it as soon as the line has ended.
+                last_ms, line = retry_ms, b"retry: %d\n" % retry_ms
                 ends = {False: line, True: http_chunk(line) + _LAST_CHUNK}
             stream.close(ends)
             returns.add()
@@ -213,9 +204,9 @@ class EventStreams:
     ) -> int:
         """Answers a request with a stream, or with its head alone if the method is ``HEAD``.
 
-        :param headers: the fields, besides those that make it a stream.
-        :param delta: whether the client wants messages in place of documents.
-        :param have: the version that the client has already.
+        :param headers: the fields of the answer, besides those of every stream.
+        :param delta: whether the client asks for messages instead of documents.
+        :param have: the version that the client has already; ``None`` for none.
         :returns: what ``render`` returns.
         """
         if self.going_away:

@@ -1,11 +1,14 @@
-"""The base of all subscribers' connections: the pace of their reader, whatever protocol they speak."""
+"""The base of all subscribers' connections: the pace of the reader, whatever protocol the connection speaks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPushProducer
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+from livefeed.delivery.transports import unsent_bytes
 
 if TYPE_CHECKING:
     from livefeed.feed.subscription import Subscription
@@ -19,8 +22,9 @@ class PausableSubscriber:
 
     _subscription: Subscription | None = None
     _paused = False
-    _unsent = 0  # how much had not been taken when it was last asked
-    _silent = 0  # so many times in a row it was asked for a sign of life, and there was none; below 0, was not asked
+    _unsent = 0  # bytes that the transport still held at the last heartbeat while it was full
+    # Heartbeats since the last sign of life. Below 0: heartbeats that were skipped in a row.
+    _silent = 0
 
     def pauseProducing(self) -> None:
         """IPushProducer API."""
@@ -32,29 +36,31 @@ class PausableSubscriber:
         """IPushProducer API."""
         self._paused = False
         self._silent = min(self._silent, 0)
-        if getattr(getattr(self.transport, "transport", None), "disconnecting", False):
-            # Twisted's TLS has ended, and the socket below it waits for its producer to leave.
+        below: Any = self.transport.transport if isinstance(self.transport, TLSMemoryBIOProtocol) else None
+        if below is not None and below.disconnecting:
+            # TLS has ended, and the socket below waits for its producer to unregister.
             self.transport.unregisterProducer()
         elif self._subscription is not None:
             self._subscription.resume()
 
     def drop(self) -> None:
-        """Subscriber and Member API. Cuts the connection: what it would be sent from now on cannot be known."""
+        """Subscriber and Member API. Aborts the connection: its state after an error is unknown."""
         self.transport.abortConnection()
 
     def stopProducing(self) -> None:
         """IPushProducer API."""
 
     def _leave_transport(self) -> None:
-        """Takes note that the connection is lost. Twisted's TLS keeps its producer for ever, and that keeps it."""
+        """Unregisters from a lost transport: Twisted's TLS keeps its producer for ever, and the producer keeps TLS."""
         self.transport.unregisterProducer()
 
     def _note_progress(self) -> None:
-        """Counts a paused reader that has taken something since it was last asked, if slowly, as one that is there.
+        """Counts it as a sign of life if a full transport has sent something since the last heartbeat.
 
-        Nothing else counts: one that sends and never reads would keep the version that it was sent in memory.
+        Nothing else counts for a full transport: a client that sends but never reads would keep the version that it was
+        sent in memory.
         """
-        unsent, self._unsent = self._unsent, getattr(self.transport, "unsent_bytes", 0)
+        unsent, self._unsent = self._unsent, unsent_bytes(self.transport)
         if self._unsent < unsent:
             self._silent = 0
 

@@ -1,6 +1,6 @@
-"""Many members that are each called again and again, by one timer.
+"""Periodic calls for many members, by one timer.
 
-Rule: this file knows nothing of what its members are.
+Rule: this file does not know what its members are.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 GRAIN_S = 0.25
 AT_ONCE = 250
-"""Members that are called in one turn of the reactor: 3 ms of work, and room for 25,000 that came together, at one call
-each 25 s."""
+"""Limit of the members that are called in one turn of the reactor: 3 ms of work. At one call per member and 25 s, this
+leaves room for 25,000 members that joined together."""
 
 _log = Logger()
 
 
 class Member(Protocol):
-    """An object that is called in rounds."""
+    """An object that is called periodically."""
 
     def beat(self) -> None:
-        """Takes its turn."""
+        """Sends a sign of life, or ends the connection if the client gave none for too long."""
 
     def drop(self) -> None:
-        """Ends: its turn broke, and it is not called any more."""
+        """Aborts the connection. Its ``beat`` raised, and is not called any more."""
 
 
 T = TypeVar("T", bound=Member)
@@ -39,11 +39,12 @@ T = TypeVar("T", bound=Member)
 
 @dataclass(eq=False)
 class Heartbeats(Generic[T]):
-    """Calls ``beat`` of each member every so often, for as long as there are any.
+    """Calls ``beat`` of each member periodically, as long as there are members.
 
-    A timer for each would take 500 bytes and ten times as long. The members stand in the order in which they are due.
+    A timer for each member would take 500 bytes and ten times as long. The members are kept in the order in which they
+    are due.
 
-    :param interval_s: seconds from one call to the next, and from joining to the first.
+    :param interval_s: seconds between two calls of a member, and from joining to the first call.
     """
 
     # required parameters
@@ -61,20 +62,20 @@ class Heartbeats(Generic[T]):
         return iter(self._due)
 
     def add(self, member: T) -> None:
-        """Lets a member join."""
+        """Adds a member."""
         self._due[member] = self.clock.seconds() + self.interval_s
         if self._call is None:
             self._call = self.clock.callLater(GRAIN_S, self._turn)
 
     def discard(self, member: T) -> None:
-        """Lets a member go, if it has joined."""
+        """Removes a member, if it is one."""
         self._due.pop(member, None)
         if not self._due and self._call is not None and self._call.active():
             self._call.cancel()
             self._call = None
 
     def _turn(self) -> None:
-        # Until the end of this turn the call that has just come about stands for the next: members come and go.
+        # Members come and go meanwhile. Until the end of this turn, the call that led here stands for the next one.
         self._call_members()
         self._call = self.clock.callLater(GRAIN_S, self._turn) if self._due else None
 
@@ -82,14 +83,14 @@ class Heartbeats(Generic[T]):
         now = self.clock.seconds()
         due = takewhile(lambda member: self._due[member] <= now, self._due)
         for member in list(islice(due, AT_ONCE)):
-            # One may have let others go.
+            # A member may have removed others.
             if self._due.pop(member, None) is None:
                 continue
             self._due[member] = now + self.interval_s
             try:
                 member.beat()
             except Exception:
-                _log.failure("a member of a round broke, and is ended: {member}", member=type(member))
+                _log.failure("a heartbeat failed, and its connection is aborted: {member}", member=type(member))
                 self.discard(member)
                 self._drop(member)
 
@@ -97,4 +98,4 @@ class Heartbeats(Generic[T]):
         try:
             member.drop()
         except Exception:
-            _log.failure("a member of a round that broke could not be ended: {member}", member=type(member))
+            _log.failure("a connection whose heartbeat failed could not be aborted: {member}", member=type(member))

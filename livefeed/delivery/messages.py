@@ -1,13 +1,13 @@
-"""``livefeed.delta.v1``: messages that say which version they bring, and bring no more than is needed.
+"""``livefeed.delta.v1``: messages that name the version that they bring, and carry only what has changed.
 
-Rule: a message is made once for all who have the same version, whatever carries it.
+Rule: a message is made once for all clients that have the same version, on every transport.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT
@@ -17,54 +17,33 @@ from livefeed.feed.feed import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livefeed.delivery.transports import AbortableTransport, MakeGroup, TransportGroup
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
 
     Wrap = Callable[[bytes, str], bytes]
-    MakeGroup = Callable[[], "TransportGroup"]
-
-
-class Transport(Protocol):
-    """Where messages go."""
-
-    def write(self, data: bytes, /) -> None:
-        """ITransport API."""
-
-
-class Abortable(Transport, Protocol):
-    """One connection."""
-
-    def abortConnection(self) -> None:
-        """ITCPTransport API."""
-
-
-class TransportGroup(Transport, Protocol):
-    """Transports that are written the same, as :class:`livefeed.transport.connection.ConnectionGroup` is."""
-
-    def add(self, transport: Any, /) -> None:
-        """Lets one join."""
-
-    def discard(self, transport: Any, /) -> None:
-        """Lets one go that has joined."""
+    """Makes the bytes on the wire of a message and its version: a function of a module, since results are kept by it.
+    """
 
 
 @dataclass(slots=True, eq=False)
 class _Outlet:
-    """Where messages go: which, depends on what is there already.
+    """Where messages go. The message depends on the version that the client has, or all clients of a group have.
 
-    :ivar have: the version that is; ``None`` if none.
+    :ivar have: that version; ``None`` for none.
     """
 
     transport: Any
-    _envelopes: Messages
+    _messages: Messages
     _wrap: Wrap
     have: str | None = None
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Multicast API."""
-        message = self._envelopes.get(self.have, self._wrap)
-        # Before it is written: an outlet that leaves a group takes this along. An expired version is forgotten.
-        before, self.have = self.have, None if self._envelopes.feed.state is State.EXPIRED else snapshot.version
+        message = self._messages.get(self.have, self._wrap)
+        # Set before the write: an outlet that leaves a group meanwhile takes the version along. After an expiry a
+        # client has no version.
+        before, self.have = self.have, None if self._messages.feed.state is State.EXPIRED else snapshot.version
         try:
             self.transport.write(message)
         except Exception:
@@ -77,15 +56,15 @@ class MessageOutlet(_Outlet):
 
     __slots__ = ()
 
-    transport: Abortable
+    transport: AbortableTransport
 
     def drop(self) -> None:
         """Subscriber API."""
         self.transport.abortConnection()
 
 
-class _EnvelopeGroup(_Outlet):
-    """Subscribers who all have the same version: its transport is a group of theirs."""
+class _MessageMulticast(_Outlet):
+    """Several subscribers that all have the same version. Its transport is a group of their transports."""
 
     __slots__ = ()
 
@@ -102,24 +81,24 @@ class _EnvelopeGroup(_Outlet):
         self.transport.discard(outlet.transport)
 
 
-@dataclass(frozen=True, slots=True)  # two that are equal are one, and are made for each subscriber
+@dataclass(frozen=True, slots=True)  # each subscriber makes its own; equal audiences count as one
 class MessageAudience:
-    """The subscribers on one kind of transport that follow one feed by delta."""
+    """The subscribers on one kind of transport that are sent the messages of one feed."""
 
-    _make_transports: MakeGroup
-    _envelopes: Messages
+    _make_group: MakeGroup
+    _messages: Messages
     _wrap: Wrap
 
-    def make_multicast(self) -> _EnvelopeGroup:
+    def make_multicast(self) -> _MessageMulticast:
         """Audience API."""
-        return _EnvelopeGroup(self._make_transports(), self._envelopes, self._wrap)
+        return _MessageMulticast(self._make_group(), self._messages, self._wrap)
 
 
 class SnapshotMessage(bytes):
-    """A message that has the whole document in it, for what can make use of the document's own forms.
+    """A message that contains the whole document, for wrappers that reuse the document's compressed form.
 
     :ivar snapshot: the document.
-    :ivar start: where in the message it begins.
+    :ivar start: the offset of the document in the message, in bytes.
     """
 
     snapshot: Snapshot
@@ -130,7 +109,7 @@ class SnapshotMessage(bytes):
 class Messages:
     """The messages of a feed, as of its last tick.
 
-    :ivar made: how many messages were put together since the start.
+    :ivar made: the number of messages that were made since the start.
     """
 
     # required parameters
@@ -141,15 +120,15 @@ class Messages:
     _ready: dict[tuple[str | None, Wrap], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # The state and the time in a message hold until the next tick.
+        # A message names a state and a time, which hold until the next tick.
         self.feed.observe(self._ready.clear)
 
     def get(self, have: str | None, wrap: Wrap) -> bytes:
-        """Gives the message that brings somebody up to the newest version, ready to be sent.
+        """Gives the message that brings a client to the newest version, wrapped for its transport.
 
-        :param have: the version that they have; ``None`` if none.
-        :param wrap: makes of a message and its version what goes over the wire: a module's function, since what it gave
-            is remembered by it.
+        :param have: the version that the client has; ``None`` for none.
+        :param wrap: makes the bytes on the wire of a message and its version. A function of a module, since its results
+            are kept by it.
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
@@ -166,7 +145,7 @@ class Messages:
         snapshot = self.feed.snapshot
         assert snapshot is not None
         if self.feed.state is State.EXPIRED:
-            # Without a version on events: who comes back has none.
+            # The event has no id, so a client that comes back has no version.
             return wrap(self._message("state"), "")
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
@@ -176,11 +155,11 @@ class Messages:
             return wrap(message, snapshot.version)
         whole, patch = self.get(None, wrap), self.feed.history.patch(have)
         if patch is None or (is_large(patch) and len(patch) > WORTH_IT * len(snapshot.data)):
-            # To compress what is large and not worth it would take milliseconds; the document is compressed already.
+            # A large patch that saves little would take milliseconds to compress. The document is compressed already.
             return whole
         start = b',"from":%s' % json.dumps(have).encode()
-        steps = wrap(self._message("patch", b'%s,"patch":%s' % (start, patch)), snapshot.version)
-        return steps if len(steps) < WORTH_IT * len(whole) else whole
+        changes = wrap(self._message("patch", b'%s,"patch":%s' % (start, patch)), snapshot.version)
+        return changes if len(changes) < WORTH_IT * len(whole) else whole
 
     def _message(self, kind: str, rest: bytes = b"") -> bytes:
         snapshot = self.feed.snapshot

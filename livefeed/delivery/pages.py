@@ -1,25 +1,25 @@
-"""``/``: a page that shows the document as it changes, or a list of such pages. And the tree of all that is served."""
+"""``/``: the page that shows a document as it changes, or the list of such pages."""
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from livefeed.document.timestamps import timestamp
-from livefeed.web.cors import Origins
-from livefeed.web.resources import Content, Node
+from livefeed.web.resources import Content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.feed.feed import Feed
+    from livefeed.web.cors import Origins
     from livefeed.web.site import Request
 
 ASSETS = b"-"
-"""The first part of the paths of what the page needs. No feed can be named so."""
+"""The first segment of the paths of the files that pages load. No feed can have this name."""
 
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -37,17 +37,32 @@ _ITEM = (
 _LINK = '<a href="/">all feeds</a> · '
 
 
-class PageResource(Content):
-    """A file of the page, read once.
+def feed_page(feed: Feed, origins: Origins, *, is_only: bool) -> PageResource:
+    """Makes the page of one feed.
 
-    :param origins: who may read what is not there from another site.
-    :param name: its name in ``livefeed/static``.
-    :param replacements: what is put in the place of what.
+    :param is_only: whether there is no other feed, and so no list to link to.
+    """
+    replacements = {"{{feed}}": feed.name, "{{link}}": "" if is_only else _LINK}
+    return PageResource(origins, "page.html", replacements)
+
+
+@cache
+def _file(name: str) -> str:
+    """Reads a file of ``livefeed/static``. It is kept, since a feed that is added later may find no files (chroot)."""
+    return files("livefeed").joinpath("static", name).read_text("utf-8")
+
+
+class PageResource(Content):
+    """A file of a page.
+
+    :param origins: the origins whose pages may read the answer if there is nothing below this path.
+    :param name: the name of the file in ``livefeed/static``.
+    :param replacements: the texts that replace the placeholders, by placeholder.
     """
 
     def __init__(self, origins: Origins, name: str, replacements: dict[str, str] | None = None) -> None:
         super().__init__(origins)
-        text = files("livefeed").joinpath("static", name).read_text("utf-8")
+        text = _file(name)
         for old, new in (replacements or {}).items():
             text = text.replace(old, new)
         self._text = text
@@ -68,10 +83,7 @@ class PageResource(Content):
 
 
 class ListPageResource(PageResource):
-    """The feeds that there are, and their states, with links to their pages.
-
-    :param feeds: these.
-    """
+    """The page with the list of feeds: their states, and links to their pages."""
 
     def __init__(self, origins: Origins, feeds: Sequence[Feed]) -> None:
         super().__init__(origins, "list.html")
@@ -79,16 +91,15 @@ class ListPageResource(PageResource):
 
     def content(self) -> bytes:
         """Content API."""
-        # Neither a feed's name nor a state has anything in it that means something in HTML.
+        # Names of feeds and states contain no characters that are special in HTML.
         items = "".join(_ITEM.format(name=feed.name, state=feed.state.value) for feed in self._feeds)
         return self._text.replace("{{feeds}}", items).encode()
 
 
 class ListResource(Content):
-    """The feeds that there are, and their states, as JSON.
+    """The list of feeds and their states, as JSON.
 
-    :param origins: who may read it from another site.
-    :param feeds: these.
+    :param origins: the origins whose pages may read the list.
     """
 
     def __init__(self, origins: Origins, feeds: Sequence[Feed]) -> None:
@@ -119,27 +130,3 @@ def _facts(feed: Feed) -> dict[str, object]:
         "at": None if snapshot is None else timestamp(feed.confirmed_at),
         "interval_s": feed.interval_s,
     }
-
-
-class Root(Node):
-    """Everything that is served.
-
-    :param served: what is served of each feed.
-    """
-
-    def __init__(self, served: Sequence[PublishedFeed]) -> None:
-        origins = Origins.common(one.origins for one in served)
-        super().__init__(origins)
-        feeds = [one.feed for one in served]
-        assets = Node(origins)
-        for name in ("page.js", "page.css"):
-            assets.putChild(name.encode(), PageResource(origins, name))
-        assets.putChild(b"feeds.json", ListResource(origins, feeds))
-        self.putChild(ASSETS, assets)
-        link = "" if len(feeds) == 1 else _LINK
-        for one in served:
-            page = PageResource(one.origins, "page.html", {"{{feed}}": one.feed.name, "{{link}}": link})
-            self.putChild(f"{one.feed.name}.html".encode(), page)
-            for path, resource in one.resources().items():
-                self.putChild(path.encode(), resource)
-        self.putChild(b"", page if len(feeds) == 1 else ListPageResource(origins, feeds))

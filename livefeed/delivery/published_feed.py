@@ -1,4 +1,4 @@
-"""All that is served of one feed."""
+"""Everything that is served of one feed: the whole document, and its parts."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _FORMS: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
 
 @dataclass(eq=False)
 class PublishedFeed:
-    """A feed, and how it and its parts are followed.
+    """A feed, and the ways in which it and its parts are followed.
 
     :ivar feed: the feed.
-    :ivar origins: who may read it from another site.
-    :ivar upgrade: takes over a request that asks to become a WebSocket.
-    :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
+    :ivar origins: the origins whose pages may read the feed.
+    :ivar upgrade: answers a request that asks to become a WebSocket.
+    :ivar max_subscribers: limit of the subscribers of the feed and its parts together; 0 for none.
     :ivar access_fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a
         public feed.
     :ivar in_thread: calls a function in a thread.
-    :ivar delivery: how the whole can be followed.
-    :ivar parts: the parts of its document that are.
+    :ivar delivery: the ways in which the whole document is followed.
+    :ivar parts: the parts of the document that are followed.
     """
 
     # required parameters
@@ -67,11 +67,11 @@ class PublishedFeed:
         return Delivery.of(feed, self.upgrade, self.full)
 
     def full(self) -> bool:
-        """Tells whether as many follow the feed and its parts as may: by WebSocket, by events, or waiting."""
+        """Tells whether the limit of subscribers is reached: WebSockets, streams and waiting requests together."""
         return 0 < self.max_subscribers <= sum(delivery.followers() for delivery in self)
 
     def resources(self) -> dict[str, IResource]:
-        """Gives what is at the site's paths, by their first parts."""
+        """Gives the resources of the feed, by the first segments of their paths."""
         access = Access(self.origins, self.access_fields)
         resources: dict[str, IResource] = {
             f"{self.feed.name}{suffix}": DocumentResource(self.delivery, access, form, self.parts)
@@ -81,13 +81,21 @@ class PublishedFeed:
         return resources
 
     def streams(self) -> list[EventStream]:
-        """Gives the streams of events that there are."""
+        """Gives the open event streams."""
         return [stream for delivery in self for stream in delivery.streams.open]
 
     def let_go(self, returns: Returns) -> None:
-        """Answers and ends whatever is kept open, but for WebSockets.
+        """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.
 
         :param returns: gives the times at which the clients come back.
         """
         for delivery in self:
             delivery.let_go(returns)
+
+    def close(self, returns: Returns) -> None:
+        """Ends all subscribers, WebSockets too: the feed is not served any more.
+
+        :param returns: gives the times at which the clients of streams and waiting requests come back.
+        """
+        for delivery in self:
+            delivery.close(returns)

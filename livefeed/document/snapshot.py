@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from livefeed.document.codings import (
@@ -16,12 +16,10 @@ from livefeed.document.codings import (
     compress,
     compress_well,
     is_large,
-    websocket_payload,
-    websocket_text_frame,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from livefeed.document.codings import Compressed
 
@@ -105,16 +103,17 @@ class Snapshot:
     :ivar sequence: the version's place in the order of versions.
     :ivar representations: the document without a coding, and in each content coding that makes it smaller, by the names
         of the codings, the smallest first. The slower codings are added later; see :meth:`add`.
-    :ivar frame: the document as one WebSocket text frame.
-    :ivar compressed_frame: the same for clients that negotiated permessage-deflate without context takeover.
+    :ivar deflated: the document as :attr:`livefeed.document.codings.Compressed.message`; ``None`` if the document was
+        never compressed.
+    :ivar forms: the forms of the document that were computed so far, by their functions; see :meth:`form`.
     """
 
     data: bytes
     version: str
     sequence: Sequence
     representations: dict[str, Representation]
-    frame: bytes
-    compressed_frame: bytes
+    deflated: bytes | None
+    forms: dict[Callable[[Snapshot], bytes], bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, data: bytes, sequence: Sequence, compressed: Compressed | None = None) -> Self:
@@ -129,8 +128,7 @@ class Snapshot:
             version=version,
             sequence=sequence,
             representations={IDENTITY: Representation.of(IDENTITY, data, version)},
-            frame=websocket_text_frame(data),
-            compressed_frame=websocket_text_frame(compressed.message, compressed=True),
+            deflated=compressed.message,
         )
         snapshot.add({"gzip": compressed.gzip})
         if not is_large(data):
@@ -139,26 +137,27 @@ class Snapshot:
 
     @classmethod
     def bare(cls, data: bytes, sequence: Sequence) -> Self:
-        """Makes the snapshot of a document without any coding, which costs a hash and two copies.
-
-        Its compressed frame is the uncompressed one, which clients accept as well (RFC 7692, 6).
-        """
+        """Makes the snapshot of a document without any coding, which costs two hashes."""
         version = version_of(data)
-        frame = websocket_text_frame(data)
-        return cls(data, version, sequence, {IDENTITY: Representation.of(IDENTITY, data, version)}, frame, frame)
+        return cls(data, version, sequence, {IDENTITY: Representation.of(IDENTITY, data, version)}, None)
 
     def etags(self) -> list[bytes]:
         """Gives the entity tags of this version in all codings."""
         return [f'"{self.version}"'.encode(), *(f'"{self.version}-{coding}"'.encode() for coding in CODINGS)]
 
-    @property
-    def deflated(self) -> bytes:
-        """The payload of the compressed frame; see :attr:`livefeed.document.codings.Compressed.message`."""
-        return websocket_payload(self.compressed_frame)
-
     def is_bare(self) -> bool:
-        """Tells whether the document was never compressed."""
-        return self.compressed_frame is self.frame
+        """Tells whether it was never compressed."""
+        return self.deflated is None
+
+    def form(self, make: Callable[[Snapshot], bytes]) -> bytes:
+        """Gives a form of the document, such as a frame. It is computed once and kept for as long as the snapshot.
+
+        :param make: computes the form; a function of a module, since the form is kept under it.
+        """
+        form = self.forms.get(make)
+        if form is None:
+            form = self.forms[make] = make(self)
+        return form
 
     def add(self, codings: dict[str, bytes]) -> None:
         """Adds representations in further codings. A coding that does not make the document smaller is left out.

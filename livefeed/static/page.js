@@ -1,26 +1,26 @@
-// Shows the document. Document, version, state and age come from one answer, so that what is said always belongs to what
-// is shown. A message on the WebSocket only says that there is something to ask for: where it does not get through, or has
-// died silently, the page polls.
+// Shows the document. Document, version, state and age come from one answer, so they always belong together. A message
+// on the WebSocket only tells the page to ask for the document. If the WebSocket is blocked or has died silently, the
+// page polls.
 "use strict";
 
 const feed = document.body.dataset.feed;
 const byId = (id) => document.getElementById(id);
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
-const QUIET_MS = 5000; // so often it is asked while the WebSocket works: it may be dead without an end
+const QUIET_MS = 5000; // interval of polling while the WebSocket is open: it may have died silently
 const POLL_MS = 1000;
 const ANSWER_MS = 10000;
-const SOON_MS = 250; // no sooner is it asked again for a document that is about to be too old
-const LAST_MS = 1000; // so long it may be answered then: what an answer gives is rounded down to seconds
-const MISSED = 3; // so many versions without a message, and another WebSocket is opened
-let tag = null; // of what is shown; null if nothing is
-let confirmed = null; // when that was confirmed, by performance.now(), which nobody sets
+const SOON_MS = 250; // shortest pause before the page asks again for a document that expires soon
+const LAST_MS = 1000; // extra time for that answer: the lifetimes in an answer are rounded down to seconds
+const MISSED = 3; // versions without a message after which another WebSocket is opened
+let tag = null; // the ETag of the document that is shown; null for none
+let confirmed = null; // when that document was confirmed, by performance.now(): a monotonic clock
 let socket = null;
-let failures = 0; // of the WebSocket, in a row
-let lost = 0; // of the requests, in a row
-let unannounced = 0;
-let until = Infinity; // so long what is shown may be shown without another answer, by performance.now()
+let failures = 0; // consecutive failures of the WebSocket
+let lost = 0; // consecutive failures of requests
+let unannounced = 0; // consecutive versions without a message
+let until = Infinity; // when the document that is shown expires without another answer, by performance.now()
 let expiry = null;
-let over = false; // whether that has passed
+let over = false; // whether that time has passed
 
 function show(text, version) {
   byId("document").textContent = text;
@@ -39,8 +39,8 @@ function hide() {
   showState("expired");
 }
 
-// Livefeed may be away, or have come back without a document, when the document expires: what the last answer gave a cache
-// for that holds for the page, too.
+// When the document expires, livefeed may be away, or restarted without a document. So the page obeys the lifetime that
+// the last answer gives to caches.
 function keep(answer, asked) {
   const given = answer.headers.get("Cache-Control") ?? "";
   const seconds = (name) => Number(new RegExp(`${name}=(\\d+)`).exec(given)?.[1] ?? Infinity);
@@ -68,7 +68,7 @@ function follow() {
   };
 }
 
-// Lays the document out without parsing it, so that its numbers stay as they were written.
+// Indents the document without parsing it, so that its numbers stay as they were written.
 function layOut(text) {
   let depth = 0;
   const line = () => "\n" + "  ".repeat(depth);
@@ -106,7 +106,7 @@ async function ask() {
         socket.close();
       }
     } else if (answer.status !== 304) {
-      // 410: it may not be shown any more. 503: there is none yet. What else there is, is no answer of livefeed's.
+      // 410: the document has expired. 503: there is none yet. Other statuses do not come from livefeed.
       if (answer.status !== 410 && answer.status !== 503) throw new Error(`status ${answer.status}`);
       if (answer.status === 410) {
         show("", null);
@@ -117,11 +117,11 @@ async function ask() {
       }
     }
     if (answer.status === 200 || (answer.status === 304 && !over)) keep(answer, asked);
-    // A 304 that comes too late confirms what is not shown any more, and has to be asked for as a whole.
+    // A 304 that arrives too late confirms a document that is no longer shown. It has to be requested again.
     if (answer.status === 304 && over) again = true;
     showState(over ? "expired" : (answer.headers.get("Livefeed-State") ?? "offline"));
     const age = answer.headers.get("Livefeed-Age");
-    // A cache on the way tells in Age how long it has kept the answer.
+    // A cache on the way says in Age how long it has kept the answer.
     if (age !== null) confirmed = asked - 1000 * (Number(age) + Number(answer.headers.get("Age") ?? 0));
     lost = 0;
   } catch {
@@ -133,7 +133,7 @@ async function ask() {
     const works = socket.readyState === WebSocket.OPEN && unannounced === 0;
     let pause = lost ? RETRY_MS[Math.min(lost, RETRY_MS.length - 1)] : works ? QUIET_MS : POLL_MS;
     pause *= 0.75 + Math.random() / 2;
-    // Where nothing is announced since nothing changes, it is asked in time.
+    // Without changes there are no messages, so the page asks again before the document expires.
     if (!lost && !over) pause = Math.min(pause, Math.max(SOON_MS, until - performance.now()));
     timer = setTimeout(ask, again ? 0 : pause);
   }

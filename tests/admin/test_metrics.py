@@ -13,9 +13,10 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.metrics import Figures, metrics_root
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.snapshot import Sequence
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from livefeed.document.codings import websocket_text_frame
+from livefeed.delivery.framing import websocket_text_frame
 from livefeed.sources.demo import DemoSource
 from livefeed.tls.development import development_certificate
 from tests.bench import following, load, report

@@ -16,8 +16,8 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.feed.feed import Feed

@@ -4,200 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery import events
+from livefeed.delivery import events, framing
 from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
-from livefeed.delivery.pages import Root
+from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.document.codings import http_chunk, server_sent_event
+from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish, request
-from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
 from livefeed.web.refusals import RETRY_S
 from livefeed.web.returns import Returns
 from livefeed.web.site import Request, Site
+from tests.helpers.event_client import LAST_CHUNK, Client, EventSource, dechunk
+from tests.helpers.transports import Transport
 
 if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
-LAST_CHUNK = b"0\r\n\r\n"
-HEARTBEAT = ":"
-
-
-@dataclass
-class EventSource:
-    """Reads a stream of events, as the HTML standard says (9.2.5 and 9.2.6).
-
-    :ivar events: what was dispatched: the type, the data and the last event ID then.
-    :ivar comments: the lines that began with a colon.
-    :ivar retry_ms: the time to wait before coming back; ``None`` if it was not said.
-    """
-
-    events: list[tuple[str, str, str]] = field(default_factory=list)
-    comments: list[str] = field(default_factory=list)
-    retry_ms: int | None = None
-    _text: str = ""
-    _begun: bool = False
-    _type: str = ""
-    _data: str = ""
-    _id: str = ""
-
-    def feed(self, data: bytes) -> None:
-        """Takes what came in; lines end with CR, LF or both, and one that has not ended waits."""
-        self._text += data.decode("utf-8")
-        if self._text and not self._begun:
-            self._begun = True
-            self._text = self._text.removeprefix("\ufeff")
-        while True:
-            ends = [position for position in (self._text.find("\r"), self._text.find("\n")) if position >= 0]
-            if not ends:
-                return
-            end = min(ends)
-            if self._text[end:] == "\r":
-                return  # the LF that may belong to it is still to come
-            width = 2 if self._text[end : end + 2] == "\r\n" else 1
-            line, self._text = self._text[:end], self._text[end + width :]
-            self._line(line)
-
-    def _line(self, line: str) -> None:
-        if not line:
-            self._dispatch()
-        elif line.startswith(":"):
-            self.comments.append(line)
-        else:
-            name, _, value = line.partition(":")
-            self._field(name, value.removeprefix(" "))
-
-    def _field(self, name: str, value: str) -> None:
-        if name == "event":
-            self._type = value
-        elif name == "data":
-            self._data += value + "\n"
-        elif name == "id" and "\0" not in value:
-            self._id = value
-        elif name == "retry" and value.isascii() and value.isdigit():
-            self.retry_ms = int(value)
-
-    def _dispatch(self) -> None:
-        if self._data:
-            self.events.append((self._type or "message", self._data.removesuffix("\n"), self._id))
-        self._data = self._type = ""
-
-
-def dechunk(data: bytes) -> tuple[bytes, bytes]:
-    """Gives the content of whole chunks (RFC 9112, 7.1), and what follows the last of all, or ``b""``."""
-    content = b""
-    while data:
-        size, _, rest = data.partition(b"\r\n")
-        length = int(size, 16)
-        assert len(rest) >= length + 2, data
-        assert rest[length : length + 2] == b"\r\n", data
-        if not length:
-            return content, LAST_CHUNK + rest[2:]
-        content, data = content + rest[:length], rest[length + 2 :]
-    return content, b""
-
-
-class Transport(StringTransport):
-    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
-
-    protocol: Any
-
-    def resumeProducing(self) -> None:
-        if not self.disconnecting:
-            super().resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
-
-
-class Client:
-    """A client that follows the feed in memory.
-
-    :ivar head: the head of the answer.
-    :ivar source: what it has understood of the stream.
-    :ivar states: what the events told of the feed's state.
-    :ivar ending: what came in behind the content: the last chunk, if that was sent, and what followed it.
-    """
-
-    def __init__(self, site: Site, *fields: bytes, path: bytes = b"/feed.sse", version: bytes = b"HTTP/1.1") -> None:
-        self.transport = Transport()
-        channel = site.buildProtocol(None)
-        assert isinstance(channel, Channel)
-        self.transport.protocol = channel
-        channel.makeConnection(self.transport)
-        self.source = EventSource()
-        self.states: list[dict[str, Any]] = []
-        self.ending = b""
-        self.send(b"\r\n".join([b"GET " + path + b" " + version, b"Host: localhost", *fields, b"", b""]))
-        head, _, rest = self.transport.value().partition(b"\r\n\r\n")
-        self.head = Response.parse(head)
-        self.transport.clear()
-        self._take(rest)
-
-    def send(self, data: bytes) -> None:
-        # The transport's protocol changes with the upgrade, as it does on a real transport.
-        self.transport.protocol.dataReceived(data)
-
-    def received(self) -> bytes:
-        """Gives the bytes that have come in since the last time, as they came, and understands them."""
-        data: bytes = self.transport.value()
-        self.transport.clear()
-        self._take(data)
-        return data
-
-    def _take(self, data: bytes) -> None:
-        if self.head.headers.get("transfer-encoding") == "chunked":
-            assert not (self.ending and data), data
-            data, self.ending = dechunk(data)
-        self.source.feed(data)
-
-    def events(self) -> list[bytes]:
-        """Gives the documents of the events since the last time, each of which has its version for its id."""
-        self.received()
-        events, self.source.events = self.source.events, []
-        assert {kind for kind, _, _ in events} <= {"message", "state"}
-        self.states += [json.loads(data) for kind, data, _ in events if kind == "state"]
-        events = [event for event in events if event[0] == "message"]
-        for _, data, identifier in events:
-            assert version_of(data.encode()) == identifier
-        return [data.encode() for _, data, _ in events]
-
-    def heartbeats(self) -> int:
-        """Gives how many there were since the last time."""
-        self.received()
-        comments, self.source.comments = self.source.comments, []
-        assert set(comments) <= {HEARTBEAT}
-        return len(comments)
-
-    def pause(self) -> None:
-        """The client stops reading, and the transport's buffer is full."""
-        assert self.transport.producer is not None
-        self.transport.producer.pauseProducing()
-
-    def resume(self) -> None:
-        """The transport's buffer is empty again."""
-        assert self.transport.producer is not None
-        self.transport.producer.resumeProducing()
-
-    def leave(self, reason: Exception | None = None) -> None:
-        self.transport.protocol.connectionLost(Failure(reason or ConnectionDone()))
 
 
 class StreamTestCase(SynchronousTestCase):
@@ -570,7 +407,7 @@ class EventTests(StreamTestCase):
             made.append(version)
             return server_sent_event(data, version)
 
-        with mock.patch.object(events, "server_sent_event", make):
+        with mock.patch.object(framing, "server_sent_event", make):
             publish(self.feed, FIRST)
             clients = [Client(self.site, version=(b"HTTP/1.0", b"HTTP/1.1")[n % 2]) for n in range(SLICE + 10)]
             publish(self.feed, SECOND)
@@ -690,8 +527,7 @@ class SlowReaderTests(StreamTestCase):
                     self.producer.pauseProducing()
 
         publish(self.feed, FIRST)
-        with mock.patch(f"{__name__}.Transport", Narrow):
-            client = Client(self.site)
+        client = Client(self.site, transport=Narrow())
         self.assertEqual(client.events(), [FIRST])
         publish(self.feed, SECOND)
         publish(self.feed, THIRD)
@@ -755,14 +591,16 @@ class SlowReaderTests(StreamTestCase):
 class EndTests(StreamTestCase):
     def test_stream_whose_event_breaks_is_cut(self) -> None:
         """Its client comes back by itself: documents and messages, when it comes and when a version does."""
-        for path in (b"/feed.sse", b"/feed.sse?delta=1"):
+        for path, module in ((b"/feed.sse", framing), (b"/feed.sse?delta=1", events)):
             for newcomer in (False, True):
                 self.serve()
                 publish(self.feed, FIRST)
                 clients = [] if newcomer else [Client(self.site, path=path)]
-                with mock.patch.multiple(events, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
+                with mock.patch.multiple(module, server_sent_event=mock.DEFAULT, http_chunk=mock.DEFAULT) as broken:
                     for function in broken.values():
-                        function.side_effect = [b"", *[MemoryError()] * 9] if newcomer else MemoryError()
+                        # The first chunk of a stream is the time after which its client comes back.
+                        first = [b""] if newcomer and module is events else []
+                        function.side_effect = [*first, *[MemoryError()] * 9]
                     if newcomer:
                         clients = [Client(self.site, path=path)]
                     publish(self.feed, SECOND)
@@ -800,8 +638,7 @@ class EndTests(StreamTestCase):
                 super().abortConnection()
                 self.protocol.connectionLost(Failure(ConnectionLost()))
 
-        with mock.patch(f"{__name__}.Transport", Prompt):
-            clients = [Client(self.site) for _ in range(3)]
+        clients = [Client(self.site, transport=Prompt()) for _ in range(3)]
         for client in clients:
             client.pause()
         self.clock.pump([1.0] * (MISSED_HEARTBEATS * HEARTBEAT_S + 5))

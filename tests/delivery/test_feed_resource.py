@@ -17,9 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.document import DocumentResource
 from livefeed.delivery.feed_resource import Access
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import Parts, TooManyPartsError
 from livefeed.testing import Response, publish, request

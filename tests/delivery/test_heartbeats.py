@@ -37,14 +37,14 @@ class Caller:
         self.dropped += 1
 
 
-class RoundsTests(SynchronousTestCase):
+class HeartbeatsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.rounds: Heartbeats[Caller] = Heartbeats(self.clock, INTERVAL_S)
+        self.heartbeats: Heartbeats[Caller] = Heartbeats(self.clock, INTERVAL_S)
 
     def join(self, then: Callable[[], object] = lambda: None) -> Caller:
         member = Caller(self.clock, then)
-        self.rounds.add(member)
+        self.heartbeats.add(member)
         return member
 
     def pass_time(self, seconds: float) -> None:
@@ -82,8 +82,8 @@ class RoundsTests(SynchronousTestCase):
         members = [self.join() for _ in range(3)]
         for left in (2, 1, 0):
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
-            self.rounds.discard(members[left])
-            self.assertEqual(len(self.rounds), left)
+            self.heartbeats.discard(members[left])
+            self.assertEqual(len(self.heartbeats), left)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         again = self.join()
         self.pass_time(INTERVAL_S + 1)
@@ -93,23 +93,23 @@ class RoundsTests(SynchronousTestCase):
     def test_members_are_counted_and_listed(self) -> None:
         """In the order in which they are due."""
         members = [self.join() for _ in range(3)]
-        self.assertEqual((len(self.rounds), list(self.rounds)), (3, members))
-        self.rounds.discard(members[1])
-        self.assertEqual(list(self.rounds), [members[0], members[2]])
+        self.assertEqual((len(self.heartbeats), list(self.heartbeats)), (3, members))
+        self.heartbeats.discard(members[1])
+        self.assertEqual(list(self.heartbeats), [members[0], members[2]])
 
     def test_letting_go_of_a_stranger_is_no_error(self) -> None:
         """A member that goes twice, or never came."""
         stranger = Caller(self.clock)
-        self.rounds.discard(stranger)
+        self.heartbeats.discard(stranger)
         member = self.join()
-        self.rounds.discard(stranger)
-        self.assertEqual(len(self.rounds), 1)
+        self.heartbeats.discard(stranger)
+        self.assertEqual(len(self.heartbeats), 1)
         for _ in range(2):
-            self.rounds.discard(member)
+            self.heartbeats.discard(member)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_many_at_once_are_spread_over_turns(self) -> None:
-        """No turn calls more than it may, and yet nobody is a second late, round after round."""
+        """No turn calls more than it may, and yet nobody is a second late, interval after interval."""
         members = [self.join() for _ in range(3 * AT_ONCE + 1)]
         for due in (10, 20, 30):
             counts = []
@@ -132,22 +132,22 @@ class RoundsTests(SynchronousTestCase):
 
     def test_member_may_go_in_its_own_turn(self) -> None:
         """It is not called again, the others are; and nothing is left when it was the last."""
-        leaving = self.join(lambda: self.rounds.discard(leaving))
+        leaving = self.join(lambda: self.heartbeats.discard(leaving))
         staying = self.join()
         self.pass_time(2 * INTERVAL_S + 1)
         self.assert_called(leaving, 10)
         self.assertEqual(len(staying.called), 2)
-        staying.then = lambda: self.rounds.discard(staying)
+        staying.then = lambda: self.heartbeats.discard(staying)
         self.pass_time(INTERVAL_S + 1)
         self.assertEqual(len(staying.called), 3)
-        self.assertEqual((len(self.rounds), self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((len(self.heartbeats), self.clock.getDelayedCalls()), (0, []))
 
     def test_member_may_let_others_go(self) -> None:
         """Those that were due in the same turn are not called any more, and are not back afterwards."""
 
         def let_go() -> None:
             for member in (before, after):
-                self.rounds.discard(member)
+                self.heartbeats.discard(member)
 
         before = self.join()
         deciding = self.join(let_go)
@@ -155,7 +155,7 @@ class RoundsTests(SynchronousTestCase):
         last = self.join()
         self.pass_time(2 * INTERVAL_S + 1)
         self.assertEqual([len(member.called) for member in (before, deciding, after, last)], [1, 2, 0, 2])
-        self.assertEqual(list(self.rounds), [deciding, last])
+        self.assertEqual(list(self.heartbeats), [deciding, last])
 
     def test_member_may_let_everybody_go(self) -> None:
         """The timer stops, though it is the timer's own turn."""
@@ -163,7 +163,7 @@ class RoundsTests(SynchronousTestCase):
 
         def let_go() -> None:
             for member in members:
-                self.rounds.discard(member)
+                self.heartbeats.discard(member)
 
         members += [self.join(let_go) for _ in range(3)]
         self.pass_time(INTERVAL_S + 1)
@@ -174,8 +174,8 @@ class RoundsTests(SynchronousTestCase):
         """A newcomer has an interval of its own, from its joining on."""
 
         def bring() -> None:
-            if not newcomer.called and newcomer not in set(self.rounds):
-                self.rounds.add(newcomer)
+            if not newcomer.called and newcomer not in set(self.heartbeats):
+                self.heartbeats.add(newcomer)
 
         newcomer = Caller(self.clock)
         host = self.join(bring)
@@ -189,8 +189,8 @@ class RoundsTests(SynchronousTestCase):
         newcomer = Caller(self.clock)
 
         def hand_over() -> None:
-            self.rounds.discard(leaving)
-            self.rounds.add(newcomer)
+            self.heartbeats.discard(leaving)
+            self.heartbeats.add(newcomer)
 
         leaving = self.join(hand_over)
         self.pass_time(INTERVAL_S + 1)
@@ -198,7 +198,7 @@ class RoundsTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.pass_time(INTERVAL_S + 1)
         self.assertEqual(len(newcomer.called), 1)
-        self.rounds.discard(newcomer)
+        self.heartbeats.discard(newcomer)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_member_that_breaks_is_left_out(self) -> None:
@@ -211,7 +211,7 @@ class RoundsTests(SynchronousTestCase):
         self.pass_time(3 * INTERVAL_S + 1)
         self.assertEqual([len(member.called) for member in members], [3, 1, 3])
         self.assertEqual([member.dropped for member in members], [0, 1, 0])
-        self.assertEqual(list(self.rounds), [members[0], members[2]])
+        self.assertEqual(list(self.heartbeats), [members[0], members[2]])
         self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 1)
 
     def test_member_that_breaks_and_cannot_be_ended(self) -> None:
@@ -223,7 +223,7 @@ class RoundsTests(SynchronousTestCase):
         self.patch(self.join(broken), "drop", broken)
         member = self.join()
         self.pass_time(2 * INTERVAL_S + 1)
-        self.assertEqual((len(member.called), list(self.rounds)), (2, [member]))
+        self.assertEqual((len(member.called), list(self.heartbeats)), (2, [member]))
         self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 2)
 
     def test_nothing_is_left_when_the_last_member_breaks(self) -> None:
@@ -234,14 +234,14 @@ class RoundsTests(SynchronousTestCase):
 
         self.join(broken)
         self.pass_time(INTERVAL_S + 1)
-        self.assertEqual((len(self.rounds), self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((len(self.heartbeats), self.clock.getDelayedCalls()), (0, []))
         self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 1)
 
     def test_member_that_breaks_after_it_has_gone_is_no_error(self) -> None:
         """It let itself go, and then raised."""
 
         def leave_and_break() -> None:
-            self.rounds.discard(leaving)
+            self.heartbeats.discard(leaving)
             raise BrokenMemberError
 
         leaving = self.join(leave_and_break)

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import long_polls
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed

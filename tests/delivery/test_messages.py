@@ -14,13 +14,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.messages import MessageOutlet, Messages
-from livefeed.delivery.websocket.protocol import _compressed_frame
+from livefeed.delivery.websocket.outlets import compressed_message_frame
 from livefeed.document import codings
-from livefeed.document.codings import deflate_message, websocket_payload
+from livefeed.document.codings import deflate_message
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
 from livefeed.feed.feed import Feed
 from livefeed.testing import publish
+from tests.helpers.websocket_client import Raw
 
 NOW = 1_795_000_000.25
 
@@ -68,7 +69,7 @@ class Watcher:
         self.version = message["version"]
 
 
-class EnvelopesTests(SynchronousTestCase):
+class MessagesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
@@ -234,17 +235,18 @@ class LargeTests(SynchronousTestCase):
         snapshot = make_large(self.documents[0], Sequence(1, 1))
         self.feed.publish(snapshot)
         sizes = self.sizes()
-        frame = self.messages.get(None, _compressed_frame)
+        frame = self.messages.get(None, compressed_message_frame)
         self.assertLess(max(sizes), 300)
-        self.assertLess(len(frame), len(snapshot.compressed_frame) + 300)
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
+        assert snapshot.deflated is not None
+        self.assertLess(len(frame), len(snapshot.deflated) + 300)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(Raw.read(frame)[0].payload + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_document_that_was_never_compressed(self) -> None:
         """Is compressed in the message."""
         self.feed.publish(Snapshot.bare(self.documents[0], Sequence(1, 1)))
-        frame = self.messages.get(None, _compressed_frame)
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(websocket_payload(frame) + b"\x00\x00\xff\xff")
+        frame = self.messages.get(None, compressed_message_frame)
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(Raw.read(frame)[0].payload + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
@@ -254,5 +256,7 @@ class LargeTests(SynchronousTestCase):
         have = version_of(self.documents[0])
         self.assertIsNotNone(self.feed.history.patch(have))
         sizes = self.sizes()
-        self.assertEqual(self.messages.get(have, _compressed_frame), self.messages.get(None, _compressed_frame))
+        self.assertEqual(
+            self.messages.get(have, compressed_message_frame), self.messages.get(None, compressed_message_frame)
+        )
         self.assertLess(max(sizes), 300)

@@ -7,8 +7,8 @@ import json
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
 from livefeed.testing import publish, request

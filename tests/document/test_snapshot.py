@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 import re
+import zlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,13 +55,37 @@ class SnapshotTests(SynchronousTestCase):
         self.assertNotEqual(one.sequence, other.sequence)
 
     def test_everything_is_computed_from_the_same_bytes(self) -> None:
-        """The document, its codings and its frame all carry the pulled bytes, unchanged."""
+        """The document and its codings all carry the pulled bytes, unchanged."""
         data = b'{"price": 1.50}' * 20
         snapshot = Snapshot.of(data, Sequence(1, 1))
         self.assertEqual(snapshot.data, data)
         self.assertEqual(snapshot.version, version_of(data))
         self.assertEqual(gzip.decompress(snapshot.representations["gzip"].data), data)
-        self.assertEqual(snapshot.frame, b"\x81\x7e" + len(data).to_bytes(2, "big") + data)
+        assert snapshot.deflated is not None
+        self.assertEqual(zlib.decompressobj(-15).decompress(snapshot.deflated + b"\x00\x00\xff\xff"), data)
+
+    def test_form_is_computed_once(self) -> None:
+        """For each function, and for each snapshot by itself, also for one that only has another sequence."""
+        calls: list[Snapshot] = []
+
+        def length(snapshot: Snapshot) -> bytes:
+            calls.append(snapshot)
+            return b"%d" % len(snapshot.data)
+
+        first = Snapshot.of(b"{}", Sequence(1, 1))
+        second = dataclasses.replace(first, sequence=Sequence(1, 2))
+        for snapshot in (first, first, second):
+            self.assertEqual(snapshot.form(length), b"2")
+        self.assertEqual(len(calls), 2)
+        self.assertEqual(first, Snapshot.of(b"{}", Sequence(1, 1)))
+
+    def test_form_that_fails_is_tried_again(self) -> None:
+        """Nothing is kept of the failure."""
+        snapshot = Snapshot.of(b"{}", Sequence(1, 1))
+        for _ in range(2):
+            with self.assertRaises(ZeroDivisionError):
+                snapshot.form(lambda _: b"%d" % (1 // 0))
+        self.assertEqual(snapshot.forms, {})
 
     def test_snapshot_cannot_be_changed(self) -> None:
         """Everybody is handed the same object, so nobody may change it."""

@@ -16,9 +16,10 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import DELTA, Handshakes, SubscriberFactory
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import DELTA, Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document import pointer, snapshot
 from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.history import History
@@ -569,7 +570,9 @@ class WorkTests(PartsTestCase):
         self.finish()
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
         self.assertEqual(set(times), {NOW + 1})
-        self.assertLess(len(watcher.snapshots[1].compressed_frame), self.LARGE / 10)
+        deflated = watcher.snapshots[1].deflated
+        assert deflated is not None
+        self.assertLess(len(deflated), self.LARGE / 10)
         # Nobody has asked for a patch.
         self.assertEqual(feed.history.made, 0)
 

@@ -48,7 +48,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.unix import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.websocket.protocol import DELTA
+from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.document import codings, snapshot
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp

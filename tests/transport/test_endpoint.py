@@ -26,8 +26,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.feed.feed import Feed
 from livefeed.testing import publish
 from livefeed.tls.development import development_certificate

@@ -20,8 +20,8 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from livefeed.delivery import document
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish
 from livefeed.transport import endpoint as endpoint_module

@@ -15,9 +15,10 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import Response, publish

@@ -19,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish

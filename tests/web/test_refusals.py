@@ -9,9 +9,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket.protocol import Handshakes, SubscriberFactory
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.process.drain import DRAIN_S
 from livefeed.testing import RecordingSubscriber, Response, publish

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
-from livefeed.delivery.pages import Root
 from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
 from livefeed.document.pointer import MAX_TOKENS
 from livefeed.feed.feed import Feed
 from livefeed.testing import publish, request

@@ -1,169 +1,45 @@
-"""Subscribers on a WebSocket, driven in memory: Autobahn on one side, an independent implementation on the other."""
+"""WebSocket connections, driven in memory: Autobahn on one side, an independent implementation on the other."""
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from collections import Counter
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar
-from unittest import mock
+from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-from websockets.client import ClientProtocol
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Response as Handshake
 from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
 
 from livefeed.delivery.heartbeats import AT_ONCE
-from livefeed.delivery.messages import Messages
-from livefeed.delivery.pages import Root
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.websocket import protocol
+from livefeed.delivery.websocket.close_codes import COME_BACK, SLOTS
+from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.protocol import (
-    COME_BACK,
-    DELTA,
     FREE_FRAMES,
-    MAX_OFFERS_BYTES,
     PING_INTERVAL_S,
     PINGS_UNANSWERED,
-    SLOTS,
-    Handshakes,
-    SubscriberFactory,
     SubscriberProtocol,
 )
-from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import Feed
-from livefeed.testing import Response, publish, request
-from livefeed.transport.connection import ConnectionGroup
-from livefeed.web.channel import Channel
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from websockets.extensions import ClientExtensionFactory, Extension
-
-    from livefeed.config.settings import Push
-
-FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
-LONG = b'{"text": "%s"}' % (b"x" * 1000)
-
-
-class WebSocketTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.serve()
-
-    def serve(self, *origins: str, push: Push = "tick") -> None:
-        self.clock = Clock()
-        self.feed = Feed("feed", clock=self.clock, push=push)
-        self.factory = SubscriberFactory(reactor=self.clock)
-        allowed = Origins.parse(origins or ("*",))
-        served = PublishedFeed(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
-        self.site = Site(Root([served]), reactor=self.clock)
-
-
-class Transport(StringTransport):
-    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
-
-    protocol: Any
-    unsent_bytes = 0
-
-    def resumeProducing(self) -> None:
-        if not self.disconnecting:
-            super().resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
-
-
-class Client:
-    """A client that speaks to the site in memory.
-
-    :cvar offers: the extensions that it offers.
-    """
-
-    offers: ClassVar[Sequence[ClientExtensionFactory]] = ()
-
-    def __init__(
-        self,
-        site: Site,
-        *,
-        path: str = "/feed.ws",
-        extra: bytes = b"",
-        transport: Transport | None = None,
-        subprotocols: list[Subprotocol] | None = None,
-    ) -> None:
-        self.transport = transport or Transport()
-        channel = site.buildProtocol(None)
-        assert isinstance(channel, Channel)
-        self.transport.protocol = channel
-        channel.makeConnection(self.transport)
-        uri = parse_uri(f"ws://localhost{path}")
-        self.protocol = ClientProtocol(uri, subprotocols=subprotocols, extensions=self.offers)
-        self.protocol.send_request(self.protocol.connect())
-        self.send(extra=extra)
-
-    def send(self, *, extra: bytes = b"") -> None:
-        """Hands over what the client wants to send, and reads what comes back."""
-        # The transport's protocol changes with the upgrade, as it does on a real transport.
-        self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)
-
-    def agreed(self) -> list[Extension]:
-        """Gives the extensions of the handshake, which is taken from what has come in."""
-        handshake, end, rest = self.transport.value().partition(b"\r\n\r\n")
-        self.protocol.receive_data(handshake + end)
-        self.transport.clear()
-        self.transport.write(rest)
-        return list(self.protocol.extensions)
-
-    def messages(self) -> list[dict[str, Any]]:
-        """Gives the JSON messages that have come in."""
-        return [json.loads(payload) for opcode, payload in self.receive() if opcode is Opcode.TEXT]
-
-    def receive(self) -> list[tuple[Opcode, bytes]]:
-        """Gives the frames that have come in."""
-        self.protocol.receive_data(self.transport.value())
-        self.transport.clear()
-        frames = []
-        for event in self.protocol.events_received():
-            if isinstance(event, Handshake):
-                assert event.status_code == 101, event
-            else:
-                assert isinstance(event, Frame)
-                frames.append((event.opcode, bytes(event.data)))
-        return frames
-
-    def pause(self) -> None:
-        """The client stops reading, and the transport's buffer is full."""
-        assert self.transport.producer is not None
-        self.transport.producer.pauseProducing()
-
-    def resume(self) -> None:
-        """The transport's buffer is empty again."""
-        assert self.transport.producer is not None
-        self.transport.producer.resumeProducing()
-
-
-def text(document: bytes) -> tuple[Opcode, bytes]:
-    return (Opcode.TEXT, document)
-
-
-def sent(opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> bytes:
-    """Gives a frame as a client sends it."""
-    return Frame(opcode, payload, fin=fin).serialize(mask=True, extensions=[])
+from livefeed.testing import publish
+from tests.helpers.transports import Grouped, Transport
+from tests.helpers.websocket_client import (
+    FIRST,
+    SECOND,
+    THIRD,
+    Client,
+    DeflatingClient,
+    Raw,
+    WebSocketTestCase,
+    raw,
+    sent,
+    text,
+)
 
 
 class DeltaTests(WebSocketTestCase):
@@ -276,188 +152,6 @@ class DeltaTests(WebSocketTestCase):
         publish(self.feed, b'{"a": [1, 2], "b": 2}')
         publish(self.feed, b'{"a": [1, 3], "b": 2}')
         self.assertEqual(client.receive(), [text(b"[1, 2]"), text(b"[1, 3]")])
-
-
-class Grouped(Transport):
-    """A transport of which many can be written to together."""
-
-    write_or_end = Transport.write
-    make_multicast = staticmethod(ConnectionGroup[Any])
-
-
-class Wrapping(Transport):
-    """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
-
-    def write_below(self) -> Any:
-        raise AssertionError("written below the wrapper, where everybody can read it")
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "make_multicast":
-            return self.write_below
-        raise AttributeError(name)
-
-
-class PushTests(WebSocketTestCase):
-    def test_subscriber_whose_message_breaks_is_disconnected(self) -> None:
-        """Plain and by delta, alone and in a group, as a newcomer and at a version: nobody stays and is silent."""
-        for subprotocols, transport, newcomer in product(
-            ([], [Subprotocol(DELTA)]), (Transport, Grouped), (False, True)
-        ):
-            self.serve()
-            for version in (FIRST, SECOND):
-                publish(self.feed, version)
-            clients = [] if newcomer else [Client(self.site, transport=transport(), subprotocols=subprotocols)]
-            publish(self.feed, SECOND)
-            error = MemoryError()
-            with (
-                mock.patch.object(Messages, "_make", side_effect=error),
-                mock.patch.object(protocol._Outlet, "send", side_effect=error),
-            ):
-                clients = clients or [Client(self.site, transport=transport(), subprotocols=subprotocols)]
-                publish(self.feed, THIRD)
-            self.assertEqual([client.transport.disconnected for client in clients], [True])
-            self.assertEqual(self.feed.subscriptions, {})
-            self.assertTrue(self.flushLoggedErrors(MemoryError))
-
-    def test_transports_that_can_be_grouped_are_written_to_together(self) -> None:
-        """A group of subscribers costs one write to its transports, whether they follow by delta or not."""
-        for subprotocols in ([], [Subprotocol(DELTA)]):
-            self.serve()
-            clients = [Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3)]
-            # Each subscriber joins the group with the first version that it takes.
-            for version in (FIRST, SECOND):
-                publish(self.feed, version)
-            with mock.patch.object(ConnectionGroup, "write", autospec=True, side_effect=ConnectionGroup.write) as write:
-                publish(self.feed, THIRD)
-            self.assertEqual(write.call_count, 1)
-            self.assertEqual(len(write.call_args.args[0]._singly), len(clients))
-
-    def test_one_that_leaves_a_group_is_not_written_to_with_it(self) -> None:
-        """A full one is written nothing, and one that has gone is out of the transport's group."""
-        for subprotocols in ([], [Subprotocol(DELTA)]):
-            self.serve()
-            full, gone, other = (Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3))
-            for version in (FIRST, SECOND):
-                publish(self.feed, version)
-            for client in (full, gone, other):
-                client.receive()
-            full.pause()
-            gone.transport.protocol.connectionLost(Failure(ConnectionDone()))
-            publish(self.feed, THIRD)
-            self.assertEqual([client.transport.value() for client in (full, gone)], [b"", b""])
-            self.assertEqual(len(other.receive()), 1)
-
-    def test_message_to_a_group_that_breaks_once(self) -> None:
-        """All of it have the version in the end, by a patch of what they had, and stay connected."""
-        clients = [Client(self.site, transport=Grouped(), subprotocols=[Subprotocol(DELTA)]) for _ in range(3)]
-        for version in (LONG, LONG + b" "):
-            publish(self.feed, version)
-        for client in clients:
-            client.messages()
-        make = Messages._make
-        calls = iter([MemoryError()])
-
-        def break_once(messages: Messages, *arguments: Any) -> bytes:
-            for error in calls:
-                raise error
-            return make(messages, *arguments)
-
-        self.patch(Messages, "_make", break_once)
-        for version in (LONG, LONG + b"\n"):
-            publish(self.feed, version)
-            for client in clients:
-                [message] = client.messages()
-                self.assertEqual((message["type"], message["version"]), ("patch", version_of(version)))
-                self.assertFalse(client.transport.disconnected)
-        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
-
-    def test_what_wraps_a_transport_is_not_passed_by(self) -> None:
-        """Such as Twisted's TLS, on a connection that can be written to with others: each is written to by itself."""
-        for subprotocols in ([], [Subprotocol(DELTA)]):
-            self.serve()
-            client = Client(self.site, transport=Wrapping(), subprotocols=subprotocols)
-            client.receive()
-            for document in (FIRST, SECOND):
-                publish(self.feed, document)
-                self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.TEXT])
-
-    def test_newest_document_is_sent_at_once(self) -> None:
-        """On either path, byte for byte, as one text message."""
-        publish(self.feed, FIRST)
-        for path in ("/feed.ws", "/feed", "/feed.json", "/feed.ws?x=y"):
-            self.assertEqual(Client(self.site, path=path).receive(), [text(FIRST)])
-
-    def test_subscriber_of_an_empty_feed_waits(self) -> None:
-        """The handshake is accepted before there is a document."""
-        client = Client(self.site)
-        self.assertEqual(client.receive(), [])
-        publish(self.feed, FIRST)
-        self.assertEqual(client.receive(), [text(FIRST)])
-
-    def test_each_good_pull_is_pushed(self) -> None:
-        """Also where nothing has changed: the push is the sign of life."""
-        client = Client(self.site)
-        for document in (FIRST, FIRST, SECOND):
-            publish(self.feed, document)
-        self.assertEqual(client.receive(), [text(FIRST), text(FIRST), text(SECOND)])
-
-    def test_changes_alone_are_pushed_where_asked_for(self) -> None:
-        """--push=change."""
-        self.serve(push="change")
-        client = Client(self.site)
-        for document in (FIRST, FIRST, SECOND):
-            publish(self.feed, document)
-        self.assertEqual(client.receive(), [text(FIRST), text(SECOND)])
-
-    def test_all_subscribers_are_sent_the_same_bytes(self) -> None:
-        """The frame is made once for a snapshot."""
-        clients = [Client(self.site) for _ in range(3)]
-        for client in clients:
-            client.receive()
-        publish(self.feed, FIRST)
-        assert self.feed.snapshot is not None
-        for client in clients:
-            self.assertEqual(client.transport.value(), self.feed.snapshot.frame)
-
-    def test_full_subscriber_skips_versions(self) -> None:
-        """Nothing is written while it is full, and then the newest version alone."""
-        slow, fast = Client(self.site), Client(self.site)
-        slow.receive()
-        fast.receive()
-        slow.pause()
-        for document in (FIRST, SECOND, THIRD):
-            publish(self.feed, document)
-        self.assertEqual(slow.transport.value(), b"")
-        self.assertEqual(fast.receive(), [text(FIRST), text(SECOND), text(THIRD)])
-        slow.resume()
-        self.assertEqual(slow.receive(), [text(THIRD)])
-        publish(self.feed, FIRST)
-        self.assertEqual(slow.receive(), [text(FIRST)])
-
-    def test_subscriber_that_is_full_from_the_start_is_owed_the_newest(self) -> None:
-        """The first document alone may be more than the transport takes."""
-
-        class Small(Transport):
-            """Says that it is full as soon as there is something in it."""
-
-            def write(self, data: bytes) -> None:
-                super().write(data)
-                if self.producer is not None:
-                    self.producer.pauseProducing()
-
-        publish(self.feed, FIRST)
-        client = Client(self.site, transport=Small())
-        self.assertEqual(client.receive(), [text(FIRST)])
-        for document in (SECOND, THIRD):
-            publish(self.feed, document)
-        self.assertEqual(client.receive(), [])
-        client.resume()
-        self.assertEqual(client.receive(), [text(THIRD)])
-
-    def test_frames_behind_the_handshake_are_read(self) -> None:
-        """A client need not wait for the 101 to arrive before it sends."""
-        ping = Frame(Opcode.PING, b"early").serialize(mask=True, extensions=[])
-        self.assertEqual(Client(self.site, extra=ping).receive(), [(Opcode.PONG, b"early")])
 
 
 class LivenessTests(WebSocketTestCase):
@@ -1010,40 +704,6 @@ class LimitTests(WebSocketTestCase):
         self.assertEqual(self.closed_with(client), 1007)
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A frame as it was sent, whatever is wrong with it."""
-
-    first: int
-    masked: bool
-    length: int
-    payload: bytes
-
-    @classmethod
-    def read(cls, data: bytes) -> list[Raw]:
-        """Takes apart what a server has sent: whole frames, and nothing behind them."""
-        frames = []
-        while data:
-            first, second, short = data[0], data[1], data[1] & 0x7F
-            extended = {126: 2, 127: 8}.get(short, 0)
-            length = int.from_bytes(data[2 : 2 + extended], "big") if extended else short
-            payload, data = data[2 + extended : 2 + extended + length], data[2 + extended + length :]
-            frames.append(cls(first, bool(second & 0x80), len(payload), payload))
-            assert len(payload) == length
-        return frames
-
-
-def raw(first: int, payload: bytes = b"", *, length: bytes | None = None) -> bytes:
-    """Gives a frame as a client may send it.
-
-    :param first: its first byte.
-    :param length: how long it says that it is, if that is another length than the payload's.
-    """
-    assert len(payload) <= 125
-    size = bytes([0x80 | len(payload)]) if length is None else bytes([0x80 | length[0]]) + length[1:]
-    return bytes([first]) + size + b"\x00" * 4 + payload
-
-
 class FrameTests(WebSocketTestCase):
     """What a client may send, and what it may not (RFC 6455, 5)."""
 
@@ -1177,34 +837,6 @@ class FrameTests(WebSocketTestCase):
         self.assertTrue(other.transport.disconnecting)
 
 
-class DeflatingClient(Client):
-    """A client that offers permessage-deflate."""
-
-    offers = (ClientPerMessageDeflateFactory(),)
-
-
-class WindowClient(Client):
-    """A client that names the whole window for both sides, and wants it granted."""
-
-    offers = (
-        ClientPerMessageDeflateFactory(
-            server_max_window_bits=15, client_max_window_bits=15, server_no_context_takeover=True
-        ),
-    )
-
-
-class WindowTests(WebSocketTestCase):
-    def test_frames_are_compressed_for_clients_that_name_the_whole_window(self) -> None:
-        """An independent implementation agrees, and reads the same frame as all others."""
-        client, other = WindowClient(self.site), DeflatingClient(self.site)
-        for each in (client, other):
-            each.receive()
-        publish(self.feed, LONG)
-        self.assertEqual(client.transport.value(), other.transport.value())
-        self.assertLess(len(client.transport.value()), len(LONG) / 2)
-        self.assertEqual(client.receive(), [text(LONG)])
-
-
 class CompressionTests(WebSocketTestCase):
     """permessage-deflate (RFC 7692), as a client has it that keeps no context."""
 
@@ -1308,228 +940,6 @@ class CompressionTests(WebSocketTestCase):
         for pieces in ((raw(0xC1, b"\xff\xff\xff"),), (raw(0xC1, self.deflated(b"\xff")),)):
             self.serve()
             self.assertEqual((pieces, self.closed_with(self.open(), *pieces)), (pieces, 1007))
-
-
-class HandshakeTests(WebSocketTestCase):
-    FIELDS = (
-        b"Connection: Upgrade",
-        b"Upgrade: websocket",
-        b"Sec-WebSocket-Version: 13",
-        b"Sec-WebSocket-Key: " + base64.b64encode(b"0123456789abcdef"),
-    )
-
-    def handshake(self, *fields: bytes, without: bytes = b"-", line: bytes = b"GET /feed.ws HTTP/1.1") -> Response:
-        kept = [field for field in self.FIELDS if not field.startswith(without)]
-        return request(self.site, b"\n".join([line, *kept, *fields]))
-
-    def test_handshake_is_accepted(self) -> None:
-        """The key is answered as RFC 6455, 1.3, has it; no unknown extension and no subprotocol is agreed on."""
-        response = self.handshake(
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            b"Sec-WebSocket-Extensions: x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=10",
-            b"Sec-WebSocket-Protocol: chat, chat",
-            without=b"Sec-WebSocket-Key",
-        )
-        self.assertEqual(response.status, 101)
-        self.assertEqual(response.headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-        self.assertEqual(response.headers["upgrade"].lower(), "websocket")
-        self.assertEqual(response.headers["connection"].lower(), "upgrade")
-        self.assertNotIn("sec-websocket-extensions", response.headers)
-        self.assertNotIn("sec-websocket-protocol", response.headers)
-
-    def test_deflate_is_agreed_on_where_it_can_be(self) -> None:
-        """One frame is made for all, so neither side keeps a context, and no window is limited (RFC 7692, 7.1)."""
-        for offer, accepted in (
-            (b"permessage-deflate", True),
-            (b"permessage-deflate; client_max_window_bits", True),
-            (b"Permessage-Deflate;client_max_window_bits=10 ; server_no_context_takeover", True),
-            (b"permessage-deflate; server_max_window_bits=9, permessage-deflate", True),
-            (b"permessage-deflate; server_max_window_bits=9", False),
-            (b"permessage-deflate; unknown", False),
-            (b"permessage-deflate; client_no_context_takeover; client_no_context_takeover", False),
-            (b"permessage-bzip2", False),
-            (b"permessage-deflate; client_max_window_bits=15", True),
-            (b'permessage-deflate; client_max_window_bits="8"', True),
-            (b'permessage-deflate; client_max_window_bits="1\\0"', True),
-            (b", permessage-deflate ,, x; y=z,", True),
-            (b"permessage-deflate; client_max_window_bits=7", False),
-            (b"permessage-deflate; client_max_window_bits=16", False),
-            (b"permessage-deflate; client_max_window_bits=08", False),
-            (b"permessage-deflate; client_max_window_bits=x", False),
-            (b"permessage-deflate; client_max_window_bits; client_max_window_bits=9", False),
-            (b"permessage-deflate; client_no_context_takeover=1", False),
-            (b"permessage-deflate; server_no_context_takeover=true", False),
-            (b"permessage-deflate; server_max_window_bits", False),
-            (b"permessage-deflate; client_max_window_bits=99, permessage-deflate", True),
-            (b"x-permessage-deflate", False),
-        ):
-            response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
-            self.assertEqual(response.status, 101)
-            agreed = response.headers.get("sec-websocket-extensions")
-            expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-            self.assertEqual((offer, agreed), (offer, expected if accepted else None))
-
-    def test_window_that_limits_nothing_is_granted(self) -> None:
-        """By name, as it must be (RFC 7692, 7.1.2.1), and only where the offer that is taken up asks for it."""
-        granted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-        whole = "permessage-deflate; server_no_context_takeover; server_max_window_bits=15; client_no_context_takeover"
-        for offer, agreed in (
-            # What Boost.Beast and wsproto send by default.
-            (b"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15", whole),
-            (b"permessage-deflate; client_max_window_bits=15; server_max_window_bits=15", whole),
-            (b'permessage-deflate; server_max_window_bits = "15"', whole),
-            (b"permessage-deflate; server_max_window_bits=14, permessage-deflate", granted),
-            (b"permessage-deflate, permessage-deflate; server_max_window_bits=15", granted),
-            *((b"permessage-deflate; server_max_window_bits=%d" % bits, None) for bits in (*range(15), 16, 115, 150)),
-            (b"permessage-deflate; server_max_window_bits=15; server_max_window_bits=15", None),
-            (b'permessage-deflate; server_max_window_bits="015"', None),
-        ):
-            response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
-            self.assertEqual((offer, response.headers.get("sec-websocket-extensions")), (offer, agreed))
-
-    def test_malformed_extensions_end_the_handshake(self) -> None:
-        """RFC 6455, 9.1; nothing in quotes is taken for an offer."""
-        for offers in (
-            b" ,",
-            b";,;=,",
-            b"permessage-deflate;",
-            b"permessage-deflate; ;",
-            b"permessage-deflate; client_max_window_bits=",
-            b'permessage-deflate; client_max_window_bits="',
-            b'permessage-deflate; client_max_window_bits=""',
-            b'permessage-deflate; client_max_window_bits="8',
-            b'x; y=", permessage-deflate, "',
-            b"permessage deflate",
-            b"permessage-deflate/",
-            b"\xff",
-            b"x," * (MAX_OFFERS_BYTES // 2) + b"x",
-        ):
-            response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
-            self.assertEqual((offers, response.status), (offers, 400))
-        response = self.handshake(b"Sec-WebSocket-Extensions:")
-        self.assertEqual((response.status, response.headers.get("sec-websocket-extensions")), (101, None))
-        response = self.handshake(b"Sec-WebSocket-Extensions: x; y=z", b"Sec-WebSocket-Extensions: permessage-deflate")
-        self.assertIn("sec-websocket-extensions", response.headers)
-
-    def test_long_lists_of_offers(self) -> None:
-        """An offer behind as many as are looked at is not taken up, nor is one with more parameters than that."""
-        others, deflate = b"x," * (MAX_MEMBERS - 1), b"permessage-deflate"
-        for offers, taken in (
-            (others + deflate, True),
-            (b"x," + others + deflate, False),
-            (deflate + b"; x" * 300, False),
-        ):
-            response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
-            self.assertEqual((offers, response.status), (offers, 101))
-            self.assertEqual((offers, "sec-websocket-extensions" in response.headers), (offers, taken))
-        for protocols, taken in ((others + DELTA.encode(), True), (b"x," + others + DELTA.encode(), False)):
-            response = self.handshake(b"Sec-WebSocket-Protocol: " + protocols)
-            self.assertEqual((protocols, "sec-websocket-protocol" in response.headers), (protocols, taken))
-
-    def test_subprotocol_is_one_that_was_offered(self) -> None:
-        """To the letter, and named once; where it was not offered, none is named (RFC 6455, 4.2.2)."""
-        name = DELTA.encode()
-        for offered, agreed in (
-            (b"Sec-WebSocket-Protocol: other, " + name + b", chat", DELTA),
-            (b"Sec-WebSocket-Protocol: other\nSec-WebSocket-Protocol: " + name, DELTA),
-            (b"Sec-WebSocket-Protocol: " + name.upper(), None),
-            (b"Sec-WebSocket-Protocol: " + name + b".x", None),
-            (b"X: y", None),
-        ):
-            response = self.handshake(offered)
-            self.assertEqual(response.status, 101)
-            self.assertEqual((offered, response.headers.get("sec-websocket-protocol")), (offered, agreed))
-
-    def test_answer_to_a_handshake_has_no_length(self) -> None:
-        """Nor is it chunked (RFC 9110, 8.6, and RFC 9112, 6.1)."""
-        headers = self.handshake().headers
-        self.assertEqual({"content-length", "transfer-encoding"} & {*headers}, set())
-
-    def test_lists_and_other_cases_are_understood(self) -> None:
-        """Firefox sends 'keep-alive, Upgrade'."""
-        self.assertEqual(self.handshake(b"Connection: keep-alive, UPGRADE", without=b"Connection").status, 101)
-        self.assertEqual(self.handshake(b"Upgrade: WebSocket", without=b"Upgrade").status, 101)
-
-    def test_request_that_is_no_handshake_is_told_what_is(self) -> None:
-        """RFC 9110, 15.5.22."""
-        for response in (self.handshake(without=b"Upgrade"), self.handshake(b"Upgrade: h2c", without=b"Upgrade")):
-            self.assertEqual(response.status, 426)
-            self.assertEqual(response.headers["upgrade"], "websocket")
-            self.assertEqual(response.headers["content-type"], "application/problem+json")
-
-    def test_incomplete_handshakes_are_refused(self) -> None:
-        """In twisted.web's own way, so that Autobahn never sees them."""
-        for response in (
-            self.handshake(without=b"Connection"),
-            self.handshake(without=b"Sec-WebSocket-Key"),
-            self.handshake(b"Sec-WebSocket-Key: c2hvcnQ=", without=b"Sec-WebSocket-Key"),
-            self.handshake(b"Sec-WebSocket-Key: !" + b"a" * 23, without=b"Sec-WebSocket-Key"),
-            self.handshake(self.FIELDS[3]),
-            self.handshake(line=b"HEAD /feed HTTP/1.1"),
-        ):
-            self.assertEqual(response.status, 400)
-
-    def test_upgrade_is_ignored_in_http_1_0(self) -> None:
-        """RFC 9110, 7.8; and HTTP/1.0 knows no 1xx (15.2)."""
-        publish(self.feed, FIRST)
-        self.assertEqual(self.handshake(line=b"GET /feed.ws HTTP/1.0").status, 426)
-        response = self.handshake(line=b"GET /feed HTTP/1.0")
-        self.assertEqual((response.status, response.body), (200, FIRST))
-
-    def test_other_versions_are_told_ours(self) -> None:
-        """RFC 6455, 4.2.2."""
-        for version in (b"8", b"14", b"13, 8", b"x"):
-            response = self.handshake(b"Sec-WebSocket-Version: " + version, without=b"Sec-WebSocket-Version")
-            self.assertEqual((response.status, response.headers["sec-websocket-version"]), (426, "13"))
-        self.assertEqual(self.handshake(without=b"Sec-WebSocket-Version").status, 426)
-        for first, second in ((b"8", b"13"), (b"13", b"8"), (b"13", b"13")):
-            lines = (b"Sec-WebSocket-Version: " + first, b"Sec-WebSocket-Version: " + second)
-            self.assertEqual(self.handshake(*lines, without=b"Sec-WebSocket-Version").status, 426)
-
-    def test_wrong_method_and_content_are_refused(self) -> None:
-        """A handshake is a GET without content."""
-        response = self.handshake(line=b"POST /feed.ws HTTP/1.1")
-        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, OPTIONS"))
-        self.assertEqual(self.handshake(b"Content-Length: 5").status, 413)
-
-    def test_origin_is_checked(self) -> None:
-        """Programs send none; pages must be of an allowed origin, or of this server (RFC 6455, 10.2)."""
-        self.serve("https://a.example")
-        self.assertEqual(self.handshake().status, 101)
-        for origin, status in (
-            (b"https://a.example", 101),
-            (b"https://localhost", 101),
-            (b"https://localhost:8443", 403),
-            (b"https://evil.example", 403),
-            (b"http://a.example", 403),
-            (b"null", 403),
-        ):
-            self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
-
-    def test_origin_is_compared_with_the_target_that_is_absolute(self) -> None:
-        """And not with Host, which does not count then (RFC 9112, 3.2.2)."""
-        self.serve("https://a.example")
-        line = b"GET https://b.example/feed.ws HTTP/1.1"
-        for origin, status in ((b"https://b.example", 101), (b"https://localhost", 403)):
-            self.assertEqual((origin, self.handshake(b"Origin: " + origin, line=line).status), (origin, status))
-
-    def test_part_that_is_not_there_is_no_websocket(self) -> None:
-        """Below /feed.ws are the parts of the document, and nothing else."""
-        publish(self.feed, FIRST)
-        self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
-
-    def test_document_that_is_too_old(self) -> None:
-        """Who can be told of the state opens a WebSocket all the same; others are refused."""
-        self.feed.gone_after_s = 10
-        publish(self.feed, FIRST)
-        self.clock.advance(10)
-        for line in (b"GET /feed.ws HTTP/1.1", b"GET /feed HTTP/1.1"):
-            refused = self.handshake(line=line)
-            told = refused.headers["livefeed-state"], refused.headers["retry-after"], refused.headers["cache-control"]
-            self.assertEqual((refused.status, *told), (410, "expired", "1", "no-store"))
-        self.assertEqual(self.handshake(b"Sec-WebSocket-Protocol: " + DELTA.encode()).status, 101)
-        publish(self.feed, FIRST)
-        self.assertEqual(Client(self.site).receive(), [text(FIRST)])
 
 
 class ExpiryTests(WebSocketTestCase):

@@ -1,0 +1,79 @@
+"""The tree of all paths: pages, files and the resources of each feed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageResource, feed_page
+from livefeed.web.cors import Origins
+from livefeed.web.resources import Node
+from livefeed.web.returns import Returns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from livefeed.delivery.published_feed import PublishedFeed
+
+
+class Root(Node):
+    """The root of the site.
+
+    Feeds can be added and removed at any time. The site then has to forget the answers that it replays
+    (:meth:`livefeed.web.site.Site.forget_answers`), because the list of feeds and the 404s have changed.
+
+    :param published: the feeds that are served from the start.
+    """
+
+    def __init__(self, published: Iterable[PublishedFeed] = ()) -> None:
+        super().__init__(Origins.common(()))
+        self._published = {each.feed.name: each for each in published}
+        self.update()
+
+    def add(self, published: PublishedFeed) -> None:
+        """Serves one more feed.
+
+        :raises ValueError: if there is a feed of this name already.
+        """
+        name = published.feed.name
+        if name in self._published:
+            raise ValueError(f"there is a feed of the name {name!r} already")
+        self._published[name] = published
+        self.update()
+
+    def remove(self, published: PublishedFeed, returns: Returns | None = None) -> None:
+        """Ends all subscribers of a feed. From then on its paths are answered with 404.
+
+        :param returns: gives the times at which the clients come back; by default, those of this feed alone.
+        :raises KeyError: if the feed is not served.
+        """
+        name = published.feed.name
+        if self._published.get(name) is not published:
+            raise KeyError(name)
+        # The waiting requests are answered from the resources that they have come to.
+        published.close(returns or Returns())
+        del self._published[name]
+        self.update()
+
+    def update(self) -> None:
+        """Makes the resources anew, after feeds or their origins have changed.
+
+        Resources have no state of their own, and requests under way keep the old ones.
+        """
+        published = list(self._published.values())
+        self._origins = origins = Origins.common(each.origins for each in published)
+        feeds = [each.feed for each in published]
+        assets = Node(origins)
+        for name in ("page.js", "page.css"):
+            assets.putChild(name.encode(), PageResource(origins, name))
+        assets.putChild(b"feeds.json", ListResource(origins, feeds))
+        self.children.clear()
+        self.putChild(ASSETS, assets)
+        is_only = len(published) == 1
+        self.putChild(b"", ListPageResource(origins, feeds))
+        for each in published:
+            page = feed_page(each.feed, each.origins, is_only=is_only)
+            self.putChild(f"{each.feed.name}.html".encode(), page)
+            if is_only:
+                self.putChild(b"", page)
+            for path, resource in each.resources().items():
+                self.putChild(path.encode(), resource)

@@ -1,0 +1,176 @@
+"""The server's side of the opening handshake (RFC 6455, 4.2): a request is accepted or refused, and the rest is agreed.
+
+Rule: twisted.web has parsed the request. A refusal is an ordinary HTTP answer, so the WebSocket library only receives
+handshakes that it accepts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.document.codings import MAX_PARAMETERS, members_of
+from livefeed.document.snapshot import named_version
+from livefeed.web.answers import refuse, refuse_expired, refuse_one_more
+from livefeed.web.resources import field, lists
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
+    from livefeed.delivery.delivery import Delivery
+    from livefeed.web.cors import Origins
+    from livefeed.web.site import Request
+
+DELTA = "livefeed.delta.v1"
+"""The subprotocol of :mod:`livefeed.delivery.messages`."""
+
+MAX_OFFERS_BYTES = 2048
+"""Limit of ``Sec-WebSocket-Extensions`` in bytes: ten times the longest real offers; 15 KB took 2 ms to parse."""
+
+KEY_BYTES = 16
+
+_DEFLATE = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+_FULL_WINDOW = b"; server_max_window_bits=15"
+
+# The parameters of an offer that is accepted (RFC 7692, 7.1). A value may be quoted. A window of 15 bits for the server
+# is no limit, and some clients ask for it by default.
+_DEFLATE_PARAMETER = re.compile(
+    rb"(?:client|server)_no_context_takeover"
+    rb'|client_max_window_bits(?:[ \t]*=[ \t]*"?(?:[89]|1[0-5])"?)?'
+    rb'|server_max_window_bits[ \t]*=[ \t]*"?15"?'
+)
+# extension-list (RFC 6455, 9.1). Empty members are allowed, and a quoted value is a token as well.
+_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_TOKEN = _CHARACTER + rb"++"
+_VALUE = rb'[ \t]*+=[ \t]*+(?:%s|"(?>\\?+%s)++")' % (_TOKEN, _CHARACTER)
+# Before 3.11.5, Python loses its place if the body of a possessive repetition fails half-way, unless it is atomic.
+_EXTENSION = rb"%s(?>[ \t]*+;[ \t]*+%s(?>%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
+_EXTENSIONS = re.compile(rb"[ \t,]*+%s(?>[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
+
+
+class ConnectionFactory(Protocol):
+    """Makes connections, as :class:`livefeed.delivery.websocket.protocol.SubscriberFactory` does.
+
+    :ivar going_away: whether livefeed is being stopped, so that all handshakes are refused.
+    """
+
+    going_away: bool
+
+    def build(self, address: Any, delivery: Delivery, have: str | None, /) -> IProtocol:
+        """Makes the connection of one client, which reads a handshake request first and answers it with 101.
+
+        :param address: the client's address: one of Twisted's.
+        :param delivery: the ways to follow the feed that the client asks for.
+        :param have: the version that the client has already; ``None`` if it has none.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """Judges handshakes, and hands an accepted connection over to the WebSocket library.
+
+    :ivar factory: makes the connections.
+    :ivar origins: the origins whose pages may subscribe.
+    """
+
+    factory: ConnectionFactory
+    origins: Origins
+
+    def upgrade(self, request: Request, delivery: Delivery) -> int:
+        """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
+
+        :param delivery: the ways to follow the feed that the client asks for.
+        """
+        if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
+            return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
+        if not lists(request, b"Connection", b"upgrade"):
+            return refuse(request, 400, "The Connection field lacks the option Upgrade.")
+        if field(request, b"Sec-WebSocket-Version") != b"13":
+            headers = [
+                (b"Sec-WebSocket-Version", b"13"),
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+            ]
+            return refuse(request, 426, "The server speaks version 13 of WebSocket.", headers)
+        keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
+        if len(keys) != 1 or not _is_key(keys[0]):
+            return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
+        extensions = field(request, b"Sec-WebSocket-Extensions")
+        # The grammar has no empty field, but a widespread client sends one if it offers nothing.
+        if extensions and (len(extensions) > MAX_OFFERS_BYTES or not _EXTENSIONS.fullmatch(extensions)):
+            return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed or too long.")
+        if not self.origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
+            return refuse(request, 403, "Pages of this origin may not subscribe.")
+        if self.factory.going_away:
+            return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
+        subprotocol = accepted_subprotocol(field(request, b"Sec-WebSocket-Protocol"))
+        if delivery.feed.is_gone() and subprotocol != DELTA:
+            # A client that speaks the subprotocol is accepted: its messages carry the state of the feed.
+            state = (b"Livefeed-State", delivery.feed.state.value.encode())
+            return refuse_expired(request, delivery.feed.next_tick_s(), [state])
+        if delivery.full():
+            return refuse_one_more(request)
+        have = named_version(request.args.get(b"have"))
+        connection = self.factory.build(request.getClientAddress(), delivery, have)
+        request.setResponseCode(101)
+        request.channel.upgrade(connection)
+        connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))
+        return NOT_DONE_YET
+
+
+def _accepted_request(key: bytes, extension: bytes, subprotocol: str | None) -> bytes:
+    """Gives an accepted handshake as the WebSocket library reads it: only the key is copied from the client's request.
+
+    :param extension: the extension that is used, written as an offer; empty for none.
+    :param subprotocol: the subprotocol that is spoken; ``None`` for none.
+    """
+    return b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + (
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
+        % (
+            key,
+            b"Sec-WebSocket-Extensions: %s\r\n" % extension if extension else b"",
+            b"Sec-WebSocket-Protocol: %s\r\n" % subprotocol.encode() if subprotocol else b"",
+        )
+    )
+
+
+def accepted_subprotocol(offered: bytes | None) -> str | None:
+    """Gives the subprotocol that the server speaks with a client (RFC 6455, 4.2.2); ``None`` for none.
+
+    :param offered: the value of ``Sec-WebSocket-Protocol``; ``None`` if it was not sent.
+    """
+    names = [name.strip() for name in members_of(offered or b"")]
+    return DELTA if DELTA.encode() in names else None
+
+
+def accepted_extension(offered: bytes | None) -> bytes:
+    """Gives the extension that the server uses with a client: permessage-deflate (RFC 7692, 7.1), written as an offer.
+
+    It is used without context takeover (7.1.1), so each message is compressed by itself.
+
+    An offer that limits the server's window is passed over, since one frame is made for all clients. An offer with more
+    than :data:`livefeed.document.codings.MAX_PARAMETERS` parameters is passed over as well.
+
+    :param offered: the value of ``Sec-WebSocket-Extensions``, well-formed; ``None`` if it was not sent.
+    :returns: ``b""`` if no offer can be accepted. A window of 15 bits is granted by name if the offer asks for it
+        (7.1.2.1).
+    """
+    for offer in members_of((offered or b"").lower().replace(b"\\", b"")):
+        name, *parameters = (part.strip() for part in offer.split(b";", MAX_PARAMETERS))
+        names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
+        known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
+        if name == b"permessage-deflate" and known and len(set(names)) == len(names):
+            return _DEFLATE + (_FULL_WINDOW if b"server_max_window_bits" in names else b"")
+    return b""
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == KEY_BYTES
+    except binascii.Error:
+        return False

@@ -1,0 +1,99 @@
+"""The ways of one feed together: who is counted, and under which address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.frames import Opcode
+
+from livefeed.delivery.delivery import peer_of
+from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.delivery.root import Root
+from livefeed.delivery.websocket.handshake import Handshakes
+from livefeed.delivery.websocket.protocol import SubscriberFactory
+from livefeed.feed.feed import Feed
+from livefeed.testing import publish
+from livefeed.web.cors import Origins
+from livefeed.web.returns import Returns
+from livefeed.web.site import Site
+from tests.helpers import event_client
+from tests.helpers.transports import Transport
+from tests.helpers.websocket_client import Client
+
+
+class PeerTests(SynchronousTestCase):
+    def test_addresses_of_ipv4_count_each(self) -> None:
+        """The port does not count."""
+        for port in (1, 2):
+            self.assertEqual(peer_of(IPv4Address("TCP", "192.0.2.1", port)), "192.0.2.1")
+
+    def test_networks_of_ipv6_count_together(self) -> None:
+        """The first 64 bits are those of one client; an address that stands for one of IPv4 counts as that."""
+        for host, peer in (
+            ("2001:db8:1:2::1", "20010db800010002::/64"),
+            ("2001:db8:1:2:ffff::", "20010db800010002::/64"),
+            ("2001:db8:1:3::1", "20010db800010003::/64"),
+            ("fe80::1%eth0", "fe80000000000000::/64"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ):
+            self.assertEqual(peer_of(IPv6Address("TCP", host, 1)), peer)
+
+    def test_other_clients_count_as_one(self) -> None:
+        """Those of a Unix socket, and those that have gone already."""
+        for address in (UNIXAddress(b"/run/livefeed"), None):
+            self.assertEqual(peer_of(address), "")
+
+
+class DeliveryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        clock = Clock()
+        self.feed = Feed("feed", clock=clock)
+        handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
+        published = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
+        self.site = Site(Root([published]), reactor=clock)
+        self.delivery = published.delivery
+        publish(self.feed, b"1")
+        self.sockets = [Client(self.site) for _ in range(3)]
+        self.streams = [event_client.Client(self.site) for _ in range(2)]
+        self.poll = self.wait()
+        for client in self.sockets:
+            client.receive()
+
+    def wait(self) -> Transport:
+        """Gives the transport of a request that waits."""
+        assert self.feed.snapshot is not None
+        transport: Any = Transport()
+        channel = self.site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        etag = self.feed.snapshot.etags()[0]
+        channel.dataReceived(b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=9\r\nIf-None-Match: %s\r\n\r\n" % etag)
+        waiting: Transport = transport
+        return waiting
+
+    def test_subscribers_are_counted(self) -> None:
+        """In all ways, and each with its address."""
+        self.assertEqual(self.delivery.followers(), 6)
+        self.assertEqual(len(list(self.delivery.peers())), 6)
+
+    def test_close_ends_all(self) -> None:
+        """WebSockets come back as late as a code can say; the others get slots."""
+        returns = Returns()
+        self.delivery.close(returns)
+        for client in self.sockets:
+            self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 9980 ms")])
+        for stream in self.streams:
+            stream.events()
+            self.assertEqual((stream.ending, stream.transport.disconnecting), (event_client.LAST_CHUNK, True))
+        self.assertIn(b"HTTP/1.1 304 ", self.poll.value())
+        self.assertEqual((self.delivery.followers(), returns._count), (0, 3))
+
+    def test_web_sockets_stay_where_the_others_are_let_go(self) -> None:
+        """At a stop their factory closes them, and gives them slots of their own."""
+        self.delivery.let_go(Returns())
+        self.assertEqual([client.receive() for client in self.sockets], [[]] * 3)
+        self.assertEqual(self.delivery.followers(), 3)
+        self.assertTrue(self.streams[0].transport.disconnecting)

@@ -1,0 +1,96 @@
+"""The pace of a subscriber's reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from livefeed.delivery.flow_control import PausableSubscriber
+from livefeed.feed.feed import Feed
+from livefeed.testing import RecordingSubscriber, publish
+from tests.helpers.transports import Transport
+
+
+class PausableSubscriberTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.feed = Feed("feed", clock=Clock())
+        self.recorder = RecordingSubscriber()
+        self.subscriber = PausableSubscriber()
+        self.subscriber.transport = Transport()
+        self.subscriber.transport.registerProducer(self.subscriber, True)
+
+    def subscribe(self) -> None:
+        self.subscriber._subscription = self.feed.subscribe(self.recorder)
+
+    def received(self) -> list[bytes]:
+        return [snapshot.data for snapshot in self.recorder.snapshots]
+
+    def test_it_is_a_producer(self) -> None:
+        """As transports want it."""
+        verifyObject(IPushProducer, self.subscriber)
+        self.subscriber.stopProducing()
+
+    def test_subscription_is_paused_with_the_transport(self) -> None:
+        """The newest version comes afterwards, and no other."""
+        self.subscribe()
+        self.subscriber.pauseProducing()
+        for data in (b"1", b"2"):
+            publish(self.feed, data)
+        self.assertEqual(self.received(), [])
+        self.subscriber.resumeProducing()
+        self.assertEqual(self.received(), [b"2"])
+
+    def test_transport_may_be_full_before_there_is_a_subscription(self) -> None:
+        """And drain before it, too."""
+        self.subscriber.pauseProducing()
+        self.assertTrue(self.subscriber._paused)
+        self.subscriber.resumeProducing()
+        self.assertFalse(self.subscriber._paused)
+
+    def test_socket_below_tls_is_left_when_tls_has_ended(self) -> None:
+        """It waits for that, and would be kept for ever otherwise."""
+        tls: Any = object.__new__(TLSMemoryBIOProtocol)
+        tls.transport = Transport()
+        left: list[bool] = []
+        tls.unregisterProducer = lambda: left.append(True)
+        self.subscribe()
+        self.subscriber.transport = tls
+        self.subscriber.pauseProducing()
+        publish(self.feed, b"1")
+        tls.transport.disconnecting = True
+        self.subscriber.resumeProducing()
+        self.assertEqual((left, self.received()), ([True], []))
+        tls.transport.disconnecting = False
+        self.subscriber.resumeProducing()
+        self.assertEqual((left, self.received()), ([True], [b"1"]))
+
+    def test_reading_is_a_sign_of_life(self) -> None:
+        """Of a transport that has drained; heartbeats that were skipped stay skipped."""
+        for silent, after in ((3, 0), (0, 0), (-2, -2)):
+            self.subscriber._silent = silent
+            self.subscriber.resumeProducing()
+            self.assertEqual(self.subscriber._silent, after)
+
+    def test_progress_is_a_sign_of_life(self) -> None:
+        """Of a transport that stays full: it has less to send than at the last heartbeat."""
+        for unsent, after in ((500, 1), (500, 1), (499, 0), (499, 1), (600, 1)):
+            self.subscriber.transport.unsent_bytes = unsent
+            self.subscriber._silent = 1
+            self.subscriber._note_progress()
+            self.assertEqual(self.subscriber._silent, after, unsent)
+
+    def test_end(self) -> None:
+        """The connection is aborted, the subscription ends once, and the transport keeps no producer."""
+        self.subscribe()
+        self.subscriber.drop()
+        self.assertTrue(self.subscriber.transport.disconnected)
+        for _ in range(2):
+            self.subscriber._unsubscribe()
+        self.assertEqual(self.feed.subscriptions, {})
+        self.subscriber._leave_transport()
+        self.assertIsNone(self.subscriber.transport.producer)

@@ -1,0 +1,237 @@
+"""The opening handshake: requests that are accepted, refused, and what is agreed on."""
+
+from __future__ import annotations
+
+import base64
+
+from livefeed.delivery.websocket.handshake import DELTA, MAX_OFFERS_BYTES
+from livefeed.document.codings import MAX_MEMBERS
+from livefeed.testing import Response, publish, request
+from tests.helpers.websocket_client import (
+    FIRST,
+    Client,
+    WebSocketTestCase,
+    text,
+)
+
+
+class HandshakeTests(WebSocketTestCase):
+    FIELDS = (
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: " + base64.b64encode(b"0123456789abcdef"),
+    )
+
+    def handshake(self, *fields: bytes, without: bytes = b"-", line: bytes = b"GET /feed.ws HTTP/1.1") -> Response:
+        kept = [field for field in self.FIELDS if not field.startswith(without)]
+        return request(self.site, b"\n".join([line, *kept, *fields]))
+
+    def test_handshake_is_accepted(self) -> None:
+        """The key is answered as RFC 6455, 1.3, has it; no unknown extension and no subprotocol is agreed on."""
+        response = self.handshake(
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            b"Sec-WebSocket-Extensions: x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=10",
+            b"Sec-WebSocket-Protocol: chat, chat",
+            without=b"Sec-WebSocket-Key",
+        )
+        self.assertEqual(response.status, 101)
+        self.assertEqual(response.headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        self.assertEqual(response.headers["upgrade"].lower(), "websocket")
+        self.assertEqual(response.headers["connection"].lower(), "upgrade")
+        self.assertNotIn("sec-websocket-extensions", response.headers)
+        self.assertNotIn("sec-websocket-protocol", response.headers)
+
+    def test_deflate_is_agreed_on_where_it_can_be(self) -> None:
+        """One frame is made for all, so neither side keeps a context, and no window is limited (RFC 7692, 7.1)."""
+        for offer, accepted in (
+            (b"permessage-deflate", True),
+            (b"permessage-deflate; client_max_window_bits", True),
+            (b"Permessage-Deflate;client_max_window_bits=10 ; server_no_context_takeover", True),
+            (b"permessage-deflate; server_max_window_bits=9, permessage-deflate", True),
+            (b"permessage-deflate; server_max_window_bits=9", False),
+            (b"permessage-deflate; unknown", False),
+            (b"permessage-deflate; client_no_context_takeover; client_no_context_takeover", False),
+            (b"permessage-bzip2", False),
+            (b"permessage-deflate; client_max_window_bits=15", True),
+            (b'permessage-deflate; client_max_window_bits="8"', True),
+            (b'permessage-deflate; client_max_window_bits="1\\0"', True),
+            (b", permessage-deflate ,, x; y=z,", True),
+            (b"permessage-deflate; client_max_window_bits=7", False),
+            (b"permessage-deflate; client_max_window_bits=16", False),
+            (b"permessage-deflate; client_max_window_bits=08", False),
+            (b"permessage-deflate; client_max_window_bits=x", False),
+            (b"permessage-deflate; client_max_window_bits; client_max_window_bits=9", False),
+            (b"permessage-deflate; client_no_context_takeover=1", False),
+            (b"permessage-deflate; server_no_context_takeover=true", False),
+            (b"permessage-deflate; server_max_window_bits", False),
+            (b"permessage-deflate; client_max_window_bits=99, permessage-deflate", True),
+            (b"x-permessage-deflate", False),
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
+            self.assertEqual(response.status, 101)
+            agreed = response.headers.get("sec-websocket-extensions")
+            expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+            self.assertEqual((offer, agreed), (offer, expected if accepted else None))
+
+    def test_window_that_limits_nothing_is_granted(self) -> None:
+        """By name, as it must be (RFC 7692, 7.1.2.1), and only where the offer that is taken up asks for it."""
+        granted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        whole = "permessage-deflate; server_no_context_takeover; server_max_window_bits=15; client_no_context_takeover"
+        for offer, agreed in (
+            # What Boost.Beast and wsproto send by default.
+            (b"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15", whole),
+            (b"permessage-deflate; client_max_window_bits=15; server_max_window_bits=15", whole),
+            (b'permessage-deflate; server_max_window_bits = "15"', whole),
+            (b"permessage-deflate; server_max_window_bits=14, permessage-deflate", granted),
+            (b"permessage-deflate, permessage-deflate; server_max_window_bits=15", granted),
+            *((b"permessage-deflate; server_max_window_bits=%d" % bits, None) for bits in (*range(15), 16, 115, 150)),
+            (b"permessage-deflate; server_max_window_bits=15; server_max_window_bits=15", None),
+            (b'permessage-deflate; server_max_window_bits="015"', None),
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offer)
+            self.assertEqual((offer, response.headers.get("sec-websocket-extensions")), (offer, agreed))
+
+    def test_malformed_extensions_end_the_handshake(self) -> None:
+        """RFC 6455, 9.1; nothing in quotes is taken for an offer."""
+        for offers in (
+            b" ,",
+            b";,;=,",
+            b"permessage-deflate;",
+            b"permessage-deflate; ;",
+            b"permessage-deflate; client_max_window_bits=",
+            b'permessage-deflate; client_max_window_bits="',
+            b'permessage-deflate; client_max_window_bits=""',
+            b'permessage-deflate; client_max_window_bits="8',
+            b'x; y=", permessage-deflate, "',
+            b"permessage deflate",
+            b"permessage-deflate/",
+            b"\xff",
+            b"x," * (MAX_OFFERS_BYTES // 2) + b"x",
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
+            self.assertEqual((offers, response.status), (offers, 400))
+        response = self.handshake(b"Sec-WebSocket-Extensions:")
+        self.assertEqual((response.status, response.headers.get("sec-websocket-extensions")), (101, None))
+        response = self.handshake(b"Sec-WebSocket-Extensions: x; y=z", b"Sec-WebSocket-Extensions: permessage-deflate")
+        self.assertIn("sec-websocket-extensions", response.headers)
+
+    def test_long_lists_of_offers(self) -> None:
+        """An offer behind as many as are looked at is not taken up, nor is one with more parameters than that."""
+        others, deflate = b"x," * (MAX_MEMBERS - 1), b"permessage-deflate"
+        for offers, taken in (
+            (others + deflate, True),
+            (b"x," + others + deflate, False),
+            (deflate + b"; x" * 300, False),
+        ):
+            response = self.handshake(b"Sec-WebSocket-Extensions: " + offers)
+            self.assertEqual((offers, response.status), (offers, 101))
+            self.assertEqual((offers, "sec-websocket-extensions" in response.headers), (offers, taken))
+        for protocols, taken in ((others + DELTA.encode(), True), (b"x," + others + DELTA.encode(), False)):
+            response = self.handshake(b"Sec-WebSocket-Protocol: " + protocols)
+            self.assertEqual((protocols, "sec-websocket-protocol" in response.headers), (protocols, taken))
+
+    def test_subprotocol_is_one_that_was_offered(self) -> None:
+        """To the letter, and named once; where it was not offered, none is named (RFC 6455, 4.2.2)."""
+        name = DELTA.encode()
+        for offered, agreed in (
+            (b"Sec-WebSocket-Protocol: other, " + name + b", chat", DELTA),
+            (b"Sec-WebSocket-Protocol: other\nSec-WebSocket-Protocol: " + name, DELTA),
+            (b"Sec-WebSocket-Protocol: " + name.upper(), None),
+            (b"Sec-WebSocket-Protocol: " + name + b".x", None),
+            (b"X: y", None),
+        ):
+            response = self.handshake(offered)
+            self.assertEqual(response.status, 101)
+            self.assertEqual((offered, response.headers.get("sec-websocket-protocol")), (offered, agreed))
+
+    def test_answer_to_a_handshake_has_no_length(self) -> None:
+        """Nor is it chunked (RFC 9110, 8.6, and RFC 9112, 6.1)."""
+        headers = self.handshake().headers
+        self.assertEqual({"content-length", "transfer-encoding"} & {*headers}, set())
+
+    def test_lists_and_other_cases_are_understood(self) -> None:
+        """Firefox sends 'keep-alive, Upgrade'."""
+        self.assertEqual(self.handshake(b"Connection: keep-alive, UPGRADE", without=b"Connection").status, 101)
+        self.assertEqual(self.handshake(b"Upgrade: WebSocket", without=b"Upgrade").status, 101)
+
+    def test_request_that_is_no_handshake_is_told_what_is(self) -> None:
+        """RFC 9110, 15.5.22."""
+        for response in (self.handshake(without=b"Upgrade"), self.handshake(b"Upgrade: h2c", without=b"Upgrade")):
+            self.assertEqual(response.status, 426)
+            self.assertEqual(response.headers["upgrade"], "websocket")
+            self.assertEqual(response.headers["content-type"], "application/problem+json")
+
+    def test_incomplete_handshakes_are_refused(self) -> None:
+        """In twisted.web's own way, so that Autobahn never sees them."""
+        for response in (
+            self.handshake(without=b"Connection"),
+            self.handshake(without=b"Sec-WebSocket-Key"),
+            self.handshake(b"Sec-WebSocket-Key: c2hvcnQ=", without=b"Sec-WebSocket-Key"),
+            self.handshake(b"Sec-WebSocket-Key: !" + b"a" * 23, without=b"Sec-WebSocket-Key"),
+            self.handshake(self.FIELDS[3]),
+            self.handshake(line=b"HEAD /feed HTTP/1.1"),
+        ):
+            self.assertEqual(response.status, 400)
+
+    def test_upgrade_is_ignored_in_http_1_0(self) -> None:
+        """RFC 9110, 7.8; and HTTP/1.0 knows no 1xx (15.2)."""
+        publish(self.feed, FIRST)
+        self.assertEqual(self.handshake(line=b"GET /feed.ws HTTP/1.0").status, 426)
+        response = self.handshake(line=b"GET /feed HTTP/1.0")
+        self.assertEqual((response.status, response.body), (200, FIRST))
+
+    def test_other_versions_are_told_ours(self) -> None:
+        """RFC 6455, 4.2.2."""
+        for version in (b"8", b"14", b"13, 8", b"x"):
+            response = self.handshake(b"Sec-WebSocket-Version: " + version, without=b"Sec-WebSocket-Version")
+            self.assertEqual((response.status, response.headers["sec-websocket-version"]), (426, "13"))
+        self.assertEqual(self.handshake(without=b"Sec-WebSocket-Version").status, 426)
+        for first, second in ((b"8", b"13"), (b"13", b"8"), (b"13", b"13")):
+            lines = (b"Sec-WebSocket-Version: " + first, b"Sec-WebSocket-Version: " + second)
+            self.assertEqual(self.handshake(*lines, without=b"Sec-WebSocket-Version").status, 426)
+
+    def test_wrong_method_and_content_are_refused(self) -> None:
+        """A handshake is a GET without content."""
+        response = self.handshake(line=b"POST /feed.ws HTTP/1.1")
+        self.assertEqual((response.status, response.headers["allow"]), (405, "GET, OPTIONS"))
+        self.assertEqual(self.handshake(b"Content-Length: 5").status, 413)
+
+    def test_origin_is_checked(self) -> None:
+        """Programs send none; pages must be of an allowed origin, or of this server (RFC 6455, 10.2)."""
+        self.serve("https://a.example")
+        self.assertEqual(self.handshake().status, 101)
+        for origin, status in (
+            (b"https://a.example", 101),
+            (b"https://localhost", 101),
+            (b"https://localhost:8443", 403),
+            (b"https://evil.example", 403),
+            (b"http://a.example", 403),
+            (b"null", 403),
+        ):
+            self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
+
+    def test_origin_is_compared_with_the_target_that_is_absolute(self) -> None:
+        """And not with Host, which does not count then (RFC 9112, 3.2.2)."""
+        self.serve("https://a.example")
+        line = b"GET https://b.example/feed.ws HTTP/1.1"
+        for origin, status in ((b"https://b.example", 101), (b"https://localhost", 403)):
+            self.assertEqual((origin, self.handshake(b"Origin: " + origin, line=line).status), (origin, status))
+
+    def test_part_that_is_not_there_is_no_websocket(self) -> None:
+        """Below /feed.ws are the parts of the document, and nothing else."""
+        publish(self.feed, FIRST)
+        self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
+
+    def test_document_that_is_too_old(self) -> None:
+        """Who can be told of the state opens a WebSocket all the same; others are refused."""
+        self.feed.gone_after_s = 10
+        publish(self.feed, FIRST)
+        self.clock.advance(10)
+        for line in (b"GET /feed.ws HTTP/1.1", b"GET /feed HTTP/1.1"):
+            refused = self.handshake(line=line)
+            told = refused.headers["livefeed-state"], refused.headers["retry-after"], refused.headers["cache-control"]
+            self.assertEqual((refused.status, *told), (410, "expired", "1", "no-store"))
+        self.assertEqual(self.handshake(b"Sec-WebSocket-Protocol: " + DELTA.encode()).status, 101)
+        publish(self.feed, FIRST)
+        self.assertEqual(Client(self.site).receive(), [text(FIRST)])

@@ -1,0 +1,207 @@
+"""Frames that subscribers are sent, one by one and as a group."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+from unittest import mock
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from websockets.frames import Frame, Opcode
+from websockets.typing import Subprotocol
+
+from livefeed.delivery.framing import document_frame
+from livefeed.delivery.messages import Messages
+from livefeed.delivery.websocket.handshake import DELTA
+from livefeed.delivery.websocket.outlets import FrameOutlet
+from livefeed.document.snapshot import version_of
+from livefeed.testing import publish
+from livefeed.transport.connection import ConnectionGroup
+from tests.helpers.transports import Grouped, Transport, Wrapping
+from tests.helpers.websocket_client import (
+    FIRST,
+    LONG,
+    SECOND,
+    THIRD,
+    Client,
+    DeflatingClient,
+    WebSocketTestCase,
+    WindowClient,
+    text,
+)
+
+
+class PushTests(WebSocketTestCase):
+    def test_subscriber_whose_message_breaks_is_disconnected(self) -> None:
+        """Plain and by delta, alone and in a group, as a newcomer and at a version: nobody stays and is silent."""
+        for subprotocols, transport, newcomer in product(
+            ([], [Subprotocol(DELTA)]), (Transport, Grouped), (False, True)
+        ):
+            self.serve()
+            for version in (FIRST, SECOND):
+                publish(self.feed, version)
+            clients = [] if newcomer else [Client(self.site, transport=transport(), subprotocols=subprotocols)]
+            publish(self.feed, SECOND)
+            error = MemoryError()
+            with (
+                mock.patch.object(Messages, "_make", side_effect=error),
+                mock.patch.object(FrameOutlet, "send", side_effect=error),
+            ):
+                clients = clients or [Client(self.site, transport=transport(), subprotocols=subprotocols)]
+                publish(self.feed, THIRD)
+            self.assertEqual([client.transport.disconnected for client in clients], [True])
+            self.assertEqual(self.feed.subscriptions, {})
+            self.assertTrue(self.flushLoggedErrors(MemoryError))
+
+    def test_transports_that_can_be_grouped_are_written_to_together(self) -> None:
+        """A group of subscribers costs one write to its transports, whether they follow by delta or not."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            clients = [Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3)]
+            # Each subscriber joins the group with the first version that it takes.
+            for version in (FIRST, SECOND):
+                publish(self.feed, version)
+            with mock.patch.object(ConnectionGroup, "write", autospec=True, side_effect=ConnectionGroup.write) as write:
+                publish(self.feed, THIRD)
+            self.assertEqual(write.call_count, 1)
+            self.assertEqual(len(write.call_args.args[0]._singly), len(clients))
+
+    def test_one_that_leaves_a_group_is_not_written_to_with_it(self) -> None:
+        """A full one is written nothing, and one that has gone is out of the transport's group."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            full, gone, other = (Client(self.site, transport=Grouped(), subprotocols=subprotocols) for _ in range(3))
+            for version in (FIRST, SECOND):
+                publish(self.feed, version)
+            for client in (full, gone, other):
+                client.receive()
+            full.pause()
+            gone.transport.protocol.connectionLost(Failure(ConnectionDone()))
+            publish(self.feed, THIRD)
+            self.assertEqual([client.transport.value() for client in (full, gone)], [b"", b""])
+            self.assertEqual(len(other.receive()), 1)
+
+    def test_message_to_a_group_that_breaks_once(self) -> None:
+        """All of it have the version in the end, by a patch of what they had, and stay connected."""
+        clients = [Client(self.site, transport=Grouped(), subprotocols=[Subprotocol(DELTA)]) for _ in range(3)]
+        for version in (LONG, LONG + b" "):
+            publish(self.feed, version)
+        for client in clients:
+            client.messages()
+        make = Messages._make
+        calls = iter([MemoryError()])
+
+        def break_once(messages: Messages, *arguments: Any) -> bytes:
+            for error in calls:
+                raise error
+            return make(messages, *arguments)
+
+        self.patch(Messages, "_make", break_once)
+        for version in (LONG, LONG + b"\n"):
+            publish(self.feed, version)
+            for client in clients:
+                [message] = client.messages()
+                self.assertEqual((message["type"], message["version"]), ("patch", version_of(version)))
+                self.assertFalse(client.transport.disconnected)
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
+    def test_what_wraps_a_transport_is_not_passed_by(self) -> None:
+        """Such as Twisted's TLS, on a connection that can be written to with others: each is written to by itself."""
+        for subprotocols in ([], [Subprotocol(DELTA)]):
+            self.serve()
+            client = Client(self.site, transport=Wrapping(), subprotocols=subprotocols)
+            client.receive()
+            for document in (FIRST, SECOND):
+                publish(self.feed, document)
+                self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.TEXT])
+
+    def test_newest_document_is_sent_at_once(self) -> None:
+        """On either path, byte for byte, as one text message."""
+        publish(self.feed, FIRST)
+        for path in ("/feed.ws", "/feed", "/feed.json", "/feed.ws?x=y"):
+            self.assertEqual(Client(self.site, path=path).receive(), [text(FIRST)])
+
+    def test_subscriber_of_an_empty_feed_waits(self) -> None:
+        """The handshake is accepted before there is a document."""
+        client = Client(self.site)
+        self.assertEqual(client.receive(), [])
+        publish(self.feed, FIRST)
+        self.assertEqual(client.receive(), [text(FIRST)])
+
+    def test_each_good_pull_is_pushed(self) -> None:
+        """Also where nothing has changed: the push is the sign of life."""
+        client = Client(self.site)
+        for document in (FIRST, FIRST, SECOND):
+            publish(self.feed, document)
+        self.assertEqual(client.receive(), [text(FIRST), text(FIRST), text(SECOND)])
+
+    def test_changes_alone_are_pushed_where_asked_for(self) -> None:
+        """--push=change."""
+        self.serve(push="change")
+        client = Client(self.site)
+        for document in (FIRST, FIRST, SECOND):
+            publish(self.feed, document)
+        self.assertEqual(client.receive(), [text(FIRST), text(SECOND)])
+
+    def test_all_subscribers_are_sent_the_same_bytes(self) -> None:
+        """The frame is made once for a snapshot."""
+        clients = [Client(self.site) for _ in range(3)]
+        for client in clients:
+            client.receive()
+        publish(self.feed, FIRST)
+        assert self.feed.snapshot is not None
+        for client in clients:
+            self.assertEqual(client.transport.value(), self.feed.snapshot.form(document_frame))
+
+    def test_full_subscriber_skips_versions(self) -> None:
+        """Nothing is written while it is full, and then the newest version alone."""
+        slow, fast = Client(self.site), Client(self.site)
+        slow.receive()
+        fast.receive()
+        slow.pause()
+        for document in (FIRST, SECOND, THIRD):
+            publish(self.feed, document)
+        self.assertEqual(slow.transport.value(), b"")
+        self.assertEqual(fast.receive(), [text(FIRST), text(SECOND), text(THIRD)])
+        slow.resume()
+        self.assertEqual(slow.receive(), [text(THIRD)])
+        publish(self.feed, FIRST)
+        self.assertEqual(slow.receive(), [text(FIRST)])
+
+    def test_subscriber_that_is_full_from_the_start_is_owed_the_newest(self) -> None:
+        """The first document alone may be more than the transport takes."""
+
+        class Small(Transport):
+            """Says that it is full as soon as there is something in it."""
+
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                if self.producer is not None:
+                    self.producer.pauseProducing()
+
+        publish(self.feed, FIRST)
+        client = Client(self.site, transport=Small())
+        self.assertEqual(client.receive(), [text(FIRST)])
+        for document in (SECOND, THIRD):
+            publish(self.feed, document)
+        self.assertEqual(client.receive(), [])
+        client.resume()
+        self.assertEqual(client.receive(), [text(THIRD)])
+
+    def test_frames_behind_the_handshake_are_read(self) -> None:
+        """A client need not wait for the 101 to arrive before it sends."""
+        ping = Frame(Opcode.PING, b"early").serialize(mask=True, extensions=[])
+        self.assertEqual(Client(self.site, extra=ping).receive(), [(Opcode.PONG, b"early")])
+
+
+class WindowTests(WebSocketTestCase):
+    def test_frames_are_compressed_for_clients_that_name_the_whole_window(self) -> None:
+        """An independent implementation agrees, and reads the same frame as all others."""
+        client, other = WindowClient(self.site), DeflatingClient(self.site)
+        for each in (client, other):
+            each.receive()
+        publish(self.feed, LONG)
+        self.assertEqual(client.transport.value(), other.transport.value())
+        self.assertLess(len(client.transport.value()), len(LONG) / 2)
+        self.assertEqual(client.receive(), [text(LONG)])

@@ -1,0 +1,42 @@
+"""Transports in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.testing import StringTransport
+
+from livefeed.transport.connection import ConnectionGroup
+
+
+class Transport(StringTransport):
+    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
+
+    protocol: Any
+    unsent_bytes = 0
+
+    def resumeProducing(self) -> None:
+        if not self.disconnecting:
+            super().resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
+class Grouped(Transport):
+    """A transport of which many can be written to together."""
+
+    write_or_end = Transport.write
+    make_multicast: Any = staticmethod(ConnectionGroup)
+
+
+class Wrapping(Transport):
+    """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
+
+    def write_below(self) -> Any:
+        raise AssertionError("written below the wrapper, where everybody can read it")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "make_multicast":
+            return self.write_below
+        raise AttributeError(name)
