@@ -187,7 +187,7 @@ class DocumentationTests(SynchronousTestCase):
     """What docs/operations.md says."""
 
     def setUp(self) -> None:
-        self.text = Path(__file__).parent.parent.joinpath("docs", "operations.md").read_text("utf-8")
+        self.text = Path(__file__).parent.parent.parent.joinpath("docs", "operations.md").read_text("utf-8")
 
     def test_table_of_the_settings(self) -> None:
         """It has each key, option and variable, and the defaults that there are."""
