@@ -1,4 +1,5 @@
 """The command ``livefeed``.
 
-- ``main``: its subcommands.
+- ``certs``: the subcommand that makes development certificates.
+- ``main``: the choice of the subcommand, errors and exit codes.
 """

@@ -1,6 +1,6 @@
-"""The settings of an operator, and their places: file, environment, command line. Nothing is checked here.
+"""The layers of settings: file, environment and command line. Values are read here, and checked in ``settings``.
 
-Rule: a value keeps the name of its place, so that a message about a wrong one can say where it stands.
+Rule: a value keeps the name of its place, so that a message about a wrong value can say where it was set.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 MAX_FILE_BYTES = 1024 * 1024
-"""No settings need as much. A larger file is another one, given by mistake."""
+"""Size of the largest file of settings. No settings need as much: a larger file was named by mistake."""
 
 _PREFIX = "LIVEFEED_"
 _NO_SETTING = re.compile(r"LIVEFEED_(?:SERVICE_(?:HOST|PORT)|PORT(?=\Z|_[0-9])|TEST_)")
-"""Kubernetes sets the first two in each container if a service is called livefeed; the last are for the tests."""
+"""Variables with livefeed's prefix that are not settings.
+
+Kubernetes sets the first two in each container if a service is called livefeed. The last ones are for the tests.
+"""
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ABOUT_BARE_TEXT = (": Invalid value", ": Expected newline")
-"""What Python says of text without quotes: the first, or the second if it begins as a number does."""
+"""Python's messages about text without quotes: the second if the text begins like a number, otherwise the first."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -37,10 +40,10 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class SettingValue:
     """A value as it was set.
 
-    :ivar value: text, or texts where a setting is repeatable; from a file, whatever TOML has made of it.
-    :ivar place: how a message names it: ``--interval``, ``LIVEFEED_INTERVAL``, ``/etc/livefeed.toml: interval``.
-    :ivar folder: what a relative path in it is relative to.
-    :ivar typed: whether it has a type already, and is not the text of one.
+    :ivar value: a text, or a list of texts if the setting is repeatable; from a file, a value of any type of TOML.
+    :ivar place: the name in messages: ``--interval``, ``LIVEFEED_INTERVAL``, ``/etc/livefeed.toml: interval``.
+    :ivar folder: the folder to which a relative path in the value is relative.
+    :ivar typed: whether the value has a type already, as in a file; otherwise it is a text that is to be converted.
     """
 
     value: Any
@@ -49,12 +52,12 @@ class SettingValue:
     typed: bool = False
 
     def below(self, key: str) -> SettingValue:
-        """Gives what stands in a table under a key."""
+        """Gives the value of a key in a table."""
         return SettingValue(self.value[key], f"{self.place}.{_written(key)}", self.folder, self.typed)
 
 
 def from_options(options: Mapping[str, Any]) -> dict[str, SettingValue]:
-    """Gives what the command line says.
+    """Gives the values of the command line, by the settings' names.
 
     :param options: texts, or lists of texts, by the settings' names.
     """
@@ -64,31 +67,32 @@ def from_options(options: Mapping[str, Any]) -> dict[str, SettingValue]:
 def from_environment(
     environment: Mapping[str, str], names: Iterable[str], repeatable: Iterable[str]
 ) -> dict[str, SettingValue]:
-    """Gives what the environment says.
+    """Gives the values of the environment, by the settings' names.
 
-    :param environment: all of it; variables that belong to no setting are somebody else's.
-    :param names: the settings'. The variable of ``max_bytes`` is ``LIVEFEED_MAX_BYTES``.
-    :param repeatable: those of them that are lists, whose variables have white space between the members.
+    :param environment: all variables; those that belong to no setting are ignored.
+    :param names: the settings' names. The variable of ``max_bytes`` is ``LIVEFEED_MAX_BYTES``.
+    :param repeatable: the settings that are lists. Their variables have white space between the members.
     """
-    given = {}
+    values = {}
     for name in names:
         variable = _variable(name)
         text = environment.get(variable)
         if text is not None:
-            given[name] = SettingValue(text.split() if name in repeatable else text, variable, Path.cwd())
-    return given
+            values[name] = SettingValue(text.split() if name in repeatable else text, variable, Path.cwd())
+    return values
 
 
 def unknown_variables(environment: Mapping[str, str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Gives the variables that look like those of settings, and belong to none, each with a hint or nothing.
+    """Gives the variables that have the prefix of settings and belong to none.
 
-    :param environment: all of it.
-    :param names: the settings'.
+    :param environment: all variables.
+    :param names: the settings' names.
+    :returns: each variable, with the end of a message that names the closest one, or ``""``.
     """
     variables = [_variable(name) for name in names]
     for variable in sorted(environment):
         if variable.startswith(_PREFIX) and variable not in variables and not _NO_SETTING.match(variable):
-            # Without what all begin with, which would make all alike.
+            # Without the prefix, which would make all names similar.
             own = variable.removeprefix(_PREFIX)
             yield variable, closest(own, (name.removeprefix(_PREFIX) for name in variables), _PREFIX)
 
@@ -98,9 +102,9 @@ def _variable(name: str) -> str:
 
 
 def from_file(path: str) -> dict[str, SettingValue]:
-    """Gives what a TOML file says, by its keys at the top.
+    """Gives the values of a TOML file, by its top-level keys.
 
-    :raises ConfigurationError: if it cannot be read, is too large, or is not TOML; the message names the file.
+    :raises ConfigurationError: if the file cannot be read, is too large, or is not TOML; the message names the file.
     """
     try:
         with Path(path).open("rb") as file:
@@ -111,13 +115,13 @@ def from_file(path: str) -> dict[str, SettingValue]:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"is larger than {MAX_FILE_BYTES} bytes", place=path)
     try:
-        # Some editors write a mark in front, of which TOML knows nothing.
+        # Some editors write a byte order mark, which TOML does not allow.
         table = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         how = "; it seems to be UTF-16: save it as UTF-8" if data.startswith(_UTF_16) else ""
         raise ConfigurationError(f"is not UTF-8, at byte {error.start}{how}", place=path) from None
     except (ValueError, RecursionError) as error:
-        # Not what it says itself of a number that is too long, or of what is too deep: that is about Python.
+        # Other errors are about Python: a number with too many digits, or too many levels.
         why = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         if why.startswith(_ABOUT_BARE_TEXT):
             why += "; text is in quotes, and numbers are not"
@@ -127,5 +131,5 @@ def from_file(path: str) -> dict[str, SettingValue]:
 
 
 def _written(key: str) -> str:
-    """Gives a key as it stands in TOML."""
+    """Gives a key as it is written in TOML."""
     return key if _BARE_KEY.fullmatch(key) else msgspec.json.encode(key[:64]).decode()

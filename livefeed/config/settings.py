@@ -26,7 +26,8 @@ Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
 MAX_FEEDS = 64
-"""The feeds of one process at most. Each pulls, checks and compresses in the one thread that serves everybody."""
+"""Largest number of feeds in one process. Each feed pulls, checks and compresses in the thread that serves all clients.
+"""
 
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
@@ -59,49 +60,51 @@ _ALLOWED = {
 }
 
 OPTIONS = ("config", *_ALLOWED)
-"""The names of the options, of which each has a variable of the environment, and, but for the first, a key in the
-file."""
+"""The names of the options. Each has a variable of the environment and, except for the first, a key in the file."""
 
 _log = Logger()
 
 REPEATABLE = ("allow_origin", "listen")
-"""Those that are lists."""
+"""The options that are lists."""
+
+SCHEMES_OF_PATHS = ("file",)
+"""Schemes of sources whose URL is a path, which may be relative to the folder in which it was set."""
 
 
-class _Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings that know where they were set.
+class _PlacedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings with the places where they were set.
 
-    :ivar places: for each that was set, what a message about it begins with.
+    :ivar places: the place of each setting that was set, as messages name it.
     """
 
     places: dict[str, str] = {}
 
     def place(self, setting: str) -> str:
-        """Gives what a message about a setting begins with: by default, its option on the command line."""
+        """Gives the place of a setting, as messages name it; the option on the command line if it was not set."""
         return self.places.get(setting) or option_of(setting)
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Has errors about these settings name the place where they were set."""
+        """Adds the place of a setting to the errors about it that are raised in the block."""
         try:
             yield
         except ConfigurationError as error:
             raise ConfigurationError(error.why, error.setting, self.places.get(error.setting, "")) from None
 
 
-class FeedSettings(_Set, frozen=True, kw_only=True):
+class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     """The settings of one feed.
 
     :ivar feed: the feed's name.
-    :ivar source: the URL of where the document is pulled from.
+    :ivar source: the URL from which the document is pulled.
     :ivar interval: seconds from one tick to the next, 0.05 to 3600.
-    :ivar push: when subscribers are sent the document.
+    :ivar push: whether subscribers are sent the document at each tick, or only when it has changed.
     :ivar allow_origin: the origins whose pages may read the feed.
-    :ivar max_bytes: the size of the largest document that is served, up to 256 MiB.
-    :ivar max_delta_bytes: the size of the largest document of which patches are made; 0 for none.
-    :ivar max_subscribers: so many may follow the feed and its parts at a time; 0 for no limit.
-    :ivar stale_after: while pulls fail, the feed is stale once the last good one was so many seconds ago.
-    :ivar gone_after: and once it was so many seconds ago, the document is not shown any more; 0 for never.
+    :ivar max_bytes: size of the largest document that is served, up to 256 MiB.
+    :ivar max_delta_bytes: size of the largest document of which patches are made; 0 for none.
+    :ivar max_subscribers: number of subscribers of the feed and its parts at a time; 0 for no limit.
+    :ivar stale_after: seconds since the last good pull after which the feed is stale, while pulls fail.
+    :ivar gone_after: seconds since the last good pull after which the document is not shown; 0 for never.
     """
 
     feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
@@ -119,20 +122,20 @@ class FeedSettings(_Set, frozen=True, kw_only=True):
 _OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED)
 
 
-class Settings(_Set, frozen=True, kw_only=True):
-    """The settings of an operator. Each but ``feeds`` is an option of the command line by the same name.
+class Settings(_PlacedSettings, frozen=True, kw_only=True):
+    """The settings of an operator. Each except ``feeds`` is an option of the command line by the same name.
 
-    :ivar feeds: the feeds, of which there is at least one.
+    :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for none.
-    :ivar state_dir: the folder in which the last versions are kept over a restart; ``None`` to keep none.
-    :ivar transport: what carries the connections: livefeed's own transport, or Twisted's.
-    :ivar max_connections: so many at a time; 0 for as many as there may be open files.
-    :ivar accept_rate: new connections a second; 0 for no limit.
+    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
+    :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
+    :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
+    :ivar max_connections: number of connections at a time; 0 for the limit of open files.
+    :ivar accept_rate: number of new connections a second; 0 for no limit.
     :ivar handshake_timeout: seconds that a TLS handshake may take.
     :ivar head_timeout: seconds that the head of a request may take.
-    :ivar max_head_bytes: the largest head of a request, without its line ends. One of 16 KiB is always taken.
-    :ivar idle_timeout: seconds that a connection is kept without a request.
+    :ivar max_head_bytes: size of the largest head of a request, without its line ends; 16 KiB are always accepted.
+    :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
     """
@@ -153,35 +156,36 @@ class Settings(_Set, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-        """Gives what is set by default, in the file, in the environment and on the command line; the later counts.
+        """Merges defaults, file, environment and command line. The later ones take precedence.
 
-        :param options: what the command line says: a text, or a list of them where a setting is repeatable, by the
-            settings' names with ``_``. ``config`` is the file.
-        :param environment: in which the variables may be.
+        :param options: the values of the command line, by the settings' names with ``_``: texts, or lists of texts if a
+            setting is repeatable. ``config`` is the path of the file.
+        :param environment: all variables of the environment.
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
-        given = from_environment(environment, OPTIONS, REPEATABLE) | from_options(options)
+        values = from_environment(environment, OPTIONS, REPEATABLE) | from_options(options)
         for variable, hint in unknown_variables(environment, OPTIONS):
             _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
-        config = given.pop("config", None)
+        config = values.pop("config", None)
         if config is not None:
             if not config.value:
                 raise ConfigurationError("'' is not a path", place=config.place)
-            given = from_file(config.value) | given
-        return cls.of(given)
+            values = from_file(config.value) | values
+        return cls.of(values)
 
     @classmethod
-    def of(cls, given: Mapping[str, SettingValue]) -> Settings:
+    def of(cls, values: Mapping[str, SettingValue]) -> Settings:
         """Makes settings of values.
 
-        :param given: by the settings' names; what is left out has its default. ``feeds`` is a table of tables.
+        :param values: the values by the settings' names; missing ones have their defaults. ``feeds`` is a table of
+            tables.
         :raises ConfigurationError: if a value is not possible; the message names its place.
         """
-        shared = {name: value for name, value in given.items() if name != "feeds"}
+        shared = {name: value for name, value in values.items() if name != "feeds"}
         for name, value in shared.items():
-            # Also what no feed will use, since each has its own.
+            # Also those that no feed uses, since each feed has its own.
             _typed(name, value)
-        tables = _tables(given["feeds"], shared) if "feeds" in given else [shared]
+        tables = _tables(values["feeds"], shared) if "feeds" in values else [shared]
         settings = _make(cls, shared, feeds=tuple(_make(FeedSettings, table) for table in tables))
         for feed in settings.feeds:
             if 0 < feed.gone_after < feed.stale_after:
@@ -193,18 +197,18 @@ class Settings(_Set, frozen=True, kw_only=True):
         return settings
 
 
-_Settings = TypeVar("_Settings", bound=_Set)
+_Settings = TypeVar("_Settings", bound=_PlacedSettings)
 
 
-def _make(cls: type[_Settings], given: Mapping[str, SettingValue], **more: Any) -> _Settings:
-    """Gives settings of one kind, of all that were given."""
-    own = {name: value for name, value in given.items() if name in cls.__struct_fields__}
-    values = {name: _typed(name, value) for name, value in own.items()}
-    return cls(places={name: value.place for name, value in own.items()}, **values, **more)
+def _make(cls: type[_Settings], values: Mapping[str, SettingValue], **more: Any) -> _Settings:
+    """Makes settings of one class. Values of the other class are ignored."""
+    own = {name: value for name, value in values.items() if name in cls.__struct_fields__}
+    typed = {name: _typed(name, value) for name, value in own.items()}
+    return cls(places={name: value.place for name, value in own.items()}, **typed, **more)
 
 
 def _tables(feeds: SettingValue, shared: Mapping[str, SettingValue]) -> list[dict[str, SettingValue]]:
-    """Gives what was set for each feed: what a table leaves out is what is set for all."""
+    """Gives the values of each feed. For settings that its table leaves out, the shared values apply."""
     for name in ("feed", "source"):
         if name in shared:
             why = f"each feed has its own, in {feeds.place}; leave it out here"
@@ -218,7 +222,7 @@ def _tables(feeds: SettingValue, shared: Mapping[str, SettingValue]) -> list[dic
 
 
 def _table(name: str, table: SettingValue, shared: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
-    # No value is shown: what stands in the place of a table may well be the source's URL.
+    # The value is not shown: an operator may have written the source's URL instead of a table.
     if not isinstance(table.value, dict):
         raise ConfigurationError("is not a table, such as [feeds.results]", place=table.place)
     for key in table.value:
@@ -231,35 +235,35 @@ def _table(name: str, table: SettingValue, shared: Mapping[str, SettingValue]) -
     return {**shared, **own, "feed": SettingValue(name, table.place, table.folder, typed=True)}
 
 
-def _typed(name: str, given: SettingValue) -> Any:
-    """Gives a value as the setting has it.
+def _typed(name: str, setting: SettingValue) -> Any:
+    """Converts a value to the setting's type, and checks it.
 
-    :raises ConfigurationError: if there is no such setting, or it cannot have this value.
+    :raises ConfigurationError: if there is no such setting, or the value is not possible.
     """
     if name not in _ALLOWED:
-        is_table = isinstance(given.value, dict)
+        is_table = isinstance(setting.value, dict)
         hint = closest(name, ("feeds",) if is_table else (*_ALLOWED, "feeds"))
         if is_table and not hint:
             hint = "; those for all stand at the top of the file, without a table, and those of a feed in [feeds.NAME]"
-        raise ConfigurationError(f"there is no such setting{hint}", place=given.place)
-    if name == "feed" and isinstance(given.value, dict):
-        # It is not shown: there is a source in it, which can have a password.
-        raise ConfigurationError("is not a name; the table of a feed is [feeds.NAME], with an s", place=given.place)
+        raise ConfigurationError(f"there is no such setting{hint}", place=setting.place)
+    if name == "feed" and isinstance(setting.value, dict):
+        # The table is not shown: its source can contain a password.
+        raise ConfigurationError("is not a name; the table of a feed is [feeds.NAME], with an s", place=setting.place)
     try:
         value = msgspec.convert(
-            given.value, _TYPES[name], strict=given.typed, dec_hook=partial(_absolute_path, given.folder)
+            setting.value, _TYPES[name], strict=setting.typed, dec_hook=partial(_absolute_path, setting.folder)
         )
     except (msgspec.ValidationError, OverflowError):
-        # A source can have a password in it.
-        what = "it" if name == "source" else shown(given.value)
-        how = f"; write [{shown(given.value)}]" if name in REPEATABLE and isinstance(given.value, str) else ""
-        how += "; leave out the quotes" if given.typed and _is_quoted_number(name, given.value) else ""
-        raise ConfigurationError(f"{what} is not {_ALLOWED[name]}{how}", place=given.place) from None
-    return _absolute_source(value, given.folder) if name == "source" else value
+        # A source can contain a password.
+        value_shown = "it" if name == "source" else shown(setting.value)
+        hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
+        hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
+        raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
+    return _absolute_source(value, setting.folder) if name == "source" else value
 
 
 def _is_quoted_number(name: str, value: Any) -> bool:
-    """Tells whether a text in a file would be a possible value without its quotes."""
+    """Tells whether a text in a file is a possible value without its quotes."""
     try:
         return isinstance(value, str) and isinstance(msgspec.convert(value, _TYPES[name], strict=False), int | float)
     except (msgspec.ValidationError, OverflowError):
@@ -269,7 +273,7 @@ def _is_quoted_number(name: str, value: Any) -> bool:
 _TYPES = {field.name: field.type for cls in (Settings, FeedSettings) for field in msgspec.structs.fields(cls)}
 
 
-# Paths are absolute at once: a daemon changes its directory.
+# Paths are made absolute here, since a daemon changes its working directory.
 
 
 def _absolute_path(folder: Path, wanted: type, value: Any) -> Any:
@@ -280,6 +284,6 @@ def _absolute_path(folder: Path, wanted: type, value: Any) -> Any:
 
 def _absolute_source(url: str, folder: Path) -> str:
     scheme, _, path = url.partition(":")
-    if scheme.lower() != "file" or not path or path.startswith("/"):
+    if scheme.lower() not in SCHEMES_OF_PATHS or not path or path.startswith("/"):
         return url
-    return f"file:{quote(bytes(folder))}/{path}"
+    return f"{scheme.lower()}:{quote(bytes(folder))}/{path}"

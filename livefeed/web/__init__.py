@@ -5,6 +5,7 @@
 - ``conditional``: conditional requests. Pure.
 - ``cors``: the origins whose pages may read answers.
 - ``interfaces``: the requirements of channels and requests on the objects around them.
+- ``negotiation``: the fields of a request, parsed once. Pure.
 - ``refusals``: the refusal of event streams.
 - ``rendering``: one answer for many requests.
 - ``replay``: answers that may be repeated.

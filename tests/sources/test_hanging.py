@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed.feed import Feed
 from livefeed.intake.puller import Puller
-from livefeed.sources import file as file_module
 from livefeed.sources import make_source
+from livefeed.sources.file import source as file_module
 from livefeed.sources.mongo import source as mongo_module
 from livefeed.sources.names import Names
 
@@ -125,7 +125,7 @@ class HangingTests(SynchronousTestCase):
 
     def test_threads(self) -> None:
         """A disk, and MongoDB: each pull after the first says that the one before still hangs."""
-        self.patch(file_module, "defer_to_daemon", hang)
-        self.patch(mongo_module, "defer_to_daemon", hang)
+        self.patch(file_module, "defer_to_new_thread", hang)
+        self.patch(mongo_module, "defer_to_new_thread", hang)
         for url in ("file:/nowhere", "mongodb://127.0.0.1/db/collection"):
             self.assert_clean(url, None)

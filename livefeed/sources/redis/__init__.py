@@ -1,16 +1,16 @@
-"""The Redis family: a document in one server, behind sentinels, or in a cluster, of Redis or Valkey.
+"""The Redis family: a key of one server, behind sentinels, or in a cluster, of Redis or Valkey.
 
-url             what an operator writes, read into its parts
-replies         what a server answers, read into values; pure
-connection      one connection: TLS, user and password, one question at a time
-values          what is asked for, and how the answer becomes a document
-replication     whether a server is a replica that has lost its master
-trail           the names on the way to a connection, which may lead elsewhere by now
-servers         who is asked: one server
-sentinel        who is asked: the master that sentinels know
-cluster         who is asked: the node of a cluster that has the key
-announcements   a second connection, on which changes are told of
-source          the source that is made of these
+- ``announcements``: a second connection, on which the server reports changes.
+- ``cluster``: which server is asked: the node of a cluster that has the key.
+- ``connection``: one connection: TLS, user and password, one command at a time.
+- ``replication``: whether a server is a replica that has lost its master.
+- ``replies``: a server's replies, read into values; pure.
+- ``sentinel``: which server is asked: the master that the sentinels know.
+- ``servers``: which server is asked: the one server of the URL.
+- ``source``: the source that is made of these.
+- ``trail``: the names on the way to a connection, which may lead elsewhere by now.
+- ``url``: the URL, read into its parts.
+- ``values``: the command that reads the key, and the document in its reply.
 """
 
 from livefeed.sources.redis.source import RedisSource

@@ -11,10 +11,10 @@ from twisted.internet import inotify
 from twisted.logger import capturedLogs, eventAsText
 
 from livefeed.exceptions import SourceError
-from livefeed.sources import file
-from livefeed.sources.file import ATTEMPTS, SETTLE_S
-from livefeed.sources.file_watch import places_of
-from tests.sources.test_file import FileTestCase
+from livefeed.sources.file import source as source_module
+from livefeed.sources.file.source import ATTEMPTS, SETTLE_S
+from livefeed.sources.file.watch import places_of
+from tests.sources.file.test_source import FileTestCase
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -236,7 +236,7 @@ class NoInotifyTests(WatchTestCase):
 
     def test_another_system(self) -> None:
         """Elsewhere there is none."""
-        with patch.object(file, "inotify", None):
+        with patch.object(source_module, "inotify", None):
             self.assert_read_and_told_once()
 
 

@@ -18,7 +18,7 @@ from livefeed.threads import defer_to_new_thread
 try:
     from twisted.internet import inotify
 
-    from livefeed.sources.file_watch import FileWatch, places_of
+    from livefeed.sources.file.watch import FileWatch, places_of
 except ImportError:  # not on Linux
     inotify = None  # type: ignore[assignment]
 

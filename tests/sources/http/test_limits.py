@@ -25,7 +25,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, MAX_MEMBERS, READ_BYTES, Body, GuardedEndpoint, Wire
+from livefeed.sources.http.limits import HEAD_BYTES, MAX_INTERIM, MAX_MEMBERS, READ_BYTES, Body, GuardedEndpoint, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

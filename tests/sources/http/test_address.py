@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
-from livefeed.sources.http_address import MAX_FIELDS, Address, Origin
+from livefeed.sources.http.address import MAX_FIELDS, Address, Origin
 
 SECRET = "correct-horse"
 

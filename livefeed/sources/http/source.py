@@ -30,9 +30,9 @@ from zope.interface import implementer
 from livefeed import __version__
 from livefeed.document.gate import check_document
 from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, SourceError, first_line
-from livefeed.sources.http_address import Address, Origin
-from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
-from livefeed.sources.http_limits import HEAD_BYTES, MAX_INTERIM, Body, GuardedEndpoint, Wire
+from livefeed.sources.http.address import Address, Origin
+from livefeed.sources.http.caching import MAX_FRESH_S, Validators, fresh_s
+from livefeed.sources.http.limits import HEAD_BYTES, MAX_INTERIM, Body, GuardedEndpoint, Wire
 from livefeed.sources.names import MAX_AGE_S, NamedEndpoint, Names, is_address, verified
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.file import ATTEMPTS, SETTLE_S, FileSource
+from livefeed.sources.file.source import ATTEMPTS, SETTLE_S, FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from twisted.web.client import RequestTransmissionFailed
 
 from livefeed import __version__
 from livefeed.exceptions import ConfigurationError, NotDueError, SourceError
-from livefeed.sources.http import IDLE_S, HttpSource
+from livefeed.sources.http.source import IDLE_S, HttpSource
 from livefeed.sources.names import MAX_AGE_S, Names
 from livefeed.tls.development import development_certificate
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from livefeed.sources.http_caching import MAX_FRESH_S, Validators, fresh_s
+from livefeed.sources.http.caching import MAX_FRESH_S, Validators, fresh_s
 
 OLD = "Mon, 23 Nov 2026 07:00:00 GMT"
 NEXT = "Mon, 23 Nov 2026 07:00:01 GMT"

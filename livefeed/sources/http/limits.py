@@ -175,7 +175,6 @@ class Body(Protocol):
     def __init__(self, limit: int, wire: Wire, *, is_gzip: bool) -> None:
         self.whole: Deferred[bytes] = Deferred(lambda _: wire.abort())
         self._wire = wire
-        self._limit = limit
         self._decode: Callable[[bytes], bytes] = _Gunzip(limit) if is_gzip else lambda data: data[:limit]
         self._chunks: list[bytes] = []
         self._room = limit
