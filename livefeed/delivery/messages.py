@@ -39,7 +39,7 @@ class Abortable(Transport, Protocol):
 
 
 class TransportGroup(Transport, Protocol):
-    """Transports that are written the same, as :class:`livefeed.transport.connection.ConnectionGroup` is."""
+    """Transports that are written the same, as :class:`livefeed.transport.groups.ConnectionGroup` is."""
 
     def add(self, transport: Any, /) -> None:
         """Lets one join."""

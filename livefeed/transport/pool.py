@@ -146,7 +146,7 @@ class Pool:
     def end_idle(self) -> None:
         """Ends the connections on which nothing is under way that a protocol would know of, handshakes among them."""
         for connection in tuple(self.connections.values()):
-            connection.end_if_idle()
+            connection.close_if_idle()
 
     # IReadDescriptor
 
@@ -211,7 +211,7 @@ class Pool:
         """Changes the events that a connection waits for."""
         self._epoll.modify(fd, mask)
 
-    def end(self, connection: PooledConnection) -> None:
+    def close_later(self, connection: PooledConnection) -> None:
         """Finishes a connection after this turn."""
         self._ending.append(connection)
         if not self._in_turn and self._ending_call is None:
@@ -316,7 +316,7 @@ class Pool:
                     self._epoll.unregister(connection.fd)
                     self._over -= connection.over_capacity
                     self.deadlines.pop(connection, None)
-                    connection.finish()
+                    connection.close()
         self._cease_if_idle()
 
     def _begin(self) -> None:

@@ -162,7 +162,7 @@ class Room:
             self.replay.count(answer.label, len(batch))
             self._write(batch, answer)
         for connection, data in said:
-            if connection._reason is None and not connection.disconnecting:
+            if not connection.disconnecting:
                 connection._deliver(data, None)
 
     def _rendered(self) -> Answer | None:
@@ -191,7 +191,7 @@ class Room:
             batch[0].write_to_all(batch, answer.data)
         if answer.last:
             for connection in batch:
-                connection._end_after_answer()
+                connection._lose_connection_after_answer()
 
     def _expire(self) -> None:
         """Takes note that somebody's time is over."""

@@ -46,7 +46,7 @@ from livefeed.document.codings import MAX_MEMBERS
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed, Push
 from livefeed.testing import Response, request
-from livefeed.transport.connection import ConnectionGroup
+from livefeed.transport.groups import ConnectionGroup
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
