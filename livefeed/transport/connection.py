@@ -36,6 +36,7 @@ class Connection(Reading):
 
     :param pool: holds the connection.
     :param sock: accepted, and not blocking.
+    :param peer: the name of the other end, as ``socket.accept`` gives it.
     :param factory: makes the protocol, once there is something for it to do. If it is ``IReplayed``, then its protocols
         wait for the client to speak, and none is made for a request that is answered by replay.
     :ivar over_capacity: whether there were too many connections already, so that the client is to be told to come

@@ -10,6 +10,7 @@ from __future__ import annotations
 from select import EPOLLIN
 from typing import TYPE_CHECKING, Any, Final
 
+from livefeed.transport.peer import pack_peer, unpack_peer
 from livefeed.transport.sockets import StreamSocket
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ConnectionState(StreamSocket):
 
     :param pool: holds the connection.
     :param sock: accepted, and not blocking.
+    :param peer: the name of the other end, as ``socket.accept`` gives it.
     :param factory: makes the protocol.
     """
 
@@ -83,6 +85,7 @@ class ConnectionState(StreamSocket):
         "_factory",
         "_handle",
         "_mask",
+        "_peer",
         "_producer",
         "_producer_state",
         "_protocol",
@@ -98,12 +101,13 @@ class ConnectionState(StreamSocket):
         "pool",
     )
 
-    def __init__(self, pool: ConnectionPool, sock: socket.socket, factory: IProtocolFactory) -> None:
+    def __init__(self, pool: ConnectionPool, sock: socket.socket, peer: object, factory: IProtocolFactory) -> None:
         self.pool = pool
         self.over_capacity = False
         self._factory: IProtocolFactory | None = factory
         self.sock = sock
         self.fd = sock.fileno()
+        self._peer = pack_peer(peer)
         self._state: int = OPEN
         self._tls_state: int = READY
         # Only the methods of IProtocol may be called on it while _answers is None.
@@ -157,6 +161,10 @@ class ConnectionState(StreamSocket):
         def _leave_room(self) -> None: ...
 
         def _lose_connection_after_answer(self) -> None: ...
+
+    def getPeer(self) -> Any:
+        """ITransport API. The address is known also after the end."""
+        return unpack_peer(self._peer)
 
     @property
     def connected(self) -> bool:

@@ -128,8 +128,8 @@ class ConnectionPool(Protocol):
 class MakeConnection(Protocol):
     """The factory of the connections of one listener."""
 
-    def __call__(self, pool: ConnectionPool, sock: socket.socket, /) -> PooledConnection:
-        """Makes the connection of a socket that was accepted and does not block."""
+    def __call__(self, pool: ConnectionPool, sock: socket.socket, peer: object, /) -> PooledConnection:
+        """Makes the connection of a socket that was accepted and does not block, and of its peer's name."""
 
 
 # Between connections, rooms and the store of answers

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from livefeed.transport.interfaces import ConnectionPool
 
 TLS_CALLS = choose_calls()
-"""How TLS is read and written."""
+"""The calls that read and write TLS."""
 
 HANDSHAKING: Final = 1
 """The handshake is not done: there is no protocol yet."""
@@ -43,14 +43,14 @@ _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.E
 
 
 class TLSGroup(ConnectionGroup["TLSConnection"]):
-    """A group that writes to those that are clear without a look at any of them: a fan-out is made of this.
+    """A group that writes to connections that can send without a look at any of them. A fan-out consists of this.
 
-    With thousands of them nothing of theirs is in a cache. So what OpenSSL is called with is kept here, and a
-    connection that has to be looked at says so, by :meth:`take_aside`: it is written to by its own methods until it is
-    clear again.
+    With thousands of connections, none of their memory is in a cache. So the group keeps the handles that OpenSSL is
+    called with. A connection that cannot send any more calls :meth:`take_aside`, and is written to by its own methods
+    until it can send again.
 
-    :param pack: makes one of many handles, as :class:`livefeed.tls.openssl.TLSCalls` has it.
-    :param write_all: writes to those.
+    :param pack: joins many handles, see :class:`livefeed.tls.openssl.TLSCalls`.
+    :param write_all: writes to joined handles, see there.
     """
 
     __slots__ = ("_direct", "_handles", "_pack", "_write_all")
@@ -60,24 +60,24 @@ class TLSGroup(ConnectionGroup["TLSConnection"]):
         self._pack = pack
         self._write_all = write_all
         self._direct: list[TLSConnection] = []
-        self._handles: Any = None  # of those, in the same order; none while they have to be packed anew
+        self._handles: Any = None  # the joined handles of _direct; None while they have to be joined anew
 
     def discard(self, connection: TLSConnection) -> None:
-        """TransportGroup API."""
+        """Removes a connection that was added."""
         if connection._direct_group is self:
             self.take_aside(connection)
         super().discard(connection)
 
     def take_aside(self, connection: TLSConnection) -> None:
-        """Has a connection written to by its own methods whose handle was written to until now."""
+        """Has a connection written to by its own methods from now on, instead of by its handle."""
         self._direct.remove(connection)
         self._handles = None
         connection._direct_group = None
         self._singly.append(connection)
 
     def write(self, data: bytes) -> None:
-        """TransportGroup API."""
-        # Those who are taken aside while the others are written to have been written to.
+        """Writes to each as its ``write`` would."""
+        # A connection that is taken aside below has been written to, and is not in this copy.
         singly = tuple(self._singly)
         if self._direct and data:
             if self._handles is None:
@@ -85,14 +85,14 @@ class TLSGroup(ConnectionGroup["TLSConnection"]):
             try:
                 counts = self._write_all(self._handles, data, len(data))
             except Exception:
-                # Which of them have been written to is not known.
+                # It is not known which connections have been written to.
                 counts = []
                 for connection in tuple(self._direct):
                     connection._protocol_failed("write")
             if counts:
                 for connection, sent in zip(tuple(self._direct), counts, strict=True):
                     if sent != len(data):
-                        # Where it has taken nothing it is full, or broken: asked again, it says which.
+                        # A socket that has taken nothing is full or broken: another write tells which.
                         connection.write_or_end(data, sent)
         for connection in singly:
             connection.write_or_end(data)
@@ -107,7 +107,7 @@ class TLSGroup(ConnectionGroup["TLSConnection"]):
 class TLSConnection(Connection):
     """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
 
-    The protocol is made when the handshake is done, so that one that never is costs little.
+    The protocol is made after the handshake, so that a handshake that never ends costs little.
     """
 
     secure = True
@@ -115,21 +115,21 @@ class TLSConnection(Connection):
     __slots__ = ("_close_notify_sent", "_direct_group", "_ssl")
 
     def __init__(
-        self, pool: ConnectionPool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context
+        self, pool: ConnectionPool, sock: socket.socket, peer: object, factory: IProtocolFactory, context: SSL.Context
     ) -> None:
-        super().__init__(pool, sock, factory)
+        super().__init__(pool, sock, peer, factory)
         self._tls_state = HANDSHAKING
         self._close_notify_sent = False
         self._direct_group: TLSGroup | None = None  # the group that writes to the handle, only while it can send
         self._ssl: Any = SSL.Connection(context, sock)
         self._handle = TLS_CALLS.handle(self._ssl)
         self._ssl.set_accept_state()
-        # Twisted's contexts find the connection by it, to abort it.
+        # Twisted's contexts find the connection by this, to abort it.
         self._ssl.set_app_data(self)
 
     @staticmethod
     def make_multicast() -> ConnectionGroup[Any]:
-        """Gives a group of such connections, with nobody in it yet."""
+        """Gives an empty group of connections of this class."""
         return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 
     @staticmethod
@@ -166,24 +166,24 @@ class TLSConnection(Connection):
         return self._ssl.get_alpn_proto_negotiated() or None
 
     def failVerification(self, reason: Failure) -> None:
-        """What Twisted's contexts call where the client's certificate is not accepted."""
+        """Ends the connection. Twisted's contexts call this if they do not accept the client's certificate."""
         self._connection_lost(reason)
 
     def start(self) -> None:
         """Waits for the client, whose handshake comes first. Then the protocol is made, as without TLS."""
 
     def close(self) -> None:
-        """Ends the connection, and lets go of what refers to it."""
+        """Closes the socket, tells the protocol, and removes the reference of OpenSSL to the connection."""
         is_lost = self._state == LOST
         super().close()
         if is_lost:
             self._ssl.set_app_data(None)
 
     def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket. This is the hot path of those who poll.
+        """Handles events of epoll. This is the hot path of pollers.
 
-        It does what :meth:`Connection.handle` does where nothing is in the way and the answer is known, without its
-        questions and calls.
+        If the connection can send and the answer is known, it does the same as :meth:`Connection.handle` with fewer
+        conditions and calls.
         """
         if events != EPOLLIN or not self._at_boundary or not self._can_send:
             super().handle(events)
@@ -213,7 +213,7 @@ class TLSConnection(Connection):
             self._send_answer(answer)
 
     def _handle_other_events(self, events: int) -> None:
-        """Takes what epoll says in a handshake, or where reading and writing have crossed."""
+        """Handles events during the handshake, after it has failed, and where reading and writing have crossed."""
         if self._tls_state == HANDSHAKING:
             self._handshake()
         elif self._tls_state == FAILED and events & EPOLLIN:
@@ -236,8 +236,8 @@ class TLSConnection(Connection):
         except SSL.WantWriteError:
             self._watch(EPOLLOUT)
         except SSL.Error:
-            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log
-            # line. It has been sent an alert, which a reset would overtake.
+            # No TLS, no version or cipher in common, or a client that left: none is worth a line in the log. An alert
+            # has been sent, which a reset would overtake.
             self._tls_state = FAILED
             self._close_notify_sent = True
             self.loseConnection()
@@ -261,7 +261,7 @@ class TLSConnection(Connection):
         return None
 
     def _not_received(self, error: SSL.Error) -> None:
-        """Sees to what it means that nothing could be read."""
+        """Handles the reason for which nothing could be read."""
         if isinstance(error, SSL.WantWriteError):
             self._cross(EPOLLOUT)
         elif isinstance(error, SSL.ZeroReturnError):
@@ -296,7 +296,7 @@ class TLSConnection(Connection):
             self._direct_group.take_aside(self)
 
     def _cross(self, event: int) -> None:
-        """Waits for nothing but this event: of what else there is, the kernel would tell again and again."""
+        """Waits for this event alone: the kernel would report any other again and again."""
         self._tls_state = CROSSED
         self._clear_can_send()
         self.pool.watch(self.fd, event)
@@ -326,7 +326,7 @@ class TLSConnection(Connection):
 
 
 def _lost(error: SSL.Error) -> OSError:
-    """Gives what pyOpenSSL's error is without TLS."""
+    """Gives the error of the socket that an error of pyOpenSSL stands for."""
     if not isinstance(error, SSL.SysCallError):
         return ConnectionResetError(errno.EPROTO, "TLS broke")
     code = error.args[0] if error.args else -1

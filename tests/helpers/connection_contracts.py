@@ -555,7 +555,15 @@ class ClosingContract(ConnectionTestCase):
             self.connection.resumeProducing()
             self.connection.unregisterProducer()
             self.assert_lost(ConnectionAborted)
-        self.assertEqual(self.connection.getPeer().host, "")
+        self.assertEqual(self.connection.getHost().host, "")
+
+    def test_peer_is_known_after_the_end(self) -> None:
+        """A line of a log may name it."""
+        peer = self.connection.getPeer()
+        self.assertEqual((peer.host, peer.port), self.client.sock.getsockname())
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.assertEqual(self.connection.getPeer(), peer)
 
     def test_reset_by_the_client(self) -> None:
         """Is no orderly end, whether the server was reading, writing or neither."""
