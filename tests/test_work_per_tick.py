@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.websocket import protocol
+from livefeed.delivery import framing
+from livefeed.delivery.websocket import outlets
 from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.fanout import SLICE
@@ -63,8 +64,9 @@ class WorkPerTickTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.work: Counter[str] = Counter()
         for module, *names in (
-            (snapshot, "compress", "compress_well", "websocket_text_frame", "version_of"),
-            (protocol, "deflate_message", "websocket_text_frame"),
+            (snapshot, "compress", "compress_well", "version_of"),
+            (framing, "websocket_text_frame"),
+            (outlets, "deflate_message", "websocket_text_frame"),
         ):
             for name in names:
                 self.patch(module, name, self.counting(name, getattr(module, name)))

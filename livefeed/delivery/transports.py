@@ -29,7 +29,7 @@ class AbortableTransport(Transport, Protocol):
 
 
 class TransportGroup(Transport, Protocol):
-    """Transports that are written the same bytes; see :class:`livefeed.transport.connection.ConnectionGroup`."""
+    """Transports that are written the same bytes; see :class:`livefeed.transport.groups.ConnectionGroup`."""
 
     def add(self, transport: Any, /) -> None:
         """Adds a transport."""

@@ -1,7 +1,7 @@
 """Listening with the fast transport: the part of a reactor that Twisted's server endpoints use.
 
-An endpoint that is given a :class:`PoolReactor` in the place of the reactor listens in its pool: ``tcp:``,
-``tcp6:``, ``unix:``, ``ssl:`` and ``systemd:`` work as they are.
+An endpoint that is given a :class:`PoolReactor` instead of the reactor listens in its pool: ``tcp:``, ``tcp6:``,
+``unix:``, ``ssl:`` and ``systemd:`` work unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -30,13 +29,14 @@ from zope.interface import implementer
 
 from livefeed.tls.options import alpn_selector
 from livefeed.transport.connection import Connection
-from livefeed.transport.sockets import limit_unsent
+from livefeed.transport.sockets import address_of, limit_unsent
 from livefeed.transport.tls_connection import TLSConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from OpenSSL import SSL
+    from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IProtocolFactory
 
     from livefeed.transport.interfaces import ConnectionPool
@@ -54,17 +54,22 @@ class ConnectionFactory:
     factory: IProtocolFactory
     context: SSL.Context | None
 
-    def __call__(self, pool: ConnectionPool, sock: socket.socket, /) -> Connection:
-        """Makes the connection of a socket that was accepted and does not block."""
+    def __call__(self, pool: ConnectionPool, sock: socket.socket, peer: object, /) -> Connection:
+        """Makes the connection of a socket that was accepted and does not block, and of its peer's name."""
         if self.context is None:
-            return Connection(pool, sock, self.factory)
-        return TLSConnection(pool, sock, self.factory, self.context)
+            return Connection(pool, sock, peer, self.factory)
+        return TLSConnection(pool, sock, peer, self.factory, self.context)
 
 
 @implementer(IListeningPort)
 @dataclass(eq=False)
 class PoolPort:
-    """A socket that a pool listens on."""
+    """A socket that a pool listens on.
+
+    :param factory: makes the protocols of its connections.
+    :param context: the context of TLS; ``None`` for connections without TLS.
+    :param on_stop: called after the socket is closed.
+    """
 
     # required parameters
     pool: Pool
@@ -79,7 +84,7 @@ class PoolPort:
     def startListening(self) -> None:
         """IListeningPort API."""
         self.sock.setblocking(False)
-        # Inherited by each connection, which spares two system calls for each.
+        # Each connection inherits these options, which saves two system calls per connection.
         limit_unsent(self.sock)
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -99,18 +104,15 @@ class PoolPort:
 
     def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:
         """IListeningPort API."""
-        name = self.sock.getsockname()
-        if self.sock.family == socket.AF_UNIX:
-            return UNIXAddress(name)
-        return (IPv6Address if self.sock.family == socket.AF_INET6 else IPv4Address)("TCP", *name[:2])
+        return address_of(self.sock.family, self.sock.getsockname())
 
 
 @implementer(IReactorTCP, IReactorSSL, IReactorUNIX, IReactorSocket)
 @dataclass(frozen=True, eq=False)
 class PoolReactor:
-    """Listens in a pool. Everything else is the real reactor's.
+    """A reactor that listens in a pool. All other attributes are those of the real reactor.
 
-    :param pool: what holds the connections.
+    :param pool: holds the connections.
     """
 
     pool: Pool
@@ -145,7 +147,7 @@ class PoolReactor:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.bind(address)
-            if not address.startswith("\0"):  # an abstract one, which is no file
+            if not address.startswith("\0"):  # an abstract name, which is no file
                 os.chmod(address, mode)
             sock.listen(backlog)
         except OSError as error:
@@ -179,7 +181,7 @@ class PoolReactor:
 
 
 def _is_socket(address: str) -> bool:
-    """Tells whether there is a socket's file, which may be removed; another file is somebody's data."""
+    """Tells whether a file is a socket, which may be removed; any other file is somebody's data."""
     try:
         return stat.S_ISSOCK(os.lstat(address).st_mode)
     except OSError:
@@ -192,7 +194,7 @@ def _bound(port: int, interface: str, backlog: int, *, both_families: bool = Fal
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if both_families:
-            # Not left to net.ipv6.bindv6only: "::" is what tls:PORT listens on, for everybody.
+            # Not left to net.ipv6.bindv6only: tls:PORT listens on "::" for clients of both families.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((interface, port))
         sock.listen(backlog)

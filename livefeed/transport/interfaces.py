@@ -68,14 +68,14 @@ class PooledConnection(Protocol):
     def expire(self) -> None:
         """Handles that its deadline has passed."""
 
-    def end_if_idle(self) -> None:
+    def close_if_idle(self) -> None:
         """Ends the connection if nothing is under way on it that a protocol would know of."""
 
     def abortConnection(self) -> None:
         """ITransport API."""
 
-    def finish(self) -> None:
-        """Closes the socket and tells the protocol. The pool calls it after :meth:`ConnectionPool.end`."""
+    def close(self) -> None:
+        """Closes the socket and tells the protocol. Called for connections given to ``close_later``."""
 
     def set_deadline(self, seconds: float | None) -> None:
         """Sets the deadline, in seconds from the pool's last sweep; ``None`` for no deadline."""
@@ -118,8 +118,8 @@ class ConnectionPool(Protocol):
     def watch(self, fd: int, mask: int) -> None:
         """Changes the events of epoll that a connection waits for."""
 
-    def end(self, connection: PooledConnection) -> None:
-        """Finishes a connection after this turn."""
+    def close_later(self, connection: PooledConnection) -> None:
+        """Closes a connection that is lost after this turn."""
 
     def log_failure(self, where: str, culprit: object) -> None:
         """Logs the exception that is being handled. It ends one connection and no more."""
@@ -128,8 +128,8 @@ class ConnectionPool(Protocol):
 class MakeConnection(Protocol):
     """The factory of the connections of one listener."""
 
-    def __call__(self, pool: ConnectionPool, sock: socket.socket, /) -> PooledConnection:
-        """Makes the connection of a socket that was accepted and does not block."""
+    def __call__(self, pool: ConnectionPool, sock: socket.socket, peer: object, /) -> PooledConnection:
+        """Makes the connection of a socket that was accepted and does not block, and of its peer's name."""
 
 
 # Between connections, rooms and the store of answers
@@ -141,7 +141,6 @@ class RoomMember(Protocol):
     _room: WaitingRoom | None
     _at_boundary: bool
     _active_at: float
-    _reason: Failure | None
 
     @property
     def disconnecting(self) -> bool:
@@ -168,7 +167,7 @@ class RoomMember(Protocol):
 
     def _deliver(self, data: bytes, key: bytes | None, /) -> None: ...
 
-    def _end_after_answer(self) -> None: ...
+    def _lose_connection_after_answer(self) -> None: ...
 
 
 class WaitingRoom(Protocol):

@@ -1,7 +1,7 @@
-"""All connections of a listener in one epoll, which is one reader of Twisted's reactor.
+"""All connections of a process in one epoll, which is one reader of Twisted's reactor.
 
-Rules: a turn handles a bounded number of events, so that timers and everything else that the reactor does get
-theirs. There is no timer for a connection: deadlines are looked at in sweeps.
+Rules: a turn handles a bounded number of events, so that timers and other descriptors of the reactor get their turn. A
+connection has no timer of its own: sweeps look at all deadlines.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
     from livefeed.transport.interfaces import MakeConnection, PooledConnection, ReadingReactor
 
 EVENTS = 256
-"""How many a turn handles at most: a few milliseconds of work."""
+"""Upper limit of the events that one turn handles: a few milliseconds of work."""
 
 TURN_S = 0.01
-"""Seconds after which the turn ends all the same: an answer may have to be rendered."""
+"""Seconds after which a turn ends even with fewer events, since an answer may have to be rendered."""
 
 EVENTS_AT_ONCE = 32
-"""Events that are taken from the kernel, which puts them behind all others. There is no look at the clock in between as
-long as all are answered by replay."""
+"""Events that one call takes from the kernel, which puts their descriptors behind all others. There is no look at the
+clock between them as long as replay answers all of them."""
 
 ACCEPTS = 64
-"""How many connections are accepted at a time. That counts like as many events."""
+"""Upper limit of the connections that one event of a listener accepts. It counts as this number of events."""
 
 SWEEP_S = 0.5
+"""Seconds between two looks at all deadlines, and so the grain of each."""
 
 OVERFLOW = 128
-"""Connections over the limit that are still accepted, to be told to come back. Others are closed at once."""
+"""Connections over the limit that are still accepted, and told to come back. Others are closed at once."""
 
 RESERVED_FILES = 256
-"""Open files that are not for connections: those over the limit, the source's, the log, what Python opens."""
+"""Open files that are set aside: for connections over the limit, sources, the log and Python's own files."""
 
 _log = Logger()
 
@@ -55,12 +56,12 @@ _log = Logger()
 class Limits:
     """The limits of a pool.
 
-    :ivar connections: so many at a time, and no more than there may be open files; those beyond are told to come
-        back. 0 for as many as that.
-    :ivar accept_rate: new connections a second; the others wait in the kernel's queue. 0 for no limit.
+    :ivar connections: open connections at a time; 0 for the limit of open files, which is never exceeded. Further
+        clients are told to come back.
+    :ivar accept_rate: new connections per second; others wait in the kernel's queue. 0 for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
-    :ivar idle_s: seconds that a connection may be idle before its first byte, and after an answer was replayed on it.
-        Otherwise its protocol decides, as it does about heads.
+    :ivar idle_s: seconds that a connection may be idle before its first byte, and after a replayed answer. At other
+        times its protocol decides, as it does about heads.
     """
 
     connections: int = 0
@@ -83,16 +84,17 @@ class Pool:
     """Listens on sockets, and holds their connections.
 
     :param reactor: any reactor of Twisted's that takes a reader.
-    :param limits: what is allowed.
-    :ivar connections: those that are open, by their descriptors.
-    :ivar deadlines: when the sweep ends a connection, or asks its protocol to, by the pool's clock. Subscribers have
-        none. They are here since asking each connection would touch memory that is in no cache.
-    :ivar did_more: set by a connection for which more was done than an answer given again: the clock is looked at.
-    :ivar turns: answers the requests that wait for the same.
-    :ivar now: the reactor's time, as of the last sweep.
-    :ivar accepted: how many connections were accepted since the start.
-    :ivar refused: how many were closed or told to come back, since there were too many.
-    :ivar capacity: how many may be open at a time; 0 before it listens.
+    :param limits: the limits that apply to all connections together.
+    :ivar connections: the open connections, by descriptor.
+    :ivar deadlines: the time, by the pool's clock, at which the sweep tells a connection that its deadline has passed.
+        Subscribers have none. The times are here since a look at each connection would touch memory that is in no
+        cache.
+    :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
+    :ivar turns: answers the requests that wait together.
+    :ivar now: the reactor's time as of the last sweep, in seconds.
+    :ivar accepted: number of connections accepted since the start.
+    :ivar refused: number of connections closed or told to come back since there were too many.
+    :ivar capacity: upper limit of open connections; 0 before the pool listens.
     """
 
     # required parameters
@@ -108,14 +110,14 @@ class Pool:
     accepted: int = 0
     refused: int = 0
     capacity: int = 0
-    _over: int = 0  # how many of the connections were too many, and take nobody's place
+    _over: int = 0  # connections over the limit, which do not count as open ones
     _is_full: bool = False
     _listeners: dict[int, _Listener] = field(default_factory=dict)
     _resting: list[int] = field(default_factory=list)
     _allowance: float = float("inf")
     _left_over: list[tuple[int, PooledConnection | None, int]] = field(default_factory=list)
-    _ending: list[PooledConnection] = field(default_factory=list)
-    _ending_call: IDelayedCall | None = None
+    _lost: list[PooledConnection] = field(default_factory=list)
+    _closing_call: IDelayedCall | None = None
     _in_turn: bool = False
     _running: bool = False
 
@@ -137,16 +139,16 @@ class Pool:
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def unlisten(self, sock: socket.socket) -> None:
-        """Accepts no more connections of a socket, and closes it. Those that there are stay."""
+        """Accepts no more connections of a socket, and closes it. Its open connections stay."""
         if self._listeners.pop(sock.fileno(), None) is not None:
             self._epoll.unregister(sock.fileno())
             sock.close()
             self._cease_if_idle()
 
     def end_idle(self) -> None:
-        """Ends the connections on which nothing is under way that a protocol would know of, handshakes among them."""
+        """Ends the connections on which nothing is under way that a protocol would know of, including handshakes."""
         for connection in tuple(self.connections.values()):
-            connection.end_if_idle()
+            connection.close_if_idle()
 
     # IReadDescriptor
 
@@ -159,10 +161,10 @@ class Pool:
         return "livefeed"
 
     def connectionLost(self, reason: Failure) -> None:
-        """IReadDescriptor API. The reactor is at its end."""
+        """IReadDescriptor API. The reactor stops: all connections are aborted."""
         for connection in tuple(self.connections.values()):
             connection.abortConnection()
-        self._finish()
+        self._close_lost()
         for listener in self._listeners.values():
             listener.sock.close()
         self._listeners.clear()
@@ -172,11 +174,11 @@ class Pool:
         self._epoll.close()
 
     def doRead(self) -> None:
-        """IReadDescriptor API. Takes a batch of events."""
+        """IReadDescriptor API. Handles a batch of events."""
         connections = self.connections
         self._in_turn = True
         left, end = EVENTS, self.reactor.seconds() + TURN_S
-        # Until there is nothing more: to come back costs the reactor 15 µs, and asking costs 0.6.
+        # Until there is no event left: another turn of the reactor costs 15 µs, and a look costs 0.6.
         while left > 0 and (found := self._take_left_over() or self._epoll.poll(0, EVENTS_AT_ONCE)):
             left -= len(found)
             each = iter(found)
@@ -192,15 +194,15 @@ class Pool:
                     self.log_failure("the transport", connection)
                     connection.abortConnection()
                 if self.did_more:
-                    # An answer that is rendered takes up to 2 ms: 32 in a row took 0.5 s where each took 20.
+                    # Rendering an answer takes up to 2 ms: 32 in a row took 0.5 s where each took 20 ms.
                     self.did_more = False
                     if self.reactor.seconds() > end:
                         break
-            # They are the first of the next turn: the kernel has put them behind all others.
+            # The rest comes first in the next turn: the kernel has put these descriptors behind all others.
             self._left_over = [(fd, connections.get(fd), events) for fd, events in each]
-            if self._ending:
-                # Or the kernel would tell of them again, and again.
-                self._finish()
+            if self._lost:
+                # Otherwise the kernel would report them again and again.
+                self._close_lost()
             if self.reactor.seconds() > end:
                 break
         self._in_turn = False
@@ -211,23 +213,23 @@ class Pool:
         """Changes the events that a connection waits for."""
         self._epoll.modify(fd, mask)
 
-    def end(self, connection: PooledConnection) -> None:
-        """Finishes a connection after this turn."""
-        self._ending.append(connection)
-        if not self._in_turn and self._ending_call is None:
-            self._ending_call = self.reactor.callLater(0, self._finish)
+    def close_later(self, connection: PooledConnection) -> None:
+        """Closes a connection that is lost after this turn."""
+        self._lost.append(connection)
+        if not self._in_turn and self._closing_call is None:
+            self._closing_call = self.reactor.callLater(0, self._close_lost)
 
     def log_failure(self, where: str, culprit: object) -> None:
-        """Logs the exception that is being handled, which ends one connection and no more."""
+        """Logs the exception that is being handled. It ends one connection and no more."""
         _log.failure("{where} broke: {culprit}", where=where, culprit=type(culprit).__name__)
 
     # Inside
 
     def sweep(self) -> None:
-        """Looks at all deadlines."""
+        """Tells connections whose deadline has passed, and lets listeners accept again that have reached a limit."""
         self._set_time()
         now = self.now
-        # Comparing takes 50 ns for each; a timer for each would take ten times that, and 500 bytes.
+        # A comparison takes 50 ns per connection; a timer would take ten times as long, and 500 bytes.
         for connection in [each for each, deadline in self.deadlines.items() if deadline <= now]:
             connection.expire()
         if self._is_full and len(self.connections) - self._over < self.capacity * 0.9:
@@ -241,12 +243,12 @@ class Pool:
     def _set_time(self) -> None:
         self.now = self.reactor.seconds()
         if self.limits.accept_rate:
-            # Half a connection may be left, and is kept.
+            # A fraction of a connection may be left over, and counts for the next sweep.
             more = self.limits.accept_rate * SWEEP_S
             self._allowance = min(self._allowance, 0.5) + more
 
     def _take_left_over(self) -> list[tuple[int, int]]:
-        """Gives the events that the last turn had no time for, but for those of connections that have ended since."""
+        """Gives the events that the last turn had no time for, except those of connections that have ended since."""
         left_over, self._left_over = self._left_over, []
         return [(fd, events) for fd, connection, events in left_over if self.connections.get(fd) is connection]
 
@@ -259,19 +261,19 @@ class Pool:
                 self._rest(fd)
                 return
             try:
-                sock, _ = listener.sock.accept()
+                sock, peer = listener.sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self._rest(fd)
                     return
-                continue  # the client has left while it waited
+                continue  # the client left while it waited to be accepted
             self._allowance -= 1
-            self._admit(sock, listener)
+            self._admit(sock, peer, listener)
 
-    def _admit(self, sock: socket.socket, listener: _Listener) -> None:
-        # A crowd that is told to come back, and does, must not keep those places taken that have become free.
+    def _admit(self, sock: socket.socket, peer: object, listener: _Listener) -> None:
+        # Connections over the limit do not count: clients that were told to come back must find free places.
         too_many = len(self.connections) - self._over >= self.capacity
         if too_many:
             self.refused += 1
@@ -285,10 +287,10 @@ class Pool:
             return
         try:
             sock.setblocking(False)
-            connection = listener.make_connection(self, sock)
+            connection = listener.make_connection(self, sock, peer)
             self._epoll.register(connection.fd, select.EPOLLIN)
         except Exception:
-            # No memory, in the process or in the kernel: this one client is sent away, and nobody else.
+            # No memory, in the process or in the kernel: this client alone is sent away.
             self.log_failure("accepting", listener.make_connection)
             sock.close()
             return
@@ -300,23 +302,23 @@ class Pool:
         connection.start()
 
     def _rest(self, fd: int) -> None:
-        """Accepts nothing of a listener until the next sweep."""
+        """Accepts no connection of a listener until the next sweep."""
         self._epoll.modify(fd, 0)
         self._resting.append(fd)
 
-    def _finish(self) -> None:
-        if self._ending_call is not None and self._ending_call.active():
-            self._ending_call.cancel()
-        self._ending_call = None
-        # Protocols that are told of an end may end other connections.
-        while self._ending:
-            ending, self._ending = self._ending, []
+    def _close_lost(self) -> None:
+        if self._closing_call is not None and self._closing_call.active():
+            self._closing_call.cancel()
+        self._closing_call = None
+        # A protocol that is told of its end may end other connections.
+        while self._lost:
+            ending, self._lost = self._lost, []
             for connection in ending:
                 if self.connections.pop(connection.fd, None) is not None:
                     self._epoll.unregister(connection.fd)
                     self._over -= connection.over_capacity
                     self.deadlines.pop(connection, None)
-                    connection.finish()
+                    connection.close()
         self._cease_if_idle()
 
     def _begin(self) -> None:
@@ -341,6 +343,6 @@ class Pool:
 
 
 def _most_connections() -> int:
-    """Gives how many connections the limit of open files has room for, besides everything else that is open."""
+    """Gives the number of connections that the limit of open files allows beside the files that are set aside."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(soft - RESERVED_FILES, 16)

@@ -1,9 +1,8 @@
 """Connections whose requests wait for the same answer: it is rendered once, and written to all of them in a row.
 
-Rules: this file has no opinion about HTTP. A room is for requests that differ in nothing that their answers depend on,
-as :mod:`livefeed.web.replay` tells. The first of them its protocol keeps waiting; those that come later wait
-here, and have neither a protocol nor a request of their own. Nothing that a client sends meanwhile is lost or handled
-out of turn.
+Rules: this module has no opinion about HTTP. The requests of a room differ in nothing that their answers depend on, as
+:mod:`livefeed.web.replay` decides. The first request waits in its protocol; later ones wait here, and have neither a
+protocol nor a request of their own. Data that a client sends meanwhile is neither lost nor handled out of turn.
 """
 # ruff: noqa: SLF001 - a room and its connections are one thing.
 
@@ -32,36 +31,41 @@ if TYPE_CHECKING:
     )
 
 SLICE = 256
-"""The requests that are answered in one turn of the reactor at most: 4 ms of work."""
+"""Upper limit of the requests that one turn of the reactor answers: 4 ms of work."""
 
 SLICE_S = 0.01
-"""Seconds after which the turn ends all the same."""
+"""Seconds after which a turn ends even with fewer requests."""
 
 BATCH = 32
-"""Connections that are written to without a look at the clock."""
+"""Connections that are written to between two looks at the clock."""
 
 GRAIN_S = 0.25
-"""Seconds from one answer by time in a room to the next, at least: each has to be rendered.
+"""Least number of seconds between two answers that a room gives since time is over: each has to be rendered.
 
-A request is answered so much later than its time at most. The longest wait must leave room for it (``MAX_WAIT_S`` of
+It is also the longest delay of such an answer, so the longest wait must leave room for it (``MAX_WAIT_S`` of
 :mod:`livefeed.delivery.long_polls`).
 """
 
 MAX_PENDING_BYTES = 16_384
-"""Once a client has sent so many bytes while it waits, no more is read from it, as twisted.web has it. The last read
-can make it nearly two times as many."""
+"""Bytes that a client may send while its request waits before reading pauses, as in twisted.web. The last read can
+make it nearly twice as many."""
 
 _log = Logger()
 
 
 @dataclass(slots=True, eq=False)
 class Room:
-    """Connections that wait for the same.
+    """Connections whose requests wait for the same answer.
 
-    :ivar key: that of the first request, which was sent as this head.
-    :ivar other_keys: those of others that were let in (a dict, since a set has no order).
-    :ivar place: what the replay finds the room by for further keys; ``None`` if it does not.
-    :ivar members: these, and when their time is over. All wait equally long, so the first to come is the first to go.
+    :param pool: holds the connections.
+    :param replay: the store of answers, which lets requests in.
+    :param key: the key of the first request.
+    :param head: the head of the first request, as it was sent.
+    :param host: the object that the requests wait for.
+    :ivar other_keys: the keys of further requests that the store lets in (a dict, since a set has no order).
+    :ivar place: the place where the store finds the room for further keys; ``None`` if it does not.
+    :ivar members: the connections, and the reactor's time at which each has waited long enough. All wait equally long,
+        so they are in the order of these times.
     """
 
     # required parameters
@@ -75,14 +79,14 @@ class Room:
     other_keys: dict[bytes, None] = field(default_factory=dict)
     place: tuple[bytes, Hashable] | None = None
     members: dict[RoomMember, float] = field(default_factory=dict)
-    _pending: dict[RoomMember, bytearray] = field(default_factory=dict)  # what was sent meanwhile
-    _due: float = -inf  # those whose time is over by then are to be answered
+    _pending: dict[RoomMember, bytearray] = field(default_factory=dict)  # data that clients sent meanwhile
+    _due: float = -inf  # members whose time is over by then are to be answered
     _timer: IDelayedCall | None = None
     _answer: Answer | None = None
-    _generation: int = -1  # the answers' age, as the replay counts it
+    _generation: int = -1  # of the store when the answer was rendered
 
     def join(self, connection: RoomMember) -> bool:
-        """Takes a connection that was sent this room's request, and tells whether it did."""
+        """Takes a connection whose client sent this room's request. Returns whether it did."""
         if not self.host.admit():
             return False
         self.members[connection] = self.pool.reactor.seconds() + self.host.wait_s
@@ -93,7 +97,7 @@ class Room:
         return True
 
     def leave(self, connection: RoomMember) -> bytes:
-        """Lets a connection go, and gives what its client has sent since its request."""
+        """Lets a connection go, and gives the data that its client sent after its request."""
         connection._room = None
         self.members.pop(connection, None)
         self.host.let_go(1)
@@ -101,31 +105,31 @@ class Room:
         return bytes(self._pending.pop(connection, b""))
 
     def keep(self, connection: RoomMember, data: bytes) -> None:
-        """Keeps what a client sends while it waits, and reads no more of it once that is much."""
+        """Keeps data that a client sends while its request waits, and pauses reading at :data:`MAX_PENDING_BYTES`."""
         pending = self._pending.setdefault(connection, bytearray())
         pending += data
         if len(pending) >= MAX_PENDING_BYTES:
             connection.pauseProducing()
 
     def answer_all(self) -> None:
-        """Has all be answered that wait now, a slice of them at once, and the others in the next turns."""
+        """Answers all requests that wait now: a slice of them at once, and the others in the next turns."""
         self._due = inf
         self.pool.turns.add(self)
 
     def answer_at_once(self) -> None:
-        """Answers all that wait now, with an answer of their own, since their host is at its end."""
+        """Answers all requests that wait now in this turn, with a new answer, since their host ends."""
         self._due = inf
         self._answer = None
         while self.answer_some(BATCH):
             pass
 
     def abort_all(self) -> None:
-        """Ends the connections of all that wait now, without an answer."""
+        """Aborts the connections of all requests that wait now, without an answer."""
         for connection in tuple(self.members):
             connection.abortConnection()
 
     def answer_some(self, most: int) -> int:
-        """Answers some of those that are to be answered, and tells how many; 0 if there are none left."""
+        """Answers some of the requests that are due. Returns their number; 0 if none is due."""
         batch: list[RoomMember] = []
         for connection, end in self.members.items():
             if end > self._due or len(batch) == most:
@@ -138,49 +142,49 @@ class Room:
         for connection in batch:
             del self.members[connection]
             connection._room = None
-            # The protocol, if there is one, is where it was before the request.
+            # The protocol, if there is one, has not seen the request.
             connection._at_boundary = True
             connection._active_at = now
         try:
             self._answer_batch(batch)
         except Exception:
-            # Who has been answered is not known, and nobody else would answer the others.
+            # It is not known which requests were answered, and nothing would answer the others later.
             _log.failure("answering requests that waited broke: their connections are ended")
             for connection in batch:
                 connection.abortConnection()
         return len(batch)
 
     def _answer_batch(self, batch: list[RoomMember]) -> None:
-        """Answers some that have left the room."""
+        """Answers requests of connections that have left the room."""
         self.host.let_go(len(batch))
         answer = self._rendered()
-        said = self._said(batch) if self._pending else ()
+        pending = self._pending_data(batch) if self._pending else ()
         if answer is None:
             for connection in batch:
                 connection.abortConnection()
         else:
             self.replay.count(answer.label, len(batch))
             self._write(batch, answer)
-        for connection, data in said:
-            if connection._reason is None and not connection.disconnecting:
+        for connection, data in pending:
+            if not connection.disconnecting:
                 connection._deliver(data, None)
 
     def _rendered(self) -> Answer | None:
-        """Gives the answer, which is rendered anew when there is another version or state, or a moment has passed."""
+        """Gives the answer. It is rendered anew after each time that the store has forgotten its answers."""
         if self._answer is None or self._generation != self.replay.generation:
             self._generation = self.replay.generation
             self._answer = self.host.render(self.head)
         return self._answer
 
-    def _said(self, batch: list[RoomMember]) -> list[tuple[RoomMember, bytes]]:
-        """Gives what clients have sent while they waited, and reads on before they are answered.
+    def _pending_data(self, batch: list[RoomMember]) -> list[tuple[RoomMember, bytes]]:
+        """Gives the data that clients sent while their requests waited, and resumes reading before they are answered.
 
-        Then a client that does not take the answer is not read from.
+        In this order, a client that does not take the answer is not read from afterwards.
         """
-        said = [(each, bytes(self._pending.pop(each))) for each in batch if each in self._pending]
-        for connection, _ in said:
+        pending = [(each, bytes(self._pending.pop(each))) for each in batch if each in self._pending]
+        for connection, _ in pending:
             connection.resumeProducing()
-        return said
+        return pending
 
     @staticmethod
     def _write(batch: list[RoomMember], answer: Answer) -> None:
@@ -191,26 +195,26 @@ class Room:
             batch[0].write_to_all(batch, answer.data)
         if answer.last:
             for connection in batch:
-                connection._end_after_answer()
+                connection._lose_connection_after_answer()
 
     def _expire(self) -> None:
-        """Takes note that somebody's time is over."""
+        """Handles that the time of the first request is over."""
         self._timer = None
         self._due = max(self._due, self.pool.reactor.seconds())
         self.pool.turns.add(self)
 
     def _rest(self) -> None:
-        """Takes note that all have been answered that were to be."""
+        """Handles that no request is due any more."""
         self._answer = None
         self._due = -inf
         if self.members and self._timer is None:
-            # It is never early, and a crowd that came one after the other is not rendered one by one.
+            # It is never early, and one answer serves requests that arrived shortly after each other.
             left_s = next(iter(self.members.values())) - self.pool.reactor.seconds()
             self._timer = self.pool.reactor.callLater(max(left_s, GRAIN_S), self._expire)
         self.close_if_over()
 
     def close_if_over(self) -> None:
-        """Lets nobody join any more, unless somebody waits."""
+        """Closes the room if it is empty and its first request does not wait any more."""
         if self.members:
             return
         if self._timer is not None:
@@ -223,9 +227,9 @@ class Room:
 
 @dataclass(slots=True, eq=False)
 class Turns:
-    """Answers whole rooms, a slice at a time, so that everybody else is served in between.
+    """Answers whole rooms, a slice at a time, so that other connections are served in between.
 
-    :param reactor: calls later.
+    :param reactor: tells the time, and calls later.
     """
 
     # required parameters
@@ -237,7 +241,7 @@ class Turns:
     _in_turn: bool = False
 
     def add(self, room: WaitingRoom) -> None:
-        """Has a room's turn come."""
+        """Queues a room, unless it is queued already."""
         if room not in self._rooms:
             self._rooms.append(room)
         if self._call is None and not self._in_turn:
@@ -253,7 +257,7 @@ class Turns:
                 count = room.answer_some(min(left, BATCH))
             except Exception:
                 _log.failure("answering requests that waited broke")
-                # A room with nobody in it has no other turn: what broke would break again, for ever.
+                # An empty room gets no other turn: the same exception would be raised again, for ever.
                 count = 1 if room.members else 0
             if not count:
                 self._rooms.popleft()

@@ -1,22 +1,19 @@
-"""The addresses of a transport's socket, and the options that are set on it."""
+"""The server's address of a socket, and the options that are set on it."""
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
-if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress
-
 NOTSENT_LOWAT_BYTES = 16_384
-"""How much the kernel takes of what it cannot send yet. Beyond it a subscriber counts as full, and is sent the
+"""Bytes that the kernel takes although it cannot send them yet. Beyond it a subscriber counts as full, and is sent the
 newest version later instead of older ones from the kernel's buffer, which can be megabytes."""
 
 
 def limit_unsent(sock: socket.socket) -> None:
-    """Has the kernel take little of what it cannot send yet, of a socket and of those that are accepted by it."""
+    """Limits the unsent bytes that the kernel takes, for a socket and for the connections that it accepts."""
     if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
 
@@ -31,20 +28,20 @@ class StreamSocket:
 
     sock: socket.socket
 
-    def getPeer(self) -> Any:
-        """ITransport API."""
-        return _address(self.sock, "getpeername")
-
     def getHost(self) -> Any:
         """ITransport API."""
-        return _address(self.sock, "getsockname")
+        try:
+            name = self.sock.getsockname()
+        except OSError:
+            name = ("", 0)
+        return address_of(self.sock.family, name)
 
     def getTcpNoDelay(self) -> bool:
         """ITCPTransport API."""
         return self._get_option(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """ITCPTransport API. It is on from the start, and so is left alone where nothing changes."""
+        """ITCPTransport API. It is on from the start, so a call that changes nothing costs no system call."""
         if not enabled or self.sock.family == socket.AF_UNIX:
             self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
 
@@ -65,12 +62,9 @@ class StreamSocket:
             self.sock.setsockopt(level, option, int(enabled))
 
 
-def _address(sock: socket.socket, method: str) -> IAddress:
-    try:
-        name = getattr(sock, method)()
-    except OSError:
-        name = ("", 0)
-    if sock.family == socket.AF_UNIX:
+def address_of(family: int, name: Any) -> IPv4Address | IPv6Address | UNIXAddress:
+    """Gives Twisted's address for a name that a socket of this family has."""
+    if family == socket.AF_UNIX:
         return UNIXAddress(name if isinstance(name, str | bytes) else "")
-    make = IPv6Address if sock.family == socket.AF_INET6 else IPv4Address
+    make = IPv6Address if family == socket.AF_INET6 else IPv4Address
     return make("TCP", *name[:2])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 from select import EPOLLIN, EPOLLOUT
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
@@ -15,7 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from livefeed.tls.openssl import RECORD_BYTES, choose_calls
-from livefeed.transport.connection import Connection, ConnectionGroup
+from livefeed.transport.connection import Connection
+from livefeed.transport.connection_state import LOST, READY
+from livefeed.transport.groups import ConnectionGroup
 
 if TYPE_CHECKING:
     import socket
@@ -26,20 +28,29 @@ if TYPE_CHECKING:
     from livefeed.transport.interfaces import ConnectionPool
 
 TLS_CALLS = choose_calls()
-"""How TLS is read and written."""
+"""The calls that read and write TLS."""
+
+HANDSHAKING: Final = 1
+"""The handshake is not done: there is no protocol yet."""
+
+CROSSED: Final = 2
+"""Reading waits until the socket can be written, or writing until it can be read."""
+
+FAILED: Final = 3
+"""The handshake has failed. Data that still arrives is thrown away."""
 
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
 class TLSGroup(ConnectionGroup["TLSConnection"]):
-    """A group that writes to those that are clear without a look at any of them: a fan-out is made of this.
+    """A group that writes to connections that can send without a look at any of them. A fan-out consists of this.
 
-    With thousands of them nothing of theirs is in a cache. So what OpenSSL is called with is kept here, and a
-    connection that has to be looked at says so, by :meth:`take_aside`: it is written to by its own methods until it is
-    clear again.
+    With thousands of connections, none of their memory is in a cache. So the group keeps the handles that OpenSSL is
+    called with. A connection that cannot send any more calls :meth:`take_aside`, and is written to by its own methods
+    until it can send again.
 
-    :param pack: makes one of many handles, as :class:`livefeed.tls.openssl.TLSCalls` has it.
-    :param write_all: writes to those.
+    :param pack: joins many handles, see :class:`livefeed.tls.openssl.TLSCalls`.
+    :param write_all: writes to joined handles, see there.
     """
 
     __slots__ = ("_direct", "_handles", "_pack", "_write_all")
@@ -49,24 +60,24 @@ class TLSGroup(ConnectionGroup["TLSConnection"]):
         self._pack = pack
         self._write_all = write_all
         self._direct: list[TLSConnection] = []
-        self._handles: Any = None  # of those, in the same order; none while they have to be packed anew
+        self._handles: Any = None  # the joined handles of _direct; None while they have to be joined anew
 
     def discard(self, connection: TLSConnection) -> None:
-        """TransportGroup API."""
-        if connection._direct_in is self:
+        """Removes a connection that was added."""
+        if connection._direct_group is self:
             self.take_aside(connection)
         super().discard(connection)
 
     def take_aside(self, connection: TLSConnection) -> None:
-        """Has a connection written to by its own methods whose handle was written to until now."""
+        """Has a connection written to by its own methods from now on, instead of by its handle."""
         self._direct.remove(connection)
         self._handles = None
-        connection._direct_in = None
+        connection._direct_group = None
         self._singly.append(connection)
 
     def write(self, data: bytes) -> None:
-        """TransportGroup API."""
-        # Those who are taken aside while the others are written to have been written to.
+        """Writes to each as its ``write`` would."""
+        # A connection that is taken aside below has been written to, and is not in this copy.
         singly = tuple(self._singly)
         if self._direct and data:
             if self._handles is None:
@@ -74,60 +85,57 @@ class TLSGroup(ConnectionGroup["TLSConnection"]):
             try:
                 counts = self._write_all(self._handles, data, len(data))
             except Exception:
-                # Which of them have been written to is not known.
+                # It is not known which connections have been written to.
                 counts = []
                 for connection in tuple(self._direct):
-                    connection._broke("write")
+                    connection._protocol_failed("write")
             if counts:
                 for connection, sent in zip(tuple(self._direct), counts, strict=True):
                     if sent != len(data):
-                        # Where it has taken nothing it is full, or broken: asked again, it says which.
+                        # A socket that has taken nothing is full or broken: another write tells which.
                         connection.write_or_end(data, sent)
         for connection in singly:
             connection.write_or_end(data)
-            if connection._clear and connection._direct_in is None:
+            if connection._can_send and connection._direct_group is None:
                 self._singly.remove(connection)
                 self._direct.append(connection)
                 self._handles = None
-                connection._direct_in = self
+                connection._direct_group = self
 
 
 @implementer(INegotiated)
 class TLSConnection(Connection):
     """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
 
-    The protocol is made when the handshake is done, so that one that never is costs little.
+    The protocol is made after the handshake, so that a handshake that never ends costs little.
     """
 
     secure = True
 
-    __slots__ = ("_crossed", "_direct_in", "_handshaking", "_notified", "_raw", "_ssl")
+    __slots__ = ("_close_notify_sent", "_direct_group", "_ssl")
 
     def __init__(
-        self, pool: ConnectionPool, sock: socket.socket, factory: IProtocolFactory, context: SSL.Context
+        self, pool: ConnectionPool, sock: socket.socket, peer: object, factory: IProtocolFactory, context: SSL.Context
     ) -> None:
-        super().__init__(pool, sock, factory)
-        self._unusual = True
-        self._handshaking = True
-        self._crossed = False  # reading waits for writing, or writing for reading
-        self._notified = False  # close_notify is sent
-        self._direct_in: TLSGroup | None = None  # the group that writes to the handle, only ever while it is clear
-        self._raw = False  # TLS has failed, and what still comes is thrown away
+        super().__init__(pool, sock, peer, factory)
+        self._tls_state = HANDSHAKING
+        self._close_notify_sent = False
+        self._direct_group: TLSGroup | None = None  # the group that writes to the handle, only while it can send
         self._ssl: Any = SSL.Connection(context, sock)
         self._handle = TLS_CALLS.handle(self._ssl)
         self._ssl.set_accept_state()
-        # Twisted's contexts find the connection by it, to abort it.
+        # Twisted's contexts find the connection by this, to abort it.
         self._ssl.set_app_data(self)
 
     @staticmethod
     def make_multicast() -> ConnectionGroup[Any]:
-        """Gives a group of such connections, with nobody in it yet."""
+        """Gives an empty group of connections of this class."""
         return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 
     @staticmethod
     def write_to_all(connections: Sequence[Any], data: bytes) -> None:
         """Writes to connections of this class as :meth:`write_or_end` does to each."""
-        clear = [each for each in connections if each._clear]
+        clear = [each for each in connections if each._can_send]
         if TLS_CALLS.write_all is None or len(clear) < len(connections):
             Connection.write_to_all(connections, data)
             return
@@ -137,7 +145,7 @@ class TLSConnection(Connection):
         except Exception:
             # As in TLSGroup.
             for connection in clear:
-                connection._broke("write")
+                connection._protocol_failed("write")
             return
         for connection, sent in zip(clear, counts, strict=bool(counts)):
             if sent != len(data):
@@ -158,35 +166,35 @@ class TLSConnection(Connection):
         return self._ssl.get_alpn_proto_negotiated() or None
 
     def failVerification(self, reason: Failure) -> None:
-        """What Twisted's contexts call where the client's certificate is not accepted."""
-        self._end(reason)
+        """Ends the connection. Twisted's contexts call this if they do not accept the client's certificate."""
+        self._connection_lost(reason)
 
     def start(self) -> None:
         """Waits for the client, whose handshake comes first. Then the protocol is made, as without TLS."""
 
-    def finish(self) -> None:
-        """Ends the connection, and lets go of what refers to it."""
-        ending = self.connected and self._reason is not None
-        super().finish()
-        if ending:
+    def close(self) -> None:
+        """Closes the socket, tells the protocol, and removes the reference of OpenSSL to the connection."""
+        is_lost = self._state == LOST
+        super().close()
+        if is_lost:
             self._ssl.set_app_data(None)
 
     def handle(self, events: int) -> None:
-        """Takes what epoll says of the socket. This is the hot path of those who poll.
+        """Handles events of epoll. This is the hot path of pollers.
 
-        It does what :meth:`Connection.handle` does where nothing is in the way and the answer is known, without its
-        questions and calls.
+        If the connection can send and the answer is known, it does the same as :meth:`Connection.handle` with fewer
+        conditions and calls.
         """
-        if events != EPOLLIN or not self._at_boundary or not self._clear:
+        if events != EPOLLIN or not self._at_boundary or not self._can_send:
             super().handle(events)
             return
-        road = TLS_CALLS
-        # Calling an attribute that is no method takes 20 ns more than taking and calling it.
-        read, take, buffer = road.read, road.take, road.buffer
+        calls = TLS_CALLS
+        # To call an attribute that is no method takes 20 ns more than to look it up and call it.
+        read, take, buffer = calls.read, calls.take, calls.buffer
         try:
             count = read(self._handle, buffer, RECORD_BYTES)
             if count <= 0:
-                road.fail(self._ssl, count)
+                calls.fail(self._ssl, count)
         except SSL.Error as error:
             self._not_received(error)
             return
@@ -200,24 +208,24 @@ class TLSConnection(Connection):
         if answer.at_once:
             sent = self._send(answer.data)
             if sent != len(answer.data):
-                self._keep(answer.data, sent)
+                self._keep_unsent(answer.data, sent)
         else:
-            self._give(answer)
+            self._send_answer(answer)
 
-    def _handle_others(self, events: int) -> None:
-        """Takes what epoll says in a handshake, or where reading and writing have crossed."""
-        if self._handshaking:
+    def _handle_other_events(self, events: int) -> None:
+        """Handles events during the handshake, after it has failed, and where reading and writing have crossed."""
+        if self._tls_state == HANDSHAKING:
             self._handshake()
-        elif self._raw and events & EPOLLIN:
+        elif self._tls_state == FAILED and events & EPOLLIN:
             super()._receive()
-        elif self._crossed:
-            self._crossed = self._unusual = False
+        elif self._tls_state == CROSSED:
+            self._tls_state = READY
             self.pool.watch(self.fd, self._mask)
             self.handle(EPOLLIN)
-            if not self._crossed and self._reason is None:
+            if self._tls_state == READY and self._state < LOST:
                 self.writable()
         else:
-            super()._handle_others(events)
+            super()._handle_other_events(events)
 
     def _handshake(self) -> None:
         self.pool.did_more = True
@@ -228,15 +236,15 @@ class TLSConnection(Connection):
         except SSL.WantWriteError:
             self._watch(EPOLLOUT)
         except SSL.Error:
-            # No TLS, no version or cipher in common, or gone: each is the client's affair, and none worth a log
-            # line. It has been sent an alert, which a reset would overtake.
-            self._raw = self._notified = True
-            self._handshaking = False
+            # No TLS, no version or cipher in common, or a client that left: none is worth a line in the log. An alert
+            # has been sent, which a reset would overtake.
+            self._tls_state = FAILED
+            self._close_notify_sent = True
             self.loseConnection()
         except Exception:
-            self._broke("the TLS handshake")
+            self._protocol_failed("the TLS handshake")
         else:
-            self._handshaking = self._unusual = False
+            self._tls_state = READY
             self._watch(EPOLLIN)
             super().start()
             if IHandshakeListener.providedBy(self._protocol):
@@ -253,13 +261,13 @@ class TLSConnection(Connection):
         return None
 
     def _not_received(self, error: SSL.Error) -> None:
-        """Sees to what it means that nothing could be read."""
+        """Handles the reason for which nothing could be read."""
         if isinstance(error, SSL.WantWriteError):
             self._cross(EPOLLOUT)
         elif isinstance(error, SSL.ZeroReturnError):
-            self._read_end()
+            self._eof_received()
         elif not isinstance(error, SSL.WantReadError):
-            self._failed(_lost(error))
+            self._socket_failed(_lost(error))
 
     def _send(self, data: bytes) -> int:
         write = TLS_CALLS.write
@@ -274,51 +282,51 @@ class TLSConnection(Connection):
             self._cross(EPOLLIN)
             return 0
         except SSL.Error as error:
-            self._failed(_lost(error))
+            self._socket_failed(_lost(error))
         return len(data)
 
     def _send_both(self, head: bytes, body: bytes) -> int:
-        # As much as goes into one record: OpenSSL takes one at a time. It is what _drain has it try again, if need be.
+        # One record at most: OpenSSL takes one at a time. _send_unsent repeats the same piece, if need be.
         data = head + body[: max(RECORD_BYTES - len(head), 0)]
         return self._send(data)
 
-    def _set_unclear(self) -> None:
-        self._clear = False
-        if self._direct_in is not None:
-            self._direct_in.take_aside(self)
+    def _clear_can_send(self) -> None:
+        self._can_send = False
+        if self._direct_group is not None:
+            self._direct_group.take_aside(self)
 
     def _cross(self, event: int) -> None:
-        """Waits for nothing but this event: of what else there is, the kernel would tell again and again."""
-        self._crossed = self._unusual = True
-        self._set_unclear()
+        """Waits for this event alone: the kernel would report any other again and again."""
+        self._tls_state = CROSSED
+        self._clear_can_send()
         self.pool.watch(self.fd, event)
 
     def _watch(self, mask: int) -> None:
-        if self._crossed:
+        if self._tls_state == CROSSED:
             self._mask = mask
         else:
             super()._watch(mask)
 
-    def _end_orderly(self) -> None:
-        if self._handshaking:
-            self._end(Failure(ConnectionDone()))
+    def _shutdown_and_linger(self) -> None:
+        if self._tls_state == HANDSHAKING:
+            self._connection_lost(Failure(ConnectionDone()))
         else:
-            super()._end_orderly()
+            super()._shutdown_and_linger()
 
-    def _end_writing(self) -> None:
-        self._notify()
-        super()._end_writing()
+    def _shutdown_write(self) -> None:
+        self._send_close_notify()
+        super()._shutdown_write()
 
-    def _notify(self) -> None:
+    def _send_close_notify(self) -> None:
         """Sends close_notify (RFC 8446, 6.1), as far as the socket takes it."""
-        if not self._notified:
-            self._notified = True
+        if not self._close_notify_sent:
+            self._close_notify_sent = True
             with suppress(SSL.Error):  # in the middle of a handshake, or gone
                 self._ssl.shutdown()
 
 
 def _lost(error: SSL.Error) -> OSError:
-    """Gives what pyOpenSSL's error is without TLS."""
+    """Gives the error of the socket that an error of pyOpenSSL stands for."""
     if not isinstance(error, SSL.SysCallError):
         return ConnectionResetError(errno.EPROTO, "TLS broke")
     code = error.args[0] if error.args else -1

@@ -460,7 +460,7 @@ class TogetherTests(SynchronousTestCase):
                 served.site.forget_answers()
         self.assertEqual(served.site.counts(), {(200, "http", "identity"): 12})
         (pool,) = served.reactor.pools
-        kept = [part for connection in connections_of(pool) for part in connection._out]
+        kept = [part for connection in connections_of(pool) for part in connection._unsent]
         assert served.feed.snapshot is not None
         self.assertEqual({id(part) for part in kept}, {id(served.feed.snapshot.representations["identity"].data)})
         self.assertEqual(len(kept), 12)

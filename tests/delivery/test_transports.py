@@ -10,7 +10,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.transports import group_maker, unsent_bytes
-from livefeed.transport.connection import Connection, ConnectionGroup
+from livefeed.transport.connection import Connection
+from livefeed.transport.groups import ConnectionGroup
 from livefeed.transport.tls_connection import TLSConnection
 from tests.helpers.transports import Grouped, Transport, Wrapping
 

@@ -16,7 +16,8 @@ from zope.interface import alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
 from livefeed.transport.answer import Repeatable
-from livefeed.transport.connection import LINGER_S, READ_BYTES, SEND_TIMEOUT_S, WRITE_BYTES
+from livefeed.transport.closing import LINGER_S, SEND_TIMEOUT_S
+from livefeed.transport.connection_state import READ_BYTES, WRITE_BYTES
 from livefeed.transport.interfaces import IReplayed
 from livefeed.transport.pool import SWEEP_S
 from livefeed.web.replay import Replay
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
 
 _CALLED_AFTER_THE_END = (
     "abortConnection",
-    "end_if_idle",
+    "close_if_idle",
     "expire",
-    "finish",
+    "close",
     "getHandle",
     "getHost",
     "getPeer",
@@ -205,7 +206,7 @@ class WritingContract(ConnectionTestCase):
         for size in (1, 3 * READ_BYTES):
             before = len(self.client.received)
             self.connection.write(b"x" * size)
-            self.assertTrue(self.connection._clear, size)
+            self.assertTrue(self.connection._can_send, size)
             self.receive(before + size)
 
     def test_bytes_come_through_in_both_directions(self) -> None:
@@ -274,7 +275,7 @@ class WritingContract(ConnectionTestCase):
         self.protocol.answer = [b"head: x\r\n\r\n", *small, LARGE]
         self.client.send(b"x")
         self.turn_until(lambda: bool(self.protocol.received))
-        self.assertTrue(any(part is LARGE for part in self.connection._out))
+        self.assertTrue(any(part is LARGE for part in self.connection._unsent))
         self.connection.write(b"more")
         whole = b"".join([*self.protocol.answer, b"more"])
         self.receive(len(whole))
@@ -367,13 +368,13 @@ class WritingContract(ConnectionTestCase):
             self.receive(len(whole))
             self.settle()
             self.assertEqual(self.client.received, whole)
-            self.assertTrue(self.connection._clear)
+            self.assertTrue(self.connection._can_send)
 
     def test_large_answer_waits_for_what_was_written_before(self) -> None:
         """And is not copied then, either."""
         before = self.fill()
         self.connection.write_large_or_end(b"head", body := bytes(WRITE_BYTES))
-        self.assertEqual([part is body for part in self.connection._out], [False, False, True])
+        self.assertEqual([part is body for part in self.connection._unsent], [False, False, True])
         self.receive(len(before) + 4 + len(body))
         self.assertEqual(self.client.received, before + b"head" + body)
 
@@ -460,7 +461,7 @@ class ClosingContract(ConnectionTestCase):
 
     def test_without_a_reason_there_is_no_end(self) -> None:
         """A connection that is looked at again, though it goes on, goes on."""
-        self.connection.finish()
+        self.connection.close()
         self.client.send(b"goes on")
         self.settle()
         self.assertEqual((self.protocol.received, self.protocol.lost), (b"goes on", None))
@@ -554,7 +555,15 @@ class ClosingContract(ConnectionTestCase):
             self.connection.resumeProducing()
             self.connection.unregisterProducer()
             self.assert_lost(ConnectionAborted)
-        self.assertEqual(self.connection.getPeer().host, "")
+        self.assertEqual(self.connection.getHost().host, "")
+
+    def test_peer_is_known_after_the_end(self) -> None:
+        """A line of a log may name it."""
+        peer = self.connection.getPeer()
+        self.assertEqual((peer.host, peer.port), self.client.sock.getsockname())
+        self.connection.abortConnection()
+        self.assert_lost(ConnectionAborted)
+        self.assertEqual(self.connection.getPeer(), peer)
 
     def test_reset_by_the_client(self) -> None:
         """Is no orderly end, whether the server was reading, writing or neither."""
@@ -860,11 +869,11 @@ class ReplayContract(ConnectionTestCase):
                     client = self.open_waiting()
                     client.send(question)
                     connection = connections_of(self.pool)[-1]
-                    self.turn_until(lambda connection=connection: bool(connection._out))
+                    self.turn_until(lambda connection=connection: bool(connection._unsent))
                     sent.append((client, self.answers[-1] + LARGE))
             self.replays[self.connection.secure].clear()
         self.assert_made(6)
-        kept = [part for each in connections_of(self.pool) if each not in there for part in each._out]
+        kept = [part for each in connections_of(self.pool) if each not in there for part in each._unsent]
         self.assertEqual(len(kept), len(sent))
         self.assertTrue(all(part is LARGE for part in kept))
         for client, answer in sent:
@@ -919,7 +928,7 @@ class ReplayContract(ConnectionTestCase):
         self.store(CLOSING, LARGE, last=True)
         client = self.ask_for_the_last(self.open_waiting())
         self.reactor.settle()
-        self.assertTrue(connections_of(self.pool)[-1]._out)
+        self.assertTrue(connections_of(self.pool)[-1]._unsent)
         self.assert_ended_orderly(client, LARGE)
         self.assert_made(0)
 

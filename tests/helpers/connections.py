@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from livefeed.transport.answer import Answer, Repeatable
-from livefeed.transport.connection import SEND_TIMEOUT_S, Connection
+from livefeed.transport.closing import SEND_TIMEOUT_S
+from livefeed.transport.connection import Connection
 from livefeed.transport.interfaces import IDeadlineListener, IReplayed
 from livefeed.transport.pool import SWEEP_S
 from tests.helpers.driven import Client, DrivenReactor, make_pool, settle, turn_until
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from livefeed.transport.connection import ConnectionGroup
+    from livefeed.transport.groups import ConnectionGroup
     from livefeed.transport.interfaces import WaitingRoom
     from livefeed.web.replay import Replay
 
@@ -389,7 +390,7 @@ class ConnectionTestCase(SynchronousTestCase):
         """Writes more than the socket takes, and gives it."""
         self.connection.write(LARGE)
         self.reactor.settle()
-        self.assertTrue(self.connection._out)
+        self.assertTrue(self.connection._unsent)
         return LARGE
 
     def assert_lost(self, *kinds: type[Exception]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.testing import StringTransport
 
-from livefeed.transport.connection import ConnectionGroup
+from livefeed.transport.groups import ConnectionGroup
 
 
 class Transport(StringTransport):

@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trustme
 from cryptography import x509
@@ -26,13 +26,17 @@ from zope.interface.verify import verifyObject
 from livefeed.tls import openssl
 from livefeed.tls.options import server_options
 from livefeed.transport import tls_connection
-from livefeed.transport.connection import LINGER_S, READ_BYTES, Connection
+from livefeed.transport.closing import LINGER_S
+from livefeed.transport.connection_state import READ_BYTES
 from livefeed.transport.pool import SWEEP_S
 from livefeed.transport.tls_connection import TLSConnection
 from tests.helpers.connection_contracts import ConnectionContract
 from tests.helpers.connections import LARGE, ConnectionTestCase, HalfCloseableRecorder, Pusher, Recorder
 from tests.helpers.driven import Client, record_handled
 from tests.helpers.tls import CertificateTestCase, TLSClient
+
+if TYPE_CHECKING:
+    from livefeed.transport.connection import Connection
 
 HANDSHAKE_S = 10
 ALERT = 21

@@ -17,7 +17,7 @@ from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import FrameOutlet
 from livefeed.document.snapshot import version_of
 from livefeed.testing import publish
-from livefeed.transport.connection import ConnectionGroup
+from livefeed.transport.groups import ConnectionGroup
 from tests.helpers.transports import Grouped, Transport, Wrapping
 from tests.helpers.websocket_client import (
     FIRST,
