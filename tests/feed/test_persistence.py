@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.clocks import Boot
 from livefeed.document.snapshot import Sequence, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed, State
 from livefeed.feed.persistence import CONFIRM_S, STOP_S, JournalService
-from livefeed.storage.journal import Journal, Kept
+from livefeed.storage.journal import Journal
 from livefeed.testing import publish
 
 NOW = 1_700_000_000
@@ -193,7 +194,7 @@ class AgeTests(KeeperTestCase):
         for since_boot_s in (-1.0, 1e9):
             journal = Journal(self.folder / "feed.versions", 1000)
             journal.open()
-            journal.append(Kept(b"1", Sequence(1, 1), NOW - 7, "first", since_boot_s))
+            journal.append(StoredVersion(b"1", Sequence(1, 1), NOW - 7, "first", since_boot_s))
             journal.close()
             feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
             self.assertEqual(feed.age_s(), 7)
@@ -273,7 +274,7 @@ class ConfirmationTests(KeeperTestCase):
         written = []
         confirm = keeper.journal.confirm
 
-        def note(kept: Kept) -> None:
+        def note(kept: StoredVersion) -> None:
             written.append(kept.since_boot_s)
             confirm(kept)
 

@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document.codings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed.feed import Feed, State
 from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller
-from livefeed.storage.journal import Kept
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
@@ -791,7 +791,7 @@ class LogTests(PollerTestCase):
     def test_expired_from_the_start(self) -> None:
         """The log calls the state by its name."""
         self.feed.gone_after_s = 10
-        self.feed.restore([Kept(b"1", Sequence(1, 1), 0.0)], age_s=20)
+        self.feed.restore([StoredVersion(b"1", Sequence(1, 1), 0.0)], age_s=20)
         (line,) = self.run_pulls(SourceError("is away"))
         self.assertIn('feed "results" is expired: scripted://host/0/key: is away', line)
 

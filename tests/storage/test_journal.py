@@ -15,16 +15,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.history import VERSIONS
 from livefeed.document.snapshot import Sequence, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import JournalError
 from livefeed.storage import journal as journal_module
-from livefeed.storage.journal import GROWTH, Journal, Kept
+from livefeed.storage.journal import GROWTH, Journal
 
 MAX_BYTES = 1000
 
 
-def version(number: int, size: int = 20) -> Kept:
+def version(number: int, size: int = 20) -> StoredVersion:
     """Gives a version with line feeds in it."""
-    return Kept(b'{\n"number": %d}' % number + b"\n" * size, Sequence(1700, number), 1_700_000_000.25 + number)
+    return StoredVersion(b'{\n"number": %d}' % number + b"\n" * size, Sequence(1700, number), 1_700_000_000.25 + number)
 
 
 class JournalTestCase(SynchronousTestCase):
@@ -38,14 +39,14 @@ class JournalTestCase(SynchronousTestCase):
         self.addCleanup(journal.close)
         return journal
 
-    def keep(self, *kept: Kept) -> None:
+    def keep(self, *kept: StoredVersion) -> None:
         journal = self.journal()
         journal.open()
         for each in kept:
             journal.append(each)
         journal.close()
 
-    def found(self) -> list[Kept]:
+    def found(self) -> list[StoredVersion]:
         journal = self.journal()
         kept = journal.open()
         journal.close()
@@ -78,9 +79,9 @@ class KeepingTests(JournalTestCase):
         self.path.parent.mkdir()
         head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":2}\n' % version_of(b"[]").encode()
         self.path.write_bytes(head + b"[]\n")
-        self.assertEqual(self.found(), [Kept(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
+        self.assertEqual(self.found(), [StoredVersion(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
 
-    def confirm(self, kept: Kept) -> None:
+    def confirm(self, kept: StoredVersion) -> None:
         """Has a process say that a version was given again."""
         journal = self.journal()
         journal.open()
