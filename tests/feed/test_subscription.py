@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -294,3 +295,50 @@ class ConflationTests(FeedTestCase):
                 subscription.resume()
             self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
             self.assertEqual((subscriber.dropped, feed.subscriptions), (1, {}))
+
+
+class ExpiredTests(FeedTestCase):
+    """Subscriptions while the document must not be shown."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.expiring = self.feed()
+        self.expiring.gone_after_s = 10
+        publish(self.expiring, b"1")
+
+    def test_subscriber_without_the_state_is_told_once(self) -> None:
+        """It is sent nothing until the document may be shown again."""
+        subscriber, calls = RecordingSubscriber(), list[int]()
+        self.expiring.subscribe(subscriber, expire=partial(calls.append, 1))
+        for _ in range(2):
+            self.clock.advance(10)
+            self.expiring.mark_stale()
+            self.assertEqual((calls, subscriber.documents[1:]), ([1], []))
+        publish(self.expiring, b"1")
+        self.assertEqual(subscriber.documents, [b"1", b"1"])
+
+    def test_subscriber_with_the_state_is_sent_the_snapshot(self) -> None:
+        """It is told the state by that, and not by a call."""
+        subscriber = RecordingSubscriber()
+        self.expiring.subscribe(subscriber, with_state=True)
+        self.clock.advance(10)
+        self.assertEqual(subscriber.documents, [b"1", b"1"])
+
+    def test_subscriber_that_raises_is_dropped(self) -> None:
+        """One that cannot be told has ended, too."""
+        subscriber = RecordingSubscriber()
+        self.expiring.subscribe(subscriber, expire=break_down)
+        self.clock.advance(10)
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual((subscriber.dropped, self.expiring.subscriptions), (1, {}))
+
+    def test_owed_document_is_withheld(self) -> None:
+        """A subscriber that can take it again is sent it once it may be shown."""
+        subscriber, subscription = self.follow(self.expiring)
+        subscription.pause()
+        publish(self.expiring, b"2")
+        self.clock.advance(10)
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+        publish(self.expiring, b"2")
+        self.assertEqual(subscriber.documents, [b"1", b"2"])
