@@ -1,4 +1,4 @@
-"""Test doubles for programs that use livefeed, and for its own tests: no sockets, no sleeping.
+"""Test doubles for programs that use livefeed, and for its own tests, without sockets and sleeping.
 
 ``make_site`` makes a complete site, and ``request`` sends a request to it in memory, through twisted.web's own parser.
 The test of a source can therefore look at the answers that watchers receive::
@@ -47,11 +47,11 @@ MAX_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class MemorySource:
-    """A source that gives what it was told to.
+    """A source that gives prepared answers.
 
-    :ivar answers: for each pull to come, the document, an error to raise, or a ``Deferred`` of the document. When
-        they have run out, pulls fail.
-    :ivar closed: whether livefeed has let go of it.
+    :ivar answers: for each of the next pulls a document, an error to raise, or a ``Deferred`` of the document. Once
+        they are used up, pulls fail.
+    :ivar closed: whether livefeed has closed it.
     """
 
     answers: deque[bytes | BaseException | Deferred[bytes]] = field(default_factory=deque)
@@ -76,7 +76,7 @@ class MemorySource:
 
 
 def publish(feed: Feed, data: bytes, *, is_tick: bool = True) -> None:
-    """Publishes a document, as a good pull does that gives it.
+    """Publishes a document, like a good pull of it.
 
     :param is_tick: whether the pull is that of a tick, and not one between ticks after the source told of a change.
     """
@@ -88,10 +88,10 @@ def publish(feed: Feed, data: bytes, *, is_tick: bool = True) -> None:
 
 @dataclass(slots=True)
 class RecordingSubscriber:
-    """A subscriber that writes down what it is sent.
+    """A subscriber that records the snapshots that it is sent.
 
     :ivar snapshots: the snapshots, in order.
-    :ivar dropped: whether its connection was ended, since it broke.
+    :ivar dropped: whether its connection was ended after an error.
     """
 
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -108,11 +108,11 @@ class RecordingSubscriber:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, taken apart.
+    """A parsed response.
 
     :ivar status: the status code.
     :ivar headers: the fields, by lower-case name; lines of the same name are joined with commas.
-    :ivar body: what follows the head.
+    :ivar body: the bytes after the head.
     """
 
     status: int
@@ -121,7 +121,7 @@ class Response:
 
     @classmethod
     def parse(cls, data: bytes) -> Response:
-        """Takes the bytes of one answer apart."""
+        """Parses the bytes of one response."""
         head, _, body = data.partition(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")
         headers: dict[str, str] = {}
@@ -133,7 +133,7 @@ class Response:
 
 
 def request(site: Site, head: bytes) -> Response:
-    """Sends a request to a site over a connection in memory, and gives the answer.
+    """Sends a request to a site over a connection in memory, and gives the response.
 
     :param head: the request line and the fields, lines ended by LF or CRLF; ``Host`` is added.
     """

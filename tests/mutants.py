@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 CORE = (
-    *(f"document/{name}" for name in ("snapshot", "history", "diff", "patch", "pointer", "gate", "codings")),
+    *(
+        f"document/{name}"
+        for name in ("snapshot", "history", "diff", "patch", "pointer", "gate", "codings", "stored_version")
+    ),
     *("intake/puller", "storage/journal"),
     *(f"feed/{name}" for name in ("feed", "fanout", "subscription", "parts", "persistence")),
     *("process/memory", "clocks"),

@@ -22,6 +22,7 @@ PURE = (
     "livefeed.document.diff",
     "livefeed.document.history",
     "livefeed.document.pointer",
+    "livefeed.document.stored_version",
     "livefeed.document.timestamps",
     "livefeed.web.conditional",
 )

@@ -1,7 +1,4 @@
-"""Content codings, frames and events: the forms in which a document is sent, each computed once per snapshot.
-
-Rule: this file is pure: bytes in, bytes out; no Twisted, no clock, no I/O.
-"""
+"""Content codings, frames and events: the forms in which a document is sent, each computed once per snapshot."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Patches (RFC 6902) from one version of a document to another.
 
-Rule: this file is pure, and a patch is never wrong: before it is returned, it is decoded, applied to the old version
-and compared with the new one. A change that cannot be expressed in operations becomes one replacement of the whole.
+Rule: a patch is never wrong: before it is returned, it is decoded, applied to the old version and compared with the new
+one. A change that cannot be expressed in operations becomes one replacement of the whole.
 
 To parse, compare and check 100 KB of which 2 % changed takes 3.2 ms, and 1.4 ms if both versions are parsed already.
 With numbers as floats, pyjsonpatch takes 3.6 ms and jsonpatch 21 ms; pyjsonpatch and patchdiff miss a change from 1 to
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from livefeed.document.exact_json import WHITE_SPACE, DeltaError, Document, decode, encode, parse
+from livefeed.document.exact_json import WHITE_SPACE, DeltaError, Document, decode, encode
 from livefeed.document.patch import patched
 from livefeed.document.pointer import escape
 
@@ -48,14 +48,6 @@ MAX_KEYS = 8
 
 SAMPLE = 64
 """The largest number of evenly spread pairs of elements that are compared to rate such a member."""
-
-
-def make_patch(old: bytes, new: bytes) -> bytes:
-    """Gives a patch that makes one document into another. See :func:`diff`.
-
-    :raises DeltaError: if *old* or *new* is not JSON in UTF-8; never for documents that have passed the gate.
-    """
-    return diff(parse(old), parse(new))
 
 
 class _Steps(list[bytes]):

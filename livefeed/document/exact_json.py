@@ -1,7 +1,7 @@
 """JSON with exact numbers: the values that patches are computed from and applied to.
 
-Rule: this file is pure. A number is kept as its text, in a :class:`msgspec.Raw`. Two of these are compared by their
-bytes, and each is written unchanged, both in C. So ``==`` between large values is fast and exact: ``1.50`` does not
+Rule: a number is kept as its text, in a :class:`msgspec.Raw`. Two of these are compared by their bytes,
+and each is written unchanged, both in C. So ``==`` between large values is fast and exact: ``1.50`` does not
 equal ``1.5``, and 1 does not equal ``true``.
 """
 

@@ -1,6 +1,6 @@
 """The gate: the checks that a pulled document must pass before it becomes a snapshot.
 
-Rule: this file is pure. It accepts or refuses bytes and never changes them: livefeed serves the bytes that it pulled.
+Rule: the gate accepts or refuses bytes and never changes them: livefeed serves the bytes that it pulled.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Applies patches (RFC 6902) to documents with exact numbers.
 
-Rule: this file is pure, and accepts all patches of RFC 6902, not only those that livefeed makes.
+Rule: this file accepts all patches of RFC 6902, not only those that livefeed makes.
 """
 
 from __future__ import annotations

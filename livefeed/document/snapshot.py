@@ -1,6 +1,6 @@
 """One version of the document, with everything that is computed from it.
 
-Rule: this file is pure: no Twisted, no clock, no I/O. The same bytes give the same version everywhere.
+Rule: the same bytes give the same version everywhere.
 """
 
 from __future__ import annotations

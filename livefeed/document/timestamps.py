@@ -1,4 +1,4 @@
-"""Times as text: points in time on the wire, and durations in messages. This file is pure."""
+"""Times as text: points in time on the wire, and durations in messages."""
 
 from __future__ import annotations
 

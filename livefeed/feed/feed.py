@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.config.settings import Push
+    from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.fanout import Audience
     from livefeed.feed.subscription import Subscriber, Subscription
-    from livefeed.storage.journal import Kept
 
 OVERDUE_S = 10.0
 """The longest time in seconds after which clients come back while a tick is overdue. A pull takes no longer."""
@@ -112,7 +112,7 @@ class Feed:
 
     # Versions
 
-    def restore(self, versions: Iterable[Kept], *, age_s: float | None = None) -> None:
+    def restore(self, versions: Iterable[StoredVersion], *, age_s: float | None = None) -> None:
         """Takes the versions of an earlier process, before anything is published. The last one is served as stale.
 
         The versions that follow belong to a new epoch, which is later whatever the clock says.
@@ -123,14 +123,14 @@ class Feed:
         """
         *older, newest = versions
         # The older ones are not served again. To compress 60 of 56 KB would take 0.3 s of the start.
-        for kept in older:
-            self.history.recall(kept.data)
+        for version in older:
+            self.history.recall(version.data)
         self.snapshot = self.fanout.newest = Snapshot.of(newest.data, newest.sequence)
         self.history.add(self.snapshot)
         now = self._now()
         before_s = max(0.0, now.wall_s - newest.at) if age_s is None else age_s
         self.confirmed = Moment(now.measured_s - before_s, newest.at, by_wall=age_s is None)
-        epoch = max(kept.sequence.epoch for kept in (*older, newest))
+        epoch = max(version.sequence.epoch for version in (*older, newest))
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
         self._change_state_if_due()
 

@@ -16,8 +16,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed.document.history import VERSIONS
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import JournalError, StartError
-from livefeed.storage.journal import Journal, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from livefeed.clocks import Boot, Moment
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
+    from livefeed.storage.journal import Journal
 
 STOP_S = 2.0
 """Seconds that the last versions may take to be written when livefeed stops."""
@@ -74,12 +75,12 @@ class JournalService(Service):
 
     # internal state
     _newest: Snapshot | None = None
-    _waiting: deque[Kept] = field(default_factory=lambda: deque(maxlen=VERSIONS))
+    _waiting: deque[StoredVersion] = field(default_factory=lambda: deque(maxlen=VERSIONS))
     _is_writing: bool = False
     _idle: list[Deferred[None]] = field(default_factory=list)
     _broken: set[str] = field(default_factory=set)  # the kinds of writes that fail
     _written: Moment | None = None  # the confirmation that was written last, or is queued
-    _unconfirmed: Kept | None = None  # the newest version with a confirmation that is still to be written
+    _unconfirmed: StoredVersion | None = None  # the newest version with a confirmation that is still to be written
     _confirms: bool = False  # whether a confirmation was written since the start
     _loop: LoopingCall = field(init=False)
 
@@ -91,7 +92,7 @@ class JournalService(Service):
         """IService API. Restores the feed, before it is pulled or served."""
         super().startService()
         try:
-            kept = self.journal.open()
+            versions = self.journal.open()
         except JournalError as error:
             raise StartError(f"livefeed: {self.place}: {error}") from None
         if self.journal.damaged is not None:
@@ -100,7 +101,7 @@ class JournalService(Service):
                 "kept as {damaged}",
                 feed=self.feed.name,
                 path=str(self.journal.path),
-                count=len(kept),
+                count=len(versions),
                 damaged=str(self.journal.damaged),
             )
         if self.journal.unconfirmed is not None:
@@ -109,13 +110,13 @@ class JournalService(Service):
                 feed=self.feed.name,
                 path=str(self.journal.unconfirmed),
             )
-        if kept:
-            self.feed.restore(kept, age_s=self._age_s(kept[-1]))
+        if versions:
+            self.feed.restore(versions, age_s=self._age_s(versions[-1]))
             _log.info(
                 'feed "{feed}" has its last {count} versions back, of which the newest is from {sequence}',
                 feed=self.feed.name,
-                count=len(kept),
-                sequence=kept[-1].sequence,
+                count=len(versions),
+                sequence=versions[-1].sequence,
             )
         self._newest, self._written, self._confirms = self.feed.snapshot, self.feed.confirmed, False
         self.feed.observe(self._note)
@@ -138,12 +139,12 @@ class JournalService(Service):
             idle.addCallback(lambda _: self.journal.close()).addTimeout(STOP_S, self.clock).addErrback(lambda _: None)
         )
 
-    def _age_s(self, kept: Kept) -> float | None:
+    def _age_s(self, version: StoredVersion) -> float | None:
         """Gives the age of a version in seconds, whatever the wall clock says; ``None`` if it was not measured."""
-        if self.boot is None or kept.boot != self.boot.id:
+        if self.boot is None or version.boot != self.boot.id:
             return None
         now_s = self.boot.seconds()
-        return now_s - kept.since_boot_s if 0 <= kept.since_boot_s <= now_s else None
+        return now_s - version.since_boot_s if 0 <= version.since_boot_s <= now_s else None
 
     def _note(self) -> None:
         """Queues what a tick has changed: a new version, or the first confirmation."""
@@ -152,7 +153,7 @@ class JournalService(Service):
             return
         if snapshot is not self._newest:
             self._newest, self._written = snapshot, self.feed.confirmed
-            self._waiting.append(self._kept(snapshot))
+            self._waiting.append(self._stored(snapshot))
             self._begin_to_write()
         elif not self._confirms:
             # The first one immediately: a process that is killed again and again would write none otherwise.
@@ -166,15 +167,15 @@ class JournalService(Service):
         if self._newest is None or self.feed.confirmed is self._written:
             return
         self._written, self._confirms = self.feed.confirmed, True
-        self._unconfirmed = self._kept(self._newest)
+        self._unconfirmed = self._stored(self._newest)
         self._begin_to_write()
 
-    def _kept(self, snapshot: Snapshot) -> Kept:
+    def _stored(self, snapshot: Snapshot) -> StoredVersion:
         """Gives a version that has just been confirmed, as it is stored."""
-        kept = Kept(snapshot.data, snapshot.sequence, self.feed.confirmed_at)
+        version = StoredVersion(snapshot.data, snapshot.sequence, self.feed.confirmed_at)
         if self.boot is None:
-            return kept
-        return replace(kept, boot=self.boot.id, since_boot_s=self.boot.seconds() - self.feed.age_s())
+            return version
+        return replace(version, boot=self.boot.id, since_boot_s=self.boot.seconds() - self.feed.age_s())
 
     def _begin_to_write(self) -> None:
         if not self._is_writing:
@@ -186,17 +187,17 @@ class JournalService(Service):
             if self._waiting:
                 await self._attempt("append", self._waiting.popleft())
             elif self._unconfirmed is not None:
-                kept, self._unconfirmed = self._unconfirmed, None
-                await self._attempt("confirm", kept)
+                version, self._unconfirmed = self._unconfirmed, None
+                await self._attempt("confirm", version)
         self._is_writing = False
         for idle in self._idle:
             idle.callback(None)
 
-    async def _attempt(self, kind: Literal["append", "confirm"], kept: Kept) -> None:
+    async def _attempt(self, kind: Literal["append", "confirm"], version: StoredVersion) -> None:
         """Writes a version or a confirmation, and logs when that begins to fail, and when it works again."""
         fails, works = _TROUBLE[kind]
         try:
-            await self.in_thread(self.journal.append if kind == "append" else self.journal.confirm, kept)
+            await self.in_thread(self.journal.append if kind == "append" else self.journal.confirm, version)
         except (OSError, MemoryError) as error:
             if kind not in self._broken:
                 _log.warn(fails, feed=self.feed.name, why=getattr(error, "strerror", None) or error)

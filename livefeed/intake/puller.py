@@ -1,6 +1,6 @@
-"""The tick: every interval, fetch from the source, ask the gate, publish.
+"""The tick: in each interval, fetch from the source, check by the gate, and publish.
 
-Rule: a tick never raises. A LoopingCall stops for good at its first error, and with it the feed.
+Rule: a tick never raises. A LoopingCall stops for ever at its first error, and the feed would stop with it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,19 @@ if TYPE_CHECKING:
 
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
+"""A pull may take one interval, but at least and at most so many seconds. The latter also limits work in a thread."""
+
 MISSED_TICKS = 3
-"""Intervals without a pull that ends, besides the time that one may take, after which the feed is stale."""
+"""The number of intervals without the end of a pull, in addition to the time of one pull, until the feed is stale."""
 
 MIN_SPACING_S = 0.02
-"""The shortest time in seconds from one pull to the next, however often a source tells of changes."""
+"""The shortest time in seconds from one pull to the next, however often a source reports changes."""
 
 MAX_LEFT = 3
-"""Fetches that go on after they were cancelled: while there are as many, no more are begun."""
+"""The number of cancelled fetches that have not ended, from which on no more fetches begin."""
 
 REMIND_S = 10.0
-"""While a feed is stale, another reason is logged if the last line is so old."""
+"""Seconds after the last line until another reason is logged while a feed is stale."""
 
 _log = Logger()
 
@@ -63,17 +65,19 @@ class _Pulled:
 
 @dataclass(eq=False)
 class Puller(Service):
-    """Keeps a feed at what its source holds, for as long as the service runs.
+    """The service that pulls a feed's document from its source.
 
     A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls overlap
-    only where one goes on after it was cancelled. Each change between good and failing is logged once. While the
-    service runs, the feed is stale by itself once nothing was heard of the source for three intervals and the time that
-    a pull may take.
+    only if one continues after it was cancelled. Each change between good and failing pulls is logged once. While the
+    service runs, the feed becomes stale without any other event once nothing was heard of the source for three
+    intervals and the time that a pull may take.
 
-    :param delay_s: so long after the start is the first pull.
+    :param max_bytes: the size in bytes of the largest document that is served.
+    :param delay_s: seconds from the start to the first pull.
     :param in_thread: calls a function in a thread.
-    :ivar good: how many pulls gave the document since the start.
-    :ivar failed: how many failed, or gave what may not be served.
+    :ivar timeout_s: seconds that a pull may take.
+    :ivar good: the number of pulls since the start that gave a document.
+    :ivar failed: the number of pulls since the start that failed, or gave a document that must not be served.
     """
 
     # required parameters
@@ -90,14 +94,14 @@ class Puller(Service):
     failed: int = 0
     _loop: LoopingCall = field(init=False)
     _why: str = ""
-    _told_at: float = 0.0
+    _logged_at: float = 0.0
     _start_call: IDelayedCall | None = None
-    _told_call: IDelayedCall | None = None
+    _change_call: IDelayedCall | None = None
     _pulling: bool = False
     _fetching: Deferred[bytes | None] | None = None
-    _left: int = 0  # fetches that were cancelled, and have not ended
+    _left: int = 0  # the number of cancelled fetches that have not ended
     _pulled_at: float = float("-inf")
-    _pulled: bytes | None = None  # what was pulled last, whether it may be served or not
+    _pulled: bytes | None = None  # the last document, whether it may be served or not
     _stopped: bool = False
     _spent: SpentErrors = field(default_factory=SpentErrors)
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
@@ -119,23 +123,23 @@ class Puller(Service):
 
     def _begin(self) -> None:
         try:
-            self.source.watch(self._changed)
+            self.source.watch(self._note_change)
         except Exception:
             _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
         self._loop.start(self.feed.interval_s, now=True)
 
-    def _changed(self) -> None:
-        """Takes note of a change that the source tells of: it is pulled at once, or soon after the last one was."""
-        if self._stopped or self._told_call is not None:
+    def _note_change(self) -> None:
+        """Schedules a pull for a change that the source reports: now, or :data:`MIN_SPACING_S` after the last pull."""
+        if self._stopped or self._change_call is not None:
             return
         wait_s = max(0.0, self._pulled_at + MIN_SPACING_S - self.clock.seconds())
-        self._told_call = self.clock.callLater(wait_s, self._pull_change)
+        self._change_call = self.clock.callLater(wait_s, self._pull_change)
 
     def _pull_change(self) -> None:
-        self._told_call = None
+        self._change_call = None
         if self._pulling:
-            # It may have been read before it changed.
-            self._told_call = self.clock.callLater(MIN_SPACING_S, self._pull_change)
+            # The pull that is under way may have read the document before it changed.
+            self._change_call = self.clock.callLater(MIN_SPACING_S, self._pull_change)
         else:
             Deferred.fromCoroutine(self._pull_once(is_tick=False))
 
@@ -145,8 +149,8 @@ class Puller(Service):
         self._stopped = True
         if self._start_call is not None and self._start_call.active():
             self._start_call.cancel()
-        if self._told_call is not None:
-            self._told_call.cancel()
+        if self._change_call is not None:
+            self._change_call.cancel()
         if self._loop.running:
             self._loop.stop()
         if self._fetching is not None:
@@ -155,9 +159,9 @@ class Puller(Service):
         self.source.close()
 
     async def tick(self) -> None:
-        """Pulls once, and publishes what was pulled or marks the feed stale."""
+        """Pulls once, and publishes the document or marks the feed stale."""
         self.feed.begin_tick()
-        # A change may be being pulled that the source has told of.
+        # A pull for a reported change may be under way.
         if not self._pulling:
             await self._pull_once()
 
@@ -169,7 +173,7 @@ class Puller(Service):
             snapshot = pulled.snapshot
             known = snapshot is self.feed.snapshot and self.feed.state is State.LIVE
             if known and not is_tick and self._outcome != "failed":
-                # Nobody is sent again what a tick will send anyway.
+                # The next tick sends the sign of life.
                 self.feed.confirm(self._pulled_at)
             elif not self._stopped:
                 self._note_recovery()
@@ -180,12 +184,12 @@ class Puller(Service):
                     with suppress(OSError, TimeoutError):
                         self.feed.add_codings(snapshot, await self._in_thread(compress_well, snapshot.data))
         except NotDueError:
-            # Neither good nor failed. Nothing is said to be confirmed that was not.
+            # The pull is neither good nor failed, and confirms nothing.
             if is_tick and not self._stopped:
                 was = self.feed.state
                 self.feed.skip_tick()
                 if self.feed.state is not was:
-                    # It has not been asked now, so that it cannot be said to answer.
+                    # The source was not asked, so the log must not say that it has answered.
                     text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
                     _log.info(text, feed=self.feed.name, source=self.source)
         except PullError as error:
@@ -249,9 +253,9 @@ class Puller(Service):
         return data
 
     def _begin_fetch(self) -> Deferred[bytes | None]:
-        """Gives what a fetch comes to, and fires when it is cancelled, whatever the fetch makes of that.
+        """Begins a fetch, and gives its outcome, which fires when it is cancelled even if the fetch ignores that.
 
-        A fetch that goes on all the same is left to itself, so that the ticks go on. Its result is thrown away.
+        A fetch that continues anyway does not delay the next tick. Its result is discarded.
         """
         fetching = Deferred.fromCoroutine(self.source.fetch())
 
@@ -272,14 +276,14 @@ class Puller(Service):
         return outcome
 
     def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:
-        """Takes the place of whatever a source makes of being cancelled, since it took too long."""
+        """Replaces the error of a fetch that was cancelled because it took too long."""
         if isinstance(result, Failure):
             self._spent.add(result.value)
             raise SourceError(f"no answer within {timeout_s:g} s")
         return result
 
     def _note_recovery(self) -> None:
-        """Takes note that the feed is about to be live, of which the log speaks if it has become another by itself."""
+        """Has the log say that the feed is live again, even if it became stale without a failed pull."""
         if self.feed.state is not State.LIVE:
             self._outcome = "none yet"
 
@@ -294,7 +298,7 @@ class Puller(Service):
             return
         self.failed += 1
         before = self.feed.state
-        # The name of the demo ends with a colon itself.
+        # The name of the demo source ends with a colon.
         place = str(self.source).removesuffix(":")
         self.feed.mark_stale(f"{place}: {why}")
         state = self.feed.state
@@ -302,12 +306,12 @@ class Puller(Service):
         changes = before is State.LIVE and state is not State.LIVE
         if changes or self._outcome != "failed":
             still = ""
-        elif why != self._why and now - self._told_at >= REMIND_S:
-            # An operator that has mended one thing is told of the next.
+        elif why != self._why and now - self._logged_at >= REMIND_S:
+            # An operator who has removed one reason is told the next one.
             still = "still "
         else:
             return
-        self._outcome, self._why, self._told_at = "failed", why, now
+        self._outcome, self._why, self._logged_at = "failed", why, now
         if state is State.LIVE:
             text = 'pulls of feed "{feed}" {still}fail: {place}: {why}; it will be stale in {left} s'
         else:

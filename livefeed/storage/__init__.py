@@ -1,4 +1,4 @@
 """Files that outlive the process.
 
-- ``journal``: the last versions of a document, in one file that is appended to.
+- ``journal``: the last versions of a document, in a file to which new ones are appended.
 """

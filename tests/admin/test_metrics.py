@@ -18,11 +18,11 @@ from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.snapshot import Sequence
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
 from livefeed.intake.puller import Puller
 from livefeed.process.memory import Collector
-from livefeed.storage.journal import Kept
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.tls.options import Validity
 from livefeed.transport.pool import Pool
@@ -108,7 +108,7 @@ class FeedFigureTests(MetricsTestCase):
 
     def test_versions_after_a_restart(self) -> None:
         """Those of the earlier process do not count, so that the counter never decreases."""
-        self.served.feed.restore([Kept(b"[]", Sequence(1, 500), NOW - 1.0)])
+        self.served.feed.restore([StoredVersion(b"[]", Sequence(1, 500), NOW - 1.0)])
         counted = [self.figure("versions_total", feed="feed")]
         for document in (b"[1]", b"[1]", b"[2]"):
             self.pull(document)

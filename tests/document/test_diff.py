@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document import diff as diff_module
 from livefeed.document import exact_json
-from livefeed.document.diff import MAX_DEPTH, MAX_SHIFTS, diff, make_patch
+from livefeed.document.diff import MAX_DEPTH, MAX_SHIFTS, diff
 from livefeed.document.exact_json import DeltaError, encode, parse
 from livefeed.document.gate import check_document
 from livefeed.document.patch import apply_patch
@@ -47,6 +47,11 @@ class Number(tuple[str]):
     """A number as it is written."""
 
     __slots__ = ()
+
+
+def make_patch(old: bytes, new: bytes) -> bytes:
+    """Gives the patch from one document to another."""
+    return diff(parse(old), parse(new))
 
 
 def read(data: bytes | str) -> Any:
@@ -153,7 +158,7 @@ class _Case(SynchronousTestCase):
 
 
 class MakePatchTests(_Case):
-    """make_patch, diff and parse."""
+    """diff and parse."""
 
     @settings(deadline=None, max_examples=500)
     @given(versions())

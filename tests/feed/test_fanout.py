@@ -37,7 +37,7 @@ class PushTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1", b"1", b"2"])
 
     def test_change_in_between_is_the_sign_of_life(self) -> None:
-        """What a source has told of is sent at once, and not again at the next tick; at the one after that it is."""
+        """A change that the source reports is sent immediately, and not at the next tick, but at the one after that."""
         feed = self.feed()
         subscriber, _ = self.follow(feed)
         publish(feed, b"1")
@@ -62,7 +62,7 @@ class BatchTests(FeedTestCase):
     """Subscribers that receive the same bytes are sent to together."""
 
     def test_audience_is_sent_to_together(self) -> None:
-        """Those who are sent the same, and can take it; the others are sent theirs one by one."""
+        """Subscribers that can take the same bytes are sent to together, and the others one by one."""
         feed = self.feed()
         audiences = RecordingAudience(), RecordingAudience()
         followers = [self.follow(feed, audience) for audience in (*audiences, None) for _ in range(3)]
@@ -81,7 +81,7 @@ class BatchTests(FeedTestCase):
         self.assertEqual(followers[0][0].documents, [b"0", b"1", b"2", b"3"])
 
     def test_audiences_that_are_equal_are_one(self) -> None:
-        """However many objects they are."""
+        """They may be any number of objects."""
         feed, audience = self.feed(), RecordingAudience()
 
         @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class BatchTests(FeedTestCase):
         self.assertEqual(sorted(audience.sizes), [2, 3])
 
     def test_what_one_of_a_multicast_was_sent_is_known_when_it_leaves(self) -> None:
-        """One that is paused, and finds the document as it was, is sent nothing; a newer one once."""
+        """After a pause, it is sent nothing if the document is the same, and a newer version once."""
         feed = self.feed()
         subscriber, subscription = self.follow(feed, RecordingAudience())
         for document in (b"1", b"2"):
@@ -113,7 +113,7 @@ class BatchTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1", b"2", b"3"])
 
     def test_one_of_a_multicast_that_is_sent_something_of_its_own(self) -> None:
-        """It is sent that by itself, and each later version once."""
+        """It is sent that separately, and each later version once."""
         feed = self.feed()
         audience = RecordingAudience()
         (subscriber, subscription), (other, _) = self.follow(feed, audience), self.follow(feed, audience)
@@ -127,7 +127,7 @@ class BatchTests(FeedTestCase):
         self.assertEqual(audience.sizes, [1, 2])
 
     def test_one_of_a_multicast_that_is_sent_nothing_twice(self) -> None:
-        """Nor is all of it, where its members want changes alone."""
+        """Nor are all members, if they only want changes."""
         feed = self.feed()
         audience, subscriber = RecordingAudience(), RecordingSubscriber()
         feed.subscribe(subscriber, repeats=False, audience=audience)
@@ -136,7 +136,7 @@ class BatchTests(FeedTestCase):
         self.assertEqual((subscriber.documents, audience.sizes), ([b"1", b"2"], [1]))
 
     def test_batches_that_have_become_small_are_merged(self) -> None:
-        """Subscribers come and go, and those who are left are sent to in few pieces, and are sent everything."""
+        """Subscribers come and go; the remaining ones are in few batches, and are sent everything."""
         feed, audience = self.feed(), RecordingAudience()
         followers = [self.follow(feed, audience) for _ in range(20 * BATCH)]
         publish(feed, b"0")
@@ -157,7 +157,7 @@ class BatchTests(FeedTestCase):
             self.assertEqual(subscriber.documents[1:], [b"%d" % number for number in range(1, 9)])
 
     def test_which_batches_are_merged(self) -> None:
-        """Those that are at most half full, with one another, until they are more than that."""
+        """Batches that are at most half full are merged, until they are more than half full."""
         half, quarter = BATCH // 2, BATCH // 4
         for sizes, merged in (
             ((half, half), [2 * half]),
@@ -203,7 +203,7 @@ class SliceTests(FeedTestCase):
     """A push is spread over several turns of the reactor."""
 
     def test_everybody_is_pushed_to_in_slices(self) -> None:
-        """However many there are of each kind, each is sent each version once, and others get turns in between."""
+        """Each subscriber is sent each version once, alone or in an audience; other clients get turns in between."""
         feed = self.feed()
         audience = RecordingAudience()
         followers = [self.follow(feed, audience if number % 3 else None)[0] for number in range(2 * SLICE + 5)]
@@ -215,7 +215,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual([follower.documents for follower in followers], [[b"1"]] * len(followers))
 
     def test_slices_of_one_kind_are_full(self) -> None:
-        """Of those who are sent theirs one by one as of those who are sent it together."""
+        """This holds for subscribers that are sent to one by one, and together."""
         for audience in (None, RecordingAudience()):
             feed = self.feed()
             followers = [self.follow(feed, audience)[0] for _ in range(2 * SLICE + 5)]
@@ -223,7 +223,7 @@ class SliceTests(FeedTestCase):
             self.assertEqual(sum(len(follower.sent) for follower in followers), SLICE)
 
     def test_a_slice_is_shorter_where_it_takes_long(self) -> None:
-        """One that has taken all of its time goes on, and one that has taken more does not."""
+        """A slice that has taken exactly its time goes on, and one that has taken more does not."""
         feed = self.feed()
         followers = [self.follow(feed)[0] for _ in range(4)]
         took_s = iter((SLICE_S, SLICE_S / 2))
@@ -239,7 +239,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 1, 1])
 
     def test_one_call_goes_on_with_what_is_pushed(self) -> None:
-        """Whatever begins meanwhile: the others have their turns in between as ever."""
+        """Whatever begins meanwhile, other clients get their turns in between."""
         feed = self.feed(push="change")
         for _ in range(3 * SLICE):
             feed.subscribe(RecordingSubscriber(), with_state=True)
@@ -250,7 +250,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nobody_is_always_last(self) -> None:
-        """However many there are, and though all are reached each time, pushing begins with another."""
+        """Each push begins with another subscriber, however many there are, and even if all are reached each time."""
         for count in (2, 3, 7, BATCH, SLICE, SLICE + 1, 3 * SLICE):
             feed, order = self.feed(), list[int]()
             for number in range(count):
@@ -266,7 +266,7 @@ class SliceTests(FeedTestCase):
             self.assertGreater(len(last), 1, count)
 
     def test_those_who_were_not_reached_come_first(self) -> None:
-        """When there is another version before the last one has come to them."""
+        """Another version may be published before the last one has reached them."""
         feed = self.feed()
         followers = [self.follow(feed)[0] for _ in range(3 * SLICE)]
         for document in (b"1", b"2", b"3"):
@@ -276,7 +276,7 @@ class SliceTests(FeedTestCase):
             self.assertEqual([follower.documents for follower in reached], [[document]] * SLICE)
 
     def test_state_that_changes_in_the_middle_is_told_to_all(self) -> None:
-        """Those who were sent the version already are told, too, and the others are told once."""
+        """Subscribers that were sent the version already are told, too, and the others are told once."""
         feed = self.feed(push="change")
         told: list[list[State]] = []
         for _ in range(2 * SLICE):
@@ -290,7 +290,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual(told, [[State.LIVE, State.STALE]] * SLICE + [[State.STALE]] * SLICE)
 
     def test_newcomers_while_a_version_is_pushed(self) -> None:
-        """They are sent it once, when they come."""
+        """They are sent it once, when they subscribe."""
         feed, audience = self.feed(), RecordingAudience()
         followers = [self.follow(feed, audience)[0] for _ in range(3 * SLICE + 3)]
         for document in (b"1", b"2"):
@@ -305,7 +305,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual([follower.documents for follower in followers], [[b"1", b"2"]] * len(followers))
 
     def test_newcomers_while_others_are_told_of_the_state(self) -> None:
-        """They are sent the version with its state, once; so are they while a version is pushed."""
+        """They are sent the version with its state once, also while a version is pushed."""
         begins: tuple[Callable[[Feed], object], ...] = (Feed.mark_stale, lambda feed: publish(feed, b"2"))
         for begin in begins:
             feed, audience, other = self.feed(push="change"), RecordingAudience(), RecordingAudience()
@@ -322,7 +322,7 @@ class SliceTests(FeedTestCase):
             self.assertEqual(newcomer.documents, [feed.snapshot.data])
 
     def test_newcomers_while_the_source_is_away(self) -> None:
-        """Those who come from tick to tick are told of the state in few pieces, too."""
+        """Subscribers that join one by one at different ticks are in few batches, too."""
         feed, audience = self.feed(), RecordingAudience()
         publish(feed, b"1")
         for _ in range(4 * BATCH):
@@ -331,7 +331,7 @@ class SliceTests(FeedTestCase):
         self.assertLessEqual(len([multicast for multicast in audience.multicasts if multicast.subscribers]), 8)
 
     def test_resuming_while_a_version_is_pushed(self) -> None:
-        """Who is sent it then, since it is owed, is not sent it again in its turn; the next sign of life is."""
+        """A subscriber that is sent the owed version is not sent it again in its turn, but the next sign of life."""
         for in_audience in (False, True):
             feed, audience = self.feed(), RecordingAudience()
             followers = [self.follow(feed, audience if in_audience else None) for _ in range(3 * SLICE)]
@@ -374,7 +374,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual(third.documents, [b"1"])
 
     def test_joining_during_a_turn(self) -> None:
-        """Who subscribes from within another's send gets the snapshot once."""
+        """A subscriber that joins from within another's send gets the snapshot once."""
         feed = self.feed()
         newcomer = RecordingSubscriber()
         first, _ = self.follow(feed)
@@ -390,7 +390,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual(newcomer.documents, [b"1", b"2"])
 
     def test_version_that_broke_before_it_was_pushed(self) -> None:
-        """Nobody was sent it, so the next tick does, though it is not new any more."""
+        """No subscriber was sent it, so the next tick pushes it, although it is not new any more."""
         feed = self.feed(push="change")
         subscriber, _ = self.follow(feed)
         publish(feed, b"1")
@@ -426,7 +426,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertIs(feed.state, State.LIVE)
 
     def test_broken_audience_is_dropped(self) -> None:
-        """What raises for one raises for all of it, and for nobody else."""
+        """A subscriber of an audience that raises is dropped alone."""
         feed = self.feed()
         audience = RecordingAudience()
         member, _ = self.follow(feed, audience)
@@ -439,7 +439,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual((member.dropped, other.dropped), (1, 0))
 
     def joined(self, feed: Feed, count: int = 3) -> tuple[RecordingMulticast, list[RecordingSubscriber]]:
-        """Gives a multicast, and those in it, who have been sent the versions 1 and 2."""
+        """Gives a multicast and its subscribers, which have been sent the versions 1 and 2."""
         audience = RecordingAudience()
         members = [self.follow(feed, audience)[0] for _ in range(count)]
         for document in (b"1", b"2"):
@@ -449,7 +449,7 @@ class BrokenSubscriberTests(FeedTestCase):
         return multicast, members
 
     def test_message_to_a_multicast_that_breaks_once(self) -> None:
-        """It is tried with each of them: nobody is left out or cut off, and they are a multicast again."""
+        """It is tried with each subscriber: none is disconnected, and the multicast has all of them again."""
         feed = self.feed(push="change")
         multicast, members = self.joined(feed)
         multicast.first = break_down
@@ -462,7 +462,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual((multicast.subscribers, multicast.sizes), (members, [3, 3]))
 
     def test_message_to_a_multicast_that_breaks_for_one(self) -> None:
-        """That one is disconnected."""
+        """Only that one is disconnected."""
         feed = self.feed()
         multicast, members = self.joined(feed)
         multicast.first = members[1].then = break_down
@@ -475,7 +475,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual(multicast.subscribers, [members[0], members[2]])
 
     def test_multicast_that_breaks_again_and_again(self) -> None:
-        """All are disconnected, and nobody stays who is sent nothing. It is written down once."""
+        """All are disconnected: no subscriber stays connected without being sent anything. It is logged once."""
         feed = self.feed()
         multicast, members = self.joined(feed)
         multicast.first = break_down
@@ -489,7 +489,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual([len(member.sent) for member in members], [3] * 3)
 
     def test_paused_one_of_a_multicast_that_breaks(self) -> None:
-        """It is owed the version as ever."""
+        """It is owed the version as usual."""
         feed = self.feed()
         audience = RecordingAudience()
         (slow, subscription), (quick, _) = self.follow(feed, audience), self.follow(feed, audience)
@@ -504,7 +504,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual(slow.documents, [b"1", b"2", b"3"])
 
     def test_multicast_that_cannot_be_joined(self) -> None:
-        """Who is neither in it nor surely out of it is disconnected, and the others are sent to."""
+        """A subscriber that may or may not be in the multicast is disconnected, and the others are sent to."""
         feed, audience = self.feed(), RecordingAudience()
         members = [self.follow(feed, audience)[0] for _ in range(3)]
         [multicast] = audience.multicasts
@@ -516,7 +516,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual([member.documents for member in members], [[b"1", b"2"], [b"1"], [b"1", b"2"]])
 
     def test_broken_subscriber_that_cannot_be_disconnected(self) -> None:
-        """Both are written down, and the others are sent to."""
+        """Both errors are logged, and the others are sent to."""
         feed = self.feed()
         broken, _ = self.follow(feed)
         broken.then = break_down
@@ -525,6 +525,27 @@ class BrokenSubscriberTests(FeedTestCase):
         publish(feed, b"1")
         self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 2)
         self.assertEqual((other.documents, list(feed.subscriptions)), ([b"1"], [subscription]))
+
+    def test_what_many_raise_is_logged_once(self) -> None:
+        """Once in each tick and each push, for each type of exception."""
+        feed = self.feed(push="change")
+        publish(feed, b"1")
+
+        def break_otherwise() -> None:
+            raise ValueError
+
+        def join() -> int:
+            for then in (break_down, break_down, break_otherwise, break_otherwise):
+                feed.subscribe(RecordingSubscriber(then=then))
+            return len(self.flushLoggedErrors(BrokenSubscriberError, ValueError))
+
+        self.assertEqual((join(), join()), (2, 2))
+        feed.subscribe(RecordingSubscriber(then=break_otherwise))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 0)
+        feed.begin_tick()
+        feed.subscribe(RecordingSubscriber(then=break_otherwise))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual((feed.dropped, feed.subscriptions), (10, {}))
 
     def test_broken_newcomer_is_not_kept(self) -> None:
         """One that raises while it is sent its first snapshot is disconnected."""

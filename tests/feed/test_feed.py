@@ -13,10 +13,10 @@ from livefeed.document import codings
 from livefeed.document import snapshot as snapshot_module
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import OVERDUE_S, Feed, State
 from livefeed.feed.subscription import Subscription
-from livefeed.storage.journal import Kept
 from livefeed.testing import publish
 from tests.helpers.feeds import (
     NOW,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class PublishTests(FeedTestCase):
-    """What publish does to the feed itself."""
+    """The effect of publish on the feed."""
 
     def test_before_the_first_document(self) -> None:
         """A feed that has pulled nothing has no snapshot, and does not pretend to be live."""
@@ -52,7 +52,7 @@ class PublishTests(FeedTestCase):
         self.assertEqual(feed.confirmed_at, NOW)
 
     def test_sequence_begins_at_one_in_an_epoch_of_now(self) -> None:
-        """The epoch is when the counter was begun, in milliseconds, so that a restart is a later one."""
+        """The epoch is the time at which the count began, in milliseconds, so that a restart begins a later one."""
         feed = self.feed()
         publish(feed, b"1")
         assert feed.snapshot is not None
@@ -64,7 +64,7 @@ class PublishTests(FeedTestCase):
         self.assertGreater(later.snapshot.sequence, feed.snapshot.sequence)
 
     def test_sequence_counts_changes_only(self) -> None:
-        """An unchanged document is the same snapshot; each change has the next number, a change back too."""
+        """An unchanged document keeps its snapshot; each change has the next number, including a change back."""
         feed = self.feed()
         numbers = []
         for document in (b"1", b"1", b"2", b"1", b"1"):
@@ -75,7 +75,7 @@ class PublishTests(FeedTestCase):
         self.assertEqual(numbers, [1, 1, 2, 3, 3])
 
     def test_unchanged_document_keeps_the_snapshot(self) -> None:
-        """Compressing, hashing and framing are not done again for the same bytes."""
+        """The same bytes are not compressed, hashed or framed again."""
         feed = self.feed()
         publish(feed, b"[1]")
         first = feed.snapshot
@@ -83,7 +83,7 @@ class PublishTests(FeedTestCase):
         self.assertIs(feed.snapshot, first)
 
     def test_unchanged_document_is_confirmed_anew(self) -> None:
-        """A pull that gave the same bytes says that they are still true."""
+        """A pull that gives the same bytes confirms them."""
         feed = self.feed()
         publish(feed, b"1")
         self.clock.advance(5)
@@ -91,10 +91,10 @@ class PublishTests(FeedTestCase):
         self.assertEqual(feed.confirmed_at, NOW + 5)
 
     def test_versions_and_codings_are_counted(self) -> None:
-        """From nothing: a version that is published again is none, and one that was restored was counted before."""
+        """A version that is published again does not count, nor does one of an earlier process that was restored."""
         feed = self.feed()
         self.assertEqual((feed.versions, feed.codings_made, feed.fanout.pushes, feed.dropped), (0, 0, 0, 0))
-        feed.restore([Kept(b"[0]", Sequence(1, 1), NOW)])
+        feed.restore([StoredVersion(b"[0]", Sequence(1, 1), NOW)])
         for document in (b"[1]", b"[1]", b"[2]"):
             publish(feed, document)
         self.assertEqual(feed.versions, 2)
@@ -121,7 +121,7 @@ class PublishTests(FeedTestCase):
         self.assertEqual(second.sequence, first.sequence.next())
 
     def test_next_sequence_follows_that_of_the_newest_version(self) -> None:
-        """It follows a sequence of another epoch, too, as a part has it."""
+        """It also follows a sequence of another epoch, which a part may have."""
         feed = self.feed()
         self.assertEqual(feed.next_sequence().number, 1)
         feed.publish(Snapshot.of(b"1", Sequence(5, 7)))
@@ -129,14 +129,14 @@ class PublishTests(FeedTestCase):
         self.assertEqual(feed.next_sequence(), Sequence(5, 8))
 
     def test_patch_that_was_made_already(self) -> None:
-        """It is sent to clients that have the version before, and is not made again."""
+        """Clients that have the version before are sent it, and it is not made again."""
         feed = self.feed()
         publish(feed, b"[1]")
         feed.publish(Snapshot.of(b"[2]", feed.next_sequence()), patch=b"[]")
         self.assertEqual((feed.history.patch(version_of(b"[1]")), feed.history.made), (b"[]", 1))
 
     def test_pull_that_was_a_while_ago(self) -> None:
-        """The document is as old as that, and the source has been heard of now."""
+        """The document has that age, and the source was heard of now."""
         feed = self.feed()
         feed.publish(Snapshot.of(b"1", feed.next_sequence()), confirmed=Moment(NOW - 3, NOW - 3))
         self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW - 3))
@@ -155,7 +155,7 @@ class PublishTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_recovers_from_stale(self) -> None:
-        """The next good pull makes the feed live again, with the same document too."""
+        """The next good pull makes the feed live again, even with the same document."""
         feed = self.feed()
         publish(feed, b"1")
         feed.mark_stale()
@@ -165,7 +165,7 @@ class PublishTests(FeedTestCase):
 
 class RestoreTests(FeedTestCase):
     def test_only_the_newest_is_compressed(self) -> None:
-        """Of the others nothing is needed but their bytes, for patches."""
+        """Only the bytes of the others are needed, for patches."""
         compressed: list[bytes] = []
 
         def compress_and_count(data: bytes) -> codings.Compressed:
@@ -174,7 +174,7 @@ class RestoreTests(FeedTestCase):
 
         self.patch(snapshot_module, "compress", compress_and_count)
         documents = [b'{"number":%d,"rest":"%s"}' % (number, b"x" * 200) for number in (1, 2, 3, 1, 4)]
-        kept = [Kept(data, Sequence(7, number), NOW - 9 + number) for number, data in enumerate(documents)]
+        kept = [StoredVersion(data, Sequence(7, number), NOW - 9 + number) for number, data in enumerate(documents)]
         feed = self.feed()
         feed.restore(kept)
         self.assertEqual(compressed, documents[-1:])
@@ -187,37 +187,37 @@ class RestoreTests(FeedTestCase):
         self.assertEqual(feed.history.latest([version_of(data) for data in documents[:3]]), version_of(documents[0]))
 
     def test_epoch_is_later_than_all(self) -> None:
-        """Whatever the clock says."""
+        """This holds whatever the clock says."""
         later = Sequence(int(NOW * 1000) + 5, 1)
         feed = self.feed()
-        feed.restore([Kept(b"1", later, NOW), Kept(b"2", Sequence(3, 1), NOW)])
+        feed.restore([StoredVersion(b"1", later, NOW), StoredVersion(b"2", Sequence(3, 1), NOW)])
         publish(feed, b"3")
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.sequence, Sequence(later.epoch + 1, 1))
 
     def test_age_of_a_restored_document(self) -> None:
-        """By the wall clock, where nothing else tells it; never less than nothing."""
+        """The wall clock tells it if nothing else does; it is never negative."""
         for at, age_s, expected in ((NOW - 7, None, 7), (NOW, None, 0), (NOW + 100, None, 0), (NOW - 7, 3.0, 3)):
             feed = self.feed()
-            feed.restore([Kept(b"1", Sequence(1, 1), at)], age_s=age_s)
+            feed.restore([StoredVersion(b"1", Sequence(1, 1), at)], age_s=age_s)
             self.assertEqual(feed.age_s(), expected)
 
     def test_restored_document_that_is_pulled_again(self) -> None:
-        """Who has it is sent it as a sign of life alone, where there are any."""
+        """A subscriber that has it is only sent it as a sign of life, if the feed sends these."""
         pushes: tuple[tuple[Push, list[bytes]], ...] = (("change", [b"1"]), ("tick", [b"1", b"1"]))
         for push, documents in pushes:
             feed = self.feed(push=push)
-            feed.restore([Kept(b"1", Sequence(1, 1), NOW)])
+            feed.restore([StoredVersion(b"1", Sequence(1, 1), NOW)])
             subscriber, _ = self.follow(feed)
             publish(feed, b"1")
             self.assertEqual(subscriber.documents, documents)
 
 
 class ObserverTests(FeedTestCase):
-    """Those who are told that the feed's answers change."""
+    """Functions that are called when the feed's answers change."""
 
     def test_told_at_each_tick(self) -> None:
-        """A good pull, with or without a change, and a failed one are told, with the new state in place."""
+        """Observers are called for good pulls, with or without a change, and failed ones; they see the new state."""
         feed = self.feed()
         told: list[tuple[bytes, State]] = []
         feed.observe(lambda: told.append((feed.snapshot.data if feed.snapshot else b"", feed.state)))
@@ -227,8 +227,26 @@ class ObserverTests(FeedTestCase):
         publish(feed, b"2")
         self.assertEqual(told, [(b"1", State.LIVE), (b"1", State.LIVE), (b"1", State.STALE), (b"2", State.LIVE)])
 
+    def test_observers_come_and_go(self) -> None:
+        """An observer may remove itself while all are called; to remove an observer twice is an error."""
+        feed, told = self.feed(), list[str]()
+
+        def leave() -> None:
+            told.append("leaving")
+            feed.unobserve(leave)
+
+        def stay() -> None:
+            told.append("staying")
+
+        feed.observe(leave)
+        feed.observe(stay)
+        for document in (b"1", b"2"):
+            publish(feed, document)
+        self.assertEqual(told, ["leaving", "staying", "staying"])
+        self.assertRaises(ValueError, feed.unobserve, leave)
+
     def test_told_of_codings(self) -> None:
-        """Those of the newest version, which answers are made of; those of another change no answer."""
+        """Codings of the newest version change answers; those of another version do not."""
         feed, told = self.feed(), list[State]()
         publish(feed, b"[1]")
         older = feed.snapshot
@@ -249,7 +267,7 @@ class ObserverTests(FeedTestCase):
         self.assertEqual((told, feed.codings_made, feed.snapshot), ([State.LIVE] * 2, count + 1, made))
 
     def test_told_before_anything_is_pushed(self) -> None:
-        """Who polls after it was pushed a version must not be given the one before it."""
+        """A client that polls after a version was pushed to it must not get the version before."""
         feed = self.feed()
         order: list[str] = []
         feed.observe(lambda: order.append("told"))
@@ -258,7 +276,7 @@ class ObserverTests(FeedTestCase):
         self.assertEqual(order, ["told", "pushed"])
 
     def test_word_of_a_source_that_was_not_asked(self) -> None:
-        """It is told where the feed is live again by it, and else only to those who hear of each tick."""
+        """Observers are called if it makes the feed live again; otherwise only subscribers of each tick are told."""
         cases: tuple[tuple[Push, int], ...] = (("change", 0), ("tick", 1))
         for push, hears in cases:
             feed, told = self.feed(push=push), list[State]()
@@ -284,10 +302,10 @@ class ObserverTests(FeedTestCase):
 
 
 class FreshnessTests(FeedTestCase):
-    """From when on a document counts as old."""
+    """The time from which on a document counts as old."""
 
     def test_stale_after(self) -> None:
-        """A short trouble is nobody's business; the first failing tick after the time is."""
+        """A short failure changes nothing; the first failing tick after the time makes the feed stale."""
         feed = self.feed()
         feed.stale_after_s = 5
         subscriber = RecordingSubscriber()
@@ -303,7 +321,7 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.LIVE)
 
     def test_recovery_is_told(self) -> None:
-        """To those who are told of the state, though the document is the same, and to nobody else."""
+        """Only subscribers with the state are told, although the document is the same."""
         feed = self.feed(push="change")
         told: list[State] = []
         feed.subscribe(RecordingSubscriber(then=lambda: told.append(feed.state)), with_state=True)
@@ -316,7 +334,7 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(plain.documents, [b"1"])
 
     def test_failing_pulls_are_told(self) -> None:
-        """Each, where there are signs of life; else the first alone. However often, one call waits for the expiry."""
+        """Each is told if the feed sends signs of life, otherwise only the first. One call waits for the expiry."""
         cases: tuple[tuple[Push, int], ...] = (("change", 1), ("tick", 3))
         for push, times in cases:
             feed, hearing = self.feed(push=push), RecordingSubscriber()
@@ -330,14 +348,14 @@ class FreshnessTests(FeedTestCase):
             feed.stop_watching()
 
     def test_stale_from_the_start(self) -> None:
-        """Without a document nothing is live."""
+        """A feed without a document is not live."""
         feed = self.feed()
         feed.stale_after_s = 5
         feed.mark_stale()
         self.assertIs(feed.state, State.STALE)
 
     def test_stale_by_itself(self) -> None:
-        """No tick has to say so; observers and those who are told of the state hear of it, once."""
+        """This needs no tick. Observers and subscribers with the state are told once."""
         feed = self.feed()
         feed.start_watching(4)
         told: list[State] = []
@@ -363,7 +381,7 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.STALE)
 
     def test_stale_by_itself_not_before_it_may_be(self) -> None:
-        """Where the operator has more patience than that."""
+        """The operator may allow more time than that."""
         feed = self.feed()
         feed.patience_s, feed.stale_after_s = 4, 20
         publish(feed, b"1")
@@ -373,7 +391,7 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.STALE)
 
     def test_failing_feed_is_stale_by_itself(self) -> None:
-        """As soon as it may be, and not at the tick after; a word of the source that it holds is no good pull."""
+        """It becomes stale when that is due, not at the next tick. A source's word that a document holds is no pull."""
         feed = self.feed()
         feed.patience_s, feed.stale_after_s = 40, 20
         publish(feed, b"1")
@@ -392,7 +410,7 @@ class FreshnessTests(FeedTestCase):
         )
         feed.skip_tick()
         self.assertIs(feed.state, State.STALE)
-        # A good pull ends it, also before it was stale: what counts is then that nothing is heard.
+        # A good pull ends this, even before the feed was stale. Then it counts when the source was last heard of.
         publish(feed, b"1")
         feed.mark_stale("is away")
         publish(feed, b"1")
@@ -402,7 +420,7 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.STALE)
 
     def test_source_that_was_not_asked_is_heard_of(self) -> None:
-        """What it has said holds: the feed stays live, and is again where only the tick was late."""
+        """Its last answer still holds: the feed stays live, and is live again if only the tick was late."""
         feed = self.feed()
         feed.patience_s, feed.gone_after_s = 4, 30
         publish(feed, b"1")
@@ -419,13 +437,13 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_source_that_has_given_nothing_is_not_live(self) -> None:
-        """Its word that nothing has changed is about no document."""
+        """Its word that nothing has changed refers to no document."""
         feed = self.feed()
         feed.skip_tick()
         self.assertIs(feed.state, State.STALE)
 
     def test_source_that_has_failed_is_to_give_a_document(self) -> None:
-        """Its word that nothing has changed is not enough then, though the feed was stale by itself before."""
+        """Its word that nothing has changed is not enough then, even if no pull had failed when it became stale."""
         feed = self.feed()
         feed.start_watching(4)
         publish(feed, b"1")
@@ -436,7 +454,7 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.STALE)
 
     def test_part_is_as_its_whole(self) -> None:
-        """It is stale by itself alone where the whole is live, and never expires, nor is watched, by itself."""
+        """A part can be stale while the whole is live. It expires with the whole, and schedules no change of state."""
         whole = self.feed(push="change")
         whole.gone_after_s = 10
         part = Feed("feed/a", clock=self.clock, push="change", gone_after_s=1, patience_s=1, whole=whole)
@@ -462,7 +480,7 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_call_watches(self) -> None:
-        """However many ticks there are, and none when nothing is pulled any more."""
+        """There is one call however many ticks there are, and none once the pulls have ended."""
         feed = self.feed()
         feed.patience_s, feed.gone_after_s = 4, 30
         for _ in range(20):
@@ -474,7 +492,7 @@ class FreshnessTests(FeedTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_is_watched_any_more(self) -> None:
-        """Whatever is published after the pulls have ended."""
+        """This holds whatever is published after the pulls have ended."""
         feed = self.feed()
         feed.start_watching(4)
         publish(feed, b"1")
@@ -485,7 +503,7 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_state_is_told_to_those_who_were_pushed_to_already(self) -> None:
-        """Though others are still being pushed to: nobody is left out, and nobody is told twice."""
+        """A push may be under way: no subscriber is left out or told twice."""
         feed = self.feed(push="change")
         followers = [RecordingSubscriber() for _ in range(SLICE + 10)]
         for follower in followers:
@@ -497,10 +515,10 @@ class FreshnessTests(FeedTestCase):
 
 
 class ExpiryTests(FeedTestCase):
-    """From when on a document is not shown any more."""
+    """The time from which on a document is not shown any more."""
 
     def test_feed_that_has_expired_by_itself_is_live_at_a_word(self) -> None:
-        """Where no pull has failed, and the source has only been late."""
+        """No pull has failed, and the source was only late."""
         feed = self.feed()
         feed.gone_after_s = 10
         subscriber, _ = self.follow(feed)
@@ -515,7 +533,7 @@ class ExpiryTests(FeedTestCase):
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_gone_after(self) -> None:
-        """It expires by itself, whether pulls fail or none ends, until one is good."""
+        """It expires without any other event, whether pulls fail or none ends, until a pull is good."""
         for fails in (True, False):
             feed = self.feed()
             feed.gone_after_s = 10
@@ -540,7 +558,7 @@ class ExpiryTests(FeedTestCase):
             feed.stop_watching()
 
     def test_long_interval_outlives_gone_after(self) -> None:
-        """As long as all is well: it would expire before each tick, else."""
+        """While pulls are good: otherwise it would expire before each tick."""
         feed = self.feed(interval_s=60)
         feed.gone_after_s = 10
         publish(feed, b"1")
@@ -556,18 +574,18 @@ class ExpiryTests(FeedTestCase):
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_restored_document_is_too_old(self) -> None:
-        """Or will be: nothing else has to happen."""
+        """Or it becomes too old later, without any other event."""
         for at, state in ((NOW - 10, State.EXPIRED), (NOW - 4, State.STALE)):
             feed = self.feed()
             feed.gone_after_s = 10
-            feed.restore([Kept(b"1", Sequence(1, 1), at)])
+            feed.restore([StoredVersion(b"1", Sequence(1, 1), at)])
             self.assertIs(feed.state, state)
             self.clock.advance(6)
             self.assertIs(feed.state, State.EXPIRED)
             self.clock.rightNow = NOW
 
     def test_expiry_is_told_to_everybody(self) -> None:
-        """Who is told of the state, by the snapshot; who is not, by a call; and nobody else is sent anything."""
+        """Subscribers with the state are told by the snapshot, the others by a call; no others are sent anything."""
         feed = self.feed(push="change")
         feed.gone_after_s = 10
         audience, calls = RecordingAudience(), list[int]()
@@ -591,12 +609,12 @@ class ExpiryTests(FeedTestCase):
         feed.subscribe(late)
         self.assertEqual((len(calls), late.sent), (2, []))
         publish(feed, b"1")
-        # Who has come meanwhile as well, though it has not changed.
+        # Subscribers that came meanwhile are sent it, too, although it has not changed.
         self.assertEqual([each.documents[-1:] for each in (hearing, other, late)], [[b"1"]] * 3)
         self.assertEqual(feed.state, State.LIVE)
 
     def test_expiry_while_documents_are_pushed(self) -> None:
-        """Those that the push has not come to yet are not sent what has expired."""
+        """Subscribers that the push has not reached yet are not sent the expired document."""
         feed = self.feed()
         feed.gone_after_s = 10
         followers = [RecordingSubscriber() for _ in range(2 * SLICE)]
@@ -611,7 +629,7 @@ class ExpiryTests(FeedTestCase):
         self.assertCountEqual(calls, followers)
 
     def test_expiry_is_told_once(self) -> None:
-        """Also to one who stays though it was told, and sees the document come back and expire again."""
+        """This includes a subscriber that stays, and for which the document returns and expires again."""
         feed, calls = self.feed(), list[int]()
         feed.gone_after_s = 10
         subscriber = RecordingSubscriber()
@@ -623,7 +641,7 @@ class ExpiryTests(FeedTestCase):
         self.assertEqual((calls, subscriber.documents, subscriber.dropped), ([1], [b"1", b"2"], 0))
 
     def test_expiry_is_not_told_to_one_who_has_just_left(self) -> None:
-        """One who is told ends the subscriptions of the others, whose turn would have come."""
+        """A subscriber that is told ends the subscriptions of others before their turn."""
         feed, calls = self.feed(push="change"), list[int]()
         feed.gone_after_s = 10
         subscriptions: list[Subscription] = []
@@ -642,7 +660,7 @@ class ExpiryTests(FeedTestCase):
         self.assertEqual((len(calls), [each.dropped for each in followers]), (1, [0] * 3))
 
     def test_never_gone(self) -> None:
-        """As it is by default."""
+        """This is the default."""
         feed = self.feed()
         publish(feed, b"1")
         self.clock.advance(1e9)
@@ -686,7 +704,7 @@ class TimeTests(FeedTestCase):
         self.assertEqual((feed.age_s(), feed.confirmed_at), (5.0, NOW))
 
     def test_wall_clock_is_set(self) -> None:
-        """By a second or a day, forwards or backwards: the age stays, and the displayed time is as long ago."""
+        """By a second or a day, forwards or backwards: the age stays, and the displayed time is that long ago."""
         for step_s in (-86400, -3600, -60, -2, 2, 60, 3600, 86400):
             wall = Clock()
             wall.advance(NOW)
@@ -699,7 +717,7 @@ class TimeTests(FeedTestCase):
             self.assertEqual((feed.age_s(), feed.confirmed_at), (0.0, NOW + step_s + 5))
 
     def test_confirmed_a_moment_ago(self) -> None:
-        """A pull that began before it is taken note of confirms the document for its beginning, by both clocks."""
+        """A pull confirms the document at the time at which the pull began, by both clocks."""
         wall = Clock()
         wall.advance(7000)
         feed = Feed("feed", clock=self.clock, wall=wall.seconds)
@@ -708,7 +726,7 @@ class TimeTests(FeedTestCase):
         self.assertEqual((feed.age_s(), feed.confirmed_at), (0.5, 6999.5))
 
     def test_machine_that_was_just_started(self) -> None:
-        """The clock begins at 0 then. What has not happened yet was not a moment ago, and is not due in an hour."""
+        """The clock begins at 0 then. Events that have not happened yet must not seem recent, nor due in an hour."""
         feed = Feed("feed", clock=Clock(), interval_s=3600.0, gone_after_s=0.5)
         self.assertEqual(
             (feed.age_s(), feed.next_tick_s(), feed.is_gone(), feed.confirmed_at), (0.0, OVERDUE_S, False, 0.0)
@@ -723,7 +741,7 @@ class TimeTests(FeedTestCase):
         self.assertEqual(feed.next_tick_s(), 6.0)
 
     def test_overdue_tick(self) -> None:
-        """Nothing near 0 is told while a source hangs; nor an hour, since the tick is due."""
+        """While a source hangs, clients are told neither a time near 0 nor an hour: the tick is due."""
         for interval_s, expected_s in ((0.05, 0.05), (1.0, 1.0), (3600.0, OVERDUE_S)):
             feed = self.feed(interval_s=interval_s)
             feed.begin_tick()
@@ -733,7 +751,7 @@ class TimeTests(FeedTestCase):
                 self.clock.advance(interval_s / 10)
 
     def test_part_has_the_ticks_of_the_whole(self) -> None:
-        """Also of the tick that is going on, which has not brought the part up to date yet."""
+        """This includes the tick that is under way and has not updated the part yet."""
         whole = self.feed(interval_s=10.0)
         part = Feed("feed/a", clock=self.clock, interval_s=10.0, whole=whole)
         whole.begin_tick()

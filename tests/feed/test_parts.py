@@ -1,4 +1,4 @@
-"""Parts of the document, followed like feeds of their own, in memory."""
+"""Parts of the document, each followed as a feed of its own, in memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DOCUMENT = b'{"total": 1.50, "districts": [ {"votes": 10}, {"votes": 20.0} ], "a
 
 
 class Transport(StringTransport):
-    """A transport that, like the real ones, does not mind a producer that leaves twice."""
+    """A transport that, like the real ones, accepts a producer that is unregistered twice."""
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -65,7 +65,7 @@ class PartsTestCase(SynchronousTestCase):
         return 1
 
     def finish(self) -> None:
-        """Has the one thread that there is end its work."""
+        """Has the only thread end its work."""
         self.threads.finish()
         self.clock.advance(0)
 
@@ -86,7 +86,7 @@ class PartsTestCase(SynchronousTestCase):
 
 class PollingTests(PartsTestCase):
     def test_part_is_served_byte_for_byte(self) -> None:
-        """As it stands in the document, with a version of its own."""
+        """It has the bytes of the document, and a version of its own."""
         self.publish(DOCUMENT)
         for path, expected in (
             ("/feed/total", b"1.50"),
@@ -103,7 +103,7 @@ class PollingTests(PartsTestCase):
             self.assertEqual(response.headers["livefeed-sequence"], self.get("/feed").headers["livefeed-sequence"])
 
     def test_what_is_not_there_is_404(self) -> None:
-        """Whatever the reason is."""
+        """There are several reasons."""
         self.publish(DOCUMENT)
         for path in (
             "/feed/nothing", "/feed/total/more", "/feed/districts/2", "/feed/districts/01", "/feed/districts/-",
@@ -112,7 +112,7 @@ class PollingTests(PartsTestCase):
             self.assertEqual(self.get(path).status, 404, path)
 
     def test_before_the_first_document(self) -> None:
-        """Nobody knows what there will be: above all, the whole is not followed in its place."""
+        """It is unknown which parts there will be; above all, the whole is not followed in their place."""
         for path, *fields in (
             ("/feed/total",),
             ("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade"),
@@ -139,7 +139,7 @@ class PollingTests(PartsTestCase):
         self.assertEqual(self.get("/feed.ws/total").status, 426)
 
     def test_other_forms(self) -> None:
-        """Below the aliases there is the same."""
+        """The aliases have the same parts."""
         self.publish(DOCUMENT)
         self.assertEqual(self.get("/feed.json/total").body, b"1.50")
         response = self.get("/feed/total", b"Accept: text/event-stream")
@@ -148,7 +148,7 @@ class PollingTests(PartsTestCase):
         self.assertEqual(self.get("/feed.sse/total").headers["content-type"], "text/event-stream")
 
     def test_part_that_did_not_change_is_304(self) -> None:
-        """Though the document around it did."""
+        """Although the document around it has changed."""
         self.publish(DOCUMENT)
         etag = self.get("/feed/total").headers["etag"].encode()
         self.publish(DOCUMENT.replace(b"10", b"11"))
@@ -167,7 +167,7 @@ class PollingTests(PartsTestCase):
         self.assertEqual((response.status, json.loads(response.body)[0]["path"]), (226, "/99"))
 
     def test_websocket_of_a_part(self) -> None:
-        """The handshake is told what is to be followed."""
+        """The handshake receives the part."""
         self.publish(DOCUMENT)
         self.get("/feed/total", b"Upgrade: websocket", b"Connection: Upgrade")
         (delivery,) = self.upgraded
@@ -176,7 +176,7 @@ class PollingTests(PartsTestCase):
         self.assertIs(delivery.messages.feed, delivery.feed)
 
     def test_state_and_age_are_those_of_the_whole(self) -> None:
-        """A part is no fresher than what it is part of."""
+        """A part is as old as its whole."""
         self.publish(DOCUMENT)
         self.get("/feed/total")
         self.clock.advance(5)
@@ -205,7 +205,7 @@ class FollowingTests(PartsTestCase):
             self.assertEqual((headers["livefeed-age"], headers["livefeed-at"]), ("5", timestamp(7000 - 3600)), path)
 
     def test_watcher_of_a_part_is_told_of_its_changes_alone(self) -> None:
-        """Neither of what changes elsewhere nor of ticks."""
+        """It is told neither of changes elsewhere nor of ticks."""
         self.publish(DOCUMENT)
         watcher = self.follow("districts", "0")
         self.publish(DOCUMENT)
@@ -230,7 +230,7 @@ class FollowingTests(PartsTestCase):
         self.assertTrue(transport.value().endswith(b"\r\n\r\n2.50"))
 
     def test_long_poll_of_a_part_that_goes(self) -> None:
-        """It may come back while there is time; then it is not there."""
+        """It may come back in time; after that it is missing."""
         self.publish(DOCUMENT)
         etag = self.get("/feed/total").headers["etag"]
         transport = StringTransport()
@@ -245,7 +245,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(Response.parse(transport.value()).status, 404)
 
     def test_part_that_goes_and_comes_back(self) -> None:
-        """It is 404 meanwhile; its watchers hear of it when it is there again."""
+        """It is 404 meanwhile; its watchers are sent it when it is back."""
         self.publish(DOCUMENT)
         watcher = self.follow("total")
         self.publish(b'{"other": 1}')
@@ -276,7 +276,7 @@ class FollowingTests(PartsTestCase):
         return transports
 
     def test_state_of_a_part_that_is_gone(self) -> None:
-        """Its followers are told, in each of the four ways, though they are sent no document."""
+        """Its followers are told on all four transports, although they are sent no document."""
         origins = Origins.parse("*")
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), origins)
         self.served = PublishedFeed(self.feed, origins, handshakes.upgrade)
@@ -302,7 +302,7 @@ class FollowingTests(PartsTestCase):
             told = received()
             self.assertEqual(told.pop("WebSocket"), b"")
             for way, data in told.items():
-                # Its time is that at which it was there last.
+                # Its time is that of its last confirmation.
                 self.assertEqual(data.count(state), 1, way)
                 self.assertIn(at, data, way)
                 self.assertNotIn(b'"b"', data, way)
@@ -317,7 +317,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(told.pop("WebSocket")[:1], bytes([0x80 | Opcode.CLOSE]))
         for way, data in told.items():
             self.assertEqual(re.findall(rb'"state": ?"(\w+)"', data), [b"stale", b"expired"], way)
-        # There is nothing to be shown until it is back, whatever the whole is.
+        # It must not be shown until it is back, whatever the state of the whole is.
         self.publish(b'{"rows": ["a"]}')
         self.feed.mark_stale()
         self.assertEqual(received(), nothing)
@@ -329,7 +329,7 @@ class FollowingTests(PartsTestCase):
             self.assertEqual(re.findall(rb'"state": ?"(\w+)"', data), [b"live"], way)
 
     def test_part_that_breaks_is_stale_until_the_next_tick(self) -> None:
-        """Those who follow it are told, and are sent what they have missed then."""
+        """Its followers are told, and are sent the missed version afterwards."""
         self.publish(DOCUMENT)
         delivery = self.served.parts.find([b"total"])
         assert delivery is not None
@@ -353,7 +353,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(told, 2)
 
     def test_parts_that_nobody_uses_are_forgotten(self) -> None:
-        """A while after the last question; those that are followed stay."""
+        """It is forgotten some time after its last request; followed parts stay."""
         self.publish(DOCUMENT)
         self.follow("total")
         self.get("/feed/districts")
@@ -362,7 +362,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual([delivery.feed.name for delivery in self.served.parts], ["feed/total"])
 
     def test_parts_are_limited(self) -> None:
-        """Beyond, it is said to followers when to come back, if all are followed; one that is not makes room."""
+        """Beyond the limit, an unfollowed part makes room; if all are followed, clients are told when to come back."""
         self.publish(json.dumps(list(range(MAX_PARTS + 1))).encode())
         for number in range(MAX_PARTS):
             self.follow(str(number), peer="192.168.1.1")  # where those of get() come from
@@ -379,7 +379,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(self.get(path, *upgrade).status, 101)
 
     def test_poll_needs_no_room(self) -> None:
-        """Where as many parts are followed as may, another is answered, in each coding, and not looked after."""
+        """If all parts are followed, a request for another one is answered in each coding. That part is not kept."""
         self.publish(json.dumps([*range(MAX_PARTS), "x" * 1000]).encode())
         for number in range(MAX_PARTS):
             self.follow(str(number))
@@ -391,7 +391,7 @@ class FollowingTests(PartsTestCase):
         self.assertNotIn(f"feed/{MAX_PARTS}", [delivery.feed.name for delivery in self.served.parts])
 
     def test_part_that_is_only_answered_leaves_nothing(self) -> None:
-        """No cycle of references, which the collector would have to find."""
+        """There is no cycle of references, which only the collector would free."""
         self.publish(json.dumps([*range(MAX_PARTS), "x" * 1000]).encode())
         for number in range(MAX_PARTS):
             self.follow(str(number))
@@ -415,7 +415,7 @@ class FollowingTests(PartsTestCase):
         return transport
 
     def test_client_that_holds_many_parts_makes_room(self) -> None:
-        """One of its streams ends, one of a part that nobody else follows; also where it has many addresses of IPv6."""
+        """A stream of a part that no other client follows ends, even if the client has many IPv6 addresses."""
         self.publish(json.dumps(list(range(MAX_PARTS + 3))).encode())
         greedy = [self.stream(number, f"2001:db8::{number:x}") for number in range(MAX_PARTS)]
         also = self.stream(0, "192.0.2.1")
@@ -429,7 +429,7 @@ class FollowingTests(PartsTestCase):
             self.assertIn(b"data: -1\n", transport.value())
 
     def test_room_is_shared_evenly(self) -> None:
-        """A client that has as many parts as any other, or would have then, sends none away."""
+        """A client that would have as many parts as any other one causes no eviction."""
         self.publish(json.dumps(list(range(MAX_PARTS + 300))).encode())
         half = MAX_PARTS // 2
         first = [self.stream(number, "192.0.2.1") for number in range(half + 1)]
@@ -441,7 +441,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual([sum(each.disconnecting for each in streams) for streams in (first, second)], [1, 0])
 
     def test_whoever_asks_for_many_parts_keeps_nobody_out(self) -> None:
-        """Those that were asked for last are looked after."""
+        """The parts that were requested last are kept."""
         self.publish(json.dumps(list(range(2 * MAX_PARTS))).encode())
         follower = self.follow("1")
         for number in range(2 * MAX_PARTS):
@@ -455,7 +455,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(follower.snapshots[-1].data, b"-1")
 
     def test_level_is_read_once_for_each_version(self) -> None:
-        """However many parts are below it."""
+        """This holds however many parts are below it."""
         read: list[bytes] = []
 
         class Counting:
@@ -478,7 +478,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(len(read), 2)
 
     def test_everything_is_let_go_of(self) -> None:
-        """The streams of parts, too, when livefeed stops."""
+        """When livefeed stops, the streams of parts end, too."""
         self.publish(DOCUMENT)
         transport = StringTransport()
         channel = self.site.buildProtocol(None)
@@ -492,7 +492,7 @@ class FollowingTests(PartsTestCase):
 
 
 class WorkTests(PartsTestCase):
-    """What is done for parts at a tick, and when."""
+    """The work for parts at a tick, and its time."""
 
     LARGE = SMALL_BYTES + 1
 
@@ -502,7 +502,7 @@ class WorkTests(PartsTestCase):
         self.patch(snapshot, "version_of", self.count)
 
     def count(self, data: bytes) -> str:
-        """Takes the place of the hash, which each snapshot has."""
+        """Counts the hashes, of which each snapshot has one."""
         self.hashed += 1
         return version_of(data)
 
@@ -510,7 +510,7 @@ class WorkTests(PartsTestCase):
         return json.dumps({"large": f"{number} {'x' * self.LARGE}", "small": f"{number} {'x' * 200}"}).encode()
 
     def publish(self, document: bytes) -> None:
-        """Publishes as a poller does, which makes the snapshot elsewhere."""
+        """Publishes a finished snapshot, and resets the count."""
         self.feed.publish(Snapshot.of(document, self.feed.next_sequence()))
         self.hashed = 0
 
@@ -520,7 +520,7 @@ class WorkTests(PartsTestCase):
         return delivery
 
     def test_part_that_nobody_follows_costs_nothing(self) -> None:
-        """It is brought up to date when it is asked for, and compressed when that is wanted."""
+        """It is updated when it is requested, and compressed when a client asks for that."""
         self.publish(self.document(1))
         for path in ("/feed/large", "/feed/small"):
             self.get(path)
@@ -541,7 +541,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual(self.get("/feed/small", b"Accept-Encoding: br").headers["content-encoding"], "br")
 
     def test_large_part_is_compressed_in_a_thread(self) -> None:
-        """Once somebody takes a coding; it is answered as it is meanwhile, and by one thread for all."""
+        """This begins when a client accepts a coding. It is served uncompressed meanwhile. One thread serves all."""
         self.publish(self.document(1))
         for _ in range(3):
             self.assertNotIn("content-encoding", self.get("/feed/large", b"Accept-Encoding: gzip, br").headers)
@@ -554,7 +554,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual(self.threads.work, [])
 
     def test_large_part_that_is_followed_is_made_in_a_thread(self) -> None:
-        """It is pushed when it has been made, and says no later time than that at which it was pulled."""
+        """It is pushed when it was made, and its time is not later than that of its pull."""
         self.publish(self.document(1))
         watcher = self.follow("large")
         self.finish()
@@ -573,11 +573,11 @@ class WorkTests(PartsTestCase):
         deflated = watcher.snapshots[1].deflated
         assert deflated is not None
         self.assertLess(len(deflated), self.LARGE / 10)
-        # Nobody has asked for a patch.
+        # No client has requested a patch.
         self.assertEqual(feed.history.made, 0)
 
     def test_only_the_newest_is_made(self) -> None:
-        """Of the versions that come while the thread is busy, the last follows; and none of what is gone."""
+        """Of the versions that come while the thread is busy, only the last one is made, and none of a missing part."""
         self.publish(self.document(1))
         watcher = self.follow("large")
         self.finish()
@@ -595,7 +595,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual(watcher.snapshots[-1].data[:3], b'"6 ')
 
     def test_state_is_told_after_the_last_version(self) -> None:
-        """A feed that fails while a part is being made is stale, and the part as well, with what was last pulled."""
+        """If pulls fail while a part is being made, feed and part are stale, and have the last pulled version."""
         self.publish(self.document(1))
         watcher = self.follow("large")
         self.finish()
@@ -606,7 +606,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual((watcher.snapshots[-1].data[:3], feed.state), (b'"2 ', State.STALE))
 
     def test_large_part_that_is_back(self) -> None:
-        """It is pushed when it has been made, to newcomers as well; none of them is sent what it was before."""
+        """It is pushed when it was made, also to new subscribers, which are not sent the version before."""
         self.publish(self.document(1))
         watcher, newcomer = self.follow("large"), RecordingSubscriber()
         self.finish()
@@ -620,7 +620,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual(self.get("/feed/large").status, 200)
 
     def test_no_thread(self) -> None:
-        """It is done here then."""
+        """The reactor's thread does it then."""
         self.served.parts.in_thread = no_thread
         self.publish(self.document(1))
         watcher = self.follow("large")
@@ -628,7 +628,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual([each.data[:3] for each in watcher.snapshots], [b'"1 ', b'"2 '])
 
     def test_turns_are_short(self) -> None:
-        """Where parts take long, the others come in the next turns of the reactor; those that are left come first."""
+        """If updates take long, the other parts come in the next turns of the reactor; remaining ones come first."""
         publish(self.feed, json.dumps(list(range(4))).encode())
         watchers = [self.follow(str(number)) for number in range(4)]
 

@@ -1,4 +1,4 @@
-"""A feed has its versions back after a restart, and is not kept waiting for the disk."""
+"""A feed has its versions again after a restart, and never waits for the disk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.clocks import Boot
 from livefeed.document.snapshot import Sequence, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed, State
 from livefeed.feed.persistence import CONFIRM_S, STOP_S, JournalService
-from livefeed.storage.journal import Journal, Kept
+from livefeed.storage.journal import Journal
 from livefeed.testing import publish
 
 NOW = 1_700_000_000
 
 
-class KeeperTestCase(SynchronousTestCase):
+class PersistenceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(100)
@@ -39,27 +40,27 @@ class KeeperTestCase(SynchronousTestCase):
     def start(self, in_thread: Any = maybeDeferred, boot: Boot | None = None) -> tuple[Feed, JournalService]:
         feed = Feed("feed", clock=self.clock, wall=self.wall.seconds, gone_after_s=600.0)
         journal = Journal(self.folder / "feed.versions", 1000)
-        keeper = JournalService(feed, journal, self.clock, "--state-dir", in_thread, boot)
+        service = JournalService(feed, journal, self.clock, "--state-dir", in_thread, boot)
         self.addCleanup(journal.close)
-        keeper.startService()
-        return feed, keeper
+        service.startService()
+        return feed, service
 
 
-class RestartTests(KeeperTestCase):
+class RestartTests(PersistenceTestCase):
     def test_nothing_was_kept(self) -> None:
-        """The feed begins as it would without."""
+        """The feed begins as it would without a journal."""
         feed, _ = self.start()
         self.assertEqual((feed.snapshot, feed.confirmed_at), (None, 0))
 
     def test_versions_are_back(self) -> None:
-        """The newest is served, stale, with its own sequence and time; there are patches from those before."""
-        feed, keeper = self.start()
+        """The newest version is served as stale, with its own sequence and time; there are patches from others."""
+        feed, service = self.start()
         for number in range(3):
             self.advance(1)
             publish(feed, b'{"n": %d, "rest": "%s"}' % (number, b"." * 200))
         before = feed.snapshot
         assert before is not None
-        keeper.stopService()
+        service.stopService()
         self.advance(60)
         feed, _ = self.start()
         after = feed.snapshot
@@ -70,10 +71,10 @@ class RestartTests(KeeperTestCase):
         self.assertEqual(patch, b'[{"op":"replace","path":"/n","value":2}]')
 
     def test_next_version_is_later(self) -> None:
-        """In a new epoch, though the clock may have been set back; the same document goes on as it was."""
-        feed, keeper = self.start()
+        """They belong to a new epoch, even if the clock was set back; an unchanged document keeps its version."""
+        feed, service = self.start()
         publish(feed, b"1")
-        keeper.stopService()
+        service.stopService()
         assert feed.snapshot is not None
         before = feed.snapshot.sequence
         self.wall.rightNow -= 1000
@@ -86,10 +87,10 @@ class RestartTests(KeeperTestCase):
         self.assertEqual(feed.snapshot.sequence.number, 1)
 
     def test_what_was_given_back_is_not_written_again(self) -> None:
-        """Only what is new is."""
-        feed, keeper = self.start()
+        """Only new versions are written."""
+        feed, service = self.start()
         publish(feed, b"1")
-        keeper.stopService()
+        service.stopService()
         size = (self.folder / "feed.versions").stat().st_size
         feed, _ = self.start()
         feed.mark_stale()
@@ -97,16 +98,16 @@ class RestartTests(KeeperTestCase):
         self.assertEqual((self.folder / "feed.versions").stat().st_size, size)
 
     def test_damaged_file_is_told(self) -> None:
-        """The versions before the damage are back, and the file is kept for a look at it."""
-        feed, keeper = self.start()
+        """The versions before the damage are restored, and the file is kept for the operator."""
+        feed, service = self.start()
         for data in (b"1", b"2"):
             publish(feed, data)
-        keeper.stopService()
+        service.stopService()
         path = self.folder / "feed.versions"
         damaged = path.read_bytes()[:-2] + b"3\n"
         path.write_bytes(damaged)
         with capturedLogs() as events:
-            feed, keeper = self.start()
+            feed, service = self.start()
         assert feed.snapshot is not None
         self.assertEqual(feed.snapshot.data, b"1")
         aside = self.folder / "feed.versions.damaged"
@@ -114,20 +115,20 @@ class RestartTests(KeeperTestCase):
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         why = f"the versions before the damage count (1), and the file is kept as {aside}"
         self.assertEqual(told[0], f'feed "feed": {path} is damaged; {why}')
-        keeper.stopService()
+        service.stopService()
         with capturedLogs() as events:
             self.start()
         self.assertEqual(len(events), 1)
 
     def test_file_of_another_process(self) -> None:
-        """The start ends with a line that says so."""
+        """The start fails with a message."""
         self.start()
         error = self.assertRaises(SystemExit, self.start)
         self.assertRegex(str(error), "^livefeed: --state-dir: .*another process")
 
 
-class AgeTests(KeeperTestCase):
-    """What is known of the age of a version that an earlier process has pulled."""
+class AgeTests(PersistenceTestCase):
+    """The age of a version that an earlier process has pulled."""
 
     def restart(self, *, wall_s: float, boots: bool = False, named: bool = True) -> Feed:
         """Publishes a version, and restarts 60 s later.
@@ -138,21 +139,21 @@ class AgeTests(KeeperTestCase):
         """
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        feed, keeper = self.start(boot=Boot("first", self.clock.seconds) if named else None)
+        feed, service = self.start(boot=Boot("first", self.clock.seconds) if named else None)
         publish(feed, b"1")
-        keeper.stopService()
+        service.stopService()
         self.advance(60)
         self.wall.rightNow += wall_s
         if boots:
             self.clock.rightNow = 5.0
-        feed, keeper = self.start(boot=Boot("second" if boots else "first", self.clock.seconds) if named else None)
+        feed, service = self.start(boot=Boot("second" if boots else "first", self.clock.seconds) if named else None)
         self.assertIs(feed.state, State.STALE)
-        self.addCleanup(keeper.stopService)
+        self.addCleanup(service.stopService)
         self.assertLessEqual(feed.confirmed_at, self.wall.seconds())
         return feed
 
     def test_same_boot(self) -> None:
-        """The age is measured, whatever the wall clock says; the time is as long ago, and never in the future."""
+        """The age is measured, whatever the wall clock says; the displayed time matches, and is not in the future."""
         for wall_s in (-86400, -3600, -30, 0, 3600, 86400):
             feed = self.restart(wall_s=wall_s)
             self.assertEqual((feed.age_s(), feed.confirmed_at), (60, self.wall.seconds() - 60))
@@ -160,12 +161,12 @@ class AgeTests(KeeperTestCase):
             self.assertTrue(feed.is_gone())
 
     def test_another_boot(self) -> None:
-        """The wall clock is all that there is to go by."""
+        """Only the wall clock tells the age."""
         feed = self.restart(wall_s=40, boots=True)
         self.assertEqual((feed.age_s(), feed.confirmed_at), (100, NOW))
 
     def test_version_from_the_future(self) -> None:
-        """Its age counts from the start then: it is gone some time, though not at the right one."""
+        """Its age counts from the start then: it expires some time, although not at the right time."""
         for named in (True, False):
             feed = self.restart(wall_s=-86400, boots=True, named=named)
             started = self.wall.seconds()
@@ -176,44 +177,44 @@ class AgeTests(KeeperTestCase):
             self.assertTrue(feed.is_gone())
 
     def test_wall_clock_is_set_right_after_the_start(self) -> None:
-        """As on a machine without a clock of its own, once it has asked for the time: the age is then what it is."""
+        """A machine without a clock of its own asks for the time after its start: the age is right then."""
         feed = self.restart(wall_s=-86400, boots=True)
         self.wall.rightNow += 86400
         self.assertEqual((feed.age_s(), feed.confirmed_at), (60, NOW))
 
     def test_wall_clock_is_set_back_after_the_start(self) -> None:
-        """Nothing becomes younger by that."""
+        """No document becomes younger by that."""
         feed = self.restart(wall_s=0, boots=True)
         self.advance(5)
         self.wall.rightNow -= 3600
         self.assertEqual((feed.age_s(), feed.confirmed_at), (65, self.wall.seconds() - 65))
 
     def test_impossible_record(self) -> None:
-        """A time since the start of the machine that is yet to come, or before that start, tells nothing."""
+        """A time in the future, or before the start of the machine, is ignored."""
         for since_boot_s in (-1.0, 1e9):
             journal = Journal(self.folder / "feed.versions", 1000)
             journal.open()
-            journal.append(Kept(b"1", Sequence(1, 1), NOW - 7, "first", since_boot_s))
+            journal.append(StoredVersion(b"1", Sequence(1, 1), NOW - 7, "first", since_boot_s))
             journal.close()
-            feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
+            feed, service = self.start(boot=Boot("first", self.clock.seconds))
             self.assertEqual(feed.age_s(), 7)
-            keeper.stopService()
+            service.stopService()
 
     def test_age_is_that_of_the_pull(self) -> None:
-        """And not that of the moment in which the version is kept."""
-        feed, keeper = self.start(boot=Boot("first", self.clock.seconds))
+        """It is not that of the moment in which the version is written."""
+        feed, service = self.start(boot=Boot("first", self.clock.seconds))
         feed._observers.insert(0, lambda: self.advance(3))  # before the service
         publish(feed, b"1")
-        keeper.stopService()
+        service.stopService()
         feed, _ = self.start(boot=Boot("first", self.clock.seconds))
         self.assertEqual((feed.age_s(), feed.confirmed_at), (3, NOW))
 
 
-class ConfirmationTests(KeeperTestCase):
-    """A document that has not changed for long is as old as its last confirmation, also after a restart."""
+class ConfirmationTests(PersistenceTestCase):
+    """After a restart, a document that has not changed for long is as old as its last confirmation."""
 
     def boot(self) -> Boot:
-        """Gives the start of the machine that the test goes on in."""
+        """Gives the boot of the machine in which the test runs."""
         return Boot("first", self.clock.seconds)
 
     def run_for(self, feed: Feed, seconds: int) -> None:
@@ -222,62 +223,62 @@ class ConfirmationTests(KeeperTestCase):
             self.advance(1)
             publish(feed, b"1")
 
-    def kill(self, keeper: JournalService) -> None:
-        """Ends a process without a word."""
-        keeper.feed.unobserve(keeper._note)
-        keeper._loop.stop()
-        keeper.journal.close()
+    def kill(self, service: JournalService) -> None:
+        """Ends a process as SIGKILL does."""
+        service.feed.unobserve(service._note)
+        service._loop.stop()
+        service.journal.close()
 
     def test_stop(self) -> None:
-        """What is kept is exact, by whatever clock: the document is not gone, and nobody is told that it was."""
+        """The written confirmation is exact, by either clock: the document does not expire."""
         for named in (True, False):
-            feed, keeper = self.start(boot=self.boot() if named else None)
+            feed, service = self.start(boot=self.boot() if named else None)
             self.run_for(feed, 3601)
-            keeper.stopService()
+            service.stopService()
             self.advance(6)
             with capturedLogs() as events:
-                feed, keeper = self.start(boot=self.boot() if named else None)
+                feed, service = self.start(boot=self.boot() if named else None)
             self.assertEqual((feed.state, feed.age_s()), (State.STALE, 6))
             self.assertEqual(feed.confirmed_at, self.wall.seconds() - 6)
             self.assertNotIn("expired", " ".join(eventAsText(event) for event in events))
-            keeper.stopService()
+            service.stopService()
 
     def test_kill(self) -> None:
-        """The document seems older than it is, by a few seconds at most, and never younger."""
+        """The document seems a few seconds older than it is at most, and never younger."""
         for seconds in range(1, 3 * int(CONFIRM_S)):
             self.folder = Path(tempfile.mkdtemp(dir=self.folder))
-            feed, keeper = self.start(boot=self.boot())
+            feed, service = self.start(boot=self.boot())
             self.run_for(feed, 3600 + seconds)
-            self.kill(keeper)
+            self.kill(service)
             self.advance(6)
-            feed, keeper = self.start(boot=self.boot())
+            feed, service = self.start(boot=self.boot())
             self.assertGreaterEqual(feed.age_s(), 6)
             self.assertLessEqual(feed.age_s(), 6 + CONFIRM_S)
-            keeper.stopService()
+            service.stopService()
 
     def test_killed_before_the_first_round(self) -> None:
-        """Each process writes the first confirmation at once, however short it lives."""
-        feed, keeper = self.start(boot=self.boot())
+        """Each process writes its first confirmation immediately, however short it lives."""
+        feed, service = self.start(boot=self.boot())
         self.run_for(feed, 2)
         for _ in range(500):
-            self.kill(keeper)
-            feed, keeper = self.start(boot=self.boot())
+            self.kill(service)
+            feed, service = self.start(boot=self.boot())
             self.run_for(feed, 2)
-        self.kill(keeper)
+        self.kill(service)
         feed, _ = self.start(boot=self.boot())
         self.assertEqual(feed.age_s(), 1)
 
     def test_not_at_each_tick(self) -> None:
-        """One every few seconds is enough; none while nothing is confirmed."""
-        feed, keeper = self.start(boot=self.boot())
+        """One is written every few seconds, and none while nothing is confirmed."""
+        feed, service = self.start(boot=self.boot())
         written = []
-        confirm = keeper.journal.confirm
+        confirm = service.journal.confirm
 
-        def note(kept: Kept) -> None:
+        def note(kept: StoredVersion) -> None:
             written.append(kept.since_boot_s)
             confirm(kept)
 
-        self.patch(keeper.journal, "confirm", note)
+        self.patch(service.journal, "confirm", note)
         self.run_for(feed, 100)
         self.assertLessEqual(len(written), 1 + 100 / CONFIRM_S)
         before = len(written)
@@ -285,28 +286,28 @@ class ConfirmationTests(KeeperTestCase):
         self.advance(CONFIRM_S)
         self.assertLessEqual(len(written), before + 1)
         self.assertEqual(written[-1], self.clock.seconds() - 2 * CONFIRM_S)
-        keeper.stopService()
+        service.stopService()
 
     def test_pull_in_between(self) -> None:
-        """One that no observer of ticks hears of counts as well."""
-        feed, keeper = self.start(boot=self.boot())
+        """A confirmation counts even if no observer is called."""
+        feed, service = self.start(boot=self.boot())
         publish(feed, b"1")
         self.advance(60)
         feed.confirm(self.clock.seconds())
         self.advance(CONFIRM_S)
-        self.kill(keeper)
+        self.kill(service)
         feed, _ = self.start(boot=self.boot())
         self.assertEqual(feed.age_s(), CONFIRM_S)
 
     def test_next_version(self) -> None:
-        """A confirmation of the one before says nothing of it, also where the bytes are the same as once before."""
-        feed, keeper = self.start(boot=self.boot())
+        """A confirmation of the version before is ignored, even if an earlier version had the same bytes."""
+        feed, service = self.start(boot=self.boot())
         self.run_for(feed, 10)
         for data in (b"2", b"1"):
             self.advance(1)
             publish(feed, data)
         self.advance(3)
-        self.kill(keeper)
+        self.kill(service)
         feed, _ = self.start(boot=self.boot())
         assert feed.snapshot is not None
         self.assertEqual((feed.snapshot.data, feed.age_s()), (b"1", 3))
@@ -315,50 +316,50 @@ class ConfirmationTests(KeeperTestCase):
         """Without a pull the document is as old as before, however often livefeed starts; nor is an unknown age known
         by then.
         """
-        feed, keeper = self.start(boot=self.boot())
+        feed, service = self.start(boot=self.boot())
         self.run_for(feed, 60)
-        keeper.stopService()
+        service.stopService()
         for number in range(1, 5):
             self.advance(100)
-            feed, keeper = self.start(boot=self.boot())
+            feed, service = self.start(boot=self.boot())
             self.assertEqual(feed.age_s(), 100 * number)
             self.advance(2 * CONFIRM_S)
             feed.mark_stale()
-            keeper.stopService()
+            service.stopService()
             self.advance(-2 * CONFIRM_S)
         self.wall.rightNow = NOW - 86400
         for _ in range(2):
-            feed, keeper = self.start(boot=Boot("second", self.clock.seconds))
+            feed, service = self.start(boot=Boot("second", self.clock.seconds))
             self.assertEqual(feed.age_s(), 0)
             self.advance(2 * CONFIRM_S)
             feed.mark_stale()
             self.assertEqual(feed.age_s(), 2 * CONFIRM_S)
-            keeper.stopService()
+            service.stopService()
 
     def test_damaged_confirmation(self) -> None:
-        """One line says so, and the document is as old as its first pull; the next confirmation mends the file."""
-        feed, keeper = self.start(boot=self.boot())
+        """One line says so, and the document is as old as its first pull; the next confirmation repairs the file."""
+        feed, service = self.start(boot=self.boot())
         self.run_for(feed, 60)
-        keeper.stopService()
+        service.stopService()
         path = self.folder / "feed.confirmed"
         path.write_bytes(path.read_bytes().replace(b"17000", b"17001"))
         with capturedLogs() as events:
-            feed, keeper = self.start(boot=self.boot())
+            feed, service = self.start(boot=self.boot())
         self.assertEqual(feed.age_s(), 59)
         text = 'feed "feed": {path} is damaged, and passed over: the document may seem older than it is'
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         self.assertEqual([line for line in told if "damaged" in line], [text.format(path=path)])
         self.run_for(feed, 10)
-        keeper.stopService()
+        service.stopService()
         with capturedLogs() as events:
-            feed, keeper = self.start(boot=self.boot())
+            feed, service = self.start(boot=self.boot())
         self.assertEqual((feed.age_s(), [event for event in events if "damaged" in eventAsText(event)]), (0, []))
 
     def test_trouble_of_each_kind_is_told(self) -> None:
-        """What is said of one does not depend on the other: a full disk has room for a confirmation."""
-        feed, keeper = self.start(boot=self.boot())
+        """The two kinds of writes are logged independently: a full disk has room for a confirmation."""
+        feed, service = self.start(boot=self.boot())
         broken = OSError(28, "No space left on device")
-        self.patch(keeper.journal, "confirm", Mock(side_effect=broken))
+        self.patch(service.journal, "confirm", Mock(side_effect=broken))
         with capturedLogs() as events:
             self.run_for(feed, 20)
             publish(feed, b"2")
@@ -366,8 +367,8 @@ class ConfirmationTests(KeeperTestCase):
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         why = "cannot be kept, and a restart will have it older: No space left on device"
         self.assertEqual(told, [f'feed "feed": when its document was last confirmed {why}'])
-        self.patch(keeper.journal, "confirm", Mock())
-        self.patch(keeper.journal, "append", Mock(side_effect=broken))
+        self.patch(service.journal, "confirm", Mock())
+        self.patch(service.journal, "append", Mock(side_effect=broken))
         with capturedLogs() as events:
             publish(feed, b"3")
             self.run_for(feed, 20)
@@ -375,10 +376,10 @@ class ConfirmationTests(KeeperTestCase):
         told = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
         lost = 'feed "feed": its versions cannot be kept, and a restart will lose them: No space left on device'
         self.assertEqual(told, [lost, 'feed "feed": when its document was last confirmed is kept again'])
-        keeper.stopService()
+        service.stopService()
 
 
-class SlowDiskTests(KeeperTestCase):
+class SlowDiskTests(PersistenceTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.calls: list[tuple[Deferred[None], Any]] = []
@@ -388,41 +389,41 @@ class SlowDiskTests(KeeperTestCase):
         return self.calls[-1][0]
 
     def work(self) -> None:
-        """Lets the disk do what it was asked for last."""
+        """Has the disk complete the last write."""
         done, call = self.calls[-1]
         done.callback(call())
 
     def test_one_at_a_time(self) -> None:
-        """The feed goes on meanwhile, and nothing is lost."""
-        feed, keeper = self.start(self.later)
+        """The feed continues meanwhile, and no version is lost."""
+        feed, service = self.start(self.later)
         for number in range(5):
             publish(feed, b"%d" % number)
         for count in range(1, 6):
             self.assertEqual(len(self.calls), count)
             self.work()
-        keeper.stopService()
+        service.stopService()
         journal = Journal(self.folder / "feed.versions", 99)
         self.addCleanup(journal.close)
         self.assertEqual([kept.data for kept in journal.open()], [b"0", b"1", b"2", b"3", b"4"])
 
     def test_stop_waits_a_while(self) -> None:
-        """For what is being written, and not for a disk that hangs."""
+        """It waits for a write, but not for a disk that hangs."""
         for hangs in (False, True):
-            feed, keeper = self.start(self.later)
+            feed, service = self.start(self.later)
             publish(feed, b"[%d]" % hangs)
-            stopped = keeper.stopService()
+            stopped = service.stopService()
             assert stopped is not None
             self.assertNoResult(stopped)
             if hangs:
                 self.clock.advance(STOP_S)
-                keeper.journal.close()
+                service.journal.close()
             else:
                 self.work()
             self.successResultOf(stopped)
 
     def test_trouble_is_told_once(self) -> None:
-        """And its end."""
-        feed, keeper = self.start(self.later)
+        """The end of the failure is logged, too."""
+        feed, service = self.start(self.later)
         with capturedLogs() as log:
             for number in range(6):
                 publish(feed, b"%d" % number)
@@ -436,4 +437,4 @@ class SlowDiskTests(KeeperTestCase):
             [("cannot be kept" in line, "kept again" in line) for line in told], [(True, False), (False, True)]
         )
         self.assertIn("No space left", told[0])
-        keeper.stopService()
+        service.stopService()

@@ -1,7 +1,8 @@
-"""What one subscriber is owed: the newest version, and never more."""
+"""Subscriptions: each owes its subscriber the newest version, and never more."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ class SubscribeTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_version_that_a_newcomer_has_is_not_sent(self) -> None:
-        """Nor when it has drained, or the version is published again: only a sign of life or another version is."""
+        """Neither after a pause nor when it is published again: only a sign of life or another version is sent."""
         for with_state in (False, True):
             feed = self.feed(push="change")
             publish(feed, b"1")
@@ -71,7 +72,7 @@ class SubscribeTests(FeedTestCase):
             self.assertEqual((feed.subscriptions, feed.fanout._units()), ({}, []))
 
     def test_the_next_after_all_have_left(self) -> None:
-        """It is sent what the others were, though they were of one audience with it, and have left nobody."""
+        """It is sent each version, although the batch of its audience was closed before."""
         feed, audience = self.feed(), RecordingAudience()
         self.follow(feed, audience)[1].cancel()
         for document in (b"1", b"2"):
@@ -82,7 +83,7 @@ class SubscribeTests(FeedTestCase):
             self.assertEqual(feed.fanout._units(), [])
 
     def test_cancelled_subscription_is_owed_nothing(self) -> None:
-        """A transport that drains after it was let go is not written to any more."""
+        """A transport that drains after the subscription has ended is not written to."""
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
         subscription.pause()
@@ -107,10 +108,10 @@ class SubscribeTests(FeedTestCase):
 
 
 class ConflationTests(FeedTestCase):
-    """What a slow subscriber gets."""
+    """The versions that a slow subscriber receives."""
 
     def test_paused_subscriber_skips_to_the_newest(self) -> None:
-        """It gets nothing while paused, and on resuming the newest version alone."""
+        """It is sent nothing while paused, and only the newest version afterwards."""
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
         publish(feed, b"1")
@@ -145,7 +146,7 @@ class ConflationTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_what_went_and_came_back_is_not_owed(self) -> None:
-        """It has the document already; the ticks after that are as they always are."""
+        """It has the document already; the next ticks are as usual."""
         for repeats, later in ((False, [b"1"]), (True, [b"1", b"1"])):
             feed = self.feed(push="tick")
             publish(feed, b"1")
@@ -160,7 +161,7 @@ class ConflationTests(FeedTestCase):
             self.assertEqual(subscriber.documents, later)
 
     def test_what_went_and_came_back_is_told_to_the_informed(self) -> None:
-        """It is a later version, though the document is the same."""
+        """It is a later version, although the document is the same."""
         feed = self.feed()
         publish(feed, b"1")
         subscriber = RecordingSubscriber()
@@ -172,7 +173,7 @@ class ConflationTests(FeedTestCase):
         self.assertEqual([snapshot.sequence.number for snapshot in subscriber.sent], [1, 3])
 
     def test_nothing_is_owed_of_a_part_without_a_version(self) -> None:
-        """Nor later: it is pushed when it has one again, and that is all."""
+        """Nor later: the next version is pushed, and that is all."""
         feed = self.feed(push="change")
         subscriber, subscription = self.follow(feed)
         subscription.pause()
@@ -204,7 +205,7 @@ class ConflationTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1"])
 
     def test_full_again_while_it_catches_up(self) -> None:
-        """A transport that is full again at once is paused again, and owed what comes then; also one of a audience."""
+        """A transport whose buffer fills immediately is paused again, and owed the next version, in an audience too."""
         for audience in (None, RecordingAudience()):
             feed = self.feed()
             subscriber, subscription = self.follow(feed, audience)
@@ -263,7 +264,7 @@ class ConflationTests(FeedTestCase):
         self.assertEqual(numbers, sorted(numbers))
 
     def test_what_a_full_subscriber_asks_for_is_owed(self) -> None:
-        """Though it has the version: it is sent it once, when it can take it."""
+        """It has the version already, and is sent it once more when it can take it."""
         for audience in (None, RecordingAudience()):
             feed = self.feed(push="change")
             subscriber = RecordingSubscriber()
@@ -279,7 +280,7 @@ class ConflationTests(FeedTestCase):
             self.assertEqual(subscriber.documents, [b"1", b"2", b"2"])
 
     def test_one_that_breaks_while_it_catches_up(self) -> None:
-        """Or is sent something of its own: it is disconnected, as it is in its turn."""
+        """Or while it is sent something of its own: it is disconnected, like in its turn."""
         for own in (False, True):
             feed = self.feed()
             subscriber, subscription = self.follow(feed)
@@ -294,3 +295,50 @@ class ConflationTests(FeedTestCase):
                 subscription.resume()
             self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
             self.assertEqual((subscriber.dropped, feed.subscriptions), (1, {}))
+
+
+class ExpiredTests(FeedTestCase):
+    """Subscriptions while the document must not be shown."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.expiring = self.feed()
+        self.expiring.gone_after_s = 10
+        publish(self.expiring, b"1")
+
+    def test_subscriber_without_the_state_is_told_once(self) -> None:
+        """It is sent nothing until the document may be shown again."""
+        subscriber, calls = RecordingSubscriber(), list[int]()
+        self.expiring.subscribe(subscriber, expire=partial(calls.append, 1))
+        for _ in range(2):
+            self.clock.advance(10)
+            self.expiring.mark_stale()
+            self.assertEqual((calls, subscriber.documents[1:]), ([1], []))
+        publish(self.expiring, b"1")
+        self.assertEqual(subscriber.documents, [b"1", b"1"])
+
+    def test_subscriber_with_the_state_is_sent_the_snapshot(self) -> None:
+        """It is told the state by that, and not by a call."""
+        subscriber = RecordingSubscriber()
+        self.expiring.subscribe(subscriber, with_state=True)
+        self.clock.advance(10)
+        self.assertEqual(subscriber.documents, [b"1", b"1"])
+
+    def test_subscriber_that_raises_is_dropped(self) -> None:
+        """One that cannot be told has ended, too."""
+        subscriber = RecordingSubscriber()
+        self.expiring.subscribe(subscriber, expire=break_down)
+        self.clock.advance(10)
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual((subscriber.dropped, self.expiring.subscriptions), (1, {}))
+
+    def test_owed_document_is_withheld(self) -> None:
+        """A subscriber that can take it again is sent it once it may be shown."""
+        subscriber, subscription = self.follow(self.expiring)
+        subscription.pause()
+        publish(self.expiring, b"2")
+        self.clock.advance(10)
+        subscription.resume()
+        self.assertEqual(subscriber.documents, [b"1"])
+        publish(self.expiring, b"2")
+        self.assertEqual(subscriber.documents, [b"1", b"2"])

@@ -1,4 +1,4 @@
-"""A feed in memory, and doubles of all that is subscribed to it."""
+"""A feed in memory, and doubles of subscribers, audiences and multicasts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = 1_700_000_000.25
 
 @dataclass(eq=False)
 class RecordingSubscriber:
-    """Keeps what it is sent, and then does what the test wants."""
+    """Records the snapshots that it is sent, and calls a function after each."""
 
     sent: list[Snapshot] = field(default_factory=list)
     then: Callable[[], object] = lambda: None
@@ -44,7 +44,7 @@ class RecordingSubscriber:
 
 @dataclass(eq=False)
 class RecordingAudience:
-    """Makes groups, and keeps them."""
+    """Makes multicasts, and records them."""
 
     multicasts: list[RecordingMulticast] = field(default_factory=list)
 
@@ -54,13 +54,13 @@ class RecordingAudience:
 
     @property
     def sizes(self) -> list[int]:
-        """How many were sent to as one, each time."""
+        """The number of subscribers of each multicast message."""
         return [size for multicast in self.multicasts for size in multicast.sizes]
 
 
 @dataclass(eq=False)
 class RecordingMulticast:
-    """Sends to each of its subscribers, and keeps how many they were."""
+    """Sends to each of its subscribers, and records their number."""
 
     subscribers: list[RecordingSubscriber] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -83,7 +83,7 @@ class RecordingMulticast:
 
 
 class BrokenSubscriberError(Exception):
-    """What a broken subscriber raises."""
+    """A broken subscriber raises it."""
 
 
 def break_down() -> None:
@@ -91,7 +91,7 @@ def break_down() -> None:
 
 
 def iter_of(*calls: Callable[[], object]) -> Callable[[], object]:
-    """Gives what does the first of these when it is called first, and so on."""
+    """Gives a function that calls the first of these when it is called first, and so on."""
     left = iter(calls)
 
     def call() -> None:

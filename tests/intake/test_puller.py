@@ -1,4 +1,4 @@
-"""The tick: it keeps its interval, and nothing that a source does can stop it."""
+"""The tick: it keeps its interval, and no source can stop it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document.codings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed.feed import Feed, State
 from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller
-from livefeed.storage.journal import Kept
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ PASSWORD = "correct-horse"
 
 
 class ProgrammingError(Exception):
-    """What a defect in a source or subscriber raises."""
+    """A defect in a source or subscriber raises it."""
 
 
 @dataclass(eq=False)
 class ScriptedSource:
-    """Does at each fetch what the test has set; counts those under way."""
+    """Calls a function of the test at each fetch, and counts the fetches that are under way."""
 
     answer: Callable[[], Awaitable[bytes | None]]
     password: str = field(default=PASSWORD, repr=False)
@@ -78,7 +78,7 @@ class ScriptedSource:
         self.answer = answer
 
     def hangs(self) -> list[Deferred[bytes]]:
-        """Lets each fetch wait; gives the list that what they wait for is added to."""
+        """Has each fetch wait; gives the list to which the Deferreds of the fetches are added."""
         waiting: list[Deferred[bytes]] = []
 
         def answer() -> Deferred[bytes]:
@@ -98,37 +98,37 @@ class PollerTestCase(SynchronousTestCase):
 
     def start(self, interval_s: float = 1.0, max_bytes: int = 100, delay_s: float = 0.0) -> Puller:
         self.feed.interval_s = interval_s
-        poller = Puller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes, delay_s=delay_s)
-        poller.startService()
-        return poller
+        puller = Puller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes, delay_s=delay_s)
+        puller.startService()
+        return puller
 
     def document(self) -> bytes | None:
         return None if self.feed.snapshot is None else self.feed.snapshot.data
 
 
 class IntervalTests(PollerTestCase):
-    """When the source is asked."""
+    """The times at which the source is asked."""
 
     def test_first_pull_is_at_once(self) -> None:
-        """Nobody waits an interval for the first document."""
+        """The first document is pulled immediately."""
         self.start(interval_s=60)
         self.assertEqual(self.document(), b"{}")
         self.assertIs(self.feed.state, State.LIVE)
 
     def test_first_pull_can_be_later(self) -> None:
-        """And the others follow it, so that feeds that start together do not pull together."""
+        """The others follow it, so that feeds that start together do not pull together."""
         self.start(delay_s=0.25)
         for advance_s, fetches in ((0.2, 0), (0.1, 1), (0.8, 1), (0.2, 2)):
             self.clock.advance(advance_s)
             self.assertEqual(self.source.fetches, fetches)
 
     def test_stopped_before_its_first_pull(self) -> None:
-        """There is none then, and it can be started again."""
-        poller = self.start(delay_s=0.25)
-        poller.stopService()
+        """There is no pull then, and the service can be started again."""
+        puller = self.start(delay_s=0.25)
+        puller.stopService()
         self.clock.advance(1)
         self.assertEqual((self.source.fetches, self.clock.getDelayedCalls()), (0, []))
-        poller.startService()
+        puller.startService()
         self.clock.advance(0.25)
         self.assertEqual(self.source.fetches, 1)
 
@@ -143,7 +143,7 @@ class IntervalTests(PollerTestCase):
         self.assertEqual(self.source.fetches, 4)
 
     def test_tick_is_noted(self) -> None:
-        """The feed knows when the last tick began, for saying when the next is due, when pulls fail too."""
+        """The feed knows when the last tick began, even if pulls fail, and so when the next one is due."""
         self.start(interval_s=2)
         self.clock.advance(2)
         self.assertEqual(self.feed.tick_at, 1002)
@@ -178,13 +178,13 @@ class IntervalTests(PollerTestCase):
         """A pull may take an interval, but at least 1 s and at most 10 s."""
         for interval_s, timeout_s in ((0.05, 1.0), (1.0, 1.0), (4.0, 4.0), (3600.0, 10.0)):
             self.feed.interval_s = interval_s
-            poller = Puller(self.feed, self.source, clock=self.clock, max_bytes=100)
-            self.assertEqual(poller.timeout_s, timeout_s)
+            puller = Puller(self.feed, self.source, clock=self.clock, max_bytes=100)
+            self.assertEqual(puller.timeout_s, timeout_s)
 
     def test_stopping_ends_the_pulls(self) -> None:
         """After stopService the source is closed and is not asked again, and nothing is left on the clock."""
-        poller = self.start()
-        poller.stopService()
+        puller = self.start()
+        puller.stopService()
         self.clock.pump([1] * 5)
         self.assertEqual(self.source.fetches, 1)
         self.assertEqual(self.source.closed, 1)
@@ -192,10 +192,10 @@ class IntervalTests(PollerTestCase):
 
     def test_starting_again(self) -> None:
         """A service that was stopped can be started anew, and does all that it did before."""
-        poller = self.start()
-        poller.stopService()
+        puller = self.start()
+        puller.stopService()
         self.source.gives(b"2")
-        poller.startService()
+        puller.startService()
         self.assertEqual(self.document(), b"2")
         self.clock.advance(1)
         self.assertEqual(self.source.fetches, 3)
@@ -205,10 +205,10 @@ class IntervalTests(PollerTestCase):
 
 
 class ChangeTests(PollerTestCase):
-    """What a source tells of by itself."""
+    """Changes that a source reports."""
 
     def test_change_is_pulled_at_once(self) -> None:
-        """The tick goes on as if nothing had been."""
+        """The next tick comes as usual."""
         self.start()
         self.clock.advance(0.5)
         self.source.gives(b"1")
@@ -220,7 +220,7 @@ class ChangeTests(PollerTestCase):
         self.assertEqual(self.source.fetches, 3)
 
     def test_many_changes_are_few_pulls(self) -> None:
-        """However many there are, they are spaced, and the last is not lost."""
+        """However many there are, the pulls are spaced, and the last change is pulled."""
         self.start()
         self.clock.advance(0.5)
         for number in range(100):
@@ -232,7 +232,7 @@ class ChangeTests(PollerTestCase):
         self.assertLessEqual(self.source.fetches, 1 + 0.1 / MIN_SPACING_S + 2)
 
     def test_change_during_a_pull(self) -> None:
-        """What is being read may be the old document: there is another pull after it, and never two at a time."""
+        """A pull that is under way may read the old document, so another one follows; never two at a time."""
         self.start()
         waiting = self.source.hangs()
         self.clock.advance(1)
@@ -244,7 +244,7 @@ class ChangeTests(PollerTestCase):
         self.assertEqual((self.document(), self.source.most_under_way), (b"2", 1))
 
     def test_tick_during_the_pull_of_a_change(self) -> None:
-        """It takes no second one."""
+        """It begins no second pull."""
         self.start()
         waiting = self.source.hangs()
         self.clock.advance(0.9)
@@ -268,7 +268,7 @@ class ChangeTests(PollerTestCase):
         self.assertEqual(self.feed.confirmed_at, 1000.5)
 
     def test_change_ends_a_failure(self) -> None:
-        """Whoever is stale is live at once."""
+        """A stale feed is live immediately."""
         self.start()
         self.source.fails(SourceError("away"))
         self.clock.advance(1)
@@ -278,7 +278,7 @@ class ChangeTests(PollerTestCase):
         self.assertIs(self.feed.state, State.LIVE)
 
     def test_failing_pull_of_a_change(self) -> None:
-        """It counts like any other."""
+        """It counts like any other failure."""
         self.start()
         self.clock.advance(0.5)
         self.source.fails(SourceError("away"))
@@ -287,8 +287,8 @@ class ChangeTests(PollerTestCase):
         self.assertIs(self.feed.state, State.STALE)
 
     def test_change_of_which_the_source_says_that_it_is_none(self) -> None:
-        """That is no tick: nobody is told anything. And whoever asks after the end is told nothing, either."""
-        poller = self.start()
+        """This is no tick, and no subscriber is told anything. Nor is anything logged after the end."""
+        puller = self.start()
         informed = RecordingSubscriber()
         self.feed.subscribe(informed, with_state=True)
         self.clock.advance(0.5)
@@ -298,11 +298,11 @@ class ChangeTests(PollerTestCase):
         self.assertEqual((self.source.fetches, len(informed.snapshots)), (2, 1))
         self.source.answer = lambda: Deferred(lambda fetch: fetch.errback(NotDueError("it is fresh")))
         self.clock.advance(0.5)
-        poller.stopService()
+        puller.stopService()
         self.assertEqual((self.source.under_way, len(informed.snapshots)), (0, 1))
 
     def test_change_that_is_none_is_a_word_of_the_source(self) -> None:
-        """From which on the feed may be without another."""
+        """The feed may go without another pull from then on."""
         self.start().timeout_s = 1e9
         self.clock.advance(0.75)
         self.source.changed()
@@ -315,15 +315,15 @@ class ChangeTests(PollerTestCase):
         self.assertIs(self.feed.state, State.STALE)
 
     def test_change_after_the_end(self) -> None:
-        """Nothing is pulled, and nothing waits."""
-        poller = self.start()
+        """Nothing is pulled, and no call is scheduled."""
+        puller = self.start()
         self.source.changed()
-        poller.stopService()
+        puller.stopService()
         self.source.changed()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_source_that_cannot_look_out(self) -> None:
-        """The ticks are there all the same."""
+        """The ticks go on."""
         self.patch(self.source, "watch", [].__getitem__)
         self.start()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
@@ -335,17 +335,17 @@ class UnchangedTests(PollerTestCase):
     """Sources that can say that nothing has changed."""
 
     def test_unchanged_is_a_good_pull(self) -> None:
-        """The document is confirmed, and pushed as it would be."""
-        poller = self.start()
+        """The document is confirmed, and pushed as usual."""
+        puller = self.start()
         subscriber = RecordingSubscriber()
         self.feed.subscribe(subscriber)
         self.source.gives(None)
         self.clock.advance(1)
-        self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots), poller.good), (1001, 2, 2))
+        self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots), puller.good), (1001, 2, 2))
 
     def test_not_asked_is_neither_good_nor_failed(self) -> None:
-        """What was not asked confirms nothing, pushes nothing and takes nothing away; and is asked again."""
-        poller = self.start()
+        """A source that was not asked confirms nothing, and the feed stays as it is. It is asked at the next tick."""
+        puller = self.start()
         subscriber = RecordingSubscriber()
         self.feed.subscribe(subscriber)
         informed = RecordingSubscriber()
@@ -353,18 +353,18 @@ class UnchangedTests(PollerTestCase):
         at, sent = self.feed.confirmed_at, len(subscriber.snapshots)
         self.source.fails(NotDueError("it is fresh"))
         self.clock.pump([1.0] * 3)
-        self.assertEqual((self.source.fetches, poller.good, poller.failed), (4, 1, 0))
+        self.assertEqual((self.source.fetches, puller.good, puller.failed), (4, 1, 0))
         self.assertIs(self.feed.state, State.LIVE)
         self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots)), (at, sent))
         self.assertEqual(self.feed.tick_at, self.clock.seconds())
-        # Who is told of the state hears at each tick that the line is not dead.
+        # Subscribers with the state are sent a sign of life at each tick.
         self.assertEqual(len(informed.snapshots), sent + 3)
         self.source.gives(b"[1]")
         self.clock.advance(1)
         self.assertEqual((self.document(), self.feed.confirmed_at), (b"[1]", at + 4))
 
     def test_unchanged_after_a_failure(self) -> None:
-        """What was pulled before is still what there is."""
+        """The last pulled document is still the document."""
         self.start()
         self.source.fails(SourceError("away"))
         self.clock.advance(1)
@@ -373,7 +373,7 @@ class UnchangedTests(PollerTestCase):
         self.assertIs(self.feed.state, State.LIVE)
 
     def test_what_was_refused_stays_refused(self) -> None:
-        """An unchanged document that may not be served may not be served."""
+        """An unchanged document that was refused is refused again."""
         self.start()
         self.source.gives(b"no document")
         self.clock.advance(1)
@@ -382,7 +382,7 @@ class UnchangedTests(PollerTestCase):
         self.assertEqual((self.feed.state, self.document()), (State.STALE, b"{}"))
 
     def test_unchanged_from_the_start(self) -> None:
-        """Nothing is made up."""
+        """The pull fails."""
         self.source.gives(None)
         self.start()
         self.assertEqual((self.feed.state, self.document()), (State.STALE, None))
@@ -392,18 +392,18 @@ class StopDuringPullTests(PollerTestCase):
     """Stopping while a pull is under way."""
 
     def test_nothing_is_left_on_the_clock(self) -> None:
-        """The pull's time limit goes with it."""
+        """The time limit of the pull is cancelled, too."""
         self.source.hangs()
-        poller = self.start()
-        poller.stopService()
+        puller = self.start()
+        puller.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stopping_is_no_failure(self) -> None:
         """A pull that is ended by closing its source is not logged as the feed's going stale."""
         waiting = self.source.hangs()
-        poller = self.start()
+        puller = self.start()
         with capturedLogs() as events:
-            poller.stopService()
+            puller.stopService()
             for fetch in waiting:
                 if not fetch.called:
                     fetch.errback(SourceError("the connection was lost"))
@@ -412,8 +412,8 @@ class StopDuringPullTests(PollerTestCase):
     def test_nothing_is_published_afterwards(self) -> None:
         """A document that comes after the end is not pushed to subscribers that are being let go."""
         waiting = self.source.hangs()
-        poller = self.start()
-        poller.stopService()
+        puller = self.start()
+        puller.stopService()
         for fetch in waiting:
             if not fetch.called:
                 fetch.callback(b"1")
@@ -421,7 +421,7 @@ class StopDuringPullTests(PollerTestCase):
 
 
 class FailureTests(PollerTestCase):
-    """What a pull that fails does, and what it does not."""
+    """The effect of a failed pull."""
 
     def test_failed_pull_keeps_the_last_good_snapshot(self) -> None:
         """The document stays, and is marked stale; its age grows."""
@@ -435,7 +435,7 @@ class FailureTests(PollerTestCase):
         self.assertEqual(self.source.fetches, 6)
 
     def test_feed_recovers(self) -> None:
-        """The first good pull after failures makes the feed live, with the document of now."""
+        """The first good pull after failures makes the feed live, with the current document."""
         self.source.fails(SourceError("is away"))
         self.start()
         self.assertIs(self.feed.state, State.STALE)
@@ -446,7 +446,7 @@ class FailureTests(PollerTestCase):
         self.assertEqual(self.document(), b"2")
 
     def test_refused_document_keeps_the_last_good_snapshot(self) -> None:
-        """What the gate refuses is never served, in each of the ways to be refused."""
+        """A refused document is never served, whatever the reason."""
         self.start()
         snapshot = self.feed.snapshot
         for refused in (b"", b'{"half": ', b'{"a": 1, "a": 2}', b"NaN", b"\xff", b"[" + b" " * 100 + b"]"):
@@ -459,9 +459,9 @@ class FailureTests(PollerTestCase):
             self.assertIs(self.feed.snapshot, snapshot)
 
     def test_unchanged_document_is_not_checked_again(self) -> None:
-        """What is served already has passed the gate: a limit that was lowered since is no reason to go stale."""
-        poller = self.start()
-        poller.max_bytes = 1
+        """The served document has passed the gate: a lower limit since then does not make the feed stale."""
+        puller = self.start()
+        puller.max_bytes = 1
         self.clock.advance(1)
         self.assertIs(self.feed.state, State.LIVE)
         self.source.gives(b"[]")
@@ -495,7 +495,7 @@ class FailureTests(PollerTestCase):
         self.assertIs(self.feed.state, State.STALE)
 
     def test_fetch_that_cannot_be_cancelled(self) -> None:
-        """It is left to itself, and the next tick asks again; what it gives in the end counts for nothing."""
+        """It is ignored, and the next tick asks again; its result is discarded."""
         ends: list[Deferred[bytes]] = []
 
         async def stubborn() -> bytes:
@@ -504,18 +504,18 @@ class FailureTests(PollerTestCase):
                 with contextlib.suppress(CancelledError):
                     return await ends[-1]
 
-        poller = self.start()
+        puller = self.start()
         self.source.answer = stubborn
         self.clock.pump([1] * 2)
-        self.assertEqual((self.feed.state, poller.failed), (State.STALE, 1))
+        self.assertEqual((self.feed.state, puller.failed), (State.STALE, 1))
         self.source.gives(b"2")
         self.clock.advance(1)
         self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"2"))
-        # Not more and more of them.
+        # Their number is limited.
         self.source.answer = stubborn
         with capturedLogs() as events:
             self.clock.pump([1] * 30)
-        self.assertEqual((self.source.under_way, poller.failed > 10), (MAX_LEFT, True))
+        self.assertEqual((self.source.under_way, puller.failed > 10), (MAX_LEFT, True))
         self.assertIn("3 pulls have neither ended nor obeyed", eventAsText(events[-1]))
         for end in ends:
             if not end.called:
@@ -526,13 +526,13 @@ class FailureTests(PollerTestCase):
         self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"4"))
         self.source.answer = stubborn
         self.clock.advance(1)
-        poller.stopService()
+        puller.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_ticks_that_never_end(self) -> None:
-        """Whatever holds them up: the feed is stale by itself after some intervals, and the log tells of both ends."""
-        poller = self.start(interval_s=2)
-        poller.timeout_s = 1e9
+        """Whatever delays them: the feed becomes stale after some intervals, and the log tells both changes."""
+        puller = self.start(interval_s=2)
+        puller.timeout_s = 1e9
         waiting = self.source.hangs()
         with capturedLogs() as events:
             self.clock.pump([0.5] * 15)
@@ -547,7 +547,7 @@ class FailureTests(PollerTestCase):
         self.assertIn('feed "results" is live: pulled from', texts[1])
 
     def test_feed_that_was_late_is_live_at_a_word(self) -> None:
-        """Of a source that need not be asked."""
+        """This also holds for a source that need not be asked."""
         self.start().timeout_s = 1e9
         waiting = self.source.hangs()
         with capturedLogs() as events:
@@ -572,22 +572,22 @@ class FailureTests(PollerTestCase):
 
     def test_fetch_that_raises_instead_of_awaiting(self) -> None:
         """A fetch that is no coroutine at all, and raises when it is called, does not stop the pulls either."""
-        poller = self.start()
+        puller = self.start()
 
         class Broken(ScriptedSource):
             def fetch(self) -> Any:
                 raise ProgrammingError("oops")
 
-        poller.source = Broken(lambda: succeed(b""))
+        puller.source = Broken(lambda: succeed(b""))
         self.clock.advance(1)
         self.assertGreaterEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
-        poller.source = self.source
+        puller.source = self.source
         self.source.gives(b"2")
         self.clock.advance(1)
         self.assertEqual(self.document(), b"2")
 
     def test_errors_keep_no_frames(self) -> None:
-        """Once the next pull has begun: what they name would be kept until there is a full collection."""
+        """They are freed once the next pull has begun: otherwise their variables would stay until a full collection."""
         self.start()
         for error in (SourceError("is away"), ProgrammingError("oops"), ProgrammingError("when it was cancelled")):
             if "cancelled" in str(error):
@@ -662,14 +662,14 @@ class LogTests(PollerTestCase):
 
     def run_pulls(self, *outcomes: bytes | BaseException) -> list[str]:
         with capturedLogs() as events:
-            poller: Puller | None = None
+            puller: Puller | None = None
             for outcome in outcomes:
                 if isinstance(outcome, bytes):
                     self.source.gives(outcome)
                 else:
                     self.source.fails(outcome)
-                if poller is None:
-                    poller = self.start()
+                if puller is None:
+                    puller = self.start()
                 else:
                     self.clock.advance(1)
         return [f"{event['log_level'].name}: {eventAsText(event, includeTimestamp=False)}" for event in events]
@@ -689,7 +689,7 @@ class LogTests(PollerTestCase):
         self.assertIn('feed "results" is stale: scripted://host/0/key: is away', lines[1])
 
     def test_another_reason_is_logged_after_a_while(self) -> None:
-        """Whoever has mended one thing is told what is wrong now, but not of each reason in turn."""
+        """An operator who has removed one reason is told the next one, but not each of several that alternate."""
         reasons = [SourceError(f"reason {number}") for number in range(12)]
         lines = self.run_pulls(b"1", *reasons)
         self.assertEqual(len(lines), 3)
@@ -705,16 +705,16 @@ class LogTests(PollerTestCase):
         )
 
     def lines(self, events: Iterable[LogEvent]) -> list[str]:
-        """Gives what was logged, without the time and the module."""
+        """Gives the logged lines, without the time and the module."""
         return [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
 
     def test_grace(self) -> None:
-        """Until the feed is stale the log says that pulls fail, and in how long it is; then, why; each of them once."""
+        """Until the feed is stale, the log says once that pulls fail, and when it will be; then once why."""
         away = "scripted://host/0/key: is away"
         for interval_s, stale_after_s in ((1, 8), (1, 2.5), (20, 30)):
             self.feed = Feed("results", clock=self.clock, stale_after_s=stale_after_s)
             self.source.gives(b"{}")
-            poller = self.start(interval_s)
+            puller = self.start(interval_s)
             left_s = stale_after_s - interval_s
             lines = [f'pulls of feed "results" fail: {away}; it will be stale in {left_s:g} s']
             with capturedLogs() as events:
@@ -731,14 +731,14 @@ class LogTests(PollerTestCase):
                 self.clock.advance(interval_s)
             lines.append('feed "results" is live: pulled from scripted://host/0/key')
             self.assertEqual((self.feed.state, self.lines(events)), (State.LIVE, lines))
-            poller.stopService()
+            puller.stopService()
 
     def test_grace_that_is_enough(self) -> None:
-        """A failure and its end are a line each, and the feed is live all the time, whichever pull brings it back."""
+        """A failure and its end are one line each, and the feed is live all the time, whichever pull is good again."""
         for is_told in (False, True):
             self.feed = Feed("results", clock=self.clock, stale_after_s=8)
             self.source.gives(b"{}")
-            poller = self.start()
+            puller = self.start()
             with capturedLogs() as events:
                 self.source.fails(SourceError("is away"))
                 self.clock.advance(1)
@@ -750,10 +750,10 @@ class LogTests(PollerTestCase):
                 self.clock.pump([1] * 20)
             self.assertIn('feed "results" is live: pulled from', self.lines(events)[1])
             self.assertEqual((self.feed.state, len(events)), (State.LIVE, 2))
-            poller.stopService()
+            puller.stopService()
 
     def test_other_reasons_meanwhile(self) -> None:
-        """An operator that mends one thing is told of the next, and that the feed is not stale yet."""
+        """An operator who removes one reason is told the next one, and that the feed is not stale yet."""
         self.feed.stale_after_s = 100
         reasons = [SourceError(f"reason {number}") for number in range(12)]
         lines = self.run_pulls(b"1", *reasons)
@@ -762,10 +762,10 @@ class LogTests(PollerTestCase):
         self.assertIn(text, lines[2])
 
     def test_source_that_hangs_after_it_failed(self) -> None:
-        """The last pull that ended has failed: the reason is that, and not that none has ended."""
+        """The last pull has failed: this is the reason, and not that no pull has ended."""
         self.feed.stale_after_s = 8
-        poller = self.start(interval_s=2)
-        poller.timeout_s = 1e9
+        puller = self.start(interval_s=2)
+        puller.timeout_s = 1e9
         self.source.fails(SourceError("is away"))
         self.clock.advance(2)
         self.source.hangs()
@@ -775,28 +775,28 @@ class LogTests(PollerTestCase):
         self.assertEqual(self.lines(events), ['feed "results" is stale: scripted://host/0/key: is away'])
 
     def test_source_whose_name_ends_with_a_colon(self) -> None:
-        """One is enough, where the line says it as well as where the feed is stale later."""
+        """One is enough, in the line and when the feed becomes stale later."""
         self.patch(ScriptedSource, "__str__", lambda source: "demo:")
         for stale_after_s, text in ((0, 'feed "results" is stale: '), (3, 'pulls of feed "results" fail: ')):
             self.feed = Feed("results", clock=self.clock, stale_after_s=stale_after_s)
             self.source.gives(b"{}")
-            poller = self.start()
+            puller = self.start()
             self.source.fails(SourceError("is away"))
             with capturedLogs() as events:
                 self.clock.pump([1] * 4)
             self.assertTrue(self.lines(events)[0].startswith(f"{text}demo: is away"))
             self.assertEqual(self.lines(events)[-1].partition(";")[0], 'feed "results" is stale: demo: is away')
-            poller.stopService()
+            puller.stopService()
 
     def test_expired_from_the_start(self) -> None:
         """The log calls the state by its name."""
         self.feed.gone_after_s = 10
-        self.feed.restore([Kept(b"1", Sequence(1, 1), 0.0)], age_s=20)
+        self.feed.restore([StoredVersion(b"1", Sequence(1, 1), 0.0)], age_s=20)
         (line,) = self.run_pulls(SourceError("is away"))
         self.assertIn('feed "results" is expired: scripted://host/0/key: is away', line)
 
     def test_long_time_is_readable(self) -> None:
-        """In seconds, however many."""
+        """It is given in seconds."""
         self.start(interval_s=3600).timeout_s = 1e9
         self.source.hangs()
         with capturedLogs() as events:
@@ -819,7 +819,7 @@ class LogTests(PollerTestCase):
         self.assertIn("no answer within 10 s", eventAsText(events[0]))
 
     def test_source_that_fails_in_its_own_way_when_cancelled(self) -> None:
-        """What a library raises on being cancelled is the time limit all the same, and no error inside livefeed."""
+        """Whatever a cancelled library raises, the message names the time limit, and no error inside livefeed."""
 
         def cancel(deferred: Deferred[bytes]) -> None:
             deferred.errback(ProgrammingError("cancelled while connecting"))
@@ -839,7 +839,7 @@ class LogTests(PollerTestCase):
         self.assertEqual(len([line for line in lines if "is stale" in line]), 1)
 
     def test_no_line_has_the_password(self) -> None:
-        """Neither the text of a line nor the fields of its event show what is secret."""
+        """Neither the text of a line nor the fields of its event contain secrets."""
         with capturedLogs() as events:
             self.start()
             self.source.fails(SourceError("is away"))
@@ -853,7 +853,7 @@ class LogTests(PollerTestCase):
 
 
 class LargeDocumentTests(PollerTestCase):
-    """What is too large to be compressed in the reactor's thread."""
+    """Documents that are too large to be compressed in the reactor's thread."""
 
     LARGE = b'["%b"]' % (b"x" * SMALL_BYTES)
 
@@ -862,8 +862,8 @@ class LargeDocumentTests(PollerTestCase):
         self.work: list[tuple[partial[object], Deferred[Any]]] = []
         self.source.gives(self.LARGE)
         self.feed.interval_s = 1.0
-        self.poller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
-        self.poller.startService()
+        self.puller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
+        self.puller.startService()
 
     def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
         self.assertIn(arguments[:1], ((), (self.LARGE,)))
@@ -871,7 +871,7 @@ class LargeDocumentTests(PollerTestCase):
         return self.work[-1][1]
 
     def finish(self) -> Callable[..., object]:
-        """Has the thread end its work, and gives what that was."""
+        """Has the thread end its work, and gives the function."""
         work, outcome = self.work.pop(0)
         outcome.callback(work())
         return work.func
@@ -880,7 +880,7 @@ class LargeDocumentTests(PollerTestCase):
         return set() if self.feed.snapshot is None else set(self.feed.snapshot.representations)
 
     def test_compressed_in_a_thread(self) -> None:
-        """It is published with the quick coding, and the slow ones come later."""
+        """It is published with the fast coding, and the slow ones come later."""
         self.assertIsNone(self.feed.snapshot)
         self.assertIs(self.finish(), make_large)
         self.assertEqual(self.codings(), {"identity", "gzip"})
@@ -892,7 +892,7 @@ class LargeDocumentTests(PollerTestCase):
         self.assertEqual(self.feed.codings_made, 3)
 
     def test_patch_is_made_before_it_is_pushed(self) -> None:
-        """If somebody asked for a patch to the version before; in a thread, for those who follow by delta."""
+        """It is made in a thread if a client has requested a patch to the version before."""
         patches: list[bytes | None] = []
         self.finish()
         self.finish()
@@ -924,7 +924,7 @@ class LargeDocumentTests(PollerTestCase):
         self.assertEqual((self.source.fetches, self.work), (2, []))
 
     def test_nothing_is_pulled_meanwhile(self) -> None:
-        """Neither at a tick nor for a change that is told of: that one is pulled afterwards."""
+        """Neither at a tick nor for a reported change, which is pulled afterwards."""
         self.source.changed()
         self.clock.pump([MIN_SPACING_S] * 100)
         self.assertEqual(self.source.fetches, 1)
@@ -944,15 +944,15 @@ class LargeDocumentTests(PollerTestCase):
 
     def test_stopped_meanwhile(self) -> None:
         """Nothing is published after the end."""
-        self.poller.stopService()
+        self.puller.stopService()
         self.finish()
         self.assertIsNone(self.feed.snapshot)
         self.assertEqual((self.work, self.clock.getDelayedCalls()), ([], []))
 
     def test_no_thread(self) -> None:
-        """It is published all the same, if without the slow codings."""
-        self.poller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.no_thread)
-        self.poller.startService()
+        """It is published without the slow codings."""
+        self.puller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.no_thread)
+        self.puller.startService()
         self.assertEqual(self.codings(), {"identity", "gzip"})
         self.assertIs(self.feed.state, State.LIVE)
 
@@ -961,9 +961,9 @@ class LargeDocumentTests(PollerTestCase):
         raise OSError(errno.EAGAIN, "can't start new thread")
 
     def test_slow_thread(self) -> None:
-        """It is not waited for for ever: neither for the quick coding nor for the slow ones."""
+        """The wait is limited, for the fast coding and for the slow ones."""
         self.clock.advance(MAX_TIMEOUT_S)
-        self.assertEqual((self.poller.failed, self.feed.state), (1, State.STALE))
+        self.assertEqual((self.puller.failed, self.feed.state), (1, State.STALE))
         self.clock.advance(1)
         self.work.pop(0)
         self.finish()
@@ -971,13 +971,13 @@ class LargeDocumentTests(PollerTestCase):
         self.clock.advance(MAX_TIMEOUT_S)
         self.assertEqual(self.codings(), {"identity", "gzip"})
         self.clock.advance(1)
-        self.assertEqual((self.poller.failed, self.source.fetches), (1, 3))
+        self.assertEqual((self.puller.failed, self.source.fetches), (1, 3))
 
     def test_thread_breaks(self) -> None:
         """The feed is stale, and the next tick tries again."""
         self.work.pop()[1].errback(ProgrammingError())
         self.assertEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
-        self.assertEqual(self.poller.failed, 1)
+        self.assertEqual(self.puller.failed, 1)
         self.clock.advance(1)
         self.finish()
         self.assertIs(self.feed.state, State.LIVE)

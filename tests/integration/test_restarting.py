@@ -13,7 +13,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from livefeed.document.snapshot import Sequence
-from livefeed.storage.journal import Journal, Kept
+from livefeed.document.stored_version import StoredVersion
+from livefeed.storage.journal import Journal
 from tests.integration.harness import WAIT_S, Livefeed, replace_file
 from tests.integration.stores.redis import wait_until
 
@@ -84,7 +85,7 @@ def test_age_survives(start: Start, path: Path, tmp_path: Path, number: signal.S
     state = tmp_path / "state"
     journal = Journal(state / "feed.versions", 1 << 20)
     journal.open()
-    journal.append(Kept(document(0), Sequence(1, 1), time.time() - 3600))
+    journal.append(StoredVersion(document(0), Sequence(1, 1), time.time() - 3600))
     journal.close()
     options = ("--source", f"file:{path}", "--interval", "0.1", "--state-dir", "state", "--gone-after", "600")
     livefeed = start(*options)

@@ -1,4 +1,4 @@
-"""What is kept is given back, whole or not at all, whatever has happened to the file."""
+"""Versions are read back complete or not at all, whatever has happened to the file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.history import VERSIONS
 from livefeed.document.snapshot import Sequence, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import JournalError
 from livefeed.storage import journal as journal_module
-from livefeed.storage.journal import GROWTH, Journal, Kept, check_folder
+from livefeed.storage.journal import GROWTH, Journal, check_folder
 
 MAX_BYTES = 1000
 
 
-def version(number: int, size: int = 20) -> Kept:
+def version(number: int, size: int = 20) -> StoredVersion:
     """Gives a version with line feeds in it."""
-    return Kept(b'{\n"number": %d}' % number + b"\n" * size, Sequence(1700, number), 1_700_000_000.25 + number)
+    return StoredVersion(b'{\n"number": %d}' % number + b"\n" * size, Sequence(1700, number), 1_700_000_000.25 + number)
 
 
 class JournalTestCase(SynchronousTestCase):
@@ -38,14 +39,14 @@ class JournalTestCase(SynchronousTestCase):
         self.addCleanup(journal.close)
         return journal
 
-    def keep(self, *kept: Kept) -> None:
+    def keep(self, *kept: StoredVersion) -> None:
         journal = self.journal()
         journal.open()
         for each in kept:
             journal.append(each)
         journal.close()
 
-    def found(self) -> list[Kept]:
+    def found(self) -> list[StoredVersion]:
         journal = self.journal()
         kept = journal.open()
         journal.close()
@@ -54,44 +55,44 @@ class JournalTestCase(SynchronousTestCase):
 
 class KeepingTests(JournalTestCase):
     def test_empty(self) -> None:
-        """The folder is made, for its owner alone."""
+        """The folder is made, with access only for its owner."""
         self.assertEqual(self.found(), [])
         self.assertEqual(self.path.parent.stat().st_mode & 0o777, 0o700)
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
     def test_versions_come_back(self) -> None:
-        """Byte for byte, with their order and time, over any number of processes."""
+        """They are the same bytes, with their order and time, over any number of processes."""
         versions = [version(number) for number in range(1, 6)]
         self.keep(*versions[:3])
         self.keep(*versions[3:])
         self.assertEqual(self.found(), versions)
 
     def test_boot_comes_back(self) -> None:
-        """However long the numbers: the longest line is read."""
+        """The longest line is read."""
         kept = replace(version(1), sequence=Sequence(1_700_000_000_000, 10**10), at=1_700_000_000.1234567)
         kept = replace(kept, boot="0a1b2c3d-" * 4, since_boot_s=12_345_678.123456789)
         self.keep(kept)
         self.assertEqual(self.found(), [kept])
 
     def test_file_of_an_earlier_version(self) -> None:
-        """It says nothing of the machine's start."""
+        """It has no boot."""
         self.path.parent.mkdir()
         head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":2}\n' % version_of(b"[]").encode()
         self.path.write_bytes(head + b"[]\n")
-        self.assertEqual(self.found(), [Kept(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
+        self.assertEqual(self.found(), [StoredVersion(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
 
-    def confirm(self, kept: Kept) -> None:
-        """Has a process say that a version was given again."""
+    def confirm(self, kept: StoredVersion) -> None:
+        """Has a process confirm a version."""
         journal = self.journal()
         journal.open()
         journal.confirm(kept)
         journal.close()
 
     def test_confirmation_comes_back(self) -> None:
-        """With the newest version, however often; the versions before keep the times that they were kept with."""
+        """The newest version has it, however often it is confirmed; the versions before keep their times."""
         versions = [version(1), version(2)]
         self.keep(*versions)
-        # Longer and shorter ones, one over the other.
+        # Longer and shorter lines are written over each other.
         for since_boot_s in (5.0, 12_345_678.123456789, 7.5):
             confirmed = replace(versions[1], at=1_700_003_600.25, boot="0a1b2c3d-" * 4, since_boot_s=since_boot_s)
             self.confirm(confirmed)
@@ -99,7 +100,7 @@ class KeepingTests(JournalTestCase):
         self.assertEqual(self.path.with_suffix(".confirmed").stat().st_mode & 0o777, 0o600)
 
     def test_confirmation_of_another_version(self) -> None:
-        """It says nothing of the newest, be it the same bytes or the same place."""
+        """It is ignored, even if the bytes or the sequence are those of the newest version."""
         newest = version(3)
         self.keep(version(1), newest)
         later = replace(newest, at=1_700_009_000.0)
@@ -125,7 +126,7 @@ class KeepingTests(JournalTestCase):
             self.assertIn(b"1700003600.0", file.readline())
 
     def test_damaged_confirmation(self) -> None:
-        """Whatever byte differs, and wherever it is cut: none but what was written is believed, and it is told."""
+        """If any byte differs, or the line is cut anywhere, the confirmation is ignored and reported."""
         self.keep(version(1))
         self.confirm(replace(version(1), at=1_700_003_600.0))
         path = self.path.with_suffix(".confirmed")
@@ -143,7 +144,7 @@ class KeepingTests(JournalTestCase):
         self.assertEqual((journal.open(), journal.unconfirmed), ([version(1)], None))
 
     def test_confirmation_cannot_be_written(self) -> None:
-        """It is an error, and nothing that ends the process; a journal that is not open writes nothing."""
+        """It raises an OSError; a journal that is not open writes nothing."""
         journal = self.journal()
         journal.confirm(version(1))
         self.assertFalse(self.path.parent.exists())
@@ -176,13 +177,13 @@ class KeepingTests(JournalTestCase):
         self.assertEqual(self.found(), [version(1)])
 
     def test_no_more_than_the_last(self) -> None:
-        """As many as there are patches from, and the newest."""
+        """The newest version is read back, and as many before it as patches are made from."""
         versions = [version(number) for number in range(1, VERSIONS + 20)]
         self.keep(*versions)
         self.assertEqual(self.found(), versions[-VERSIONS - 1 :])
 
     def test_file_does_not_grow(self) -> None:
-        """It is written anew from time to time."""
+        """It is rewritten from time to time."""
         self.patch(journal_module, "MAX_BYTES", 5000)
         journal = self.journal()
         journal.open()
@@ -204,7 +205,7 @@ class KeepingTests(JournalTestCase):
 
 class DamageTests(JournalTestCase):
     def test_damage_is_kept_aside(self) -> None:
-        """Whatever it is; what a killed process leaves is none."""
+        """Any damaged file is kept; an incomplete record of a killed process is no damage."""
         self.keep(version(1), version(2))
         whole = self.path.read_bytes()
         second = whole.rindex(b'{"version"')
@@ -231,7 +232,7 @@ class DamageTests(JournalTestCase):
     @settings(deadline=None, max_examples=60)
     @given(st.data())
     def test_cut_anywhere(self, data: st.DataObject) -> None:
-        """What was written whole is given back, and what comes after it is kept like it."""
+        """Complete records are read back, and later ones are written after them."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
         versions = [version(number) for number in range(1, 5)]
         self.keep(*versions)
@@ -248,7 +249,7 @@ class DamageTests(JournalTestCase):
     @settings(deadline=None, max_examples=60)
     @given(st.data())
     def test_any_byte_changed(self, data: st.DataObject) -> None:
-        """Nothing is given back that was not kept; time and order, which have no hash, aside."""
+        """No other documents are read back. Time and order have no hash."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
         versions = [version(number) for number in range(1, 5)]
         self.keep(*versions)
@@ -259,7 +260,7 @@ class DamageTests(JournalTestCase):
         self.assertEqual(documents, [kept.data for kept in versions[: len(documents)]])
 
     def test_another_file(self) -> None:
-        """What is no journal at all is empty."""
+        """A file that is no journal is read as empty."""
         self.path.parent.mkdir()
         for content in (b"\0" * 5000, b"{}\n", b"x" * 5000, b'{"version":"","epoch":1,"number":1,"at":0,"bytes":-5}\n'):
             self.path.write_bytes(content)
@@ -268,7 +269,7 @@ class DamageTests(JournalTestCase):
 
 class TroubleTests(JournalTestCase):
     def test_two_processes(self) -> None:
-        """The second is told so, and harms nothing."""
+        """The second one is refused, and changes nothing."""
         self.keep(version(1))
         first = self.journal()
         first.open()
@@ -279,7 +280,7 @@ class TroubleTests(JournalTestCase):
         self.assertEqual(self.found(), [version(1), version(2)])
 
     def test_no_folder_can_be_made(self) -> None:
-        """The message names the place."""
+        """The message names the path."""
         (self.folder / "state").write_bytes(b"")
         error = self.assertRaises(JournalError, self.journal().open)
         self.assertEqual(str(error), f"{self.path.parent}: there is a file where a folder should be")
@@ -296,7 +297,7 @@ class TroubleTests(JournalTestCase):
         self.assertEqual({each.name for each in self.folder.iterdir()}, {"file", "link"})
 
     def test_full_disk(self) -> None:
-        """What was there stays, and what comes when there is room again is kept."""
+        """The written versions stay, and versions that come when there is room again are written."""
         journal = self.journal()
         journal.open()
         journal.append(version(1))

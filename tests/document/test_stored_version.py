@@ -1,0 +1,105 @@
+"""The record of a stored version gives that version and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.document.snapshot import Sequence
+from livefeed.document.stored_version import (
+    MAX_CONFIRMATION_BYTES,
+    MAX_HEAD_BYTES,
+    DamagedRecordError,
+    StoredVersion,
+    is_beginning_of_head,
+    parse_head,
+    stored_version,
+)
+
+NUMBERS = st.integers(0, 10**13)
+TIMES = st.floats(0, 10**11)
+VERSIONS = st.builds(
+    StoredVersion,
+    st.binary(min_size=1),
+    st.builds(Sequence, NUMBERS, NUMBERS),
+    TIMES,
+    st.text("0123456789abcdef-", max_size=36),
+    TIMES,
+)
+VERSION = StoredVersion(b'{"a": 1}', Sequence(1700, 3), 1_700_000_000.25, "boot", 5.5)
+
+
+def read(record: bytes) -> StoredVersion:
+    """Gives the version of a record."""
+    line, _, rest = record.partition(b"\n")
+    return stored_version(parse_head(line), rest[:-1])
+
+
+class RecordTests(SynchronousTestCase):
+    """A head and the document's bytes."""
+
+    @settings(deadline=None)
+    @given(VERSIONS)
+    def test_round_trip(self, version: StoredVersion) -> None:
+        """Each version has a record, whose head is short enough to be found."""
+        record = version.record()
+        self.assertEqual(read(record), version)
+        self.assertTrue(record.endswith(b"\n"))
+        self.assertLessEqual(record.index(b"\n") + 1, MAX_HEAD_BYTES)
+
+    def test_other_bytes(self) -> None:
+        """The bytes after a head must be those that it was written for."""
+        record = VERSION.record()
+        self.assertRaises(DamagedRecordError, read, record.replace(b'"a": 1', b'"a": 2'))
+
+    def test_lines_that_are_no_head(self) -> None:
+        """They are damage, as is a time before 1970 and an empty document."""
+        head = VERSION.record().partition(b"\n")[0]
+        self.assertEqual(parse_head(head), parse_head(head + b"\n"))
+        for line in (
+            *(b"", b"{}", b"[]", b"\xff", head[:-1], head.replace(b'"number":3', b'"number":"3"')),
+            *(head.replace(b'"at":', b'"at":-'), head.replace(b'"bytes":8', b'"bytes":0')),
+        ):
+            self.assertRaises(DamagedRecordError, parse_head, line)
+
+    def test_beginning_of_a_head(self) -> None:
+        """A killed process may leave any part of a head, and nothing else."""
+        head = VERSION.record().partition(b"\n")[0]
+        for end in range(len(head) + 1):
+            self.assertTrue(is_beginning_of_head(head[:end]), end)
+        for line in (b"x", b"\0", b'{"versoin"', b'{"version"' + b"x" * MAX_HEAD_BYTES):
+            self.assertFalse(is_beginning_of_head(line))
+
+
+class ConfirmationTests(SynchronousTestCase):
+    """The line that says when a version was confirmed."""
+
+    @settings(deadline=None)
+    @given(VERSIONS, TIMES)
+    def test_version_is_confirmed(self, version: StoredVersion, at: float) -> None:
+        """It has the time of the confirmation then."""
+        confirmed = replace(version, at=at, boot="another", since_boot_s=1.5)
+        line = confirmed.confirmation()
+        self.assertEqual(version.confirmed_by(line), confirmed)
+        self.assertLessEqual(len(line), MAX_CONFIRMATION_BYTES)
+
+    def test_another_version_is_confirmed(self) -> None:
+        """The version stays as it is."""
+        later = replace(VERSION, at=VERSION.at + 60)
+        for other in (
+            replace(later, sequence=Sequence(1700, 4)),
+            replace(later, sequence=Sequence(1701, 3)),
+            replace(later, data=b"{}"),
+        ):
+            self.assertIs(VERSION.confirmed_by(other.confirmation()), VERSION)
+
+    def test_damage(self) -> None:
+        """A line of which any byte differs confirms nothing."""
+        line = replace(VERSION, at=VERSION.at + 60).confirmation().removesuffix(b"\n")
+        for at in range(len(line)):
+            damaged = line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]
+            self.assertRaises(DamagedRecordError, VERSION.confirmed_by, damaged)
+        self.assertRaises(DamagedRecordError, VERSION.confirmed_by, b"")
