@@ -15,7 +15,7 @@ from livefeed.document import snapshot
 from livefeed.document.history import MAX_PATCHES
 from livefeed.feed.feed import SLICE
 from livefeed.testing import make_site
-from tests.delivery.websocket.test_protocol import Transport
+from tests.helpers.transports import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
 

@@ -14,7 +14,7 @@ from livefeed.exceptions import SourceError
 from livefeed.sources import file
 from livefeed.sources.file import ATTEMPTS, SETTLE_S
 from livefeed.sources.file_watch import places_of
-from tests.sources.test_file import FileTestCase
+from tests.helpers.file_source import FileTestCase
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
