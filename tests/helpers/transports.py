@@ -1,4 +1,4 @@
-"""Transports in memory that do what real ones do."""
+"""Transports in memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from typing import Any
 
 from twisted.internet.testing import StringTransport
 
+from livefeed.transport.connection import ConnectionGroup
+
 
 class Transport(StringTransport):
-    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end.
-
-    :ivar protocol: the protocol that it feeds, which changes with an upgrade.
-    :ivar unsent_bytes: the size in bytes of what the kernel has not taken.
-    """
+    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
 
     protocol: Any
     unsent_bytes = 0
@@ -23,3 +21,22 @@ class Transport(StringTransport):
 
     def unregisterProducer(self) -> None:
         self.producer = None
+
+
+class Grouped(Transport):
+    """A transport of which many can be written to together."""
+
+    write_or_end = Transport.write
+    make_multicast = staticmethod(ConnectionGroup)
+
+
+class Wrapping(Transport):
+    """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
+
+    def write_below(self) -> Any:
+        raise AssertionError("written below the wrapper, where everybody can read it")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "make_multicast":
+            return self.write_below
+        raise AttributeError(name)
