@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.mutants import CORE, ROOT, Mutant, mirror_of, mutants_of, sample
+from tests.mutants import CORE, LEFT_OUT, ROOT, Mutant, mirror_of, modules_of, mutants_of, sample
 
 
 def changes(source: str) -> list[tuple[str, str]]:
     """Gives what is replaced, and by what."""
-    return [(mutant.old, mutant.new) for mutant in mutants_of("feed", source)]
+    return [(mutant.old, mutant.new) for mutant in mutants_of("feed/feed", source)]
 
 
 class ChangeTests(SynchronousTestCase):
@@ -81,16 +84,16 @@ class LeftAloneTests(SynchronousTestCase):
 class MutantTests(SynchronousTestCase):
     def test_only_the_place_is_changed(self) -> None:
         source = "é = 'é'; x = f(\n    a  and\n    b)  # a comment\n"
-        (mutant,) = mutants_of("feed", source)
+        (mutant,) = mutants_of("feed/feed", source)
         self.assertEqual(mutant.apply(source), "é = 'é'; x = f(\n    (a or b))  # a comment\n")
         self.assertEqual(str(mutant), "livefeed/feed/feed.py:2: a and b  ->  (a or b)")
 
     def test_a_short_text_is_shown_with_its_line(self) -> None:
-        (mutant,) = mutants_of("feed", "x = (\n    1,  # which\n)")
+        (mutant,) = mutants_of("feed/feed", "x = (\n    1,  # which\n)")
         self.assertEqual(str(mutant), "livefeed/feed/feed.py:2: 1  ->  2  in  1,  # which")
 
     def test_each_mutant_of_the_core_can_be_compiled_and_differs_from_the_source(self) -> None:
-        for module in ("feed", "transport/rooms"):
+        for module in ("feed/feed", "transport/rooms"):
             source = (ROOT / "livefeed" / f"{module}.py").read_text("utf-8")
             for mutant in mutants_of(module, source):
                 changed = mutant.apply(source)
@@ -100,19 +103,37 @@ class MutantTests(SynchronousTestCase):
 
 class SampleTests(SynchronousTestCase):
     def test_each_module_of_the_core_has_tests_that_mirror_it(self) -> None:
-        self.assertEqual(str(mirror_of("web/parts")), "tests/feed/test_parts.py")
+        self.assertEqual(str(mirror_of("feed/parts")), "tests/feed/test_parts.py")
         self.assertEqual([module for module in CORE if not (ROOT / mirror_of(module)).exists()], [])
 
     def test_a_seed_stands_for_a_sample(self) -> None:
-        first, second = (sample(("gate", "pointer"), 9, 5) for _ in range(2))
+        first, second = (sample(("document/gate", "document/pointer"), 9, 5) for _ in range(2))
         self.assertEqual(first, second)
         self.assertEqual(len(set(first)), 9)
 
     def test_another_seed_samples_others(self) -> None:
-        samples = {tuple(sample(("gate", "pointer"), 5, seed)) for seed in range(5)}
+        samples = {tuple(sample(("document/gate", "document/pointer"), 5, seed)) for seed in range(5)}
         self.assertGreater(len(samples), 1)
 
     def test_no_count_or_more_than_there_are_gives_all(self) -> None:
-        everything: list[Mutant] = sample(("gate",), 0, 1)
-        self.assertEqual(sample(("gate",), 10_000, 1), everything)
+        everything: list[Mutant] = sample(("document/gate",), 0, 1)
+        self.assertEqual(sample(("document/gate",), 10_000, 1), everything)
         self.assertGreater(len(everything), 5)
+
+
+class CoreTests(SynchronousTestCase):
+    def test_modules_with_tests_of_their_own(self) -> None:
+        """A module that is split stays in the core, as long as each piece has its tests; the others are left out."""
+        with tempfile.TemporaryDirectory() as directory:
+            root = Path(directory)
+            for name in ("livefeed/feed/feed", "livefeed/feed/fanout", "livefeed/feed/interfaces", "livefeed/clocks"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / f"{name}.py").write_text("")
+            for name in ("tests/feed/test_feed", "tests/feed/test_fanout", "tests/test_clocks"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / f"{name}.py").write_text("")
+            self.assertEqual(modules_of(root), ("feed/fanout", "feed/feed", "clocks"))
+
+    def test_modules_that_are_left_out_exist(self) -> None:
+        """Or the name of one would stay here when it is gone."""
+        self.assertEqual([module for module in LEFT_OUT if not (ROOT / "livefeed" / f"{module}.py").exists()], [])
