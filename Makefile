@@ -1,15 +1,15 @@
-# `make run` serves a demonstration, `make test` tests, `make check` is all that CI runs.
-# Everything is installed into .venv, from requirements.txt, whose hashes pip checks.
+# `make run` serves a demonstration, `make test` runs the tests, `make check` runs everything that CI runs.
+# All packages are installed into .venv, from requirements.txt. pip checks their hashes.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8443
-# The clients that are Node's; without npm, what needs them is skipped.
+# Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test soak mutants lock clean help
+.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -17,8 +17,10 @@ help:
 	@echo "make check    format, lint, types, docs, tests on both transports: what CI runs"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
-	@echo "make soak     every kind of watcher for an hour, and a source that hangs: what grows?"
-	@echo "make mutants  break the core in sixty places, one at a time: which would the unit tests not notice?"
+	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
+	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
+	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
+	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make lock     resolve requirements.txt anew"
 	@echo "make clean    remove what these targets made"
@@ -36,7 +38,7 @@ tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/
 	npm --prefix tests/clients ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# What the tests of mongodb:// talk to; without it they are skipped. It takes Go, and two minutes.
+# The server for the tests of mongodb://. Without it they are skipped. The build needs Go, and takes two minutes.
 build/bin/ferretdb: tests/integration/build_ferretdb
 	$<
 	@touch $@
@@ -56,13 +58,22 @@ run: certs
 
 test: test-fast test-sources
 
-# What knows a transport, on livefeed's own, and all that knows none, but for what takes long: the sources and their servers.
+# All tests except those of the sources and their servers, which take long. The integration tests use the fast transport.
 test-fast: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet $(SOURCES:%=--ignore %)
 
 SOURCES := $(patsubst %,tests/integration/test_%.py,every_source redis mongo origin files plugins)
 test-sources: $(READY)
 	$(BIN)/python -m pytest --quiet $(SOURCES)
+
+# Builds the wheel and the sdist, installs the wheel into an environment of its own, and runs its commands there.
+wheel-test: $(READY)
+	$(BIN)/python -m pytest --quiet tests/test_packaging.py
+
+# The target is not a part of `check`, because CI would take longer than it may.
+# To raise the entries of the table: .venv/bin/python -m tests.coverage_by_module --write
+coverage: $(READY)
+	nice $(BIN)/python -m tests.coverage_by_module
 
 format: $(READY)
 	$(BIN)/ruff format livefeed tests twisted
@@ -81,20 +92,21 @@ docs: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
-# Five to twenty minutes. All of one module: .venv/bin/python -m tests.mutants --module feed
+# This takes five to twenty minutes. All mutants of one module: .venv/bin/python -m tests.mutants --module feed/feed
 mutants: $(READY)
 	nice $(BIN)/python -m tests.mutants --require 85
 
-# What talks to no other process: with another Python, make test-unit VENV=build/3.13 PYTHON=python3.13.
+# The tests that talk to no other process. With another Python: make test-unit VENV=build/3.13 PYTHON=python3.13
 test-unit: $(READY)
 	$(BIN)/python -m pytest --quiet --ignore tests/integration
 
-# The integration tests once more, on Twisted's own transport.
+# The integration tests again, with Twisted's own transport.
 test-twisted: $(READY) $(CLIENTS)
 	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
-# What livefeed is compared with are Debian's packages, and so is its Python there, if it can be: one that was compiled
-# without profiles, as tools that build Pythons do by themselves, takes 6 to 24 % more for each request.
+# The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
+# A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
+# each request.
 BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
 bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
@@ -115,7 +127,7 @@ bench-peers:
 
 check: lint types docs test test-twisted
 
-# The development tools stand in pyproject.toml alone, as the dependency group "dev".
+# The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)
 	@mkdir -p build
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' > build/dev.in

@@ -44,6 +44,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 
 PURE = ("document",)
 
+TESTS = Path(__file__).parent
+
+STILL_IMPORTED = frozenset(
+    {"tests.tls.test_options", "tests.transport.test_connection", "tests.transport.test_tls_connection"}
+)
+"""Test modules that others import, until what they share has moved to ``tests/helpers``. It only shrinks."""
+
 
 def modules() -> dict[str, Path]:
     """Gives all modules of livefeed, by their names below the package."""
@@ -69,6 +76,19 @@ def imported_by(path: Path, names: dict[str, Path]) -> Iterator[str]:
             below = name.removeprefix("livefeed").removeprefix(".")
             # What is no module is a name in one.
             yield below if below in names else below.rpartition(".")[0]
+
+
+def imported_tests(tree: ast.Module) -> Iterator[str]:
+    """Gives the test modules that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        named: list[str] = []
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in named:
+            if name.startswith("tests.") and name.rpartition(".")[2].startswith("test_"):
+                yield name
 
 
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -143,3 +163,23 @@ class ImportTests(SynchronousTestCase):
                     continue
                 with self.subTest(f"{name}.{module}"):
                     self.assertRegex(documented, rf"(?m)^(- ``)?{module}\b")
+
+    def test_no_test_module_is_imported(self) -> None:
+        """Helpers of several tests live in ``tests/helpers``, so that tests can be moved, split and run alone."""
+        wrong = [
+            f"{path.relative_to(TESTS)} imports {name}"
+            for path in sorted(TESTS.rglob("*.py"))
+            for name in imported_tests(ast.parse(path.read_text("utf-8"), str(path)))
+            if name not in STILL_IMPORTED
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_imports_of_test_modules_are_found(self) -> None:
+        """In each way in which they can be written."""
+        for text, found in (
+            ("from tests.web.test_site import Client", ["tests.web.test_site"]),
+            ("from tests.web import test_site, harness", ["tests.web.test_site"]),
+            ("def f():\n    import tests.web.test_site", ["tests.web.test_site"]),
+            ("from tests.helpers.garbage import garbage\nfrom livefeed.testing import request\nimport test_x", []),
+        ):
+            self.assertEqual(sorted(set(imported_tests(ast.parse(text)))), found)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.mutants import CORE, ROOT, Mutant, mirror_of, mutants_of, sample
+from tests.mutants import CORE, LEFT_OUT, ROOT, Mutant, mirror_of, modules_of, mutants_of, sample
 
 
 def changes(source: str) -> list[tuple[str, str]]:
@@ -116,3 +119,21 @@ class SampleTests(SynchronousTestCase):
         everything: list[Mutant] = sample(("document/gate",), 0, 1)
         self.assertEqual(sample(("document/gate",), 10_000, 1), everything)
         self.assertGreater(len(everything), 5)
+
+
+class CoreTests(SynchronousTestCase):
+    def test_modules_with_tests_of_their_own(self) -> None:
+        """A module that is split stays in the core, as long as each piece has its tests; the others are left out."""
+        with tempfile.TemporaryDirectory() as directory:
+            root = Path(directory)
+            for name in ("livefeed/feed/feed", "livefeed/feed/fanout", "livefeed/feed/interfaces", "livefeed/clocks"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / f"{name}.py").write_text("")
+            for name in ("tests/feed/test_feed", "tests/feed/test_fanout", "tests/test_clocks"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / f"{name}.py").write_text("")
+            self.assertEqual(modules_of(root), ("feed/fanout", "feed/feed", "clocks"))
+
+    def test_modules_that_are_left_out_exist(self) -> None:
+        """Or the name of one would stay here when it is gone."""
+        self.assertEqual([module for module in LEFT_OUT if not (ROOT / "livefeed" / f"{module}.py").exists()], [])

@@ -18,6 +18,7 @@ from livefeed.document.diff import MAX_DEPTH, MAX_SHIFTS, diff
 from livefeed.document.exact_json import DeltaError, encode, parse
 from livefeed.document.gate import check_document
 from livefeed.document.patch import apply_patch
+from tests.helpers.exact_patches import Number, patched, read, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,64 +44,9 @@ TEXTS = st.recursive(
 )
 
 
-class Number(tuple[str]):
-    """A number as it is written."""
-
-    __slots__ = ()
-
-
 def make_patch(old: bytes, new: bytes) -> bytes:
     """Gives the patch from one document to another."""
     return diff(parse(old), parse(new))
-
-
-def read(data: bytes | str) -> Any:
-    """Reads JSON with a number as its text."""
-    return json.loads(data, parse_int=lambda text: Number((text,)), parse_float=lambda text: Number((text,)))
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two read values are equal, with nothing left to how Python compares different types."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def patched(value: Any, patch: list[Any]) -> Any:
-    """Applies add, remove and replace to a read value in the plainest way."""
-    for operation in patch:
-        path = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")]
-        root = {"": value}
-        holder: Any = root
-        for token in path[:-1]:
-            holder = holder[int(token) if isinstance(holder, list) else token]
-        last: Any = int(path[-1]) if isinstance(holder, list) else path[-1]
-        match operation:
-            case {"op": "add", "value": new}:
-                if isinstance(holder, list):
-                    assert last <= len(holder)
-                    holder.insert(last, new)
-                else:
-                    holder[last] = new
-            case {"op": "replace", "value": new}:
-                assert not path[1:] or isinstance(holder, list) or last in holder
-                holder[last] = new
-            case {"op": "remove"}:
-                del holder[last]
-            case {"op": "move", "from": there}:
-                # Only within an array.
-                source, _, index = there.rpartition("/")
-                assert (source, True) == (operation["path"].rpartition("/")[0], isinstance(holder, list))
-                holder.insert(last, holder.pop(int(index)))
-                assert last < len(holder)
-            case other:
-                raise AssertionError(other)
-        value = root[""]
-    return value
 
 
 def edited(draw: st.DrawFn, value: Any) -> Any:

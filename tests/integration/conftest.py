@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
+from tests.integration.browsing import browser, other_origin
 from tests.integration.harness import TLS, TWISTD, Livefeed
 from tests.integration.proxies import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+__all__ = ["browser", "certificate", "demo", "other_origin", "place", "start"]
 
 
 class Start(Protocol):

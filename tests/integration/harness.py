@@ -40,7 +40,7 @@ WAIT_S = 60.0
 """How long anything is waited for that has no bound of its own."""
 
 STOP_S = 5.0
-"""How long livefeed may take to stop."""
+"""The time in seconds that livefeed may take to stop. Only tests of that time have this limit."""
 
 TWISTD = (str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=")
 TWIST = (str(Path(sys.executable).with_name("twist")), "--log-format=text")
@@ -315,15 +315,32 @@ class Livefeed:
             self.process.signal(signal.SIGTERM)
             wire.send(client_frame(CLOSE, wire.frame_of(CLOSE)))
 
-    def terminate(self) -> int:
-        """Sends SIGTERM, and gives the exit code; it fails if that takes longer than it may."""
+    def terminate(self, within_s: float = WAIT_S) -> int:
+        """Sends SIGTERM, and gives the exit code.
+
+        :param within_s: the time in seconds after which it fails.
+        """
         self.process.signal(signal.SIGTERM)
-        return self.process.wait(STOP_S)
+        return self.process.wait(within_s)
 
 
 def environment(directory: Path) -> dict[str, str]:
     """Gives the environment of a livefeed that keeps its data in *directory*."""
     return {"XDG_DATA_HOME": str(directory / "data"), "HOME": str(directory)}
+
+
+def run(
+    directory: Path, *options: str, command: tuple[str, ...] = TWISTD, variables: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Gives the exit code and the output of a livefeed that is expected to end by itself."""
+    surroundings = {**environment(directory), **(variables or {})}
+    process = Process([*command, "livefeed", *options], directory=directory, environment=surroundings)
+    with contextlib.closing(process):
+        try:
+            code = process.wait()
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it runs on, and says:\n{process.text()}")
+        return code, process.text()
 
 
 @dataclass(frozen=True)
@@ -361,7 +378,7 @@ class Wire:
 
     def response(self, method: str = "GET") -> Response:
         """Reads one response to a request with *method*."""
-        head = self._read_until(b"\r\n\r\n").decode("latin-1")
+        head = self.until(b"\r\n\r\n").decode("latin-1")
         status_line, *lines = head[:-4].split("\r\n")
         headers = httpx.Headers([(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)])
         status = int(status_line.split(" ", 2)[1])
@@ -401,7 +418,8 @@ class Wire:
             data.append(chunk)
         return b"".join(data)
 
-    def _read_until(self, end: bytes) -> bytes:
+    def until(self, end: bytes) -> bytes:
+        """Reads up to and with these bytes."""
         while (position := self._buffer.find(end)) < 0:
             self._receive()
         return self.exactly(position + len(end))

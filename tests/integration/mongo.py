@@ -10,18 +10,19 @@ import os
 import shutil
 import socket
 import threading
-import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pymongo
 
+from tests.helpers.threaded_server import ThreadedServer, shut_down
+from tests.helpers.waiting import wait_until
 from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, missing_peer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from livefeed.tls.development import DevelopmentCertificate
 
@@ -89,13 +90,14 @@ class MongoStore(StoreServer):
             options += [f"--listen-tls={HOST}:{self.tls_port}", f"--listen-tls-cert-file={self._certificate.cert}"]
             options += [f"--listen-tls-key-file={self._certificate.key}"]
         self._process = Process([self._program, *options], directory=self._directory)
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
-                return
-            assert time.monotonic() < deadline, self._process.text()
-            assert self._process.running, self._process.text()
-            time.sleep(0.02)
+        wait_until(self._accepts, self._process.text)
+
+    def _accepts(self) -> bool:
+        assert self._process is not None
+        assert self._process.running, self._process.text()
+        with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
+            return True
+        return False
 
     def resident_bytes(self) -> int:
         """Gives how much memory the server has in use."""
@@ -162,54 +164,35 @@ class Relay:
     def __init__(self, port: int) -> None:
         self._to = port
         self._stopped = threading.Event()
-        self._sockets: set[socket.socket] = set()
         self.delay_s = 0.0
         self.silent = False
         self.nonsense: bytes | None = None
         self.accepted = 0
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._server = ThreadedServer(self._serve)
+        self.port = self._server.port
+        self.cut = self._server.cut
 
     def __enter__(self) -> Self:
-        self._start(self._accept)
+        self._server.start()
         return self
 
     def __exit__(self, *details: object) -> None:
         self._stopped.set()
-        # It wakes the thread that accepts.
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
+        self._server.close()
 
-    def cut(self) -> None:
-        """Cuts all connections."""
-        for sock in [*self._sockets]:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=work, args=arguments, daemon=True).start()
-
-    def _accept(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            try:
-                far = socket.create_connection((HOST, self._to), timeout=WAIT_S)
-            except OSError:
-                near.close()
-                continue
+    def _serve(self, near: socket.socket) -> None:
+        self.accepted += 1
+        with socket.create_connection((HOST, self._to), timeout=WAIT_S) as far:
             far.settimeout(None)
-            self._sockets |= {near, far}
-            self._start(self._pass_on, near, far, False)
-            self._start(self._pass_on, far, near, True)
+            self._server.track(far)
+            answers = threading.Thread(target=self._pass_on, args=(far, near, True), daemon=True)
+            answers.start()
+            self._pass_on(near, far, answers=False)
+            answers.join()
+            self._server.forget(far)
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
-        with closing(source), suppress(OSError):
+        with suppress(OSError):
             while data := source.recv(65536):
                 if self.silent:
                     continue
@@ -220,8 +203,8 @@ class Relay:
                 if answers and self.delay_s:
                     self._stopped.wait(self.delay_s)
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-        self._sockets.discard(source)
+        shut_down(sink)
+        shut_down(source)
 
 
 def _ferretdb() -> str:

@@ -6,18 +6,18 @@ OP_MSG for the rest.
 
 from __future__ import annotations
 
-import socket
 import struct
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import bson
 from bson.int64 import Int64
 
+from tests.helpers.threaded_server import ThreadedServer
 from tests.integration.harness import HOST, WAIT_S
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
 _HEADER = struct.Struct("<iiii")
@@ -41,20 +41,16 @@ class ReplicaSet:
         self._changes = 0
         self._questions = 0
         self._changed = threading.Condition()
-        self._sockets: set[socket.socket] = set()
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._server = ThreadedServer(self._serve)
+        self.port = self._server.port
+        self.cut = self._server.cut
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._server.start()
         return self
 
     def __exit__(self, *details: object) -> None:
-        # It wakes the thread that accepts.
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
+        self._server.close()
 
     def url(self) -> str:
         """Gives the URL of a source that follows the document."""
@@ -67,31 +63,16 @@ class ReplicaSet:
             self._changes += 1
             self._changed.notify_all()
 
-    def cut(self) -> None:
-        """Cuts all connections."""
-        for sock in [*self._sockets]:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
     def wait_for_questions(self, count: int) -> bool:
         """Returns when change streams were asked so many times more whether there is anything."""
         with self._changed:
             wanted = self._questions + count
             return self._changed.wait_for(lambda: self._questions >= wanted, WAIT_S)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.add(sock)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
     def _serve(self, sock: socket.socket) -> None:
         # Each connection knows what it has told of.
         told = self._changes
-        with sock, sock.makefile("rb") as file, suppress(OSError):
+        with sock.makefile("rb") as file:
             while head := file.read(_HEADER.size):
                 length, number, _, kind = _HEADER.unpack(head)
                 body = file.read(length - _HEADER.size)
@@ -103,7 +84,6 @@ class ReplicaSet:
                     reply = b"\0\0\0\0\0" + bson.encode({**answer, "ok": 1})
                     answer_kind = _OP_MSG
                 sock.sendall(_HEADER.pack(_HEADER.size + len(reply), 0, number, answer_kind) + reply)
-        self._sockets.discard(sock)
 
     def _hello(self) -> dict[str, Any]:
         here = f"{HOST}:{self.port}"

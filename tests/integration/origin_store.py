@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from tests.helpers.threaded_server import ThreadedServer
+from tests.helpers.waiting import wait_until
 from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, peer, replace_file
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -79,11 +79,7 @@ class OriginStore(StoreServer):
     def wait_for_answers(self, count: int) -> None:
         """Returns when it has answered so often once more."""
         end = len(self.asked()) + count
-        for _ in range(int(WAIT_S / 0.01)):
-            if len(self.asked()) >= end:
-                return
-            time.sleep(0.01)
-        raise AssertionError("nobody asks")
+        wait_until(lambda: len(self.asked()) >= end, "nobody asks")
 
     def start(self) -> None:
         """StoreServer API."""
@@ -157,23 +153,19 @@ class WilfulOrigin:
     port: int = 0
     connections: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
-    _listening: socket.socket | None = None
-    _sockets: list[socket.socket] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _server: ThreadedServer | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __enter__(self) -> Self:
-        self._listening = socket.create_server((HOST, self.port))
-        self.port = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._server = ThreadedServer(self._serve, self.port)
+        self.port = self._server.port
+        self._server.start()
         return self
 
     def __exit__(self, *details: object) -> None:
         self._ended.set()
-        assert self._listening is not None
-        for sock in (self._listening, *self._sockets):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+        assert self._server is not None
+        self._server.close()
 
     @property
     def url(self) -> str:
@@ -182,41 +174,33 @@ class WilfulOrigin:
 
     def wait_for(self, count: int, timeout_s: float = WAIT_S) -> None:
         """Returns when there were so many more requests."""
-        end = len(self.asked) + count
-        for _ in range(int(timeout_s / 0.02)):
-            if len(self.asked) >= end:
-                return
-            self._ended.wait(0.02)
-        raise AssertionError(f"{len(self.asked)} requests, and not {end}")
+        with self._changed:
+            end = len(self.asked) + count
+            came = self._changed.wait_for(lambda: len(self.asked) >= end, timeout_s)
+            assert came, f"{len(self.asked)} requests, and not {end}"
 
-    def _accept(self) -> None:
-        assert self._listening is not None
-        with contextlib.suppress(OSError):
-            while not self._ended.is_set():
-                sock, _ = self._listening.accept()
-                sock.settimeout(WAIT_S)
-                self._sockets = [*self._sockets[-50:], sock]
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(sock, self.connections), daemon=True).start()
-
-    def _serve(self, sock: socket.socket, number: int) -> None:
+    def _serve(self, sock: socket.socket) -> None:
+        sock.settimeout(WAIT_S)
+        with self._changed:
+            self.connections += 1
+            number = self.connections
         buffer = b""
-        with contextlib.suppress(OSError), contextlib.closing(sock):
-            while not self._ended.is_set():
-                while b"\r\n\r\n" not in buffer:
-                    chunk = sock.recv(65536)
-                    if not chunk:
-                        return
-                    buffer += chunk
-                head, _, buffer = buffer.partition(b"\r\n\r\n")
-                with self._lock:
-                    text = f"{head.decode('latin-1')}\r\n"
-                    asked = Asked(len(self.asked), number, text, sock.sendall, self._ended)
-                    self.asked.append(asked)
-                answer = self.answer(asked)
-                if answer is None:
+        while not self._ended.is_set():
+            while b"\r\n\r\n" not in buffer:
+                chunk = sock.recv(65536)
+                if not chunk:
                     return
-                sock.sendall(answer)
+                buffer += chunk
+            head, _, buffer = buffer.partition(b"\r\n\r\n")
+            with self._changed:
+                text = f"{head.decode('latin-1')}\r\n"
+                asked = Asked(len(self.asked), number, text, sock.sendall, self._ended)
+                self.asked.append(asked)
+                self._changed.notify_all()
+            answer = self.answer(asked)
+            if answer is None:
+                return
+            sock.sendall(answer)
 
 
 def answer_of(body: bytes, *fields: str, status: str = "200 OK") -> bytes:

@@ -6,28 +6,24 @@ import re
 import signal
 import socket
 import threading
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from tests.helpers.documentation import code_block
+from tests.helpers.threaded_server import ThreadedServer, pass_on
 from tests.integration.harness import HOST, WAIT_S, Polling, Process, free_port, peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
+    from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "caches.md"
+PAGE = "caches.md"
 LIVEFEED_PORT = "8080"
 """Where the page has livefeed listen."""
-
-
-def configuration(language: str) -> str:
-    """Gives what the page shows."""
-    match = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert match is not None
-    return match[1]
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
@@ -78,7 +74,7 @@ def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts nginx in front of a port."""
     program, own = peer("nginx", "nginx"), free_port()
     http = replaced(
-        configuration("nginx"),
+        code_block(PAGE, "nginx"),
         {
             f"127.0.0.1:{LIVEFEED_PORT}": f"{HOST}:{port}",
             "listen 80;": f"listen {HOST}:{own};",
@@ -107,7 +103,7 @@ def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
 def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts Varnish in front of a port."""
     program, own = peer("varnishd", "varnish"), free_port()
-    vcl = replaced(configuration("vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"', **changes})
+    vcl = replaced(code_block(PAGE, "vcl"), {f'"{LIVEFEED_PORT}"': f'"{port}"', **changes})
     file = directory / "livefeed.vcl"
     file.write_text(vcl)
     # Without a jail: it stays the user that runs the tests, whose directories others may not read.
@@ -124,7 +120,7 @@ def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
 def haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts HAProxy in front of a port. It keeps nothing."""
     program, own = peer("haproxy", "haproxy"), free_port()
-    text = configuration("haproxy").replace(f"{HOST}:{LIVEFEED_PORT}", f"{HOST}:{port}")
+    text = code_block(PAGE, "haproxy").replace(f"{HOST}:{LIVEFEED_PORT}", f"{HOST}:{port}")
     file = directory / "haproxy.cfg"
     file.write_text(replaced(text, {"bind :80\n": f"bind {HOST}:{own}\n", **changes}))
     process = Process([program, "-W", "-f", str(file)], directory=directory)
@@ -136,13 +132,6 @@ def haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     return Cache("haproxy", process, own)
 
 
-def end(sock: socket.socket) -> None:
-    """Closes a socket, of which another thread may be waiting for something."""
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
-
-
 class Tap:
     """Stands between a cache and livefeed, passes on what both say, and remembers it.
 
@@ -151,24 +140,17 @@ class Tap:
 
     def __init__(self, port: int) -> None:
         self._upstream = port
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
+        self._server = ThreadedServer(self._serve)
+        self.port = self._server.port
         self._said: list[tuple[bytearray, bytearray]] = []
         self._changed = threading.Condition()
-        self._connections = ExitStack()
-        self._threads: list[threading.Thread] = []
-        self._accepting = threading.Thread(target=self._accept)
 
     def __enter__(self) -> Self:
-        self._accepting.start()
+        self._server.start()
         return self
 
     def __exit__(self, *details: object) -> None:
-        end(self._listening)
-        self._accepting.join()
-        self._connections.close()
-        for thread in self._threads:
-            thread.join()
+        self._server.close()
 
     def exchanges(self) -> list[tuple[str, int]]:
         """Gives the head of each GET that was answered, and the status of the answer."""
@@ -188,35 +170,22 @@ class Tap:
             assert self._changed.wait_for(lambda: wanted(self.exchanges()), WAIT_S), self.exchanges()
             return self.exchanges()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            self._connections.callback(end, near)
-            try:
-                far = socket.create_connection((HOST, self._upstream))
-            except OSError:
-                end(near)
-                continue
-            self._connections.callback(end, far)
+    def _serve(self, near: socket.socket) -> None:
+        with socket.create_connection((HOST, self._upstream)) as far:
+            self._server.track(far)
             asked, answered = bytearray(), bytearray()
             with self._changed:
                 self._said.append((asked, answered))
-            for directions in ((near, far, asked), (far, near, answered)):
-                thread = threading.Thread(target=self._pass_on, args=directions)
-                thread.start()
-                self._threads.append(thread)
+            answers = threading.Thread(target=pass_on, args=(far, near, partial(self._note, answered)), daemon=True)
+            answers.start()
+            pass_on(near, far, partial(self._note, asked))
+            answers.join()
+            self._server.forget(far)
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, said: bytearray) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                with self._changed:
-                    said += data
-                    self._changed.notify_all()
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
+    def _note(self, said: bytearray, data: bytes) -> None:
+        with self._changed:
+            said += data
+            self._changed.notify_all()
 
 
 @dataclass

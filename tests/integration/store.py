@@ -13,10 +13,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
+from tests.helpers.threaded_server import ThreadedServer, shut_down
 from tests.integration.harness import HOST, WAIT_S, StoreServer, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 
 EXACT = b'\t{"n": %d,\r\n "a" : 1.50, "b":12345678901234567890, "c":"\xc3\xbc\\u00fc"} \n'
@@ -181,78 +182,53 @@ class Middle:
 
     def __init__(self, port: int) -> None:
         self._behind = port
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
         self._spoil: bytes | None = None
         self._pause_s = 0.0
         self._delay_s = 0.0
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._server = ThreadedServer(self._serve)
+        self.port = self._server.port
+        self._server.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._listener.close()
-        self._cut()
+        self._server.close()
 
     def answer(self, spoilt: bytes) -> None:
         """Answers every question with these bytes from now on, on new connections."""
         self._spoil = spoilt
-        self._cut()
+        self._server.cut()
 
     def slow_down(self, pause_s: float) -> None:
         """Passes on one byte of each answer, and the next after a pause."""
         self._pause_s = pause_s
-        self._cut()
+        self._server.cut()
 
     def delay(self, pause_s: float) -> None:
         """Passes on each question after a pause."""
         self._delay_s = pause_s
-        self._cut()
+        self._server.cut()
 
     def mend(self) -> None:
         """Passes on everything again, at once, on new connections."""
         self._spoil, self._pause_s, self._delay_s = None, 0.0, 0.0
-        self._cut()
-
-    def _cut(self) -> None:
-        with self._lock:
-            for sock in self._open:
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        self._server.cut()
 
     def _serve(self, front: socket.socket) -> None:
         spoil = self._spoil
-        with front, contextlib.suppress(OSError):
-            if spoil is not None:
-                with self._known(front):
-                    while front.recv(CHUNK_BYTES):
-                        front.sendall(spoil)
-                return
-            with socket.create_connection((HOST, self._behind), WAIT_S) as back, self._known(front, back):
-                back.settimeout(None)
-                thread = threading.Thread(target=self._pass_on, args=(front, back, self._delay_s), daemon=True)
-                thread.start()
-                self._pass_on(back, front, self._pause_s, 1 if self._pause_s else CHUNK_BYTES)
-                thread.join(WAIT_S)
-
-    @contextlib.contextmanager
-    def _known(self, *socks: socket.socket) -> Iterator[None]:
-        with self._lock:
-            self._open.update(socks)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.difference_update(socks)
+        if spoil is not None:
+            while front.recv(CHUNK_BYTES):
+                front.sendall(spoil)
+            return
+        with socket.create_connection((HOST, self._behind), WAIT_S) as back:
+            self._server.track(back)
+            back.settimeout(None)
+            thread = threading.Thread(target=self._pass_on, args=(front, back, self._delay_s), daemon=True)
+            thread.start()
+            self._pass_on(back, front, self._pause_s, 1 if self._pause_s else CHUNK_BYTES)
+            thread.join(WAIT_S)
+            self._server.forget(back)
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, pause_s: float, size: int = CHUNK_BYTES) -> None:
         with contextlib.suppress(OSError):
@@ -261,5 +237,4 @@ class Middle:
                     threading.Event().wait(pause_s)
                 sink.sendall(data)
         for sock in (source, sink):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            shut_down(sock)

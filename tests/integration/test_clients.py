@@ -19,6 +19,7 @@ from tests.integration.harness import (
     HOST,
     TCP,
     TLS,
+    WAIT_S,
     Livefeed,
     Process,
     free_port,
@@ -164,7 +165,7 @@ def settle(server: Livefeed, source: Source, document: bytes) -> None:
     """Writes a document, and returns when it is served."""
     source.write(document)
     with server.websocket(max_size=None) as subscriber:
-        while subscriber.recv(timeout=5) != document.decode():
+        while subscriber.recv(timeout=WAIT_S) != document.decode():
             pass
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import Polling, replace_file
+from tests.integration.harness import WAIT_S, Polling, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +40,10 @@ def assert_follows(livefeed: Livefeed, write: object, *, versions: int = 20) -> 
     """Fails unless each version that *write* writes is pushed before the next tick, and none that is older later."""
     assert callable(write)
     with livefeed.websocket() as subscriber:
-        assert subscriber.recv(timeout=5) == numbered(0).decode()
+        assert subscriber.recv(timeout=WAIT_S) == numbered(0).decode()
         for number in range(1, versions):
             write(numbered(number))
-            assert subscriber.recv(timeout=5) == numbered(number).decode()
+            assert subscriber.recv(timeout=WAIT_S) == numbered(number).decode()
     assert "is stale" not in livefeed.log()
 
 
@@ -88,13 +88,13 @@ class TestTold:
         with livefeed.websocket() as subscriber:
             assert subscriber.ping().wait(5)
             path.write_bytes(numbered(0))
-            assert subscriber.recv(timeout=5) == numbered(0).decode()
+            assert subscriber.recv(timeout=WAIT_S) == numbered(0).decode()
 
     def test_queue_that_overflows(self, start: Start, path: Path) -> None:
         """What is lost in the kernel's queue is pulled all the same."""
         livefeed = start("--source", f"file:{path}", *LONG_TICK)
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5) == numbered(0).decode()
+            assert subscriber.recv(timeout=WAIT_S) == numbered(0).decode()
             livefeed.process.signal(signal.SIGSTOP)
             try:
                 for number in range(9000):
@@ -102,7 +102,7 @@ class TestTold:
                 replace_file(path, numbered(1))
             finally:
                 livefeed.process.signal(signal.SIGCONT)
-            assert subscriber.recv(timeout=5) == numbered(1).decode()
+            assert subscriber.recv(timeout=WAIT_S) == numbered(1).decode()
 
 
 class TestTick:
@@ -118,8 +118,7 @@ class TestTick:
                     file.write(document[:4])
                     time.sleep(0.06)
                     file.write(document[4:])
-                time.sleep(0.05)
-            polling.wait_for(lambda answer: answer.body == numbered(29))
+                polling.wait_for(lambda answer, document=document: answer.body == document)  # type: ignore[misc]
         assert polling.failures == []
         numbers = [int(answer.body[6:-1]) for answer in polling.answers]
         assert numbers == sorted(numbers)
@@ -149,8 +148,8 @@ class TestTick:
         current.symlink_to("one")
         livefeed = start("--source", f"file:{current}/document.json", "--interval", "0.2")
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5) == '"one"'
+            assert subscriber.recv(timeout=WAIT_S) == '"one"'
             (tmp_path / "new").symlink_to("two")
             (tmp_path / "new").replace(current)
-            while subscriber.recv(timeout=5) != '"two"':
+            while subscriber.recv(timeout=WAIT_S) != '"two"':
                 pass

@@ -17,7 +17,7 @@ import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
 from livefeed.document.snapshot import version_of
-from tests.integration import test_page
+from tests.integration.browsing import call
 from tests.integration.harness import STOP_S, TCP, TLS, WAIT_S, Livefeed, Process, Wire, peer, replace_file
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 KIB = 1024
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FOLLOW = b"GET /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-browser = test_page.browser
-other_origin = test_page.other_origin
 
 
 class Source:
@@ -90,13 +87,13 @@ def events(lines: Iterable[str]) -> Iterator[bytes]:
 def follow(wire: Wire, request: bytes = FOLLOW) -> Iterator[bytes]:
     """Asks for a stream, reads its head, and gives the documents that are sent on it, as they are read."""
     wire.send(request)
-    head = wire._read_until(b"\r\n\r\n")
+    head = wire.until(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), head
     assert b"\r\nContent-Type: text/event-stream\r\n" in head
 
     def lines() -> Iterator[str]:
         text = b""
-        while size := int(wire._read_until(b"\r\n"), 16):
+        while size := int(wire.until(b"\r\n"), 16):
             text += wire.exactly(size)
             assert wire.exactly(2) == b"\r\n"
             *whole, text = text.split(b"\n")
@@ -340,7 +337,7 @@ class TestStop:
             streams = [stack.enter_context(server.wire()) for _ in range(24)]
             for number, wire in enumerate(streams):
                 wire.send(FOLLOW if number % 2 else FOLLOW.replace(b"HTTP/1.1", b"HTTP/1.0"))
-                wire._read_until(b'data: {"n": 0}\n\n')
+                wire.until(b'data: {"n": 0}\n\n')
             server.process.signal(signal.SIGTERM)
             told = Counter[bytes]()
             for number, wire in enumerate(streams):
@@ -403,7 +400,7 @@ def test_page_of_an_origin_that_is_not_allowed_receives_nothing(
     """The browser keeps the stream from it."""
     livefeed = start(*source.options, "--allow-origin", "https://example.org")
     browser.get(other_origin)
-    outcome = test_page.call(
+    outcome = call(
         browser,
         f"""new Promise((resolve) => {{
             const source = new EventSource("https://{livefeed.authority}/feed.sse");

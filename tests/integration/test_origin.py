@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import HOST, Polling, free_port
+from tests.helpers.waiting import wait_until
+from tests.integration.harness import HOST, WAIT_S, Polling, free_port
 from tests.integration.origin_store import Asked, OriginStore, WilfulOrigin, answer_of
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class TestNginx:
         with livefeed.websocket() as subscriber:
             for document in (DOCUMENT, b"[1.0]\n", b" 2 ", numbered(7)):
                 store.set_document(document)
-                while subscriber.recv(timeout=5) != document.decode():
+                while subscriber.recv(timeout=WAIT_S) != document.decode():
                     pass
                 assert_served(livefeed, document, "live")
         assert "is stale" not in livefeed.log()
@@ -76,10 +77,7 @@ class TestNginx:
     def test_what_has_not_changed_is_not_sent(self, store: OriginStore, start: Start) -> None:
         """Once a version has settled it is asked for with a condition, on one connection."""
         livefeed = start("--source", store.url, *FAST)
-        deadline = time.monotonic() + 10
-        while [status for status, _, _ in store.asked()[-5:]] != [304] * 5:
-            assert time.monotonic() < deadline, store.asked()
-            time.sleep(0.05)
+        wait_until(lambda: [status for status, _, _ in store.asked()[-5:]] == [304] * 5, store.asked)
         assert_served(livefeed, numbered(0), "live")
         assert len({connection for _, _, connection in store.asked()}) == 1
 
@@ -116,7 +114,7 @@ class TestNginx:
                 back = polling.wait_for(lambda answer: answer.state == "live" and answer.body == numbered(1))
                 assert back.at - began < TWO_TICKS_S + SLACK_S
                 assert polling.states == ["live", "stale", "live"]
-                while subscriber.recv(timeout=5) != numbered(1).decode():
+                while subscriber.recv(timeout=WAIT_S) != numbered(1).decode():
                     pass
             assert_never_backwards(polling)
 
@@ -405,7 +403,7 @@ class TestAsking:
             livefeed = start("--source", origin.url, *FAST)
             with livefeed.websocket() as subscriber, Polling(livefeed, pause_s=0.05) as polling:
                 polling.wait_for(lambda answer: answer.body == numbered(2))
-                assert [subscriber.recv(timeout=5) for _ in range(3)] == [numbered(n).decode() for n in range(3)]
+                assert [subscriber.recv(timeout=WAIT_S) for _ in range(3)] == [numbered(n).decode() for n in range(3)]
             assert polling.states == ["live"]
             assert len({answer.headers["Livefeed-At"] for answer in polling.answers}) == len(origin.asked) == 3
             ages = {int(answer.headers["Livefeed-Age"]) for answer in polling.answers}

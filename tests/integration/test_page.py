@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import signal
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration.harness import HOST, TLS, WAIT_S, peer, replace_file
+from tests.integration.browsing import call
+from tests.integration.harness import TLS, WAIT_S, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from selenium.webdriver import Chrome
 
     from tests.integration.conftest import Start
     from tests.integration.harness import Livefeed
@@ -25,83 +23,10 @@ if TYPE_CHECKING:
 FIRST = b'{"count": 1.50, "big": 12345678901234567890, "name": "a { b, c: \\" d", "empty": []}'
 SECOND = b'{"count": 2.25}'
 
-OTHER_PAGE = b"""<!doctype html><title>another origin</title><script>
-async function poll(url) {
-  const first = await fetch(url);
-  const etag = first.headers.get("ETag");
-  const again = await fetch(url, { headers: { "If-None-Match": etag }, cache: "no-store" });
-  return [first.status, await first.text(), first.headers.get("Livefeed-State"), etag, again.status];
-}
-function follow(url) {
-  return new Promise((resolve) => {
-    const socket = new WebSocket(url);
-    socket.onmessage = (event) => resolve(["message", event.data]);
-    socket.onerror = () => resolve(["error", ""]);
-  });
-}
-</script>"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A headless Chromium that accepts the development certificate."""
-    chromium, driver = peer("chromium", "chromium"), peer("chromedriver", "chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = chromium
-    options.accept_insecure_certs = True
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-proxy-server",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with Chrome(options=options, service=Service(driver)) as chrome:
-        chrome.set_script_timeout(WAIT_S)
-        yield chrome
-
-
-@pytest.fixture(scope="module")
-def other_origin() -> Iterator[str]:
-    """The URL of a page on another origin."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(OTHER_PAGE)))
-            self.end_headers()
-            self.wfile.write(OTHER_PAGE)
-
-        def log_message(self, *args: object) -> None:
-            """Says nothing."""
-
-    with ThreadingHTTPServer((HOST, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://{HOST}:{server.server_port}"
-        server.shutdown()
-        thread.join(WAIT_S)
-
 
 def text_of(browser: Chrome, identifier: str) -> str:
     text: str = browser.find_element(By.ID, identifier).text
     return text
-
-
-def call(browser: Chrome, expression: str) -> Any:
-    """Gives what a promise of the page comes to."""
-    return browser.execute_async_script(
-        f"const done = arguments[0]; ({expression}).then(done, (error) => done(String(error)))"
-    )
 
 
 def test_page_follows_the_document(browser: Chrome, start: Start, tmp_path: Path) -> None:

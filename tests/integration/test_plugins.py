@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.sources.test_plugins import install, shown
+from tests.helpers.documentation import code_block
+from tests.helpers.packages import install
+from tests.integration.harness import WAIT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +21,10 @@ def test_installed_source_is_served(start: Start, tmp_path: Path, monkeypatch: p
     """What is installed beside livefeed is pulled from, and its changes reach subscribers."""
     directory = tmp_path / "packages"
     directory.mkdir()
-    install(directory, "livefeed_clock", shown("python"), "clock = livefeed_clock:ClockSource")
+    shown = code_block("sources/writing.md", "python")
+    install(directory, "livefeed_clock", shown, "clock = livefeed_clock:ClockSource")
     monkeypatch.setenv("PYTHONPATH", str(directory))
     livefeed = start("--source", "clock:?name=now", "--interval", "0.2", "--push", "change")
     with livefeed.websocket() as subscriber:
-        first, second = (json.loads(subscriber.recv(timeout=5))["now"] for _ in range(2))
+        first, second = (json.loads(subscriber.recv(timeout=WAIT_S))["now"] for _ in range(2))
     assert second == first + 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import Livefeed, replace_file
+from tests.integration.harness import WAIT_S, Livefeed, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,8 +141,8 @@ class TestDocument:
     def test_differs_a_second_later(self, demo: Livefeed) -> None:
         """The demo is another document after a tick."""
         with demo.websocket() as subscriber:
-            first = subscriber.recv(timeout=5)
-            subscriber.recv(timeout=5)
+            first = subscriber.recv(timeout=WAIT_S)
+            subscriber.recv(timeout=WAIT_S)
             response = demo.http.get("/feed")
         assert isinstance(first, str)
         assert json.loads(first)
@@ -358,7 +358,7 @@ class TestPage:
         assert livefeed.http.get("/scores-1.json").status_code == 200
         assert livefeed.http.get("/feed").status_code == 404
         with livefeed.websocket("/scores-1.ws") as subscriber:
-            assert json.loads(subscriber.recv(timeout=5))
+            assert json.loads(subscriber.recv(timeout=WAIT_S))
 
 
 class TestTls:

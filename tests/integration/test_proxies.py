@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,11 +12,11 @@ import pytest
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration import test_page
-from tests.integration.harness import HOST, TCP, WAIT_S, free_port, replace_file
-from tests.integration.proxies import end
+from tests.helpers.threaded_server import ThreadedServer
+from tests.integration.harness import HOST, TCP, free_port, replace_file
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Start
     from tests.integration.proxies import Cache, Place
-
-browser = test_page.browser
 
 EVENTS = {"Accept": "text/event-stream"}
 STREAMS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -54,33 +50,9 @@ SOON = {
 """Has each give up sooner on a livefeed that hangs; it would take a minute, for which a stream may be silent."""
 
 
-class Away:
-    """A port at which livefeed should be."""
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server((HOST, 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._thread: threading.Thread | None = None
-
-    def hang_up(self) -> None:
-        """Takes connections from now on, and ends each when something is said."""
-        self._thread = threading.Thread(target=self._accept)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Lets nobody connect any more."""
-        end(self._listening)
-        if self._thread is not None:
-            self._thread.join(WAIT_S)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            with near:
-                near.recv(65536)
+def hang_up(sock: socket.socket) -> None:
+    """Ends a connection when something is said."""
+    sock.recv(65536)
 
 
 @pytest.fixture
@@ -92,17 +64,17 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["not there", "hangs", "hangs up"])
-def away(request: pytest.FixtureRequest) -> Iterator[Away]:
-    """A livefeed that does not answer, in one of the ways in which a process does not."""
-    away = Away()
+def away(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of a livefeed that does not answer, in one of the ways in which a process does not."""
+    server = ThreadedServer(hang_up)
     try:
         if request.param == "not there":
-            away.close()
+            server.close()
         elif request.param == "hangs up":
-            away.hang_up()
-        yield away
+            server.start()
+        yield server.port
     finally:
-        away.close()
+        server.close()
 
 
 def assert_refused(proxy: Cache, path: str, fields: dict[str, str]) -> int:
@@ -121,9 +93,9 @@ class TestRefusing:
     """An EventSource gives up for good after an error, and is told when to come back in its place."""
 
     @pytest.mark.parametrize("kind", ["nginx", "varnish", "haproxy"])
-    def test_streams_and_nothing_else(self, place: Place, away: Away, kind: str) -> None:
+    def test_streams_and_nothing_else(self, place: Place, away: int, kind: str) -> None:
         """Whatever has become of livefeed; others get an error. Clients do not come back together."""
-        proxy = getattr(place, kind)(away.port, SOON[kind])
+        proxy = getattr(place, kind)(away, SOON[kind])
         # Each takes a second, where livefeed hangs.
         with ThreadPoolExecutor(len(POLLS)) as pool:
             polls = [pool.submit(proxy.http.get, path, headers=fields) for path, fields in POLLS]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.integration.harness import HOST, Polling, Process, Redis, free_port, redis_server
-from tests.integration.stores.redis import ClusterStore, SentinelStore, StringStore, TLSStore, tls_files, wait_until
+from tests.helpers.waiting import wait_until
+from tests.integration.harness import HOST, WAIT_S, Polling, Process, Redis, free_port, redis_server
+from tests.integration.stores.redis import ClusterStore, SentinelStore, StringStore, TLSStore, tls_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,17 +207,17 @@ class TestAnnouncements:
         livefeed = start("--source", f"{store.source(store.port)}?announce=news", *RARELY)
         livefeed.wait_for_log(ANNOUNCED)
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5) == store.document(1).decode()
+            assert subscriber.recv(timeout=WAIT_S) == store.document(1).decode()
             for number in (2, 3):
                 store.put(number)
                 assert store.redis.command("PUBLISH", "news", "") == 1
-                assert subscriber.recv(timeout=5) == store.document(number).decode()
+                assert subscriber.recv(timeout=WAIT_S) == store.document(number).decode()
             # What changes while nobody listens is not missed.
             mark = livefeed.mark()
             store.put(4)
             store.redis.command("CLIENT", "KILL", "TYPE", "pubsub")
             livefeed.wait_for_log(ANNOUNCED, start=mark)
-            assert subscriber.recv(timeout=5) == store.document(4).decode()
+            assert subscriber.recv(timeout=WAIT_S) == store.document(4).decode()
         assert livefeed.terminate() == 0
         wait_until(lambda: store.redis.command("PUBLISH", "news", "") == 0, "somebody still listens")
 
@@ -229,10 +230,10 @@ class TestAnnouncements:
         livefeed = start("--source", f"{source}?announce=keyspace", *RARELY)
         livefeed.wait_for_log(ANNOUNCED)
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5) == store.document(1).decode()
+            assert subscriber.recv(timeout=WAIT_S) == store.document(1).decode()
             for number in (2, 3):
                 store.put(number)
-                assert subscriber.recv(timeout=5) == store.document(number).decode()
+                assert subscriber.recv(timeout=WAIT_S) == store.document(number).decode()
         assert "notify-keyspace-events" not in livefeed.log()
         assert "cannot be known" not in livefeed.log()
 
@@ -242,7 +243,7 @@ class TestAnnouncements:
         livefeed.wait_for_log(r"notify-keyspace-events must have K and \$")
         with livefeed.websocket() as subscriber:
             store.put(2)
-            while subscriber.recv(timeout=5) != store.document(2).decode():
+            while subscriber.recv(timeout=WAIT_S) != store.document(2).decode():
                 pass
 
     def test_cluster(self, tmp_path: Path, start: Start) -> None:
@@ -255,9 +256,9 @@ class TestAnnouncements:
             livefeed = start("--source", f"{cluster.source(None)}?announce=keyspace", *RARELY)
             livefeed.wait_for_log(f"{ANNOUNCED} {HOST}:{cluster.nodes[2].port} on __keyspace@0__:results")
             with livefeed.websocket() as subscriber:
-                assert subscriber.recv(timeout=5) == cluster.document(1).decode()
+                assert subscriber.recv(timeout=WAIT_S) == cluster.document(1).decode()
                 cluster.put(2)
-                assert subscriber.recv(timeout=5) == cluster.document(2).decode()
+                assert subscriber.recv(timeout=WAIT_S) == cluster.document(2).decode()
 
 
 class TestTLS:

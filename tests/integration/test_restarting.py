@@ -15,8 +15,8 @@ from websockets.exceptions import InvalidStatus
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.storage.journal import Journal
+from tests.helpers.waiting import wait_until
 from tests.integration.harness import WAIT_S, Livefeed, replace_file
-from tests.integration.stores.redis import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,6 +20,7 @@ from tests.integration.harness import (
     TCP,
     TLS,
     TRANSPORT,
+    WAIT_S,
     Livefeed,
     Wire,
     client_frame,
@@ -46,7 +47,7 @@ def test_without_watchers_it_just_ends(server: Livefeed) -> None:
     with server.wire() as wire:
         wire.send(REQUEST)
         assert wire.response().status == 200
-    assert server.terminate() == 0
+    assert server.terminate(STOP_S) == 0
 
 
 def test_subscribers_get_1001(server: Livefeed) -> None:
@@ -54,8 +55,8 @@ def test_subscribers_get_1001(server: Livefeed) -> None:
     with ExitStack() as stack:
         subscribers = [stack.enter_context(server.websocket()) for _ in range(5)]
         for subscriber in subscribers:
-            subscriber.recv(timeout=5)
-        assert server.terminate() == 0
+            subscriber.recv(timeout=WAIT_S)
+        assert server.terminate(STOP_S) == 0
         for subscriber in subscribers:
             assert close_code(subscriber) == 1001
 
@@ -64,7 +65,7 @@ def test_a_subscriber_that_does_not_close_is_cut_off(start: Start) -> None:
     """A subscriber that gets its close frame and does not answer it holds nothing up."""
     livefeed = start()
     with livefeed.subscriber_wire() as wire:
-        assert livefeed.terminate() == 0
+        assert livefeed.terminate(STOP_S) == 0
         assert struct.unpack_from("!H", wire.frame_of(CLOSE)) == (1001,)
 
 
@@ -75,11 +76,11 @@ def test_a_subscriber_that_does_not_read_is_cut_off(start: Start, tmp_path: Path
     replace_file(path, b'["%s", 0]' % noise)
     livefeed = start("--source", f"file:{path}", "--interval", "0.05", "--push=change")
     with livefeed.subscriber_wire(receive_buffer=16384), livefeed.websocket(max_size=None) as other:
-        other.recv(timeout=5)
+        other.recv(timeout=WAIT_S)
         for number in range(1, 21):
             replace_file(path, b'["%s", %d]' % (noise, number))
-            other.recv(timeout=5)
-        assert livefeed.terminate() == 0
+            other.recv(timeout=WAIT_S)
+        assert livefeed.terminate(STOP_S) == 0
 
 
 @pytest.mark.parametrize("sent", [3, 21, len(REQUEST) - 1])
@@ -96,7 +97,7 @@ def test_a_request_that_has_begun_is_answered(server: Livefeed, sent: int) -> No
         assert json.loads(response.body)
         assert response.headers["Connection"] == "close"
         assert wire.rest() == b""
-    assert server.process.wait(5) == 0
+    assert server.process.wait() == 0
 
 
 def test_a_request_that_never_ends_is_cut_off(start: Start) -> None:
@@ -105,7 +106,7 @@ def test_a_request_that_never_ends_is_cut_off(start: Start) -> None:
     with livefeed.wire() as wire:
         wire.send(REQUEST + REQUEST[:30])
         assert wire.response().status == 200
-        assert livefeed.terminate() == 0
+        assert livefeed.terminate(STOP_S) == 0
 
 
 def test_a_handshake_that_has_begun_is_not_kept(server: Livefeed) -> None:
@@ -123,7 +124,7 @@ def test_a_handshake_that_has_begun_is_not_kept(server: Livefeed) -> None:
         else:
             assert response.status == 503
         assert wire.rest() == b""
-    assert server.process.wait(5) == 0
+    assert server.process.wait() == 0
 
 
 def test_a_connection_that_is_idle_is_closed(server: Livefeed) -> None:
@@ -131,7 +132,7 @@ def test_a_connection_that_is_idle_is_closed(server: Livefeed) -> None:
     with server.wire() as polled, server.wire() as silent:
         polled.send(REQUEST)
         assert polled.response().status == 200
-        assert server.terminate() == 0
+        assert server.terminate(STOP_S) == 0
         assert polled.rest() == b""
         assert silent.rest() == b""
 
@@ -179,7 +180,7 @@ def test_an_answer_that_is_not_read_holds_nothing_up(start: Start, tmp_path: Pat
     with livefeed.wire(receive_buffer=16384) as wire:
         wire.send(REQUEST * 20)
         wire.response()
-        assert livefeed.terminate() == 0
+        assert livefeed.terminate(STOP_S) == 0
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["half a ClientHello", "whole ClientHello"])
@@ -198,7 +199,7 @@ def test_a_tls_handshake_under_way_holds_nothing_up(start: Start, answered: bool
         else:
             # What is sent on a later connection and answered was sent after what is waited for here.
             assert livefeed.http.get("/feed").status_code == 200
-        assert livefeed.terminate() == 0
+        assert livefeed.terminate(STOP_S) == 0
 
 
 def test_nobody_new_is_let_in(server: Livefeed) -> None:
@@ -214,7 +215,7 @@ def test_nobody_new_is_let_in(server: Livefeed) -> None:
             server.tcp_socket()
         last.send(REQUEST[30:])
         assert last.response().status == 200
-    assert server.process.wait(5) == 0
+    assert server.process.wait() == 0
 
 
 def test_many_watchers_of_all_kinds(start: Start) -> None:
@@ -229,6 +230,6 @@ def test_many_watchers_of_all_kinds(start: Start) -> None:
             assert idle.response().status == 200
             half = stack.enter_context(livefeed.wire())
             half.send(REQUEST[:30])
-        assert livefeed.terminate() == 0
+        assert livefeed.terminate(STOP_S) == 0
         for wire in wires:
             assert struct.unpack_from("!H", wire.frame_of(CLOSE)) == (1001,)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import select
 import ssl
 import time
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ class Audience:
         while not all(phone.session.up_to_date for phone in self.phones):
             assert time.monotonic() < deadline, "some never get the newest version"
             if not sum(phone.read(1024 * KIB) for phone in self.phones):
-                time.sleep(0.001)
+                select.select([phone.sock for phone in self.phones], [], [], WAIT_S)
 
     def resident_bytes(self) -> int:
         """Gives how much memory the process has in use."""

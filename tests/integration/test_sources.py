@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import Livefeed, Polling, Redis, replace_file
+from tests.integration.harness import WAIT_S, Livefeed, Polling, Redis, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,11 +59,11 @@ def assert_goes_stale_and_back(
     livefeed.wait_for_log(STALE, start=start)
     assert_served(livefeed, good, "stale")
     with livefeed.websocket() as subscriber:
-        assert subscriber.recv(timeout=5) == good.decode()
+        assert subscriber.recv(timeout=WAIT_S) == good.decode()
         start = livefeed.mark()
         mend()
         livefeed.wait_for_log(LIVE, start=start)
-        assert subscriber.recv(timeout=5) == better.decode()
+        assert subscriber.recv(timeout=WAIT_S) == better.decode()
     assert_served(livefeed, better, "live")
     assert livefeed.log().count("is stale") == 1
 
@@ -84,7 +84,7 @@ class TestFile:
         with livefeed.websocket() as subscriber:
             for document in (DOCUMENT, b"[1.0]\n", b" 2 ", DOCUMENT):
                 replace_file(path, document)
-                while subscriber.recv(timeout=5) != document.decode():
+                while subscriber.recv(timeout=WAIT_S) != document.decode():
                     pass
                 assert_served(livefeed, document, "live")
         assert "is stale" not in livefeed.log()
@@ -154,7 +154,7 @@ class TestFile:
         with livefeed.websocket() as subscriber:
             assert subscriber.ping().wait(5)
             replace_file(path, DOCUMENT)
-            assert subscriber.recv(timeout=5) == DOCUMENT.decode()
+            assert subscriber.recv(timeout=WAIT_S) == DOCUMENT.decode()
 
 
 class TestRedis:
@@ -286,7 +286,7 @@ class TestRedis:
             document = b"[%d]" % number
             redis.command("SET", "cut", document)
             with livefeed.websocket() as subscriber:
-                while subscriber.recv(timeout=5) != document.decode():
+                while subscriber.recv(timeout=WAIT_S) != document.decode():
                     pass
         assert_served(livefeed, document, "live")
         clients = redis.command("CLIENT", "LIST", "TYPE", "normal").decode().splitlines()

@@ -10,7 +10,6 @@ import signal
 import socket
 import ssl
 import stat
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -31,11 +30,10 @@ from tests.integration.harness import (
     TWISTD,
     WAIT_S,
     Livefeed,
-    Process,
     Wire,
-    environment,
     free_port,
     handshake,
+    run,
 )
 
 if TYPE_CHECKING:
@@ -43,20 +41,6 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
 
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-def run(
-    directory: Path, *options: str, command: tuple[str, ...] = TWISTD, variables: dict[str, str] | None = None
-) -> tuple[int, str]:
-    """Gives the exit code and the output of a livefeed that is expected to end by itself."""
-    surroundings = {**environment(directory), **(variables or {})}
-    process = Process([*command, "livefeed", *options], directory=directory, environment=surroundings)
-    with closing(process):
-        try:
-            code = process.wait()
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"it runs on, and says:\n{process.text()}")
-        return code, process.text()
 
 
 def assert_refused(code: int, output: str, *mentioned: str) -> None:
@@ -331,7 +315,7 @@ class TestCommands:
         livefeed = start(command=command)
         assert livefeed.http.get("/feed").status_code == 200
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5)
+            assert subscriber.recv(timeout=WAIT_S)
         assert livefeed.terminate() == 0
 
     def test_a_daemon_that_cannot_listen_says_so(self, tmp_path: Path) -> None:
@@ -403,7 +387,7 @@ class TestEndpoints:
                 assert response.status == 200
                 assert response.headers["Livefeed-State"] == "live"
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5)
+            assert subscriber.recv(timeout=WAIT_S)
 
     def test_a_unix_socket(self, start: Start, tmp_path: Path) -> None:
         """A socket in the file system serves the document, and is gone afterwards."""
@@ -429,7 +413,7 @@ class TestEndpoints:
         livefeed = start(listen=(endpoint,))
         assert livefeed.http.get("/feed").status_code == 200
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5)
+            assert subscriber.recv(timeout=WAIT_S)
         assert livefeed.terminate() == 0
 
     def test_a_certificate_of_an_endpoints_own(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:

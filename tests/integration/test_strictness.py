@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import TCP, TLS, Livefeed, Wire
+from tests.integration.harness import TCP, TLS, WAIT_S, Livefeed, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -444,7 +444,7 @@ class TestAfterwards:
         """After all of this the server answers, pushes, and has nothing to report."""
         assert server.http.get("/feed").headers["Livefeed-State"] == "live"
         with server.websocket() as subscriber:
-            subscriber.recv(timeout=5)
-            assert subscriber.recv(timeout=5)
+            subscriber.recv(timeout=WAIT_S)
+            assert subscriber.recv(timeout=WAIT_S)
         server.assert_unbroken()
         assert server.log().count("is stale") == 0

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import TCP, TLS, TWISTD, Livefeed, peer
-from tests.integration.test_starting import run
+from tests.integration.harness import TCP, TLS, TWISTD, WAIT_S, Livefeed, peer, run
 
 if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
@@ -94,7 +93,7 @@ class TestWithoutWritableExecutableMemory:
         livefeed = start(*options, listen=(TCP,), command=by(WITHOUT_WRITE_EXECUTE))
         assert livefeed.http.get("/feed").status_code == 200
         with livefeed.websocket() as subscriber:
-            assert subscriber.recv(timeout=5)
+            assert subscriber.recv(timeout=WAIT_S)
         assert livefeed.terminate() == 0
 
     def test_tls_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:

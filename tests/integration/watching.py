@@ -21,7 +21,7 @@ import brotli
 import httpx
 import zstandard
 
-from tests.document.test_diff import patched, read, same
+from tests.helpers.exact_patches import patched, read, same
 from tests.integration.harness import CLOSE, PING, PONG, TEXT, client_frame, handshake
 
 if TYPE_CHECKING:

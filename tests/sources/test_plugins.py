@@ -16,26 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.sources import Source, make_source
+from tests.helpers.documentation import code_block
+from tests.helpers.packages import install
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "sources" / "writing.md"
+PAGE = "sources/writing.md"
 SECRET = "correct-horse"
-
-
-def shown(language: str) -> str:
-    """Gives what the page shows."""
-    match = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert match is not None
-    return match[1]
-
-
-def install(directory: Path, module: str, code: str, *entries: str) -> None:
-    """Puts a distribution into a directory, as an installer does."""
-    (directory / f"{module}.py").write_text(code)
-    information = directory / f"{module}-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n")
-    lines = "\n".join(entries)
-    (information / "entry_points.txt").write_text(f"[livefeed.sources]\n{lines}\n")
 
 
 class PluginTests(SynchronousTestCase):
@@ -66,9 +51,9 @@ class PluginTests(SynchronousTestCase):
 
     def test_source_of_the_page(self) -> None:
         """What the documentation shows is a source, and says so itself when its URL is none."""
-        entry = re.search(r"^\[project.entry-points.*\]\n(.*)$", shown("toml"), re.MULTILINE)
+        entry = re.search(r"^\[project.entry-points.*\]\n(.*)$", code_block(PAGE, "toml"), re.MULTILINE)
         assert entry is not None
-        self.install("livefeed_clock", shown("python"), entry[1].replace('"', ""))
+        self.install("livefeed_clock", code_block(PAGE, "python"), entry[1].replace('"', ""))
         self.patch(time, "time", lambda: 7.5)
         source = self.make("CLOCK:?name=n")
         self.assertEqual(str(source), "clock:")

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import trustme
 
-from tests.integration.harness import HOST, WAIT_S, Process, Redis, RedisError, free_port, peer, redis_server
+from tests.helpers.waiting import wait_until
+from tests.integration.harness import HOST, Process, Redis, RedisError, free_port, peer, redis_server
 from tests.integration.store import LARGE, Store, registered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 FLOOD = b"$10485760\r\n"
-
-
-def wait_until(found: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
-    """Returns as soon as something is so; there is nothing that would tell of it."""
-    deadline = time.monotonic() + timeout_s
-    while not found():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def tls_files(directory: Path) -> tuple[Path, tuple[str, ...]]:

@@ -4,60 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.defer import CancelledError, Deferred
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.file.source import ATTEMPTS, SETTLE_S, FileSource
+from livefeed.sources.file.source import ATTEMPTS, SETTLE_S
+from tests.helpers.file_source import MAX_BYTES, FileTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MAX_BYTES = 100
-
-
-class Threads:
-    """Does in the calling thread, when the test says so, what another would do."""
-
-    def __init__(self) -> None:
-        self.queue: list[Callable[[], object]] = []
-        self.immediate = True
-
-    def __call__(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        outcome: Deferred[Any] = Deferred()
-        self.queue.append(lambda: maybeDeferred(work, *arguments).chainDeferred(outcome))
-        if self.immediate:
-            self.run()
-        return outcome
-
-    def run(self) -> None:
-        while self.queue:
-            self.queue.pop(0)()
-
-
-class FileTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = Path(directory.name)
-        self.path = self.directory / "results.json"
-        self.reactor = MemoryReactorClock()
-        self.threads = Threads()
-        self.source = FileSource(str(self.path), self.reactor, MAX_BYTES, self.threads)
-
-    def fetch(self) -> Deferred[bytes]:
-        return Deferred.fromCoroutine(self.source.fetch())
-
-    def fetched(self) -> bytes:
-        return self.successResultOf(self.fetch())
-
-    def failed(self) -> str:
-        return str(self.failureResultOf(self.fetch(), SourceError).value)
 
 
 class ReadTests(FileTestCase):

@@ -14,7 +14,7 @@ from livefeed.exceptions import SourceError
 from livefeed.sources.file import source as source_module
 from livefeed.sources.file.source import ATTEMPTS, SETTLE_S
 from livefeed.sources.file.watch import places_of
-from tests.sources.file.test_source import FileTestCase
+from tests.helpers.file_source import FileTestCase
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
