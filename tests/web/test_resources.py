@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,9 +13,6 @@ from livefeed.web.cors import Origins
 from livefeed.web.resources import Content, Node, NotFound
 from livefeed.web.site import Site
 
-if TYPE_CHECKING:
-    from livefeed.web.request import Request
-
 
 class Page(Content):
     """Something that is only read."""
@@ -25,7 +22,7 @@ class Page(Content):
     def content(self) -> bytes:
         return self.text
 
-    def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
+    def fields(self, request: Any) -> list[tuple[bytes, bytes]]:
         return [(b"Cache-Control", b"no-cache")]
 
 
@@ -34,7 +31,7 @@ class SharedPage(Page):
 
     content_type = b"text/plain"
 
-    def shared(self, request: Request) -> list[tuple[bytes, bytes]]:
+    def shared(self, request: Any) -> list[tuple[bytes, bytes]]:
         return self.permission(request)
 
 
