@@ -34,7 +34,7 @@ CODINGS = ("zstd", "br", "gzip")
 
 @st.composite
 def accept_encodings(draw: st.DrawFn) -> tuple[bytes, dict[str, float]]:
-    """Field values, each with the weights that it gives, no coding twice."""
+    """Field values, each with its weights; no coding occurs twice."""
     names = draw(st.lists(st.sampled_from([*CODINGS, "identity", "*", "deflate"]), unique=True))
     thousandths = draw(st.lists(st.integers(0, 1000), min_size=len(names), max_size=len(names)))
     members = []
@@ -62,7 +62,7 @@ def expected_coding(weights: dict[str, float], available: Sequence[str]) -> str:
 
 
 def decode_frame(data: bytes) -> Frame:
-    """Reads one unmasked frame with another implementation, and finds that nothing is left over."""
+    """Reads one unmasked frame with another implementation, and checks that no bytes are left over."""
     reader = StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
@@ -90,7 +90,7 @@ class CompressTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.binary(max_size=4096))
     def test_message_round_trip(self, data: bytes) -> None:
-        """A message is read without any before it, once the bytes are put back that are left out (RFC 7692, 7.2.2)."""
+        """A message is read without any before it, once the omitted bytes are put back (RFC 7692, 7.2.2)."""
         message = compress(data).message
         self.assertEqual(zlib.decompressobj(-15).decompress(message + b"\x00\x00\xff\xff"), data)
 
@@ -99,7 +99,7 @@ class CompressTests(SynchronousTestCase):
         self.assertEqual(compress(b"{}" * 100).gzip[4:8], bytes(4))
 
     def test_both_forms_are_small(self) -> None:
-        """What repeats itself is compressed, not only wrapped."""
+        """Repetitions are compressed, not only wrapped."""
         compressed = compress(b'{"votes": 0}' * 100)
         self.assertLess(len(compressed.gzip), 100)
         self.assertLess(len(compressed.message), 100)
@@ -122,7 +122,7 @@ class ChooseCodingTests(SynchronousTestCase):
     def test_fields_of_equal_ranks_choose_the_same(
         self, accept: tuple[bytes, object], other: tuple[bytes, object], available: list[str]
     ) -> None:
-        """Whatever is available; and where the ranks differ, so does a choice between two codings, or of one."""
+        """Equal ranks give equal choices, whichever codings are available; different ranks differ in one."""
         fields = accept[0], other[0]
         if len({coding_ranks(field) for field in fields}) == 1:
             self.assertEqual(choose_coding(fields[0], available), choose_coding(fields[1], available))
@@ -131,7 +131,7 @@ class ChooseCodingTests(SynchronousTestCase):
             self.assertNotEqual(*([choose_coding(field, order) for order in orders] for field in fields))
 
     def test_ranks(self) -> None:
-        """Of gzip, zstd and br: 0 for what is never chosen, also where no coding at all is preferred."""
+        """The ranks are of gzip, zstd and br: 0 for a coding that is never chosen, even if no coding is preferred."""
         for field, ranks in (
             (None, (0, 0, 0)),
             (b"", (0, 0, 0)),
@@ -145,7 +145,7 @@ class ChooseCodingTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.one_of(st.none(), st.binary(max_size=60), st.text(alphabet="gzip*;q=01., \tidentx-", max_size=40)))
     def test_anything_gives_a_coding_that_exists(self, field: bytes | str | None) -> None:
-        """No field value, however malformed, raises or names a coding that there is not."""
+        """No field value, however malformed, raises or gives an unknown coding."""
         raw = field.encode() if isinstance(field, str) else field
         self.assertIn(choose_coding(raw, ("gzip",)), {"gzip", "identity"})
 
@@ -158,7 +158,7 @@ class ChooseCodingTests(SynchronousTestCase):
         self.assertEqual(choose_coding(b"", CODINGS), "identity")
 
     def test_browser_field(self) -> None:
-        """Of equals, the coding that the server prefers is chosen, in whatever order the client names them."""
+        """If weights are equal, the server's preference decides, in whatever order the client names the codings."""
         self.assertEqual(choose_coding(b"gzip, deflate, br, zstd", CODINGS), "zstd")
         self.assertEqual(choose_coding(b"gzip, deflate, br, zstd", ("gzip",)), "gzip")
 
@@ -181,7 +181,7 @@ class ChooseCodingTests(SynchronousTestCase):
         self.assertEqual(choose_coding(b"x-gzip", ("gzip",)), "gzip")
 
     def test_malformed_weight_is_not_acceptance(self) -> None:
-        """A weight that is none (RFC 9110, 12.4.2) does not count as a wish for the coding."""
+        """A malformed weight (RFC 9110, 12.4.2) does not ask for the coding."""
         for weight in (b"2", b"-1", b"1.5", b"0.0001", b"nan", b"inf", b"1e0", b"", b"0x1", b"1.000\n"):
             self.assertEqual(choose_coding(b"gzip;q=" + weight, ("gzip",)), "identity", weight)
 
@@ -191,7 +191,7 @@ class ChooseCodingTests(SynchronousTestCase):
         self.assertEqual(choose_coding(b"gzip;level=9", ("gzip",)), "gzip")
 
     def test_long_lists_give_identity(self) -> None:
-        """A member that is not looked at may exclude the coding; empty ones count as well (RFC 9110, 5.6.1.2)."""
+        """A member beyond the limit may exclude the coding; empty members count as well (RFC 9110, 5.6.1.2)."""
         longest = b"," * (MAX_MEMBERS - 1)
         for field in (longest + b"gzip", b"gzip" + longest, b"gzip, gzip;q=0.5" + longest[1:]):
             self.assertEqual(choose_coding(field, ("gzip",)), "gzip", field)
@@ -199,7 +199,7 @@ class ChooseCodingTests(SynchronousTestCase):
             self.assertEqual(choose_coding(b"," + field, ("gzip",)), "identity", field)
 
     def test_members_with_many_parameters_are_not_accepted(self) -> None:
-        """The weight may be one that is not looked at."""
+        """The weight may be beyond the limit."""
         for before in (b";" * MAX_PARAMETERS, b";x=y" * (MAX_PARAMETERS - 1) + b";"):
             self.assertEqual(choose_coding(b"gzip" + before + b"q=1", ("gzip",)), "gzip", before)
             self.assertEqual(choose_coding(b"gzip;" + before + b"q=1", ("gzip",)), "identity", before)
@@ -231,7 +231,7 @@ class FrameTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.binary(max_size=4096))
     def test_end_of_a_message_is_left_out(self, data: bytes) -> None:
-        """The empty block behind it, which the reader puts there again (RFC 7692, 7.2.1)."""
+        """The empty block at the end is omitted, and the reader puts it back (RFC 7692, 7.2.1)."""
         for message in (compress(data).message, deflate_message(data)):
             self.assertFalse(message.endswith(b"\x00\x00\xff\xff"))
             reader = zlib.decompressobj(-15)
@@ -258,12 +258,12 @@ class AroundTests(SynchronousTestCase):
 
     @given(st.binary(max_size=300), st.binary(max_size=2000), st.binary(max_size=300))
     def test_inflated_it_is_the_three_one_after_the_other(self, start: bytes, middle: bytes, end: bytes) -> None:
-        """Whatever they are."""
+        """This holds for any parts."""
         payload = deflate_around(start, compress(middle).message, end)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, start + middle + end)
 
     def test_payload_of_a_frame(self) -> None:
-        """Of each kind of length."""
+        """This holds for all three forms of the length."""
         for size in (0, 125, 126, 0xFFFF, 0x10000):
             self.assertEqual(websocket_payload(websocket_text_frame(b"x" * size)), b"x" * size)
