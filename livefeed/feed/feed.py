@@ -73,6 +73,7 @@ class Feed:
     :ivar codings_made: the number of representations that were compressed since the start.
     :ivar history: the versions before the newest one, and the patches from them.
     :ivar fanout: the subscriptions, and the pushes to them.
+    :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
     """
 
     # required parameters
@@ -97,6 +98,7 @@ class Feed:
     codings_made: int = 0
     history: History = field(default_factory=History)
     fanout: Fanout = field(init=False)
+    subscriptions: dict[Subscription, None] = field(init=False)  # no property: requests that wait count them
     _observers: list[Callable[[], object]] = field(default_factory=list)
     _sequence: Sequence = field(init=False)
     _pushed_in_between: bool = False  # whether the last publish was a new version between two ticks
@@ -107,6 +109,7 @@ class Feed:
 
     def __post_init__(self) -> None:
         self.fanout = Fanout(self.name, self.clock)
+        self.subscriptions = self.fanout.subscriptions
         self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
 
     # Versions
@@ -449,11 +452,6 @@ class Feed:
         else:
             subscription.deliver(self.snapshot)
         return subscription
-
-    @property
-    def subscriptions(self) -> dict[Subscription, None]:
-        """All subscriptions."""
-        return self.fanout.subscriptions
 
     @property
     def dropped(self) -> int:
