@@ -1,4 +1,4 @@
-"""The clock that measures, the one that is displayed, and what is known of a moment by both."""
+"""The clock that measures, the clock that is displayed, and points in time by both."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class MonotonicTests(SynchronousTestCase):
     """monotonic and measure_by_monotonic_clock."""
 
     def test_time_of_a_suspended_machine_counts(self) -> None:
-        """Where the system measures it, as Linux does."""
-        # The values say nothing: they are those of another clock until a machine is suspended.
+        """The system must have such a clock, as Linux does."""
+        # The values prove nothing: until the machine is suspended, another clock has the same.
         clock: Any = clocks.boottime
         self.assertIs(monotonic, clock)
         self.assertEqual((clock.func, clock.args), (time.clock_gettime, (time.CLOCK_BOOTTIME,)))
 
     def test_system_without_such_a_clock(self) -> None:
-        """One that does not know it, or refuses it."""
+        """A system that does not know the clock, or refuses it."""
 
         def refuse(number: int) -> float:
             raise OSError(22, "Invalid argument", number)
@@ -44,7 +44,7 @@ class MonotonicTests(SynchronousTestCase):
         self.assertIsNone(clocks._boottime())
 
     def test_reactor_measures_by_it(self) -> None:
-        """What is scheduled is due by that clock, and stays so when the wall clock is set."""
+        """Scheduled calls are due by that clock, even if the wall clock is set."""
         reactor: Any = SelectReactor()
         self.addCleanup(reactor.disconnectAll)
         self.addCleanup(reactor.removeAll)
@@ -57,7 +57,7 @@ class MonotonicTests(SynchronousTestCase):
         self.assertIs(call.seconds, monotonic)
 
     def test_something_was_scheduled_before(self) -> None:
-        """It would be due in decades: the clock is left as it is, and the log says so."""
+        """The call would be due in decades: the clock is left as it is, and the log says so."""
         clock = Clock()
         clock.callLater(1, lambda: None)
         with capturedLogs() as log:
@@ -78,19 +78,19 @@ class BootTests(SynchronousTestCase):
             return Boot.current()
 
     def test_it_is_named_and_measured(self) -> None:
-        """By its id, without the line feed."""
+        """The id has no line feed."""
         boot = self.of(b"9a4c0f8e-5d3b-4d0e-8f6a-1c2b3a4d5e6f\n")
         assert boot is not None
         self.assertEqual(boot.id, "9a4c0f8e-5d3b-4d0e-8f6a-1c2b3a4d5e6f")
         self.assertGreaterEqual(monotonic(), boot.seconds() - 60)
 
     def test_it_is_not_named(self) -> None:
-        """No file, an empty one, or something that is no id."""
+        """There is no file, or an empty one, or no id in it."""
         for content in (None, b"", b"\n", b"x" * 37, b"\xff\n"):
             self.assertIsNone(self.of(content))
 
     def test_it_is_not_measured(self) -> None:
-        """A name alone is of no use."""
+        """An id without a clock is not used."""
         self.patch(clocks, "boottime", None)
         self.assertIsNone(self.of(b"9a4c0f8e\n"))
 
@@ -100,7 +100,7 @@ class MomentTests(SynchronousTestCase):
 
     @given(SECONDS, SECONDS, STEPS)
     def test_age_does_not_depend_on_the_wall_clock(self, measured_s: float, later_s: float, step_s: float) -> None:
-        """However it was set; and the displayed time is as long ago, but for less than a step."""
+        """The age stays however it was set, and the displayed time matches it to less than a step."""
         moment = Moment(measured_s, NOW)
         now = Moment(measured_s + later_s, NOW + later_s + step_s)
         age_s = moment.age_s(now)
@@ -111,20 +111,20 @@ class MomentTests(SynchronousTestCase):
 
     @given(SECONDS, SECONDS, st.floats(-0.001, 0.001))
     def test_displayed_time_does_not_wander(self, measured_s: float, later_s: float, between_s: float) -> None:
-        """Though some time passes between two looks at the clocks."""
+        """Some time passes between the readings of the two clocks."""
         moment = Moment(measured_s, NOW)
         now = Moment(measured_s + later_s + 0.01, NOW + later_s + 0.01 + between_s)
         self.assertEqual(moment.displayed(now), NOW)
 
     @given(SECONDS, SECONDS, STEPS)
     def test_moment_that_was_not_measured(self, measured_s: float, later_s: float, step_s: float) -> None:
-        """It is no later than it can have been, and as much earlier as the wall clock says."""
+        """It is at the latest possible time, or earlier if the wall clock says so."""
         moment = Moment(measured_s, NOW, by_wall=True)
         now = Moment(measured_s + later_s, NOW + later_s + step_s)
         self.assertLess(abs(moment.age_s(now) - max(later_s, later_s + step_s)), 1e-5)
         self.assertLessEqual(moment.displayed(now), now.wall_s)
 
     def test_age_is_never_negative(self) -> None:
-        """Not even by a clock that goes backwards."""
+        """This holds even if a clock goes backwards."""
         self.assertEqual(Moment(10.0, NOW).age_s(Moment(5.0, NOW)), 0)
         self.assertEqual(Moment(10.0, NOW, by_wall=True).age_s(Moment(5.0, NOW - 9)), 0)

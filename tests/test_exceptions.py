@@ -1,4 +1,4 @@
-"""What messages are made of."""
+"""The parts of messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from livefeed.exceptions import ConfigurationError, first_line, shown
 
 class ConfigurationErrorTests(SynchronousTestCase):
     def test_message_begins_with_the_place(self) -> None:
-        """By default the option; and nothing is put in front of a message that is about no setting."""
+        """By default it is the option; a message about no setting has none."""
         self.assertEqual(str(ConfigurationError("is wrong", "max_bytes")), "--max-bytes: is wrong")
         self.assertEqual(str(ConfigurationError("is wrong", "max_bytes", "file: x")), "file: x: is wrong")
         self.assertEqual(str(ConfigurationError("is wrong", place="file")), "file: is wrong")
@@ -18,21 +18,21 @@ class ConfigurationErrorTests(SynchronousTestCase):
 
 class FirstLineTests(SynchronousTestCase):
     def test_one_line(self) -> None:
-        """Only the first line is taken, and a name where there is nothing."""
+        """Only the first line is taken, or the name of the type if there is no text."""
         self.assertEqual(first_line(ValueError("\n a\nb")), "a")
         self.assertEqual(first_line(ValueError()), "ValueError")
 
 
 class ShownTests(SynchronousTestCase):
     def test_values(self) -> None:
-        """As Python writes them, on one line and not too long."""
+        """They are shown as Python writes them, on one line and not too long."""
         for value, expected in (("a", "'a'"), (1.5, "1.5"), ([1, "x"], "[1, 'x']"), ("a\nb", "'a\\nb'")):
             self.assertEqual(shown(value), expected)
         self.assertEqual(len(shown("x" * 10_000)), 103)
         self.assertEqual(shown(1 << 100_000), "a number that is far too large")
 
     def test_passwords_are_not_shown(self) -> None:
-        """Wherever a URL stands, and however much of it there is."""
+        """This holds wherever a URL is in the value."""
         for url in (
             "redis://u:hush@h/0/k",
             "redis://:hu@sh@h",

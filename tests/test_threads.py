@@ -18,7 +18,7 @@ WAIT_S = 10
 
 
 class ReactorDouble:
-    """Keeps what threads hand over, until the test runs it."""
+    """Keeps the calls from threads until the test runs them."""
 
     def __init__(self) -> None:
         self.handed: list[Callable[[], object]] = []
@@ -35,7 +35,7 @@ class ReactorDouble:
 
 
 class DaemonTests(SynchronousTestCase):
-    """start_daemon and defer_to_daemon."""
+    """start_thread and defer_to_new_thread."""
 
     def setUp(self) -> None:
         self.reactor = ReactorDouble()
@@ -55,13 +55,13 @@ class DaemonTests(SynchronousTestCase):
         self.assertTrue(seen[0].daemon)
 
     def test_partial_is_called(self) -> None:
-        """It has no name of its own, which the thread is to have."""
+        """A partial has no name, so the thread has that of its function."""
         outcome = defer_to_new_thread(self.reactor, partial(max, 1), 2)  # type: ignore[arg-type]
         self.reactor.run()
         self.assertEqual(self.successResultOf(outcome), 2)
 
     def test_result_comes_in_the_reactors_thread(self) -> None:
-        """What the work gives is the Deferred's, once the reactor runs it."""
+        """The Deferred fires with the result of the work, in the reactor's thread."""
         outcome = defer_to_new_thread(self.reactor, threading.current_thread)  # type: ignore[arg-type]
         self.assertTrue(self.reactor.came.wait(WAIT_S))
         self.assertNoResult(outcome)
@@ -69,7 +69,7 @@ class DaemonTests(SynchronousTestCase):
         self.assertIsNot(self.successResultOf(outcome), threading.current_thread())
 
     def test_what_is_raised_comes_too(self) -> None:
-        """What the work raises is the Deferred's failure, whatever it is."""
+        """The Deferred fails with the exception of the work, whatever it is."""
         for kind in (ValueError, KeyboardInterrupt):
 
             def work(kind: type[BaseException] = kind) -> None:
@@ -81,7 +81,7 @@ class DaemonTests(SynchronousTestCase):
             self.failureResultOf(outcome, kind)
 
     def test_no_more_threads(self) -> None:
-        """The kernel gives no more: whoever asks hears of it as of any other lack."""
+        """If the kernel starts no more threads, the call raises an OSError."""
         self.patch(threading.Thread, "start", self.no_thread)
         error = self.assertRaises(OSError, defer_to_new_thread, self.reactor, print)
         self.assertEqual(error.errno, errno.EAGAIN)
@@ -91,7 +91,7 @@ class DaemonTests(SynchronousTestCase):
         raise RuntimeError("can't start new thread")
 
     def test_cancelled(self) -> None:
-        """Once it is cancelled, nobody hears of what still comes."""
+        """Once it is cancelled, the result is discarded."""
         go = threading.Event()
         outcome = defer_to_new_thread(self.reactor, go.wait, WAIT_S)  # type: ignore[arg-type]
         errors: list[object] = []

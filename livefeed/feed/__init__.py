@@ -4,5 +4,5 @@
 - ``feed``: the newest snapshot, and how current it is.
 - ``parts``: parts of a document, each a feed of its own.
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
-- ``subscription``: what a feed owes one subscriber.
+- ``subscription``: the link between a feed and one subscriber, which owes the newest version at most.
 """

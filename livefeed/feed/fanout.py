@@ -122,7 +122,7 @@ class Batch:
         self._separate.append(subscription)
 
     def offer(self, snapshot: Snapshot) -> None:
-        """Does for each member what its ``offer`` would do."""
+        """Offers the snapshot to all members, with the effect of calling ``offer`` of each."""
         if self._fanout.is_withheld and not self.with_state:
             for each in tuple(self.members):
                 each.expire()
@@ -309,15 +309,15 @@ class Fanout:
             except Exception:
                 _log.failure('feed "{feed}": a subscriber that broke could not be disconnected', feed=self.name)
 
-    def log_broken(self, what: str) -> None:
-        """Logs the exception that is being handled.
+    def log_broken(self, consequence: str) -> None:
+        """Logs the exception of a subscriber that is being handled, and its consequence.
 
         Thousands of subscribers may raise the same type at once: only the first of each tick and push is logged.
         """
         logged = self.pushes, sys.exc_info()[0]
         if self._logged != logged:
             self._logged = logged
-            _log.failure('feed "{feed}": a subscriber broke: {what}', feed=self.name, what=what)
+            _log.failure('feed "{feed}": a subscriber broke: {what}', feed=self.name, what=consequence)
 
     def forget(self, subscription: Subscription) -> None:
         """Distributor API."""

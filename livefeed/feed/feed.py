@@ -57,13 +57,12 @@ class Feed:
     :ivar clock: schedules and measures.
     :ivar interval_s: seconds from one tick to the next.
     :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
-    :ivar stale_after_s: while pulls fail, the feed is stale once its document was last confirmed so many seconds ago.
-    :ivar gone_after_s: the feed is expired, and its document is not shown, once it was last confirmed so many seconds
-        ago. While pulls are good the time is at least two intervals: a feed with a long interval would expire before
-        each tick.
+    :ivar stale_after_s: the age of the document in seconds at which the feed becomes stale while pulls fail.
+    :ivar gone_after_s: the age of the document in seconds at which the feed expires. While pulls are good this is at
+        least two intervals, or a feed with a long interval would expire before each tick.
     :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` for that of :attr:`clock`.
     :ivar whole: the feed of which this one is a part, and whose state it takes over; ``None`` if it is no part.
-    :ivar patience_s: the feed becomes stale once the source was not heard of for so many seconds.
+    :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
     :ivar state: how current the feed is.
     :ivar is_missing: whether this is a part that the whole does not have any more. The snapshot is then the last one.
@@ -74,6 +73,7 @@ class Feed:
     :ivar codings_made: the number of representations that were compressed since the start.
     :ivar history: the versions before the newest one, and the patches from them.
     :ivar fanout: the subscriptions, and the pushes to them.
+    :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
     """
 
     # required parameters
@@ -98,6 +98,7 @@ class Feed:
     codings_made: int = 0
     history: History = field(default_factory=History)
     fanout: Fanout = field(init=False)
+    subscriptions: dict[Subscription, None] = field(init=False)  # no property: requests that wait count them
     _observers: list[Callable[[], object]] = field(default_factory=list)
     _sequence: Sequence = field(init=False)
     _pushed_in_between: bool = False  # whether the last publish was a new version between two ticks
@@ -108,6 +109,7 @@ class Feed:
 
     def __post_init__(self) -> None:
         self.fanout = Fanout(self.name, self.clock)
+        self.subscriptions = self.fanout.subscriptions
         self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
 
     # Versions
@@ -224,7 +226,7 @@ class Feed:
         self.confirmed = self.whole.confirmed
 
     def skip_tick(self) -> None:
-        """Takes note of a tick at which the source was not asked, because what it gave last still holds by its word.
+        """Takes note of a tick at which the source was not asked, because it has said that its last answer still holds.
 
         This confirms nothing, and no document is pushed. A feed that was stale only because nothing was heard is live.
         """
@@ -450,11 +452,6 @@ class Feed:
         else:
             subscription.deliver(self.snapshot)
         return subscription
-
-    @property
-    def subscriptions(self) -> dict[Subscription, None]:
-        """All subscriptions."""
-        return self.fanout.subscriptions
 
     @property
     def dropped(self) -> int:

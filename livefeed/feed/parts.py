@@ -3,8 +3,8 @@
 A client that follows one district is only sent something when that district changes. A part is kept for as long as a
 client follows it or has requested it a moment ago. A part without followers is updated when it is requested.
 
-Rule: this file knows no transport. How clients follow a part is given by a function, and is only asked for the clients'
-addresses and to make room.
+Rule: this file knows no transport. A function makes the delivery of each part, which is only asked for the addresses of
+its clients, and to disconnect them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TooManyPartsError(Exception):
 
 
 class PartDelivery(Protocol):
-    """What parts require of the delivery of one part: all ways in which clients follow it."""
+    """The requirements of parts on the delivery of one part, which has all ways to follow it."""
 
     @property
     def feed(self) -> Feed:
@@ -61,7 +61,7 @@ class PartDelivery(Protocol):
         """Gives the address of each client that follows the part, as it counts for limits."""
 
     def evict(self) -> None:
-        """Ends all that clients follow the part by, to make room for another part."""
+        """Disconnects all clients that follow the part, to make room for another part."""
 
 
 _D = TypeVar("_D", bound=PartDelivery)

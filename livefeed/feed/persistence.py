@@ -147,7 +147,7 @@ class JournalService(Service):
         return now_s - version.since_boot_s if 0 <= version.since_boot_s <= now_s else None
 
     def _note(self) -> None:
-        """Queues what a tick has changed: a new version, or the first confirmation."""
+        """Queues a new version, or the first confirmation, after a tick."""
         snapshot = self.feed.snapshot
         if snapshot is None:
             return

@@ -1,4 +1,4 @@
-"""One subscription: what a feed owes one subscriber.
+"""A subscription: the link between a feed and one subscriber.
 
 Rules: this file knows no transport; a subscriber is an object with two methods. No queue grows here: a subscription
 owes at most one thing, the newest version. A subscription that ends after an error also ends the subscriber's
@@ -31,7 +31,7 @@ class Subscriber(Protocol):
 
 
 class Distributor(Protocol):
-    """What a subscription requires of the fan-out that it belongs to.
+    """The requirements of a subscription on the fan-out that it belongs to.
 
     :ivar newest: the newest snapshot; ``None`` if there is none.
     :ivar is_withheld: whether the document must not be shown.
@@ -50,7 +50,7 @@ class Distributor(Protocol):
 
 
 class Membership(Protocol):
-    """What a subscription requires of the batch that it is in."""
+    """The requirements of a subscription on the batch that it is in."""
 
     def separate(self, subscription: Subscription, /) -> None:
         """Takes a member out of the batch's multicast. It stays in the batch."""

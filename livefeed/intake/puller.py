@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
-"""A pull may take one interval, but at least and at most so many seconds. The latter also limits work in a thread."""
+"""The limits of the time of a pull in seconds, otherwise one interval. Work in a thread may take the latter."""
 
 MISSED_TICKS = 3
 """The number of intervals without the end of a pull, in addition to the time of one pull, until the feed is stale."""

@@ -28,7 +28,7 @@ class CompressTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.binary(max_size=4096))
     def test_message_round_trip(self, data: bytes) -> None:
-        """A message is read without any before it, once the bytes are put back that are left out (RFC 7692, 7.2.2)."""
+        """A message is read without any before it, once the omitted bytes are put back (RFC 7692, 7.2.2)."""
         message = compress(data).message
         self.assertEqual(zlib.decompressobj(-15).decompress(message + b"\x00\x00\xff\xff"), data)
 
@@ -37,7 +37,7 @@ class CompressTests(SynchronousTestCase):
         self.assertEqual(compress(b"{}" * 100).gzip[4:8], bytes(4))
 
     def test_both_forms_are_small(self) -> None:
-        """What repeats itself is compressed, not only wrapped."""
+        """Repetitions are compressed, not only wrapped."""
         compressed = compress(b'{"votes": 0}' * 100)
         self.assertLess(len(compressed.gzip), 100)
         self.assertLess(len(compressed.message), 100)
@@ -49,7 +49,7 @@ class DeflateTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.binary(max_size=4096))
     def test_end_of_a_message_is_left_out(self, data: bytes) -> None:
-        """The empty block behind it, which the reader puts there again (RFC 7692, 7.2.1)."""
+        """The empty block at the end is omitted, and the reader puts it back (RFC 7692, 7.2.1)."""
         for message in (compress(data).message, deflate_message(data)):
             self.assertFalse(message.endswith(b"\x00\x00\xff\xff"))
             reader = zlib.decompressobj(-15)
@@ -58,7 +58,7 @@ class DeflateTests(SynchronousTestCase):
 
     @given(st.binary(max_size=300), st.binary(max_size=2000), st.binary(max_size=300))
     def test_inflated_it_is_the_three_one_after_the_other(self, start: bytes, middle: bytes, end: bytes) -> None:
-        """Whatever they are."""
+        """This holds for any parts."""
         payload = deflate_around(start, compress(middle).message, end)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, start + middle + end)

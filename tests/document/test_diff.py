@@ -1,4 +1,4 @@
-"""A patch makes the old document into the new one, to the last digit."""
+"""A patch turns the old document into the new one, to the last digit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.helpers.exact_patches import Number, patched, read, same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Numbers, each in a text that a float, an int or another writer would not give back, and pairs of equal value.
+# Numbers as texts that a float, an int or another writer would not reproduce, and pairs of equal value.
 NUMBERS = ("0", "-0", "0.0", "1", "1.0", "1.5", "1.50", "15e-1", "1e400", "1E400", "12345678901234567890", "9" * 5000)
 NAMES = ("", "/", "~", "~01", "~1", "a/b", "a", "b", "-", "0", "01", "é😀", '"\\', "\x00\u2028")
 LEAVES = st.sampled_from(["null", "true", "false", '"1"', '"\\ud83d\\ude00"', '"😀"', r'"\u0061\/"', '"a/"', *NUMBERS])
@@ -50,7 +50,7 @@ def make_patch(old: bytes, new: bytes) -> bytes:
 
 
 def edited(draw: st.DrawFn, value: Any) -> Any:
-    """Gives a value with a few changes somewhere in it."""
+    """Gives a value with a few changes."""
     if isinstance(value, dict) and value and draw(st.booleans()):
         name = draw(st.sampled_from(sorted(value)))
         changed = {other: member for other, member in value.items() if other != name}
@@ -96,7 +96,7 @@ def compact(value: object) -> bytes:
 
 class _Case(SynchronousTestCase):
     def check(self, old: bytes, new: bytes) -> bytes:
-        """Makes a patch, and finds it right by two ways of applying it."""
+        """Makes a patch, and checks it by two ways of applying it."""
         patch = make_patch(old, new)
         self.assertTrue(same(patched(read(old), read(patch)), read(new)), (old, new, patch))
         self.assertTrue(same(read(apply_patch(old, patch)), read(new)), (old, new, patch))
@@ -109,7 +109,7 @@ class MakePatchTests(_Case):
     @settings(deadline=None, max_examples=500)
     @given(versions())
     def test_edits(self, pair: tuple[bytes, bytes]) -> None:
-        """Whatever is changed in whatever document, the patch tells it."""
+        """The patch contains any change in any document."""
         self.check(*pair)
 
     @settings(deadline=None, max_examples=300)
@@ -119,19 +119,19 @@ class MakePatchTests(_Case):
     @example("{}", "[]")
     @example("1.5", "1.50")
     def test_any_two_documents(self, old: str, new: str) -> None:
-        """Documents that have nothing in common are no exception."""
+        """This includes documents that have nothing in common."""
         self.check(old.encode(), new.encode())
 
     @settings(deadline=None)
     @given(st.lists(st.integers(0, 9), max_size=20), st.lists(st.integers(0, 9), max_size=20))
     def test_arrays(self, old: list[int], new: list[int]) -> None:
-        """Elements that repeat are told apart by their place."""
+        """Equal elements are distinguished by their place."""
         self.check(compact({"a": old, "long": "x" * 2000}), compact({"a": new, "long": "x" * 2000}))
 
     @settings(deadline=None)
     @given(versions())
     def test_no_larger_than_the_document(self, pair: tuple[bytes, bytes]) -> None:
-        """Where steps would be longer than what they lead to, that is told instead."""
+        """If operations would be longer than the new value, the value is replaced."""
         whole = compact([{"op": "replace", "path": "", "value": None}])
         patch = read(make_patch(*pair))
         if len(patch) > 1:
@@ -142,7 +142,7 @@ class MakePatchTests(_Case):
         self.assertEqual(make_patch(b'{"a":1,"b":"\\u00e9"}', '{ "b":"é",\n"a":1 }'.encode()), b"[]")
 
     def test_patch_is_compact(self) -> None:
-        """The smallest steps in the smallest form, characters as they are."""
+        """The operations are the shortest, without white space, and characters are not escaped."""
         old = '{"a":{"b":[1,2,{"é/~":1.50}],"c":"some text that stays"}}'.encode()
         new = '{"a":{"b":[1,2,{"é/~":1.5}],"c":"some text that stays"}}'.encode()
         self.assertEqual(self.check(old, new).decode(), '[{"op":"replace","path":"/a/b/2/é~1~0","value":1.5}]')
@@ -150,7 +150,7 @@ class MakePatchTests(_Case):
     @settings(deadline=None)
     @given(versions())
     def test_operations_have_what_they_need(self, pair: tuple[bytes, bytes]) -> None:
-        """Each is one of four, with a pointer, and with a value or another where it takes one (RFC 6902, 4)."""
+        """Each is one of four, with a pointer, and with a value or another pointer if it takes one (RFC 6902, 4)."""
         patch = json.loads(make_patch(*pair), parse_int=str, parse_float=str)
         self.assertIsInstance(patch, list)
         for operation in patch:
@@ -170,7 +170,7 @@ class MakePatchTests(_Case):
                 self.assertEqual(self.check(old, new).decode(), expected)
 
     def test_booleans_are_no_numbers(self) -> None:
-        """1 and true differ, though Python has them equal."""
+        """1 and true differ, although they are equal in Python."""
         self.assertEqual(self.check(b'{"a":1}', b'{"a":true}'), b'[{"op":"replace","path":"/a","value":true}]')
 
     def test_strings_are_no_numbers(self) -> None:
@@ -178,7 +178,7 @@ class MakePatchTests(_Case):
         self.assertEqual(self.check(b"1.50", b'"1.50"'), b'[{"op":"replace","path":"","value":"1.50"}]')
 
     def test_half_surrogates(self) -> None:
-        """What the gate does not even let through is kept: in values, in names, and beside other characters."""
+        """Even characters that the gate refuses are kept: in values, in names, and beside other characters."""
         for old, new in (
             (rb'{"a":"\ud800"}', rb'{"a":"\udfff"}'),
             (rb'{"\ud800":1,"b":[]}', rb'{"\ud800":2.50,"b":[{},null,true,{"x":"y","z":0}]}'),
@@ -195,7 +195,7 @@ class MakePatchTests(_Case):
                 self.check(compact(new | filler), compact(old | filler))
 
     def test_names_that_leave_and_names_that_come(self) -> None:
-        """Each is one step, and the rest of the object is none; in the order of the old document and of the new one."""
+        """Each is one operation, in the order of the documents; the rest of the object needs none."""
         rest = b'"rest":"%b"' % (b"x" * 300)
         patch = self.check(b'{"a":1,"b":2,"c":3,%b}' % rest, b'{"e":[5],"b":2,%b,"d":4}' % rest)
         expected = (
@@ -207,7 +207,7 @@ class MakePatchTests(_Case):
         self.assertEqual(patch, b"[%b]" % b",".join(expected))
 
     def test_row_leaves_and_row_comes(self) -> None:
-        """Of a departures board only the row that left, the one that came, and what was delayed is told."""
+        """The patch of a departures board has only the removed row, the added row and the delays."""
         rows = [{"id": number, "to": f"Town {number}", "delay": 0} for number in range(40)]
         news = [dict(row) for row in [*rows[1:], {"id": 40, "to": "Town 40", "delay": 0}]]
         news[9]["delay"] = 5
@@ -216,7 +216,7 @@ class MakePatchTests(_Case):
         self.assertEqual(told, [("add", "/40"), ("remove", "/0"), ("replace", "/10/delay")])
 
     def ranking(self, count: int, seed: int = 0) -> list[dict[str, object]]:
-        """Gives the rows of a ranking, which are recognised by their titles."""
+        """Gives the rows of a ranking, which are identified by their titles."""
         rng = random.Random(seed)
         return [
             {
@@ -229,7 +229,7 @@ class MakePatchTests(_Case):
         ]
 
     def test_moved_elements_are_moved(self) -> None:
-        """A row that climbs is not told again, nor are those that it passes; one that changes besides is changed."""
+        """A row that climbs is moved and the rows that it passes are not sent; a row that also changes is changed."""
         old = self.ranking(40)
         new = [old[30], *old[:20], *old[21:30], *old[31:], {**old[20], "heat": -1}]
         patch = self.check(json.dumps(old).encode(), json.dumps(new).encode())
@@ -237,7 +237,7 @@ class MakePatchTests(_Case):
         self.assertEqual(steps, [("move", "/30", "/0"), ("move", "/21", "/39"), ("replace", None, "/39/heat")])
 
     def test_rankings(self) -> None:
-        """Sorted anew, with rows that leave, come and change, at any seed; far smaller than the rows themselves."""
+        """A new order, with rows that leave, come and change, gives a patch far smaller than the rows, at any seed."""
         for seed in range(20):
             rng = random.Random(seed)
             old = self.ranking(100, seed)
@@ -252,7 +252,7 @@ class MakePatchTests(_Case):
             self.assertLess(len(patch), len(documents[1]) / 3)
 
     def test_what_elements_are_recognised_by(self) -> None:
-        """Strings and numbers that are unique in both arrays; where there are none, rows are compared."""
+        """Strings and numbers that are unique in both arrays identify rows; without them, rows are compared."""
         rows = [{"id": place, "rest": f"{place} {'x' * 50}"} for place in range(12)]
         turned = rows[6:] + rows[:6]
         changes: list[tuple[Callable[[dict[str, Any]], object], bool]] = [
@@ -269,13 +269,13 @@ class MakePatchTests(_Case):
             self.assertEqual(b'"move"' in patch, moves, patch)
 
     def test_part_that_changed_all_over(self) -> None:
-        """Five counts in one object are told as one replacement of it."""
+        """Five counts in one object become one replacement of it."""
         old = {"votes": dict.fromkeys("abcde", 1), "name": "x" * 500}
         patch = self.check(compact(old), compact(old | {"votes": dict.fromkeys("abcde", 2)}))
         self.assertEqual(patch, b'[{"op":"replace","path":"/votes","value":{"a":2,"b":2,"c":2,"d":2,"e":2}}]')
 
     def test_documents_read_in_pieces(self) -> None:
-        """They are what they are when they are read as one, whatever is in them."""
+        """They have the same value as if they were read at once."""
         self.patch(exact_json, "PIECE_BYTES", 20)
         rows = [{"id": number, "texts": ["x" * number, None, 1.50]} for number in range(40)]
         for document in (
@@ -296,7 +296,7 @@ class MakePatchTests(_Case):
         self.assertEqual(old, parse(b'{"a":[1,{"b":2}]}'))
 
     def test_wrong_patch_is_never_given(self) -> None:
-        """Were the steps wrong, the whole document would be told."""
+        """If the operations were wrong, the whole document would be replaced."""
         self.patch(
             diff_module, "_compare", lambda path, old, new, depth, found: found.append(b'{"op":"remove","path":"/a"}')
         )
@@ -305,7 +305,7 @@ class MakePatchTests(_Case):
             self.assertEqual(patch, b'[{"op":"replace","path":"","value":{"b": 3.0}}]')
 
     def test_not_json(self) -> None:
-        """What the gate would have refused is refused, and not with another exception."""
+        """Documents that the gate refuses are refused with a DeltaError."""
         for data in (b"", b"{", b"[NaN]", b"-Infinity", b'"\xff"', b"\xef\xbb\xbf{}", b"1 2"):
             self.assertRaises(DeltaError, parse, data)
             self.assertRaises(DeltaError, make_patch, b"{}", data)
@@ -315,14 +315,14 @@ class LimitTests(_Case):
     """Depth, size and time."""
 
     def test_paths_end_at_the_greatest_depth(self) -> None:
-        """No path has more tokens than the limit; what differs below is replaced as one."""
+        """No path has more tokens than the limit; values below are replaced as a whole."""
         for depth, tokens in ((MAX_DEPTH - 1, MAX_DEPTH - 1), (MAX_DEPTH, MAX_DEPTH), (MAX_DEPTH + 9, MAX_DEPTH)):
             old, new = (b'{"a":' * depth + number + b"}" * depth for number in (b"1", b"2"))
             [operation] = json.loads(self.check(old, new))
             self.assertEqual(operation["path"].count("/"), tokens)
 
     def test_every_depth_that_the_gate_knows(self) -> None:
-        """Up to where the gate refuses, there is a patch, and near there it may be the whole document."""
+        """All documents that the gate accepts have a patch, which may be the whole document if they are deep."""
         refused = 0
         for depth in (100, 500, *range(800, 1001), 100_000):
             old, new = (b'{"a":[' * (depth // 2) + number + b"]}" * (depth // 2) for number in (b"1", b"2"))
@@ -350,14 +350,14 @@ class LimitTests(_Case):
         self.assertEqual(self.check(compact([-1, *numbers]), compact(numbers)), b'[{"op":"remove","path":"/0"}]')
 
     def test_ten_thousand_others(self) -> None:
-        """An array that is new throughout, or shuffled, is told as one."""
+        """An array that is all new, or shuffled, is replaced as a whole."""
         numbers = list(range(10_000))
         shuffled = random.Random(1).sample(numbers, len(numbers))
         for new in (shuffled, [-number - 1 for number in numbers], [*numbers[::-1]]):
             self.assertEqual(len(json.loads(self.check(compact(numbers), compact(new)))), 1)
 
     def test_most_moves(self) -> None:
-        """Beyond the limit, elements are not paired: each is looked for in the whole array."""
+        """Beyond the limit, elements are not paired, since each would be searched for in the whole array."""
         rows = [{"id": number, "rest": "x" * 100} for number in range(100)]
         turned = rows[::-1]
         documents = [json.dumps(each).encode() for each in (rows, turned)]
@@ -367,7 +367,7 @@ class LimitTests(_Case):
         self.assertNotIn(b'"move"', self.check(*documents))
 
     def test_most_shifts(self) -> None:
-        """As many removals as are allowed are told one by one; with one more the array is told instead."""
+        """Removals up to the limit are operations; with one more, the array is replaced."""
         numbers = [f"{number:0200}" for number in range(5_000)]
         allowed = MAX_SHIFTS // len(numbers)
         for removals, operations in ((allowed, allowed), (allowed + 1, 1)):
@@ -409,7 +409,7 @@ class LateTests(SynchronousTestCase):
     """A comparison that takes too long."""
 
     def test_it_is_given_up_at_once(self) -> None:
-        """Whenever the time is over, and however the documents differ: then the whole is replaced."""
+        """Once the time is over, the whole is replaced, however the documents differ."""
         for name, (old, new) in SLOW.items():
             before, after = (parse(json.dumps(each).encode()) for each in (old, new))
             asked, encoded = 0, [0]
@@ -426,7 +426,7 @@ class LateTests(SynchronousTestCase):
 
             self.patch(diff_module, "encode", count)
             diff(before, after, lambda: is_late(math.inf))
-            # Between two questions is no more work than once over all elements.
+            # The work between two checks is at most one pass over all elements.
             self.assertLessEqual(max(encoded), COUNT + 1, name)
             for end in (0, 1, asked // 3, asked - 1):
                 total, asked = asked, 0

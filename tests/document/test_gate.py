@@ -1,4 +1,4 @@
-"""The gate lets through what every JSON parser reads alike."""
+"""The gate accepts documents that all JSON parsers read alike."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class GateTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(JSON_VALUES, st.sampled_from([None, 1]), st.booleans())
     def test_json_is_accepted(self, value: object, indent: int | None, ascii_only: bool) -> None:
-        """Whatever a JSON writer wrote passes."""
+        """The output of any JSON writer passes."""
         check_document(json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode(), max_bytes=MAX_BYTES)
 
     @settings(deadline=None, max_examples=500)
@@ -106,7 +106,7 @@ class GateTests(SynchronousTestCase):
         self.assert_refused(b'"123456789"', "more than 10 bytes (--max-bytes)", max_bytes=10)
 
     def test_empty_document(self) -> None:
-        """A file that is just being rewritten is often empty: that is said in these words."""
+        """A file that is just being rewritten is often empty, and the message says so."""
         self.assert_refused(b"", "is empty")
         self.assert_refused(b" \r\n\t", "is empty")
 
@@ -115,7 +115,7 @@ class GateTests(SynchronousTestCase):
         self.assert_refused(b'{"a": "\xff"}', "not UTF-8: invalid start byte at byte 7")
 
     def test_utf16_is_refused(self) -> None:
-        """Only UTF-8 is JSON between systems (RFC 8259, 8.1), though json.loads would guess others."""
+        """Only UTF-8 is JSON between systems (RFC 8259, 8.1), although json.loads guesses other encodings."""
         self.assert_refused('{"a": 1}'.encode("utf-16-le"), "not JSON")
 
     def test_syntax_error_names_its_place(self) -> None:
@@ -123,7 +123,7 @@ class GateTests(SynchronousTestCase):
         self.assert_refused(b'{\n  "a": 1,\n  b: 2\n}', "line 3, column 3")
 
     def test_half_a_document(self) -> None:
-        """What a writer has not finished is refused."""
+        """An incomplete document is refused."""
         self.assert_refused(b'{"a": [1, 2', "not JSON")
 
     def test_trailing_garbage(self) -> None:

@@ -1,4 +1,4 @@
-"""The versions that are remembered, and the patches from them."""
+"""The versions that are kept, and the patches from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.threads import Threads, no_thread
 
 
 def snapshot(number: int, size: int = 0) -> Snapshot:
-    """Gives a version that differs from those with other numbers."""
+    """Gives a version that differs from versions with other numbers."""
     return Snapshot.of(b'{"number":%d.50,"rest":"%s"}' % (number, b"x" * size), Sequence(1, number))
 
 
@@ -34,7 +34,7 @@ class HistoryTests(SynchronousTestCase):
             self.history.add(each)
 
     def test_patch_makes_the_newest_version(self) -> None:
-        """From each of the versions before."""
+        """There is a patch from each of the versions before."""
         self.add(*self.snapshots[:3])
         for old in self.snapshots[:2]:
             patch = self.history.patch(old.version)
@@ -42,14 +42,14 @@ class HistoryTests(SynchronousTestCase):
             self.assertEqual(apply_patch(old.data, patch), self.snapshots[2].data)
 
     def test_what_is_not_remembered_has_no_patch(self) -> None:
-        """Nor have nonsense, nothing, and the newest version itself."""
+        """Nor have malformed versions, no version, and the newest version."""
         self.assertIsNone(self.history.patch("x"))
         self.add(*self.snapshots[:2])
         for version in (None, "", "x", self.snapshots[5].version, self.snapshots[1].version):
             self.assertIsNone(self.history.patch(version))
 
     def test_latest_of_some_versions(self) -> None:
-        """Of those that are remembered; never the newest, which nobody needs a patch from."""
+        """It is one of the versions that are kept, and never the newest, which needs no patch."""
         self.add(*self.snapshots[:4])
         versions = [each.version for each in self.snapshots[:5]]
         self.assertEqual(self.history.latest(["x", *versions]), versions[2])
@@ -57,7 +57,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertIsNone(self.history.latest(["x", *versions[3:]]))
 
     def test_patch_is_made_once(self) -> None:
-        """Whoever asks; and again for the next version."""
+        """It is made once for all clients, and again for the next version."""
         self.add(*self.snapshots[:2])
         first = self.history.patch(self.snapshots[0].version)
         self.assertIs(self.history.patch(self.snapshots[0].version), first)
@@ -67,7 +67,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(self.history.made, 2)
 
     def test_patches_are_limited(self) -> None:
-        """Clients that name one old version after the other do not keep the server busy."""
+        """Clients that name one old version after another do not keep the server busy."""
         self.add(*self.snapshots[: MAX_PATCHES + 3])
         patches = [self.history.patch(each.version) for each in self.snapshots[: MAX_PATCHES + 2]]
         self.assertEqual([patch is not None for patch in patches], [True] * MAX_PATCHES + [False] * 2)
@@ -82,7 +82,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual([patch is not None for patch in patches], [True] * 3 + [False] * 2)
 
     def test_old_versions_are_forgotten(self) -> None:
-        """The newest and so many before it are remembered."""
+        """The newest version and a number before it are kept."""
         self.add(*self.snapshots)
         before = self.snapshots[:-1]
         remembered = [each.version in self.history._versions for each in before]
@@ -96,7 +96,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertLessEqual(self.history._bytes, 5000)
 
     def test_versions_may_fill_their_bytes(self) -> None:
-        """To the last one; and what is forgotten makes room."""
+        """The limit is exact, and forgotten versions make room."""
         size = len(snapshot(0, 1000).data)
         self.patch(history, "MAX_BYTES", 3 * size)
         for count in range(1, 7):
@@ -105,7 +105,7 @@ class HistoryTests(SynchronousTestCase):
             self.assertEqual(self.history._bytes, min(count - 1, 3) * size)
 
     def test_versions_from_before_a_restart(self) -> None:
-        """Each is remembered once, where it was last, and there are patches from it."""
+        """Each is kept once, at its last place, and there are patches from it."""
         one, other, newest = (snapshot(number, 100) for number in range(3))
         for each in (one, other, one):
             self.history.recall(each.data)
@@ -118,7 +118,7 @@ class HistoryTests(SynchronousTestCase):
             self.assertEqual(apply_patch(each.data, patch), newest.data)
 
     def test_nothing_is_prepared_before_there_is_a_version(self) -> None:
-        """Nor for the version that is the newest already, nor before a patch of it was asked for."""
+        """Nor for the newest version itself, nor before a patch to it was requested."""
         one, other = self.snapshots[:2]
         self.assertIsNone(self.history.preparation(one.data))
         self.history.prepare(one, b"[]")
@@ -132,7 +132,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertIsNotNone(self.history.preparation(one.data))
 
     def test_a_version_is_parsed_once(self) -> None:
-        """For all patches to it, and for the one from it to the next; then it is let go of."""
+        """It is parsed once for all patches to it and for the patch to the next version, and then released."""
         parsed: list[bytes] = []
 
         def parse_and_count(data: bytes) -> Any:
@@ -152,11 +152,11 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(parsed[4:], [second.data])
 
     def test_from_older_versions_there_are_no_patches_once_one_was_worth_nothing(self) -> None:
-        """Not until there is another version: they would be worth even less, and each takes time to make."""
+        """There are none until the next version: they would be even larger, and each takes time to make."""
         other = [Snapshot.of(b'["%s",%d]' % (b"y" * 100, number), Sequence(1, number)) for number in range(4)]
         first, second, third = (snapshot(number, 100) for number in range(3))
         self.add(first, second, *other[:2], third)
-        # From both of the others, all has changed.
+        # Everything has changed since both other versions.
         self.assertIsNotNone(self.history.patch(other[0].version))
         self.assertIsNone(self.history.patch(second.version))
         self.assertIsNone(self.history.patch(first.version))
@@ -166,7 +166,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertIsNotNone(self.history.patch(first.version))
 
     def test_patch_that_is_worth_it(self) -> None:
-        """At exactly the limit it is: those before are patched from, too."""
+        """A patch of exactly the limit is sent, and there are patches from the versions before."""
         first, second, third = self.snapshots[:3]
         self.add(first, second, third)
         patch = self.history.patch(second.version)
@@ -179,7 +179,7 @@ class HistoryTests(SynchronousTestCase):
             self.assertEqual(self.history.patch(first.version) is not None, wanted)
 
     def test_a_part_shares_what_may_be_read(self) -> None:
-        """A new version of the whole renews it, one of a part does not."""
+        """A new version of the whole renews it, and a new version of a part does not."""
         self.patch(history, "MAX_READ_BYTES", 100)
         part = History(self.history)
         documents = [snapshot(number, 100) for number in range(5)]
@@ -194,7 +194,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertIsNotNone(part.patch(documents[1].version))
 
     def test_patch_in_a_coding(self) -> None:
-        """It is compressed once, and sent as it is if that is no smaller; then for another version anew."""
+        """It is compressed once, and sent without a coding if that is no smaller; and again for another version."""
         compressed: list[tuple[str, bytes]] = []
         by = 1
 
@@ -219,7 +219,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(len(compressed), 3)
 
     def test_version_that_comes_back(self) -> None:
-        """A document may become what it was before; it is the newest then, and not its own past."""
+        """A document may change back to an earlier version, which is then only the newest one."""
         one, other = self.snapshots[:2]
         again = Snapshot.of(one.data, Sequence(1, 3))
         self.add(one, other, again)
@@ -231,7 +231,7 @@ class HistoryTests(SynchronousTestCase):
 
 
 class ThreadTests(SynchronousTestCase):
-    """Patches of documents that take too long to be compared in the reactor's thread."""
+    """Patches between documents that take too long to compare in the reactor's thread."""
 
     def setUp(self) -> None:
         self.threads = Threads()
@@ -245,7 +245,7 @@ class ThreadTests(SynchronousTestCase):
         return apply_patch(old.data, patch)
 
     def test_patch_on_demand(self) -> None:
-        """It is there for the next who asks; one at a time is made."""
+        """It is there for the next request; one patch at a time is made."""
         for each in self.snapshots[:3]:
             self.history.add(each)
         for each in self.snapshots[:2]:
@@ -258,7 +258,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(self.history.made, 2)
 
     def test_small_documents_that_take_long(self) -> None:
-        """They are left to the thread once the time of one is over, and all when that of the version is."""
+        """A patch is left to the thread once its time is over, and all patches once the time of the version is."""
         self.history = History(in_thread=self.threads.call, timer=self.count)
         small = [
             Snapshot.of(b"[%s]" % b",".join(b"[%d]" % (n * k) for n in range(30)), Sequence(1, k)) for k in (1, 2, 3, 4)
@@ -267,11 +267,11 @@ class ThreadTests(SynchronousTestCase):
             self.history.add(each)
         self.took_s = AT_ONCE_S / 10
         self.assertIsNone(self.history.patch(small[0].version))
-        # A tenth of it a call, so that it was asked for about so often.
+        # Each call takes a tenth of the time, so there were about as many calls.
         self.assertLess(self.now_s, AT_ONCE_S * 2)
         self.threads.finish()
         self.assertEqual(self.applied(small[0]), small[2].data)
-        # This one takes no time, and the version has some left.
+        # This patch takes no time, and the version has some time left.
         self.took_s = 0.0
         self.assertEqual(self.applied(small[1]), small[2].data)
         self.history.add(small[3])
@@ -286,7 +286,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertIsNone(self.history.patch(small[2].version))
         self.threads.finish()
         self.assertEqual(self.applied(small[2]), small[3].data)
-        # The next version has as much again.
+        # The next version has the full time again.
         self.history.add(small[0])
         self.assertEqual(self.applied(small[3]), small[0].data)
         self.assertEqual(self.threads.work, [])
@@ -296,7 +296,7 @@ class ThreadTests(SynchronousTestCase):
         return self.now_s
 
     def test_patch_that_comes_too_late(self) -> None:
-        """It makes no version that is the newest any more."""
+        """A patch to a version that is outdated is discarded."""
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
         self.assertIsNone(self.history.patch(self.snapshots[0].version))
@@ -319,7 +319,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
 
     def test_limit_of_what_is_done_at_once(self) -> None:
-        """The larger of the two documents counts, and one of exactly that size is small."""
+        """The larger of the two documents counts, and a document of exactly the limit is small."""
         documents = [
             Snapshot.of(b'"%s"' % (bytes([letter]) * (size - 2)), Sequence(1, 1))
             for letter, size in ((65, AT_ONCE_BYTES), (66, AT_ONCE_BYTES), (67, AT_ONCE_BYTES + 1), (68, 10))
@@ -335,7 +335,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(ordered, [0, 1, 1])
 
     def test_patch_that_is_made_before(self) -> None:
-        """Only once somebody has asked for one, and for as long as somebody does."""
+        """This begins with the first request for a patch, and ends when there are no more."""
         one, other, third, fourth, fifth = self.snapshots
         self.history.add(one)
         self.history.add(other)
@@ -353,7 +353,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertIsNone(self.history.preparation(fifth.data))
 
     def test_patch_to_another_version(self) -> None:
-        """What was prepared for a version that was not published is thrown away."""
+        """A patch for a version that was not published is discarded."""
         one, other, third, *_ = self.snapshots
         self.history.add(one)
         self.history.prepare(other, b"[]")
@@ -361,7 +361,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertIsNone(self.history.patch(one.version))
 
     def test_no_thread(self) -> None:
-        """The document is sent, and the next who asks tries again."""
+        """The document is sent, and the next request tries again."""
         self.history.in_thread = no_thread
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
@@ -372,7 +372,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
 
     def test_limit_of_documents(self) -> None:
-        """Of larger ones there are none, nor of their parts; a default limit takes 1 MB."""
+        """Larger documents and their parts have none; the default limit is 1 MiB."""
         for limit, wanted in ((len(self.snapshots[0].data), True), (len(self.snapshots[0].data) - 1, False)):
             whole = History(max_document_bytes=limit)
             for each in (whole, History(whole)):
@@ -383,7 +383,7 @@ class ThreadTests(SynchronousTestCase):
         self.assertEqual(History().max_document_bytes, 1024 * 1024)
 
     def test_time_is_limited(self) -> None:
-        """What takes longer is no patch but the whole."""
+        """A comparison that takes longer replaces the whole."""
         self.patch(history, "MAX_DIFF_S", -1)
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])

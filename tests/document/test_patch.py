@@ -1,4 +1,4 @@
-"""Any patch of RFC 6902 is applied as it is meant, or refused with the reason; no number is written anew."""
+"""Any patch of RFC 6902 is applied, or refused with the reason; numbers keep their text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ApplyPatchTests(SynchronousTestCase):
         self.assertIn(why, str(error))
 
     def test_rfc_examples_that_can_be_done(self) -> None:
-        """What the examples of RFC 6902, appendix A show: each operation, at each kind of place."""
+        """The examples of RFC 6902, appendix A: each operation, at each kind of place."""
         for document, patch, result in (
             ('{"x":1}', '[{"op":"add","path":"/y","value":2}]', '{"x":1,"y":2}'),  # A.1
             ('{"x":[1,3]}', '[{"op":"add","path":"/x/1","value":2}]', '{"x":[1,2,3]}'),  # A.2
@@ -39,13 +39,13 @@ class ApplyPatchTests(SynchronousTestCase):
             self.assert_gives(document, patch, result)
 
     def test_rfc_examples_that_cannot_be_done(self) -> None:
-        """A test that fails, a place that is not there, a number that is no string (RFC 6902, A.9, A.12 and A.15)."""
+        """A test that fails, a missing place, a number that is no string (RFC 6902, A.9, A.12 and A.15)."""
         self.assert_refused('{"x":"y"}', '[{"op":"test","path":"/x","value":"z"}]', "not what the test expects")
         self.assert_refused('{"x":1}', '[{"op":"add","path":"/y/z","value":2}]', "there is no '/y'")
         self.assert_refused('{"~1":10}', '[{"op":"test","path":"/~01","value":"10"}]', "not what the test expects")
 
     def test_whole_document(self) -> None:
-        """The empty pointer is the document, which can be anything but removed."""
+        """The empty pointer is the document, which can be changed by all operations except a removal."""
         self.assert_gives("[1]", '[{"op":"replace","path":"","value":-0}]', "-0")
         self.assert_gives("null", '[{"op":"add","path":"","value":"x"}]', '"x"')
         self.assert_gives('{"a":[1]}', '[{"op":"move","from":"/a","path":""}]', "[1]")
@@ -54,7 +54,7 @@ class ApplyPatchTests(SynchronousTestCase):
         self.assert_refused("1", '[{"op":"remove","path":""}]', "cannot be removed")
 
     def test_copies_are_apart(self) -> None:
-        """A change to a copy is none to the original, nor the other way round, whichever was changed before."""
+        """A change of a copy does not change the original, nor the other way round."""
         steps = [
             '{"op":"add","path":"/a/x","value":{"n":1}}',
             '{"op":"copy","from":"/a","path":"/b"}',
@@ -65,7 +65,7 @@ class ApplyPatchTests(SynchronousTestCase):
         self.assert_gives('{"a":{}}', f"[{','.join(steps)}]", '{"a":{"x":{"n":1}},"b":{"x":{"n":3}},"c":{"x":{"n":2}}}')
 
     def test_move_onto_itself(self) -> None:
-        """It changes nothing, but what is moved must be there; nothing can be moved into itself."""
+        """It changes nothing, but the value must exist; no value can be moved into itself."""
         self.assert_gives('{"a":1}', '[{"op":"move","from":"/a","path":"/a"}]', '{"a":1}')
         self.assert_gives('{"a":1}', '[{"op":"move","from":"/a","path":"/ab"}]', '{"ab":1}')
         self.assert_gives("[1,2]", '[{"op":"move","from":"/0","path":"/-"}]', "[2,1]")
@@ -84,13 +84,13 @@ class ApplyPatchTests(SynchronousTestCase):
         self.assert_refused('{"a":1}', '[{"op":"test","path":"","value":{"b":1}}]', "expects")
 
     def test_values_of_different_kinds_differ(self) -> None:
-        """Whichever of the two it is that the test expects."""
+        """It fails whichever of the two the test expects."""
         values = ("{}", "[]", '"a"', "1", "null", '{"a":1}', "[1]")
         for one, other in permutations(values, 2):
             self.assert_refused(one, f'[{{"op":"test","path":"","value":{other}}}]', "expects")
 
     def test_places_that_are_not_there(self) -> None:
-        """Nothing is removed, replaced, read or gone through that does not exist."""
+        """A value that does not exist cannot be removed, replaced, read or passed."""
         for operation in ('"remove"', '"replace","value":1', '"test","value":1', '"add","value":1'):
             for path in ("/b/c", "/a/3/x", "/a/-/x", "/a/0/x", "/s/x"):
                 self.assertRaises(
@@ -105,7 +105,7 @@ class ApplyPatchTests(SynchronousTestCase):
             self.assert_refused("[1,2,3]", f'[{{"op":"remove","path":"{path}"}}]', f"no '{path}'")
 
     def test_malformed_patches(self) -> None:
-        """The message says which operation, and what is wrong with it."""
+        """The message names the operation and the error."""
         good = '{"op":"test","path":"","value":{}}'
         for operation, why in (
             ("1", "not an object"),
@@ -131,6 +131,6 @@ class ApplyPatchTests(SynchronousTestCase):
         self.assertLess(len(str(error)), 200)
 
     def test_numbers_and_strings_stay(self) -> None:
-        """What no operation names is written as it was."""
+        """Values that no operation names keep their text."""
         document = '{"n":[1.50,-0,1e400,12345678901234567890],"s":"é😀"}'
         self.assert_gives(document, "[]", document)

@@ -1,4 +1,4 @@
-"""A part of a document is found by its pointer, and stays as it is written."""
+"""A part of a document is found by its pointer, and keeps its bytes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ODD_NAMES = rb"""{
 
 
 def every_part(value: object, tokens: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:
-    """Gives each part of a value with the way to it."""
+    """Gives each part of a value with the path to it."""
     parts = [(tokens, value)]
     if isinstance(value, dict):
         for name, member in value.items():
@@ -75,7 +75,7 @@ class TokensTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.text(max_size=30) | st.text(alphabet="~01/a", max_size=9))
     def test_anything_is_read_or_refused(self, path: str) -> None:
-        """No path raises anything but a PointerError, and what is read is one token for each segment."""
+        """No path raises anything but a PointerError, and each segment gives one token."""
         try:
             tokens = tokens_of(path)
         except PointerError:
@@ -84,7 +84,7 @@ class TokensTests(SynchronousTestCase):
             self.assertEqual(len(tokens), path.count("/") + 1)
 
     def test_plain_path(self) -> None:
-        """What a URL ordinarily asks for."""
+        """Ordinary paths of URLs."""
         self.assertEqual(tokens_of("a/b/3"), ("a", "b", "3"))
 
     def test_empty_names(self) -> None:
@@ -110,7 +110,7 @@ class TokensTests(SynchronousTestCase):
         self.assertIn(f"{MAX_TOKENS} segments", str(self.assertRaises(PointerError, tokens_of, "/" * MAX_TOKENS)))
 
     def test_longest_path(self) -> None:
-        """The length is that in bytes, whatever characters they are, half surrogates among them."""
+        """The length is in bytes, for all characters, including halves of surrogate pairs."""
         self.assertEqual(tokens_of("é" * (MAX_PATH_BYTES // 2)), ("é" * (MAX_PATH_BYTES // 2),))
         error = self.assertRaises(PointerError, tokens_of, "é" * (MAX_PATH_BYTES // 2) + "e")
         self.assertIn(f"{MAX_PATH_BYTES} bytes", str(error))
@@ -159,7 +159,7 @@ class PartTests(SynchronousTestCase):
     @given(JSON_VALUES, st.lists(NAMES | st.sampled_from(["0", "1", "-", "00"]), max_size=4))
     @example([[1]], ["0", "0", "0"])
     def test_only_what_is_there_is_found(self, value: object, tokens: list[str]) -> None:
-        """A way that leads nowhere gives None, and no other does."""
+        """A path that leads nowhere gives None, and no other path does."""
         there = tuple(tokens) in {way for way, _ in every_part(value)}
         self.assertEqual(part_of(json.dumps(value).encode(), tokens) is not None, there)
 
@@ -208,7 +208,7 @@ class PartTests(SynchronousTestCase):
         self.assertEqual(part_of(b'{"a": null}', ["a"]), b"null")
 
     def test_no_such_part(self) -> None:
-        """What is not there is None: in objects, in arrays, and in what has no parts."""
+        """A missing part is None: in objects, in arrays, and in values without parts."""
         for tokens in (["b"], ["a", "2"], ["a", "-"], ["a", "00"], ["a", ""], ["a", "0", "0"], ["s", "0"], ["n", ""]):
             self.assertIsNone(part_of(b'{"a": [1, 2], "s": "x", "n": null}', tokens), tokens)
 

@@ -19,7 +19,7 @@ class SequenceTests(SynchronousTestCase):
     """Sequence."""
 
     def test_next_counts_within_the_epoch(self) -> None:
-        """The version that follows has the next number, and the same epoch."""
+        """The next version has the next number, and the same epoch."""
         self.assertEqual(Sequence(5, 0).next(), Sequence(5, 1))
 
     def test_text_form(self) -> None:
@@ -88,7 +88,7 @@ class SnapshotTests(SynchronousTestCase):
         self.assertEqual(snapshot.forms, {})
 
     def test_snapshot_cannot_be_changed(self) -> None:
-        """Everybody is handed the same object, so nobody may change it."""
+        """All subscribers get the same object, so it cannot be changed."""
         snapshot = Snapshot.of(b"{}", Sequence(1, 1))
         with self.assertRaises(dataclasses.FrozenInstanceError):
             snapshot.data = b"[]"  # type: ignore[misc]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from livefeed.document.history import History
-from livefeed.feed.fanout import BATCH, SLICE, SLICE_S
+from livefeed.document.snapshot import Sequence, Snapshot
+from livefeed.feed.fanout import BATCH, SLICE, SLICE_S, Fanout
 from livefeed.feed.feed import Feed, State
 from livefeed.testing import publish
 from tests.helpers.feeds import (
@@ -56,6 +57,18 @@ class PushTests(FeedTestCase):
         for document in (b"1", b"1", b"2", b"1", b"1"):
             publish(feed, document)
         self.assertEqual(subscriber.documents, [b"1", b"2", b"1"])
+
+    def test_nothing_is_pushed_without_a_snapshot(self) -> None:
+        """The feed may be that of a part of which no version could be made."""
+        fanout, subscriber = Fanout("feed", self.clock), RecordingSubscriber()
+        fanout.add(subscriber, repeats=True, with_state=True, audience=None, expire=None)
+        for to_all in (False, True):
+            fanout.push_state(to_all=to_all)
+        self.assertEqual((subscriber.sent, self.clock.getDelayedCalls()), ([], []))
+        fanout.take(Snapshot.of(b"1", Sequence(1, 1)))
+        self.assertTrue(fanout.is_unpushed)
+        fanout.push()
+        self.assertEqual((subscriber.documents, fanout.is_unpushed, fanout.pushes), ([b"1"], False, 1))
 
 
 class BatchTests(FeedTestCase):
@@ -197,6 +210,27 @@ class BatchTests(FeedTestCase):
             subscriber.then = subscription.cancel
         publish(feed, b"2")
         self.assertEqual(sorted(subscriber.documents for subscriber, _ in followers), [[b"1"], [b"1", b"2"]])
+
+    def test_one_of_a_batch_that_was_cancelled_by_another(self) -> None:
+        """It is not sent to any more, even if it is next in the same batch."""
+        feed, audience = self.feed(), RecordingAudience()
+        (first, _), (second, subscription) = self.follow(feed, audience), self.follow(feed, audience)
+        first.then = subscription.cancel
+        publish(feed, b"1")
+        self.assertEqual((first.documents, second.documents), ([b"1"], []))
+
+    def test_batch_is_told_that_the_document_has_expired(self) -> None:
+        """Each member is called, and sent the document when it may be shown again."""
+        feed, audience, calls = self.feed(), RecordingAudience(), list[int]()
+        feed.gone_after_s = 10
+        followers = [RecordingSubscriber() for _ in range(3)]
+        for number, follower in enumerate(followers):
+            feed.subscribe(follower, audience=audience, expire=partial(calls.append, number))
+        publish(feed, b"1")
+        self.clock.advance(10)
+        self.assertEqual(calls, [0, 1, 2])
+        publish(feed, b"1")
+        self.assertEqual([follower.documents for follower in followers], [[b"1", b"1"]] * 3)
 
 
 class SliceTests(FeedTestCase):

@@ -245,6 +245,15 @@ class ObserverTests(FeedTestCase):
         self.assertEqual(told, ["leaving", "staying", "staying"])
         self.assertRaises(ValueError, feed.unobserve, leave)
 
+    def test_observer_that_raises(self) -> None:
+        """It is logged, and the others are called."""
+        feed, told = self.feed(), list[State]()
+        feed.observe(break_down)
+        feed.observe(partial(tell_state, feed, told))
+        publish(feed, b"1")
+        self.assertEqual(len(self.flushLoggedErrors(BrokenSubscriberError)), 1)
+        self.assertEqual(told, [State.LIVE])
+
     def test_told_of_codings(self) -> None:
         """Codings of the newest version change answers; those of another version do not."""
         feed, told = self.feed(), list[State]()
@@ -478,6 +487,30 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(len(events), 1)
         self.assertEqual(len(hearing.sent), 5)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_part_that_is_missing(self) -> None:
+        """Its subscribers are told its state, new ones are sent nothing, and all are sent it when it is back."""
+        whole = self.feed(push="change")
+        part = Feed("feed/a", clock=self.clock, push="change", whole=whole)
+        publish(whole, b'{"a":1}')
+        publish(part, b"1")
+        hearing, late = RecordingSubscriber(), RecordingSubscriber()
+        part.subscribe(hearing, with_state=True)
+        part.mark_missing()
+        self.assertEqual((part.is_missing, part.state, len(hearing.sent)), (True, State.LIVE, 1))
+        whole.mark_stale()
+        for _ in range(2):
+            part.mark_missing()
+            self.assertEqual((part.state, len(hearing.sent)), (State.STALE, 2))
+        part.subscribe(late)
+        self.assertEqual(late.sent, [])
+        self.clock.advance(1)
+        publish(whole, b'{"a": 1}')
+        publish(part, b"1")
+        self.assertEqual((part.is_missing, late.documents, len(hearing.sent)), (False, [b"1"], 3))
+        whole.confirm(self.clock.seconds() - 0.5)
+        part.confirm_as_whole()
+        self.assertEqual(part.age_s(), 0.5)
 
     def test_one_call_watches(self) -> None:
         """There is one call however many ticks there are, and none once the pulls have ended."""
