@@ -41,7 +41,7 @@ from livefeed.tls.development import default_directory, development_certificate
 from livefeed.tls.options import ServedCertificates
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class _Followed:
             delay_s=delay_s,
             in_thread=in_thread,
         )
-        upgrade = Handshakes(subscribers, origins).upgrade
+        upgrade = Handshakes(subscribers, origins).answer
         return cls(poller, PublishedFeed(feed, origins, upgrade, settings.max_subscribers, in_thread))
 
 
@@ -443,7 +443,7 @@ class _Connections(Service):
     async def _let_go(self) -> None:
         self.subscribers.let_go()
         # One for all feeds, or each would have its first clients come back at the same moment.
-        returns = Returns()
+        returns = ReconnectSlots()
         for one in self.served:
             one.let_go(returns)
         for channel in tuple(self.site.channels):

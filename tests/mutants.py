@@ -36,7 +36,7 @@ CORE = (
     *("intake/puller", "feed/feed", "feed/parts", "feed/persistence", "storage/journal"),
     *("process/memory", "clocks"),
     *("transport/rooms", "transport/pool", "transport/connection"),
-    *("web/answers", "web/conditional", "web/replay", "web/refusals", "web/returns"),
+    *("web/answers", "web/conditional", "web/replay", "web/refusals", "web/reconnect_slots"),
     *(f"delivery/{name}" for name in ("document", "events", "feed_resource", "heartbeats", "long_polls", "messages")),
     "delivery/websocket/protocol",
 )

@@ -28,7 +28,7 @@ from livefeed.process.memory import PERIOD_S, Collector
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import server_options
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
@@ -94,7 +94,7 @@ class Server(DrivenSite):
         self.feed = Feed("feed", clock=self.reactor)
         self.factory = SubscriberFactory(reactor=self.reactor)
         origins = Origins.parse(("*",))
-        self.served = PublishedFeed(self.feed, origins, Handshakes(self.factory, origins).upgrade)
+        self.served = PublishedFeed(self.feed, origins, Handshakes(self.factory, origins).answer)
         self.site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(self.site.forget_answers)
         self.feed.publish(FIRST)
@@ -212,7 +212,7 @@ class FreedTests(SynchronousTestCase):
                 stream.transport.abortConnection()
 
         def let_go(server: Server) -> None:
-            server.served.let_go(Returns())
+            server.served.let_go(ReconnectSlots())
             server.settle()
             # Twisted's TLS waits for that.
             self.leave(server)

@@ -84,7 +84,7 @@ class WorkPerTickTests(SynchronousTestCase):
         self.feed = Feed("feed", clock=self.clock)
         self.ledger = Ledger()
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse("*"))
-        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.answer)
         site = Site(Root([self.served]), reactor=self.clock)
         self.tick(document(0))
         return [Subscriber(site, self.ledger, each) for each in range(number)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from livefeed.delivery.events import EventStreams
 from livefeed.delivery.long_polls import LongPolls
 from livefeed.delivery.messages import Messages
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
     from livefeed.web.site import Request
 
-    Upgrade = Callable[[Request, "Delivery"], int]
+    AnswerHandshake = Callable[[Request, "Delivery"], int]
 
 
 class Socket(Protocol):
@@ -47,7 +47,7 @@ class Delivery:
     """How a feed can be followed.
 
     :ivar feed: the feed.
-    :ivar upgrade: takes over a request that asks to become a WebSocket, of which this is what it will follow.
+    :ivar answer_handshake: answers a request that asks to become a WebSocket, given the delivery that it will follow.
     :ivar full: tells whether as many follow the feed as may.
     :ivar messages: the messages of those who follow by delta, whatever carries them.
     :ivar streams: the server-sent events.
@@ -56,7 +56,7 @@ class Delivery:
     """
 
     feed: Feed
-    upgrade: Upgrade
+    answer_handshake: AnswerHandshake
     full: Callable[[], bool]
     messages: Messages
     streams: EventStreams
@@ -64,10 +64,10 @@ class Delivery:
     sockets: dict[Socket, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, feed: Feed, upgrade: Upgrade, full: Callable[[], bool]) -> Delivery:
+    def of(cls, feed: Feed, answer_handshake: AnswerHandshake, full: Callable[[], bool]) -> Delivery:
         """Makes all that a feed needs."""
         messages = Messages(feed)
-        return cls(feed, upgrade, full, messages, EventStreams(feed, messages), LongPolls(feed))
+        return cls(feed, answer_handshake, full, messages, EventStreams(feed, messages), LongPolls(feed))
 
     def peers(self) -> Iterator[str]:
         """Gives of each client that follows by any of these ways under which address it counts."""
@@ -80,14 +80,14 @@ class Delivery:
         """Ends whatever is kept open, WebSockets too, to make room for others."""
         for socket in tuple(self.sockets):
             socket.evict()
-        self.let_go(Returns())
+        self.let_go(ReconnectSlots())
 
     def followers(self) -> int:
         """Gives how many follow, in whatever way."""
         # Those that wait for the same have one subscription, and nobody else has one of several.
         return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         """Answers and ends whatever is kept open, but for WebSockets.
 
         :param returns: gives the times at which the clients come back.

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from twisted.web.resource import IResource
 
-    from livefeed.delivery.delivery import Upgrade
+    from livefeed.delivery.delivery import AnswerHandshake
     from livefeed.delivery.events import EventStream
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
-    from livefeed.web.returns import Returns
+    from livefeed.web.reconnect_slots import ReconnectSlots
 
 _FORMS: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
 
@@ -33,7 +33,7 @@ class PublishedFeed:
 
     :ivar feed: the feed.
     :ivar origins: who may read it from another site.
-    :ivar upgrade: takes over a request that asks to become a WebSocket.
+    :ivar answer_handshake: answers a request that asks to become a WebSocket.
     :ivar max_subscribers: so many may follow it and its parts at a time; 0 for no limit.
     :ivar access_fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a
         public feed.
@@ -45,7 +45,7 @@ class PublishedFeed:
     # required parameters
     feed: Feed
     origins: Origins
-    upgrade: Upgrade
+    answer_handshake: AnswerHandshake
     max_subscribers: int = 0
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
     access_fields: tuple[bytes, ...] = ()
@@ -55,7 +55,7 @@ class PublishedFeed:
     parts: Parts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.delivery = Delivery.of(self.feed, self.upgrade, self.full)
+        self.delivery = Delivery.of(self.feed, self.answer_handshake, self.full)
         self.parts = Parts(self.delivery, self.in_thread)
 
     def __iter__(self) -> Iterator[Delivery]:
@@ -80,7 +80,7 @@ class PublishedFeed:
         """Gives the streams of events that there are."""
         return [stream for delivery in self for stream in delivery.streams.open]
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         """Answers and ends whatever is kept open, but for WebSockets.
 
         :param returns: gives the times at which the clients come back.

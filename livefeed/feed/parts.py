@@ -161,7 +161,7 @@ class Parts:
             whole=whole,
             history=History(whole.history),
         )
-        delivery = Delivery.of(feed, self.whole.upgrade, self.whole.full)
+        delivery = Delivery.of(feed, self.whole.answer_handshake, self.whole.full)
         part = _Part(tokens, delivery, whole.clock.seconds(), peer or "")
         if keep and (len(self._parts) < MAX_PARTS or self._make_room(peer)):
             self._parts[tokens] = part

@@ -303,7 +303,7 @@ class MemoryStage:
         self.poller = Puller(self.feed, self.source, clock=self.reactor, max_bytes=1024 * KIB)
         self.subscribers = SubscriberFactory(reactor=self.reactor)
         handshakes = Handshakes(self.subscribers, Origins.parse("*"))
-        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.answer)
         site = Site(Root([self.served]), reactor=self.reactor)
         self.feed.changed.append(site.forget_answers)
         listening = make_pool(self.reactor) if TRANSPORT == "fast" else self.reactor

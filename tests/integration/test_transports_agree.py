@@ -28,7 +28,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
 from livefeed.transport.rooms import Room
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
 from tests.integration.harness import Livefeed, replace_file
 from tests.transport.driven import Client, DrivenReactor, make_pool, settle
@@ -337,7 +337,7 @@ class PublishedFeed:
             subscribers = SubscriberFactory(reactor=self.reactor)
             # One each, since those that wait count as one subscriber or as several.
             feed = published_feed.PublishedFeed(
-                Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).upgrade
+                Feed("feed", clock=self.reactor), origins, Handshakes(subscribers, origins).answer
             )
             site = Site(Root([feed]), reactor=self.reactor)
             feed.feed.changed.append(site.forget_answers)
@@ -731,7 +731,7 @@ class WaitingTogetherTests(SynchronousTestCase):
                 client.reset()
         if what == "stop":
             for each in where.feeds:
-                each.let_go(Returns())
+                each.let_go(ReconnectSlots())
         elif what in ("second", "other", "same", "stale", "expired"):
             where.happen(what)
         settle(where.reactor, *(client for client in there if client.sock.fileno() >= 0))

@@ -499,7 +499,7 @@ class Handshakes:
     factory: SubscriberFactory
     origins: Origins
 
-    def upgrade(self, request: Request, delivery: Delivery) -> int:
+    def answer(self, request: Request, delivery: Delivery) -> int:
         """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
 
         :param delivery: how what is asked for is followed.
@@ -539,7 +539,7 @@ class Handshakes:
         protocol.sockets = delivery.sockets
         protocol.have = named_version(request.args.get(b"have"))
         request.setResponseCode(101)
-        request.channel.upgrade(protocol)
+        request.channel.hand_over(protocol)
         # The handshake as Autobahn wants it: nothing of the client's is in it but the key.
         protocol.dataReceived(
             b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
