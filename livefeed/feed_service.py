@@ -22,7 +22,7 @@ from livefeed.intake.puller import Puller
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +164,7 @@ class FeedService(MultiService):
         """Gives the open event streams."""
         return self.published.streams()
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         """Ends the event streams and answers the waiting requests. WebSockets stay.
 
         :param returns: gives the times at which the clients reconnect.
@@ -176,10 +176,10 @@ class FeedService(MultiService):
         for delivery in tuple(self.published):
             for socket in tuple(delivery.sockets):
                 socket.evict()
-        self.let_go(Returns())
+        self.let_go(ReconnectSlots())
 
     def _upgrade(self, request: Request, delivery: Delivery) -> int:
-        return self._handshakes.upgrade(request, delivery)
+        return self._handshakes.answer(request, delivery)
 
 
 @dataclass(eq=False)

@@ -36,7 +36,7 @@ from livefeed.web.site import Site
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from livefeed.delivery.delivery import Upgrade
+    from livefeed.delivery.delivery import AnswerHandshake
     from livefeed.sources import Source
 
     InThread = Callable[..., Deferred[Any]]
@@ -184,7 +184,7 @@ def make_site(
     sources: Mapping[str, Source] | None = None,
     origins: Iterable[str] = ("*",),
     in_thread: InThread | None = None,
-    upgrade: Upgrade | None = None,
+    upgrade: AnswerHandshake | None = None,
 ) -> MemorySite:
     """Makes a complete site in memory, wired as ``livefeed.service`` wires the one that it serves.
 
@@ -220,7 +220,7 @@ def make_site(
         name: Puller(by_name[name], source, clock=clock, max_bytes=MAX_BYTES, in_thread=in_thread)
         for name, source in (sources or {}).items()
     }
-    handshake = upgrade or Handshakes(subscribers, allowed).upgrade
+    handshake = upgrade or Handshakes(subscribers, allowed).answer
     published = tuple(PublishedFeed(feed, allowed, handshake, in_thread=in_thread) for feed in followed)
     site = Site(Root(published), reactor=clock)
     for one in published:

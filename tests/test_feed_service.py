@@ -20,8 +20,8 @@ from livefeed.feed.feed import State
 from livefeed.feed_service import FeedsService, Shared
 from livefeed.testing import MemorySource, Response, request
 from livefeed.web.cors import Origins
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.resources import Node
-from livefeed.web.returns import Returns
 from livefeed.web.site import Site
 
 HANDSHAKE = (
@@ -292,5 +292,5 @@ class DrainedFeedTests(FeedsTestCase):
         socket, events = self.follow(b"/a.ws", *HANDSHAKE), self.follow(b"/a.sse")
         feed = self.feeds.feeds["a"]
         self.assertEqual(len(feed.streams()), 1)
-        feed.let_go(Returns())
+        feed.let_go(ReconnectSlots())
         self.assertEqual((events.disconnecting, socket.disconnecting), (True, False))

@@ -21,7 +21,7 @@ from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.process.memory import PERIOD_S, Collector
 from livefeed.testing import make_site, publish
 from livefeed.tls.options import server_options
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.driven import Client, DrivenReactor, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
@@ -191,7 +191,7 @@ class FreedTests(CertificateTestCase):
                 stream.transport.abortConnection()
 
         def let_go(server: Server) -> None:
-            server.served.let_go(Returns())
+            server.served.let_go(ReconnectSlots())
             server.settle()
             # Twisted's TLS waits for that.
             self.leave(server)

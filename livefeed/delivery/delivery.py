@@ -11,7 +11,7 @@ from twisted.internet import address as addresses
 from livefeed.delivery.events import EventStreams
 from livefeed.delivery.long_polls import LongPolls
 from livefeed.delivery.messages import Messages
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
     from livefeed.web.site import Request
 
-    Upgrade = Callable[[Request, "Delivery"], int]
+    AnswerHandshake = Callable[[Request, "Delivery"], int]
 
 
 class Socket(Protocol):
@@ -51,7 +51,7 @@ class Delivery:
     """The ways in which a feed is followed.
 
     :ivar feed: the feed.
-    :ivar upgrade: answers a request that asks to become a WebSocket, which then follows this feed.
+    :ivar answer_handshake: answers a request that asks to become a WebSocket, which then follows this feed.
     :ivar full: tells whether the limit of subscribers is reached.
     :ivar messages: the messages for clients that follow by delta, on every transport.
     :ivar streams: the streams of server-sent events.
@@ -60,7 +60,7 @@ class Delivery:
     """
 
     feed: Feed
-    upgrade: Upgrade
+    answer_handshake: AnswerHandshake
     full: Callable[[], bool]
     messages: Messages
     streams: EventStreams
@@ -68,10 +68,10 @@ class Delivery:
     sockets: dict[Socket, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, feed: Feed, upgrade: Upgrade, full: Callable[[], bool]) -> Delivery:
+    def of(cls, feed: Feed, answer_handshake: AnswerHandshake, full: Callable[[], bool]) -> Delivery:
         """Makes all ways in which a feed is followed."""
         messages = Messages(feed)
-        return cls(feed, upgrade, full, messages, EventStreams(feed, messages), LongPolls(feed))
+        return cls(feed, answer_handshake, full, messages, EventStreams(feed, messages), LongPolls(feed))
 
     def peers(self) -> Iterator[str]:
         """Gives for each subscriber the text under which its address is counted; see :func:`peer_of`."""
@@ -82,9 +82,9 @@ class Delivery:
 
     def evict(self) -> None:
         """Ends all subscribers, WebSockets too, to make room for others."""
-        self.close(Returns())
+        self.close(ReconnectSlots())
 
-    def close(self, returns: Returns) -> None:
+    def close(self, returns: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too, and accepts no more event streams and waiting requests.
 
         :param returns: gives the times at which the clients of streams and waiting requests come back.
@@ -98,7 +98,7 @@ class Delivery:
         # Requests that wait for the same answer share one subscription. Every other subscriber has its own.
         return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.
 
         :param returns: gives the times at which the clients come back.

@@ -142,7 +142,7 @@ class DocumentResource(FeedResource):
         fields = request.fields
         # An expired document can be followed as well, by clients that understand messages about the state.
         if fields.asks_for_websocket and not self._unknown:
-            return self._delivery.upgrade(request, self._delivery)
+            return self._delivery.answer_handshake(request, self._delivery)
         if _wants_events(self._form, fields):
             return self._events(request, refused=self._unknown)
         return self._document(request)
@@ -182,10 +182,10 @@ class DocumentResource(FeedResource):
             if known is not None and wait_s > 0 and may_wait and not self._delivery.streams.going_away:
                 return self._hold(request, snapshot, wait_s)
             headers.append((b"Preference-Applied", b"wait=%d" % wait_s))
-            returns = self._delivery.polls.returns
-            if known is not None and wait_s > 0 and returns is not None:
+            slots = self._delivery.polls.slots
+            if known is not None and wait_s > 0 and slots is not None:
                 # Requests do not wait any more, and a client that asks again at once would find no server.
-                headers.append((b"Retry-After", b"%d" % returns.retry_after_s()))
+                headers.append((b"Retry-After", b"%d" % slots.retry_after_s()))
         if known is not None:
             # The tag that the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*headers, (b"ETag", known)], None)

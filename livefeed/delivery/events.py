@@ -20,7 +20,8 @@ from livefeed.delivery.messages import MessageOutlet
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import State
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
-from livefeed.web.refusals import RETRY_S, refuse_events
+from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S
+from livefeed.web.refusals import refuse_events
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.messages import Messages
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
-    from livefeed.web.returns import Returns
+    from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.site import Request
 
 HEARTBEAT_S = 15
@@ -74,7 +75,7 @@ class EventStream(PausableSubscriber, Protocol):
         self._streams.open.add(self)
         self.transport.registerProducer(self, True)
         # A line without an empty line behind it, like heartbeats: six of 18 libraries make a message of empty lines.
-        self._write(b"retry: %d\n" % (1000 * random.uniform(*RETRY_S)))  # noqa: S311
+        self._write(b"retry: %d\n" % (1000 * random.uniform(*RECONNECT_DELAYS_S)))  # noqa: S311
         feed = self._streams.feed
         if self._delta:
             wrap = _chunked_event if self._chunked else server_sent_event
@@ -183,7 +184,7 @@ class EventStreams:
             self._stated, self._state_events = stated, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]
 
-    def close(self, returns: Returns) -> None:
+    def close(self, returns: ReconnectSlots) -> None:
         """Ends all streams, and begins no more. The last line of each says when its client comes back.
 
         :param returns: gives these times.
@@ -218,5 +219,5 @@ class EventStreams:
             request.finish()
             return NOT_DONE_YET
         request.write(b"")
-        request.channel.upgrade(EventStream(self, chunked=bool(request.chunked), delta=delta, have=have))
+        request.channel.hand_over(EventStream(self, chunked=bool(request.chunked), delta=delta, have=have))
         return NOT_DONE_YET

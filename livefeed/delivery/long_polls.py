@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from livefeed.transport.answer import Answer, Select
     from livefeed.transport.interfaces import WaitingRoom
     from livefeed.web.interfaces import RequestChannel, RequestSite
+    from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
-    from livefeed.web.returns import Returns
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class LongPolls:
     :ivar waiting: the requests that have a twisted.web request each. Each leads those that are equal to it.
     :ivar shared: the groups of requests that wait together with one of these.
     :ivar sharing: the number of requests in these groups.
-    :ivar returns: gives the reconnect slots; ``None`` until livefeed is being stopped, or until this part of a document
+    :ivar slots: the reconnect slots; ``None`` until livefeed is being stopped, or until this part of a document
         makes room for another.
     """
 
@@ -42,7 +42,7 @@ class LongPolls:
     waiting: dict[_Waiting, None] = field(default_factory=dict)
     shared: dict[_Shared, None] = field(default_factory=dict)
     sharing: int = 0
-    returns: Returns | None = None
+    slots: ReconnectSlots | None = None
 
     def addresses(self) -> Iterator[Any]:
         """Gives the addresses of all clients whose requests wait, as Twisted's addresses."""
@@ -84,15 +84,15 @@ class LongPolls:
         request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
 
-    def release(self, returns: Returns) -> None:
+    def release(self, slots: ReconnectSlots) -> None:
         """Answers all requests now and closes their connections. No request waits from now on.
 
-        :param returns: gives the reconnect slots.
+        :param slots: the reconnect slots.
         """
-        self.returns = returns
+        self.slots = slots
         for waiting in tuple(self.waiting):
             waiting.end()
-            returns.add()
+            slots.add()
         for shared in tuple(self.shared):
             shared.release()
 
@@ -134,7 +134,7 @@ class _Waiting:
     def end(self) -> None:
         """Answers the request."""
         self._stop_waiting()
-        if self._all.returns is not None:
+        if self._all.slots is not None:
             self._request.channel.end_with_answer()
         # The channel has set it when the request arrived.
         self._request.setHeader(b"Date", datetimeToString())
@@ -231,11 +231,11 @@ class _Shared:
         """Host API."""
         self._count -= count
         self._all.sharing -= count
-        returns = self._all.returns
-        if returns is not None:
-            before_s = returns.retry_after_s()
-            returns.add(count)
-            if returns.retry_after_s() != before_s:
+        slots = self._all.slots
+        if slots is not None:
+            before_s = slots.retry_after_s()
+            slots.add(count)
+            if slots.retry_after_s() != before_s:
                 self._site.forget_answers()  # the next answers have another Retry-After
         if not self._count and self._subscription is not None:
             subscription, self._subscription = self._subscription, None
@@ -244,7 +244,7 @@ class _Shared:
 
     def render(self, head: bytes) -> Answer | None:
         """Host API."""
-        return render_waited(self._site, head, secure=self._secure, last=self._all.returns is not None)
+        return render_waited(self._site, head, secure=self._secure, last=self._all.slots is not None)
 
     def close(self) -> None:
         """Host API."""

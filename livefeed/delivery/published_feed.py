@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from twisted.web.resource import IResource
 
-    from livefeed.delivery.delivery import Upgrade
+    from livefeed.delivery.delivery import AnswerHandshake
     from livefeed.delivery.events import EventStream
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
-    from livefeed.web.returns import Returns
+    from livefeed.web.reconnect_slots import ReconnectSlots
 
 _FORMS: dict[str, Form] = {"": "either", ".json": "document", ".sse": "events"}
 
@@ -33,7 +33,7 @@ class PublishedFeed:
 
     :ivar feed: the feed.
     :ivar origins: the origins whose pages may read the feed.
-    :ivar upgrade: answers a request that asks to become a WebSocket.
+    :ivar answer_handshake: answers a request that asks to become a WebSocket.
     :ivar max_subscribers: limit of the subscribers of the feed and its parts together; 0 for none.
     :ivar access_fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a
         public feed.
@@ -45,7 +45,7 @@ class PublishedFeed:
     # required parameters
     feed: Feed
     origins: Origins
-    upgrade: Upgrade
+    answer_handshake: AnswerHandshake
     max_subscribers: int = 0
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
     access_fields: tuple[bytes, ...] = ()
@@ -64,7 +64,7 @@ class PublishedFeed:
 
     def _deliver(self, feed: Feed) -> Delivery:
         """Makes the delivery of the whole, or of a part."""
-        return Delivery.of(feed, self.upgrade, self.full)
+        return Delivery.of(feed, self.answer_handshake, self.full)
 
     def full(self) -> bool:
         """Tells whether the limit of subscribers is reached: WebSockets, streams and waiting requests together."""
@@ -84,7 +84,7 @@ class PublishedFeed:
         """Gives the open event streams."""
         return [stream for delivery in self for stream in delivery.streams.open]
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.
 
         :param returns: gives the times at which the clients come back.
@@ -92,7 +92,7 @@ class PublishedFeed:
         for delivery in self:
             delivery.let_go(returns)
 
-    def close(self, returns: Returns) -> None:
+    def close(self, returns: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too: the feed is not served any more.
 
         :param returns: gives the times at which the clients of streams and waiting requests come back.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageResource, feed_page
 from livefeed.web.cors import Origins
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.resources import Node
-from livefeed.web.returns import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ class Root(Node):
         self._published[name] = published
         self.update()
 
-    def remove(self, published: PublishedFeed, returns: Returns | None = None) -> None:
+    def remove(self, published: PublishedFeed, returns: ReconnectSlots | None = None) -> None:
         """Ends all subscribers of a feed. From then on its paths are answered with 404.
 
         :param returns: gives the times at which the clients come back; by default, those of this feed alone.
@@ -50,7 +50,7 @@ class Root(Node):
         if self._published.get(name) is not published:
             raise KeyError(name)
         # The waiting requests are answered from the resources that they have come to.
-        published.close(returns or Returns())
+        published.close(returns or ReconnectSlots())
         del self._published[name]
         self.update()
 

@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
@@ -63,7 +63,7 @@ class DrainedFeed(Protocol):
     def streams(self) -> Sequence[Any]:
         """Gives the open event streams."""
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         """Ends the event streams and answers the waiting requests."""
 
 
@@ -109,7 +109,7 @@ class Drain(Service):
     async def _drain(self) -> None:
         self.subscribers.let_go()
         # One for all feeds. With one for each feed, the first clients of all feeds would reconnect at the same moment.
-        returns = Returns()
+        returns = ReconnectSlots()
         for feed in self.feeds:
             feed.let_go(returns)
         for channel in tuple(self.site.channels):

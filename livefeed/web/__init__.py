@@ -11,6 +11,5 @@
 - ``replay``: answers that may be repeated.
 - ``request``: one request: limits, and the answer to a failure.
 - ``resources``: the base of all resources.
-- ``returns``: the reconnect slots at a stop.
 - ``site``: the factory of channels.
 """

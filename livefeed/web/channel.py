@@ -126,7 +126,7 @@ class Channel(HTTPChannel):
         self._in_head = False
         self._method = b""
         self._repeatable: Repeatable | None = None
-        self._upgraded: IProtocol | None = None
+        self._successor: IProtocol | None = None
         self._may_answer = 0  # requests that may still be answered since data came in
         self._at_once = MAX_AT_FIRST
         self._closing = False
@@ -205,8 +205,8 @@ class Channel(HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """LineReceiver API."""
-        if self._upgraded is not None:
-            self._upgraded.dataReceived(data)
+        if self._successor is not None:
+            self._successor.dataReceived(data)
         elif not self._closing:
             super().rawDataReceived(data)
 
@@ -362,7 +362,7 @@ class Channel(HTTPChannel):
             # A request that waits is dropped when its client leaves, and only reading detects that.
             self._networkProducer.resumeProducing()
         self._set_timeout_for_now()
-        if self._buffer and not self._closing and self._upgraded is None:
+        if self._buffer and not self._closing and self._successor is None:
             # LineReceiver continues with the data in its buffer.
             self.dataReceived(b"")
 
@@ -417,7 +417,7 @@ class Channel(HTTPChannel):
         elif not self.requests and not self._buffer:
             self.loseConnection()
 
-    def upgrade(self, protocol: IProtocol) -> None:
+    def hand_over(self, protocol: IProtocol) -> None:
         """Hands the connection over to another protocol, with the data that the client has sent after the request.
 
         The resource of the request returns ``NOT_DONE_YET``, and the protocol writes the rest of the answer. The
@@ -431,7 +431,7 @@ class Channel(HTTPChannel):
         self.setTimeout(None)
         self.site.channels.discard(self)
         self._networkProducer.unregisterProducer()
-        self._upgraded = protocol
+        self._successor = protocol
         self.paused = False
         if isinstance(transport, ProtocolWrapper):
             transport.wrappedProtocol = protocol
@@ -487,7 +487,7 @@ class Channel(HTTPChannel):
         return idle
 
     def _set_timeout_for_now(self) -> None:
-        if self._closing or self._upgraded is not None:
+        if self._closing or self._successor is not None:
             return
         if self.paused:
             self.setTimeout(SEND_TIMEOUT_S)

@@ -39,8 +39,8 @@ class HalfClosingTransport(Protocol):
         """ITCPTransport API."""
 
 
-class RetrySchedule(Protocol):
-    """Spreads the clients whose event streams are refused."""
+class RefusalSlots(Protocol):
+    """The reconnect slots of clients whose event streams are refused."""
 
     def next_retry_ms(self) -> int:
         """Gives the delay in milliseconds after which the client that is refused now comes back."""
@@ -50,8 +50,8 @@ class RequestSite(Protocol):
     """The site of a request, as the request and its resources require it."""
 
     @property
-    def refusals(self) -> RetrySchedule:
-        """The schedule of the clients whose event streams are refused."""
+    def refusal_slots(self) -> RefusalSlots:
+        """The reconnect slots of clients whose event streams are refused."""
 
     def buildProtocol(self, addr: None, /) -> Any:
         """IProtocolFactory API. Makes a channel."""
@@ -82,7 +82,7 @@ class RequestChannel(Protocol):
     def end_with_answer(self) -> None:
         """Closes the connection after the next answer, and announces that in the answer."""
 
-    def upgrade(self, protocol: IProtocol, /) -> None:
+    def hand_over(self, protocol: IProtocol, /) -> None:
         """Hands the connection over to another protocol.
 
         :param protocol: not yet connected.

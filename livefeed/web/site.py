@@ -13,7 +13,7 @@ from zope.interface import implementer
 from livefeed.tls.options import PROTOCOLS
 from livefeed.transport.interfaces import IReplayed
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
-from livefeed.web.refusals import Refusals
+from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
 
@@ -47,7 +47,7 @@ class Site(server.Site):
     :ivar head_timeout_s: the time in seconds that the head of a request may take.
     :ivar max_head_bytes: the limit of a head in bytes. It must not be smaller than one read of a connection, because
         replay does not check it.
-    :ivar refusals: the schedule of the clients whose event streams are refused.
+    :ivar refusal_slots: the reconnect slots of the clients whose event streams are refused.
     :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
     :ivar wall: gives the time of ``Date``, in seconds since 1970.
     """
@@ -70,7 +70,7 @@ class Site(server.Site):
         self.channels: set[Channel] = set()
         self.head_timeout_s = head_timeout_s
         self.max_head_bytes = max_head_bytes
-        self.refusals = Refusals(reactor)
+        self.refusal_slots = RefusalSlots(reactor)
         self.replays = {False: Replay(), True: Replay()}
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()

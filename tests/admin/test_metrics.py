@@ -48,7 +48,7 @@ class MetricsTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
         self.served, self.other = (
-            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, limit)
+            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.answer, limit)
             for name, limit in (("feed", 0), ("other", 7))
         )
         self.source = MemorySource()

@@ -17,7 +17,7 @@ from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.testing import publish
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
 from tests.helpers import event_client
 from tests.helpers.transports import Transport
@@ -52,7 +52,7 @@ class DeliveryTests(SynchronousTestCase):
         clock = Clock()
         self.feed = Feed("feed", clock=clock)
         handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
-        published = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
+        published = PublishedFeed(self.feed, handshakes.origins, handshakes.answer)
         self.site = Site(Root([published]), reactor=clock)
         self.delivery = published.delivery
         publish(self.feed, b"1")
@@ -81,7 +81,7 @@ class DeliveryTests(SynchronousTestCase):
 
     def test_close_ends_all(self) -> None:
         """WebSockets come back as late as a code can say; the others get slots."""
-        returns = Returns()
+        returns = ReconnectSlots()
         self.delivery.close(returns)
         for client in self.sockets:
             self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 9980 ms")])
@@ -93,7 +93,7 @@ class DeliveryTests(SynchronousTestCase):
 
     def test_web_sockets_stay_where_the_others_are_let_go(self) -> None:
         """At a stop their factory closes them, and gives them slots of their own."""
-        self.delivery.let_go(Returns())
+        self.delivery.let_go(ReconnectSlots())
         self.assertEqual([client.receive() for client in self.sockets], [[]] * 3)
         self.assertEqual(self.delivery.followers(), 3)
         self.assertTrue(self.streams[0].transport.disconnecting)

@@ -25,8 +25,7 @@ from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
-from livefeed.web.refusals import RETRY_S
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
 from livefeed.web.site import Request, Site
 from tests.helpers.event_client import LAST_CHUNK, Client, EventSource, dechunk
 from tests.helpers.transports import Transport
@@ -159,7 +158,7 @@ class HeadTests(StreamTestCase):
             self.assertEqual(client.events(), [SECOND])
         self.clock.advance(HEARTBEAT_S)
         self.assertEqual((old.heartbeats(), new.heartbeats()), (1, 1))
-        self.streams.close(Returns())
+        self.streams.close(ReconnectSlots())
         line = b"retry: 6000\n"
         self.assertEqual((old.received(), new.received()), (line, b"c\r\n" + line + b"\r\n" + LAST_CHUNK))
 
@@ -298,7 +297,7 @@ class EventTests(StreamTestCase):
         told = [client.source.retry_ms for client in clients]
         for retry_ms in told:
             assert retry_ms is not None
-            self.assertTrue(1000 * RETRY_S[0] <= retry_ms <= 1000 * RETRY_S[1], retry_ms)
+            self.assertTrue(1000 * RECONNECT_DELAYS_S[0] <= retry_ms <= 1000 * RECONNECT_DELAYS_S[1], retry_ms)
         self.assertGreater(len(set(told)), 10)
 
     def test_documents_of_several_lines_come_byte_for_byte(self) -> None:
@@ -649,7 +648,7 @@ class EndTests(StreamTestCase):
         """In order: with the last chunk, and nothing behind it."""
         publish(self.feed, FIRST)
         clients = [Client(self.site) for _ in range(3)]
-        self.streams.close(Returns())
+        self.streams.close(ReconnectSlots())
         publish(self.feed, SECOND)
         for client in clients:
             self.assertEqual(client.events(), [FIRST])
@@ -674,7 +673,7 @@ class EndTests(StreamTestCase):
             return http_chunk(data)
 
         self.patch(events, "http_chunk", count)
-        self.streams.close(Returns())
+        self.streams.close(ReconnectSlots())
         self.assertEqual(made, 8)  # once for 8 clients
         for number, client in enumerate(clients):
             self.assertEqual(client.events(), [])
@@ -683,7 +682,7 @@ class EndTests(StreamTestCase):
 
     def test_client_that_comes_back_is_told_the_usual_time(self) -> None:
         """An EventSource keeps what it was told last: one slow return would be followed by others."""
-        returns = Returns()
+        returns = ReconnectSlots()
         returns.add(16_000)
         client = Client(self.site)
         self.streams.close(returns)
@@ -693,13 +692,13 @@ class EndTests(StreamTestCase):
         again = Client(self.site)
         again.events()
         assert again.source.retry_ms is not None
-        self.assertTrue(1000 * RETRY_S[0] <= again.source.retry_ms <= 1000 * RETRY_S[1])
+        self.assertTrue(1000 * RECONNECT_DELAYS_S[0] <= again.source.retry_ms <= 1000 * RECONNECT_DELAYS_S[1])
 
     def test_streams_of_all_feeds_and_parts_share_the_slots(self) -> None:
         """Or the first of each would come back together."""
         publish(self.feed, FIRST)
         clients = [Client(self.site, path=path) for path in (b"/feed.sse", b"/feed.sse/n") for _ in range(8)]
-        self.served.let_go(Returns())
+        self.served.let_go(ReconnectSlots())
         for client in clients:
             client.events()
         self.assertEqual([client.source.retry_ms for client in clients], [6000] * 8 + [6020] * 8)
@@ -707,7 +706,7 @@ class EndTests(StreamTestCase):
     def test_no_heartbeat_follows_the_last_chunk(self) -> None:
         """The connection may take a while to end, since the client has still to read."""
         client = Client(self.site)
-        self.streams.close(Returns())
+        self.streams.close(ReconnectSlots())
         client.received()
         self.assertEqual(client.ending, LAST_CHUNK)
         self.clock.pump([1.0] * (HEARTBEAT_S + 1))
@@ -717,7 +716,7 @@ class EndTests(StreamTestCase):
         """Its producer leaves, so that the transport need not wait for it."""
         client = Client(self.site)
         client.pause()
-        self.streams.close(Returns())
+        self.streams.close(ReconnectSlots())
         self.assertIsNone(client.transport.producer)
         self.assertTrue(client.transport.disconnecting)
         client.leave()
@@ -726,7 +725,7 @@ class EndTests(StreamTestCase):
     def test_no_stream_is_begun_while_the_server_stops(self) -> None:
         """The client is told to come back; the document is served to the last."""
         publish(self.feed, FIRST)
-        self.streams.close(Returns())
+        self.streams.close(ReconnectSlots())
         for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
             client = Client(self.site, *fields, path=path)
             self.assertEqual((client.head.status, client.head.headers["content-type"]), (200, "text/event-stream"))

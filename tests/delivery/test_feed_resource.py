@@ -49,7 +49,7 @@ class BranchTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock, origins = Clock(), Origins.parse(["*"])
         factory = SubscriberFactory(reactor=clock)
-        self.served = PublishedFeed(Feed("feed", clock=clock), origins, Handshakes(factory, origins).upgrade)
+        self.served = PublishedFeed(Feed("feed", clock=clock), origins, Handshakes(factory, origins).answer)
         self.site = Site(Root([self.served]), reactor=clock)
 
     def ask(self, path: bytes, *fields: bytes) -> Response:

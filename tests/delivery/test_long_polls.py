@@ -25,13 +25,13 @@ from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import RecordingSubscriber, Response, publish
 from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
-from livefeed.web import returns
+from livefeed.web import reconnect_slots
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
 from livefeed.web.negotiation import MAX_WAIT_S
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.rendering import render_waited
 from livefeed.web.replay import Replay
-from livefeed.web.returns import Returns
 from livefeed.web.site import Request, Site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool
 from tests.helpers.driven_site import DrivenSite
@@ -509,7 +509,7 @@ class TogetherTests(SynchronousTestCase):
         (pool,) = served.reactor.pools
         pool.end_idle()
         self.assertEqual(served.served.delivery.polls.count(), ROOM_SLICE + 44)
-        served.served.let_go(Returns())
+        served.served.let_go(ReconnectSlots())
         served.settle()
         # Their connections have ended with the answers, and say so.
         answers = [Response.parse(client.received) for client in served.clients]
@@ -520,7 +520,7 @@ class TogetherTests(SynchronousTestCase):
         """A version has come, and not to all of them yet: the others are told of the end, too."""
         served = self.serve(ROOM_SLICE + 44)
         publish(served.feed, SECOND)
-        served.served.let_go(Returns())
+        served.served.let_go(ReconnectSlots())
         served.settle()
         answers = [Response.parse(client.received) for client in served.clients]
         self.assertEqual({each.body for each in answers}, {SECOND})
@@ -566,7 +566,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_stop_has_clients_ask_again_one_second_after_the_other(self) -> None:
         """An answer is rendered for each second, and not for each client."""
-        self.patch(returns, "_PER_SLOT", 1)  # 50 in a second
+        self.patch(reconnect_slots, "_PER_SLOT", 1)  # 50 in a second
         rendered = 0
         render = render_waited
 
@@ -577,7 +577,7 @@ class TogetherTests(SynchronousTestCase):
 
         self.patch(long_polls, "render_waited", count)
         served = self.serve(ROOM_SLICE + 44)
-        served.served.let_go(Returns())
+        served.served.let_go(ReconnectSlots())
         served.settle()
         told = Counter(Response.parse(client.received).headers["retry-after"] for client in served.clients)
         self.assertEqual((sorted(told), sum(told.values())), (["10", "11", "12", "6", "7", "8", "9"], ROOM_SLICE + 44))
@@ -610,7 +610,7 @@ class TogetherTests(SynchronousTestCase):
                 unharmed = getattr(owner, name)
                 patch = self.patch(owner, name, lambda *given, calls=calls, go=unharmed: next(calls, go)(*given))
                 if at_stop:
-                    served.served.let_go(returns.Returns())
+                    served.served.let_go(ReconnectSlots())
                 else:
                     publish(served.feed, SECOND)
                 served.settle()
@@ -672,7 +672,7 @@ class ConnectionTests(WaitingTestCase):
     def test_release_answers_everybody(self) -> None:
         """At the stop: with what there is."""
         connections = [self.wait(10), self.wait(20), self.wait(30, method=b"HEAD")]
-        self.polls.release(Returns())
+        self.polls.release(ReconnectSlots())
         for connection, method in zip(connections, (b"GET", b"GET", b"HEAD"), strict=True):
             response = connection.answer(method)
             self.assertEqual((response.status, response.headers["retry-after"]), (304, "6"))
@@ -682,7 +682,7 @@ class ConnectionTests(WaitingTestCase):
         """A request that comes then is answered at once. One behind one that waited is not: the connection ends."""
         connection = self.wait(10)
         connection.ask(b"If-None-Match: " + tag(FIRST), b"Prefer: wait=10")
-        self.served.delivery.let_go(Returns())
+        self.served.delivery.let_go(ReconnectSlots())
         answers = [*connection.answers(), self.wait(10).answer()]
         self.assertEqual([(each.status, each.headers["retry-after"]) for each in answers], [(304, "6")] * 2)
         self.assertEqual([each.headers.get("connection") for each in answers], ["close", None])

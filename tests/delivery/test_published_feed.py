@@ -33,7 +33,7 @@ class LimitTests(SynchronousTestCase):
         self.clock = Clock()
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
         self.served, self.other = (
-            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.upgrade, 2)
+            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.answer, 2)
             for name in ("feed", "other")
         )
         self.site = Site(Root([self.served, self.other]), reactor=self.clock)
@@ -121,7 +121,7 @@ class RoomTests(SynchronousTestCase):
         """Of the client that has all parts, one is sent away; polls, and those who follow, are served."""
         clock = Clock()
         handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
-        served = PublishedFeed(Feed("feed", clock=clock), handshakes.origins, handshakes.upgrade)
+        served = PublishedFeed(Feed("feed", clock=clock), handshakes.origins, handshakes.answer)
         site = Site(Root([served]), reactor=clock)
         publish(served.feed, json.dumps(list(range(MAX_PARTS + 2))).encode())
 

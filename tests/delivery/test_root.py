@@ -17,7 +17,7 @@ from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
 from tests.helpers.websocket_client import Client
 
@@ -34,7 +34,7 @@ class RootTests(SynchronousTestCase):
 
     def make(self, name: str, *origins: str) -> PublishedFeed:
         allowed = Origins.parse(origins or ("*",))
-        published = PublishedFeed(Feed(name, clock=self.clock), allowed, Handshakes(self.factory, allowed).upgrade)
+        published = PublishedFeed(Feed(name, clock=self.clock), allowed, Handshakes(self.factory, allowed).answer)
         publish(published.feed, b'{"n": 1}')
         return published
 
@@ -152,7 +152,7 @@ class RootTests(SynchronousTestCase):
         self.root.add(second)
         for name in (b"first", b"second"):
             self.open(b"/" + name + b".sse")
-        returns = Returns()
+        returns = ReconnectSlots()
         for published in (self.first, second):
             self.root.remove(published, returns)
         self.assertEqual(returns._count, 2)

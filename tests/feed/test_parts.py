@@ -29,7 +29,7 @@ from livefeed.feed.feed import Feed, State
 from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S
 from livefeed.testing import RecordingSubscriber, Response, publish, request
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Request, Site
 from tests.helpers.threads import Threads, no_thread
 
@@ -279,7 +279,7 @@ class FollowingTests(PartsTestCase):
         """Its followers are told on all four transports, although they are sent no document."""
         origins = Origins.parse("*")
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), origins)
-        self.served = PublishedFeed(self.feed, origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, origins, handshakes.answer)
         self.site = Site(Root([self.served]), reactor=self.clock)
         self.feed.gone_after_s = 4
         self.publish(b'{"rows": ["a", "b"]}')
@@ -486,7 +486,7 @@ class FollowingTests(PartsTestCase):
         channel.makeConnection(transport)
         channel.dataReceived(b"GET /feed.sse/total HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(len(self.served.streams()), 1)
-        self.served.let_go(Returns())
+        self.served.let_go(ReconnectSlots())
         self.assertTrue(transport.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertTrue(transport.disconnecting)
 

@@ -48,7 +48,7 @@ class WebSocketTestCase(SynchronousTestCase):
         self.feed = Feed("feed", clock=self.clock, push=push)
         self.factory = SubscriberFactory(reactor=self.clock)
         allowed = Origins.parse(origins or ("*",))
-        served = PublishedFeed(self.feed, allowed, Handshakes(self.factory, allowed).upgrade)
+        served = PublishedFeed(self.feed, allowed, Handshakes(self.factory, allowed).answer)
         self.site = Site(Root([served]), reactor=self.clock)
 
 

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document.snapshot import version_of
 from livefeed.testing import make_site, publish
 from livefeed.transport.rooms import Room
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.driven import Client, DrivenReactor, make_pool, settle
 from tests.integration.harness import Livefeed, replace_file
 
@@ -722,7 +722,7 @@ class WaitingTogetherTests(SynchronousTestCase):
                 client.reset()
         if what == "stop":
             for each in where.feeds:
-                each.let_go(Returns())
+                each.let_go(ReconnectSlots())
         elif what in ("second", "other", "same", "stale", "expired"):
             where.happen(what)
         settle(where.reactor, *(client for client in there if client.sock.fileno() >= 0))

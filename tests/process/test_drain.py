@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.process.drain import DRAIN_S, Drain
 
 if TYPE_CHECKING:
-    from livefeed.web.returns import Returns
+    from livefeed.web.reconnect_slots import ReconnectSlots
 
 
 class FakeConnection:
@@ -37,12 +37,12 @@ class FakeFeed:
 
     def __init__(self, open_streams: list[Any]) -> None:
         self.open_streams = open_streams
-        self.returns: list[Returns] = []
+        self.returns: list[ReconnectSlots] = []
 
     def streams(self) -> list[Any]:
         return self.open_streams
 
-    def let_go(self, returns: Returns) -> None:
+    def let_go(self, returns: ReconnectSlots) -> None:
         self.returns.append(returns)
 
 

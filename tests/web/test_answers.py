@@ -24,7 +24,7 @@ from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import Response, publish
 from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.cors import Origins
-from livefeed.web.returns import Returns
+from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class EveryAnswerTests(SynchronousTestCase):
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock)
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
-        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.upgrade)
+        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.answer)
         root = Root([self.served])
         root.putChild(b"broken", Broken())
         self.site = Site(root, reactor=self.clock)
@@ -172,7 +172,7 @@ class EveryAnswerTests(SynchronousTestCase):
         for number in range(MAX_PARTS + 1):
             exchange = self.ask(b"%s /feed/list/%d HTTP/1.1\r\n%s\r\n" % (method, number, HOST))
         yield exchange
-        self.served.let_go(Returns())
+        self.served.let_go(ReconnectSlots())
         yield self.ask(b"%s /feed.sse HTTP/1.1\r\n%s\r\n" % (method, HOST))
         self.serve()
 

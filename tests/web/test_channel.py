@@ -72,7 +72,7 @@ class ChannelTestCase(SynchronousTestCase):
         self.connect()
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
-        upgrading.channel.upgrade(self.recorder)
+        upgrading.channel.hand_over(self.recorder)
         return NOT_DONE_YET
 
     def connect(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 
 from twisted.internet.task import Clock
@@ -14,18 +13,12 @@ from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
-from livefeed.process.drain import DRAIN_S
 from livefeed.testing import RecordingSubscriber, Response, publish
 from livefeed.web.cors import Origins
-from livefeed.web.refusals import MAX_RETRY_S, RETRY_S, RETURNS_PER_S, Refusals
 from livefeed.web.site import Site
-
-START_S = 2
-"""How long livefeed takes to start, as it is written in docs/operations.md."""
 
 REFUSED = re.compile(rb"\Aretry: ([0-9]{4,5})\n\Z")
 CHUNKED = re.compile(rb"\A[0-9a-f]+\r\n(retry: [0-9]{4,5}\n)\r\n0\r\n\r\n\Z")
-CLIENTS = 20_000
 
 
 class FullTransport(StringTransport):
@@ -37,60 +30,11 @@ class FullTransport(StringTransport):
         """Nothing times out here."""
 
 
-class ScheduleTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)
-        self.refusals = Refusals(self.clock)
-
-    def test_shortest_is_longer_than_a_restart(self) -> None:
-        """Or clients would find nobody there, and some proxies' errors are the end."""
-        self.assertGreater(RETRY_S[0], DRAIN_S + START_S)
-        for _ in range(100):
-            self.assertGreaterEqual(self.refusals.next_retry_ms(), 1000 * RETRY_S[0])
-
-    def test_a_few_come_back_soon_and_not_together(self) -> None:
-        """As the clients of any stream that ends."""
-        told = [self.refusals.next_retry_ms() for _ in range(50)]
-        self.assertLess(max(told), 1100 * RETRY_S[1])
-        self.assertGreater(len(set(told)), 25)
-        # Also those that the schedule has come back at the same moment.
-        told = [Refusals(self.clock).next_retry_ms() for _ in range(200)]
-        self.assertGreater(len(set(told)), 100)
-        self.assertTrue(1000 * RETRY_S[0] <= min(told) <= max(told) < 1010 * RETRY_S[1])
-        self.assertGreater(max(told) - min(told), 500 * (RETRY_S[1] - RETRY_S[0]))
-
-    def test_it_grows_with_their_number_and_has_an_end(self) -> None:
-        """And is short again when they have come back."""
-        told = [self.refusals.next_retry_ms() for _ in range(CLIENTS)]
-        means = [sum(told[start : start + 1000]) / 1000 for start in range(0, 12_000, 1000)]
-        self.assertEqual(means, sorted(means))
-        self.assertGreater(means[-1], 4 * means[0])
-        self.assertLessEqual(max(told), 1000 * MAX_RETRY_S)
-        self.assertGreater(len(set(told[-1000:])), 500)
-        self.clock.advance(MAX_RETRY_S)
-        self.assertLess(self.refusals.next_retry_ms(), 1100 * RETRY_S[1])
-
-    def test_a_crowd_is_no_storm(self) -> None:
-        """All come at once, are refused, and come back again and again: not many of them in any second."""
-        due = [1000.0] * CLIENTS
-        returns: dict[int, int] = {}
-        while due[0] < 1300:
-            at = heapq.heappop(due)
-            self.clock.advance(max(0.0, at - self.clock.seconds()))
-            returns[int(at)] = returns.get(int(at), 0) + 1
-            heapq.heappush(due, at + self.refusals.next_retry_ms() / 1000)
-        self.assertEqual(returns.pop(1000), CLIENTS)
-        self.assertLess(max(returns.values()), 3 * RETURNS_PER_S)
-        # Everybody is still there: each comes once a minute at least.
-        self.assertGreaterEqual(sum(returns.values()), CLIENTS * 4)
-
-
 class AnswerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
-        self.served = PublishedFeed(Feed("feed", clock=self.clock), handshakes.origins, handshakes.upgrade, 1)
+        self.served = PublishedFeed(Feed("feed", clock=self.clock), handshakes.origins, handshakes.answer, 1)
         self.site = Site(Root([self.served]), reactor=self.clock)
         publish(self.served.feed, b'{"a": 1}')
         self.connect()

@@ -27,7 +27,7 @@ DO_NOT_COME_BACK = 3500
 AWAY_S = 1.0
 """Seconds until the first client may come back. A restart may take longer: a refused client tries again."""
 
-RETURNS_PER_S = 1000
+WEBSOCKET_RECONNECTS_PER_S = 1000
 """Clients that come back per second while there are enough slots: with TLS they use less than half of a core."""
 
 _FIRST_SLOT = round(AWAY_S / SLOT_S)
@@ -40,7 +40,7 @@ def slots_for(count: int) -> Iterator[int]:
 
     If the clients need more slots than there are, each slot takes more clients.
     """
-    slots = min(SLOTS - _FIRST_SLOT, math.ceil(count / (RETURNS_PER_S * SLOT_S)))
+    slots = min(SLOTS - _FIRST_SLOT, math.ceil(count / (WEBSOCKET_RECONNECTS_PER_S * SLOT_S)))
     for number in range(count):
         yield _FIRST_SLOT + number * slots // count
 

@@ -81,7 +81,7 @@ class Handshakes:
     factory: ConnectionFactory
     origins: Origins
 
-    def upgrade(self, request: Request, delivery: Delivery) -> int:
+    def answer(self, request: Request, delivery: Delivery) -> int:
         """Answers a handshake (RFC 6455, 4.2): the connection becomes a WebSocket, or the request is refused.
 
         :param delivery: the ways to follow the feed that the client asks for.
@@ -118,7 +118,7 @@ class Handshakes:
         have = named_version(request.args.get(b"have"))
         connection = self.factory.build(request.getClientAddress(), delivery, have)
         request.setResponseCode(101)
-        request.channel.upgrade(connection)
+        request.channel.hand_over(connection)
         connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))
         return NOT_DONE_YET
 

@@ -75,4 +75,4 @@ class WebSocketResource(FeedResource):
             return refuse(request, 426, "This path speaks WebSocket only.", headers)
         if self._refuse is not None:
             return self._refuse(request)
-        return self._delivery.upgrade(request, self._delivery)
+        return self._delivery.answer_handshake(request, self._delivery)
