@@ -38,7 +38,8 @@ CORE = (
     *("transport/rooms", "transport/pool", "transport/connection"),
     *("web/answers", "web/conditional", "web/replay", "web/refusals", "web/returns"),
     *(f"delivery/{name}" for name in ("document", "events", "feed_resource", "heartbeats", "long_polls", "messages")),
-    "delivery/websocket/protocol",
+    *("delivery/framing", "delivery/root"),
+    *(f"delivery/websocket/{name}" for name in ("close_codes", "handshake", "outlets", "protocol")),
 )
 """The modules: what a watcher is sent, and when."""
 
