@@ -153,10 +153,13 @@ class OptionsTests(SynchronousTestCase):
             ),
             (
                 ("--source", "demo:", "--sourc=file:/x"),
-                "--source: is given 2 times, and may be once; several feeds stand in a file, which --config names",
+                "--source: was given 2 times, and can only be once; a file (--config) can have several feeds",
             ),
-            (("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"), "--metrics: is given 3 times, and may be once"),
-            (("file:/srv/a.json",), "an argument has no option in front of it, such as --source"),
+            (
+                ("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"),
+                "--metrics: was given 3 times, and can only be once",
+            ),
+            (("file:/srv/a.json",), "an argument stands without an option, such as --source, before it"),
         ):
             error = self.assertRaises(SystemExit, parse, *arguments)
             self.assertEqual(error.code, f"livefeed: {wrong}{hint}")
