@@ -163,7 +163,7 @@ class Options(usage.Options):
             return str(error)
         name = cause.opt
         if "not recognized" in cause.msg and self._is_before(name):
-            return f"{_dashed(name)}: stands before the word livefeed"
+            return f"{_dashed(name)}: must stand before the word livefeed"
         if "requires argument" in cause.msg:
             return f"{_dashed(name)}: a value is missing"
         if "must not have an argument" in cause.msg:
