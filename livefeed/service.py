@@ -137,7 +137,7 @@ def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningRe
     if settings.transport == "twisted":
         for name in ("max_connections", "accept_rate", "handshake_timeout"):
             if getattr(settings, name) != getattr(Settings(), name):
-                _log.warn("{option} is the fast transport's, and has no effect here", option=option_of(name))
+                _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
         return reactor, None, None
     if not hasattr(select, "epoll"):
         _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")

@@ -1,4 +1,4 @@
-"""The plug-in of ``twistd livefeed``: its options, and the service that they make."""
+"""The plug-in of ``twistd livefeed``: its options, and the service that is made of them."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 
 
 _PARAMETERS = {
-    "config": "TOML file of settings, and of several feeds",
+    "config": "TOML file with settings, or with several feeds",
     "source": (
-        "where the document is pulled from: demo:, file:PATH, mongodb://[user:password@]host[:port]/DB/COLLECTION, "
+        "source of the document: demo:, file:PATH, mongodb://[user:password@]host[:port]/DB/COLLECTION, "
         "redis://[user:password@]host[:port]/db/key, or https://[user:password@]host[:port]/path "
         "[default: demo:]"
     ),
     "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
     "interval": "seconds from one pull to the next [default: 1.0]",
     "cert": "PEM file of the server's certificate and its chain [default: a development one]",
-    "key": "PEM file of the private key that belongs to --cert",
-    "push": "when subscribers are sent the document: at each good pull (tick) or new version (change) [default: tick]",
+    "key": "PEM file of the private key of --cert",
+    "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
     "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
-    "state-dir": "folder in which the last versions are kept, so that a restart does not lose them",
-    "transport": "what carries the connections: fast (Linux), or twisted [default: fast]",
+    "state-dir": "folder in which the last versions are kept for the next start",
+    "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
-    "max-delta-bytes": "size of the largest document of which patches are made, in bytes; 0: none [default: 1048576]",
+    "max-delta-bytes": "largest document for which patches are made, in bytes; 0: none [default: 1048576]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
-    "stale-after": "seconds since the last good pull, from which on a failing feed is stale [default: 0.0]",
+    "stale-after": "seconds since the last good pull after which a failing feed is stale [default: 0.0]",
     "gone-after": (
-        "seconds since the last good pull, from which on the document of a failing feed is not shown any more; "
+        "seconds since the last good pull after which the document of a failing feed is no longer shown; "
         "0: never [default: 0.0]"
     ),
     "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",
-    "max-head-bytes": "size of the largest head of a request, in bytes, 16384 at least [default: 16384]",
-    "idle-timeout": "seconds for which a connection is kept without a request [default: 75.0]",
-    "max-bytes": "size of the largest document that is served, in bytes [default: 1048576]",
+    "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
+    "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
+    "max-bytes": "largest document that is served, in bytes [default: 1048576]",
 }
 
 
@@ -64,30 +64,31 @@ _REPEATED = {
 }
 
 
-_ONE_EACH = ("config", "source", "feed", "metrics", "state-dir", "cert", "key")
-"""Those that are refused if they are repeated, since they look like lists. Of the others the last one counts."""
+_NOT_REPEATED = ("config", "source", "feed", "metrics", "state-dir", "cert", "key")
+"""Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
-_MAX_NAME = 64
+_MAX_NAME_LENGTH = 64
+"""Number of characters of an unknown option that a message shows."""
 
 
 class Options(usage.Options):
-    """The command line. Its long names are the settings' names.
+    """The command line. The names of the options are those of the settings.
 
-    :ivar settings: what was set, once the command line is parsed.
+    :ivar settings: the settings of all layers, after the command line was parsed.
     """
 
     settings: Settings
 
     synopsis = "[options]"
     longdesc = (
-        "Pulls JSON documents from where they are written, and serves them: /NAME answers polls over HTTPS, /NAME.ws "
-        "sends each version on a WebSocket, /NAME.sse sends it as an event, and / is a page. Each option may also "
-        "stand in the file that --config names, or in the environment: --max-bytes as LIVEFEED_MAX_BYTES. The command "
-        "line counts most, then the environment. A file with a table [feeds.NAME] for each serves several feeds. The "
-        "options of twistd, such as --nodaemon and --logfile, stand before the word livefeed."
+        "Pulls JSON documents from their sources, and serves them: /NAME answers polls over HTTPS, /NAME.ws sends each "
+        "version on a WebSocket, /NAME.sse sends it as an event, and / is a page. Each option can also be set in the "
+        "file that --config names, and in the environment: --max-bytes as LIVEFEED_MAX_BYTES. The command line "
+        "overrides the environment, which overrides the file. For several feeds, the file has a table [feeds.NAME] for "
+        "each. The options of twistd, such as --nodaemon and --logfile, stand before the word livefeed."
     )
-    # Without defaults, which would hide what the environment and the file say.
+    # Without defaults, which would hide the values of the environment and of the file.
     optParameters = [[name, None, None, text] for name, text in _PARAMETERS.items()]  # noqa: RUF012 - usage wants a list
     compData = usage.Completions(
         optActions={
@@ -102,7 +103,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        # In the place of docstrings, which come with their line ends and their indentation.
+        # Instead of the docstrings, which would be shown with their line ends and their indentation.
         self.docs.update(_REPEATED)
         self._repeated: dict[str, list[str]] = {}
 
@@ -122,7 +123,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """usage.Options API. Ends the process with one line if the command line is wrong.
 
-        For a UsageError, twistd would print all of the help first, and the error below it.
+        For a UsageError, twistd would print the whole help first, and the error below it.
         """
         try:
             self._refuse_repeated(sys.argv[1:] if options is None else options)
@@ -131,35 +132,38 @@ class Options(usage.Options):
             raise _end(ConfigurationError(f"{self._wrong(error)} ({_HINT})")) from None
 
     def parseArgs(self, *arguments: str) -> None:
-        """usage.Options API. There are none but options."""
+        """usage.Options API. No arguments are allowed."""
         if arguments:
-            # Not repeated: it may well be the source's URL, with a password in it.
-            raise usage.UsageError("an argument has no option in front of it, such as --source")
+            # The argument is not shown: it may be the source's URL, with a password.
+            raise usage.UsageError("an argument stands without an option, such as --source, before it")
 
     def _refuse_repeated(self, options: Sequence[str]) -> None:
-        """Finds what would silently be the last of several values."""
-        with suppress(GetoptError):  # which is said of what is parsed
-            given, _ = getopt(list(options), self.shortOpt, self.longOpt)
-            names = [name for name, _ in given]
+        """Refuses options that are repeated, and whose last value would silently be taken.
+
+        :raises UsageError: if there is one.
+        """
+        with suppress(GetoptError):  # reported when the command line is parsed
+            pairs, _ = getopt(list(options), self.shortOpt, self.longOpt)
+            names = [name for name, _ in pairs]
             for name in names:
-                if names.count(name) > 1 and name.removeprefix("--") in _ONE_EACH:
-                    hint = "; several feeds stand in a file, which --config names" if name == "--source" else ""
-                    raise usage.UsageError(f"{name}: is given {names.count(name)} times, and may be once{hint}")
+                if names.count(name) > 1 and name.removeprefix("--") in _NOT_REPEATED:
+                    hint = "; a file (--config) can have several feeds" if name == "--source" else ""
+                    raise usage.UsageError(f"{name}: was given {names.count(name)} times, and can only be once{hint}")
 
     def _is_before(self, name: str) -> bool:
-        """Tells whether an option is one of what runs livefeed, such as twistd."""
+        """Tells whether an option belongs to the command that runs livefeed, such as twistd."""
         if self.parent is None:
             return False
         return name in self.parent.shortOpt.replace(":", "") if len(name) == 1 else name in self.parent.synonyms
 
     def _wrong(self, error: usage.UsageError) -> str:
-        """Tells what is wrong with a command line."""
+        """Gives the message about a wrong command line."""
         cause = error.__context__
         if not isinstance(cause, GetoptError) or not cause.opt:
             return str(error)
         name = cause.opt
         if "not recognized" in cause.msg and self._is_before(name):
-            return f"{_dashed(name)}: stands before the word livefeed"
+            return f"{_dashed(name)}: must stand before the word livefeed"
         if "requires argument" in cause.msg:
             return f"{_dashed(name)}: a value is missing"
         if "must not have an argument" in cause.msg:
@@ -168,29 +172,29 @@ class Options(usage.Options):
         if "unique prefix" in cause.msg:
             several = ", ".join(sorted(option for option in options if option.startswith(f"--{name}")))
             return f"{_dashed(name)}: may be {several}"
-        wrong = _dashed(name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}...")
+        wrong = _dashed(name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}...")
         return f"{wrong}: there is no such option{closest(wrong, options)}"
 
     def postOptions(self) -> None:
-        """usage.Options API. Reads the settings, once: twistd has not given up its privileges or its folder yet."""
-        given: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        """usage.Options API. Reads all settings here, before twistd changes its user and its working directory."""
+        values: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
-            self.settings = Settings.read(given | self._repeated, os.environ)
+            self.settings = Settings.read(values | self._repeated, os.environ)
         except ConfigurationError as error:
-            # Not a UsageError, for which twistd would print all of the help first.
+            # Not a UsageError, for which twistd would print the whole help first.
             raise _end(error) from None
 
 
 def makeService(options: Options) -> IService:
     """Makes the service; ``twistd`` calls it by this name."""
-    # Not earlier: what is imported here installs a reactor, and the command line may name another than the default.
+    # Imported here, since these modules install a reactor, and the command line may name another than the default.
     from twisted.internet import reactor  # noqa: PLC0415
 
     from livefeed.clocks import measure_by_monotonic_clock  # noqa: PLC0415
     from livefeed.process import journald  # noqa: PLC0415
     from livefeed.service import make_service  # noqa: PLC0415
 
-    # Before anything is scheduled. Only here: a program that serves feeds beside something else has its own clock.
+    # Before anything is scheduled. Only here: a program that does more than serve feeds decides on its clock itself.
     measure_by_monotonic_clock(reactor)
     try:
         service: IService = make_service(options.settings, cast("Any", reactor))
@@ -205,7 +209,7 @@ def makeService(options: Options) -> IService:
 
 
 def _logs_to_stdout(options: Options) -> bool:
-    """Tells whether twistd will log to its standard output. What runs livefeed otherwise, as twist, logs by itself."""
+    """Tells whether twistd will log to standard output. Other commands, such as twist, set up the log by themselves."""
     of_twistd = options.parent
     if of_twistd is None or "nodaemon" not in of_twistd:
         return False
@@ -215,12 +219,12 @@ def _logs_to_stdout(options: Options) -> bool:
 
 
 def _dashed(name: str) -> str:
-    """Gives an option as it is typed."""
+    """Gives an option with its hyphens."""
     return f"--{name}" if len(name) > 1 else f"-{name}"
 
 
 def _end(error: ConfigurationError) -> SystemExit:
-    """Gives what ends the process with one line, whatever was found in the file, and exit code 1."""
+    """Makes the exception that ends the process with exit code 1 and one line, even if the error has several."""
     from livefeed.process.journald import ending  # noqa: PLC0415
 
     return SystemExit(ending(f"livefeed: {' '.join(str(error).splitlines())}"))

@@ -153,10 +153,13 @@ class OptionsTests(SynchronousTestCase):
             ),
             (
                 ("--source", "demo:", "--sourc=file:/x"),
-                "--source: is given 2 times, and may be once; several feeds stand in a file, which --config names",
+                "--source: was given 2 times, and can only be once; a file (--config) can have several feeds",
             ),
-            (("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"), "--metrics: is given 3 times, and may be once"),
-            (("file:/srv/a.json",), "an argument has no option in front of it, such as --source"),
+            (
+                ("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"),
+                "--metrics: was given 3 times, and can only be once",
+            ),
+            (("file:/srv/a.json",), "an argument stands without an option, such as --source, before it"),
         ):
             error = self.assertRaises(SystemExit, parse, *arguments)
             self.assertEqual(error.code, f"livefeed: {wrong}{hint}")
@@ -171,7 +174,7 @@ class OptionsTests(SynchronousTestCase):
             twistd = ServerOptions()
             error = self.assertRaises(SystemExit, twistd.parseOptions, ["livefeed", *arguments])
             name = arguments[0].partition("=")[0]
-            why = f"livefeed: {name}: stands before the word livefeed (twistd livefeed --help lists the options)"
+            why = f"livefeed: {name}: must stand before the word livefeed (twistd livefeed --help lists the options)"
             self.assertEqual(error.code, why)
 
     def test_help_is_one_text_for_each_option(self) -> None:
@@ -233,14 +236,14 @@ class MakeServiceTests(SynchronousTestCase):
     def test_options_without_effect_are_told(self) -> None:
         """Those that only the fast transport knows, where they were set."""
         logged = self.logged("--transport=twisted", "--handshake-timeout=5", "--accept-rate=0")
-        self.assertEqual(logged, "--handshake-timeout is the fast transport's, and has no effect here")
+        self.assertEqual(logged, "--handshake-timeout has no effect: only the fast transport has this limit")
 
     def test_certificate_without_effect_is_told(self) -> None:
         """Where no endpoint takes it, by the place where it was set; and a file that is not there is refused."""
         made = development_certificate(scratch(self))
         files = (f"--cert={made.cert}", f"--key={made.key}")
         self.assertEqual(
-            self.logged(*files), "--cert has no effect: no endpoint serves with it; one of the kind tls: would"
+            self.logged(*files), "--cert has no effect: no endpoint uses it; only endpoints of the kind tls: do"
         )
         self.assertEqual(self.logged(*files, "--metrics=tls:0"), "")
         missing = made.cert.with_name("missing.pem")

@@ -67,57 +67,59 @@ class _Figure:
 _FIGURES = (
     _Figure(
         "confirmed_timestamp_seconds",
-        "When a pull last gave the document; missing before the first.",
+        "Time of the last good pull; missing before the first.",
         lambda _, published: published.feed.confirmed_at if published.feed.snapshot else None,
     ),
     _Figure(
         "age_seconds",
-        "How long that is ago; missing before the first: 0 would be younger than any alarm.",
+        "Seconds since the last good pull; missing before the first, since 0 would look fresh.",
         lambda _, published: published.feed.age_s() if published.feed.snapshot else None,
     ),
     _Figure(
         "document_bytes",
-        "The newest version, as it was pulled; 0 before the first.",
+        "Size of the newest version; 0 before the first.",
         lambda _, published: len(published.feed.snapshot.data) if published.feed.snapshot else 0,
     ),
     _Figure(
         "versions_total",
-        "Versions since the start.",
-        # Not the sequence's number: that of a version which an earlier process has left is greater than those to come.
+        "Number of versions since the start.",
+        # Not the number of the sequence: a version of an earlier process has a greater one than the next versions.
         lambda _, published: published.feed.versions,
     ),
-    _Figure("good_pulls_total", "Pulls that gave the document.", lambda puller, _: puller.good),
+    _Figure("good_pulls_total", "Number of pulls that gave the document.", lambda puller, _: puller.good),
     _Figure(
         "failed_pulls_total",
-        "Pulls that failed, or gave what may not be served.",
+        "Number of pulls that failed, or gave a document that was refused.",
         lambda puller, _: puller.failed,
     ),
     _Figure(
         "codings_made_total",
-        "Times that a version was compressed, in one coding each.",
+        "Number of times that a version was compressed, counted for each coding.",
         lambda _, published: published.feed.codings_made,
     ),
     _Figure(
         "patches_made_total",
-        "Patches made of the whole document.",
+        "Number of patches of the whole document that were made.",
         lambda _, published: published.feed.history.made,
     ),
     _Figure(
         "messages_made_total",
-        "Messages of livefeed.delta.v1 made of the whole document.",
+        "Number of messages of livefeed.delta.v1 about the whole document that were made.",
         lambda _, published: published.delivery.messages.made,
     ),
     _Figure(
         "dropped_subscribers_total",
-        "Subscribers of the whole that were disconnected since what they were to be sent could not be made or written.",
+        "Number of subscribers of the whole document that were disconnected after an error with their message.",
         lambda _, published: published.feed.dropped,
     ),
     _Figure(
-        "parts", "Parts of the document that are looked after.", lambda _, published: sum(1 for _ in published.parts)
+        "parts",
+        "Number of parts of the document that are kept up to date.",
+        lambda _, published: sum(1 for _ in published.parts),
     ),
     _Figure(
         "max_subscribers",
-        "So many may follow at a time; 0 for no limit.",
+        "Largest number of subscribers; 0 for no limit.",
         lambda _, published: published.max_subscribers,
     ),
 )
@@ -152,20 +154,26 @@ class Figures(Collector):
         yield from (self._states(), self._subscribers(), self._answers())
         if certificates := [*self.certificates]:
             family = GaugeMetricFamily(
-                PREFIX + "certificate_not_after_timestamp_seconds", "When a certificate expires.", labels=["file"]
+                PREFIX + "certificate_not_after_timestamp_seconds",
+                "Time at which a certificate expires.",
+                labels=["file"],
             )
             for validity in certificates:
                 family.add_metric([str(validity.file)], validity.not_after)
             yield family
         if self.pool is not None:
-            yield GaugeMetricFamily(PREFIX + "connections", "Those that are open.", len(self.pool.connections))
-            yield GaugeMetricFamily(PREFIX + "max_connections", "So many may be open at a time.", self.pool.capacity)
+            yield GaugeMetricFamily(PREFIX + "connections", "Number of open connections.", len(self.pool.connections))
+            yield GaugeMetricFamily(
+                PREFIX + "max_connections", "Largest number of open connections.", self.pool.capacity
+            )
             yield CounterMetricFamily(
-                PREFIX + "connections_accepted_total", "Connections since the start.", self.pool.accepted
+                PREFIX + "connections_accepted_total",
+                "Number of accepted connections since the start.",
+                self.pool.accepted,
             )
             yield CounterMetricFamily(
                 PREFIX + "connections_refused_total",
-                "Those that were told to come back, since there were too many.",
+                "Number of connections that were refused since there were too many.",
                 self.pool.refused,
             )
 
@@ -174,16 +182,22 @@ class Figures(Collector):
 
     def _pauses(self, garbage: GarbageCollector) -> Iterator[Metric]:
         name = PREFIX + "full_collection"
-        yield CounterMetricFamily(name + "s_total", "Looks of the garbage collector at all objects.", garbage.full)
         yield CounterMetricFamily(
-            name + "_seconds_total", "How long nothing else was done meanwhile, all together.", garbage.paused_s
+            name + "s_total", "Number of full collections of the garbage collector.", garbage.full
+        )
+        yield CounterMetricFamily(
+            name + "_seconds_total",
+            "Total seconds of these collections, during which nothing else was done.",
+            garbage.paused_s,
         )
         yield GaugeMetricFamily(
-            name + "_longest_seconds", "How long that took at most, since the start.", garbage.longest_s
+            name + "_longest_seconds", "Seconds of the longest of these collections since the start.", garbage.longest_s
         )
 
     def _states(self) -> Metric:
-        family = GaugeMetricFamily(PREFIX + "state", "1 for the state that the feed is in.", labels=["feed", "state"])
+        family = GaugeMetricFamily(
+            PREFIX + "state", "1 for the current state of the feed, 0 for the others.", labels=["feed", "state"]
+        )
         for measured in self.feeds:
             feed = measured.published.feed
             for state in State:
@@ -192,7 +206,7 @@ class Figures(Collector):
 
     def _subscribers(self) -> Metric:
         family = GaugeMetricFamily(
-            PREFIX + "subscribers", "Those who follow a feed or a part of it.", labels=["feed", "by"]
+            PREFIX + "subscribers", "Number of subscribers of a feed and its parts.", labels=["feed", "by"]
         )
         for measured in self.feeds:
             published = measured.published
@@ -206,7 +220,7 @@ class Figures(Collector):
 
     def _answers(self) -> Metric:
         family = CounterMetricFamily(
-            PREFIX + "answers_total", "Requests that were answered.", labels=["status", "scheme", "coding"]
+            PREFIX + "answers_total", "Number of requests that were answered.", labels=["status", "scheme", "coding"]
         )
         for label, count in self.site.counts().items():
             family.add_metric([str(part) for part in label], count)

@@ -110,7 +110,7 @@ def from_file(path: str) -> dict[str, SettingValue]:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"cannot be read: {why}", place=path) from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"is larger than {MAX_FILE_BYTES} bytes", place=path)

@@ -81,7 +81,7 @@ class CertificateChoice:
         for name, file in (("cert", self.cert), ("key", self.key)):
             if not file.is_file():
                 raise ConfigurationError(f"{file}: there is no such file", name)
-        _log.warn("{place} has no effect: no endpoint serves with it; one of the kind tls: would", place=self.place)
+        _log.warn("{place} has no effect: no endpoint uses it; only endpoints of the kind tls: do", place=self.place)
 
 
 @dataclass(eq=False)

@@ -1,6 +1,6 @@
-"""The log as systemd's journal takes it: each line with its priority (sd-daemon(3)).
+"""Log lines for systemd's journal, each with its priority (sd-daemon(3)).
 
-Not to be confused with :mod:`livefeed.storage.journal`, in which versions are kept.
+It has nothing to do with :mod:`livefeed.storage.journal`, which keeps versions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from twisted.logger import LogEvent
 
-# syslog(3) has eight; these are the ones that Twisted has words for.
+# syslog(3) has eight priorities. Twisted has these five levels.
 _PRIORITIES: dict[Any, int] = {
     LogLevel.debug: 7,
     LogLevel.info: 6,
@@ -35,7 +35,7 @@ _PRIORITIES: dict[Any, int] = {
 
 
 def is_journal(environment: Mapping[str, str], stream: TextIO | None) -> bool:
-    """Tells whether what is written to a stream goes to the journal, by ``JOURNAL_STREAM`` (systemd.exec(5))."""
+    """Tells whether a stream leads to the journal, by ``JOURNAL_STREAM`` (systemd.exec(5))."""
     named = environment.get("JOURNAL_STREAM")
     if not named or stream is None:
         return False
@@ -47,23 +47,23 @@ def is_journal(environment: Mapping[str, str], stream: TextIO | None) -> bool:
 
 
 def with_priority(text: str, level: Any) -> str:
-    """Gives a text, each line of which begins with its priority: the journal reads it line by line.
+    """Adds the priority to each line of a text, since the journal reads a text line by line.
 
-    Lines with nothing in them, as there are behind a traceback, are left out.
+    Empty lines, as at the end of a traceback, are left out.
     """
     priority = f"<{_PRIORITIES.get(level, 6)}>"
     return "".join(f"{priority}{line}" for line in text.splitlines(keepends=True) if line.strip())
 
 
 def ending(text: str) -> str:
-    """Gives the text that the process ends with on its standard error, as the journal takes it if it is read there."""
+    """Adds the priority of an error to the last message of the process, if standard error leads to the journal."""
     return with_priority(text, LogLevel.error) if is_journal(os.environ, sys.stderr) else text
 
 
 class JournaledService(MultiService):
-    """Has twistd log to the journal with priorities, once it is told what it runs.
+    """Makes twistd log to the journal with priorities, when twistd adds this service to its application.
 
-    :param stream: what twistd would write its log to.
+    :param stream: the stream to which twistd would write its log.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -71,17 +71,17 @@ class JournaledService(MultiService):
         self._stream = stream
 
     def setServiceParent(self, parent: Any) -> None:
-        """IService API. An application's observer is what twistd takes, in the place of its own."""
+        """IService API. twistd uses the application's log observer, if there is one, instead of its own."""
         if isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, FileLogObserver(self._stream, _format))
         super().setServiceParent(parent)
 
 
 def forget_unwritten_cache() -> None:
-    """Takes from the log what Twisted says where it may not write its list of plug-ins.
+    """Removes Twisted's warning that it cannot write its list of plug-ins from the log.
 
-    That is as it should be for a service that may not write where programs are, and costs some milliseconds at the
-    start. It is said before there is a log, and kept until there is one.
+    A service should not be able to write where programs are installed; the missing list costs some milliseconds at the
+    start. Twisted logs the warning before there is a log, and buffers it until then.
     """
     buffer = getattr(getattr(globalLogBeginner, "_initialBuffer", None), "_buffer", None)
     if buffer is not None:

@@ -50,8 +50,8 @@ def warn_of_few_files(reserved: int) -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit < 2 * reserved:
         _log.warn(
-            "there may be {limit} open files, of which {reserved} are not for connections: raise the limit "
-            "(LimitNOFILE= in the unit, ulimit -n in a shell)",
+            "the limit is {limit} open files, of which {reserved} are set aside for everything but connections: "
+            "raise it (LimitNOFILE= in the unit, ulimit -n in a shell)",
             limit=limit,
             reserved=reserved,
         )

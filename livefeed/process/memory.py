@@ -1,11 +1,12 @@
-"""Python's garbage collector, kept from stopping the world.
+"""Python's garbage collector, without long pauses.
 
-A full collection looks at every object that there is: with 15,000 connections that is a pause of a quarter of a
-second. But nearly all that a connection leaves behind is freed by its reference counts. So only what is new is looked
-at, and what has outlived that once a crowd has gone. What was there at the start, 60,000 objects, is never looked at.
-Nearly all is not all: so that a cycle that nobody knows of cannot fill the memory, everything since the start is also
-looked at from time to time, and earlier where there are more objects than connections account for.
-That is how the generations of CPython 3.11 to 3.13 work; with 3.14 the pauses would have to be measured anew.
+A full collection looks at every object: with 15,000 connections that is a pause of a quarter of a second. But reference
+counts free nearly everything that a connection leaves behind, so each period collects new objects alone. Old objects
+are collected when many connections have ended, and from time to time, so that an unexpected cycle cannot fill the
+memory; earlier, if the process is larger than its connections explain. The 60,000 objects of the start are never
+collected.
+
+This depends on the generations of CPython 3.11 to 3.13. The pauses with 3.14 are not measured yet.
 """
 
 from __future__ import annotations
@@ -27,54 +28,55 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 PERIOD_S = 0.5
+"""Seconds between two collections of new objects."""
 
 NEW_OBJECTS = 20_000
-"""After so many new objects in between, too, what is new is looked at: some milliseconds."""
+"""Number of new objects after which they are collected within a period as well. It takes some milliseconds."""
 
 NEVER = 2**31 - 1
-"""Each look at what is new counts as one, twice a second."""
+"""Threshold of the older generations. Each collection of new objects counts as one, twice a second."""
 
-MANY = 2000
-"""From so many connections on the kernel may make huge pages of the heap."""
+HUGE_PAGES_FROM = 2000
+"""Number of connections from which the kernel may use huge pages for the heap."""
 
-CROWD = 100
-"""Fewer connections than that leave too little memory behind to ask for it."""
+MIN_CROWD = 100
+"""Number of connections below which the memory that they leave behind is not worth a full collection."""
 
-GONE = 4
-"""Once there were GONE times as many connections as there are, a crowd has gone, and everything is looked at."""
+CROWD_FACTOR = 4
+"""A crowd has gone once the number of connections has fallen by this factor. Everything is collected then."""
 
-SHORT_S, OFTEN_S = 0.02, 60.0
-"""Everything is looked at so often as long as it takes no longer, as it does with up to a thousand connections.
+SHORT_PAUSE_S, MIN_INTERVAL_S = 0.02, 60.0
+"""A full collection that takes at most SHORT_PAUSE_S, as with up to 1,000 connections, runs each MIN_INTERVAL_S.
 
-Where it takes N times as long, it is looked at N * N times as seldom, so that one pause that was longer than the others
-on a busy machine does not put it off for an hour.
+If it takes N times as long, the interval is N * N times as long. So a single pause that was longer than usual on a busy
+machine does not delay the next full collection by an hour.
 """
 
-SELDOM_S = 3600.0
-"""And so often at least, though it takes a quarter of a second with 15,000."""
+MAX_INTERVAL_S = 3600.0
+"""Longest interval in seconds between full collections, although one takes a quarter of a second with 15,000."""
 
-CONNECTION_S = 20e-6
-"""So much each connection more than last time is taken to add to it."""
+PAUSE_PER_CONNECTION_S = 20e-6
+"""Estimated part of a full collection, in seconds, of each connection more than at the last one."""
 
-GROWTH, CONNECTION_BYTES = 1.5, 64 * 1024
-"""Everything is looked at earlier when the process is so many times as large as after the last time, and so much for
-each connection more. From a bare start that is reached with 30 MB of garbage."""
+GROWTH_FACTOR, BYTES_PER_CONNECTION = 1.5, 64 * 1024
+"""A full collection runs earlier if the process has grown by the factor since the last one, and by the bytes for each
+connection more. After a start without connections, 30 MB of garbage reach that."""
 
-APART = 500
-"""But not before so many times as long has passed as it took: 0.2 % of the time at most goes into it."""
+INTERVAL_PER_PAUSE = 500
+"""Shortest interval in multiples of the last pause, so that full collections take at most 0.2 % of the time."""
 
-CALM = 4
-"""For so many periods there must have been few, so that those who are leaving are gone."""
+CALM_PERIODS = 4
+"""Number of periods for which there must have been few connections, so that those that are closing have closed."""
 
 HUGE_PAGES, NO_HUGE_PAGES = 14, 15
-"""What madvise(2) is told; Python has no such call for memory that is not its own."""
+"""Advice for madvise(2). Python has no such call for memory that is not its own."""
 
 MAPS = Path("/proc/self/maps")
 SIZES = Path("/proc/self/statm")
 
-# Looked up now: what is made while there are many connections, and stays, keeps the memory around it.
-# ctypes itself cannot be loaded everywhere: it may need memory that is writable and executable, which systemd's
-# MemoryDenyWriteExecute forbids. Then memory is given back later, and nothing else changes.
+# Looked up at the start: objects that are made while there are many connections, and stay, keep the memory around them.
+# ctypes cannot be loaded everywhere: it may need memory that is writable and executable, which systemd's
+# MemoryDenyWriteExecute forbids. Memory is then given back later, and nothing else changes.
 try:
     import ctypes
 
@@ -88,15 +90,15 @@ _heap = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) .*\[heap\]$", re.MULTILINE)
 
 @dataclass(eq=False)
 class Collector(Service):
-    """Looks after the collector for as long as the service runs.
+    """Runs the garbage collector while the service runs.
 
-    :param connections: gives how many connections there are.
-    :param timer: what pauses are measured with, in seconds.
-    :param resident: gives how large the process is, in bytes. Python's own count of what it has given out knows nothing
-        of large pieces, nor of any where ``PYTHONMALLOC`` is ``malloc``.
-    :ivar full: how often everything since the start was looked at.
-    :ivar paused_s: how long that took, all together.
-    :ivar longest_s: how long it took at most.
+    :param connections: gives the number of connections.
+    :param timer: measures pauses, in seconds.
+    :param resident: gives the size of the process in bytes. Python's own count of allocated memory misses large
+        allocations, and all of them if ``PYTHONMALLOC`` is ``malloc``.
+    :ivar full: number of full collections.
+    :ivar paused_s: total seconds of all full collections.
+    :ivar longest_s: seconds of the longest one.
     """
 
     # required parameters
@@ -111,12 +113,12 @@ class Collector(Service):
     longest_s: float = 0.0
     _loop: LoopingCall = field(init=False)
     _were_many: bool = False
-    _most: int = 0  # connections since everything was last looked at
-    _few_for: int = 0
-    _full_at: float = 0.0  # when it was, by the clock,
-    _last_s: float = 0.0  # how long it took,
-    _full_count: int = 0  # how many connections there were,
-    _full_bytes: int = 0  # and how large the process was afterwards
+    _most: int = 0  # largest number of connections since the last full collection
+    _few_for: int = 0  # number of periods for which there have been few connections
+    _full_at: float = 0.0  # time of the last full collection, by the clock
+    _last_s: float = 0.0  # its seconds
+    _full_count: int = 0  # number of connections then
+    _full_bytes: int = 0  # size of the process afterwards
     _thresholds: tuple[int, int, int] = field(default_factory=gc.get_threshold)
 
     def __post_init__(self) -> None:
@@ -140,20 +142,20 @@ class Collector(Service):
         gc.set_threshold(*self._thresholds)
 
     def collect(self) -> None:
-        """Frees the new objects that are garbage; those that are not join the old ones."""
+        """Collects new objects, or everything if that is due. New objects that are in use become old ones."""
         count = self.connections()
-        if count >= MANY and not self._were_many:
+        if count >= HUGE_PAGES_FROM and not self._were_many:
             self._were_many = True
             _advise(HUGE_PAGES)
         self._most = max(self._most, count)
-        self._few_for = self._few_for + 1 if self._most >= max(CROWD, GONE * count) else 0
-        if self._few_for >= CALM:
+        self._few_for = self._few_for + 1 if self._most >= max(MIN_CROWD, CROWD_FACTOR * count) else 0
+        if self._few_for >= CALM_PERIODS:
             self._collect_all(count)
             _trim()
             if self._were_many:
                 self._were_many = False
-                # Or it would be back soon: the kernel fills up pages of which little is in use (khugepaged), 1 MB a
-                # second.
+                # Otherwise the memory would soon be back: the kernel (khugepaged) makes huge pages of pages that are
+                # used in part, 1 MB a second.
                 _advise(NO_HUGE_PAGES)
         elif self._is_due(count):
             self._collect_all(count)
@@ -161,15 +163,15 @@ class Collector(Service):
             gc.collect(1)
 
     def _is_due(self, count: int) -> bool:
-        """Tells whether everything is to be looked at, though no crowd has gone."""
+        """Tells whether a full collection is due although no crowd has gone."""
         passed_s = self.clock.seconds() - self._full_at
-        if passed_s < max(OFTEN_S, APART * self._last_s):
+        if passed_s < max(MIN_INTERVAL_S, INTERVAL_PER_PAUSE * self._last_s):
             return False
         more = max(0, count - self._full_count)
-        expected_s = self._last_s + CONNECTION_S * more
-        if passed_s >= min(OFTEN_S * max(1.0, expected_s / SHORT_S) ** 2, SELDOM_S):
+        expected_s = self._last_s + PAUSE_PER_CONNECTION_S * more
+        if passed_s >= min(MIN_INTERVAL_S * max(1.0, expected_s / SHORT_PAUSE_S) ** 2, MAX_INTERVAL_S):
             return True
-        return self.resident() > GROWTH * self._full_bytes + CONNECTION_BYTES * more
+        return self.resident() > GROWTH_FACTOR * self._full_bytes + BYTES_PER_CONNECTION * more
 
     def _collect_all(self, count: int) -> None:
         begun = self.timer()
@@ -187,7 +189,7 @@ class Collector(Service):
 
 
 def _resident_bytes() -> int:
-    """Gives how large the process is; 0 where the system does not say so in Linux's way."""
+    """Gives the size of the process in bytes; 0 on systems other than Linux."""
     try:
         return int(SIZES.read_bytes().split()[1]) * resource.getpagesize()
     except (OSError, IndexError, ValueError):
@@ -195,13 +197,13 @@ def _resident_bytes() -> int:
 
 
 def _trim() -> None:
-    """Gives memory that is free back to the system, where the C library knows how."""
+    """Gives free memory back to the system, if the C library has the call."""
     if _malloc_trim is not None:
         _malloc_trim(0)
 
 
 def _advise(advice: int) -> None:
-    """Tells the kernel whether it may make huge pages of the heap; one that cannot does not mind."""
+    """Tells the kernel whether it may use huge pages for the heap. A kernel without huge pages ignores it."""
     try:
         parts = _heap.findall(MAPS.read_bytes())
     except OSError:

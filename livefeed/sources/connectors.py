@@ -1,24 +1,35 @@
-"""Client connections of Twisted's that are freed when they end.
+"""Client connections of Twisted that leave no reference cycles behind.
 
-Twisted leaves a cycle of 12 objects for each: its connector keeps the transport and the factory, which keep it. A
-source that hangs has a new connection made at each tick, and all of it is old by the time that it ends.
+Twisted leaves a cycle of 12 objects for each connection: its connector keeps the transport and the factory, and both
+keep the connector. A source that hangs makes a new connection at each tick, and the cycles are old objects by the time
+the connections end, so that only a full collection frees them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IConnector, IProtocol
     from twisted.python.failure import Failure
 
 
+class ConnectingReactor(Protocol):
+    """The part of a reactor that client endpoints use."""
+
+    def connectTCP(self, *args: Any, **kwargs: Any) -> Any:
+        """Connects to a TCP port."""
+
+    def connectUNIX(self, *args: Any, **kwargs: Any) -> Any:
+        """Connects to a Unix socket."""
+
+
 @dataclass(frozen=True, slots=True)
 class FreeingReactor:
-    """What endpoints connect by: a reactor, but for what it leaves behind."""
+    """Connects like a reactor, but cuts the cycle when a connection has ended."""
 
-    reactor: Any
+    reactor: ConnectingReactor
 
     def connectTCP(self, host: str, port: int, factory: Any, *arguments: Any, **named: Any) -> IConnector:
         """IReactorTCP API."""
@@ -32,11 +43,11 @@ class FreeingReactor:
 
 
 def _do_nothing() -> None:
-    """IReadDescriptor and IWriteDescriptor API, of a transport that has no socket any more."""
+    """IReadDescriptor and IWriteDescriptor API of a transport without a socket."""
 
 
 class _Factory:
-    """Hands on what Twisted tells a client's factory, and cuts what is left when that was the last."""
+    """Passes Twisted's calls on to a client's factory, and cuts the cycle after the last call."""
 
     noisy = False
 
@@ -50,7 +61,7 @@ class _Factory:
         self._factory.doStart()
 
     def doStop(self) -> None:
-        """IProtocolFactory API. This is what comes last, whether there was a connection or not."""
+        """IProtocolFactory API. It is the last call, with or without a connection."""
         factory, self._factory = self._factory, None
         connector, self._connector = self._connector, None
         self._transport = None
@@ -72,7 +83,8 @@ class _Factory:
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         """ClientFactory API."""
         if self._transport is not None:
-            # It has methods of its own there, to go on connecting. The reactor may call one once more.
+            # While it connects, the transport has bound methods in these attributes, which are a cycle. The reactor may
+            # call one of them once more.
             self._transport.doRead = self._transport.doWrite = _do_nothing
         self._factory.clientConnectionFailed(connector, reason)
 

@@ -1,4 +1,4 @@
-"""``demo:``, an election night that never ends: a new count each second, from nothing but the time of day."""
+"""``demo:``: an election night that repeats, with a new count each second, computed from the time of day."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ NIGHT_S = 3 * 3600
 
 @dataclass(frozen=True, slots=True)
 class _District:
-    """A district, which reports once in ``DISTRICTS`` seconds, so that one district reports in each second.
+    """A district. It reports every ``DISTRICTS`` seconds, so that one district reports in each second.
 
     :ivar turn_s: the second of its first report, from 0 to ``DISTRICTS - 1``.
-    :ivar haste: counts faster at first if positive, and faster at the end if negative, -0.6 to 0.6.
+    :ivar haste: from -0.6 to 0.6; positive if counting is faster at first, negative if it is faster at the end.
     """
 
     name: str
@@ -38,9 +38,9 @@ class _District:
     shares: tuple[float, ...]
 
     def counted(self, night_s: int) -> float:
-        """Gives the part of the votes that is reported, 0 to 1. All are with the last report of the night.
+        """Gives the share of the votes that is reported, from 0 to 1; it is 1 at the last report of the night.
 
-        The slope never falls below 0.4: each report has 20 votes or more, so that the leading party gains one at least.
+        The slope never falls below 0.4, so each report has at least 20 votes and the leading party gains at least one.
         """
         reports = (night_s - self.turn_s) // DISTRICTS + 1
         done = reports / ((NIGHT_S - 1 - self.turn_s) // DISTRICTS + 1)
@@ -49,10 +49,10 @@ class _District:
 
 @dataclass(slots=True)
 class DemoSource:
-    """An election night of three hours that begins anew when it is over.
+    """An election night of three hours, which then starts again.
 
-    In each second one district reports, the first and the last second of a night included.
-    The document is a function of the seed and of the second, so that every process that serves it serves the same.
+    One district reports in each second, including the first and the last second of a night.
+    The document is a function of the seed and the second, so that all processes serve the same document.
 
     :ivar wall: gives the time of day, in seconds since 1970.
     :ivar seed: another seed is another election.
@@ -73,7 +73,7 @@ class DemoSource:
     def from_url(cls, parts: SplitResult) -> DemoSource:
         """Makes the source of ``demo:`` or ``demo:?seed=N``.
 
-        :raises ConfigurationError: if there is anything else in the URL.
+        :raises ConfigurationError: if the URL contains anything else.
         """
         options = parse_qs(parts.query, keep_blank_values=True)
         seed = options.pop("seed", ["1"])[-1]

@@ -1,7 +1,7 @@
-"""Host names and connections to them: resolved beside the reactor, and tried address by address.
+"""Host names and connections to them: names are resolved in threads of their own, and addresses are tried in turn.
 
-Rule: a name server that hangs delays the source that asks it, and nothing else. Twisted resolves names in the reactor's
-ten threads, which all feeds share and the end of the process waits for, and it refuses names with an underscore.
+Rule: a name server that hangs delays only the source that asks it. Twisted resolves names in the reactor's ten threads,
+which all feeds share and which the process waits for at its end, and it refuses names with an underscore.
 """
 
 from __future__ import annotations
@@ -38,37 +38,39 @@ if TYPE_CHECKING:
         IReactorTime,
     )
 
+    from livefeed.sources.connectors import ConnectingReactor
+
 CONNECT_TIMEOUT_S = 5
-"""How long connecting to one address may take."""
+"""Seconds that connecting to one address may take."""
 
 NEXT_ADDRESS_S = 0.1
-"""The next address of a name is tried beside the last one after so long: RFC 8305, 8, allows no less, and a pull may
-have but a second."""
+"""Seconds after which the next address of a name is tried in parallel. RFC 8305, 8, allows no less, and a pull may have
+only a second."""
 
 MAX_ADDRESSES = 16
-"""The addresses of a name that are tried at most."""
+"""Number of addresses of a name that are tried."""
 
 MAX_AGE_S = 30.0
-"""How old the addresses of a name may be by which a connection is kept. Then the name is looked up again: connections
-to an origin are made anew, and for Redis the addresses are compared."""
+"""Age of a name's addresses, in seconds, at which the name of a kept connection is looked up again. Connections to an
+HTTP origin are then made anew, and for Redis the addresses are compared."""
 
 MAX_RENEWED = 8
-"""Names that are looked up in the background: a pull that is redirected has no more hosts."""
+"""Number of names that are looked up in the background. A redirected pull has no more hosts."""
 
 _SHOWN = 100  # characters of a name
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an IP address, which nobody need be asked for."""
+    """Tells whether a host is an IP address, which needs no name server."""
     return isIPAddress(host) or isIPv6Address(host)
 
 
 def look_up(host: str) -> tuple[str, ...]:
-    """Gives the IP addresses of a name, in the order in which they are to be tried. It may take minutes.
+    """Gives the IP addresses of a name, in the order in which they are tried. It blocks, perhaps for minutes.
 
-    The system's order is kept, but for the families, which take turns (RFC 8305, 4).
+    The system's order is kept within each family, and the families alternate (RFC 8305, 4).
 
-    :raises DNSLookupError: if it has none.
+    :raises DNSLookupError: if the name has no address.
     """
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
@@ -90,13 +92,13 @@ def look_up(host: str) -> tuple[str, ...]:
 
 @dataclass(eq=False, slots=True)
 class Names:
-    """Resolves the names that one source needs, one at a time.
+    """Resolves the names of one source, one at a time.
 
-    A second request for a name that is being looked up shares the answer; one for another name waits. So a source
+    A second request for a name that is being looked up shares the answer. A request for another name waits. So a source
     has at most one thread that hangs.
 
+    :ivar in_thread: calls a function in a thread of its own, which the process does not wait for at its end.
     :ivar look_up: gives the addresses of a name; it may block.
-    :ivar in_thread: calls a function in a thread that nobody waits for.
     """
 
     # required parameters
@@ -111,14 +113,14 @@ class Names:
 
     @classmethod
     def of(cls, reactor: IReactorTime) -> Names:
-        """Gives names as the system resolves them."""
+        """Makes an object that resolves names as the system does."""
         return cls(partial(defer_to_new_thread, cast("Any", reactor)))
 
     def resolve(self, host: str) -> Deferred[tuple[str, ...]]:
-        """Gives the addresses of a host, one at least.
+        """Gives the addresses of a host, at least one.
 
-        The Deferred can be cancelled: nobody waits for the answer then, if there ever is one. It fails with
-        ``DNSLookupError`` if there are none, and with ``OSError`` if there is no thread.
+        The Deferred can be cancelled; the answer is then ignored. It fails with ``DNSLookupError`` if the host has no
+        address, and with ``OSError`` if no thread can be started.
         """
         if is_address(host):
             return succeed((host,))
@@ -131,9 +133,9 @@ class Names:
         return outcome
 
     def renew(self, host: str) -> bool:
-        """Looks a name up beside what goes on, and tells whether the next :meth:`resolve` has the answer at once.
+        """Looks a name up in the background, and tells whether the next :meth:`resolve` has the answer at once.
 
-        While a name server is silent it never has: what is connected stays so.
+        While a name server is silent, it has not, so existing connections stay.
         """
         if is_address(host) or host in self._renewed:
             return True
@@ -143,11 +145,11 @@ class Names:
         return False
 
     def renewed(self, host: str) -> tuple[str, ...] | None:
-        """Gives what :meth:`renew` has found, once; ``None`` as long as that is being looked up."""
+        """Gives the addresses that :meth:`renew` has found, once; ``None`` while the name is being looked up."""
         return self._renewed.pop(host, (host,)) if self.renew(host) else None
 
     def forget(self, host: str) -> None:
-        """Forgets what :meth:`renew` has found: it may have been long ago."""
+        """Forgets the addresses that :meth:`renew` has found, since they may be old."""
         self._renewed.pop(host, None)
 
     def _note_renewed(self, result: tuple[str, ...] | Failure, host: str) -> None:
@@ -171,9 +173,9 @@ class Names:
 
     def _found(self, result: tuple[str, ...] | Failure, host: str) -> None:
         self._looking_up = None
-        told = [outcome for name, outcome in self._waiting if name == host]
+        outcomes = [outcome for name, outcome in self._waiting if name == host]
         self._waiting = deque(entry for entry in self._waiting if entry[0] != host)
-        for outcome in told:
+        for outcome in outcomes:
             if not outcome.called:
                 outcome.callback(result)
         self._begin()
@@ -182,10 +184,10 @@ class Names:
 @implementer(IStreamClientEndpoint)
 @dataclass(frozen=True, slots=True)
 class NamedEndpoint:
-    """Connects to a host by TCP: to the first of its addresses that takes the connection.
+    """Connects to a host by TCP: to the first of its addresses that accepts the connection.
 
-    :ivar names: what resolves the host.
-    :ivar host: a name, of which nothing is demanded but that the system resolves it, or an IP address.
+    :ivar names: resolves the host.
+    :ivar host: an IP address, or any name that the system resolves.
     """
 
     reactor: IReactorTime
@@ -204,7 +206,7 @@ class NamedEndpoint:
 
 @dataclass(eq=False, slots=True)
 class _Attempts:
-    """The attempts to connect to some addresses, of which the first that succeeds ends the others."""
+    """Attempts to connect to several addresses. The first that succeeds ends the others."""
 
     # required parameters
     reactor: IReactorTime
@@ -219,7 +221,7 @@ class _Attempts:
     _why: Failure = field(default_factory=lambda: Failure(ConnectError(string="there is no address")))
 
     def begin(self) -> Deferred[IProtocol]:
-        """Gives the protocol that is connected first. Cancelling it ends all attempts."""
+        """Gives the protocol of the first connection. Cancelling the Deferred ends all attempts."""
         outcome = self._outcome = Deferred(lambda _: self._end())
         self._try_next()
         return outcome
@@ -233,7 +235,7 @@ class _Attempts:
                 outcome.errback(self._why)
             return
         kind = TCP6ClientEndpoint if isIPv6Address(address) else TCP4ClientEndpoint
-        reactor = cast("Any", FreeingReactor(self.reactor))
+        reactor = cast("Any", FreeingReactor(cast("ConnectingReactor", self.reactor)))
         attempt = kind(reactor, address, self.port, timeout=CONNECT_TIMEOUT_S).connect(self.factory)
         self._open.append(attempt)
         self._next_call = self.reactor.callLater(NEXT_ADDRESS_S, self._try_next)
@@ -248,7 +250,7 @@ class _Attempts:
 
     def _failed(self, why: Failure, attempt: Deferred[IProtocol]) -> None:
         if attempt in self._open:
-            # It has not been ended from here.
+            # Otherwise the attempt was cancelled by _end.
             self._open.remove(attempt)
             self._why = why
             self._try_next()
@@ -267,17 +269,17 @@ class _Attempts:
 
 
 def verified(host: str, **options: Any) -> IOpenSSLClientConnectionCreator:
-    """Gives what makes TLS connections, names the host in them, and verifies that the peer is that one.
+    """Makes the TLS configuration of a client: it sends the host's name, and verifies the server's certificate for it.
 
     :param host: a name or an IP address.
-    :param options: what ``optionsForClientTLS`` takes besides.
+    :param options: further arguments of ``optionsForClientTLS``.
     :raises SourceError: if no certificate can be for such a name.
     """
     try:
         return optionsForClientTLS(host, **options)
     except ValueError:
         pass
-    # By the rules of IDNA, which a name need not follow that is resolved all the same: `stack_redis`, `r3---sn.test`.
+    # The name breaks the rules of IDNA. Systems resolve such names all the same: `stack_redis`, `r3---sn.test`.
     try:
         name = DNS_ID(host).hostname.decode("ascii")
     except ValueError:

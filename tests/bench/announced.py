@@ -89,7 +89,7 @@ def measure(subscribers: int, changes: int, *, by: str, tcp: bool) -> list[float
         )
         with livefeed:
             if by in ("keyspace", "publish", "stream"):
-                livefeed.wait_for_log("changes are announced by|tells of changes")
+                livefeed.wait_for_log("changes are announced by|reports changes")
             wires = [livefeed.subscriber_wire() for _ in range(subscribers)]
             for wire in wires:
                 wire.frame()

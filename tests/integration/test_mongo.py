@@ -142,8 +142,8 @@ class TestDocuments:
         """A server without change streams is said to be one, and is pulled."""
         store.set_document({"n": 1}, "unwatched")
         livefeed = start("--source", store.url("unwatched"), *FAST)
-        livefeed.wait_for_log(r"tells of (no )?changes")
-        assert livefeed.log().count("tells of") == 1
+        livefeed.wait_for_log(r"reports (no )?changes")
+        assert livefeed.log().count(" reports ") == 1
 
     def test_too_large(self, store: MongoStore, start: Start) -> None:
         """Ten megabytes where a document was take nothing away, and no memory: what has come is not kept."""
@@ -354,7 +354,7 @@ class TestChangeStreams:
     @pytest.fixture
     def livefeed(self, replica_set: ReplicaSet, start: Start) -> Livefeed:
         livefeed = start("--source", replica_set.url(), "--interval", "30")
-        livefeed.wait_for_log("tells of changes, which are pulled at once")
+        livefeed.wait_for_log("reports changes, which are pulled at once")
         return livefeed
 
     def test_changes_are_pulled_at_once(self, replica_set: ReplicaSet, livefeed: Livefeed) -> None:

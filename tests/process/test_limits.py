@@ -33,7 +33,9 @@ class FileLimitTests(SynchronousTestCase):
     def test_less_than_is_set_aside(self) -> None:
         """Has both numbers said, and what to do; a limit with room for watchers has nothing said."""
         (warning,) = self.warnings(200)
-        self.assertIn("there may be 200 open files, of which 256 are not for connections: raise the limit", warning)
+        self.assertIn(
+            "the limit is 200 open files, of which 256 are set aside for everything but connections: raise it", warning
+        )
         self.assertEqual(len(self.warnings(511)), 1)
         self.assertEqual(self.warnings(512), [])
 

@@ -17,18 +17,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.process import memory
 from livefeed.process.memory import (
-    APART,
-    CALM,
-    CONNECTION_BYTES,
-    CONNECTION_S,
-    CROWD,
-    GONE,
-    GROWTH,
-    MANY,
-    OFTEN_S,
+    BYTES_PER_CONNECTION,
+    CALM_PERIODS,
+    CROWD_FACTOR,
+    GROWTH_FACTOR,
+    HUGE_PAGES_FROM,
+    INTERVAL_PER_PAUSE,
+    MAX_INTERVAL_S,
+    MIN_CROWD,
+    MIN_INTERVAL_S,
+    PAUSE_PER_CONNECTION_S,
     PERIOD_S,
-    SELDOM_S,
-    SHORT_S,
+    SHORT_PAUSE_S,
     Collector,
 )
 
@@ -80,40 +80,40 @@ class CollectorTests(SynchronousTestCase):
 
     def test_old_objects_are_left_alone(self) -> None:
         """For a while, as long as no crowd has gone: to look at all of them takes too long."""
-        for self.connections in (0, CROWD - 1, MANY, MANY * 10):
+        for self.connections in (0, MIN_CROWD - 1, HUGE_PAGES_FROM, HUGE_PAGES_FROM * 10):
             knot = self.kept_for_a_while()
-            self.advance(2 * CALM)
+            self.advance(2 * CALM_PERIODS)
             self.assertIsNotNone(knot())
 
     def test_old_garbage_is_freed_when_a_crowd_has_gone(self) -> None:
         """Once, when there have been few for a while."""
-        for crowd in (CROWD, 1200, MANY, 10 * MANY):
+        for crowd in (MIN_CROWD, 1200, HUGE_PAGES_FROM, 10 * HUGE_PAGES_FROM):
             before = self.collector.full
             self.connections = crowd
             knot = self.kept_for_a_while()
-            self.connections = crowd // GONE + 1
-            self.advance(2 * CALM)
-            self.connections = crowd // GONE
-            self.advance(CALM - 1)
+            self.connections = crowd // CROWD_FACTOR + 1
+            self.advance(2 * CALM_PERIODS)
+            self.connections = crowd // CROWD_FACTOR
+            self.advance(CALM_PERIODS - 1)
             self.assertIsNotNone(knot())
             self.advance()
             self.assertIsNone(knot())
             later = self.kept_for_a_while()
-            self.advance(2 * CALM)
+            self.advance(2 * CALM_PERIODS)
             self.assertIsNotNone(later())
             self.assertEqual(self.collector.full, before + 1)
             # What is left of a large crowd is one, too.
             self.connections = 0
-            self.advance(CALM)
-            self.assertEqual(later() is None, crowd // GONE >= CROWD)
+            self.advance(CALM_PERIODS)
+            self.assertEqual(later() is None, crowd // CROWD_FACTOR >= MIN_CROWD)
 
     def test_crowd_that_goes_right_after_everything_was_looked_at(self) -> None:
         """There must have been few for as long as ever."""
-        self.connections = MANY
-        self.clock.advance(SELDOM_S)
+        self.connections = HUGE_PAGES_FROM
+        self.clock.advance(MAX_INTERVAL_S)
         self.assertEqual(self.collector.full, 1)
         self.connections = 0
-        self.advance(CALM - 1)
+        self.advance(CALM_PERIODS - 1)
         self.assertEqual(self.collector.full, 1)
         self.advance()
         self.assertEqual(self.collector.full, 2)
@@ -121,14 +121,14 @@ class CollectorTests(SynchronousTestCase):
     def test_old_garbage_is_freed_from_time_to_time(self) -> None:
         """Each minute where that takes little time, later where it takes more, and each hour whatever it takes."""
         for self.pause_s, after_s in (
-            (SHORT_S / 2, OFTEN_S),
-            (SHORT_S * 2, OFTEN_S * 4),
-            (SHORT_S * 3, OFTEN_S * 9),
-            (0.25, SELDOM_S),
-            (SHORT_S, OFTEN_S),
+            (SHORT_PAUSE_S / 2, MIN_INTERVAL_S),
+            (SHORT_PAUSE_S * 2, MIN_INTERVAL_S * 4),
+            (SHORT_PAUSE_S * 3, MIN_INTERVAL_S * 9),
+            (0.25, MAX_INTERVAL_S),
+            (SHORT_PAUSE_S, MIN_INTERVAL_S),
         ):
             # The pause that counts is the last one.
-            self.clock.advance(SELDOM_S)
+            self.clock.advance(MAX_INTERVAL_S)
             before = self.collector.full
             knot = self.kept_for_a_while()
             self.clock.advance(after_s - 3 * PERIOD_S)
@@ -140,13 +140,13 @@ class CollectorTests(SynchronousTestCase):
     def test_old_garbage_is_freed_although_there_are_connections_that_were_not(self) -> None:
         """As soon as without them while they are few, and later when they will make it take longer."""
         for count, after_s in (
-            (2 * CROWD + 1, OFTEN_S),
-            (round(SHORT_S / CONNECTION_S), OFTEN_S),
-            (round(2 * SHORT_S / CONNECTION_S), OFTEN_S * 4),
-            (15_000, SELDOM_S),
+            (2 * MIN_CROWD + 1, MIN_INTERVAL_S),
+            (round(SHORT_PAUSE_S / PAUSE_PER_CONNECTION_S), MIN_INTERVAL_S),
+            (round(2 * SHORT_PAUSE_S / PAUSE_PER_CONNECTION_S), MIN_INTERVAL_S * 4),
+            (15_000, MAX_INTERVAL_S),
         ):
             self.connections = 0
-            self.clock.advance(SELDOM_S)
+            self.clock.advance(MAX_INTERVAL_S)
             self.connections = count
             knot = self.kept_for_a_while()
             self.clock.advance(after_s - 3 * PERIOD_S)
@@ -157,20 +157,20 @@ class CollectorTests(SynchronousTestCase):
     def test_old_garbage_is_freed_when_there_is_more_than_connections_account_for(self) -> None:
         """Not before the pause that it takes is a small part of the time."""
         self.pause_s = 0.25
-        self.connections = MANY
-        self.clock.advance(SELDOM_S)
+        self.connections = HUGE_PAGES_FROM
+        self.clock.advance(MAX_INTERVAL_S)
         self.assertEqual((self.collector.full, self.collector.longest_s, self.collector.paused_s), (1, 0.25, 0.25))
         knot = self.kept_for_a_while()
         self.connections += 10
-        self.resident = round(GROWTH * 1000) + CONNECTION_BYTES * 10
-        self.clock.advance(2 * APART * self.pause_s)
+        self.resident = round(GROWTH_FACTOR * 1000) + BYTES_PER_CONNECTION * 10
+        self.clock.advance(2 * INTERVAL_PER_PAUSE * self.pause_s)
         self.assertIsNotNone(knot())
         self.resident += 1
         self.advance()
         self.assertIsNone(knot())
         knot = self.kept_for_a_while()
         self.resident *= 2
-        self.clock.advance(APART * self.pause_s - 3 * PERIOD_S)
+        self.clock.advance(INTERVAL_PER_PAUSE * self.pause_s - 3 * PERIOD_S)
         self.assertIsNotNone(knot())
         self.advance()
         self.assertIsNone(knot())
@@ -183,10 +183,10 @@ class CollectorTests(SynchronousTestCase):
         self.collector.startService()
         seen = weakref.ref(knot)
         del knot
-        self.connections = MANY
+        self.connections = HUGE_PAGES_FROM
         self.advance()
         self.connections = 0
-        self.advance(CALM)
+        self.advance(CALM_PERIODS)
         self.assertIsNotNone(seen())
 
     def test_never_by_itself(self) -> None:
@@ -204,8 +204,12 @@ class CollectorTests(SynchronousTestCase):
     @skipUnless(Path("/sys/kernel/mm/transparent_hugepage").exists(), "this kernel has no huge pages")
     def test_pages_are_not_filled_up_when_a_crowd_has_gone(self) -> None:
         """The kernel may make huge pages of the heap while there are many, and none of what they have left."""
-        for self.connections, flag in ((MANY, "hg"), (MANY // GONE, "nh"), (MANY, "hg")):
-            self.advance(2 * CALM)
+        for self.connections, flag in (
+            (HUGE_PAGES_FROM, "hg"),
+            (HUGE_PAGES_FROM // CROWD_FACTOR, "nh"),
+            (HUGE_PAGES_FROM, "hg"),
+        ):
+            self.advance(2 * CALM_PERIODS)
             # The first part of it: what has been added since stands for itself.
             found = re.search(r"\[heap\]\n.*?VmFlags: (.*?)\n", Path("/proc/self/smaps").read_text(), re.DOTALL)
             assert found is not None

@@ -1,4 +1,4 @@
-"""``file:PATH``, a document in a file that somebody else rewrites."""
+"""The source of ``file:PATH``: a document in a file that another program rewrites."""
 
 from __future__ import annotations
 
@@ -27,34 +27,35 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+    from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads, IReactorTime
 
 
 SETTLE_S = 0.01
-"""Seconds for which a file that is being written is left alone, before it is looked at again."""
+"""Seconds until a file that is being written is read again."""
 
 ATTEMPTS = 25
-"""Attempts in one pull, after which it is called a failure or the file is read as it is."""
+"""Number of attempts in one pull. After the last one, the pull fails, or the file is taken as it is."""
 
 _log = Logger()
 
 
 @dataclass(slots=True)
 class FileSource:
-    """Reads a file from its beginning each time, by its path, so that a file put in its place by rename is seen.
+    """Opens the file by its path at each pull, so that a file that was put in its place by rename is seen.
 
-    Reading happens in a thread, since a file system may be a network's. A writer that does not rename can be caught
-    with half of its work done: while the kernel says that somebody writes, and when it has changed while it was read,
-    the file is left alone for a moment. The gate refuses half a document that comes through.
+    The file is read in a thread, since it may be on a network file system. A program that writes without a rename may
+    have written only half of the document. So the read is repeated a moment later while the kernel reports that the
+    file is being written, and if the file has changed during the read. The gate refuses half a document that gets
+    through.
 
-    :ivar path: the file.
-    :ivar max_bytes: how much is read at most.
-    :ivar in_thread: calls a function in a thread that may hang.
+    :ivar path: the path of the file.
+    :ivar max_bytes: size of the largest document.
+    :ivar in_thread: calls a function in a thread of its own, which may hang.
     """
 
     # required parameters
     path: str
-    reactor: Any
+    reactor: IReactorTime
     max_bytes: int
     in_thread: Callable[..., Deferred[Any]]
 
@@ -64,7 +65,7 @@ class FileSource:
     _watch: FileWatch | None = None
     _new_watch: FileWatch | None = None
     _why_unwatched: str = ""
-    _is_told: bool = False
+    _is_warned: bool = False
     _closed: bool = False
 
     @classmethod
@@ -81,7 +82,7 @@ class FileSource:
         path = unquote(parts.path, errors="surrogateescape")
         if "\0" in path:
             raise ConfigurationError("file: takes a path, and no path has %00 in it", "source")
-        # Absolute at once: a daemon changes its directory.
+        # Absolute, since a daemon changes its working directory.
         threads = cast("IReactorFromThreads", reactor)
         return cls(os.path.abspath(path), reactor, max_bytes, partial(defer_to_new_thread, threads))
 
@@ -104,13 +105,13 @@ class FileSource:
             data = await self._read_in_thread()
             is_written = self._is_being_written()
             if self._watch is not None:
-                # A watch that was made meanwhile was made before the file was read.
+                # A new watch was made before the file was read.
                 is_written |= self._watch.writes != (writes if self._watch is watch else 0)
             if data and not is_written:
                 return data
-            # Empty is what a writer that truncates makes it first, and the kernel tells of that a moment later.
+            # An empty file is read again: a program truncates it before it writes, and the kernel reports that later.
         if self._watch is not None:
-            # A writer that leaves it open is waited for once, not at each tick.
+            # A program that keeps the file open is waited for once, not at each tick.
             self._watch.is_writing = False
         if data is None:
             raise SourceError("was being written while it was read")
@@ -129,7 +130,7 @@ class FileSource:
         try:
             data: bytes | None = await self.in_thread(self._read)
         except OSError as error:
-            # There is no thread, which would have taken this back, and have made another error of its own.
+            # No thread was started, which would have reset this and raised its own error.
             self._reading = False
             raise SourceError(f"cannot be read: {error.strerror}") from None
         finally:
@@ -144,7 +145,7 @@ class FileSource:
             self._watch.close()
 
     def _read(self) -> bytes | None:
-        """Reads the file, in a thread; ``None`` if it has changed meanwhile."""
+        """Reads the file, in a thread; ``None`` if it has changed during the read."""
         try:
             self._look_out()
             return _read_whole(self.path, self.max_bytes + 1)
@@ -154,9 +155,9 @@ class FileSource:
             self._reading = False
 
     def _look_out(self) -> None:
-        """Makes a watch, in a thread, if there is none for the directories of now.
+        """Makes a watch, in a thread, unless there is one for the current directories of the path.
 
-        It looks out before the file is read: what is written from now on is told of, and what was before is read.
+        It starts before the file is read: earlier writes are read, and later ones are reported.
         """
         if inotify is None:
             self._why_unwatched = "there is no inotify"
@@ -165,17 +166,17 @@ class FileSource:
         places = places_of(self.path)
         if self._watch is not None and self._watch.places == places and not self._watch.is_over:
             return
-        watch = FileWatch(self.reactor, places, self._changed)
+        watch = FileWatch(cast("IReactorFDSet", self.reactor), places, self._changed)
         try:
             watch.open()
         except inotify.INotifyError:
-            # The directory may have gone just now; if not, the kernel has no more to give.
+            # The directory has just been removed, or the kernel has no more watches.
             self._why_unwatched = "inotify has no room, or cannot watch there" if places == places_of(self.path) else ""
             return
         self._new_watch = watch
 
     def _take_watch(self) -> None:
-        """Puts the watch that was made in a thread in the place of the one before."""
+        """Replaces the watch by the one that was made in a thread."""
         watch, self._new_watch = self._new_watch, None
         if watch is not None:
             if self._watch is not None:
@@ -185,13 +186,13 @@ class FileSource:
                 watch.close()
             else:
                 watch.start()
-        if self._why_unwatched and not self._is_told:
-            self._is_told = True
+        if self._why_unwatched and not self._is_warned:
+            self._is_warned = True
             _log.warn("{source}: changes are seen at ticks alone: {why}", source=self, why=self._why_unwatched)
 
 
 def _read_whole(path: str, limit: int) -> bytes | None:
-    # Non-blocking, since opening a named pipe would wait for its writer.
+    # Non-blocking, since opening a named pipe would block until a program writes to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         before = os.fstat(descriptor)

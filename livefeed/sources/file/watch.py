@@ -1,13 +1,13 @@
-"""Notifications of the kernel about a file: inotify on the directories in which it can change.
+"""The kernel's notifications about a file: inotify on the directories in which it can change.
 
-Rule: nothing depends on it. A change that it does not report is seen at the next tick.
+Rule: nothing depends on them. A change that the kernel does not report is seen at the next tick.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet import inotify
 from twisted.python.filepath import FilePath
@@ -15,22 +15,25 @@ from twisted.python.filepath import FilePath
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A file that was written is one that its writer has closed, or put in its place by rename.
+    from twisted.internet.interfaces import IReactorFDSet
+
+# A file has been written when its writer has closed it, or has put it in its place by rename.
 _WRITTEN = inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO
 _GONE = inotify.IN_DELETE_SELF | inotify.IN_MOVE_SELF | inotify.IN_UNMOUNT | inotify.IN_IGNORED
 _MASK = _WRITTEN | inotify.IN_MODIFY | inotify.IN_DELETE_SELF | inotify.IN_MOVE_SELF | inotify.IN_ONLYDIR
 
 _NO_WATCH = 0xFFFFFFFF
-"""The descriptor of what belongs to no directory: events that were lost (inotify(7), IN_Q_OVERFLOW)."""
+"""The watch descriptor of the event that reports lost events, which belongs to no directory (inotify(7),
+IN_Q_OVERFLOW)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A directory in which the file can change.
 
-    :ivar device: with *inode* the directory itself, whatever its path leads to later.
-    :ivar name: the name in it that matters.
-    :ivar has_link: whether it matters as well what else is put into it, since the path is a link that may lead there.
+    :ivar device: together with *inode*, identifies the directory even if its path leads elsewhere later.
+    :ivar name: the name of the file in the directory.
+    :ivar has_link: whether other names in the directory matter as well, since the path is a link that may lead to them.
     """
 
     path: str
@@ -41,10 +44,10 @@ class Place:
 
 
 def places_of(path: str) -> tuple[Place, ...]:
-    """Gives the directories of a path: its own, and where it is a link, that of the file it leads to.
+    """Gives the directories of a path: its own and, if it is a link, that of the target.
 
-    A link may lead over any name beside it: in a ConfigMap of Kubernetes it is ``..data`` that is replaced. A
-    directory that is not there is left out.
+    A link may lead through any name in its directory: in a ConfigMap of Kubernetes, ``..data`` is replaced. A missing
+    directory is left out.
     """
     found: dict[tuple[int, int], Place] = {}
     for each, is_link in ((path, os.path.islink(path)), (os.path.realpath(path), False)):
@@ -60,18 +63,19 @@ def places_of(path: str) -> tuple[Place, ...]:
 
 @dataclass(eq=False, slots=True)
 class FileWatch:
-    """Looks out in some directories.
+    """Watches some directories.
 
-    It is made in any thread, since looking for a directory may take long; all else belongs to the reactor's.
+    It may be opened in any thread, since looking up a directory may take long. All other methods are for the reactor's
+    thread.
 
-    :ivar changed: called when the file was written, or may have been.
-    :ivar is_over: whether a directory is not what it was, so that another watch must be made.
-    :ivar is_writing: whether somebody has written to the file and not closed it.
-    :ivar writes: how often that has happened.
+    :ivar changed: called when the file has been written, or may have been.
+    :ivar is_over: whether a directory has been removed or replaced, so that another watch must be made.
+    :ivar is_writing: whether a program has written to the file and not closed it yet.
+    :ivar writes: number of events about writes.
     """
 
     # required parameters
-    reactor: Any
+    reactor: IReactorFDSet
     places: tuple[Place, ...]
     changed: Callable[[], None]
 
@@ -83,9 +87,9 @@ class FileWatch:
     _by_path: dict[bytes, Place] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Begins to look out.
+        """Opens the kernel's watches, which collect events from then on.
 
-        :raises INotifyError: if the kernel has no more to give, or a directory has gone meanwhile.
+        :raises INotifyError: if the kernel has no more watches, or a directory has been removed.
         """
         if not self.places:
             return
@@ -99,21 +103,21 @@ class FileWatch:
             os.close(events.fileno())
             self._events = None
             raise
-        # Twisted passes over what it has no watch for.
+        # Twisted ignores events of watches that it does not know.
         events._watchpoints[_NO_WATCH] = inotify._Watch(directory, callbacks=[self._lost])  # noqa: SLF001
 
     def start(self) -> None:
-        """Begins to tell."""
+        """Begins to report events."""
         if self._events is not None:
             self._events.startReading()
 
     def look(self) -> None:
-        """Takes note of what the kernel has to tell now, and does not wait for the reactor to do so."""
+        """Reads the kernel's pending events now, instead of waiting for the reactor."""
         if self._events is not None and self._events.connected:
             self._events.doRead()
 
     def close(self) -> None:
-        """Ends it. Doing so twice is no error."""
+        """Ends the watch. A second call does nothing."""
         self.changed = _nothing
         if self._events is not None:
             self._events.loseConnection()

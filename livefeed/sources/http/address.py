@@ -1,4 +1,4 @@
-"""The address of an HTTP origin: its URL, livefeed's own options in the fragment, and files of fields."""
+"""The URL of an HTTP origin, livefeed's own options in its fragment, and the files that they name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORM = "https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE&
 _FILES = ("ca", "headers")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # a token (RFC 9110, 5.6.2)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# Fields of the connection or of the conditions: an operator's would break either.
+# Fields of the connection, of content codings and of conditions, which an operator's values would break.
 _OWN = frozenset(
     (
         *("accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive"),
@@ -30,13 +30,13 @@ _OWN = frozenset(
         *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
     )
 )
-# Characters that may stand in a URL as they are: a % is taken for the beginning of an encoded octet.
+# Characters that are not encoded. A % is the beginning of an encoded octet.
 _PLAIN = "%/:;=&?@!$,+~'()*[]"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a request goes.
+    """The target of a request.
 
     :ivar scheme: ``http`` or ``https``.
     :ivar host: a name in ASCII, or an IP address without brackets.
@@ -52,7 +52,7 @@ class Address:
     def of(cls, parts: SplitResult) -> Address:
         """Gives the address in a URL.
 
-        :raises ValueError: if there is none, or it is no address of HTTP.
+        :raises ValueError: if the URL has no host, or a wrong port.
         """
         port = PORTS[parts.scheme] if parts.port is None else parts.port
         host = parts.hostname or ""
@@ -65,25 +65,25 @@ class Address:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """The origin: equal for two addresses that belong to the same one (RFC 9110, 4.3.1)."""
+        """The origin (RFC 9110, 4.3.1)."""
         return self.scheme, self.host, self.port
 
     @property
     def url(self) -> str:
-        """The address as a URL. It may have secrets in its query."""
+        """The address as a URL. Its query may contain secrets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.target}"
 
     def __str__(self) -> str:
-        # Without the query, which may well be a token.
+        # Without the query, which may contain a token.
         return self.url.partition("?")[0]
 
     def redirected(self, location: str) -> Address:
-        """Gives the address that a redirect leads to.
+        """Gives the target of a redirect from this address.
 
-        :param location: the value of ``Location``, a URL or a reference that is relative to this address.
-        :raises ValueError: if it is no address of HTTP, or leads from https to http.
+        :param location: the value of ``Location``: a URL, or a reference relative to this address.
+        :raises ValueError: if the target is not an HTTP URL, or the redirect leads from https to http.
         """
         try:
             parts = urlsplit(urljoin(self.url, location))
@@ -98,9 +98,9 @@ class Address:
         return target
 
     def is_host_of(self, target: Address) -> bool:
-        """Tells whether a redirect from here to an address stays on this host.
+        """Tells whether a redirect from this address to another stays on this host.
 
-        Another port is another service, except for the port of https that a redirect from http leads to.
+        Another port is another service, except after a redirect from http to https.
         """
         is_upgrade = (self.scheme, target.scheme) == ("http", "https")
         return self.host == target.host and (self.port == target.port or is_upgrade)
@@ -108,11 +108,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An origin, and what it is to be told.
+    """An origin, and the operator's options for it.
 
-    :ivar address: where the document is.
-    :ivar fields: the operator's own, which no other origin is told.
-    :ivar ca: PEM certificates to trust instead of the platform's; ``None`` for the platform's.
+    :ivar address: the address of the document.
+    :ivar fields: the operator's fields, which are sent to no other origin.
+    :ivar ca: the CAs in PEM form; ``None`` for those of the system.
     :ivar may_leave: whether redirects to other hosts are followed.
     """
 
@@ -125,7 +125,7 @@ class Origin:
     def from_url(cls, parts: SplitResult) -> Origin:
         """Reads a URL and the files that its fragment names.
 
-        :raises ConfigurationError: if a part is missing or cannot be; the message repeats no secret.
+        :raises ConfigurationError: if a part is missing or wrong. The message repeats no secret.
         """
         try:
             address = Address.of(parts)
@@ -144,10 +144,10 @@ class Origin:
 
 
 def _options(fragment: str) -> dict[str, str]:
-    """Gives livefeed's own options. They stand where no origin ever sees them, so the query is the origin's alone."""
+    """Gives livefeed's own options, from the fragment, which is never sent. The query belongs to the origin."""
     pairs = parse_qsl(fragment, keep_blank_values=True, errors="surrogateescape")
     options = dict(pairs)
-    # Nothing of it is shown: where a password has a # in it, the rest of it is here.
+    # The fragment is not shown: if a password contains a #, the rest of the password is here.
     if (fragment and not pairs) or len(options) < len(pairs) or not set(options) <= {*_FILES, "redirects"}:
         text = "after # stand ca=FILE, headers=FILE and redirects=anywhere, or some of them, with & between, in"
         raise ConfigurationError(f"{text} {_FORM}", "source")
@@ -163,7 +163,7 @@ def _options(fragment: str) -> dict[str, str]:
 def _basic(user: str, password: str) -> bytes:
     user = unquote(user)
     if ":" in user:
-        # It would be read as the end of the user (RFC 7617, 2).
+        # The server would take it for the end of the user (RFC 7617, 2).
         raise ConfigurationError("a user of HTTP has no : in its name", "source")
     return b"Basic " + b64encode(f"{user}:{unquote(password)}".encode())
 
@@ -180,7 +180,7 @@ def _read_file(option: str, path: str) -> bytes:
 
 
 def _read_fields(path: str) -> list[tuple[bytes, bytes]]:
-    """Reads lines of ``Name: value``; empty lines and those that begin with # are passed over."""
+    """Reads lines of ``Name: value``. Empty lines and lines that begin with # are skipped."""
     fields = []
     for number, line in enumerate(_read_file("headers", path).decode("latin-1").split("\n"), 1):
         text = line.strip("\r\t ")
@@ -188,7 +188,7 @@ def _read_fields(path: str) -> list[tuple[bytes, bytes]]:
             continue
         name, colon, value = text.partition(":")
         value = value.strip("\t ")
-        # Nothing of the line is shown, not even its name: it may have been meant as a value.
+        # The line is not shown, not even the name, which may be a misplaced value.
         if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise ConfigurationError(f"#headers=: {path}: line {number} is not of the form Name: value", "source")
         if name.lower() in _OWN:

@@ -1,6 +1,6 @@
-"""Connections to an origin that take no more than they may, and bodies that stop growing in time.
+"""Limits on the bytes of a connection to an origin, and on the size of a body.
 
-Twisted's own client reads as many fields as come, and its decoder makes a gigabyte of a megabyte of gzip.
+Twisted's own client reads any number of fields, and its decoder turns a megabyte of gzip into a gigabyte.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 HEAD_BYTES = 262_144
-"""The heads of the answers to one pull, and what comes with the last of them in one piece."""
+"""Bytes of the heads of all answers to one pull, and of the content that arrives together with the last one."""
 
 READ_BYTES = 8192
-"""Bytes of an answer that are read in one turn of the reactor. Twisted reads 64 KiB: as 10,000 chunks or fields of a
-few bytes these took 80 ms of its thread. A document of 1 MiB takes 3 ms more in small pieces."""
+"""Bytes of an answer that are read in one turn of the reactor. Twisted reads 64 KiB, which took 80 ms of its thread as
+10,000 chunks or fields of a few bytes. A document of 1 MiB takes 3 ms more in small reads."""
 
 MAX_INTERIM = 16
-"""So many interim answers (1xx) may come before the answers to one pull: proxies send one or two (RFC 9110, 15.2)."""
+"""Number of interim answers (1xx) in one pull. Proxies send one or two (RFC 9110, 15.2)."""
 
 MAX_MEMBERS = 64
-"""The members of gzip in one document at most: empty ones cost time without end."""
+"""Number of gzip members in one document. Without a limit, empty members would take time without end."""
 
 _TLS_ALERT = b"\x15\x03"
 
@@ -46,14 +46,15 @@ _log = Logger()
 
 
 @dataclass(slots=True)
-class Wire:
+class Connections:
     """The connections of one source.
 
-    :ivar allowance: the bytes that may still be received in this pull.
+    :ivar allowance: number of bytes that may still be received in this pull.
     :ivar overrun: whether more came, so that the connection was cut.
-    :ivar interim: the interim answers (1xx) in this pull; more than :data:`MAX_INTERIM` have it cut as well.
-    :ivar is_tls: whether the last answer began as an alert of TLS does (RFC 8446, 5.1): it is for https:.
-    :ivar cut: whether the last connection that ended was cut by the other side, not closed.
+    :ivar interim: number of interim answers (1xx) in this pull; after more than :data:`MAX_INTERIM`, the connection is
+        cut as well.
+    :ivar is_tls: whether the last answer began like a TLS alert (RFC 8446, 5.1), so that the URL should be https:.
+    :ivar cut: whether the last connection that ended was cut by the other side instead of closed.
     """
 
     allowance: int = HEAD_BYTES
@@ -64,7 +65,7 @@ class Wire:
     open: set[_Guarded] = field(default_factory=set)
 
     def begin(self) -> None:
-        """A pull begins."""
+        """Resets the counts at the beginning of a pull."""
         self.allowance, self.overrun, self.interim, self.cut = HEAD_BYTES, False, 0, False
         self.is_tls = False
 
@@ -76,29 +77,29 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class _InterimCount:
-    """Stands in the place of the logger of Twisted's parser."""
+    """Replaces the logger of Twisted's parser, and counts the interim answers that the parser logs."""
 
-    wire: Wire
+    connections: Connections
 
     def info(self, *_: object, **__: object) -> None:
-        self.wire.interim += 1
+        self.connections.interim += 1
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_log, name)
 
 
 class _Guarded(ProtocolWrapper):
-    """Counts what is received, and cuts the connection when it is too much."""
+    """Counts the received bytes, and cuts the connection when there are too many."""
 
-    wire: Wire
+    connections: Connections
     _has_begun: bool = False
 
     def makeConnection(self, transport: Any) -> None:
         """IProtocol API."""
-        self.wire.open.add(self)
+        self.connections.open.add(self)
         below = transport
         while isinstance(below, ProtocolWrapper):
-            # TLS is one, and reads from what is below it.
+            # TLS is a wrapper as well. The transport at the bottom reads from the socket.
             below = cast("Any", below.transport)
         below.bufferSize = READ_BYTES
         super().makeConnection(transport)
@@ -106,29 +107,29 @@ class _Guarded(ProtocolWrapper):
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
         if not self._has_begun:
-            self._has_begun, self.wire.is_tls = True, data.startswith(_TLS_ALERT)
-        self.wire.allowance -= len(data)
-        if self.wire.allowance < 0:
-            self.wire.overrun = True
+            self._has_begun, self.connections.is_tls = True, data.startswith(_TLS_ALERT)
+        self.connections.allowance -= len(data)
+        if self.connections.allowance < 0:
+            self.connections.overrun = True
             self.abort()
             return
         parser = getattr(self.wrappedProtocol, "_parser", None)
         if parser is not None and "_log" not in vars(parser):
-            # All that it logs are interim answers, a line for each. There is no other way to hear of them. The parser
-            # is not kept here: it leads back to this connection, and that would be a cycle.
-            parser._log = _InterimCount(self.wire)  # noqa: SLF001
+            # The parser logs nothing but interim answers, one line for each, and reports them in no other way. No
+            # reference to it is kept, since it refers to this connection, which would be a cycle.
+            parser._log = _InterimCount(self.connections)  # noqa: SLF001
         super().dataReceived(data)
-        if self.wire.interim > MAX_INTERIM:
+        if self.connections.interim > MAX_INTERIM:
             self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """IProtocol API."""
-        self.wire.open.discard(self)
-        self.wire.cut = not reason.check(ConnectionDone)
+        self.connections.open.discard(self)
+        self.connections.cut = not reason.check(ConnectionDone)
         super().connectionLost(reason)
 
     def abort(self) -> None:
-        """Cuts the connection without a word."""
+        """Cuts the connection at once."""
         assert self.transport is not None
         cast("Any", self.transport).abortConnection()
 
@@ -136,18 +137,18 @@ class _Guarded(ProtocolWrapper):
 @implementer(IStreamClientEndpoint)
 @dataclass(frozen=True, slots=True)
 class GuardedEndpoint:
-    """An endpoint whose connections are counted.
+    """An endpoint whose connections are limited.
 
-    :ivar endpoint: what connects.
-    :ivar wire: what counts them.
+    :ivar endpoint: connects.
+    :ivar connections: the counts and limits of all connections.
     """
 
     endpoint: IStreamClientEndpoint
-    wire: Wire
+    connections: Connections
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """IStreamClientEndpoint API."""
-        # Both would log when each connection begins, and when it ends.
+        # Otherwise both factories would log the beginning and the end of each connection.
         inner: Any = factory
         inner.noisy = False
         guarded = WrappingFactory(factory)
@@ -155,7 +156,7 @@ class GuardedEndpoint:
 
         def build(factory: Any, protocol: Any) -> _Guarded:
             connection = _Guarded(factory, protocol)
-            connection.wire = self.wire
+            connection.connections = self.connections
             return connection
 
         guarded.protocol = build
@@ -164,17 +165,18 @@ class GuardedEndpoint:
 
 
 class Body(Protocol):
-    """Collects a body, decoded, up to a size, and then cuts the connection.
+    """Collects the decoded body up to a size, and cuts the connection at that size.
 
-    :param limit: bytes; one more than this is never kept.
-    :param wire: the connections.
-    :param is_gzip: whether it comes in gzip, else as it is.
-    :ivar whole: fires with the body; with *limit* bytes if there are more. Fails with :class:`SourceError`.
+    :param limit: size in bytes at which reading stops.
+    :param connections: the connections.
+    :param is_gzip: whether the body is coded with gzip.
+    :ivar whole: fires with the body, or with its first *limit* bytes if it is longer. Fails with
+        :class:`~livefeed.exceptions.SourceError`.
     """
 
-    def __init__(self, limit: int, wire: Wire, *, is_gzip: bool) -> None:
-        self.whole: Deferred[bytes] = Deferred(lambda _: wire.abort())
-        self._wire = wire
+    def __init__(self, limit: int, connections: Connections, *, is_gzip: bool) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _: connections.abort())
+        self._connections = connections
         self._decode: Callable[[bytes], bytes] = _Gunzip(limit) if is_gzip else lambda data: data[:limit]
         self._chunks: list[bytes] = []
         self._room = limit
@@ -188,12 +190,12 @@ class Body(Protocol):
             decoded = self._decode(data)[: self._room]
         except zlib.error:
             self._broken = True
-            self._wire.abort()
+            self._connections.abort()
             return
         self._chunks.append(decoded)
         self._room -= len(decoded)
         if self._room <= 0:
-            self._wire.abort()
+            self._connections.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """IProtocol API."""
@@ -203,22 +205,24 @@ class Body(Protocol):
             self.whole.callback(b"".join(self._chunks))
         elif self._broken or (isinstance(self._decode, _Gunzip) and reason.check(ResponseDone) and self._decode.is_cut):
             self.whole.errback(SourceError("what the origin sends is not gzip, though it says so"))
-        elif self._wire.overrun:
+        elif self._connections.overrun:
             self.whole.errback(SourceError("the origin sends far more than a document of --max-bytes takes"))
-        elif reason.check(ResponseDone) or (reason.check(PotentialDataLoss) and not self._wire.cut and self._is_whole):
+        elif reason.check(ResponseDone) or self._ends_with_connection(reason):
             self.whole.callback(b"".join(self._chunks))
         else:
             self.whole.errback(SourceError("the connection was lost in the middle of the answer"))
 
-    @property
-    def _is_whole(self) -> bool:
+    def _ends_with_connection(self, reason: Failure) -> bool:
+        """Tells whether the end of the connection is that of a body without a length (RFC 9112, 6.3)."""
+        if not reason.check(PotentialDataLoss) or self._connections.cut:
+            return False
         return not (isinstance(self._decode, _Gunzip) and self._decode.is_cut)
 
 
 class _Gunzip:
-    """Decodes gzip (RFC 1952), of one member or several, and stops where it is enough.
+    """Decodes gzip (RFC 1952) with one or several members, up to a size.
 
-    :param limit: bytes; no more are given by all calls together.
+    :param limit: number of decoded bytes of all calls together.
     """
 
     def __init__(self, limit: int) -> None:
@@ -228,13 +232,13 @@ class _Gunzip:
 
     @property
     def is_cut(self) -> bool:
-        """Whether what came is not all of it."""
+        """Whether the data end within a member."""
         return not self._members or not self._member.eof
 
     def __call__(self, data: bytes) -> bytes:
-        """Gives what the data decode to.
+        """Decodes the next data.
 
-        :raises zlib.error: if they are not gzip.
+        :raises zlib.error: if the data are not gzip.
         """
         decoded = []
         while data and self._left > 0:

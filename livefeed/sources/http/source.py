@@ -1,7 +1,7 @@
-"""``https://…`` and ``http://…``, a document that an origin answers with: livefeed as the cache in front of it.
+"""The source of ``https://…`` and ``http://…``: livefeed as the cache in front of an origin.
 
-Twisted's own client does the talking. Redirects, decoding and conditions are done here, since each has to know what
-another has seen.
+Twisted's own client speaks HTTP. Redirects, content codings and conditional requests are handled here, since each
+depends on the results of the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from livefeed.document.gate import check_document
 from livefeed.exceptions import ConfigurationError, DocumentError, NotDueError, SourceError, first_line
 from livefeed.sources.http.address import Address, Origin
 from livefeed.sources.http.caching import MAX_FRESH_S, Validators, fresh_s
-from livefeed.sources.http.limits import HEAD_BYTES, MAX_INTERIM, Body, GuardedEndpoint, Wire
+from livefeed.sources.http.limits import HEAD_BYTES, MAX_INTERIM, Body, Connections, GuardedEndpoint
 from livefeed.sources.names import MAX_AGE_S, NamedEndpoint, Names, is_address, verified
 
 if TYPE_CHECKING:
@@ -44,26 +44,26 @@ if TYPE_CHECKING:
     from twisted.web.iweb import IResponse
 
 IDLE_S = 300
-"""How long a connection is kept that is not used: the longest freshness, and more."""
+"""Seconds for which an idle connection is kept: more than the longest freshness."""
 
 MAX_REDIRECTS = 5
 EARLY_S = 0.1
-"""An answer that is fresh for so little is asked for again at once: ticks do not come to the millisecond."""
+"""Seconds of remaining freshness that are ignored, since ticks are not exact to the millisecond."""
 
 _OK, _NOT_MODIFIED = 200, 304
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _CODINGS = {b"": False, b"identity": False, b"gzip": True, b"x-gzip": True}
 _REDIRECT_BODY_BYTES = 65536
-_SHOWN = 200  # characters of what an error says
+_SHOWN = 200  # characters of an error in a message
 
 
 @dataclass(slots=True)
 class _Known:
     """The facts of the last good answer.
 
-    :ivar address: what it was an answer of, in the end.
-    :ivar holds: whether it may be served, and came with a time for which it may be taken for granted.
-    :ivar fresh_until: by the clock, in seconds.
+    :ivar address: the address that gave it, after all redirects.
+    :ivar holds: whether the document may be served, and the answer had a freshness lifetime.
+    :ivar fresh_until: the end of its freshness by the clock, in seconds.
     """
 
     address: Address
@@ -75,11 +75,11 @@ class _Known:
 @implementer(IAgentEndpointFactory)
 @dataclass(frozen=True, slots=True)
 class _Endpoints:
-    """Makes connections that are verified by TLS, and counted."""
+    """Makes connections that are verified by TLS, and limited in the bytes that they receive."""
 
-    reactor: Any
+    reactor: IReactorTime
     policy: IPolicyForHTTPS
-    wire: Wire
+    connections: Connections
     names: Names
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
@@ -87,13 +87,13 @@ class _Endpoints:
         endpoint: Any = NamedEndpoint(self.reactor, self.names, uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        return cast("IStreamClientEndpoint", GuardedEndpoint(endpoint, self.wire))
+        return cast("IStreamClientEndpoint", GuardedEndpoint(endpoint, self.connections))
 
 
 @implementer(IPolicyForHTTPS)
 @dataclass(frozen=True, slots=True)
 class _Policy:
-    """Verifies the certificate of an origin, whatever its name is.
+    """Verifies the certificate of an origin, also for names that break the rules of IDNA.
 
     :ivar trust_root: the CAs.
     """
@@ -107,13 +107,13 @@ class _Policy:
 
 @dataclass(slots=True)
 class HttpSource:
-    """Asks an origin, with a condition as soon as there is something to compare.
+    """Asks an origin for the document, with a condition if the last answer had a validator.
 
-    One connection is kept. It is cut at any trouble, and the next pull makes another: the tick is the retry.
+    One connection is kept. It is cut after any error, and the next pull makes another one: the tick is the retry.
 
-    :ivar origin: where the document is, and what the origin is told.
-    :ivar max_bytes: how much of a document is read at most, decoded.
-    :ivar names: what resolves the hosts.
+    :ivar origin: the address of the document, and the fields that are sent to the origin.
+    :ivar max_bytes: size of the largest document, decoded.
+    :ivar names: resolves the hosts.
     """
 
     # required parameters
@@ -123,7 +123,7 @@ class HttpSource:
     names: Names
 
     # internal state
-    _wire: Wire = field(default_factory=Wire)
+    _connections: Connections = field(default_factory=Connections)
     _pool: HTTPConnectionPool = field(init=False)
     _agent: Agent = field(init=False)
     _known: _Known | None = None
@@ -133,16 +133,16 @@ class HttpSource:
         self._pool = HTTPConnectionPool(self.reactor)
         self._pool.maxPersistentPerHost = 1
         self._pool.cachedConnectionTimeout = IDLE_S
-        endpoints = _Endpoints(self.reactor, _policy(self.origin.ca), self._wire, self.names)
+        endpoints = _Endpoints(self.reactor, _policy(self.origin.ca), self._connections, self.names)
         self._agent = Agent.usingEndpointFactory(self.reactor, endpoints, self._pool)
 
     @classmethod
     def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> HttpSource:
         """Makes the source of ``https://[user:password@]host[:port]/path[?query][#ca=FILE&headers=FILE&redirects=anywhere]``.
 
-        The query is the origin's; livefeed's own options stand in the fragment. The files are read at once.
+        The query belongs to the origin; livefeed's own options stand in the fragment. The files are read here, once.
 
-        :raises ConfigurationError: if the URL or a file cannot be; the message repeats no secret.
+        :raises ConfigurationError: if the URL or a file cannot be used. The message repeats no secret.
         """
         return cls(reactor, Origin.from_url(parts), max_bytes, Names.of(reactor))
 
@@ -155,14 +155,14 @@ class HttpSource:
     async def fetch(self) -> bytes | None:
         """Source API."""
         known, now = self._known, self.reactor.seconds()
-        # No longer than that, or a clock that is set back would keep livefeed from asking for as long.
+        # A longer freshness comes from a clock that was set back, which must not keep livefeed from asking.
         if known is not None and EARLY_S < known.fresh_until - now <= MAX_FRESH_S:
             raise NotDueError("it is fresh")
         self._follow_names(now)
         try:
             return await self._ask(now)
-        except Exception as error:  # a cancelled pull, too, leaves a connection of which nothing is known
-            self._wire.abort()
+        except Exception as error:  # a cancelled pull, too, leaves a connection in an unknown state
+            self._connections.abort()
             self._connected_at = None
             self._freshen(0.0)
             if isinstance(error, ConnectError | DNSLookupError | OSError):
@@ -174,33 +174,33 @@ class HttpSource:
     def close(self) -> None:
         """Source API."""
         self._pool.closeCachedConnections()
-        self._wire.abort()
+        self._connections.abort()
 
     def _follow_names(self, now: float) -> None:
-        """Lets go of connections that are old, once their names have been looked up again beside the pulls."""
+        """Closes connections that are old, after their names have been looked up again in the background."""
         if self._connected_at is None:
             self._connected_at = now
         if now - self._connected_at < MAX_AGE_S:
             return
         hosts = {self.origin.address.host} | ({self._known.address.host} if self._known is not None else set())
         names = [host for host in sorted(hosts) if not is_address(host)]
-        are_renewed = [self.names.renew(name) for name in names]  # all are asked for, whatever the first one says
+        are_renewed = [self.names.renew(name) for name in names]  # a list, so that all names are looked up
         if names and all(are_renewed):
             self._connected_at = now
             self._pool.closeCachedConnections()
 
     async def _ask(self, now: float) -> bytes | None:
-        """Asks the origin, and where it sends livefeed to.
+        """Asks the origin, and follows its redirects.
 
-        :param now: when it began: what an answer is fresh for counts from there (RFC 9111, 4.2.3).
+        :param now: the time of the request, from which the freshness of the answer counts (RFC 9111, 4.2.3).
         """
-        self._wire.begin()
+        self._connections.begin()
         address = self.origin.address
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._request(address)
             fields = response.headers
             if response.code == _NOT_MODIFIED:
-                # Nobody else is asked with a condition, so that whoever says this speaks of what was given last.
+                # Only the address of the last answer is asked with a condition, so this is about the last document.
                 if self._known is None or self._known.address != address or not self._known.validators.conditions():
                     raise SourceError("the origin answers 304 to a question without a condition")
                 self._freshen(now + (fresh_s(fields) if self._known.holds else 0.0))
@@ -237,36 +237,36 @@ class HttpSource:
         coding = b",".join(response.headers.getRawHeaders(b"Content-Encoding") or ()).strip().lower()
         if coding not in _CODINGS:
             raise SourceError("the origin sends a coding that was not asked for: there are gzip and none")
-        # In chunks of a few bytes each, a document takes more than its size.
-        self._wire.allowance += 2 * self.max_bytes
+        # In small chunks, the bytes of the answer are more than those of the document.
+        self._connections.allowance += 2 * self.max_bytes
         return await self._body(response, self.max_bytes + 1, is_gzip=_CODINGS[coding])
 
     async def _body(self, response: IResponse, limit: int, *, is_gzip: bool = False) -> bytes:
-        body = Body(limit, self._wire, is_gzip=is_gzip)
+        body = Body(limit, self._connections, is_gzip=is_gzip)
         response.deliverBody(body)
         return await body.whole
 
     async def _follow(self, address: Address, response: IResponse) -> Address:
-        """Gives where a redirect leads to, once its own content is out of the way."""
+        """Gives the target of a redirect, after its own content has been read."""
         locations = response.headers.getRawHeaders(b"Location") or []
         if len(locations) != 1:
             raise SourceError(f"the origin answers {response.code} without a Location")
         await self._body(response, _REDIRECT_BODY_BYTES)
-        self._wire.allowance = max(self._wire.allowance, HEAD_BYTES)
+        self._connections.allowance = max(self._connections.allowance, HEAD_BYTES)
         try:
             target = address.redirected(locations[0].decode("latin-1"))
         except ValueError as error:
             raise SourceError(f"the origin {error}") from None
         if not self.origin.may_leave and not address.is_host_of(target):
-            # An origin that is broken into must not choose what else of a private network is asked and published.
+            # A compromised origin must not choose which other document of a private network is pulled and published.
             where = f"{target.scheme}://{target.host}:{target.port}"[:_SHOWN]
             raise SourceError(f"the origin redirects to another host, {where}: #redirects=anywhere would allow it")
         return target
 
     def _fresh_s(self, fields: Headers, data: bytes) -> float:
-        """Gives how long an answer is taken for granted.
+        """Gives the freshness lifetime of an answer in seconds; 0 if its document may not be served.
 
-        Not at all if it may not be served: its repair must be seen at once.
+        The repair of such a document must be seen at once.
         """
         lifetime_s = fresh_s(fields)
         if lifetime_s:
@@ -282,10 +282,11 @@ class HttpSource:
 
     def _why_failed(self, error: ResponseFailed | RequestTransmissionFailed) -> str:
         reasons = [reason.value for reason in error.reasons]
+        connections = self._connections
         for is_so, why in (
-            (self._wire.interim > MAX_INTERIM, f"the origin sends more than {MAX_INTERIM} interim answers (1xx)"),
-            (self._wire.overrun, "the head of the answer is too large"),
-            (self._wire.is_tls, "what answers speaks TLS: is the URL one of https:?"),
+            (connections.interim > MAX_INTERIM, f"the origin sends more than {MAX_INTERIM} interim answers (1xx)"),
+            (connections.overrun, "the head of the answer is too large"),
+            (connections.is_tls, "what answers speaks TLS: is the URL one of https:?"),
         ):
             if is_so:
                 return why
@@ -306,18 +307,19 @@ _HINTS = {
     "certificate verify failed": "; #ca=FILE at the end of the URL names the CA that is trusted",
     "wrong version number": "; is the URL one of http:?",
 }
-"""What may help, by OpenSSL's words."""
+"""Hints for the operator, by OpenSSL's messages."""
 
 
 def _is_loss(error: BaseException) -> bool:
-    """Whether it is one of Twisted's words for a connection that has ended."""
+    """Tells whether an error is one of Twisted's for a connection that has ended."""
     return type(error).__module__ == "twisted.internet.error"
 
 
 def _policy(ca: bytes | None) -> IPolicyForHTTPS:
-    """Gives what verifies an origin's certificate and its name.
+    """Makes the policy that verifies an origin's certificate and name.
 
-    :raises ConfigurationError: if the CA's file has no certificates in it.
+    :param ca: the CAs in PEM form; ``None`` for those of the system.
+    :raises ConfigurationError: if there are no certificates in it.
     """
     if ca is None:
         return HostnameCachingHTTPSPolicy(_Policy(platformTrust()))

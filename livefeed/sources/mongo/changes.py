@@ -1,6 +1,6 @@
-"""Change streams: a thread that waits for MongoDB to tell of changes, where MongoDB does.
+"""Change streams: a thread that waits for MongoDB to report changes, if the server can.
 
-Rule: nothing depends on it. Whatever goes wrong here, the tick goes on, and the stream is opened anew.
+Rule: nothing depends on them. After any error the ticks continue, and the stream is opened anew.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 MIN_PAUSE_S = 1.0
 MAX_PAUSE_S = 30.0
-"""A stream that broke is opened anew after so long, twice as long each time, less up to a half by chance."""
+"""Seconds until a broken stream is opened anew. They double each time up to the second value; a random part of up to a
+half is subtracted."""
 
-# What servers without change streams answer, and those whose user may not open one.
+# Error codes of servers without change streams, and of users without the permission.
 _HAS_NONE = frozenset(
     {
         13,  # Unauthorized
@@ -39,26 +40,26 @@ _log = Logger()
 
 
 class Stream(Protocol):
-    """The part of pymongo's ``ChangeStream`` that is used."""
+    """The part of pymongo's ``ChangeStream`` that is used here."""
 
     @property
     def alive(self) -> bool:
-        """Whether more can come."""
+        """Whether more changes can come."""
 
     def try_next(self) -> object | None:
-        """Gives the next change, or ``None`` if none comes within the time that the server waits."""
+        """Gives the next change; ``None`` if none comes while the server waits."""
 
 
 @dataclass(eq=False)
 class Changes:
     """The body of the thread.
 
-    :ivar open_stream: asks the server for a stream; leaving its context closes it.
-    :ivar changed: called once a stream is open, since nothing was told of before, and for each change.
-    :ivar in_reactor: calls something in the reactor's thread.
-    :ivar closing: set when the thread is to end.
-    :ivar said: gives what a log line may say of an error.
-    :ivar source: whose changes they are, for log lines.
+    :ivar open_stream: opens a stream on the server; leaving its context closes it.
+    :ivar changed: called when a stream is open, since earlier changes were not reported, and at each change.
+    :ivar in_reactor: calls a function in the reactor's thread.
+    :ivar closing: set when the thread must end.
+    :ivar describe: gives the text of an error that may be logged.
+    :ivar source: the source, for log lines.
     """
 
     # required parameters
@@ -66,7 +67,7 @@ class Changes:
     changed: Callable[[], None]
     in_reactor: Callable[..., Any]
     closing: threading.Event
-    said: Callable[[Exception], str]
+    describe: Callable[[Exception], str]
     source: object
 
     # internal state
@@ -74,21 +75,21 @@ class Changes:
     _state: str = field(default="")
 
     def run(self) -> None:
-        """Follows one stream after the other, and returns when it is closed, or the server has no streams."""
+        """Follows one stream after the other. Returns when *closing* is set, or if the server has no streams."""
         while not self.closing.is_set():
             try:
                 self._follow()
             except Exception as error:
                 if isinstance(error, OperationFailure) and error.code in _HAS_NONE:
-                    self._note("none", "{source} tells of no changes, the tick goes on: {why}", error)
+                    self._note("none", "{source} reports no changes; they are seen at ticks alone: {why}", error)
                     return
-                self._note("broken", "{source} does not tell of changes now, the tick goes on: {why}", error)
+                self._note("broken", "{source} reports no changes now; they are seen at ticks alone: {why}", error)
             self.closing.wait(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - it only spreads
             self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
 
     def _follow(self) -> None:
         with self.open_stream() as stream:
-            self._note("open", "{source} tells of changes, which are pulled at once")
+            self._note("open", "{source} reports changes, which are pulled at once")
             self.in_reactor(self.changed)
             while stream.alive and not self.closing.is_set():
                 change = stream.try_next()
@@ -100,5 +101,5 @@ class Changes:
         """Logs a change of state, once."""
         if state != self._state and not self.closing.is_set():
             self._state = state
-            why = "" if error is None else self.said(error)
+            why = "" if error is None else self.describe(error)
             self.in_reactor(_log.info, text, source=self.source, why=why)

@@ -1,4 +1,4 @@
-"""pymongo's client: how it is made, and what its errors mean to an operator."""
+"""pymongo's client: making it, and putting its errors in an operator's words."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     from livefeed.sources.mongo.url import Address
 
 MAX_CONNECTIONS = 3
-"""One to pull by, one for changes, one to end queries by; and pymongo's own, by which it looks after each server."""
+"""Number of connections to a server: for pulls, for changes, and for ending queries. pymongo adds its own, by which it
+monitors each server."""
 
 
 AWAIT_MS = 1000
-"""The server answers so often when there are no changes."""
+"""Milliseconds after which the server answers if there are no changes."""
 
 
 SELECTION_S = 0.45
-"""A server is looked for so long, rounded up to a half second."""
+"""Seconds that the selection of a server may take. pymongo rounds them up to half a second."""
 
 
 def make_client(address: Address) -> pymongo.MongoClient[Any]:
-    """Gives a client that connects when it is used.
+    """Makes a client that connects when it is first used.
 
-    :raises pymongo.errors.ConfigurationError: if its options cannot be, or a file is not there.
+    :raises pymongo.errors.ConfigurationError: if options contradict each other, or a file is missing.
     """
     timeout_ms = int(address.timeout_s * 1000)
     return pymongo.MongoClient(
@@ -44,7 +45,7 @@ def make_client(address: Address) -> pymongo.MongoClient[Any]:
         connect=False,
         maxPoolSize=MAX_CONNECTIONS,
         serverSelectionTimeoutMS=int(SELECTION_S * 1000),
-        # It is the bound of looking after servers, too, which the end of the process waits for, a second at most.
+        # It also limits the monitoring of servers, for which the process waits at its end, at most a second.
         connectTimeoutMS=min(timeout_ms, 900),
         socketTimeoutMS=timeout_ms + AWAIT_MS,
         serverMonitoringMode="poll",
@@ -52,8 +53,8 @@ def make_client(address: Address) -> pymongo.MongoClient[Any]:
     )
 
 
-def told(error: Exception, timeout_s: float) -> str:
-    """Gives what is wrong, on a line, for an operator. It may have the password in it."""
+def describe_error(error: Exception, timeout_s: float) -> str:
+    """Describes an error in one line for an operator. The line may contain the password."""
     if isinstance(error, OperationFailure) and not isinstance(error, ExecutionTimeout):
         details = error.details or {}
         return f"MongoDB says: {first_line(details.get('errmsg') or error)}"
@@ -67,6 +68,6 @@ def told(error: Exception, timeout_s: float) -> str:
 
 
 def fit_for_log(text: str, password: str | None) -> str:
-    """Gives a text with asterisks where the password was, of 200 characters at most."""
-    # In this order: half a password is one as well.
+    """Replaces the password in a text by asterisks, and limits the text to 200 characters."""
+    # In this order, since half a password would remain otherwise.
     return (text.replace(password, "***") if password else text)[:200]

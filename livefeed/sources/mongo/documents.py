@@ -1,4 +1,4 @@
-"""MongoDB's documents as JSON. Rule: equal documents give equal bytes, since the version is made of them."""
+"""MongoDB's documents as JSON. Rule: equal documents give equal bytes, since the version is a hash of the bytes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _UUID_SUBTYPE = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Dates stay numbers, since Python's own end with the year 9999.
+# Dates stay numbers, since Python's own dates end with the year 9999.
 _DECODING: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 _RELAXED = json_util.RELAXED_JSON_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
 def split_batch(batch: bytes) -> Iterator[bytes]:
-    """Gives the documents, as BSON, that stand one behind the other in a batch.
+    """Gives the documents of a batch, as BSON.
 
-    :raises SourceError: if they do not.
+    :raises SourceError: if the batch is not a sequence of documents.
     """
     start = 0
     while start < len(batch):
@@ -42,11 +42,11 @@ def split_batch(batch: bytes) -> Iterator[bytes]:
 
 
 def to_json(document: bytes, *, relaxed: bool) -> bytes:
-    """Gives a document as JSON without white space, its fields in the order in which they are stored.
+    """Converts a document to JSON without white space. The fields keep their order.
 
     :param document: the document as BSON.
-    :param relaxed: whether in MongoDB's relaxed extended JSON (version 2), or in plain JSON.
-    :raises SourceError: if it is not BSON, nested too deep, or has a value that plain JSON has nothing for.
+    :param relaxed: whether to write MongoDB's relaxed extended JSON (version 2), instead of plain JSON.
+    :raises SourceError: if the document is not BSON, is nested too deep, or has a value that plain JSON cannot express.
     """
     try:
         if relaxed:
@@ -61,8 +61,8 @@ def to_json(document: bytes, *, relaxed: bool) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Gives what stands for a value in plain JSON, for those that msgspec does not know."""
-    # What it knows: text, booleans, numbers (not finite ones as null), lists, documents, bytes of subtype 0 (base64).
+    """Gives the plain JSON form of a value of a type that msgspec does not know."""
+    # msgspec knows text, booleans, numbers (null if not finite), lists, documents and bytes of subtype 0 (base64).
     if isinstance(value, ObjectId):
         return str(value)
     if isinstance(value, DatetimeMS):

@@ -1,4 +1,4 @@
-"""The source of ``mongodb://``: one query a tick, by pymongo, in a thread."""
+"""The source of ``mongodb://``: one query in each tick, by pymongo, in a thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from livefeed.exceptions import ConfigurationError, SourceError, first_line
 from livefeed.sources.mongo.changes import Changes
-from livefeed.sources.mongo.client import AWAIT_MS, SELECTION_S, fit_for_log, make_client, told
+from livefeed.sources.mongo.client import AWAIT_MS, SELECTION_S, describe_error, fit_for_log, make_client
 from livefeed.sources.mongo.documents import split_batch, to_json
 from livefeed.sources.mongo.url import parse_url
 from livefeed.threads import defer_to_new_thread, start_thread
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from livefeed.sources.mongo.url import Address, Query
 
 BATCH = 1000
-"""The documents of one answer; of a larger result the server sends the rest when it is asked."""
+"""Number of documents in one reply. The rest of a larger result is requested in further batches."""
 
 SPACING_S = 0.1
-"""A collection in which much is written is pulled so often, at most."""
+"""Shortest time in seconds between two reported changes of a collection."""
 
 # BSON is at most 13 times as large as JSON: a Decimal128 in an array takes up to 26 bytes, and two are its JSON.
 _BSON_FACTOR = 16
@@ -40,15 +40,15 @@ _BSON_FACTOR = 16
 
 @dataclass(slots=True)
 class MongoSource:
-    """Asks the same query each time, in a thread that ends with the answer.
+    """Sends the same query at each pull, in a thread that ends with the reply.
 
-    The client is made by the first pull, after a daemon has forked, and kept. An answer is hashed as it is, so
-    that one without a change costs no more than its transport.
+    The first pull makes the client, after a daemon has forked, and the client is kept. The reply is hashed before it is
+    converted, so that an unchanged one costs no more than its transfer.
 
-    :ivar address: where MongoDB is.
-    :ivar query: what is asked for.
-    :ivar max_bytes: how large the JSON may be.
-    :ivar make_client: what connects.
+    :ivar address: the servers and the user.
+    :ivar query: the query.
+    :ivar max_bytes: size of the largest JSON document.
+    :ivar make_client: makes the client.
     """
 
     # required parameters
@@ -63,21 +63,21 @@ class MongoSource:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
     _asking: bool = False
-    _given: bytes | None = None  # the hash of what was given last
-    _refused: tuple[bytes, str] = (b"", "")  # the hash of what was refused last, and why
+    _last_digest: bytes | None = None  # the hash of the last reply that was given
+    _refused: tuple[bytes, str] = (b"", "")  # the hash of the last reply that was refused, and the reason
     _changed: Callable[[], None] | None = None
-    _tell_call: IDelayedCall | None = None
-    _told_at: float = float("-inf")
+    _report_call: IDelayedCall | None = None
+    _reported_at: float = float("-inf")
 
     @classmethod
     def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> MongoSource:
         """Makes the source of a URL.
 
-        :raises ConfigurationError: if a part of it cannot be; the message repeats no value.
+        :raises ConfigurationError: if a part of it is wrong. The message repeats no value.
         """
         address, query = parse_url(parts)
         try:
-            # Nothing connects, but files are read, and what does not go together is found out.
+            # It does not connect, but reads files, and finds options that contradict each other.
             make_client(address).close()
         except (PyMongoError, ValueError, OSError) as error:
             why = fit_for_log(first_line(error), address.password)
@@ -96,7 +96,7 @@ class MongoSource:
                 changed=self._note_change,
                 in_reactor=self._in_reactor.callFromThread,
                 closing=self._closing,
-                said=self._said,
+                describe=self._describe,
                 source=self,
             )
             start_thread(changes.run, name="livefeed changes")
@@ -106,34 +106,34 @@ class MongoSource:
         if self._asking:
             raise SourceError("an earlier query still hangs")
         self._asking = True
-        given = self._given
+        last = self._last_digest
         try:
-            data, digest = await defer_to_new_thread(self._in_reactor, self._pull, given)
+            data, digest = await defer_to_new_thread(self._in_reactor, self._pull, last)
         except OSError as error:
-            # There is no thread, which would have taken this back.
+            # No thread was started, which would have reset this.
             self._asking = False
             raise SourceError(f"cannot ask: {error.strerror}") from None
-        # Only now is it certain that the poller has it.
-        self._given = digest
+        # Only now is it certain that the puller has received it.
+        self._last_digest = digest
         return data
 
     def close(self) -> None:
         """Source API."""
         self._closing.set()
-        if self._tell_call is not None:
-            self._tell_call.cancel()
-            self._tell_call = None
+        if self._report_call is not None:
+            self._report_call.cancel()
+            self._report_call = None
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            # It says good-bye to the server, which may hang.
+            # It ends the sessions on the server, which may hang.
             start_thread(client.close, name="livefeed close")
 
     @property
     def _in_reactor(self) -> IReactorFromThreads:
         return cast("IReactorFromThreads", self.reactor)
 
-    # What follows, up to the next comment like this, runs in threads.
+    # The following methods, up to the next such comment, run in threads.
 
     def _connected(self) -> pymongo.MongoClient[Any]:
         with self._lock:
@@ -143,15 +143,15 @@ class MongoSource:
                 self._client = self.make_client(self.address)
             return self._client
 
-    def _pull(self, given: bytes | None) -> tuple[bytes | None, bytes]:
-        """Gives the JSON, or ``None`` if *given* is the hash of what has come, and that hash."""
+    def _pull(self, last: bytes | None) -> tuple[bytes | None, bytes]:
+        """Gives the JSON, or ``None`` if *last* is the hash of the reply; and the hash."""
         try:
             batches = self._read()
             hashed = hashlib.sha256()
             for batch in batches:
                 hashed.update(batch)
             digest = hashed.digest()
-            if digest == given:
+            if digest == last:
                 return None, digest
             refused, why = self._refused
             if digest == refused:
@@ -159,7 +159,7 @@ class MongoSource:
             try:
                 return self._json(batches), digest
             except SourceError as error:
-                # To find out again each second would take its time from everybody.
+                # Converting it again each second would delay all other feeds.
                 self._refused = digest, str(error)
                 raise
         finally:
@@ -167,20 +167,20 @@ class MongoSource:
 
     def _read(self) -> list[bytes]:
         try:
-            # Everything in the block together: choosing a server, connecting, all batches.
+            # One timeout for the whole block: selecting a server, connecting, and all batches.
             with pymongo.timeout(self.address.timeout_s):
                 return self._receive()
         except SourceError:
             raise
         except Exception as error:
-            raise SourceError(self._said(error)) from None
+            raise SourceError(self._describe(error)) from None
 
     def _receive(self) -> list[bytes]:
         batches, size = [], 0
         client = self._connected()
         database = client[self.query.database]
         if not client.topology_description.has_readable_server(client.read_preference):
-            # pymongo looks for it in steps of half a second, and a query may not wait for two of them.
+            # pymongo selects a server in steps of half a second, and a query must not wait for two steps.
             with pymongo.timeout(SELECTION_S):
                 database.command("ping", read_preference=client.read_preference)
         collection = database[self.query.collection]
@@ -221,24 +221,24 @@ class MongoSource:
     def _too_large(self) -> SourceError:
         return SourceError(f"what was found is larger than --max-bytes, {self.max_bytes} bytes")
 
-    def _said(self, error: Exception) -> str:
-        """Gives what an error says, without the password."""
-        return fit_for_log(told(error, self.address.timeout_s), self.address.password)
+    def _describe(self, error: Exception) -> str:
+        """Gives the text of an error, without the password."""
+        return fit_for_log(describe_error(error, self.address.timeout_s), self.address.password)
 
     def _open_stream(self) -> AbstractContextManager[Stream]:
         collection = self._connected()[self.query.database][self.query.collection]
-        # The change itself is not asked for: that there is one is enough.
+        # Without the changed fields: the event itself is enough.
         return collection.watch([{"$project": {"_id": 1}}], max_await_time_ms=AWAIT_MS)
 
-    # What follows runs in the reactor's thread.
+    # The following methods run in the reactor's thread.
 
     def _note_change(self) -> None:
-        if self._tell_call is None and not self._closing.is_set():
-            wait_s = max(0.0, self._told_at + SPACING_S - self.reactor.seconds())
-            self._tell_call = self.reactor.callLater(wait_s, self._tell)
+        if self._report_call is None and not self._closing.is_set():
+            wait_s = max(0.0, self._reported_at + SPACING_S - self.reactor.seconds())
+            self._report_call = self.reactor.callLater(wait_s, self._report)
 
-    def _tell(self) -> None:
-        self._tell_call = None
-        self._told_at = self.reactor.seconds()
+    def _report(self) -> None:
+        self._report_call = None
+        self._reported_at = self.reactor.seconds()
         assert self._changed is not None
         self._changed()

@@ -1,6 +1,6 @@
 """The parts of a ``mongodb://`` URL: the servers, the user, and the query.
 
-Rule: whatever can never work is refused here, when livefeed starts, and no message repeats a value.
+Rule: a URL that can never work is refused here, when livefeed starts, and no message repeats a value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PORT = 27017
 TIMEOUT_S = 0.8
-"""A pull takes no longer by default: the poller gives it a second at least."""
+"""Default timeout of a pull in seconds. The puller allows at least one second."""
 MIN_TIMEOUT_S = 0.5
 MAX_TIMEOUT_S = 9.9
 MAX_LIMIT = 100_000
@@ -30,13 +30,13 @@ MAX_LIMIT = 100_000
 FORM = "mongodb://[user:password@]host[:port][,host2...]/DB/COLLECTION[?OPTIONS]"
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _PATH = re.compile(r"/(?P<database>[^/]+)/(?P<collection>[^/]+)")
-# What MongoDB takes in no name of a database, and a zero byte, which it takes in none at all.
+# Characters that are not allowed in the name of a database; a zero byte is not allowed in any name.
 _NOT_IN_DATABASE = frozenset('/\\. "$*<>:|?\0')
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _FORMS_OF_JSON = {"plain": False, "relaxed": True}
 _READ_PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 _MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN")
-# Options that are pymongo's own: what they take, to be said to whoever writes something else.
+# Options that are passed on to pymongo, with their possible values, which the message about a wrong value lists.
 _OF_CLIENT: dict[str, tuple[str, ...]] = {
     "authMechanism": _MECHANISMS,
     "authSource": (),
@@ -54,12 +54,12 @@ _OPTIONS = (*("filter", "sort", "projection", "limit", "one", "json", "watch", "
 class Query:
     """A query.
 
-    :ivar filter: which documents.
-    :ivar sort: fields and directions, ``_id`` among them, so that the order is always the same.
-    :ivar projection: which of their fields; ``None`` for all.
-    :ivar limit: how many documents at most; 0 for all.
-    :ivar one: whether the first of them is the document, instead of a list of all.
-    :ivar relaxed: whether the JSON is MongoDB's relaxed extended one.
+    :ivar filter: selects the documents.
+    :ivar sort: fields and directions; ``_id`` is among the fields, so that the order is always the same.
+    :ivar projection: selects the fields; ``None`` for all.
+    :ivar limit: largest number of documents; 0 for all.
+    :ivar one: whether the first document is the result, instead of the list of all.
+    :ivar relaxed: whether the JSON is MongoDB's relaxed extended JSON.
     """
 
     database: str
@@ -74,12 +74,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where it is asked, and by whom.
+    """The servers, and the user.
 
     :ivar hosts: each ``host:port``.
+    :ivar username: the user; ``None`` for none.
+    :ivar password: the user's password; ``None`` without a user.
     :ivar options: further arguments of pymongo's client.
-    :ivar timeout_s: how long one pull may take.
-    :ivar watch: whether the server is asked to tell of changes.
+    :ivar timeout_s: seconds that one pull may take.
+    :ivar watch: whether the source follows a change stream.
     """
 
     hosts: tuple[str, ...]
@@ -91,9 +93,9 @@ class Address:
 
 
 def parse_url(parts: SplitResult) -> tuple[Address, Query]:
-    """Gives what the URL says.
+    """Reads a URL into its parts.
 
-    :raises ConfigurationError: if a part is missing, not known, or cannot be; the message repeats no value.
+    :raises ConfigurationError: if a part is missing, unknown or wrong. The message repeats no value.
     """
     if parts.fragment:
         raise _refusal(f"nothing may follow the options in {FORM}; write # as %23")
@@ -135,7 +137,7 @@ def _host(text: str) -> str:
 
 def _options(query: str) -> dict[str, str]:
     try:
-        # A + is one: what is percent-encoded by hand rarely has it encoded.
+        # A + stands for itself, since it is rarely percent-encoded by hand.
         pairs = parse_qsl(
             query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=bool(query), errors="strict"
         )
@@ -150,7 +152,7 @@ def _options(query: str) -> dict[str, str]:
 
 
 def _client_options(options: Mapping[str, str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, allowed in _OF_CLIENT.items():
         if name not in options:
             continue
@@ -158,12 +160,12 @@ def _client_options(options: Mapping[str, str]) -> dict[str, Any]:
         if not value or (allowed and value not in allowed):
             raise _refusal(f"{name}= takes {', '.join(allowed) or 'a value'}")
         if name.endswith("File") and not value.startswith("/"):
-            # A daemon changes its directory.
+            # A daemon changes its working directory.
             raise _refusal(f"{name}= takes a path that begins with /")
-        given[name] = _TRUTH[value] if allowed == tuple(_TRUTH) else value
-    if ("tlsCAFile" in given or "tlsCertificateKeyFile" in given) and not given.setdefault("tls", True):
+        arguments[name] = _TRUTH[value] if allowed == tuple(_TRUTH) else value
+    if ("tlsCAFile" in arguments or "tlsCertificateKeyFile" in arguments) and not arguments.setdefault("tls", True):
         raise _refusal("tls=false goes with no file for TLS")
-    return given
+    return arguments
 
 
 def _query(database: str, collection: str, options: Mapping[str, str]) -> Query:
@@ -188,7 +190,7 @@ def _query(database: str, collection: str, options: Mapping[str, str]) -> Query:
 
 
 def _names_one(wanted: Mapping[str, Any]) -> bool:
-    """Tells whether a filter can match but one document, since it has the value of its ``_id``."""
+    """Tells whether a filter can match only one document, since it gives the value of ``_id``."""
     if "_id" not in wanted:
         return False
     value = wanted["_id"]
@@ -209,7 +211,7 @@ def _object(options: Mapping[str, str], name: str) -> dict[str, Any] | None:
         return None
     try:
         value = json_util.loads(options[name])
-    # A wrong $oid or $date raises whatever it likes.
+    # A wrong $oid or $date can raise any of these.
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, BSONError):
         value = None
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The second connection, on which Redis tells of changes (``SUBSCRIBE``)."""
+"""The second connection, on which Redis announces changes (``SUBSCRIBE``)."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 8.0
-"""An attempt to connect follows the last one by so much, doubled each time up to this; less up to a half, by chance."""
+"""Seconds from one attempt to connect to the next. They double from the first value to the last one, and a random part
+of up to a half is subtracted."""
 
 ATTEMPT_S = 5.0
-"""So long an attempt may take."""
+"""Seconds that an attempt may take."""
 
 CHECK_S = 15.0
-"""So often the channel is asked for once more: what is not answered until the next time is dead."""
+"""Seconds between two checks of the connection, by another ``SUBSCRIBE``. Without an answer until the next check, the
+connection is ended."""
 
 _log = Logger()
 
 
 class _Listener(Connection):
-    """A connection that is told of messages.
+    """A connection that receives messages.
 
     :ivar heard: called with each message.
-    :ivar lost: called once, when the connection has ended.
+    :ivar lost: called once with the reason, when the connection has ended.
     """
 
     message_bytes = SMALL_REPLY
@@ -59,7 +61,7 @@ class _Listener(Connection):
                 super().replyReceived(reply)
 
     def check(self, channel: bytes) -> None:
-        """Finds out whether the other end is there; what it is asked needs no other right than it has."""
+        """Checks whether the server still answers, by a command that needs no further permission."""
         if not self.is_alive:
             self.abort()
             return
@@ -76,15 +78,15 @@ class _Listener(Connection):
 
 @dataclass(slots=True)
 class Announcements:
-    """Messages on one channel, for as long as there is somebody to hear them.
+    """Receives the messages of one channel.
 
-    It connects again by itself, also to where the server's name leads by then, and keeps out of the way of what else is
-    done with the server. Each change between hearing and not hearing is logged once.
+    It reconnects by itself, also if the server's name leads elsewhere by then, and is independent of the source's other
+    connection. Each change between receiving and not receiving is logged once.
 
-    :ivar heard: called with each message, and with ``b""`` when the connection is there: there may have been one.
-    :ivar max_bytes: the largest message; a larger one ends the connection.
-    :ivar event_class: where the channel is one of keyspace events, the letter of ``notify-keyspace-events`` that they
-        need; ``""`` for others.
+    :ivar heard: called with each message, and with ``b""`` after connecting, since messages may have been missed.
+    :ivar max_bytes: size of the largest message; a larger one ends the connection.
+    :ivar event_class: the letter of ``notify-keyspace-events`` that a channel of keyspace events needs; ``""`` for
+        other channels.
     """
 
     # required parameters
@@ -110,20 +112,20 @@ class Announcements:
         self._trail = Trail(self.login)
 
     def follow(self, server: Server | UnixServer) -> None:
-        """Listens to this server from now on. Nothing is done if it is the one that is listened to, or will be."""
+        """Listens to a server from now on. Nothing changes if it is the current one."""
         if server != self._server:
             self.close()
             self._server = server
             self._begin()
 
     def hurry(self) -> None:
-        """Makes the next attempt now, if one was to be made later: the server has come back."""
+        """Makes a delayed attempt now, since the server is back."""
         if self._server is not None and self._connection is None and self._next_call is not None:
             self._next_call.cancel()
             self._begin()
 
     def close(self) -> None:
-        """Listens no more, until there is something to follow again."""
+        """Stops listening, until the next call of :meth:`follow`."""
         self._server = None
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
@@ -172,12 +174,12 @@ class Announcements:
             self._is_heard = True
             text = "changes are announced by {server} on {channel}"
             if self._is_silent:
-                text = "{server} is listened to on {channel}, in case that notify-keyspace-events is set"
+                text = "listening to {server} on {channel}, in case notify-keyspace-events is set later"
             _log.info(text, server=server, channel=self._name)
         self.heard(b"")
 
     async def _check_events(self, connection: Connection) -> None:
-        """Warns, once, if the server does not tell of changes; or if that cannot be known."""
+        """Warns once if the server does not announce changes, or if that cannot be found out."""
         if not self.event_class or self._are_events_checked:
             return
         try:
@@ -194,20 +196,20 @@ class Announcements:
                     self._is_silent = True
                     _log.warn(
                         "{server} does not announce changes of the key: notify-keyspace-events must have K and {letter}"
-                        " in it, or KA; there are the ticks",
+                        " in it, or KA; changes are seen at ticks alone",
                         server=self._server,
                         letter=self.event_class,
                     )
         self._are_events_checked = True
 
     def _check(self) -> None:
-        # Not before: a connection that is lost again and again is not to be made at once each time.
+        # Not earlier: a connection that is lost again and again must not be made at once each time.
         self._failures = 0
         self._next_call = self.login.reactor.callLater(CHECK_S, self._check)
         assert self._connection is not None
         self._connection.check(self.channel)
         if self._connection is not None and self._attempt is None and self._trail.moved() is not None:
-            # Beside the old connection, which is kept if nothing comes of it.
+            # In parallel to the old connection, which is kept if the attempt fails.
             self._attempt_to_connect()
 
     def _note_lost(self, why: str) -> None:
@@ -230,17 +232,17 @@ class Announcements:
             _log.failure("listening for announced changes broke", failure)
             why = "an error inside livefeed"
         if self._connection is None:
-            # It was not beside one that goes on.
+            # There is no other connection that continues.
             self._retry(why)
 
     def _retry(self, why: str) -> None:
         if self._is_heard is not False:
             self._is_heard = False
-            text = "changes are not announced by {server} on {channel}: {why}; there are the ticks"
+            text = "changes are not announced by {server} on {channel}: {why}; they are seen at ticks alone"
             _log.warn(text, server=self._server, channel=self._name, why=why)
         wait_s = min(FIRST_RETRY_S * 2**self._failures, LAST_RETRY_S)
         self._failures = min(self._failures + 1, 16)
-        # Not all who have lost the same server come back at the same moment.
+        # Random, so that processes that have lost the same server do not reconnect at the same moment.
         wait_s *= random.uniform(0.5, 1)  # noqa: S311 - no secret
         self._next_call = cast("Any", self.login.reactor).callLater(wait_s, self._begin)
 

@@ -1,4 +1,4 @@
-"""The node of a Redis Cluster that has the key: any node is asked, and says which other one has it."""
+"""The node of a Redis Cluster that has the key. Any node is asked, and redirects to the node that has it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from livefeed.sources.redis.replies import Reply
 
 SEED_TIMEOUT_S = 0.5
-"""So long connecting to one node may take, in seconds, where there are others that may know."""
+"""Seconds that connecting to one node may take before the next node is asked."""
 
 MAX_REDIRECTIONS = 5
 
@@ -29,11 +29,11 @@ _REDIRECTION = re.compile(r"(?P<kind>MOVED|ASK) [0-9]{1,5} (?P<host>[^ ]*):(?P<p
 class Cluster:
     """A cluster, of which some nodes are known.
 
-    There is one key, so that no map of slots is needed: the node that is asked answers, or says who will. After any
-    trouble the known nodes are asked in turn, and the one that had the key last after them.
+    There is only one key, so no map of slots is needed: a node answers, or redirects. After an error, the known nodes
+    are asked in turn, and then the node that had the key last.
 
     :ivar seeds: the known nodes.
-    :ivar login: how nodes are connected to.
+    :ivar login: connects to nodes.
     """
 
     # required parameters
@@ -66,7 +66,7 @@ class Cluster:
                 self.server = self._connected_to
                 return reply
             if kind == "ASK":
-                # The key is on its way there; the slot, and what comes next, is still this node's.
+                # The key is being migrated to that node. The slot, and later commands, still belong to this node.
                 return await self._ask_once(server, command, allowance)
             self.close()
             await self._connect(server)
@@ -80,7 +80,7 @@ class Cluster:
 
     def anew(self, first: Server) -> Cluster:
         """Servers API."""
-        # In their own order: it is that in which they are known.
+        # Otherwise in the current order.
         return Cluster(tuple(sorted(self._order, key=lambda seed: seed != first)), self.login, self.server)
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Cluster:
         why = SourceError("there are no nodes")
         last = (self.server,) if isinstance(self.server, Server) and self.server not in self.seeds else ()
         for server in (*self._order, *last):
-            # Also when this is cancelled, the next attempt begins with another.
+            # Before connecting: if the attempt is cancelled, the next one begins with another node.
             if server is self._order[0]:
                 self._order.rotate(-1)
             self._trail.begin()
@@ -121,13 +121,13 @@ class Cluster:
             connection.abort()
 
     def _redirection(self, error: RefusedError) -> tuple[str, Server]:
-        """Gives where an error sends the question.
+        """Gives the kind and the target of a redirection.
 
-        :raises RefusedError: the error itself, if it sends it nowhere.
+        :raises RefusedError: the error itself, if it is not a redirection.
         """
-        match = _REDIRECTION.fullmatch(error.said)
+        match = _REDIRECTION.fullmatch(error.text)
         if match is None or match["host"] == "?" or not 0 < int(match["port"]) <= 0xFFFF:  # noqa: PLR2004
             raise error
         assert self._connected_to is not None
-        # Without a host it is the one that was asked.
+        # Without a host, the target is on the host of the node that was asked.
         return match["kind"], Server(match["host"] or self._connected_to.host, int(match["port"]))

@@ -1,4 +1,4 @@
-"""One connection to a server of Redis: how it is made, and how one question after the other is asked on it."""
+"""One connection to a Redis server: making it, logging in, and sending one command after the other."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+    from livefeed.sources.connectors import ConnectingReactor
+
 ResultT = TypeVar("ResultT")
 
 SMALL_REPLY = 1024
-"""So many bytes a reply may have in which there is no document."""
+"""Largest size in bytes of a reply that contains no document."""
 
 _ENDED = "the connection was lost"
-_SHOWN = 200  # characters of what a server says
+_SHOWN = 200  # characters of a server's message in an error
 
 
 class RefusedError(SourceError):
     """The server answered with an error.
 
-    :param said: what it said, without credentials.
+    :param text: the server's message, without credentials.
     """
 
-    def __init__(self, said: str) -> None:
-        super().__init__(f"Redis says: {said}")
-        self.said = said
+    def __init__(self, text: str) -> None:
+        super().__init__(f"Redis says: {text}")
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that is reached by TCP. Its text is ``host:port``."""
+    """A server at a TCP address. Its text is ``host:port``."""
 
     host: str
     port: int
@@ -57,7 +59,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class UnixServer:
-    """A server that is reached by a socket in the file system."""
+    """A server at a Unix socket. Its text is the path."""
 
     path: str
 
@@ -66,13 +68,13 @@ class UnixServer:
 
 
 class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
-    """A connection that is ended rather than believed when its peer sends too much, or what is not Redis.
+    """A connection that ends if its peer sends too much, or something else than Redis's protocol.
 
-    Commands and their queue are txredisapi's. Reading is not: there, each element of a list takes a turn of the
-    global reactor and a copy of all that is left.
+    txredisapi sends commands and keeps their queue. Replies are read here: in txredisapi, each element of a list takes
+    a turn of the global reactor and a copy of all remaining data.
 
-    :param secrets: what is kept out of all messages.
-    :ivar allowance: the bytes that it may still receive.
+    :param secrets: texts that are removed from all messages.
+    :ivar allowance: number of bytes that the connection may still receive.
     """
 
     allowance = SMALL_REPLY
@@ -85,15 +87,15 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
 
     @property
     def was_ended(self) -> bool:
-        """Whether it has ended, and not for anything that the server said."""
+        """Whether the connection has ended for no reason that is known here."""
         return not self.connected and self._why_lost == _ENDED
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Sends a command, and gives the reply.
 
-        :param allowance: the bytes that the reply may have.
+        :param allowance: largest size of the reply in bytes.
         :raises RefusedError: if the reply is an error.
-        :raises SourceError: if the connection ends before it is there.
+        :raises SourceError: if the connection ends before the reply has come.
         """
         self.allowance = allowance
         try:
@@ -101,21 +103,21 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         except txredisapi.ConnectionError:
             raise SourceError(self._why_lost) from None
         if isinstance(reply, ErrorReply):
-            raise RefusedError(self._shown(reply.said))
+            raise RefusedError(self._shown(reply.text))
         return reply
 
     def begin(self, *command: object) -> Deferred[Reply]:
-        """Sends a command in front of one that is asked at once, whose allowance holds for both replies.
+        """Sends a command whose successor is sent at once by :meth:`ask`, with an allowance for both replies.
 
-        It gives the reply, which may be an error, and fails if the connection ends.
+        The Deferred fires with the reply, which may be an error, and fails if the connection ends.
         """
         begun: Deferred[Reply] = self.execute_command(*command)
         return begun.addCallback(self._without_secrets)
 
     def abort(self) -> None:
-        """Ends the connection at once, if it has not ended. Whatever waits for a reply fails."""
+        """Ends the connection at once, if it has not ended. Commands without a reply fail."""
         if self.connected:
-            # Twisted's TLS cannot be told so once more.
+            # Twisted's TLS does not allow a second call.
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
@@ -135,7 +137,7 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         if self.replyQueue.waiting:
             super().replyReceived(reply)
         elif not isinstance(reply, Exception):
-            # To keep it would take it for the answer to the next question.
+            # If it were kept, it would be taken for the reply to the next command.
             self._give_up("Redis answered what it was not asked")
 
     def connectionLost(self, why: Failure) -> None:
@@ -144,7 +146,7 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
             self._why_lost = "cannot connect: the certificate is not one for this host"
         elif why.check(SSL.Error):
             self._why_lost = f"cannot connect: TLS: {_reason_of(why.value)}"
-        # There each one is told by raising in its callbacks, and what was not waited for any more stays in a cycle.
+        # txredisapi would raise in the callbacks of each one, and leave a cycle for each that is no longer waited for.
         waiting, self.replyQueue.waiting = self.replyQueue.waiting, []
         super().connectionLost(why)
         for reply in waiting:
@@ -152,22 +154,22 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
             reply.errback(txredisapi.ConnectionError("Lost connection"))
 
     def _without_secrets(self, reply: Reply) -> Reply:
-        return ErrorReply(self._shown(reply.said)) if isinstance(reply, ErrorReply) else reply
+        return ErrorReply(self._shown(reply.text)) if isinstance(reply, ErrorReply) else reply
 
     def _give_up(self, why: str) -> None:
         self._why_lost = why
         self.abort()
 
-    def _shown(self, said: str) -> str:
+    def _shown(self, text: str) -> str:
         for secret in self._secrets:
-            said = said.replace(secret, "***")
-        return first_line(said)[:_SHOWN] if said.strip() else ""
+            text = text.replace(secret, "***")
+        return first_line(text)[:_SHOWN] if text.strip() else ""
 
 
 def too_slow(result: ResultT | Failure, timeout_s: float) -> ResultT:
-    """Takes the place of whatever comes of being cancelled, as the callback of a Deferred's timeout.
+    """Replaces the result of a cancelled Deferred, as the callback of its timeout.
 
-    :raises SourceError: if there was no result; its cause is the cancellation, which has frames to be forgotten.
+    :raises SourceError: if there is no result. Its cause is the cancellation, whose frames must be forgotten.
     """
     if isinstance(result, Failure):
         raise SourceError(f"no answer within {timeout_s:g} s") from result.value
@@ -179,17 +181,17 @@ ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """What the peer's certificate is verified with, and what this side shows.
+    """The TLS configuration of connections to Redis.
 
-    :ivar authorities: the CAs that are trusted; none for those of the system.
-    :ivar own: a certificate to show, with its key.
+    :ivar authorities: the trusted CAs; empty for those of the system.
+    :ivar own: the client certificate with its key; ``None`` for none.
     """
 
     authorities: tuple[Certificate, ...] = ()
     own: PrivateCertificate | None = field(default=None, repr=False)
 
     def wrap(self, endpoint: IStreamClientEndpoint, host: str) -> IStreamClientEndpoint:
-        """Gives an endpoint that connects with TLS, names the host, and verifies that it is that one.
+        """Makes an endpoint that connects with TLS and verifies the server's certificate for the host.
 
         :raises SourceError: if no certificate can be for such a host.
         """
@@ -200,13 +202,13 @@ class TLS:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How a server is connected to, and as whom.
+    """Connects to servers, with the user, the password and the database.
 
-    :ivar names: what resolves the host.
-    :ivar username: an ACL user; ``None`` for the default one.
-    :ivar password: ``None`` if the server asks for none.
-    :ivar database: the number to ``SELECT``; ``None`` where there is but one.
-    :ivar tls: ``None`` for none.
+    :ivar names: resolves the host.
+    :ivar username: the ACL user; ``None`` for the default user.
+    :ivar password: the password; ``None`` if the server needs none.
+    :ivar database: the number for ``SELECT``; ``None`` if there is only one database.
+    :ivar tls: the TLS configuration; ``None`` for connections without TLS.
     """
 
     reactor: IReactorTime
@@ -217,9 +219,9 @@ class Login:
     tls: TLS | None = None
 
     async def connect(self, server: Server | UnixServer, kind: type[ConnectionT]) -> ConnectionT:
-        """Gives a connection on which questions may be asked.
+        """Makes a connection that is ready for commands.
 
-        :raises SourceError: if there is none; nothing is left open then.
+        :raises SourceError: if it cannot be made. Nothing is left open then.
         """
         secrets = () if not self.password else (self.password,)
         factory = Factory.forProtocol(lambda: kind(secrets))
@@ -231,7 +233,7 @@ class Login:
         try:
             if self.password is not None:
                 await self._authenticate(connection, self.password)
-            # A connection begins with 0, and proxies without SELECT have no other.
+            # A connection begins with database 0, the only one of proxies that do not know SELECT.
             if self.database:
                 await connection.ask("SELECT", self.database)
         except Exception:
@@ -243,20 +245,20 @@ class Login:
         try:
             await connection.ask("AUTH", *filter(None, (self.username,)), password)
         except RefusedError as error:
-            # A server that does not know the command repeats it.
-            raise RefusedError(error.said.partition(", with args")[0]) from None
+            # A server that does not know the command repeats its arguments, among them the password.
+            raise RefusedError(error.text.partition(", with args")[0]) from None
 
     def _endpoint(self, server: Server | UnixServer) -> IStreamClientEndpoint:
         if isinstance(server, UnixServer):
-            freeing = cast("Any", FreeingReactor(self.reactor))
+            freeing = cast("Any", FreeingReactor(cast("ConnectingReactor", self.reactor)))
             return UNIXClientEndpoint(freeing, server.path, timeout=CONNECT_TIMEOUT_S)
-        # It may have been found one tick ago, and a tick may be an hour.
+        # The addresses may have been found one tick ago, and a tick may be an hour.
         self.names.forget(server.host)
         endpoint: IStreamClientEndpoint = NamedEndpoint(self.reactor, self.names, server.host, server.port)
         return endpoint if self.tls is None else self.tls.wrap(endpoint, server.host)
 
 
 def _reason_of(error: Any) -> str:
-    """Gives what OpenSSL says, of which the last is what it came to."""
+    """Gives the last message of OpenSSL's error stack."""
     stack = error.args[0] if error.args else ()
     return str(stack[-1][-1]) if stack and isinstance(stack, list | tuple) else "the connection was lost"

@@ -1,7 +1,7 @@
-"""Whether a server is a replica that has lost its master: it still answers, with what it had.
+"""Whether a server is a replica that has lost its master: such a server still answers, with old data.
 
-The state is asked for in front of the document, in the same packet: a pull takes no round trip more. In front, since
-the document is then at least as new as the state that vouches for it.
+The state is asked for before the document, in the same packet, so that a pull takes no further round trip. The document
+is then at least as new as the state that vouches for it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from livefeed.sources.redis.replies import Reply
 
 CHECK_S = 0.5
-"""How often the state is asked for, at most, while it is good: announced changes may come each 20 ms, and INFO takes
-Redis 16 µs, and livefeed 64. While the master is lost, each pull asks."""
+"""Shortest time in seconds between two queries of the state while it is good. Announced changes may come every 20 ms,
+and INFO takes 16 µs in Redis and 64 µs in livefeed. While the master is lost, each pull asks."""
 
 RETRY_S = 300.0
-"""How long a server that refuses to tell is not asked again, on one connection: each refusal is in its ACL LOG."""
+"""Seconds until a server that refuses the query is asked again on the same connection, since its ACL LOG contains each
+refusal."""
 
 INFO_REPLY = 65_536
-"""How many bytes the state may have: a master has a line of 100 bytes for each of its replicas."""
+"""Largest size of the state in bytes. A master has a line of 100 bytes for each replica."""
 
 _SHOWN = 100  # characters of a master's name, and of an error
 
@@ -37,18 +38,18 @@ _log = Logger()
 
 
 class LostMasterError(SourceError):
-    """The server is a replica without a master, and the document that it has may be old. The connection is good."""
+    """The server is a replica without its master, and its document may be old. The connection is good."""
 
 
 @dataclass(slots=True)
 class Replication:
-    """Asks one server for documents, and refuses them while it is a replica that has lost its master.
+    """Asks one server for documents, and refuses them while the server is a replica that has lost its master.
 
-    A server that does not tell is believed, and the log says so once.
+    A server that does not tell its state is trusted, and the log says so once.
 
     :ivar server: the server, for the log.
-    :ivar was_fatal: whether the last connection may have been ended because the state was asked for, as some proxies do
-        with commands that they do not know.
+    :ivar was_fatal: whether the query of the state may have ended the last connection. Some proxies end it after
+        commands that they do not know.
     """
 
     # required parameters
@@ -59,7 +60,7 @@ class Replication:
     was_fatal: bool = False
     _connection: Connection | None = field(default=None, repr=False)
     _due_at: float = -inf
-    _has_told: bool = False
+    _has_answered: bool = False
     _why_lost: str = ""
     _why_unknown: str = ""
 
@@ -79,14 +80,14 @@ class Replication:
 
         def note(state: Reply) -> None:
             states.append(state)
-            # What it has not used is not the document's.
+            # The document may not use the rest of the state's allowance.
             connection.allowance -= INFO_REPLY - (len(state) if isinstance(state, bytes) else 0)
 
         connection.begin("INFO", "replication").addCallbacks(note, lambda _: None)
         try:
             reply = await connection.ask(*command, allowance=allowance + INFO_REPLY)
         except SourceError:
-            self.was_fatal = connection.was_ended and not (states or self._has_told)
+            self.was_fatal = connection.was_ended and not (states or self._has_answered)
             raise
         self._note(states[0], now)
         if self._why_lost:
@@ -94,31 +95,31 @@ class Replication:
         return reply
 
     async def ask_without(self, connection: Connection, *command: object, allowance: int) -> Reply:
-        """Gives the reply to a command on a new connection, on which the state is never asked for."""
+        """Gives the reply to a command on a new connection, without a query of the state, now or later."""
         reply = await connection.ask(*command, allowance=allowance)
         self._connection, self._due_at = connection, inf
         self._note_unknown("it ends the connection when it is asked")
         return reply
 
     def _note(self, state: Reply, now: float) -> None:
-        self._has_told, self._due_at = True, now + CHECK_S
+        self._has_answered, self._due_at = True, now + CHECK_S
         facts = _facts_of(state)
         match facts.get(b"role"), facts.get(b"master_link_status"):
             case ((b"slave" | b"replica"), b"down"):
-                # What it says is the same for as long as this lasts, or each pull would be a line in the log.
+                # The text stays the same while the master is lost. Otherwise each pull would log a line.
                 self._why_lost = self._why_lost or _loss_of(facts)
                 self._why_unknown = ""
             case ((b"slave" | b"replica"), b"up") | ((b"master" | b"active-replica"), _):
                 self._why_lost = self._why_unknown = ""
             case _:
                 self._why_lost, self._due_at = "", now + RETRY_S
-                said = f"Redis says: {state.said}"[:_SHOWN] if isinstance(state, ErrorReply) else ""
-                self._note_unknown(said or "its answer to INFO does not say so")
+                refusal = f"Redis says: {state.text}"[:_SHOWN] if isinstance(state, ErrorReply) else ""
+                self._note_unknown(refusal or "its answer to INFO does not say so")
 
     def _note_unknown(self, why: str) -> None:
         if why != self._why_unknown:
             self._why_unknown = why
-            text = "whether {server} is a replica that has lost its master cannot be known, and is not heeded: {why}"
+            text = "whether {server} is a replica that has lost its master cannot be known, and is ignored: {why}"
             _log.warn(text, server=self.server, why=why)
 
 

@@ -1,6 +1,6 @@
-"""Reads replies of Redis (RESP2) out of the bytes of a connection.
+"""Reads the replies of Redis (RESP2) from the bytes of a connection.
 
-Rule: this file is pure. It keeps no more than what was fed into it, and takes time in proportion to that.
+Rule: this file is pure. Its memory and its time are proportional to the bytes that were fed in.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_LINE = 16384
-"""The longest first line of a reply, in bytes. Errors are lines, and some repeat what they were asked."""
+"""Length of the longest line of a reply, in bytes. Errors are lines, and some repeat the command."""
 
 MAX_DEPTH = 8
-"""Lists in lists; no command that is used here answers with more than three."""
+"""Depth of nested lists. The replies to the commands that are used here have at most three levels."""
 
 _NUMBER = re.compile(rb"-?[0-9]{1,19}")
 _LENGTH = re.compile(rb"-1|[0-9]{1,10}")
@@ -26,32 +26,32 @@ Reply: TypeAlias = "bytes | str | int | list[Reply] | ErrorReply | None"
 
 
 class NotRedisError(Exception):
-    """The peer sends what is no reply of Redis."""
+    """The peer sends something else than replies of Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """An error that the server answers with.
+    """A reply that is an error.
 
-    :ivar said: its text, without the prefix ``ERR``, which says nothing.
+    :ivar text: the text, without the general prefix ``ERR``.
     """
 
-    said: str
+    text: str
 
 
 @dataclass(slots=True)
 class ReplyReader:
-    """Puts replies together, however they are cut."""
+    """Assembles replies from pieces of any size."""
 
     _buffer: bytearray = field(default_factory=bytearray)
     _length: int | None = None  # of the string that is being read
     _searched: int = 0  # so far there is no line end
-    _lists: list[tuple[list[Reply], int]] = field(default_factory=list)  # begun, with the length that each will have
+    _lists: list[tuple[list[Reply], int]] = field(default_factory=list)  # incomplete lists, with their final lengths
 
     def feed(self, data: bytes) -> Iterator[Reply]:
-        """Gives the replies that are whole now.
+        """Gives the replies that are complete now.
 
-        :raises NotRedisError: if this cannot be a reply; the reader is then of no more use.
+        :raises NotRedisError: if the data are not a reply. The reader cannot be used any more then.
         """
         self._buffer += data
         position = 0
@@ -82,7 +82,7 @@ class ReplyReader:
             self._searched = max(0, len(self._buffer) - 1)
 
     def _read_line(self, line: bytes) -> Reply:
-        """Gives the reply that a line is, or ``_PART`` if more belongs to it."""
+        """Gives the reply of a line, or ``_PART`` if more data belong to it."""
         kind, rest = line[:1], line[1:]
         if kind in (b"$", b"*"):
             return self._begin(kind, rest)
@@ -121,4 +121,4 @@ class ReplyReader:
         yield reply
 
 
-_PART: Reply = ErrorReply("what has been read is the beginning of a reply")
+_PART: Reply = ErrorReply("the beginning of a reply")

@@ -1,4 +1,4 @@
-"""The master of a group that sentinels look after: it is asked for by name, and verified to be the master."""
+"""The master of a group that sentinels monitor: found by the group's name, and verified to be a master."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from livefeed.sources.redis.replies import Reply
 
 SENTINEL_TIMEOUT_S = 0.5
-"""So long one sentinel may take, in seconds: a pull has one second, in which a hanging one must leave time."""
+"""Seconds that one sentinel may take. A pull has one second, in which a hanging sentinel must leave time for others."""
 
 ROLE_REPLY = 16384
-"""A master names all its replicas."""
+"""Largest size of the reply to ``ROLE`` in bytes. A master lists all its replicas."""
 
 _PORTS = range(1, 0x10000)
 
 
 @dataclass(slots=True)
 class Sentinels:
-    """The master that sentinels know by a name.
+    """The master of a group of servers, which sentinels name.
 
-    At each pull the server is asked for its role first: an old master that has come back as a replica, or was made
-    one, is left at once. The sentinel that had the right answer is asked first the next time; one that hangs, last.
+    Each pull asks the server for its role first, so that an old master that has become a replica is left at once. The
+    sentinel with the right answer is asked first the next time, and one that hangs last.
 
     :ivar name: the group's name.
-    :ivar sentinels: their addresses.
-    :ivar sentinel_login: how sentinels are connected to.
-    :ivar login: how the master is.
-    :ivar found: called with the sentinel each time that one has told the right master.
+    :ivar sentinels: the sentinels.
+    :ivar sentinel_login: connects to sentinels.
+    :ivar login: connects to the master.
+    :ivar found: called with the sentinel each time that one has named the right master.
     """
 
     # required parameters
@@ -90,7 +90,7 @@ class Sentinels:
         self._spent.forget()
         why = SourceError("there are no sentinels")
         for sentinel in tuple(self._order):
-            # Also when this is cancelled, the next attempt begins with another.
+            # Before connecting: if the attempt is cancelled, the next one begins with another sentinel.
             self._order.rotate(-1)
             self._trail.begin()
             try:
@@ -150,7 +150,7 @@ async def _is_master(connection: Connection) -> bool:
 
 
 async def _is_master_or_end(connection: Connection) -> bool:
-    """Tells whether the server is a master; if it is not, or that cannot be told, its connection is ended."""
+    """Tells whether the server is a master. If it is not, or if the query fails, its connection is ended."""
     is_master = False
     try:
         is_master = await _is_master(connection)

@@ -1,4 +1,4 @@
-"""Who is asked for the document: what there is in common, and one server that is always the same."""
+"""The servers that are asked for the document: their interface, and the simplest kind, one fixed server."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
 class Servers(Protocol):
     """Servers of which one has the key.
 
-    One connection is kept. Whoever asks calls :meth:`close` after any trouble: the next question finds the server anew.
+    One connection is kept. The caller calls :meth:`close` after an error, so that the next command finds the server
+    anew.
     """
 
     @property
     def server(self) -> Server | UnixServer | None:
-        """The server that was found to have the key, last."""
+        """The server that had the key last; ``None`` before it is known."""
 
     async def ask(self, *command: object, allowance: int = SMALL_REPLY) -> Reply:
         """Gives the reply of the server that has the key.
 
-        :raises SourceError: if there is none.
+        :raises SourceError: if no server replies.
         """
 
     async def moved(self) -> Server | None:
-        """Gives a server on the way to the connection whose name leads elsewhere by now; ``None`` if none does."""
+        """Gives a server on the way to the connection whose name leads elsewhere by now; ``None`` if there is none."""
 
     def anew(self, first: Server) -> Servers:
-        """Gives the same servers, none of which is connected to yet.
+        """Makes an object for the same servers, without connections.
 
-        :param first: the one to begin with, if they are asked in turn and it is one of them.
+        :param first: the server to ask first, if the servers are asked in turn.
         """
 
     def close(self) -> None:
@@ -45,7 +46,7 @@ class Servers(Protocol):
 
 @dataclass(slots=True)
 class OneServer:
-    """A server that is always the same."""
+    """One fixed server."""
 
     # required parameters
     server: Server | UnixServer

@@ -1,4 +1,4 @@
-"""A document in Redis or Valkey: one key of one server, of the master that sentinels know, or of a cluster."""
+"""The source of a key in Redis or Valkey: of one server, of the master that sentinels name, or of a cluster."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from livefeed.sources.redis.replies import Reply
 
 FOLLOW_TIMEOUT_S = 0.5
-"""How long the servers to which a name leads by now may take, in seconds: a pull may have but one, and if they do not
-answer, the ones before are asked."""
+"""Seconds that the servers to which a name newly leads may take. A pull may have only one second, and if they do not
+answer, the servers of before are asked."""
 
 _KEYSPACE = b"keyspace"
 _SWITCH = b"+switch-master"
@@ -43,11 +43,13 @@ _log = Logger()
 
 @dataclass(slots=True)
 class RedisSource:
-    """Reads a value. The connection is dropped at any trouble, and the next pull makes another: the tick is the retry.
+    """Reads a value. An error ends the connection, and the next pull makes another one: the tick is the retry.
 
-    :ivar url: what was set.
-    :ivar servers: who is asked.
-    :ivar value: what for.
+    :ivar url: the URL of the source.
+    :ivar login: connects to the servers.
+    :ivar servers: the servers that are asked.
+    :ivar value: the type of the value.
+    :ivar max_bytes: size of the largest document.
     """
 
     # required parameters
@@ -70,13 +72,13 @@ class RedisSource:
     def from_url(cls, parts: SplitResult, *, reactor: IReactorTime, max_bytes: int) -> RedisSource:
         """Makes the source of a URL of the Redis family.
 
-        :raises ConfigurationError: if a part is missing or cannot be, or a file that is named cannot be used; the
-            message repeats no part of the URL.
+        :raises ConfigurationError: if a part is missing or wrong, or a file that it names cannot be used. The message
+            repeats no part of the URL.
         """
         url = parse_url(parts)
         value = _value_of(url.options, max_bytes)
         tls = _tls_of(url.options) if url.scheme.startswith("rediss") else None
-        # One for the whole family: a name server that hangs keeps one thread, however many servers there are.
+        # One object for all servers, so that a name server that hangs occupies one thread.
         login = Login(reactor, Names.of(reactor), url.username, url.password, url.database, tls)
         servers: Servers
         addresses = tuple(server for server in url.servers if isinstance(server, Server))
@@ -94,7 +96,7 @@ class RedisSource:
     def watch(self, changed: Callable[[], None]) -> None:
         """Source API.
 
-        Nothing is listened to before the first good pull, which knows where.
+        Listening begins after the first good pull, which finds the server.
         """
         self._changed = changed
         channel = self.url.options.get("announce")
@@ -116,9 +118,9 @@ class RedisSource:
         try:
             reply = await self._ask()
         except LostMasterError:
-            # The connection is a good one.
+            # The connection is good, and stays.
             raise
-        except Exception:  # a cancelled pull, too, leaves a connection of which nothing is known
+        except Exception:  # a cancelled pull, too, leaves a connection in an unknown state
             self.servers.close()
             self._has_failed = True
             raise
@@ -141,7 +143,7 @@ class RedisSource:
                 announcements.close()
 
     async def _ask(self) -> Reply:
-        """Gives the reply of the servers to which the names lead by now, or else of those that are connected to."""
+        """Gives the reply of the servers to which the names lead by now, or else of the connected ones."""
         first = await self.servers.moved()
         if first is None:
             return await self._ask_of(self.servers)
@@ -173,7 +175,7 @@ class RedisSource:
             _log.warn(text, source=self, server=server, why=why)
 
     def _note_switch(self, message: bytes) -> None:
-        """Leaves a master that another one has taken the place of, though it may not know yet."""
+        """Leaves a master that was replaced, which may not know about it yet."""
         if message.startswith(self.url.name.encode() + b" "):
             self.servers.close()
             self._changed()
@@ -206,9 +208,9 @@ def _text_of(options: dict[str, bytes], name: str) -> str | None:
 
 
 def _tls_of(options: dict[str, bytes]) -> TLS:
-    """Reads the files that are named, once.
+    """Makes the TLS configuration. The files of the options are read here, once.
 
-    :raises ConfigurationError: if one cannot be read, or is not what it should be.
+    :raises ConfigurationError: if a file cannot be read, or has the wrong content.
     """
     authorities: tuple[Certificate, ...] = ()
     if "ca" in options:

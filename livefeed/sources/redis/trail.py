@@ -1,4 +1,4 @@
-"""The names on the way to a kept connection: where each of them led, and whether it leads elsewhere by now."""
+"""The host names on the way to a kept connection: the address of each, and whether it leads elsewhere by now."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from livefeed.sources.redis.connection import Connection, Login, UnixServer
 
 LOOK_UP_TIMEOUT_S = 0.5
-"""How long a pull waits for names, in seconds, if it comes long after the last one; a pull may have but a second."""
+"""Seconds that a pull waits for names if it comes long after the last one. A pull may have only a second."""
 
 
 @dataclass(slots=True)
 class _Step:
     """One server on the way.
 
-    :ivar address: the IP address at which it was found.
-    :ivar checked_at: when its name was last found to lead there, by the clock.
+    :ivar address: the IP address to which its name led.
+    :ivar checked_at: the time of the last look-up by the clock, in seconds.
     """
 
     server: Server
@@ -31,20 +31,20 @@ class _Step:
     checked_at: float
 
     def has_moved(self, addresses: tuple[str, ...], now: float) -> bool:
-        """Takes note of the addresses that its name has now, and tells whether it leads elsewhere."""
+        """Notes the current addresses of the name, and tells whether it leads elsewhere."""
         self.checked_at = now
         return self.address not in addresses
 
 
 @dataclass(slots=True)
 class Trail:
-    """The servers on the way to a kept connection: the one that it leads to, and one that named it, if any did.
+    """The servers on the way to a kept connection: its server, and the server that has named it, if there is one.
 
-    An old server may answer for long after its name leads elsewhere. So each name is looked up again every
-    ``MAX_AGE_S``, beside the pulls: a silent name server delays nothing. A server that is an address, or a socket, does
-    not move.
+    An old server may answer for a long time after its name leads elsewhere. So each name is looked up again every
+    ``MAX_AGE_S``, in the background, so that a silent name server delays nothing. Servers with an IP address or a
+    socket do not move.
 
-    :ivar login: what resolves the names, and measures time.
+    :ivar login: resolves the names, and has the clock.
     """
 
     # required parameters
@@ -56,20 +56,20 @@ class Trail:
     _spent: SpentErrors = field(default_factory=SpentErrors)
 
     def begin(self) -> None:
-        """Forgets the way: another one begins."""
+        """Forgets all servers, at the beginning of another connection."""
         self._steps.clear()
         self._asked_at = self.login.reactor.seconds()
 
     def note(self, server: Server | UnixServer, connection: Connection) -> None:
-        """Takes note of a server that has just been connected to."""
+        """Notes a server that has just been connected to."""
         if isinstance(server, Server) and not is_address(server.host):
             address = connection.transport.getPeer().host
-            # Nodes of a cluster may send livefeed on for as long as it runs; the one that it began with is kept.
+            # A cluster may redirect any number of times. The first node and the last one are kept.
             del self._steps[1:]
             self._steps.append(_Step(server, address, self.login.reactor.seconds()))
 
     def moved(self) -> Server | None:
-        """Gives a server whose name leads elsewhere; ``None`` if none does, or none is known to yet."""
+        """Gives a server whose name leads elsewhere; ``None`` if none is known to."""
         now = self._asked_at = self.login.reactor.seconds()
         for step in self._due(now):
             addresses = self.login.names.renewed(step.server.host)
@@ -78,7 +78,7 @@ class Trail:
         return None
 
     async def moved_by_now(self) -> Server | None:
-        """Gives the same, but waits for the names if it was not asked for so long that what is known of them is old."""
+        """Does the same as :meth:`moved`, but waits for the names if the last check was long ago."""
         now = self.login.reactor.seconds()
         if now - self._asked_at < MAX_AGE_S:
             return self.moved()

@@ -38,13 +38,16 @@ _SENTINEL_OPTIONS = ("sentinel-user", "sentinel-password")
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """What a URL says.
+    """The parts of a URL.
 
-    :ivar scheme: the scheme, which says who is asked, and whether with TLS.
+    :ivar scheme: the scheme, which selects the kind of servers, and TLS.
     :ivar servers: the server, the sentinels, or some nodes of the cluster.
-    :ivar name: the name by which sentinels know the master; ``""`` without sentinels.
-    :ivar database: ``None`` in a cluster, which has but one.
-    :ivar options: what stands behind the question mark, but for the database and the key.
+    :ivar name: the name of the group that the sentinels monitor; ``""`` without sentinels.
+    :ivar database: number of the database; ``None`` in a cluster, which has only one.
+    :ivar key: the key, without percent-encoding.
+    :ivar username: the ACL user; ``None`` for the default user.
+    :ivar password: the password; ``None`` if the server needs none.
+    :ivar options: the options of the query, except for the database and the key.
     """
 
     scheme: str
@@ -69,7 +72,7 @@ class RedisUrl:
 def parse_url(parts: SplitResult) -> RedisUrl:
     """Reads a URL of one of the schemes above.
 
-    :raises ConfigurationError: if a part is missing, unknown or cannot be; the message says which one.
+    :raises ConfigurationError: if a part is missing, unknown or wrong. The message names the part.
     """
     if parts.scheme == "redis+unix":
         return _parse_unix(parts)

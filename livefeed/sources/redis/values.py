@@ -1,4 +1,4 @@
-"""What the key may hold, what is asked of the server for it, and how the answer becomes a document."""
+"""The types of values that a key may hold: the command that reads each, and the document in its reply."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SHOWN = 40  # characters of a field's name
 
 
 class OddReplyError(SourceError):
-    """The reply is none that this question can have: whatever answers is not to be believed."""
+    """The reply is impossible for this command, so the connection cannot be trusted."""
 
 
 class Value(Protocol):
-    """A kind of value.
+    """A type of value.
 
-    :ivar allowance: the bytes that the answer may have.
-    :ivar event_class: the letter of ``notify-keyspace-events`` without which changes of it are not told of.
+    :ivar allowance: largest size of the reply in bytes.
+    :ivar event_class: the letter of ``notify-keyspace-events`` without which its changes are not announced.
     """
 
     event_class: ClassVar[str]
@@ -33,18 +33,18 @@ class Value(Protocol):
     def allowance(self) -> int: ...
 
     def command(self, key: bytes) -> tuple[bytes | str | int, ...]:
-        """Gives the question."""
+        """Gives the command that reads the key."""
 
     def document(self, reply: Reply) -> bytes:
-        """Gives the document, as the answer has it.
+        """Gives the document in a reply.
 
-        :raises SourceError: if there is none in the answer.
+        :raises SourceError: if there is none.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class StringValue:
-    """A string, read with ``GETRANGE``, which lets no more come than may be served."""
+    """A string, read with ``GETRANGE``, which limits the size of the reply."""
 
     event_class: ClassVar[str] = "$"
     max_bytes: int
@@ -69,9 +69,9 @@ class StringValue:
 
 @dataclass(frozen=True, slots=True)
 class HashValue:
-    """A hash, of which an object is made, its members sorted by name: the same content is the same document.
+    """A hash, which becomes a JSON object. Its members are sorted by name, so that equal hashes give equal documents.
 
-    :ivar is_json: whether each value is JSON, and kept as it is; if not, it becomes a string of JSON.
+    :ivar is_json: whether each value is JSON and is taken unchanged; otherwise it becomes a JSON string.
     """
 
     event_class: ClassVar[str] = "h"
@@ -80,7 +80,7 @@ class HashValue:
 
     @property
     def allowance(self) -> int:
-        """Value API. What takes 6 bytes in the document, a member ``"a":1,``, takes up to 14 in the answer."""
+        """Value API. A member of 6 bytes in the document, ``"a":1,``, has up to 14 bytes in the reply."""
         return 3 * self.max_bytes + SMALL_REPLY
 
     def command(self, key: bytes) -> tuple[bytes | str | int, ...]:
@@ -104,7 +104,7 @@ class HashValue:
         if not self.is_json:
             return msgspec.json.encode(text)
         try:
-            # By itself: `1,"b":2` would fit into the object.
+            # Checked alone: `1,"b":2` would be valid within the object.
             msgspec.json.decode(value, type=msgspec.Raw)
         except msgspec.DecodeError as error:
             raise SourceError(f"the field {_shown(name)} is not JSON: {error}") from None
@@ -113,10 +113,10 @@ class HashValue:
 
 @dataclass(frozen=True, slots=True)
 class JsonValue:
-    """A value of RedisJSON, or what a path finds in it.
+    """A value of RedisJSON, or the values at a path in it.
 
-    :ivar path: a path that begins with ``$`` finds any number of values: one is given by itself, several as an array.
-        Any other is a path as RedisJSON had them first, and finds one.
+    :ivar path: a path that begins with ``$`` finds any number of values: a single one is the document, several are an
+        array. Any other path has RedisJSON's older syntax, and finds one value.
     """
 
     event_class: ClassVar[str] = "d"

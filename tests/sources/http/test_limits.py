@@ -25,7 +25,15 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from livefeed.exceptions import SourceError
-from livefeed.sources.http.limits import HEAD_BYTES, MAX_INTERIM, MAX_MEMBERS, READ_BYTES, Body, GuardedEndpoint, Wire
+from livefeed.sources.http.limits import (
+    HEAD_BYTES,
+    MAX_INTERIM,
+    MAX_MEMBERS,
+    READ_BYTES,
+    Body,
+    Connections,
+    GuardedEndpoint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 LIMIT = 100
 
 
-class Aborted(Wire):
+class Aborted(Connections):
     """Remembers whether it was cut."""
 
     __slots__ = ("aborted",)
@@ -50,8 +58,8 @@ class BodyTests(SynchronousTestCase):
     """Body."""
 
     def body(self, chunks: Iterable[bytes], *, is_gzip: bool = False, end: Exception | None = None) -> Body:
-        self.wire = Aborted()
-        body = Body(LIMIT, self.wire, is_gzip=is_gzip)
+        self.connections = Aborted()
+        body = Body(LIMIT, self.connections, is_gzip=is_gzip)
         for chunk in chunks:
             body.dataReceived(chunk)
         body.connectionLost(Failure(end or ResponseDone()))
@@ -70,7 +78,7 @@ class BodyTests(SynchronousTestCase):
         chunks = [sent[start:end] for start, end in itertools.pairwise(edges)]
         body = self.body(chunks, is_gzip=members > 0)
         self.assertEqual(self.successResultOf(body.whole), document[:LIMIT])
-        self.assertEqual(self.wire.aborted, len(document) >= LIMIT)
+        self.assertEqual(self.connections.aborted, len(document) >= LIMIT)
 
     def test_bomb(self) -> None:
         """No more is decoded than is kept, and the connection is cut."""
@@ -81,7 +89,7 @@ class BodyTests(SynchronousTestCase):
         _, most = tracemalloc.get_traced_memory()
         self.assertLess(most, 1_000_000)
         self.assertEqual(self.successResultOf(body.whole), b" " * LIMIT)
-        self.assertTrue(self.wire.aborted)
+        self.assertTrue(self.connections.aborted)
 
     def test_what_is_no_gzip(self) -> None:
         """Nothing, a part, something else, something after it, and empty members without end."""
@@ -94,9 +102,9 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.body([b"[1]"], end=PotentialDataLoss()).whole), b"[1]")
         self.assertIn("in the middle", self.failed(self.body([b"[1]"], end=ConnectionLost())))
         for attribute, words in (("cut", "in the middle"), ("overrun", "far more")):
-            wire = Wire()
-            body = Body(LIMIT, wire, is_gzip=False)
-            setattr(wire, attribute, True)
+            connections = Connections()
+            body = Body(LIMIT, connections, is_gzip=False)
+            setattr(connections, attribute, True)
             body.connectionLost(Failure(PotentialDataLoss()))
             self.assertIn(words, self.failed(body))
         cut = gzip.compress(b"[1]")[:-1]
@@ -104,11 +112,11 @@ class BodyTests(SynchronousTestCase):
 
     def test_cancelled(self) -> None:
         """Who waits no longer has the connection cut, and what follows is no error."""
-        wire = Aborted()
-        body = Body(LIMIT, wire, is_gzip=False)
+        connections = Aborted()
+        body = Body(LIMIT, connections, is_gzip=False)
         body.whole.cancel()
         self.failureResultOf(body.whole, CancelledError)
-        self.assertTrue(wire.aborted)
+        self.assertTrue(connections.aborted)
         body.connectionLost(Failure(ConnectionLost()))
 
 
@@ -132,20 +140,20 @@ class GuardedEndpointTests(SynchronousTestCase):
                 self.protocol.makeConnection(transport)
                 return succeed(self.protocol)
 
-        wire, endpoint = Wire(), Endpoint()
-        guarded = GuardedEndpoint(endpoint, wire)  # type: ignore[arg-type]
+        connections, endpoint = Connections(), Endpoint()
+        guarded = GuardedEndpoint(endpoint, connections)  # type: ignore[arg-type]
         protocol = self.successResultOf(guarded.connect(Factory.forProtocol(Receiving)))
         self.assertIsInstance(protocol, Receiving)
-        self.assertEqual(len(wire.open), 1)
+        self.assertEqual(len(connections.open), 1)
         endpoint.protocol.dataReceived(b"x" * HEAD_BYTES)
         self.assertTrue(transport.connected)
         endpoint.protocol.dataReceived(b"y")
         self.assertFalse(transport.connected)
-        self.assertTrue(wire.overrun)
+        self.assertTrue(connections.overrun)
         self.assertEqual(len(b"".join(received)), HEAD_BYTES)
-        self.assertEqual(wire.open, set())
-        wire.begin()
-        self.assertEqual((wire.allowance, wire.overrun), (HEAD_BYTES, False))
+        self.assertEqual(connections.open, set())
+        connections.begin()
+        self.assertEqual((connections.allowance, connections.overrun), (HEAD_BYTES, False))
 
     def test_little_is_read_at_a_time(self) -> None:
         """Others get their turn before the next piece: also with TLS, which is a wrapper around the connection."""
@@ -168,7 +176,7 @@ class GuardedEndpointTests(SynchronousTestCase):
 
             endpoint: Any = Endpoint(ours, wrap)
             protocol: Any = self.successResultOf(
-                GuardedEndpoint(endpoint, Wire()).connect(Factory.forProtocol(Protocol)),
+                GuardedEndpoint(endpoint, Connections()).connect(Factory.forProtocol(Protocol)),
             )
             protocol.dataReceived = received.append
             theirs.send(b"x" * 2 * READ_BYTES)
@@ -177,7 +185,7 @@ class GuardedEndpointTests(SynchronousTestCase):
 
     def test_interim_answers(self) -> None:
         """Are counted and not logged, over all connections of a pull; with too many the connection is cut."""
-        wire = Wire()
+        connections = Connections()
         events: list[object] = []
         observer: Any = events.append
         globalLogPublisher.addObserver(observer)
@@ -195,7 +203,7 @@ class GuardedEndpointTests(SynchronousTestCase):
             factory: Any = Factory.forProtocol(HTTP11ClientProtocol)
             factory.noisy = True
             endpoint: Any = Endpoint()
-            protocol: Any = self.successResultOf(GuardedEndpoint(endpoint, wire).connect(factory))
+            protocol: Any = self.successResultOf(GuardedEndpoint(endpoint, connections).connect(factory))
             self.assertFalse(factory.noisy)
             answered = protocol.request(Request(b"GET", b"/", Headers({b"Host": [b"h"]}), None))
             answered.addErrback(lambda _: None)
@@ -206,7 +214,7 @@ class GuardedEndpointTests(SynchronousTestCase):
         self.assertTrue(ask(MAX_INTERIM - 1).connected)
         self.assertTrue(ask(1).connected)
         self.assertFalse(ask(1).connected)
-        self.assertEqual(wire.interim, MAX_INTERIM + 1)
-        wire.begin()
+        self.assertEqual(connections.interim, MAX_INTERIM + 1)
+        connections.begin()
         self.assertTrue(ask(MAX_INTERIM).connected)
         self.assertEqual(events, [])

@@ -92,7 +92,7 @@ class ChangesTests(SynchronousTestCase):
             changed=self.note,
             in_reactor=lambda call, *arguments, **fields: call(*arguments, **fields),
             closing=closing,
-            said=lambda error: str(error).replace(SECRET, "***"),
+            describe=lambda error: str(error).replace(SECRET, "***"),
             source="mongodb://h/db/c",
         ).run()
         self.assertEqual(left, [])
@@ -103,7 +103,7 @@ class ChangesTests(SynchronousTestCase):
         """Changes are told of, and that nothing has changed is not; opening counts as a change."""
         self.run_through(StreamDouble({"_id": 1}, None, {"_id": 2}, None))
         self.assertEqual(self.told, 3)
-        self.assertEqual(self.lines, ["mongodb://h/db/c tells of changes, which are pulled at once"])
+        self.assertEqual(self.lines, ["mongodb://h/db/c reports changes, which are pulled at once"])
 
     def test_server_without_streams(self) -> None:
         """Where there are none, that is said once, and the thread ends."""
@@ -112,7 +112,7 @@ class ChangesTests(SynchronousTestCase):
             closing = self.run_through(OperationFailure("there are none here", code))
             self.assertEqual(closing.waits, [])
             self.assertEqual(
-                self.lines, ["mongodb://h/db/c tells of no changes, the tick goes on: there are none here"]
+                self.lines, ["mongodb://h/db/c reports no changes; they are seen at ticks alone: there are none here"]
             )
         self.assertEqual(self.told, 0)
 
@@ -121,7 +121,7 @@ class ChangesTests(SynchronousTestCase):
         self.run_through(StreamDouble({"_id": 1}, AutoReconnect("gone")), StreamDouble({"_id": 2}))
         self.assertEqual(self.told, 4)
         self.assertEqual(len(self.lines), 3)
-        self.assertIn("does not tell of changes now, the tick goes on: gone", self.lines[1])
+        self.assertIn("reports no changes now; they are seen at ticks alone: gone", self.lines[1])
 
     def test_wrong_password_is_tried_again(self) -> None:
         """A password that is refused may be right later: it is tried again, told of once, and not repeated."""
@@ -175,7 +175,7 @@ class ChangesTests(SynchronousTestCase):
             changed=self.note,
             in_reactor=lambda call, *arguments, **fields: call(*arguments, **fields),
             closing=closing,
-            said=str,
+            describe=str,
             source="s",
         )
         work.run()

@@ -18,7 +18,7 @@ def replica(link: bytes, since: bytes = b"", master: bytes = b"10.0.0.9", *, rol
 
 UP = replica(b"up")
 NOPERM = b"-NOPERM this user has no permissions to run the 'info' command\r\n"
-UNKNOWN = "whether host:6379 is a replica that has lost its master cannot be known, and is not heeded: "
+UNKNOWN = "whether host:6379 is a replica that has lost its master cannot be known, and is ignored: "
 
 
 class ReplicationTestCase(RedisTestCase):

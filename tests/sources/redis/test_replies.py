@@ -42,7 +42,7 @@ def written(reply: Reply) -> bytes:
         case int():
             return b":%d\r\n" % reply
         case ErrorReply():
-            return b"-%b\r\n" % reply.said.encode()
+            return b"-%b\r\n" % reply.text.encode()
         case list():
             return array(*map(written, reply))
 
