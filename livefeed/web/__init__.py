@@ -6,6 +6,7 @@
 - ``cors``: the origins whose pages may read answers.
 - ``interfaces``: the requirements of channels and requests on the objects around them.
 - ``negotiation``: the fields of a request, parsed once. Pure.
+- ``reconnect_slots``: the delays after which refused and released clients come back.
 - ``refusals``: the refusal of event streams.
 - ``rendering``: one answer for many requests.
 - ``replay``: answers that may be repeated.
