@@ -1,4 +1,4 @@
-"""A development CA and the certificate that it signs, for trying livefeed out on one's own machine."""
+"""A development CA and the certificate that it signs, for trying livefeed on one machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0
 NAMES = ("localhost", "127.0.0.1", "::1")
 CA_DAYS = 3650
 LEAF_DAYS = 397
-"""The longest that browsers accept of any certificate is 398 days."""
+"""Days that a server's certificate is valid. Browsers accept no certificate that is valid for more than 398."""
 
 RENEW_BEFORE = timedelta(days=7)
 
@@ -43,11 +43,11 @@ _ORGANIZATION = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "livefeed developm
 class DevelopmentCertificate:
     """The files of a development certificate.
 
-    :ivar ca: the CA's certificate: what a client must trust.
+    :ivar ca: the CA's certificate, which a client must trust.
     :ivar cert: the server's certificate.
-    :ivar key: the server's private key, readable by its owner alone.
+    :ivar key: the server's private key, which only its owner can read.
     :ivar fingerprint: the SHA-256 of the server's certificate, as browsers show it.
-    :ivar made: whether the server's certificate was made just now.
+    :ivar made: whether the server's certificate is new.
     """
 
     ca: Path
@@ -58,7 +58,7 @@ class DevelopmentCertificate:
 
 
 def default_directory() -> Path:
-    """Gives where a development certificate is kept if nothing else is said (XDG base directories).
+    """Gives the default directory of a development certificate (XDG base directories).
 
     :raises ConfigurationError: if the user has no home directory, as in a container that runs as a number.
     """
@@ -74,14 +74,14 @@ def default_directory() -> Path:
 def development_certificate(
     directory: Path, names: Iterable[str] = NAMES, *, force: bool = False
 ) -> DevelopmentCertificate:
-    """Gives the development certificate of a directory; makes what is missing or about to expire.
+    """Gives the development certificate of a directory. Makes the files that are missing or about to expire.
 
     The CA's certificate limits it to *names*, so that a browser that trusts it is not put at risk for other sites.
 
-    :param directory: where ``ca.pem``, ``ca.key``, ``cert.pem`` and ``key.pem`` are kept; it is made if need be.
-    :param names: host names and IP addresses that the certificate is for.
-    :param force: makes all of them anew.
-    :raises ConfigurationError: if the directory cannot be read or written, or holds something else by these names.
+    :param directory: the directory of ``ca.pem``, ``ca.key``, ``cert.pem`` and ``key.pem``; it is made if necessary.
+    :param names: the host names and IP addresses of the certificate.
+    :param force: makes all files anew.
+    :raises ConfigurationError: if the directory cannot be read or written, or holds other files with these names.
     """
     wanted = tuple(dict.fromkeys(_normalise(name) for name in names))
     try:
@@ -115,7 +115,7 @@ class _Pair:
 
 
 def _load(cert_path: Path, key_path: Path, names: tuple[str, ...]) -> _Pair | None:
-    """Gives what the files hold; ``None`` if there is nothing, or something for other names or about to expire."""
+    """Reads a pair; ``None`` if it is missing, is for other names, or is about to expire."""
     hint = "remove or rename both to have new ones"
     missing = [path for path in (cert_path, key_path) if not path.exists()]
     if len(missing) == 1 and key_path.name == "ca.key":
@@ -187,7 +187,7 @@ def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair
 
 
 def _normalise(name: str) -> str:
-    """Gives a name as certificates have it: an address in its shortest form, a host name in ASCII and lower case."""
+    """Gives a name in the form of certificates: an address at its shortest, a host name in ASCII and lower case."""
     try:
         return str(ip_address(name))
     except ValueError:
@@ -224,7 +224,7 @@ def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Puts a file in its place whole, and never readable by more than *mode* says."""
+    """Replaces a file as a whole. At no time does it grant more access than *mode*."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
     with open(descriptor, "wb") as file:

@@ -1,7 +1,7 @@
-"""``tls:FOLDER``: a folder of certificates, of which one is chosen by the name that a client asks for (RFC 6066, 3).
+"""``tls:FOLDER``: a folder of certificates. The name that a client asks for chooses one of them (RFC 6066, 3).
 
-Twisted's own reads the folder anew for each unknown name, with two lines in the log, and follows a CA that has signed
-itself without end.
+Twisted's own endpoint of this kind reads the folder anew for each unknown name, with two lines in the log, and follows
+a self-signed CA without end.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from livefeed.tls.options import ServedCertificates
 
 MAX_FILES = 1024
-"""So many ``.pem`` files are read, in the folder and all below it. More are another folder, given by mistake."""
+"""Upper limit of the ``.pem`` files in the folder and those below it. A folder with more was given by mistake."""
 
 MAX_FILE_BYTES = 1024 * 1024
-"""A file of certificates has some kilobytes."""
+"""Upper limit of the bytes in a file. A file of certificates has some kilobytes."""
 
 MAX_CHAIN = 8
-"""So many certificates are sent at most. Public CAs have one or two between a server and the root."""
+"""Upper limit of the certificates that are sent. Public CAs have one or two between a server and the root."""
 
 LOOK_S = 1.0
-"""So often at most unknown names have the folder looked at: anybody can ask for them."""
+"""Least number of seconds between two looks at the folder for an unknown name: any client can ask for one."""
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
-# The same for all, or no client could come back with its ticket: OpenSSL looks at the ticket before the certificate is
-# chosen, and compares the name by itself (SSL_CTX_set_session_id_context(3)).
+# All contexts have the same one. Otherwise no client could reconnect with its ticket: OpenSSL looks at the ticket
+# before the certificate is chosen, and compares the name by itself (SSL_CTX_set_session_id_context(3)).
 _SESSION_ID = b"livefeed"
 _SHOWN = 8
 
@@ -54,9 +54,9 @@ class CertificateFolder:
     """Chooses the certificate of each handshake.
 
     :ivar path: the folder.
-    :ivar seconds: a clock that measures.
-    :ivar wall: the time, in seconds since 1970: of several certificates for one name, a valid one is better.
-    :ivar certificates: what is told of those that are served with.
+    :ivar seconds: a monotonic clock.
+    :ivar wall: the wall clock, in seconds since 1970. Of several certificates for one name, a valid one is preferred.
+    :ivar certificates: the register of the certificates that are served.
     """
 
     # required parameters
@@ -80,17 +80,16 @@ class CertificateFolder:
         self._looked_at = self.seconds()
         self._stamp = _stamp(self.path)
         self._read()
-        # It has no certificate of its own: OpenSSL asks for the name before it needs one, also of a client that has
-        # given none.
+        # It has no certificate of its own: OpenSSL calls back before it needs one, even if the client gave no name.
         self._first = _prepared(make_options([], None).getContext())
         self._first.set_tlsext_servername_callback(self._choose)
 
     def getContext(self) -> SSL.Context:
-        """IOpenSSLContextFactory API. Each handshake begins with it."""
+        """IOpenSSLContextFactory API. Each handshake begins with this context."""
         return self._first
 
     def _choose(self, connection: SSL.Connection) -> None:
-        # What is raised here would be printed by cffi, behind the back of the log.
+        # cffi would print an exception that is raised here, and the log would not have it.
         name = (connection.get_servername() or b"").decode("ascii", "replace").lower()
         context = self._find(name)
         if context is None and name:
@@ -104,7 +103,7 @@ class CertificateFolder:
         return self._contexts.get(name) or self._contexts.get(f"*.{name.partition('.')[2]}")
 
     def _look(self) -> None:
-        """Reads the folder again, if it has changed: a certificate for the name may have come."""
+        """Reads the folder again if it has changed: it may now have a certificate for the name."""
         now = self.seconds()
         if now - self._looked_at < LOOK_S:
             return
@@ -113,7 +112,7 @@ class CertificateFolder:
             stamp = _stamp(self.path)
             if stamp == self._stamp:
                 return
-            # Also if something in it cannot be used: that is found out once.
+            # Set even if a file cannot be used, so that it is read once.
             self._stamp = stamp
             self._read()
             self._complaint = ""
@@ -126,7 +125,7 @@ class CertificateFolder:
         contents = _Contents.read(self.path)
         now = self.wall()
         pairs = [(pair, pair.context()) for pair in contents.pairs(now)]
-        # The better one of two for a name comes later.
+        # Of two certificates for one name, the better one comes later and replaces the other.
         contexts = {name: context for pair, context in pairs for name in _names(pair.chain[0])}
         first = min(pairs, key=lambda each: (not _rank(each[0].chain[0], now)[0], each[0].file), default=None)
         self._contexts, self._default = contexts, first and first[1]
@@ -145,7 +144,7 @@ class CertificateFolder:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A certificate, those between it and the root, and its private key."""
+    """A certificate, the certificates between it and the root, and its private key."""
 
     file: Path
     chain: list[x509.Certificate]
@@ -164,7 +163,7 @@ class _Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What the files hold."""
+    """The contents of the files."""
 
     certificates: list[tuple[Path, x509.Certificate]]
     keys: list[tuple[Path, Any]]
@@ -199,7 +198,7 @@ class _Contents:
                 raise ConfigurationError(f"{file}: the {what} in it cannot be read: it is damaged") from None
 
     def pairs(self, now: float) -> Iterator[_Pair]:
-        """Gives a certificate for each private key that has one: of several the best. Better pairs come later.
+        """Gives the best certificate for each private key that has one. Better pairs come later.
 
         :param now: the time, in seconds since 1970.
         :raises ConfigurationError: if there is a CA that has signed itself.
@@ -225,7 +224,7 @@ class _Contents:
 
 
 def _chain(leaf: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
-    """Gives a certificate and those that have issued each other, without one twice."""
+    """Gives a certificate, its issuer, the issuer of that and so on, each once."""
     chain = [leaf]
     while len(chain) < MAX_CHAIN:
         issuer = next((each for each in others if has_issued(each, chain[-1]) and each not in chain), None)
@@ -236,7 +235,7 @@ def _chain(leaf: x509.Certificate, others: list[x509.Certificate]) -> list[x509.
 
 
 def _names(certificate: x509.Certificate) -> Iterable[str]:
-    """Gives the names that a certificate is for, as clients ask for them; a wildcard begins with ``*.``."""
+    """Gives the names of a certificate as clients ask for them; a wildcard begins with ``*.``."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, ValueError):
@@ -245,13 +244,13 @@ def _names(certificate: x509.Certificate) -> Iterable[str]:
 
 
 def _of_key(public_key: Any) -> bytes:
-    """Gives what tells a key from others."""
+    """Gives the identity of a key."""
     data: bytes = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return data
 
 
 def _rank(certificate: x509.Certificate, now: float) -> tuple[bool, float]:
-    """Gives what is greater for the better one of two certificates."""
+    """Gives a value that is greater for the better one of two certificates."""
     validity = Validity.of(Path(), certificate)
     return validity.not_before <= now <= validity.not_after, validity.not_after
 
@@ -265,7 +264,7 @@ def _files(folder: Path) -> list[Path]:
     entered: set[str] = set()
     for parent, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
         entered.add(os.path.realpath(parent))
-        # Kubernetes puts the files of a secret into a folder "..TIME", to which links lead; a link may lead upwards.
+        # Kubernetes puts the files of a secret into a folder "..TIME" and links to it; a link may lead upwards.
         folders[:] = [
             name
             for name in folders
@@ -282,9 +281,9 @@ def _unreadable(error: OSError) -> None:
 
 
 def _stamp(folder: Path) -> list[object]:
-    """Gives what is another as soon as a file in a folder has changed.
+    """Gives a value that differs after a file in a folder has changed.
 
-    :raises ConfigurationError: if that cannot be known.
+    :raises ConfigurationError: if a file or a folder cannot be looked at.
     """
     stamp: list[object] = []
     for file in _files(folder):

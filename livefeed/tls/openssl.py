@@ -1,11 +1,11 @@
-"""Reading and writing TLS by the shortest road there is.
+"""Reading and writing TLS with as few calls as possible.
 
-``SSL.Connection.recv`` and ``send`` allocate a buffer, and look for errors in four places, each time. The same two
-calls of pyOpenSSL's own cffi library, with one shared buffer, spare a part of a microsecond each, where a whole
-request takes ten. That library is not pyOpenSSL's public face: where it is not what it was, the public methods are
-taken.
+``SSL.Connection.recv`` and ``send`` allocate a buffer and look for errors in four places, each time. The two functions
+of OpenSSL that they call, in pyOpenSSL's own cffi library and with one shared buffer, save a part of a microsecond
+each; a whole request takes ten. That library is not a public interface of pyOpenSSL. If it has changed, the public
+methods are used.
 
-Rule: this is the only file that knows of that library.
+Rule: this is the only module that uses that library.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECORD_BYTES = 16_384
-"""The most that one TLS record holds (RFC 8446, 5.1), and so the most that one call gives."""
+"""Upper limit of the bytes in one TLS record (RFC 8446, 5.1), and so of the bytes that one call reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class TLSCalls:
     """The functions that read and write.
 
-    :ivar handle: gives what ``read`` and ``write`` are called with, of a connection, which is asked for once.
-    :ivar read: reads one record into a buffer, of so many bytes, and tells how many it has read; 0 or less if none.
-        By the public methods it reads on until a record has data.
-    :ivar write: writes so many bytes, and tells how many were taken; 0 or less if none.
-    :ivar pack: makes one of a list of what ``write`` is called with, for ``write_all``. It does not keep the
-        connections alive.
-    :ivar write_all: does so with many connections, and tells for each, or nothing where each has taken all; ``None`` if
-        there is no shorter way than one after the other. Those that took nothing may not have failed: they are to be
-        written to again.
-    :ivar fail: raises what is wrong, of a connection and what ``read`` or ``write`` gave; both may raise it themselves.
-        It is what :meth:`OpenSSL.SSL.Connection.recv` and ``send`` raise.
-    :ivar take: gives a copy of so many bytes of the buffer.
-    :ivar buffer: the one buffer of all connections: what is read is taken before anything else is called.
+    :ivar handle: gives the handle of a connection, the argument of ``read`` and ``write``. It is asked for once.
+    :ivar read: reads one record into a buffer of the given size in bytes. Returns the number of bytes; 0 or less if it
+        has read none. The public method reads on until a record has data.
+    :ivar write: writes the given number of bytes. Returns the number of bytes that were taken; 0 or less if none.
+    :ivar pack: joins a list of handles for ``write_all``. The result does not keep the connections alive.
+    :ivar write_all: writes to many connections. Returns the result of ``write`` for each, or an empty list if each has
+        taken all bytes. A connection that took none has not necessarily failed: another write tells. ``None`` if
+        nothing is faster than one write after the other.
+    :ivar fail: raises the error of a connection, from the result of ``read`` or ``write``, which may also raise it
+        themselves: the errors of :meth:`OpenSSL.SSL.Connection.recv` and ``send``.
+    :ivar take: gives a copy of the given number of bytes of the buffer.
+    :ivar buffer: the buffer that all connections share. Its bytes are taken before anything else is called.
     """
 
     handle: Callable[[SSL.Connection], Any]
@@ -53,7 +52,7 @@ class TLSCalls:
 
 
 def public_calls() -> TLSCalls:
-    """Gives the road by the public methods."""
+    """Gives the public methods of pyOpenSSL."""
 
     def fail(connection: SSL.Connection, count: int) -> None:
         raise SSL.Error(f"{connection} gave {count}")
@@ -71,7 +70,7 @@ def public_calls() -> TLSCalls:
 
 
 def direct_calls() -> TLSCalls | None:
-    """Gives the road by the cffi library; ``None`` if that is not as it was when this was written."""
+    """Gives the functions of the cffi library; ``None`` if they are not those that this module was written for."""
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001
@@ -96,21 +95,21 @@ def direct_calls() -> TLSCalls | None:
         return None
 
     def handle(connection: SSL.Connection) -> Any:
-        # Or one read would go on as long as a client sends records that hold no data, such as KeyUpdate (RFC 8446,
-        # 4.6.3), and nobody else would be served meanwhile: 16 MB of them take 5 s.
+        # With auto-retry, one read continues as long as a client sends records without data, such as KeyUpdate (RFC
+        # 8446, 4.6.3), and no other connection is served meanwhile: 16 MB of them take 5 s.
         lib.SSL_clear_mode(connection._ssl, auto_retry)  # noqa: SLF001
         return connection._ssl  # noqa: SLF001
 
     def pack(handles: list[Any]) -> Any:
-        # Side by side, since each of these objects would be another line of memory that is in no cache: 0.1 µs.
+        # Side by side in memory: each separate object would be another line that is in no cache, which takes 0.1 µs.
         return ffi.new("SSL *[]", handles)
 
     def write_all(handles: Any, data: bytes, size: int) -> list[int]:
-        # Without a line of Python in between: it takes 0.2 µs for each, beside what OpenSSL and the kernel do.
+        # Without a line of Python in between, which would add 0.2 µs per connection to the time of OpenSSL and kernel.
         counts = list(map(lib.SSL_write, handles, repeat(data), repeat(size)))
         if sum(counts) == size * len(counts):
             return []
-        # An error of one stands in a queue of the thread's, and would be taken for another's.
+        # An error of one connection stays in the thread's queue, and would be taken for another connection's.
         lib.ERR_clear_error()
         return counts
 
@@ -118,7 +117,7 @@ def direct_calls() -> TLSCalls | None:
         try:
             connection._raise_ssl_error(connection._ssl, count)  # noqa: SLF001
         finally:
-            # It may leave something there, too, which is one connection's alone.
+            # It may leave a further error in that queue.
             lib.ERR_clear_error()
 
     return TLSCalls(
@@ -134,15 +133,15 @@ def direct_calls() -> TLSCalls | None:
 
 
 def choose_calls() -> TLSCalls:
-    """Gives the shortest road that there is here."""
+    """Gives the direct calls if they are available, and the public methods otherwise."""
     return direct_calls() or public_calls()
 
 
 def set_groups(context: SSL.Context, groups: bytes) -> bool:
-    """Sets which groups a context offers for the key exchange (RFC 8446, 4.2.7); pyOpenSSL has no public way to do so.
+    """Sets the groups that a context offers for the key exchange (RFC 8446, 4.2.7). pyOpenSSL has no public way.
 
-    :param groups: their names, the preferred one first, with colons in between.
-    :returns: whether that could be done; OpenSSL's own choice stays if not.
+    :param groups: the names, the preferred one first, separated by colons.
+    :returns: whether it was done. If not, OpenSSL's own choice stays.
     """
     try:
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001

@@ -1,4 +1,4 @@
-"""TLS as livefeed speaks it: what Mozilla's 'intermediate' recommendation has, by Twisted's CertificateOptions."""
+"""The options of TLS: Mozilla's 'intermediate' recommendation, by Twisted's CertificateOptions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CIPHERSUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-"""For TLS 1.3. SHA-256 first: processors have instructions for it. SHA-384, without them, took 5 % of a handshake."""
+"""For TLS 1.3. SHA-256 first: processors have instructions for it. SHA-384 has none, and took 5 % of a handshake."""
 
 # For TLS 1.2.
 CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
@@ -31,24 +31,24 @@ CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
 
 
 GROUPS = b"X25519:P-256:P-384"
-"""Without the hybrids that withstand quantum computers: they cost each connection 7 KB for as long as it lasts, and
-what is read here is public."""
+"""Without the hybrids that withstand quantum computers: they cost each connection 7 KB for as long as it lasts, and the
+documents are public."""
 
 PROTOCOLS = (b"http/1.1",)
-"""What is agreed on by ALPN. No HTTP/2: in Twisted it takes three times the CPU."""
+"""The protocols that ALPN offers. No HTTP/2: in Twisted it takes three times the CPU."""
 
 
 EXPIRY_WARNING_S = 14 * 86_400
-"""So long before a certificate expires the log warns, once a day: time enough to renew one by hand."""
+"""Seconds before a certificate expires from which the log warns, once a day: enough time to renew it by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a server's certificate is valid.
+    """The time in which a server's certificate is valid.
 
     :ivar file: the PEM file, which messages name.
-    :ivar not_before: in seconds since 1970.
-    :ivar not_after: the same.
+    :ivar not_before: the first second, since 1970.
+    :ivar not_after: the last second, since 1970.
     """
 
     file: Path
@@ -63,11 +63,11 @@ class Validity:
 
     @classmethod
     def of(cls, file: Path, leaf: x509.Certificate) -> Validity:
-        """Gives that of a certificate, and the file that it stands in."""
+        """Gives the validity of a certificate that was read from a file."""
         return cls(file, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp())
 
     def complaint(self, now: float) -> str | None:
-        """Gives what an operator must know, if there is anything.
+        """Gives the message that an operator needs; ``None`` if the certificate is valid for long enough.
 
         :param now: in seconds since 1970.
         """
@@ -84,15 +84,15 @@ class Validity:
 
 @dataclass(eq=False)
 class ServedCertificates:
-    """The certificates that a process serves with: each file once, with what expires first in it."""
+    """The certificates that a process serves: each file once, with the certificate in it that expires first."""
 
     # internal state
     _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
 
     def replace(self, user: object, certificates: list[Validity]) -> None:
-        """Takes note of those of a user, in the place of those that it had before.
+        """Replaces the certificates of a user.
 
-        :param user: what serves with them, and lives as long as this does.
+        :param user: the object that serves them. It lives as long as this one does.
         """
         self._by_user[id(user)] = certificates
 
@@ -111,8 +111,8 @@ def _day(seconds: float) -> str:
 def server_options(cert: Path, key: Path) -> CertificateOptions:
     """Gives the TLS configuration of a server: TLS 1.2 and newer.
 
-    :param cert: a PEM file: the server's certificate, then those between it and the root.
-    :param key: a PEM file: the certificate's private key, not encrypted.
+    :param cert: a PEM file with the server's certificate, followed by those between it and the root.
+    :param key: a PEM file with the certificate's private key, not encrypted.
     :raises ConfigurationError: if a file cannot be read, is not PEM, or the two do not belong together; the message
         names the file.
     """
@@ -147,8 +147,8 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
 def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> CertificateOptions:
     """Gives the TLS configuration of a server: TLS 1.2 and newer.
 
-    :param chain: the server's, then those between it and the root; or none.
-    :param private_key: that of the first; ``None`` if there is none.
+    :param chain: the server's certificate, followed by those between it and the root; or an empty list.
+    :param private_key: the private key of the first certificate; ``None`` for an empty list.
     :raises TypeError: if TLS has no use for this kind of key.
     :raises SSL.Error: if OpenSSL refuses the certificate or the key.
     """
@@ -160,20 +160,20 @@ def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> Certifi
         extraCertChain=others or None,
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableCiphers=CIPHERS,
-        # A client that comes back shows its ticket, which spares both sides the certificate. The key of the tickets is
-        # the process's own; TLS 1.3 agrees on new keys all the same (RFC 8446, 2.2).
+        # A client that reconnects shows its ticket, which saves both sides the certificate. The key of the tickets
+        # belongs to this process; TLS 1.3 agrees on new keys nevertheless (RFC 8446, 2.2).
         enableSessionTickets=True,
     )
     context = options.getContext()
     context.set_tls13_ciphersuites(CIPHERSUITES)
     set_groups(context, GROUPS)
-    # Twisted's own ends the handshake with a client that offers nothing of ours, as curl does with --http1.0.
+    # Twisted's callback ends the handshake if a client offers none of these protocols, as curl does with --http1.0.
     context.set_alpn_select_callback(alpn_selector(PROTOCOLS))
     return options
 
 
 def _check_pair(cert: Path, chain: list[x509.Certificate], key: Path, private_key: Any) -> None:
-    """Finds out what OpenSSL calls 'no certificate assigned'."""
+    """Raises an error with the reason for which OpenSSL would say 'no certificate assigned'."""
     public_key: Any = private_key.public_key()
     if chain[0].public_key() == public_key:
         return
@@ -189,7 +189,7 @@ def _check_pair(cert: Path, chain: list[x509.Certificate], key: Path, private_ke
 
 
 def _check_order(cert: Path, chain: list[x509.Certificate]) -> None:
-    """Finds out what only some clients mend by themselves: each certificate is to be issued by the next one."""
+    """Checks that the next certificate has issued each one. Only some clients repair another order by themselves."""
     for number, (issued, following) in enumerate(pairwise(chain), 1):
         if has_issued(following, issued):
             continue
@@ -200,9 +200,9 @@ def _check_order(cert: Path, chain: list[x509.Certificate]) -> None:
 
 
 def require_callbacks(setting: str) -> None:
-    """Finds out whether OpenSSL can be spoken to: Python's libraries for it make small programs at run time.
+    """Checks that OpenSSL can call back into Python, for which the libraries make small programs at run time.
 
-    :param setting: what TLS is used by.
+    :param setting: the setting that uses TLS.
     :raises ConfigurationError: if memory that is written may not be executed.
     """
     try:
@@ -214,7 +214,7 @@ def require_callbacks(setting: str) -> None:
 
 
 def has_issued(issuer: x509.Certificate, issued: x509.Certificate) -> bool:
-    """Tells whether one certificate has signed another; where the signature cannot be checked, the names count."""
+    """Tells whether one certificate has signed another. If the signature cannot be checked, the names decide."""
     if issuer.subject != issued.issuer:
         return False
     try:
@@ -232,7 +232,7 @@ def _kind(public_key: Any) -> str:
 
 
 def alpn_selector(ours: Sequence[bytes]) -> Any:
-    """Gives what chooses among the protocols that a client offers by ALPN (RFC 7301): the first of ours, or none."""
+    """Gives the callback that chooses among the protocols of a client (ALPN, RFC 7301): the first of ours, or none."""
 
     def select(_: SSL.Connection, theirs: list[bytes]) -> bytes:
         for protocol in ours:

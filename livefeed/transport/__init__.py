@@ -10,7 +10,7 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``endpoint``: the part of a reactor that Twisted's server endpoints listen with.
 - ``groups``: connections that are written the same data.
 - ``interfaces``: the requirements of these modules and of ``web`` on each other.
-- ``peer``: the client's address, in few bytes.
+- ``peer``: the client's address, in 32 bytes.
 - ``pool``: all connections of a process in one epoll, and its limits.
 - ``reading``: data that comes in, and the end of the client's side.
 - ``rooms``: requests that wait for the same answer.

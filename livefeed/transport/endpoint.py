@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from OpenSSL import SSL
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
 
     from livefeed.transport.interfaces import ConnectionPool
     from livefeed.transport.pool import Pool
@@ -74,7 +74,7 @@ class PoolPort:
     # required parameters
     pool: Pool
     sock: socket.socket
-    factory: Any
+    factory: IProtocolFactory
     context: SSL.Context | None
     on_stop: Callable[[], None] | None = None
 
@@ -120,12 +120,17 @@ class PoolReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> PoolPort:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> PoolPort:
         """IReactorTCP API."""
         return self._listen(_bound(port, interface, backlog), factory)
 
     def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: IOpenSSLContextFactory,
+        backlog: int = 50,
+        interface: str = "",
     ) -> PoolPort:
         """IReactorSSL API."""
         context: SSL.Context = contextFactory.getContext()
@@ -135,7 +140,7 @@ class PoolReactor:
         return self._listen(_bound(port, interface, backlog, both_families=interface == "::"), factory, context)
 
     def listenUNIX(
-        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
+        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
     ) -> PoolPort:
         """IReactorUNIX API."""
         lock = FilesystemLock(f"{address}.lock") if wantPID else None
@@ -164,14 +169,14 @@ class PoolReactor:
 
         return self._listen(sock, factory, on_stop=clean_up)
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> PoolPort:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> PoolPort:
         """IReactorSocket API."""
         return self._listen(socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_STREAM), factory)
 
     def _listen(
         self,
         sock: socket.socket,
-        factory: Any,
+        factory: IProtocolFactory,
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:

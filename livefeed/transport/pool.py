@@ -221,7 +221,11 @@ class Pool:
 
     def log_failure(self, where: str, culprit: object) -> None:
         """Logs the exception that is being handled. It ends one connection and no more."""
-        _log.failure("{where} broke: {culprit}", where=where, culprit=type(culprit).__name__)
+        _log.failure(
+            "{where} raised an exception, which ends one connection: {culprit}",
+            where=where,
+            culprit=type(culprit).__name__,
+        )
 
     # Inside
 
@@ -234,7 +238,7 @@ class Pool:
             connection.expire()
         if self._is_full and len(self.connections) - self._over < self.capacity * 0.9:
             self._is_full = False
-            _log.info("there is room for connections again")
+            _log.info("the number of connections is below the limit again")
         for fd in self._resting:
             if fd in self._listeners:
                 self._epoll.modify(fd, select.EPOLLIN)
@@ -280,7 +284,8 @@ class Pool:
             if not self._is_full:
                 self._is_full = True
                 _log.warn(
-                    "there are {count} connections, as many as may be: more are told to come back", count=self.capacity
+                    "the limit of {count} connections is reached: more clients are told to come back",
+                    count=self.capacity,
                 )
         if too_many and self._over >= OVERFLOW:
             sock.close()
@@ -327,7 +332,7 @@ class Pool:
         self.capacity = min(self.limits.connections or most, most)
         if self.limits.connections > most:
             _log.warn(
-                "there may be {most} connections at a time, not {wanted}: more files may not be open",
+                "the limit of open files allows {most} connections at a time, not {wanted}",
                 most=most,
                 wanted=self.limits.connections,
             )

@@ -149,7 +149,7 @@ class Room:
             self._answer_batch(batch)
         except Exception:
             # It is not known which requests were answered, and nothing would answer the others later.
-            _log.failure("answering requests that waited broke: their connections are ended")
+            _log.failure("requests that waited could not be answered: their connections are aborted")
             for connection in batch:
                 connection.abortConnection()
         return len(batch)
@@ -256,7 +256,7 @@ class Turns:
             try:
                 count = room.answer_some(min(left, BATCH))
             except Exception:
-                _log.failure("answering requests that waited broke")
+                _log.failure("requests that waited could not be answered")
                 # An empty room gets no other turn: the same exception would be raised again, for ever.
                 count = 1 if room.members else 0
             if not count:

@@ -1,12 +1,12 @@
-"""Answers that twisted.web has rendered, given again to requests that cannot be answered otherwise.
+"""Answers that twisted.web has rendered, repeated for requests that must have the same answer.
 
-Rules: this file has no opinion about HTTP. It recognises requests that are so plain that nothing in them could
-matter but what the key holds; everything else is twisted.web's. And it stores only what the resource said may be
+Rules: this module has no opinion about HTTP. It recognises requests that are so plain that only the parts in the key
+can matter, and leaves all others to twisted.web. It stores only answers of which their resource said that they may be
 repeated.
 
-The key has the fields as they were sent. Most of what a client may send there changes nothing: an answer comes with a
-function of its resource's that says what its kind depends on, so that a head with a tag or a coding that was never seen
-before takes 12 µs of Python instead of 100.
+The key holds the fields as they were sent. Most values that a client may send there change nothing: an answer comes
+with a function of its resource that tells its variant, so that a head with a tag or a coding that was never seen before
+takes 12 µs of Python instead of 100.
 """
 
 from __future__ import annotations
@@ -27,37 +27,47 @@ if TYPE_CHECKING:
 KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connection", b"prefer", b"a-im")
 """The fields on which an answer may depend.
 
-``Vary`` names three of them at most: ``Accept``, ``Accept-Encoding`` and ``Origin``. Caches know what ``If-None-Match``
-and ``Connection`` mean, and let requests with ``Prefer`` or ``A-IM`` pass (``docs/caches.md``).
+``Vary`` names three of them at most: ``Accept``, ``Accept-Encoding`` and ``Origin``. Caches know the meaning of
+``If-None-Match`` and ``Connection``, and let requests with ``Prefer`` or ``A-IM`` pass (``docs/caches.md``).
 """
 
-# Not among them is TE: it speaks of trailers and transfer codings, of which no answer has any (RFC 9110, 10.1.4).
+# A request with one of these fields is left to twisted.web. TE is not among them: it is about trailers and transfer
+# codings, and no answer has any (RFC 9110, 10.1.4).
 _FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"if-match")
 
 MAX_FIELDS = 100
+"""Upper limit of the fields in a head that replay recognises."""
+
 MAX_NAME_BYTES = 64
+"""Upper limit of the bytes in the name of a field that replay recognises."""
+
 MAX_ANSWERS = 1024
+"""Upper limit of the keys of stored answers."""
+
 MAX_HEADS = 64
+"""Upper limit of the heads that are looked up whole. With more different heads, hashing each would not pay."""
+
 MAX_ROOM_KEYS = 256
-"""Keys of rooms, with which a request is let in without a look at what its fields mean: 4 MB, if clients want that."""
+"""Upper limit of the keys with which a request enters a room without a look at the meaning of its fields. Clients can
+make them 4 MB."""
 
 
 def _any_case(name: bytes) -> bytes:
-    # The set of first letters lets the engine pass over an alternative; after it, ignoring case is faster than sets.
+    # The set of first letters lets the engine skip an alternative; after it, ignoring case is faster than sets.
     return b"[%c%c](?i:%s)" % (name[0], name[0] ^ 0x20, re.escape(name[1:]))
 
 
 def _head_pattern() -> re.Pattern[bytes]:
-    """Gives what matches a whole request head that may be answered by replay; its groups are the key.
+    """Gives the pattern of a whole request head that replay may answer; its groups are the key.
 
-    Of the target that is the path alone: no answer that may be repeated depends on the query, and many clients put the
-    time there to get past caches.
+    The key holds the path of the target, not the query: no answer that may be repeated depends on the query, and many
+    clients put the time there to bypass caches.
 
     One pass over the head takes 1.6 µs for the 520 bytes that a browser sends. A line is, in the order in which it is
-    tried: a field whose name begins with a letter that no keyed field begins with; a keyed field, once (its group
-    must not have matched before); or a field that merely begins like one. Fields are as in RFC 9112, 5, with neither
-    obs-fold nor white space before the colon, and Host is there exactly once and well-formed. Lines are atomic (0.1
-    µs), since Python before 3.11.5 loses its place where what is repeated possessively fails half-way.
+    tried: a field whose name begins with a letter that no keyed field begins with; a keyed field, once (its group must
+    not have matched before); or a field that merely begins like one. Fields are as in RFC 9112, 5, with neither
+    obs-fold nor white space before the colon, and Host appears exactly once and is well-formed. Lines are atomic (0.1
+    µs), since Python before 3.11.5 loses its place if a possessive repetition fails half-way.
     """
     token, value = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]", rb"[\t\x20-\x7e\x80-\xff]*+"
     initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host")}
@@ -70,7 +80,7 @@ def _head_pattern() -> re.Pattern[bytes]:
     def keyed(name: bytes, spelling: bytes) -> bytes:
         return rb"%s:(?(%d)(?!))(%s)" % (spelling, 3 + KEYED.index(name), value)
 
-    # Frequent fields are found here first: to be tried as each of the keyed fields would take 0.3 µs for all lines.
+    # Frequent fields come first: to try each keyed field on them would take 0.3 µs for all lines.
     accept = rb"[Aa](?i:ccept)(?:%s|-(?:%s|[Ll]%s))" % (
         keyed(b"accept", b""),
         keyed(b"accept-encoding", b"(?i:encoding)"),
@@ -94,10 +104,9 @@ class Replay:
 
     It is emptied with each version, each change of state, and each quarter of a second, since answers tell the time.
 
-    :ivar rooms: the requests that wait, by keys of theirs: see :mod:`livefeed.transport.rooms`.
+    :ivar rooms: the requests that wait, by the keys of their rooms; see :mod:`livefeed.transport.rooms`.
     :ivar generation: how often it was emptied.
-    :ivar missed: the key of the request that was last looked for in vain; ``None`` if it is none that may be answered
-        by replay at all.
+    :ivar missed: the key of the last request that had no stored answer; ``None`` if replay must not answer it at all.
     """
 
     missed: bytes | None = None
@@ -107,7 +116,7 @@ class Replay:
     _stored: list[Answer] = field(default_factory=list)
     _answers: dict[bytes, Answer] = field(default_factory=dict)  # by key
     _heads: dict[bytes, Answer] = field(default_factory=dict)
-    _selects: dict[bytes, Select] = field(default_factory=dict)  # by method and path, as is the next
+    _selects: dict[bytes, Select] = field(default_factory=dict)  # by method and path, as in the next
     _variants: dict[tuple[bytes, Hashable], Answer] = field(default_factory=dict)
     _bytes: int = 0
     _places: dict[bytes, dict[Hashable, WaitingRoom]] = field(default_factory=dict)  # by method and path, then variant
@@ -115,10 +124,10 @@ class Replay:
     def find(self, head: bytes) -> Answer | None:
         """Gives the answer to a request, and counts it as given.
 
-        :param head: what was received: all of it, and nothing before or after it on the connection.
+        :param head: all received bytes. Nothing came before or after them on the connection.
         """
-        # Many clients of one kind send the same head: then a look-up does instead of a match. Only while there are
-        # few: where all heads differ, hashing each in vain would cost a third of a microsecond.
+        # Many clients of one kind send the same head: then a look-up replaces the match. Only while there are few
+        # heads: if all differ, hashing each in vain costs a third of a microsecond.
         heads = self._heads
         are_few = len(heads) < MAX_HEADS
         answer = heads.get(head) if are_few else None
@@ -127,7 +136,7 @@ class Replay:
             if match is None:
                 self.missed = None
                 return None
-            # Neither CR nor LF can be in a group. One string is hashed and compared more quickly than a tuple is.
+            # Neither CR nor LF can be in a group. One string is hashed and compared faster than a tuple.
             key = b"\r".join(match.groups(b"\n"))
             answer = self._answers.get(key) or self._find_variant(key)
             if answer is None:
@@ -139,7 +148,7 @@ class Replay:
         return answer
 
     def _find_variant(self, key: bytes) -> Answer | None:
-        """Gives the answer to a request whose fields were never seen before, if they change nothing."""
+        """Gives the answer to a request whose fields were never seen before, if their variant was."""
         target, fields = _parts_of(key)
         select = self._selects.get(target)
         if select is None:
@@ -151,7 +160,7 @@ class Replay:
         return answer
 
     def store(self, key: bytes, data: bytes, repeatable: Repeatable, *, body: bytes = b"", last: bool = False) -> None:
-        """Remembers what a request with this key was answered, unless too much is remembered already.
+        """Stores the answer to a request with this key, unless that would exceed a limit.
 
         :param body: the body, if it is not in the data.
         :param last: whether the connection ended after it.
@@ -170,7 +179,7 @@ class Replay:
                 self._variants[target, variant] = answer
 
     def join(self, key: bytes, connection: RoomMember) -> bool:
-        """Has a connection wait with others, whose requests are answered the same; tells whether there are any."""
+        """Lets a connection join the room of requests that have the same answer. Returns whether there is one."""
         room = self.rooms.get(key)
         if room is not None and room.join(connection):
             return True
@@ -183,7 +192,7 @@ class Replay:
         return True
 
     def _room_of_variant(self, key: bytes) -> WaitingRoom | None:
-        """Gives the room of those whose requests differ from this one in nothing that changes their answers."""
+        """Gives the room of the requests that have the same variant."""
         rooms = self._places.get(key.partition(b"\r")[0])
         if rooms is None:
             return None
@@ -191,7 +200,7 @@ class Replay:
         return None if variant is None else rooms.get(variant)
 
     def open_room(self, room: WaitingRoom) -> None:
-        """Lets requests into a room, instead of another that there may be for the same."""
+        """Lets requests into a room. It replaces another room for the same requests."""
         self.rooms[room.key] = room
         target, fields = _parts_of(room.key)
         variant = room.host.select(fields)
@@ -213,11 +222,11 @@ class Replay:
                     del self._places[target]
 
     def count(self, label: Hashable, times: int) -> None:
-        """Counts answers that were given to several requests, and not rendered for them."""
+        """Counts answers that were written to several requests at once."""
         self._forgotten[label] += times
 
     def counts(self) -> Counter[Hashable]:
-        """Gives how often answers were given again, by their labels."""
+        """Gives the number of repeated answers by label."""
         counts = self._forgotten.copy()
         for answer in self._stored:
             if answer.times:

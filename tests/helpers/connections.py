@@ -35,7 +35,7 @@ CLOSING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 class Recorder(Protocol):
-    """A protocol that writes down what happens to it, and does what it is told to.
+    """A protocol that records its calls, and can be told to answer or to raise.
 
     :ivar received: what came in.
     :ivar lost: why it ended; ``None`` before that.
@@ -71,7 +71,7 @@ class Recorder(Protocol):
 
 
 class Echoing(Recorder):
-    """A protocol that gives back what it is given."""
+    """A protocol that sends back the data that it receives."""
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
@@ -80,7 +80,7 @@ class Echoing(Recorder):
 
 @implementer(IDeadlineListener)
 class ReluctantRecorder(Recorder):
-    """A protocol that wants to be asked whether it is to end."""
+    """A protocol that decides itself when its deadline passes."""
 
     def timeoutConnection(self) -> None:
         self.timeouts += 1
@@ -88,9 +88,9 @@ class ReluctantRecorder(Recorder):
 
 
 class One:
-    """One of many that are written the same.
+    """One of many connections that are written the same data.
 
-    :ivar expected: what its client is to receive, by all that was done until now.
+    :ivar expected: the bytes that its client must receive after all steps until now.
     """
 
     def __init__(
@@ -119,12 +119,12 @@ class One:
             self.joined = False
 
     def write(self) -> None:
-        """It is written something of its own."""
+        """Writes data to this connection alone."""
         self.connection.write(b"<one>")
         self.expected += b"" if self.ended else b"<one>"
 
     def ask(self) -> None:
-        """Its client sends something, and is answered that."""
+        """Sends data from its client, which the protocol sends back."""
         if not self.ended:
             count = len(self.protocol.received)
             self.client.send(b"<question>")
@@ -141,7 +141,7 @@ class One:
 
 @implementer(IHalfCloseableProtocol)
 class HalfCloseableRecorder(Recorder):
-    """A protocol that takes notice of each side's end."""
+    """A protocol that is told of the end of each side."""
 
     def readConnectionLost(self) -> None:
         self.events.append("read")
@@ -153,10 +153,10 @@ class HalfCloseableRecorder(Recorder):
 
 @implementer(IReplayed)
 class Answering(Recorder):
-    """A protocol whose answers are numbered, may be repeated, and are the last where the client asks for that.
+    """A protocol whose answers are numbered, may be repeated, and are the last if the client asks for that.
 
-    :cvar answers: what all of them have written.
-    :cvar body: what each answer has behind its number.
+    :cvar answers: the answers of all instances.
+    :cvar body: the bytes behind the number of each answer.
     """
 
     answers: ClassVar[list[bytes]]
@@ -181,7 +181,7 @@ class Answering(Recorder):
 
 
 class SharingAnswering(Answering):
-    """One whose answers have the body as a piece of its own, as twisted.web's have."""
+    """A protocol that writes the body as a separate piece, as twisted.web does."""
 
     def dataReceived(self, data: bytes) -> None:
         Recorder.dataReceived(self, data)
@@ -194,7 +194,7 @@ class SharingAnswering(Answering):
 
 @implementer(IPushProducer)
 class ProducingAnswering(Answering):
-    """One that is its transport's producer until it ends the connection, as twisted.web's channel is."""
+    """A protocol that is its transport's producer until it ends the connection, as twisted.web's channel is."""
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
@@ -215,7 +215,7 @@ class ProducingAnswering(Answering):
 
 @implementer(IPushProducer)
 class Pusher:
-    """A streaming producer, which only writes down what it is told."""
+    """A streaming producer that only records its calls."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -232,7 +232,7 @@ class Pusher:
 
 @implementer(IPullProducer)
 class Puller:
-    """A producer that writes a piece each time that it is asked, and leaves after the last."""
+    """A producer that writes a piece at each call, and unregisters after the last."""
 
     def __init__(self, transport: Any, pieces: list[bytes], *, leave: bool = True) -> None:
         self.transport = transport
@@ -250,7 +250,7 @@ class Puller:
 
 
 class Host:
-    """What requests wait for: the Host API of the transport's rooms."""
+    """The object that requests wait for: the Host API of the transport's rooms."""
 
     room: WaitingRoom | None = None
     wait_s = 1000.0
@@ -276,7 +276,7 @@ class Host:
 class Waiting(Recorder):
     """A protocol whose requests wait.
 
-    :cvar host: for this.
+    :cvar host: the object that they wait for.
     :ivar leaves: whether it ends the connection instead.
     """
 
@@ -300,11 +300,11 @@ class Waiting(Recorder):
 
 
 class ConnectionTestCase(SynchronousTestCase):
-    """What has a pool, its reactor, and a connection with both of its ends.
+    """Has a pool, its reactor, and a connection with both of its ends.
 
-    :ivar protocol: the server's.
-    :ivar connection: what that writes to.
-    :ivar client: the other end.
+    :ivar protocol: the server's protocol.
+    :ivar connection: its transport.
+    :ivar client: the client's end.
     """
 
     protocol_class: type[Recorder] = Recorder
@@ -340,7 +340,7 @@ class ConnectionTestCase(SynchronousTestCase):
         return self.protocols[-1]
 
     def open(self, receive_buffer: int = 65_536) -> Client:
-        """Gives a client that is connected, whether or not it is accepted yet; its buffer does not grow."""
+        """Gives a client that is connected, but perhaps not accepted yet. Its buffer does not grow."""
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -356,15 +356,15 @@ class ConnectionTestCase(SynchronousTestCase):
         self.connection = self.protocol.transport
 
     def turn_until(self, condition: Any, *readers: Client) -> None:
-        """Takes turns until something is so; these clients read meanwhile."""
+        """Takes turns until a condition holds; these clients read meanwhile."""
         turn_until(self.reactor, condition, *readers)
 
     def receive(self, count: int) -> None:
-        """Takes turns until the client has so many bytes."""
+        """Takes turns until the client has this number of bytes."""
         self.turn_until(lambda: len(self.client.received) >= count, self.client)
 
     def send(self, data: bytes) -> None:
-        """Sends from the client, and takes turns until all has come."""
+        """Sends from the client, and takes turns until the protocol has all of it."""
         before = len(self.protocol.received)
         self.client.send(data)
         self.turn_until(lambda: len(self.protocol.received) >= before + len(data))
@@ -373,11 +373,11 @@ class ConnectionTestCase(SynchronousTestCase):
         settle(self.reactor, self.client)
 
     def end_side(self, client: Client) -> None:
-        """Ends a client's side in an orderly way, and leaves it the other."""
+        """Shuts down a client's side, and leaves the server's open."""
         client.sock.shutdown(socket.SHUT_WR)
 
     def assert_ended_orderly(self, client: Client, received: bytes) -> None:
-        """A client has got all of this and then an end, not a reset; once it leaves, nothing is kept of it."""
+        """Checks that a client receives these bytes and then an end, not a reset, and that nothing is kept of it."""
         self.turn_until(lambda: client.ended, client)
         self.assertEqual(client.received, received)
         self.assertIsNone(client.error)
@@ -387,7 +387,7 @@ class ConnectionTestCase(SynchronousTestCase):
         self.turn_until(lambda: len(self.pool.connections) < count)
 
     def fill(self) -> bytes:
-        """Writes more than the socket takes, and gives it."""
+        """Writes more bytes than the socket takes; gives them."""
         self.connection.write(LARGE)
         self.reactor.settle()
         self.assertTrue(self.connection._unsent)
@@ -400,7 +400,7 @@ class ConnectionTestCase(SynchronousTestCase):
         self.assertNotIn(self.connection, self.pool.connections.values())
 
     def watch_sending(self) -> list[bytes]:
-        """Gives the list to which each piece is added that is handed to the socket."""
+        """Records each piece that is handed to the socket; gives the list of them."""
         sent: list[bytes] = []
         original = self.connection_class._send
 

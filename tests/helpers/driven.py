@@ -1,4 +1,4 @@
-"""Twisted's own reactor, but one turn at a time and with a time of its own: real sockets, and nothing sleeps."""
+"""Twisted's reactor on real sockets, driven one turn at a time and with a clock of its own. Nothing sleeps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from livefeed.transport.connection import Connection
 
 MAX_TURNS = 5000
-"""How many turns anything may take."""
+"""Upper limit of the turns that a test waits for anything."""
 
 
 class DrivenReactor(PollReactor):
-    """A reactor that is not installed, and never runs: a test takes its turns.
+    """A reactor that is not installed and never runs: a test takes its turns.
 
     :ivar now: its time, in seconds.
     :ivar pools: those that listen on it.
@@ -45,13 +45,13 @@ class DrivenReactor(PollReactor):
         super()._doReadOrWrite(selectable, fd, event)
 
     def turn(self) -> bool:
-        """Takes one turn, and tells whether any descriptor had something to do."""
+        """Takes one turn. Returns whether any descriptor was ready."""
         self._busy = False
         self.iterate(0)
         return self._busy
 
     def settle(self) -> None:
-        """Takes turns until there is nothing more to do at this time."""
+        """Takes turns until no descriptor is ready at this time."""
         idle = 0
         for _ in range(MAX_TURNS):
             idle = 0 if self.turn() else idle + 1
@@ -60,14 +60,14 @@ class DrivenReactor(PollReactor):
         raise AssertionError(f"still busy after {MAX_TURNS} turns")
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass, by half a second at most at a time."""
+        """Lets time pass, in steps of half a second at most."""
         end = self.now + seconds
         while self.now < end:
             self.now = min(self.now + 0.5, end)
             self.settle()
 
     def close(self) -> None:
-        """Lets go of everything, as a reactor does at its end."""
+        """Closes everything, as a reactor does when it stops."""
         self.disconnectAll()
         self.settle()
         for call in self.getDelayedCalls():
@@ -80,7 +80,7 @@ class DrivenReactor(PollReactor):
 
 
 class Client:
-    """The other end of a connection: what it is sent is read only when it says so.
+    """The client's end of a connection. It reads only when a test says so.
 
     :param sock: connected.
     :ivar received: what it has read.
@@ -96,7 +96,7 @@ class Client:
         self.error: OSError | None = None
 
     def send(self, data: bytes) -> None:
-        """Sends, unless the connection is broken."""
+        """Sends data, unless the connection is broken."""
         try:
             sent = self.sock.send(data)
         except OSError as error:
@@ -105,7 +105,7 @@ class Client:
             assert sent == len(data)
 
     def read(self) -> bool:
-        """Reads what there is, and tells whether there was anything."""
+        """Reads the data that has arrived. Returns whether there was any, or the end."""
         try:
             data = self.sock.recv(1 << 20)
         except BlockingIOError:
@@ -123,13 +123,13 @@ class Client:
         self.sock.close()
 
     def reset(self) -> None:
-        """Closes the socket, and has the server be sent a reset."""
+        """Closes the socket with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
 
 def record_handled(case: SynchronousTestCase, kind: type[Connection]) -> list[int]:
-    """Gives the list to which the events are added that connections of a class are given to handle, in one test."""
+    """Records the events that connections of a class handle during one test; gives the list of them."""
     handled: list[int] = []
     handle = kind.handle
 
@@ -142,7 +142,7 @@ def record_handled(case: SynchronousTestCase, kind: type[Connection]) -> list[in
 
 
 def settle(reactor: DrivenReactor, *clients: Client) -> None:
-    """Takes turns, and lets the clients read, until nobody has anything to do."""
+    """Takes turns and lets the clients read, until neither reactor nor clients have anything to do."""
     for _ in range(MAX_TURNS):
         reactor.settle()
         if not sum(client.read() for client in clients):
@@ -151,7 +151,7 @@ def settle(reactor: DrivenReactor, *clients: Client) -> None:
 
 
 def turn_until(reactor: DrivenReactor, condition: Callable[[], bool], *readers: Client) -> None:
-    """Takes turns until something is so; these clients read meanwhile."""
+    """Takes turns until a condition holds; these clients read meanwhile."""
     for _ in range(MAX_TURNS):
         busy = reactor.turn()
         read = sum(reader.read() for reader in readers)
@@ -168,7 +168,7 @@ def connections_of(pool: Pool) -> list[Any]:
 
 
 def make_pool(reactor: DrivenReactor, **limits: float) -> PoolReactor:
-    """Gives what listens in a new pool."""
+    """Gives a reactor that listens in a new pool with these limits."""
     pool = Pool(reactor, Limits(**limits))  # type: ignore[arg-type]
     reactor.pools.append(pool)
     return PoolReactor(pool)

@@ -1,4 +1,4 @@
-"""A site on real sockets, and its clients, which go on only when a test says so."""
+"""A site on real sockets and its clients, driven by a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class DrivenSite:
-    """What all such sites can do; each listens where it wants to, and makes its own clients.
+    """The base of such sites. Each listens on an address of its choice, and makes its own clients.
 
     :ivar reactor: its reactor.
     :ivar clients: all that were connected.
@@ -22,11 +22,11 @@ class DrivenSite:
     _port: Any
 
     def settle(self) -> None:
-        """Lets everybody do what there is to do."""
+        """Takes turns until neither site nor clients have anything to do."""
         settle(self.reactor, *(client for client in self.clients if client.sock.fileno() >= 0))
 
     def close(self) -> None:
-        """Ends everything."""
+        """Closes the clients, the port and the reactor."""
         for client in self.clients:
             client.close()
         self._port.stopListening()

@@ -40,7 +40,7 @@ class TLSClient(Client):
     """A client that speaks TLS.
 
     :ivar tls: its end of TLS.
-    :ivar notified: whether the server has said goodbye, so that what was received is whole.
+    :ivar notified: whether the server has sent close_notify, so that the received bytes are all.
     """
 
     def __init__(self, sock: socket.socket, context: SSL.Context) -> None:
@@ -80,10 +80,11 @@ class TLSClient(Client):
 def handshake(
     server_context: SSL.Context, client_context: SSL.Context, name: str = "", session: SSL.Session | None = None
 ) -> SSL.Connection:
-    """Does a handshake in memory; gives the client's end. Raises SSL.Error where one side refuses.
+    """Does a handshake in memory, and gives the client's end.
 
-    :param name: what the client asks for (SNI); by default nothing.
-    :param session: what the client comes back with.
+    :param name: the name that the client asks for (SNI); none if it is empty.
+    :param session: the session that the client resumes.
+    :raises SSL.Error: if one side refuses.
     """
     server, client = SSL.Connection(server_context, None), SSL.Connection(client_context, None)
     if name:

@@ -1,4 +1,4 @@
-"""Which road reading and writing TLS takes. What travels on it is tested with the connections."""
+"""The choice of calls that read and write TLS. The bytes that they carry are tested with the connections."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Pretending:
         return getattr(self._original, name)
 
 
-class RoadTests(SynchronousTestCase):
-    def test_direct_road_is_taken(self) -> None:
+class TLSCallsTests(SynchronousTestCase):
+    def test_direct_calls_are_used(self) -> None:
         """With the pyOpenSSL that livefeed is tested with; a new one that differs is to be looked at."""
         self.assertIsNotNone(direct_calls())
         self.assertIs(tls_connection.TLS_CALLS.read, SSL._lib.SSL_read)  # type: ignore[attr-defined]
 
-    def test_public_road_is_always_there(self) -> None:
+    def test_public_calls_are_always_there(self) -> None:
         """It is the library's own."""
         self.patch(SSL, "_lib", None)
         self.assertIs(openssl.choose_calls().read, SSL.Connection.recv_into)
@@ -94,18 +94,18 @@ class RoadTests(SynchronousTestCase):
         self.patch(SSL, "Connection", Other)
         self.assertIsNone(direct_calls())
 
-    def test_both_roads_raise_alike(self) -> None:
+    def test_both_kinds_of_calls_raise_alike(self) -> None:
         """What the public methods raise, for a connection that has nothing to say yet."""
-        roads = (direct_calls(), public_calls())
-        for road in roads:
-            assert road is not None
+        both = (direct_calls(), public_calls())
+        for calls in both:
+            assert calls is not None
             connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
             connection.set_connect_state()
-            handle = road.handle(connection)
+            handle = calls.handle(connection)
             with self.assertRaises(SSL.WantReadError):
-                road.fail(connection, road.read(handle, road.buffer, RECORD_BYTES))
+                calls.fail(connection, calls.read(handle, calls.buffer, RECORD_BYTES))
             with self.assertRaises(SSL.WantReadError):
-                road.fail(connection, road.write(handle, b"x", 1))
+                calls.fail(connection, calls.write(handle, b"x", 1))
 
 
 def self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -456,7 +456,7 @@ class TurnTests(RoomTestCase):
             other.answer_all()
         self.assertEqual(self.writes, [members[:BATCH], members[BATCH:], [last]])
         self.assertEqual(len(events), 1)
-        self.assertIn("answering requests that waited broke", eventAsText(events[0]))
+        self.assertIn("requests that waited could not be answered", eventAsText(events[0]))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
