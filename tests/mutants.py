@@ -1,7 +1,7 @@
-"""``make mutants``: which changes of the core would the unit tests not notice?
+"""``make mutants``: shows which changes of the core the unit tests do not notice.
 
 It changes a module in one place, as a slip of the keyboard would, and runs the tests that mirror the module. A mutant
-is killed if they fail, or take too long; one that survives stands for a mistake that nobody would notice. Each runs in
+is killed if they fail, or take too long; one that survives stands for a mistake that no test would notice. Each runs in
 a copy of the sources, two at a time. The same seed samples the same mutants of the same sources.
 
 It exits with 1 if fewer are killed than ``--require`` says, and with 2 if the tests fail without any change.
@@ -44,7 +44,7 @@ LEFT_OUT = frozenset(
         *("delivery/pages", "delivery/published_feed"),
     }
 )
-"""Modules of these folders that mostly adapt Twisted or OpenSSL. Integration tests are what notices their mistakes."""
+"""Modules of these folders that mostly adapt Twisted or OpenSSL. Integration tests notice their mistakes."""
 
 
 def mirror_of(module: str) -> PurePath:
@@ -69,13 +69,14 @@ COUNT = 60
 AT_A_TIME = 2
 
 TIMES, EXTRA_S = 4, 20
-"""A mutant has so many times as long as its tests take without it, and so much more: the machine has other work."""
+"""A mutant may take this multiple of the time that its tests take without it, plus these seconds for other work of the
+machine."""
 
 MEMORY_BYTES = 4 << 30
-"""So much each process may take, besides the time: a loop that does not end any more may well collect something."""
+"""The memory limit of each process, in bytes: a loop that does not end may fill a list."""
 
 SHORT = 5
-"""A text of so many characters says nothing without the line that it stands in."""
+"""A replaced text of up to this number of characters is shown with its line."""
 
 # Tests that try examples at random try the same ones each time, and need not find the smallest that fails.
 _CONFTEST = """
@@ -196,7 +197,7 @@ def _may_be_dropped(node: ast.stmt) -> bool:
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Gives the nodes whose change changes what the module does."""
+    """Gives the nodes whose change affects the behaviour of the module."""
     for child in ast.iter_child_nodes(tree):
         if not _is_left_alone(tree, child):
             yield child
@@ -277,7 +278,7 @@ class Workplaces:
 
 
 def sample(modules: Iterable[str], count: int, seed: int) -> list[Mutant]:
-    """Gives so many of the modules' mutants, or all if that is 0."""
+    """Gives *count* of the modules' mutants, or all if that is 0."""
     everything = [
         mutant
         for module in modules

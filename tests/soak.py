@@ -38,32 +38,32 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 SAMPLE_S = 5.0
-"""How often the server is looked at."""
+"""The time in seconds between two samples of the server."""
 
 AT_A_TIME = 50
-"""Watchers that connect at a time."""
+"""The number of watchers that connect at the same time."""
 
 SILENCE_S = 60.0
-"""No watcher is left without a byte for longer: streams have heartbeats, long polls end."""
+"""The longest time in seconds without a byte for a watcher: streams have heartbeats, and long polls end."""
 
 HANG_EVERY_S, HANG_S = 120.0, 15.0
-"""How often the source hangs, and for how long."""
+"""The time in seconds between two hangs of the source, and the length of each."""
 
 STAY_S = (60.0, 300.0)
-"""How long a watcher stays before it leaves and another comes."""
+"""The shortest and the longest stay of a watcher, in seconds. Another watcher takes its place."""
 
 MEMORY_LIMIT_BYTES = 500_000
-"""How much memory may grow in an hour."""
+"""The growth of memory in bytes that is allowed in an hour."""
 
 NORMAL_975 = 1.96
 """The quantile of the normal distribution that bounds a 95 % interval on each side."""
 
 ANSWER_S = 30.0
-"""How long the server may take to count its objects, on a busy machine."""
+"""The time in seconds that the server may take to count its objects, on a busy machine."""
 
 OBJECTS_SIGNAL = signal.SIGRTMIN
 
-# Python imports it at its start. Counting takes some milliseconds, which is nothing that a server should offer.
+# Python imports this module at its start. The count takes some milliseconds, so the server itself does not offer it.
 _SITECUSTOMIZE = """
 import gc, os, signal
 def _count(*_):
@@ -77,10 +77,10 @@ signal.signal(signal.SIGRTMIN, _count)
 
 @dataclass
 class Load:
-    """What all watchers share.
+    """The state that all watchers share.
 
-    :ivar seen: how much each kind of watcher was given.
-    :ivar errors: how each kind failed for the first time, if it did.
+    :ivar seen: the number of messages for each kind of watcher.
+    :ivar errors: the first error of each kind of watcher.
     """
 
     livefeed: Livefeed
@@ -91,19 +91,19 @@ class Load:
     errors: dict[str, str] = field(default_factory=dict)
 
     def leaves_at(self) -> float:
-        """Gives when a watcher that comes now leaves."""
+        """Gives the time at which a watcher that comes now leaves."""
         return min(self.end, time.monotonic() + random.uniform(*STAY_S))
 
 
 class Http:
-    """A connection on which requests are sent and answers are read."""
+    """An HTTP connection of a watcher."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
     async def open(cls, load: Load) -> Self:
-        """Connects, with others after it."""
+        """Connects when fewer than :data:`AT_A_TIME` others do."""
         async with load.opening:
             return cls(*await asyncio.open_connection(HOST, load.livefeed.port, ssl=load.context, server_hostname=HOST))
 
@@ -275,7 +275,7 @@ async def publish(redis: Redis, end: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the server took at one point in time."""
+    """The resources of the server at one point in time."""
 
     at: float
     memory: float
@@ -334,7 +334,7 @@ def slope(times: Sequence[float], values: Sequence[float]) -> Slope:
 
 
 async def run(load: Load, redis: Redis, objects: Path, watchers: int, warm_up_s: float) -> list[Sample]:
-    """Puts the load on, and gives what the server took after the warm-up."""
+    """Runs the load, and gives the resources of the server after the warm-up."""
     tasks = [
         asyncio.create_task(keep_coming(load, kind))
         for kind, (share, _) in KINDS.items()

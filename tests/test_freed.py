@@ -1,6 +1,6 @@
-"""Connections of every kind, which are old when they end: what they leave behind is freed by its references alone.
+"""Connections of every kind, old when they end: reference counting alone frees all their objects.
 
-The collector looks at old objects as seldom as it can (:mod:`livefeed.process.memory`), so that each cycle would stay.
+The collector looks at old objects as rarely as possible (:mod:`livefeed.process.memory`), so each cycle would stay.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Server(DrivenSite):
 
     :param transport: ``fast`` or ``twisted``.
     :ivar leaves_new: whether something new is left of a connection that breaks off: the error of Twisted's TLS, and the
-        frames that it came through, one of which holds it. The collector finds that at its next look at what is new.
+        frames that it came through, one of which holds it. The collector finds that when it next looks at new objects.
     :param made: the certificate, if it is to speak TLS.
     """
 

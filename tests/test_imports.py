@@ -49,7 +49,7 @@ TESTS = Path(__file__).parent
 STILL_IMPORTED = frozenset(
     {"tests.tls.test_options", "tests.transport.test_connection", "tests.transport.test_tls_connection"}
 )
-"""Test modules that others import, until what they share has moved to ``tests/helpers``. It only shrinks."""
+"""Test modules that others still import. Their shared code moves to ``tests/helpers``, so the set only shrinks."""
 
 
 def modules() -> dict[str, Path]:
@@ -74,7 +74,7 @@ def imported_by(path: Path, names: dict[str, Path]) -> Iterator[str]:
             if name.partition(".")[0] != "livefeed":
                 continue
             below = name.removeprefix("livefeed").removeprefix(".")
-            # What is no module is a name in one.
+            # Any other name is a name in a module.
             yield below if below in names else below.rpartition(".")[0]
 
 

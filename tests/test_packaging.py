@@ -1,4 +1,4 @@
-"""The wheel, the sdist and the lock: what is in them, and that the wheel works where nothing else is."""
+"""The content of the wheel, the sdist and the lock; and the wheel in an environment of its own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from livefeed import __version__
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js"))
 OF_EXTRAS = ("livefeed.sources.mongo.",)
-"""What cannot be imported where no extra was installed."""
+"""Packages that cannot be imported without an extra."""
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
 
 
 PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")
-"""Those that the lock is for. One of them has made it; 3.11.2 is Debian 12's."""
+"""The versions that the lock is for. One of them made it; Debian 12 has 3.11.2."""
 
 
 def locked() -> dict[str, str]:
@@ -77,7 +77,7 @@ class PackagingTestCase(SynchronousTestCase):
 
 
 class ContentTests(PackagingTestCase):
-    """What is in the archives."""
+    """The content of the archives."""
 
     def wheel_names(self) -> list[str]:
         with zipfile.ZipFile(self.wheel) as archive:
@@ -123,7 +123,7 @@ class ContentTests(PackagingTestCase):
         self.assertEqual(present - set(self.wheel_names()), set())
 
     def test_sdist_has_what_it_needs(self) -> None:
-        """The sources, and what is needed to test them."""
+        """The sources, and all files that their tests need."""
         names = self.sdist_names()
         for wanted in (*WANTED, "pyproject.toml", "requirements.txt", "Makefile", "README.md", "LICENSE"):
             self.assertIn(wanted, names)
@@ -194,7 +194,7 @@ class InstalledTests(PackagingTestCase):
         return run.stdout
 
     def test_it_is_the_wheel_that_is_tested(self) -> None:
-        """What is imported there is not the checkout."""
+        """Python imports livefeed from the environment, not from the checkout."""
         where = self.output_of("python", "-c", "import livefeed; print(livefeed.__file__)")
         self.assertTrue(where.startswith(str(self.scratch)), where)
 
@@ -219,7 +219,7 @@ class InstalledTests(PackagingTestCase):
         self.assertNotIn("Traceback", run.stdout + run.stderr)
 
     def test_dependencies_agree(self) -> None:
-        """What was installed is complete, and everything in it can be imported."""
+        """The installation is complete, and every module in it can be imported."""
         self.output_of("python", "-m", "pip", "check")
         code = "import pkgutil, importlib, livefeed\n"
         code += "for m in pkgutil.walk_packages(livefeed.__path__, 'livefeed.'):\n"
@@ -227,7 +227,7 @@ class InstalledTests(PackagingTestCase):
         self.output_of("python", "-W", "error::ImportWarning", "-c", code)
 
     def test_missing_extra(self) -> None:
-        """Who names a source that needs an extra is told what to install."""
+        """The message about a source that needs an extra says how to install it."""
         run = self.run_installed("twistd", "--nodaemon", "--pidfile=", "livefeed", "--source", "mongodb://h/db/c")
         self.assertEqual(run.returncode, 1)
         self.assertIn("--source: mongodb:// needs pymongo: pip install '.[mongo]' in a clone", run.stdout + run.stderr)

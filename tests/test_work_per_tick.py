@@ -1,4 +1,4 @@
-"""What a tick costs does not depend on how many subscribers there are: comparing, compressing, framing are counted."""
+"""The work of a tick does not depend on the number of subscribers: comparisons, compressions and frames are counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CROWDS = (3, 30, 300)
 TICKS = 12
 OLD = 4
-"""So many different old versions are asked from in a tick."""
+"""The number of old versions from which clients ask for a delta in one tick."""
 
 
 def document(number: int) -> bytes:
@@ -55,7 +55,7 @@ class Subscriber:
         self.session.receive(data)
 
     def ask(self, version: str) -> None:
-        """Says that it has a version, whether it has or not, and reads nothing of what it is answered."""
+        """Tells the server that it has a version, which need not be true, and ignores the answer."""
         self.transport.protocol.dataReceived(client_frame(TEXT, json.dumps({"have": version}).encode()))
         self.transport.clear()
 
@@ -79,7 +79,7 @@ class WorkPerTickTests(SynchronousTestCase):
         return count
 
     def serve(self, number: int) -> list[Subscriber]:
-        """Begins anew, with so many subscribers."""
+        """Begins anew, with this number of subscribers."""
         self.clock = Clock()
         made = make_site(clock=self.clock)
         self.feed, (self.served,) = made.feed, made.published
@@ -88,7 +88,7 @@ class WorkPerTickTests(SynchronousTestCase):
         return [Subscriber(made.site, self.ledger, each) for each in range(number)]
 
     def tick(self, data: bytes | None) -> Counter[str]:
-        """Gives what is done in a tick, with the pushing that follows from it."""
+        """Gives the work of a tick, including the pushes that follow."""
         before = self.counts()
         if data is None:
             self.feed.mark_stale()
@@ -132,7 +132,7 @@ class WorkPerTickTests(SynchronousTestCase):
             self.assertEqual(other, {"messages": 1, "deflate_message": 1, "websocket_text_frame": 1})
 
     def test_subscribers_that_ask_from_old_versions(self) -> None:
-        """What is done grows with the versions that are asked from, and not with those who ask."""
+        """The work grows with the number of versions, and not with the number of clients."""
         chosen = random.Random(5)
         for number in CROWDS:
             subscribers = self.serve(number)

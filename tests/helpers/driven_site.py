@@ -1,4 +1,4 @@
-"""A site on real sockets and its clients, driven by a test."""
+"""A site on real sockets and its clients, which proceed only when a test says so."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class DrivenSite:
-    """The base of such sites. Each listens on an address of its choice, and makes its own clients.
+    """The base of such sites. Each subclass listens on a socket of its choice, and makes its own clients.
 
     :ivar reactor: its reactor.
-    :ivar clients: all that were connected.
+    :ivar clients: all clients that have connected.
     """
 
     reactor: DrivenReactor
@@ -22,7 +22,7 @@ class DrivenSite:
     _port: Any
 
     def settle(self) -> None:
-        """Takes turns until neither site nor clients have anything to do."""
+        """Lets the reactor and the clients run until nothing is left to do."""
         settle(self.reactor, *(client for client in self.clients if client.sock.fileno() >= 0))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What becomes garbage that references alone do not free."""
+"""Finds garbage that reference counting does not free."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OURS = ("livefeed", "twisted", "autobahn", "OpenSSL")
 
 @contextlib.contextmanager
 def garbage(*, but_new: bool = False) -> Iterator[list[object]]:
-    """Gives what the collector finds of what becomes garbage meanwhile. It is empty until the end.
+    """Gives the objects that become garbage meanwhile and that only the collector finds; empty until the end.
 
-    :param but_new: leaves out what was new, and what was only kept by that.
+    :param but_new: leaves out new objects, and objects that only new ones kept.
     """
     found: list[object] = []
     gc.collect()
-    gc.freeze()  # so that to look takes a fraction of the time
+    gc.freeze()  # so that a collection takes a fraction of the time
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:

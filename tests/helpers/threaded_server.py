@@ -92,7 +92,7 @@ class ThreadedServer:
 
 
 def pass_on(source: socket.socket, sink: socket.socket, said: Callable[[bytes], object] = lambda data: None) -> None:
-    """Writes to one socket what the other one says, to its end.
+    """Writes all bytes of one socket to another, to the end.
 
     :param said: is given each piece, before it is passed on.
     """

@@ -1,4 +1,4 @@
-"""What takes the place of threads in tests: their work is done when a test says so."""
+"""A replacement for threads: their work runs when a test says so."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 class Threads:
-    """Keeps what is to be done in a thread.
+    """Keeps the work that would run in threads.
 
-    :ivar work: what has not been done yet, and what fires with its result.
+    :ivar work: the work that has not run yet, each with the Deferred of its result.
     """
 
     def __init__(self) -> None:
         self.work: list[tuple[Callable[[], object], Deferred[Any]]] = []
 
     def call(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-        """Has something be done, later; takes the place of ``in_thread``."""
+        """Keeps a call for later; takes the place of ``in_thread``."""
         self.work.append((partial(work, *arguments), Deferred()))
         return self.work[-1][1]
 
     def finish(self) -> None:
-        """Does the one thing that there is to do."""
+        """Runs the only work that there is."""
         ((work, outcome),) = self.work
         self.work.clear()
         outcome.callback(work())
 
 
 def no_thread(work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
-    """Fails as where there can be no more threads; takes the place of ``in_thread``."""
+    """Fails as if no more threads could start; takes the place of ``in_thread``."""
     raise OSError(errno.EAGAIN, "can't start new thread")

@@ -1,4 +1,4 @@
-"""Waiting for something that nothing tells of, such as what another process has done to a file."""
+"""Waits for a condition of which no event tells, such as the content of a file that another process writes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAIT_S = 60.0
-"""The time in seconds for which anything is waited for. It only ends tests that would fail, so it is generous."""
+"""The longest wait in seconds. Only tests that fail wait for so long, so the limit is generous."""
 
 LOOK_S = 0.01
-"""The time in seconds between two looks."""
+"""The time in seconds between two checks."""
 
 
 def wait_until(is_so: Callable[[], object], what: str | Callable[[], object], timeout_s: float = WAIT_S) -> None:
-    """Returns as soon as something is so.
+    """Returns as soon as a condition is true.
 
-    :param what: what has not happened, for the message of the failure; or gives that.
-    :raises AssertionError: if that takes too long.
+    :param what: the message of the failure, or a function that gives it.
+    :raises AssertionError: after *timeout_s* seconds.
     """
     deadline = time.monotonic() + timeout_s
     never = threading.Event()

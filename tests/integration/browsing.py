@@ -1,4 +1,4 @@
-"""A real browser, and pages of another origin than livefeed's. The fixtures are known everywhere by ``conftest.py``."""
+"""A real browser, and a page of another origin than livefeed's. All tests know the fixtures by ``conftest.py``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def other_origin() -> Iterator[str]:
 
 
 def call(browser: Chrome, expression: str) -> Any:
-    """Gives what a promise of the page comes to."""
+    """Gives the result of a promise of the page."""
     return browser.execute_async_script(
         f"const done = arguments[0]; ({expression}).then(done, (error) => done(String(error)))"
     )

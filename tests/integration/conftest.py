@@ -1,4 +1,4 @@
-"""What the integration tests share: one certificate, one server of the demo, and a way to start others."""
+"""Fixtures of the integration tests: one certificate, one server of the demo, and a way to start others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Real processes for the integration tests: livefeed under ``twistd``, a Redis server, and clients of both.
 
-Rule: only what was started here is signalled, by its own handle. Every wait is for an event, and has a bound.
+Rules: this module signals only processes that it started, through their own handles. Every wait is for an event and
+has a limit.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 WAIT_S = 60.0
-"""How long anything is waited for that has no bound of its own."""
+"""The longest time in seconds of a wait that has no limit of its own."""
 
 STOP_S = 5.0
-"""The time in seconds that livefeed may take to stop. Only tests of that time have this limit."""
+"""The time in seconds that livefeed may take to stop. Only tests of that time use this limit."""
 
 TWISTD = (str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=")
 TWIST = (str(Path(sys.executable).with_name("twist")), "--log-format=text")
 PYTHON_M_TWISTED = (sys.executable, "-m", "twisted", "--log-format=text")
 
 TRANSPORT = os.environ.get("LIVEFEED_TEST_TRANSPORT", "fast")
-"""What carries the connections: the whole suite is run with each of the transports."""
+"""The transport that carries the connections: the suite runs with each of them."""
 
 TLS = "tls:0:interface=127.0.0.1"
 TCP = "tcp:0:interface=127.0.0.1"
@@ -59,11 +60,11 @@ TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
 class Process:
-    """A subprocess, and a thread that reads what it prints.
+    """A subprocess, and a thread that reads its output.
 
     :param arguments: the command line.
     :param directory: where it runs.
-    :param environment: what it has in its environment besides this process's.
+    :param environment: variables that are added to the environment of this process.
     """
 
     def __init__(self, arguments: Iterable[str], *, directory: Path, environment: dict[str, str] | None = None) -> None:
@@ -85,7 +86,7 @@ class Process:
         self._reader.start()
 
     def text(self, start: int = 0) -> str:
-        """Gives what was printed, from the line with the number *start* on."""
+        """Gives the output from the line with the number *start*."""
         with self._changed:
             return "".join(self._lines[start:])
 
@@ -145,7 +146,7 @@ class Livefeed:
 
     :param options: what follows ``livefeed`` on the command line, besides ``--listen``, ``--cert`` and ``--key``.
     :param directory: where it runs; its data home is in it.
-    :param certificate: what it serves; ``None`` to give it neither ``--cert`` nor ``--key``.
+    :param certificate: the certificate that it serves; ``None`` to give it neither ``--cert`` nor ``--key``.
     :param listen: the endpoints, each with a port of which the log tells.
     :param command: what runs it.
     :param live: whether to wait for the first good pull.
@@ -287,7 +288,7 @@ class Livefeed:
         return wire
 
     def log(self, start: int = 0) -> str:
-        """Gives what was logged."""
+        """Gives the log."""
         return self.process.text(start)
 
     def mark(self) -> int:
@@ -310,7 +311,7 @@ class Livefeed:
         return int(match[1]) * 1024
 
     def begin_termination(self) -> None:
-        """Sends SIGTERM, and returns when livefeed has let go of everybody who is there."""
+        """Sends SIGTERM, and returns when livefeed has sent close frames to its subscribers."""
         with self.subscriber_wire() as wire:
             self.process.signal(signal.SIGTERM)
             wire.send(client_frame(CLOSE, wire.frame_of(CLOSE)))
@@ -355,7 +356,7 @@ class Response:
 class Wire:
     """A connection on which bytes are written as they are given, and responses and frames are read.
 
-    :param sock: what it is made of; it is closed with it.
+    :param sock: the socket to use; the wire closes it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -405,7 +406,7 @@ class Wire:
                 return payload
 
     def exactly(self, count: int) -> bytes:
-        """Reads so many bytes."""
+        """Reads this number of bytes."""
         while len(self._buffer) < count:
             self._receive()
         data, self._buffer = self._buffer[:count], self._buffer[count:]
@@ -469,7 +470,7 @@ class Polled:
 
 
 class Server(Protocol):
-    """What can be polled: livefeed, or what stands in front of it."""
+    """A server that can be polled: livefeed, or a proxy in front of it."""
 
     def new_client(self) -> httpx.Client: ...
 
@@ -543,7 +544,7 @@ class Polling:
 
 
 def close_code(subscriber: websockets.sync.client.ClientConnection) -> int:
-    """Reads to the end of what a subscriber is sent, and gives the code of the close frame that it got."""
+    """Reads a subscriber's connection to the end, and gives the code of the close frame."""
     with contextlib.suppress(websockets.exceptions.ConnectionClosed):
         while True:
             subscriber.recv(timeout=WAIT_S)
@@ -591,7 +592,7 @@ class StoreServer(ABC):
         self.start()
 
     def pause(self) -> None:
-        """Makes the server hang: connections stay, and nobody answers."""
+        """Makes the server hang: connections stay open, without answers."""
         assert self._process is not None
         self._process.signal(signal.SIGSTOP)
 
@@ -657,7 +658,7 @@ def peer(program: str, package: str) -> str:
 
 
 def missing_peer(message: str) -> NoReturn:
-    """Skips a test that lacks what it talks to livefeed with, or fails it where nothing may be lacking."""
+    """Skips a test whose program is missing, or fails it where no program may be missing."""
     if os.environ.get("LIVEFEED_TEST_PEERS") == "required":
         pytest.fail(message)
     pytest.skip(message)
@@ -678,7 +679,7 @@ def redis_server() -> str:
 
 
 def free_port() -> int:
-    """Gives a port that nobody listens on now."""
+    """Gives a port that is free now."""
     with contextlib.closing(socket.create_server((HOST, 0))) as sock:
         port: int = sock.getsockname()[1]
         return port

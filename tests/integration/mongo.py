@@ -40,10 +40,10 @@ class MongoStore(StoreServer):
     FerretDB keeps its port and its data for as long as the store is open, however often it is ended and started.
 
     :param directory: where it keeps its data.
-    :param user: who may log in; ``""`` if everybody may do everything.
+    :param user: the user that may log in; ``""`` for a server without users.
     :param password: the user's password at the beginning.
     :param own: whether it must be a server that is ours alone.
-    :param certificate: what it serves with TLS, on another port as well; ``None`` for no TLS.
+    :param certificate: the certificate of its second port, which speaks TLS; ``None`` for no TLS.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class MongoStore(StoreServer):
     ) -> str:
         """Gives the URL of a source that follows the document *name*.
 
-        :param credentials: what stands before the host, as it is; by default, the user's own.
+        :param credentials: the text before the host, unchanged; by default, the credentials of the user.
         :param port: another port than the server's.
         """
         options = {"filter": f'{{"_id": "{name}"}}', "projection": '{"_id": 0}'} | options
@@ -153,12 +153,12 @@ class MongoStore(StoreServer):
 
 
 class Relay:
-    """A relay in front of a server that can delay what it answers, swallow it, or answer nonsense by itself.
+    """A relay in front of a server. It can delay the server's answers, drop them, or answer nonsense by itself.
 
-    :ivar delay_s: so long each piece of an answer waits.
-    :ivar silent: whether nothing is passed on any more, in either direction.
-    :ivar nonsense: what is answered instead, as soon as something is asked; ``None`` for the server's own answers.
-    :ivar accepted: how many connections there were.
+    :ivar delay_s: the delay in seconds of each piece of an answer.
+    :ivar silent: whether the relay drops everything, in both directions.
+    :ivar nonsense: the bytes with which the relay answers every request itself; ``None`` for the server's own answers.
+    :ivar accepted: the number of connections since the start.
     """
 
     def __init__(self, port: int) -> None:

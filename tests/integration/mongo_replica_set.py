@@ -29,9 +29,9 @@ _CURSOR = Int64(7)
 class ReplicaSet:
     """The primary of a replica set of one.
 
-    :param document: what there is at the beginning.
-    :ivar finds: how often the document was asked for.
-    :ivar pipelines: with what change streams were opened.
+    :param document: the first document.
+    :ivar finds: the number of queries for the document.
+    :ivar pipelines: the pipelines of the change streams that were opened.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -64,13 +64,13 @@ class ReplicaSet:
             self._changed.notify_all()
 
     def wait_for_questions(self, count: int) -> bool:
-        """Returns when change streams were asked so many times more whether there is anything."""
+        """Returns after *count* more requests for the next changes of a stream."""
         with self._changed:
             wanted = self._questions + count
             return self._changed.wait_for(lambda: self._questions >= wanted, WAIT_S)
 
     def _serve(self, sock: socket.socket) -> None:
-        # Each connection knows what it has told of.
+        # Each connection counts the changes that it has sent.
         told = self._changes
         with sock.makefile("rb") as file:
             while head := file.read(_HEADER.size):
@@ -131,5 +131,5 @@ class ReplicaSet:
 
 
 def _token(changes: int) -> dict[str, str]:
-    """Gives what a stream can be taken up by after so many changes."""
+    """Gives the token with which a stream resumes after this number of changes."""
     return {"_data": str(changes)}

@@ -77,9 +77,9 @@ class OriginStore(StoreServer):
         self.restart()
 
     def wait_for_answers(self, count: int) -> None:
-        """Returns when it has answered so often once more."""
+        """Returns after *count* more answers."""
         end = len(self.asked()) + count
-        wait_until(lambda: len(self.asked()) >= end, "nobody asks")
+        wait_until(lambda: len(self.asked()) >= end, "no more requests come")
 
     def start(self) -> None:
         """StoreServer API."""
@@ -105,7 +105,7 @@ class OriginStore(StoreServer):
         self._process.wait_for("using the .* event method")
 
     def asked(self) -> list[tuple[int, str, int]]:
-        """Gives what it has answered: for each answer the status, the coding (or ``-``), the connection's number."""
+        """Gives for each answer the status, the coding (or ``-``) and the number of the connection."""
         lines = [line.split() for line in (self._directory / "access.log").read_text().splitlines()]
         return [(int(status), coding, int(connection)) for status, coding, connection in lines]
 
@@ -133,7 +133,7 @@ class Asked:
 
     @property
     def target(self) -> str:
-        """What was asked for."""
+        """The target of the request."""
         return self.head.split(" ")[1]
 
 
@@ -173,7 +173,7 @@ class WilfulOrigin:
         return f"http://{HOST}:{self.port}/document.json"
 
     def wait_for(self, count: int, timeout_s: float = WAIT_S) -> None:
-        """Returns when there were so many more requests."""
+        """Returns after *count* more requests."""
         with self._changed:
             end = len(self.asked) + count
             came = self._changed.wait_for(lambda: len(self.asked) >= end, timeout_s)

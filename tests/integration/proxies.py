@@ -1,4 +1,4 @@
-"""What stands in front of livefeed: nginx, Varnish and HAProxy, with the configuration of ``docs/caches.md``."""
+"""Proxies in front of livefeed: nginx, Varnish and HAProxy, with the configuration of ``docs/caches.md``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIVEFEED_PORT = "8080"
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
-    """Changes what stands there just once."""
+    """Replaces texts, each of which occurs exactly once."""
     for old, new in changes.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -37,7 +37,7 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 class Cache:
     """A cache that runs, or another proxy.
 
-    :param kind: what it is.
+    :param kind: its name, such as ``nginx``.
     :param process: the process.
     :param port: where it listens.
     """
@@ -133,7 +133,7 @@ def haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
 
 
 class Tap:
-    """Stands between a cache and livefeed, passes on what both say, and remembers it.
+    """A relay between a cache and livefeed, which records all requests and answers.
 
     :param port: where livefeed listens.
     """
@@ -159,7 +159,7 @@ class Tap:
         pairs = [
             (head, int(status))
             for asked, answered in said
-            # Nobody sends content. Varnish's probe asks by HEAD.
+            # No request has content. The probes of Varnish are HEAD requests.
             for head, status in zip(asked.split("\r\n\r\n"), re.findall(r"HTTP/1\.1 (\d{3}) ", answered), strict=False)
         ]
         return [(head, status) for head, status in pairs if head.startswith("GET ")]
@@ -214,7 +214,7 @@ class Place:
         return self.stack.enter_context(Polling(cache, pause_s=0.02))
 
     def tap(self, port: int) -> Tap:
-        """Listens to what the cache says."""
+        """Records the requests of the cache, and the answers."""
         return self.stack.enter_context(Tap(port))
 
     def _new_directory(self, name: str) -> Path:

@@ -35,12 +35,12 @@ class Store(ABC):
     :param directory: where it runs.
     :cvar has_middle: whether livefeed reaches it by one port, which something can stand in front of.
     :cvar has_password: whether it can refuse livefeed's password.
-    :cvar can_be_large: whether what is there for the document can be of any size.
+    :cvar can_be_large: whether the value of the document can have any size.
     :cvar flood: how an answer of 10 MB would begin.
     :cvar secrets: what must not be in any log line.
     :cvar says_hanging: what livefeed says of it when it hangs, as a regular expression.
-    :cvar says_dead: what it says when nobody is there.
-    :cvar says_missing: what it says when the document is not.
+    :cvar says_dead: the error in the log when the server is down.
+    :cvar says_missing: the error in the log when the document is missing.
     """
 
     has_middle: ClassVar[bool] = False
@@ -76,7 +76,7 @@ class Store(ABC):
     def source(self, port: int | None) -> str:
         """Gives the ``--source`` for it.
 
-        :param port: of what stands in front of it, if :attr:`has_middle`.
+        :param port: the port of the relay in front of it, if :attr:`has_middle`.
         """
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class Store(ABC):
             server.kill()
 
     def pause(self) -> None:
-        """Makes all of it hang: connections stay, and nobody answers."""
+        """Makes all servers hang: connections stay open, without answers."""
         for server in self.servers:
             server.pause()
 
@@ -174,7 +174,7 @@ def stores() -> dict[str, type[Store]]:
 
 
 class Middle:
-    """Stands between livefeed and a server on a port of its own, and spoils what the server says as long as it should.
+    """A relay between livefeed and a server, with a port of its own, that can spoil the server's answers.
 
     :param port: the server's port.
     :ivar port: its own.

@@ -84,7 +84,7 @@ def shows(document: bytes, answer: Polled) -> bool:
 
 class TestFreshness:
     def test_crowd_is_one_request(self, place: Place, start: Start, path: Path) -> None:
-        """Of all who ask within a tick, at once and one after another, livefeed sees the first."""
+        """Of all requests within a tick, at once and one after another, livefeed sees only the first."""
         livefeed = start("--source", f"file:{path}", *LONG_TICK, listen=(TCP,))
         clients, requests = 16, 10
         for put in (place.nginx, place.varnish):
@@ -135,7 +135,7 @@ class TestFreshness:
             assert {(answer.status, answer.body) for answer in polling.answers} == {(200, DOCUMENT)}
 
     def test_new_version_is_seen_in_time(self, place: Place, start: Start, path: Path) -> None:
-        """While many ask, and by one who asks after a pause; and nobody sees the old one again."""
+        """For many clients at once, and for one that asks after a pause; no client sees the old version again."""
         livefeed = start("--source", f"file:{path}", listen=(TCP,))
         caches = place.each(livefeed.port)
         seldom = "/feed.json"
@@ -148,7 +148,7 @@ class TestFreshness:
         served = time.monotonic()
         for polling, known in zip(pollings, fields, strict=True):
             seen = polling.wait_for(partial(shows, b"[1]"))
-            # The caches' clocks go by seconds, and nobody is punctual here.
+            # The clocks of the caches count whole seconds, and the machine has other work.
             assert seen.at - served < seconds(known, "max-age") + seconds(known, "stale-while-revalidate") + 2
         wait_until_served(livefeed, b"[1]", ticks=4)
         for cache, polling in zip(caches, pollings, strict=True):
@@ -206,7 +206,7 @@ class TestVariants:
                 assert variants.http.get(f"/feed/{part}").content == content
 
     def test_events_are_not_the_document(self, variants: Cache) -> None:
-        """Who accepts events is sent them though the document is in the cache, and who does not is sent that."""
+        """Clients that accept events get events although the document is in the cache; the others get the document."""
         assert variants.http.get("/feed").content == PARTS
         with variants.http.stream("GET", "/feed", headers={"Accept": "text/event-stream"}) as response:
             assert response.headers["Content-Type"] == "text/event-stream"
@@ -215,7 +215,7 @@ class TestVariants:
 
 
 class TestOutage:
-    """The cache goes on with what it has; clients see how old the data are, and then the new ones."""
+    """The cache serves its copy; clients see the age of the data, and then the new data."""
 
     def watch(self, *caches: Cache, place: Place) -> list[tuple[Cache, Polling]]:
         """Polls through caches from now on, and returns when each has the document."""
@@ -244,7 +244,7 @@ class TestOutage:
             assert polling.failures == []
 
     def test_livefeed_is_started_anew(self, place: Place, start: Start, path: Path, tmp_path: Path) -> None:
-        """Nobody is there for a while, and then one who has kept the document, and cannot pull it."""
+        """livefeed is down for a while, and then has its kept document, but no source."""
         port = free_port()
         options = ("--source", f"file:{path}", *SHORT_TICK, "--state-dir", str(tmp_path / "state"))
         listen = (f"tcp:{port}:interface={HOST}",)
@@ -280,7 +280,7 @@ class TestOutage:
         by_nginx.wait_for(partial(shows, b"[1]"))
 
     def test_livefeed_hangs(self, place: Place, start: Start, path: Path) -> None:
-        """Connections are taken, and nobody answers."""
+        """livefeed accepts connections and does not answer."""
         livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
         watched = self.watch(*place.each(livefeed.port), place=place)
         stopped = time.monotonic()
@@ -292,7 +292,7 @@ class TestOutage:
 
 
 class TestExpiry:
-    """Nobody is shown a document that is too old, whatever a cache has, and whatever has become of livefeed."""
+    """No client gets a document that is too old, whatever the cache has, with livefeed or without."""
 
     GONE_AFTER_S = 5
 
@@ -320,7 +320,7 @@ class TestExpiry:
         assert polling.failures == []
 
     def test_livefeed_says_so(self, place: Place, start: Start, path: Path) -> None:
-        """By 410, which is passed on; and nobody brings the old document back afterwards, with livefeed or without."""
+        """By 410, which is passed on; the old document never comes back, with livefeed or without."""
         livefeed, pollings, start_another = self.begin(place, start, path)
         path.unlink()
         for polling in pollings:
@@ -373,7 +373,7 @@ class TestPushing:
                     assert subscriber.recv(timeout=WAIT_S) == document
 
     def test_events_pass_a_proxy_that_was_not_told_of_them(self, place: Place, start: Start, path: Path) -> None:
-        """Nginx speaks HTTP/1.0 if not told otherwise, and keeps what it is sent until a buffer is full; not here."""
+        """By default nginx speaks HTTP/1.0 and buffers events; with this configuration it does not."""
         replace_file(path, b"[0]")
         livefeed = start("--source", f"file:{path}", "--interval", "0.05", listen=(TCP,))
         cache = place.nginx(livefeed.port, {"proxy_http_version 1.1;": ""})

@@ -27,7 +27,7 @@ def test_limit_of_files_is_raised_before_connections_are_counted(start: Start) -
 
 
 def test_connections_are_capped(start: Start) -> None:
-    """Who comes when all places are taken is told to come back; when somebody leaves there is a place again."""
+    """A connection above the limit is told to come back; when another one closes, there is room again."""
     server = start("--transport", "fast", "--max-connections", "3", "--push", "change", listen=(TCP,))
     with ExitStack() as stack:
         wires = [stack.enter_context(server.wire()) for _ in range(4)]

@@ -82,7 +82,7 @@ class Client:
         return next(message for message in self.events("message") if message["version"] == version)
 
     def events(self, event: str) -> list[dict[str, Any]]:
-        """Gives what was printed of a kind."""
+        """Gives the printed lines of one kind."""
         printed = [json.loads(line) for line in self._process.text().split("\n") if line.startswith('{"event":')]
         return [line for line in printed if line["event"] == event]
 
@@ -96,7 +96,7 @@ class Run:
     """Runs programs of ``tests/clients``.
 
     :param node: the path of Node.
-    :param certificate: what the programs trust.
+    :param certificate: the certificate that the programs trust.
     :param stack: what ends them.
     """
 
@@ -322,7 +322,7 @@ class TestEventSource:
         client.finish()
 
     def test_comes_back_after_a_restart(self, run: Run, start: Start, tmp_path: Path) -> None:
-        """By itself, on the same port; it says what it has, and is sent nothing twice."""
+        """By itself, on the same port; it tells its version, and receives nothing twice."""
         source = Source(tmp_path / "document.json")
         versions = [source.write(b'{"n": 0}')]
         listen = tuple(f"{kind}:{free_port()}:interface={HOST}" for kind in ("tls", "tcp"))
@@ -350,7 +350,7 @@ class TestEventSource:
             assert {*others} == {versions[1]}
 
     def test_gives_up_where_there_are_no_events(self, run: Run, http: str) -> None:
-        """What is not there is not asked for again."""
+        """After a 404, the client does not ask again."""
         client = run("events", f"{http}/feed.sse/nothing")
         error = client.wait_for("error")
         assert (error["code"], error["state"]) == (404, 2)
@@ -438,7 +438,7 @@ class TestFetch:
         assert (status, fields["preference-applied"]) == (304, "wait=1")
 
     def test_preflight(self, run: Run, http: str) -> None:
-        """Allows what a page that polls needs."""
+        """Allows everything that a page that polls needs."""
         asked = {
             "Origin": "https://scores.example",
             "Access-Control-Request-Method": "GET",

@@ -1,6 +1,6 @@
 """The wall clock of a real process is set, forwards and backwards: only what displays the time takes note.
 
-libfaketime changes the time of day that the process sees, and leaves the clocks alone that nobody can set.
+libfaketime changes the time of day that the process sees, and leaves the clocks alone that cannot be set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 STEPS_S = (-MINUTE_S, -HOUR_S, -DAY_S, HOUR_S)
-"""What the clock differs by from the machine's, one after the other."""
+"""The offsets from the machine's clock in seconds, one after the other."""
 
 POLLERS = 30
 TOLERANCE_S = 2.5
@@ -115,7 +115,7 @@ def shows(step_s: float) -> Callable[[httpx.Response], bool]:
 
 
 def test_clock_is_set_while_the_source_is_there(start: Start, wall: WallClock, path: Path) -> None:
-    """Pulls, pushes and polls go on, nobody is disconnected, and what is displayed is right at once."""
+    """Pulls, pushes and polls go on, all clients stay connected, and displayed times are right at once."""
     livefeed = serve(start, wall, path)
     pollers = [livefeed.wire() for _ in range(POLLERS)]
     poll = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -185,7 +185,7 @@ def test_clock_is_set_a_day_back_and_the_document_is_gone_in_time(start: Start, 
 
 @pytest.mark.parametrize("step_s", [-DAY_S, DAY_S])
 def test_clock_is_wrong_at_the_next_start(start: Start, wall: WallClock, path: Path, step_s: int) -> None:
-    """The age of what is given back was measured since the machine's start. Versions go on in a later epoch."""
+    """The age of a restored version counts from the start of the machine. Versions continue in a later epoch."""
     state = ("--state-dir", "state", "--gone-after", "600")
     livefeed = serve(start, wall, path, *state)
     first = livefeed.http.get("/feed")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INTERVAL_S = "0.2"
 FLOOD_BYTES = 10 * 1024 * 1024
 STALE_TICKS = 2
-"""Failed pulls that an incident lasts at least: what it does is done again."""
+"""The shortest length of an incident, in failed pulls. Until then, the incident is repeated."""
 
 BACK_TICKS = 2
 """Failed pulls that there may be after a store is back: one that was under way, and one more."""
@@ -85,7 +85,7 @@ class Night:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Polling]:
-        """Fails unless all goes well for those who poll and who subscribe, up to the newest document."""
+        """Fails unless pollers and subscribers get everything in order, up to the newest document."""
         start = self.livefeed.mark()
         messages: list[bytes] = []
         changed = threading.Condition()

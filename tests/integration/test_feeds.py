@@ -100,7 +100,7 @@ def test_each_has_parts(livefeed: Livefeed) -> None:
 
 
 def test_each_is_pushed(livefeed: Livefeed, tmp_path: Path) -> None:
-    """By WebSocket, with and without deltas, by events, and to those who wait; and only when it is its turn."""
+    """By WebSocket, with and without deltas, by events, and to long polls; and only at its own ticks."""
     assert first_event(livefeed, "/board.sse") == ("text/event-stream", BOARD)
     etag = livefeed.http.get("/results").headers["ETag"]
     with (
@@ -189,7 +189,7 @@ def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -
 
 
 def test_the_list(livefeed: Livefeed) -> None:
-    """As a page that leads to the others, and as JSON, which agrees with what the feeds say of themselves."""
+    """As a page with links to the others, and as JSON, which agrees with the feeds' own answers."""
     page = livefeed.http.get("/")
     assert page.headers["Content-Type"].startswith("text/html")
     links = re.findall(r'href="(/[a-z]+\.html)"', page.text)

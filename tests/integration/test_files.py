@@ -1,4 +1,4 @@
-"""Files that are written in every way there is, seen by those who watch."""
+"""Files that are written in all possible ways, as watchers see them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.integration.harness import Livefeed
 
 LONG_TICK = ("--interval", "30")
-"""What is seen within a test was told of by the kernel."""
+"""The tick is so late that only the kernel can have told of a change within a test."""
 
 LIVE, STALE = 'feed "feed" is live', 'feed "feed" is stale'
 
@@ -91,7 +91,7 @@ class TestTold:
             assert subscriber.recv(timeout=WAIT_S) == numbered(0).decode()
 
     def test_queue_that_overflows(self, start: Start, path: Path) -> None:
-        """What is lost in the kernel's queue is pulled all the same."""
+        """A change is pulled although its event was lost in the kernel's queue."""
         livefeed = start("--source", f"file:{path}", *LONG_TICK)
         with livefeed.websocket() as subscriber:
             assert subscriber.recv(timeout=WAIT_S) == numbered(0).decode()
@@ -106,7 +106,7 @@ class TestTold:
 
 
 class TestTick:
-    """What the kernel does not tell of is seen at the tick."""
+    """The tick sees changes of which the kernel does not tell."""
 
     def test_written_in_two_steps(self, start: Start, path: Path) -> None:
         """A writer that pauses for less than a pull may wait is never seen with half of its work."""

@@ -109,7 +109,7 @@ def long_poll(wire: Wire, wait_s: int) -> bytes:
     newest = wire.response()
     etag = newest.headers["ETag"].encode()
     request = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\nPrefer: wait=%d\r\n\r\n" % (etag, wait_s)
-    # The answer to the first shows that what was sent together with it has arrived.
+    # The answer to the first request shows that the bytes sent with it have arrived.
     wire.send(GET + request)
     assert wire.response().headers["ETag"].encode() == etag
     return newest.body
@@ -172,7 +172,7 @@ class TestStream:
             assert next(follow(wire, request)) == document
 
     def test_stream_is_there_before_the_document_is(self, start: Start, source: Source, tmp_path: Path) -> None:
-        """A source that is down keeps nobody from waiting."""
+        """Clients can wait although the source is down."""
         (tmp_path / "document.json").unlink()
         livefeed = start(*source.options, live=False)
         with livefeed.wire() as wire:
@@ -195,7 +195,7 @@ class TestStream:
     def test_curl_follows(
         self, start: Start, source: Source, certificate: DevelopmentCertificate, tmp_path: Path
     ) -> None:
-        """What the documentation shows; and it is told the end, so that it ends without an error."""
+        """As the documentation shows; the stream ends properly, so the client ends without an error."""
         curl = peer("curl", "curl")
         livefeed = start(*source.options)
         url = f"https://{livefeed.authority}/feed.sse"
@@ -225,9 +225,9 @@ class TestStream:
 
 class TestSlowReader:
     def test_skips_versions_and_takes_no_memory(self, start: Start, source: Source) -> None:
-        """Who does not read costs no memory, delays nobody, and gets the newest version when it reads again."""
+        """A client that does not read costs no memory, delays no other, and gets the newest version in the end."""
         livefeed = start(*source.options)
-        # What is kept of older versions for those who come back is full by then.
+        # The history of older versions is full by then.
         warm_up, versions = 70, 270
         # Kept for it, these versions would be more than 50 MB.
         most = 24 * KIB * KIB
@@ -287,7 +287,7 @@ class TestLongPoll:
                 assert (response.status, response.body) == (200, document)
 
     def test_many_wait_at_once(self, server: Livefeed, source: Source) -> None:
-        """And a client that leaves meanwhile is missed by nobody."""
+        """A client that leaves meanwhile disturbs no other."""
         with ExitStack() as stack:
             wires = [stack.enter_context(server.wire()) for _ in range(50)]
             for wire in wires:
@@ -357,7 +357,7 @@ class TestStop:
             assert server.terminate() == 0
 
     def test_stream_that_is_full_holds_nothing_up(self, server: Livefeed, source: Source) -> None:
-        """What was in flight to a client that does not read is given up in time."""
+        """An answer to a client that does not read is given up in time."""
         noise = b"x" * 900_000
         with server.wire(receive_buffer=16 * KIB) as not_reading, server.wire() as reading:
             follow(not_reading)

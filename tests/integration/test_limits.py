@@ -15,7 +15,7 @@ REQUEST = b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
 
 
 def test_only_who_follows_is_kept_when_idle(start: Start, tmp_path: Path) -> None:
-    """A connection without a request is closed; a WebSocket and a stream of events that are sent nothing are not."""
+    """Idle connections are closed, except for WebSockets and streams of events, even if nothing is sent to these."""
     document = tmp_path / "document.json"
     replace_file(document, b'{"n": 1}')
     options = ("--source", f"file:{document}", "--push", "change", "--interval", "3600")
@@ -26,7 +26,7 @@ def test_only_who_follows_is_kept_when_idle(start: Start, tmp_path: Path) -> Non
         assert polled.response().status == 200
         assert polled.rest() == b""
         assert new.rest() == b""
-        # Once more, so that the first two were idle for longer than it takes any connection to be closed.
+        # One more idle connection, so that the two followers were idle for longer than any connection that was closed.
         with server.wire() as another:
             assert another.rest() == b""
         replace_file(document, b'{"n": 2}')
@@ -36,7 +36,7 @@ def test_only_who_follows_is_kept_when_idle(start: Start, tmp_path: Path) -> Non
 
 
 def test_larger_heads_can_be_allowed(start: Start) -> None:
-    """Up to what is set, and 16 KiB without."""
+    """Up to the setting; without it, up to 16 KiB."""
     for options, status in ((("--max-head-bytes", "40000"), 200), ((), 431)):
         with start(*options).wire() as wire:
             wire.send(REQUEST % (b"/feed", b"X: %s\r\n" % (b"x" * 30_000)))

@@ -30,7 +30,7 @@ socket.getaddrinfo = getaddrinfo
 
 OTHER_HOST = "127.0.0.2"
 
-# *.moving is what a file says, and is looked up again soon: a test need not last for as long as a connection may.
+# The address of *.moving stands in a file. It is resolved again soon, since a test must be short.
 MOVING = """
 import pathlib, socket
 import livefeed.sources.names

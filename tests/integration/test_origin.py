@@ -134,7 +134,7 @@ class TestNginx:
 
 
 def test_certificates_are_verified(start: Start, certificate: DevelopmentCertificate, tmp_path: Path) -> None:
-    """An origin whose certificate nobody vouches for is asked nothing."""
+    """An origin without a trusted certificate gets no request."""
     with OriginStore(tmp_path, certificate) as store:
         store.set_document(DOCUMENT)
         livefeed = start("--source", store.url.partition("#")[0], *FAST, live=False)
@@ -143,7 +143,7 @@ def test_certificates_are_verified(start: Start, certificate: DevelopmentCertifi
 
 
 def test_http_on_the_port_of_https(start: Start, tmp_path: Path) -> None:
-    """And the other way round: what is wrong is told."""
+    """And the other way round; the log says why."""
     with OriginStore(tmp_path) as store:
         store.set_document(DOCUMENT)
         livefeed = start("--source", store.url.replace("http:", "https:"), *FAST, live=False)
@@ -272,7 +272,7 @@ class TestMisbehaviour:
 
 
 class TestLog:
-    """What is logged of pulls."""
+    """The log lines about pulls."""
 
     @pytest.mark.parametrize("how", ["kept", "closed", "interim", "redirect", "304"])
     def test_pulls_are_not_logged(self, start: Start, how: str) -> None:
@@ -396,7 +396,7 @@ class TestAsking:
                 assert origin.connections == 1
 
     def test_fresh_answers_are_not_asked_for_again(self, start: Start) -> None:
-        """While an answer is fresh nobody is asked, nothing is said to be confirmed, and nothing is pushed."""
+        """While an answer is fresh, livefeed sends no request, confirms nothing and pushes nothing."""
         with WilfulOrigin(
             lambda asked: answer_of(numbered(asked.number), "Cache-Control: max-age=3", "Age: 1")
         ) as origin:
@@ -410,7 +410,7 @@ class TestAsking:
             assert ages >= {0, 1}
 
     def test_fresh_answer_that_may_not_be_served(self, start: Start) -> None:
-        """What the gate refuses is asked for again at the next tick, whatever it says of its freshness."""
+        """A document that the gate refuses is requested again at the next tick, however fresh it claims to be."""
         with WilfulOrigin(
             lambda asked: answer_of(DOCUMENT if asked.number > 2 else b"{", "Cache-Control: max-age=60")
         ) as origin:
@@ -431,7 +431,7 @@ class TestAsking:
             assert "is stale" not in livefeed.log()
 
     def test_from_https_to_http(self, certificate: DevelopmentCertificate, start: Start, tmp_path: Path) -> None:
-        """No redirect leads to where everybody can listen."""
+        """No redirect leads from TLS to a connection without it."""
         with WilfulOrigin(lambda _: answer_of(DOCUMENT)) as plain, OriginStore(tmp_path, certificate) as store:
             store.redirect(plain.url)
             livefeed = start("--source", store.url, *FAST, live=False)

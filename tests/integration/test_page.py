@@ -113,7 +113,7 @@ def test_page_shows_no_document_for_too_long(browser: Chrome, start: Start, tmp_
     wait.until(lambda _: shown() == ("expired", "\N{EN DASH}", False))
     replace_file(document, FIRST)
     wait.until(lambda _: (shown()[0], shown()[2]) == ("live", True))
-    # What it had to say of requests without an answer.
+    # Its complaints about requests without an answer.
     browser.get_log("browser")
 
 
@@ -124,7 +124,7 @@ def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Pa
     livefeed = start("--config", "a.toml", live=False)
     livefeed.wait_for_log('feed "results" is live')
     browser.get(f"https://{livefeed.authority}/")
-    # What the page of the test before had to say when its server ended.
+    # The complaints of the page of the test before, when its server ended.
     browser.get_log("browser")
     items = browser.find_elements(By.TAG_NAME, "li")
     assert [item.text for item in items] == ["night live /night", "results live /results"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_installed_source_is_served(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is installed beside livefeed is pulled from, and its changes reach subscribers."""
+    """A source that is installed beside livefeed is pulled, and its changes reach subscribers."""
     directory = tmp_path / "packages"
     directory.mkdir()
     shown = code_block("sources/writing.md", "python")

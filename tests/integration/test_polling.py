@@ -72,7 +72,7 @@ def assert_problem(response: httpx.Response, status: int) -> None:
 class TestDocument:
     @pytest.mark.parametrize("path", ["/feed", "/feed.json", "/feed?_=1"])
     def test_get_gives_the_bytes_of_the_source(self, server: Livefeed, path: str) -> None:
-        """The body is what was pulled, byte for byte, by each of its names."""
+        """The body is the pulled document, byte for byte, at each of its paths."""
         response = server.http.get(path, headers=IDENTITY)
         assert response.status_code == 200
         assert response.content == DOCUMENT
@@ -133,7 +133,7 @@ class TestDocument:
 
     @pytest.mark.parametrize("accepted", ["", "gzip;q=0", "deflate", "identity, gzip;q=0.5"])
     def test_gzip_is_for_those_who_accept_it(self, server: Livefeed, accepted: str) -> None:
-        """Whoever does not accept gzip, or likes it less, gets the document as it is."""
+        """A client that does not accept gzip, or prefers identity, gets the document as it is."""
         with server.http.stream("GET", "/feed", headers={"Accept-Encoding": accepted}) as response:
             assert b"".join(response.iter_raw()) == DOCUMENT
         assert "Content-Encoding" not in response.headers
@@ -177,7 +177,7 @@ class TestConditionalRequests:
         assert response.content == DOCUMENT
 
     def test_the_tag_of_one_coding_stands_for_the_version(self, server: Livefeed) -> None:
-        """Who has the gzip variant has the version, and is told that it is that variant which is confirmed."""
+        """A client with the gzip variant has the version; the 304 names that variant."""
         tag = server.http.get("/feed", headers={"Accept-Encoding": "gzip"}).headers["ETag"]
         response = server.http.get("/feed", headers={**IDENTITY, "If-None-Match": tag})
         assert response.status_code == 304
@@ -208,7 +208,7 @@ class TestCors:
         assert exposed >= {name.lower() for name in wanted}
 
     def test_preflight_allows_a_conditional_request(self, server: Livefeed) -> None:
-        """The preflight of a GET with If-None-Match is answered with what a browser asks for."""
+        """The preflight of a GET with If-None-Match is granted."""
         asked = {
             "Origin": ORIGIN,
             "Access-Control-Request-Method": "GET",
@@ -224,7 +224,7 @@ class TestCors:
 
     @pytest.mark.parametrize("path", ["/feed", "/feed.json"])
     def test_options_names_the_methods(self, server: Livefeed, path: str) -> None:
-        """OPTIONS that is no preflight says what is allowed, and nothing of CORS methods."""
+        """OPTIONS without a preflight lists the methods, and has no fields of CORS for methods."""
         response = server.http.options(path)
         assert response.status_code == 204
         assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
@@ -273,7 +273,7 @@ class TestRefusals:
     )
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_an_unknown_path_is_404(self, server: Livefeed, path: str, method: str) -> None:
-        """What is not there is said not to be there, in JSON."""
+        """An unknown path is answered 404, in JSON."""
         with server.wire() as wire:
             wire.send(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             response = wire.response(method)
@@ -305,7 +305,7 @@ class TestRefusals:
         assert "upgrade" in response.headers["Connection"].lower()
 
     def test_before_the_first_good_pull_there_is_nothing_yet(self, start: Start, tmp_path: Path) -> None:
-        """Until there is a document, everybody is told when to come back; then it is served."""
+        """Until there is a document, answers say when to come back; then it is served."""
         path = tmp_path / "late.json"
         livefeed = start("--source", f"file:{path}", "--interval", "0.2", live=False)
         for method in ("GET", "HEAD"):
@@ -325,7 +325,7 @@ class TestRefusals:
 
 class TestPage:
     def test_has_a_strict_policy(self, server: Livefeed) -> None:
-        """The page and what it needs come from this server alone, and nothing is inline."""
+        """The page and all its files come from this server alone, and nothing is inline."""
         response = server.http.get("/")
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -392,7 +392,7 @@ class TestTls:
                 assert cipher[0].startswith(("ECDHE-", "TLS_"))
 
     def test_http_1_1_is_negotiated(self, server: Livefeed) -> None:
-        """Of what a browser offers by ALPN, HTTP/1.1 is chosen."""
+        """Of a browser's offers by ALPN, HTTP/1.1 is chosen."""
         context = server.tls_context()
         context.set_alpn_protocols(["h2", "http/1.1"])
         with (

@@ -107,7 +107,7 @@ class TestRefusing:
         assert 6000 <= min(times) < max(times) <= 9000
 
     def test_document_is_still_served(self, place: Place, start: Start, path: Path) -> None:
-        """By a cache, to those who poll; and streams are refused without asking for any document."""
+        """A cache serves pollers, and refuses streams without a request for any document."""
         livefeed = start("--source", f"file:{path}", "--interval", "0.2", listen=(TCP,))
         caches = place.each(livefeed.port)
         for cache in caches:
@@ -161,9 +161,9 @@ class TestChromium:
             pytest.fail(f"{browser.execute_script(self.READ)}")
 
     def test_every_stream_comes_back(self, browser: Chrome, place: Place, start: Start, path: Path) -> None:
-        """With the newest version, after ``kill -9`` and after a drain, also streams that began while nobody was there.
+        """With the newest version, after ``kill -9`` and after a drain, even if it began while livefeed was down.
 
-        Six streams are as many as a browser opens on one origin.
+        A browser opens six streams at most on one origin.
         """
         port = free_port()
         start_one = partial(

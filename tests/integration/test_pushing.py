@@ -190,7 +190,7 @@ class TestHandshake:
         ids=lambda value: value.split(b"\r\n\r\n")[0].decode()[-60:] if isinstance(value, bytes) else None,
     )
     def test_a_wrong_handshake_is_refused(self, server: Livefeed, request_bytes: bytes, status: int) -> None:
-        """What is no handshake is answered as a request, with the version that is spoken where it is another."""
+        """A request that is no handshake gets an answer, which names the version of WebSocket if that was wrong."""
         with server.wire() as wire:
             wire.send(request_bytes)
             response = wire.response()
@@ -219,7 +219,7 @@ class TestWhatSubscribersSay:
             assert close_code(subscriber) == 1009
 
     def test_too_often_closes_with_1008(self, server: Livefeed) -> None:
-        """Whoever talks without an end is shown out."""
+        """A client that sends without an end is disconnected."""
         with server.subscriber_wire() as wire:
             wire.send(client_frame(TEXT, b"talk") * 500)
             assert code_of(wire.frame_of(CLOSE)) == 1008
@@ -280,7 +280,7 @@ class TestWhatSubscribersSay:
 
 class TestSlowSubscribers:
     def test_skip_versions_and_take_no_memory(self, start: Start, tmp_path: Path) -> None:
-        """Who does not read costs no memory, delays nobody, and gets the newest version when it reads again."""
+        """A client that does not read costs no memory, delays no other, and gets the newest version in the end."""
         path = tmp_path / "document.json"
         options = ("--source", f"file:{path}", "--interval", "0.05", "--push=change")
         replace_file(path, b'{"n": 0}')

@@ -1,4 +1,4 @@
-"""What is peculiar to the Redis family: fail-overs, slots that move, announced changes, TLS that is verified."""
+"""Features of the Redis family alone: fail-overs, slots that move, announced changes, verified TLS."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class TestReplica:
                 yield master, replica
 
     def source(self, replica: Redis, *rights: str) -> str:
-        """Gives the source for a user who has these rights besides."""
+        """Gives the source for a user with these additional rights."""
         replica.command("ACL", "SETUSER", "livefeed", "on", ">hush", *self.rights, *rights)
         return replica.url("results", "livefeed:hush@")
 
@@ -203,7 +203,7 @@ class TestAnnouncements:
             yield store
 
     def test_channel(self, store: StringStore, start: Start) -> None:
-        """What is announced is at the subscribers though the tick is hours away; also after a lost connection."""
+        """Announced changes reach subscribers although the tick is hours away; also after a lost connection."""
         livefeed = start("--source", f"{store.source(store.port)}?announce=news", *RARELY)
         livefeed.wait_for_log(ANNOUNCED)
         with livefeed.websocket() as subscriber:
@@ -212,7 +212,7 @@ class TestAnnouncements:
                 store.put(number)
                 assert store.redis.command("PUBLISH", "news", "") == 1
                 assert subscriber.recv(timeout=WAIT_S) == store.document(number).decode()
-            # What changes while nobody listens is not missed.
+            # A change while no connection listens is not missed.
             mark = livefeed.mark()
             store.put(4)
             store.redis.command("CLIENT", "KILL", "TYPE", "pubsub")

@@ -1,4 +1,4 @@
-"""What survives a restart: the last versions, their order, and with them whoever comes back."""
+"""The state that survives a restart: the last versions and their order, so that returning clients continue."""
 
 from __future__ import annotations
 

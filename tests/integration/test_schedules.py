@@ -1,29 +1,29 @@
 """A watcher that changes transport, or reconnects, between any two versions neither misses nor repeats one.
 
-It goes by a random schedule of polls, long-polls, server-sent events and WebSockets, and takes from each to the next
-only what docs/protocol.md says: a tag, an id, a version. Meanwhile the document changes, goes back to what it was,
-stays as it is, and cannot be pulled; all of it also in the middle of a request, and while nothing is read.
+It follows a random schedule of polls, long polls, server-sent events and WebSockets. From one to the next it keeps only
+the values that docs/protocol.md names: a tag, an id, a version. Meanwhile the document changes, returns to an earlier
+version, stays the same, or cannot be pulled; also in the middle of a request, and while the watcher does not read.
 
 **It misses none** means that
 
-- each answer to a poll is of the newest version, or says that what the watcher has is the newest;
+- each answer to a poll has the newest version, or says that the watcher has the newest;
 - a request that waits is answered as soon as there is another version, or by when its time is over;
-- on a connection whose watcher keeps up, each tick brings what is promised of it, at once and no more than that;
-- who does not keep up has the newest version, and the newest state, when it has read what there is. What came and
-  went in between may be skipped.
+- on a connection whose watcher keeps up, each tick brings exactly the promised messages, at once;
+- a watcher that does not keep up has the newest version and the newest state once it has read everything. It may miss
+  versions in between.
 
 **It repeats none** means that
 
-- who names the newest version, in whatever coding, weakly or not, is answered 304, and never 200 or 226;
+- a request that names the newest version, in any coding, weakly or not, is answered 304, and never 200 or 226;
 - no event, snapshot or patch brings the version that was sent last on its connection, or that the watcher has said it
   has; but on a WebSocket a part that was away comes back also as it was, and ``{"have": V}`` is answered, whatever was
   on its way;
 - a WebSocket without a subprotocol brings the document once for each good tick, or each change with ``--push change``;
-- who did not read finds no backlog: what was in flight, and then the newest.
+- a watcher that did not read finds no backlog: only the bytes in flight, and then the newest version.
 
-**What it is sent is right** means that sequences never go backwards, that a document is what was pulled, byte for byte,
-and that a patch is of exactly the version that the watcher has, and makes of it the value of the new one, with each
-number as it is written.
+**All messages are right** means that sequences never go backwards, that a document is the pulled one, byte for byte,
+and that a patch applies to exactly the version of the watcher, and makes of it the value of the new one, with the
+text of each number.
 """
 
 from __future__ import annotations
@@ -70,18 +70,18 @@ KIB = 1024
 NOW = 1_795_000_000.0
 PART = "/a/b"
 NARROW_BYTES = 2 * KIB
-"""What a connection takes before it is full, where that is to happen soon."""
+"""The bytes that a narrow connection takes before it is full."""
 
 IN_FLIGHT_BYTES = 16 * KIB
-"""What may come, besides one message that had begun and the newest, to who did not read."""
+"""The bytes that a watcher that did not read may get besides one message that had begun and the newest one."""
 
 WAITS_S = (1, 3, 20)
 MAX_ROUNDS = 100
 BURST = 12
-"""So many versions are more than a narrow connection takes."""
+"""A number of versions that a narrow connection cannot take."""
 
 
-# What is served
+# The documents
 
 DIFFERENT, WITHOUT_PART, SCALAR, SAME_VALUE, LARGE, TOO_LARGE = range(100, 106)
 
@@ -131,7 +131,7 @@ _events, _events_and_doings = st.sampled_from(_happenings), st.sampled_from(_hap
 
 
 def pulls(event: Event, present: Document | None) -> list[Document | None]:
-    """Gives what is pulled when something happens; ``None`` for a pull that fails."""
+    """Gives the results of the pulls of an event; ``None`` for a pull that fails."""
     match event:
         case "change", number:
             return [document(number)]
@@ -149,16 +149,16 @@ def pulls(event: Event, present: Document | None) -> list[Document | None]:
 
 @dataclass(frozen=True)
 class Episode:
-    """What a watcher does until it goes elsewhere.
+    """The use of one connection by the watcher.
 
     :ivar way: ``poll``, ``events`` or ``websocket``.
     :ivar delta: whether it asks for patches.
-    :ivar says: how it says what it has, if it does.
+    :ivar says: how it tells its version, if it does.
     :ivar variant: another choice that the way leaves: the coding, Accept or the path, permessage-deflate.
     :ivar wait_s: how long a poll prefers to wait.
-    :ivar before: what happens while it is away.
-    :ivar between: what happens while half of what it asks is sent.
-    :ivar during: what happens while it is there, and what it does.
+    :ivar before: the events before it connects.
+    :ivar between: the events after the first half of its request is sent.
+    :ivar during: the events and its actions while it is connected.
     :ivar narrow: whether its connection is full soon.
     :ivar leaves_after: how many bytes it reads before it goes without a word; ``None`` if it reads all there is.
     """
@@ -208,11 +208,11 @@ def episodes(draw: st.DrawFn) -> Episode:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a watcher goes by.
+    """The schedule of a watcher.
 
-    :ivar episodes: what it does, one after the other.
+    :ivar episodes: its connections, one after the other.
     :ivar part: whether it watches the part, and not the whole.
-    :ivar pushes: what the server is told by ``--push``.
+    :ivar pushes: the value of the server's ``--push``.
     :ivar begins: whether there is a document when it begins.
     """
 
@@ -246,11 +246,11 @@ def stalled(way: str, *events: Event, delta: bool = False, part: bool = False, p
 
 
 class Stage(Protocol):
-    """A server, what it serves, and ways to it.
+    """A server, its documents, and connections to it.
 
-    :ivar ledger: what was there for the watcher.
-    :ivar pushes: what the server was told by ``--push``.
-    :ivar exact: whether nothing happens but what the schedule says.
+    :ivar ledger: all versions that the watcher could get.
+    :ivar pushes: the value of the server's ``--push``.
+    :ivar exact: whether only the schedule causes events.
     """
 
     ledger: Ledger
@@ -264,10 +264,10 @@ class Stage(Protocol):
         """Gives a connection."""
 
     def drain(self, line: Any, session: Session) -> None:
-        """Lets a session have all that there is for it, and say what it has to say."""
+        """Lets a session receive and send everything."""
 
     def take(self, line: Any, session: Session, most: int) -> None:
-        """Lets a session have so many bytes at most of what there is for it."""
+        """Lets a session receive up to *most* bytes."""
 
 
 @dataclass
@@ -319,7 +319,7 @@ class MemoryStage:
             self.reactor.advance(event[1])
         ticks = [self._pull(given) for given in pulls(event, self._document)]
         if len(ticks) == 1:
-            # Of several, nobody knows which was the newest when somebody looked.
+            # After several pulls, the test cannot know which was the newest at each request.
             self.ledger.confirm()
         return ticks
 
@@ -391,13 +391,13 @@ class Performance:
         self._line: Any = None  # on which it polls, as long as nothing else was done there
 
     def perform(self) -> Counter[str]:
-        """Goes through all of it, fails if anything is wrong, and gives what the watcher got."""
+        """Runs the whole schedule, fails at the first error, and counts the messages that the watcher got."""
         for episode in self._schedule.episodes:
             for event in episode.before:
                 self._stage.happen(event)
             self._stage.ledger.confirm()
             self._perform(episode)
-        # Whoever asks for it gets the newest, in the end.
+        # In the end, a request gets the newest version.
         self._perform(Episode("poll"))
         newest = self._stage.ledger.newest
         assert newest.version in (None, self.watcher.version)
@@ -453,7 +453,7 @@ class Visit:
         self._waited_s = 0
 
     def begin(self) -> None:
-        """Reads what comes at once."""
+        """Reads the messages that come at once."""
         self._drain()
 
     def take_part(self, event: Event) -> None:
@@ -475,7 +475,7 @@ class Visit:
                 self._session.alone = len(ticks) == 1
             due = 0 if self._session.ended else sum(self._session.due(tick) for tick in ticks)
             self._most += len(ticks) if self._stalled else due
-            # What is there for a moment only may be skipped.
+            # A version that exists for a moment may be skipped.
             self._least += due if len(ticks) == 1 else 0
         if self._stalled:
             self._least = 0
@@ -483,7 +483,7 @@ class Visit:
             self._drain()
 
     def end(self, leaves_after: int | None) -> None:
-        """Reads what is still to come, or leaves it."""
+        """Reads the rest, or leaves it."""
         session = self._session
         if leaves_after is not None:
             self._stage.take(self._line, session, leaves_after if self._stalled else 0)
@@ -526,7 +526,7 @@ class Visit:
 _SEVERAL = Episode("events", before=(("burst", 10),), during=(("change", WITHOUT_PART), ("burst", 10)))
 COMES_BACK_AND_CHANGES = Schedule((_SEVERAL,), part=True, begins=False)
 
-# A poll that waits is answered with what is there for a moment, and that is read when there is something else.
+# A long poll is answered with a version that exists for a moment, and the client reads the answer after that.
 _WAITS = Episode("poll", says="tag", wait_s=1, during=(("swing", 1), ("change", 0)))
 MOMENTARY_ANSWER = Schedule((Episode("poll", between=(("change", 2),)), _WAITS))
 
@@ -658,7 +658,7 @@ class ProcessStage:
         return Tick(given is not None, changed, self.ledger.newest.data is not None, turned)
 
     def _wait_for(self, state: str, after: str = "") -> dict[str, Any]:
-        """Returns when livefeed has pulled what there is now, and gives what it says then.
+        """Returns when livefeed has pulled the present document, and gives its answer.
 
         :param after: when it must have been pulled, where nothing else tells.
         """
@@ -683,7 +683,7 @@ class ProcessStage:
                 line.send(said)
             session.outgoing.clear()
             if session.up_to_date:
-                # What was there for a moment may be in the answer to a poll that waited, however late that is read.
+                # The answer to a long poll may have a version that existed for a moment, read however late.
                 self._is_waiting = isinstance(session, Polling) and not session.ended
                 if not self._is_waiting:
                     self.ledger.confirm()
@@ -729,7 +729,7 @@ class TestSchedulesOverTls:
     def test_no_version_is_missed_or_repeated(
         self, followed: dict[Push, tuple[Livefeed, Path]], schedule: Schedule
     ) -> None:
-        """What is promised of times and numbers of messages is for the other test: ticks come by themselves here."""
+        """The other test checks times and numbers of messages: here the ticks come by themselves."""
         livefeed, path = followed[schedule.pushes]
         with ProcessStage(livefeed, path, schedule.part, schedule.pushes) as stage:
             Performance(stage, schedule).perform()

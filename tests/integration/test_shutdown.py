@@ -1,4 +1,4 @@
-"""SIGTERM: everybody is let go in order, and nobody is waited for long."""
+"""SIGTERM: all connections end in order, and no client can delay the end for long."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest, start: Start) -> Livefeed:
 
 
 def test_without_watchers_it_just_ends(server: Livefeed) -> None:
-    """With nobody there, SIGTERM ends livefeed with exit code 0."""
+    """Without connections, SIGTERM ends livefeed with exit code 0."""
     with server.wire() as wire:
         wire.send(REQUEST)
         assert wire.response().status == 200
@@ -87,7 +87,7 @@ def test_a_subscriber_that_does_not_read_is_cut_off(start: Start, tmp_path: Path
 def test_a_request_that_has_begun_is_answered(server: Livefeed, sent: int) -> None:
     """A head of which a part was there at SIGTERM is read to its end and answered in full."""
     with server.wire() as wire:
-        # The answer to the first request shows that what was sent together with it has arrived.
+        # The answer to the first request shows that the bytes sent with it have arrived.
         wire.send(REQUEST + REQUEST[:sent])
         assert wire.response().status == 200
         server.begin_termination()
@@ -197,7 +197,7 @@ def test_a_tls_handshake_under_way_holds_nothing_up(start: Start, answered: bool
         if answered:
             assert sock.recv(1)
         else:
-            # What is sent on a later connection and answered was sent after what is waited for here.
+            # An answer on a later connection shows that the earlier bytes have arrived, too.
             assert livefeed.http.get("/feed").status_code == 200
         assert livefeed.terminate(STOP_S) == 0
 

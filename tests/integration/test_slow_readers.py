@@ -1,12 +1,12 @@
 """The phone on a bad line: it reads 1 KB a second, of a document that is larger and changes each second.
 
-It gets the newest version when it can take one, never a backlog, and costs the server next to nothing. What is kept for
-it is
+It gets the newest version when it can take one, never a backlog, and costs the server next to nothing. The server keeps
+for it
 
 - one record of TLS, 16 KiB at most, which OpenSSL has encrypted and the socket has not taken;
-- the message that it has begun to take, which is not its own: its bytes are those that all are sent. Those of a large
-  document are kept for as long as anybody is still taking that version, once for all of them;
-- in the kernel, what TCP_NOTSENT_LOWAT allows, and what is on its way.
+- the message that it has begun to take, whose bytes all clients share. Those of a large document stay, once for all
+  clients, for as long as any client is still taking that version;
+- in the kernel, the bytes that TCP_NOTSENT_LOWAT allows, and those on their way.
 
 Time goes four times as fast here: 100 bytes in 25 ms, a version each 250 ms.
 """
@@ -42,17 +42,17 @@ MOST_BYTES = 64 * KIB
 """How much more a slow client may cost than one that reads all."""
 
 RETURNED_BYTES = 32 * KIB
-"""What is larger than that goes back to the system as soon as it is freed. By itself the C library keeps up to 10 MB of
-old versions of a document, more one time and less another, which is no client's: 80 KB for each that is counted."""
+"""Larger blocks go back to the system as soon as they are freed. By default the C library keeps a varying amount, up to
+10 MB, of old versions of a document. The test would count that as 80 KB for each client."""
 
 IN_FLIGHT_BYTES = 48 * KIB
-"""How much may come to a client, when it reads all at last, besides what it had begun to take and the newest: what the
-kernel on both sides and OpenSSL have taken."""
+"""The bytes that a client may get when it reads everything at last, besides the message that it had begun to take and
+the newest one: the kernel on both sides and OpenSSL hold them."""
 
 
 @dataclass
 class Source:
-    """A file that livefeed follows, and what was in it."""
+    """A file that livefeed follows, and its versions."""
 
     path: Path
     size: int
@@ -72,7 +72,7 @@ class Phone:
     """A watcher whose line is as slow as it reads: TLS takes nothing from the socket but what is given to it.
 
     :param livefeed: the server.
-    :param ledger: what it serves.
+    :param ledger: the versions that it serves.
     :param way: how it follows.
     :ivar behind: by how many versions each message was not the newest when it was whole.
     """
@@ -99,7 +99,7 @@ class Phone:
         self.sock.close()
 
     def read(self, most: int) -> int:
-        """Reads so many bytes of what is on the line, and tells how many there were."""
+        """Reads up to *most* bytes, and gives their number."""
         try:
             data = self.sock.recv(most)
         except BlockingIOError:
@@ -127,7 +127,7 @@ class Phone:
 
 
 class Audience:
-    """Many who watch one livefeed, all at one pace, of each way as many.
+    """Many watchers of one livefeed, all with the same pace, equally many of each way.
 
     :param livefeed: which has no other clients.
     :param slow: whether they read 100 bytes at a time, or all there is.
@@ -186,7 +186,7 @@ class Audience:
 def test_phone_on_a_bad_line(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, versions: int
 ) -> None:
-    """It skips versions, is at most a few behind, and costs no more than 64 KB over what a fast client does."""
+    """It skips versions, is at most a few behind, and costs at most 64 KB more than a fast client."""
     for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
         monkeypatch.setenv(name, str(RETURNED_BYTES))
     source = Source(tmp_path / "document.json", size)
@@ -195,7 +195,7 @@ def test_phone_on_a_bad_line(
     servers = [start(*options), start(*options)]
     with contextlib.ExitStack() as stack:
         fast = stack.enter_context(Audience(servers[0], source.ledger, slow=False))
-        # Those come when there is little to be sent at once, so that what they cost is what they need.
+        # They connect while the document is small, so that the measured memory is what they need in the long run.
         fast.read_all()
         first = source.ledger.newest.version
         source.write()
@@ -221,7 +221,7 @@ def test_phone_on_a_bad_line(
         assert costs < MOST_BYTES or (TRANSPORT, size) == ("twisted", 200 * KIB)
         assert queued[1] < MOST_BYTES
         for phone in slow.phones:
-            # It took what it could, and no more than that was sent.
+            # It read as fast as it could, and no more was sent.
             assert len(phone.behind) < versions // 2 or phone.way == "delta"
             assert len(phone.behind) >= (3 if size < 10 * KIB else 0)
             phone.session.sizes.clear()
@@ -236,7 +236,7 @@ def test_phone_on_a_bad_line(
 DEAF = 8
 ASKED_BYTES = 16 * 1024 * KIB
 SENT_BYTES = 4 * 1024 * KIB
-"""What the kernel takes of a client's requests, on both sides, before it says that the server reads no more."""
+"""The bytes of a client's requests that the kernel takes on both sides after the server has stopped reading."""
 
 GROWTH_BYTES = 12 * 1024 * KIB
 QUIET_S = 0.5

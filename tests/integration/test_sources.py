@@ -90,7 +90,7 @@ class TestFile:
         assert "is stale" not in livefeed.log()
 
     def test_half_written_is_not_served(self, livefeed: Livefeed, path: Path) -> None:
-        """While a file is half written, what was whole is served; then what was written."""
+        """While a file is half written, the last whole version is served; then the new one."""
         whole = b'{"half": 1, "whole": 2}'
 
         with path.open("r+b", buffering=0) as file:
@@ -108,7 +108,7 @@ class TestFile:
         assert "No such file" in livefeed.log()
 
     def test_too_large_is_not_served(self, livefeed: Livefeed, path: Path) -> None:
-        """A document of one byte more than --max-bytes is refused, one of so many is not."""
+        """A document of --max-bytes is served, one with one byte more is refused."""
         largest = b'"' + b"x" * 998 + b'"'
 
         assert_goes_stale_and_back(
@@ -121,7 +121,7 @@ class TestFile:
         assert "--max-bytes" in livefeed.log()
 
     def test_what_is_not_json_is_not_served(self, livefeed: Livefeed, path: Path) -> None:
-        """What the gate refuses takes nothing away, whatever it is."""
+        """A document that the gate refuses removes nothing, whatever it is."""
         good = DOCUMENT
         for number, refused in enumerate(NOT_DOCUMENTS):
             mark = livefeed.mark()
@@ -134,7 +134,7 @@ class TestFile:
             assert_served(livefeed, good, "live")
 
     def test_a_directory_in_its_place_is_not_read(self, livefeed: Livefeed, path: Path) -> None:
-        """What is no file is said to be none."""
+        """The log says that a source is not a file."""
 
         def put_directory() -> None:
             path.unlink()
@@ -147,7 +147,7 @@ class TestFile:
         assert_goes_stale_and_back(livefeed, DOCUMENT, put_directory, put_file, b"[5]")
 
     def test_subscribers_before_the_first_document_get_it_when_it_is_there(self, start: Start, tmp_path: Path) -> None:
-        """Who subscribes before there is anything is sent the first version as soon as there is."""
+        """A client that subscribes before the first version gets that version at once when it comes."""
         path = tmp_path / "a%20late?file.json"
         livefeed = start("--source", f"file:{tmp_path}/a%2520late%3Ffile.json", *FAST, live=False)
         livefeed.wait_for_log(STALE)

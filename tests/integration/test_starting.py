@@ -1,4 +1,4 @@
-"""Starting: what runs livefeed, on what it listens, and how it says what is wrong with its options."""
+"""Starting: the commands that run livefeed, its endpoints, and the messages about wrong options."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class TestOptions:
     def test_a_low_port_without_the_capability(self, tmp_path: Path) -> None:
         """The message says which one it takes, and what else helps."""
         if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024:
-            pytest.skip("everybody may listen on this port here")
+            pytest.skip("every user may listen on this port here")
         # PR_CAPBSET_DROP of CAP_NET_BIND_SERVICE: root has it no more either, behind an exec. Others never had it.
         launcher = (
             "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 10, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -173,7 +173,7 @@ class TestOptions:
         assert "listening on" not in output
 
     def test_a_state_directory_that_is_a_file_is_refused(self, tmp_path: Path) -> None:
-        """Also one below a file; it is said what is in the way."""
+        """Also one below a file; the message names the file."""
         (tmp_path / "state").write_text("")
         for name in ("state", "state/below"):
             code, output = run(tmp_path, "--listen", TCP, "--state-dir", name)
@@ -219,7 +219,7 @@ class TestSettingsFile:
         assert "hush" not in output
 
     def test_files_that_cannot_be_read_are_refused(self, tmp_path: Path) -> None:
-        """What is missing, too large, or not text."""
+        """Missing files, files that are too large, and files that are not text."""
         (tmp_path / "large.toml").write_text("#" * 1_048_577)
         (tmp_path / "binary.toml").write_bytes(b"\xff\xff")
         (tmp_path / "utf16.toml").write_bytes("interval = 1".encode("utf-16"))
@@ -238,7 +238,7 @@ class TestSettingsFile:
         assert (code, output) == (1, "livefeed: LIVEFEED_PUSH: 'never' is not tick or change\n")
 
     def test_a_port_in_use_is_refused_by_its_place(self, tmp_path: Path) -> None:
-        """Where the endpoint stands is named, not an option that nobody gave."""
+        """The message names the place of the endpoint in the file, and no option."""
         with closing(socket.create_server((HOST, 0))) as sock:
             endpoint = f"tcp:{sock.getsockname()[1]}:interface={HOST}"
             (tmp_path / "livefeed.toml").write_text(f"listen = ['{endpoint}']")

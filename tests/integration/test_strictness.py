@@ -1,4 +1,4 @@
-"""What a client may not send: refused on TLS and on plain TCP alike, and nobody else notices."""
+"""Malformed requests are refused on TLS and on plain TCP alike, without an effect on other clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GOOD = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 501
-"""What a TLS client says first: where HTTP is spoken, a line that has no end."""
+"""The first bytes of a TLS client. An HTTP server sees a line without an end."""
 
 HEAD_LIMIT = 16 * 1024
 SLOW_HEAD_WAIT_S = 14.0
@@ -267,7 +267,7 @@ class TestContent:
         assert wire.response().status == 405
 
     def test_a_length_of_thousands_of_digits_is_refused(self, wire: Wire) -> None:
-        """A number that nobody means is not converted."""
+        """An absurd number is not converted."""
         wire.send(get(b"Host: localhost", b"Content-Length: " + b"9" * 5000))
         assert_refused(wire, 413)
 
@@ -376,7 +376,7 @@ class TestRequests:
         assert wire.rest() == b""
 
     def test_a_condition_is_no_matter_for_repeated_answers(self, wire: Wire) -> None:
-        """Who asks for another document is not sent this one, whatever was answered before (RFC 9110, 13.1.1)."""
+        """A request for another version does not get this one, whatever the last answer was (RFC 9110, 13.1.1)."""
         for _ in range(3):
             wire.send(GOOD)
             assert wire.response().status == 200

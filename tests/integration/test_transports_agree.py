@@ -49,7 +49,7 @@ CLOSE_FRAME = b"\x88\x82\0\0\0\0\x03\xe8"
 PING_FRAME = b"\x89\x81\0\0\0\0x"
 
 
-# What is sent: a grammar of requests, as they should be and as they should not
+# A grammar of valid and invalid requests
 
 
 def _often(*usual: bytes, seldom: Iterable[bytes]) -> st.SearchStrategy[bytes]:
@@ -265,7 +265,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @dataclass(frozen=True)
 class Play:
-    """What a client does: the segments that it sends, again and again, and what happens meanwhile.
+    """The actions of a client: the segments that it sends, again and again, and the events meanwhile.
 
     :ivar segments: each is one write of the client's.
     :ivar events: by the number of the segment they come before: a publication, a failed pull, a second that passes.
@@ -381,14 +381,14 @@ class PublishedFeed:
 
 
 _DATE = re.compile(rb"\r\nDate: [A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT\r\n")
-# At the beginning of a stream, or in place of one. What a stream ends with is the same on both.
+# At the beginning of a stream, or in place of one. The end of a stream is the same on both.
 _RETRY = re.compile(rb"(\r\n\r\n(?:[0-9a-f]+\r\n)?)retry: [6-9][0-9]{3}\n")
 # The close frame of a WebSocket without a subprotocol, whose code is a slot by chance.
 _AWAY = re.compile(rb"\x88[\x00-\x7d]..the document has expired; come back in [0-9]+ ms", re.DOTALL)
 
 
 def masked(answers: bytes) -> bytes:
-    """Takes away what is known to differ."""
+    """Removes the known differences."""
     return _AWAY.sub(b"\x88", _RETRY.sub(rb"\1retry: -\n", _DATE.sub(b"\r\nDate: -\r\n", answers)))
 
 
@@ -445,7 +445,7 @@ class TransportsAgreeTests(SynchronousTestCase):
     """In one process and on one clock, so that only the transports differ."""
 
     def perform(self, play: Play) -> tuple[int, list[Counter[Any]]]:
-        """Fails unless the two transports answer alike; gives how much was replayed, and what was counted."""
+        """Fails unless the two transports answer alike; gives the number of replayed answers, and the counts."""
         events: dict[int, list[str]] = {}
         for number, event in play.events:
             events.setdefault(number, []).append(event)
@@ -543,7 +543,7 @@ class TransportsAgreeTests(SynchronousTestCase):
         self.perform(play)
 
     def test_replay_takes_part(self) -> None:
-        """What is asked again is replayed, and counted as if it had been rendered."""
+        """A repeated request is replayed, and counted as if its answer had been rendered."""
         replayed, (counts, _) = self.perform(whole(GET, get(b"User-Agent: x"), get(b"If-None-Match: *"), times=4))
         self.assertEqual(replayed, 10)
         self.assertEqual(counts, {(200, "http", "identity"): 8, (304, "http", "identity"): 4})
@@ -626,7 +626,7 @@ _STREAM = get(target=b"/feed.sse")
 _PIPELINED = (GET, _WAITS[0] + GET, GET[:20], GET[20:], b"\r\n", get(b"X: " + b"x" * 16_000), HANDSHAKE)
 
 Step = tuple[str, int, bytes]
-"""What is done, by which client, and what it sends."""
+"""The action, the client, and the bytes that it sends."""
 
 _steps = st.one_of(
     *[st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from(_WAITS))] * 4,
@@ -764,7 +764,7 @@ class WaitingTogetherTests(SynchronousTestCase):
         self.perform(steps, limit)
 
     def test_requests_wait_together(self) -> None:
-        """The property above would prove nothing if everybody waited alone."""
+        """The property above would prove nothing if each client waited alone."""
         self.assertEqual(self.perform([*_all(_WAITS[0]), OTHER, *_all(_WAITS[4]), SECOND]), 2 * (COUNT - 1))
 
     def test_what_differs_in_nothing_that_matters_waits_together(self) -> None:
@@ -838,7 +838,7 @@ class TestTransportsAgreeOverTls:
             assert fast == twisted
 
     def test_requests_wait_together(self, certificate: DevelopmentCertificate, tmp_path: Path) -> None:
-        """Each is answered with the next version, once, whoever else leaves; and goes on on the same connection."""
+        """Each is answered once, with the next version, even if others leave, and continues on the same connection."""
         document = tmp_path / "feed.json"
         replace_file(document, DOCUMENTS[0])
         waits = [get(b"If-None-Match: " + ETAGS[number], b"Prefer: wait=50") for number in (0, 2)]
@@ -862,6 +862,6 @@ class TestTransportsAgreeOverTls:
             replace_file(document, DOCUMENTS[0])
             for number, wire in enumerate(wires):
                 if number in (6, 8):
-                    # What was sent while it waited is answered behind that, and before the next.
+                    # Requests that came while it waited are answered after it, and before the next one.
                     assert "preference-applied" not in wire.response().headers
                 assert wire.response().body == DOCUMENTS[0]

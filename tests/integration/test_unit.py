@@ -1,4 +1,4 @@
-"""The unit for systemd in ``docs/``, and what a service meets that is run by it."""
+"""The unit for systemd in ``docs/``, and the environment of a service that it runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A watcher by docs/protocol.md: what it holds, what it asks for, and what it may be sent. It knows no socket.
+"""A watcher as docs/protocol.md describes it: its copy, its requests and the messages that it may receive. It has no
+socket.
 
-Rule: livefeed is believed in nothing. Versions are hashed here, patches are applied by the tests' own code, and what
-was there to be served is known from elsewhere.
+Rule: this module does not trust livefeed. It hashes versions itself, applies patches with the tests' own code, and
+learns the true documents from another place.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ DECODERS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What was there for a time.
+    """One version of the document, or of a part.
 
-    :ivar number: that of the whole document's sequence with which it came.
+    :ivar number: the number in the sequence of the whole document with which it came.
     :ivar data: the document, or the part of it; ``None`` while the document has no such part.
     """
 
@@ -61,11 +62,11 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """What a feed, or a part of one, has held, in order.
+    """All versions of a feed, or of a part of one, in order.
 
     :ivar path: what follows the feed's name in a path.
-    :ivar entries: all of it.
-    :ivar confirmed: which of them is surely there by now; those behind it may be.
+    :ivar entries: the versions.
+    :ivar confirmed: the index of the newest version that the server surely has; it may have later ones.
     :ivar state: ``live`` if the last pull was good, ``stale`` if not.
     """
 
@@ -80,29 +81,29 @@ class Ledger:
 
     @property
     def possible(self) -> list[Entry]:
-        """What the server may have for the newest."""
+        """The versions that the server may regard as the newest."""
         return self.entries[max(self.confirmed, 0) :]
 
     def add(self, number: int, data: bytes | None) -> bool:
-        """Takes what a pull gives, and tells whether it is another than before."""
+        """Adds the result of a pull, and tells whether it differs from the last one."""
         if self.entries and self.newest.data == data:
             return False
         self.entries.append(Entry(number, data))
         return True
 
     def confirm(self) -> None:
-        """What was taken is there now."""
+        """Notes that the server has the last version that was added."""
         self.confirmed = len(self.entries) - 1
 
 
 @dataclass(frozen=True)
 class Tick:
-    """What a pull was, to those who watch.
+    """The effect of a pull on watchers.
 
     :ivar good: whether it gave a document.
-    :ivar changed: whether what is watched is another than before.
-    :ivar there: whether it is there at all.
-    :ivar turned: whether the state is another than before.
+    :ivar changed: whether the watched value changed.
+    :ivar there: whether the watched value exists.
+    :ivar turned: whether the state changed.
     """
 
     good: bool
@@ -113,13 +114,13 @@ class Tick:
 
 @dataclass
 class Watcher:
-    """What one watcher holds, however it has come by it.
+    """The copy of one watcher, whatever way it came.
 
-    :ivar position: which of the ledger's entries that is; an earlier one where several are the same document.
-    :ivar value: what its copy stands for, each number by its text.
-    :ivar tag: the entity tag of its copy.
-    :ivar sequence: the last that it was told.
-    :ivar got: what it was sent, by kind.
+    :ivar position: the index of the copy in the ledger; the earliest one if several entries are the same document.
+    :ivar value: the value of the copy, each number as its text.
+    :ivar tag: the entity tag of the copy.
+    :ivar sequence: the last sequence that it received.
+    :ivar got: the number of messages that it received, by kind.
     """
 
     ledger: Ledger
@@ -142,18 +143,18 @@ class Watcher:
         self.value = value
 
     def take_patch(self, version: str, patch: Any, sequence: str) -> None:
-        """Takes a patch of what it holds."""
+        """Applies a patch to the copy."""
         value = patched(deepcopy(self.value), patch)
         assert same(value, self._move(version, sequence).value), "the patch makes something else of it"
         self.value = value
 
     def take_word(self, version: str, sequence: str) -> None:
-        """Takes the word that what it holds is the newest."""
+        """Takes the message that the copy is the newest version."""
         assert version == self.version, "the newest is something else"
         self._move(version, sequence)
 
     def _move(self, version: str, sequence: str | None) -> Entry:
-        """Goes on to a version, which must not be older than what it holds."""
+        """Moves to a version, which must not be older than the copy."""
         number = None
         if sequence is not None:
             epoch, number = (int(part) for part in sequence.split("."))
@@ -166,17 +167,17 @@ class Watcher:
             if entries[position].version == version and (number is None or entries[position].number <= number < end):
                 self.position, self.version, self.tag = position, version, f'"{version}"'
                 return entries[position]
-        raise AssertionError(f"{version} {sequence} is older than what the watcher holds, or was never there")
+        raise AssertionError(f"{version} {sequence} is older than the watcher's copy, or never existed")
 
 
 class Session:
-    """What a watcher does on one connection. What it is sent there must be what it may be sent.
+    """One connection of a watcher. It fails at the first message that the protocol does not allow.
 
-    :param watcher: who does it.
-    :ivar answered: whether the head of the answer is there.
+    :param watcher: the watcher.
+    :ivar answered: whether the head of the answer has come.
     :ivar ended: whether nothing more will come.
-    :ivar outgoing: what it has to say.
-    :ivar sizes: of the messages that it was sent.
+    :ivar outgoing: the bytes that it has to send.
+    :ivar sizes: the sizes in bytes of the messages that it received.
     """
 
     def __init__(self, watcher: Watcher) -> None:
@@ -189,11 +190,11 @@ class Session:
         self._buffer = b""
 
     def opening(self) -> bytes:
-        """Gives what it begins with."""
+        """Gives the first bytes to send."""
         raise NotImplementedError
 
     def receive(self, data: bytes) -> None:
-        """Takes what has come, in whatever pieces."""
+        """Takes received bytes, in pieces of any size."""
         self._buffer += data
         if not self.answered:
             head, found, rest = self._buffer.partition(b"\r\n\r\n")
@@ -208,19 +209,19 @@ class Session:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether all has come that there is for a watcher that keeps up."""
+        """Whether it has received everything that a watcher that keeps up receives."""
         raise NotImplementedError
 
     def due_at_once(self) -> int:
-        """Gives how many messages it is sent in the beginning."""
+        """Gives the number of messages that it receives at the beginning."""
         return 0
 
     def due(self, tick: Tick) -> int:
-        """Gives how many messages it is sent for a tick, while it keeps up."""
+        """Gives the number of messages that it receives for a tick, while it keeps up."""
         return 0
 
     def say(self, word: str) -> bool:
-        """Says what it has, where it can, and tells whether it could."""
+        """Tells the server its version, where the protocol allows that, and returns whether it did."""
         return False
 
     def _take_head(self, status: int, headers: httpx.Headers) -> None:
@@ -241,11 +242,11 @@ class Session:
 class Polling(Session):
     """One request, and its answer.
 
-    :param coding: what the request accepts besides the document as it is.
-    :param names: how ``If-None-Match`` names what the watcher has: ``tag``, ``weak``, ``among`` others, or not at all.
+    :param coding: the content coding that the request accepts besides identity.
+    :param names: how ``If-None-Match`` names the watcher's version: ``tag``, ``weak``, ``among`` others, or not at all.
     :param patch: whether it asks for a patch.
     :param wait_s: how long it prefers to wait.
-    :ivar time_is_over: whether it has waited for so long.
+    :ivar time_is_over: whether its time to wait has passed.
     """
 
     def __init__(self, watcher: Watcher, *, coding: str, names: str, patch: bool, wait_s: int) -> None:
@@ -278,7 +279,7 @@ class Polling(Session):
         return self.ended or (waits and self.ledger.newest.version in (self.holds, None))
 
     def due_at_once(self) -> int:
-        # What has gone before it was asked for is not waited for.
+        # A version that had gone before the request is not waited for.
         self._waits = bool(self.wait_s and self.holds) and self.ledger.newest.version == self.holds
         return 0
 
@@ -312,7 +313,7 @@ class Polling(Session):
         elif self._status == 226:
             assert self._patch
             assert headers["Delta-Base"] == self.tag, "a patch of something else"
-            assert newest != {self.holds}, "a patch of what is the newest already"
+            assert newest != {self.holds}, "a patch to the version that the watcher has"
             coding = headers.get("Content-Encoding", "identity")
             self.watcher.take_patch(version, read(DECODERS[coding](body)), sequence)
         else:
@@ -328,11 +329,11 @@ class Following(Session):
     """A connection on which versions are pushed.
 
     :param delta: whether as messages of ``livefeed.delta.v1``.
-    :param says: how the watcher says what it has: by ``field``, by ``query``, or not at all.
+    :param says: how the watcher tells its version: by ``field``, by ``query``, or not at all.
     :param repeats: whether the document is sent at each good tick.
     :ivar has: the newest version that was sent here, or that the watcher has said it has.
     :ivar tells_state: whether it is told the state.
-    :ivar state: what it was told last.
+    :ivar state: the last state that it received.
     """
 
     def __init__(self, watcher: Watcher, *, delta: bool, says: str, repeats: bool) -> None:
@@ -375,7 +376,7 @@ class Following(Session):
         return self._repeats or self._was_gone
 
     def forget(self) -> None:
-        """What was said is answered, and what went and came back has been sent."""
+        """Whether every request is answered, and a value that went and came back was sent again."""
         self._said.clear()
         self._was_gone &= self.ledger.newest.data is None
 
@@ -394,7 +395,7 @@ class Following(Session):
             self.watcher.take_value(version, message["data"], sequence)
             self._wants_all = False
         elif base != self.watcher.version:
-            # It has said what it had while there was more on its way.
+            # It told its version while later messages were on their way.
             assert base in self._said, f"a {kind} for {base}, but it has {self.watcher.version}"
             kind = "misfit"
             if version != self.watcher.version:
@@ -403,7 +404,7 @@ class Following(Session):
         elif kind == "heartbeat":
             self.watcher.take_word(version, sequence)
         else:
-            assert version != self.has, "a patch of what is the newest already"
+            assert version != self.has, "a patch to the version that the watcher has"
             self.watcher.take_patch(version, message["patch"], sequence)
         self._note(version, kind)
 
@@ -416,7 +417,7 @@ class Events(Following):
     """Server-sent events.
 
     :param named: whether they are asked for by ``Accept``, and not by the path.
-    :param pushes: what the server was told by ``--push``.
+    :param pushes: the value of the server's ``--push``.
     """
 
     def __init__(self, watcher: Watcher, *, delta: bool, says: str, named: bool, pushes: str) -> None:
@@ -435,7 +436,7 @@ class Events(Following):
 
     def due(self, tick: Tick) -> int:
         due = super().due(tick)
-        # A part that has come back as it was is none that is new; of several ticks, nobody knows which of them it was.
+        # A part that came back unchanged is not new; after several ticks, the test cannot know which brought it.
         if self.delta or not self._was_gone or not self.alone:
             return due
         return int(due and self.ledger.newest.version != self.has)
@@ -490,7 +491,7 @@ class WebSocket(Following):
     """A subscriber on a WebSocket.
 
     :param deflate: whether it offers permessage-deflate.
-    :param pushes: what the server was told by ``--push``.
+    :param pushes: the value of the server's ``--push``.
     """
 
     def __init__(self, watcher: Watcher, *, delta: bool, says: str, deflate: bool, pushes: str) -> None:

@@ -1,4 +1,4 @@
-"""A file, and whoever writes it: there is no server that could die, but there are writers who do."""
+"""A file and its writer: no server can die here, but a writer can."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FileStore(InFile):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, directory / "data" / "document.json")
-        self._rest = b""  # what the writer has still to write
+        self._rest = b""  # the bytes that are not yet written
         self._writer: FileIO | None = None
 
     def source(self, port: int | None) -> str:
@@ -45,7 +45,7 @@ class FileStore(InFile):
         self._writer.write(written[:half])
 
     def resume(self) -> None:
-        """Ends what was begun."""
+        """Writes the rest."""
         assert self._writer is not None
         self._writer.write(self._rest)
         self.close()

@@ -1,4 +1,4 @@
-"""MongoDB, or what stands for it: one document of a collection."""
+"""MongoDB, or the server that takes its place: one document of a collection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DocumentStore(Store):
     """A document, found by its ``_id``."""
 
     has_middle = True
-    # pymongo reads what the server sends in one answer, 16 MiB at most; test_mongo.py has what becomes of that.
+    # pymongo reads one answer of the server whole, up to 16 MiB; test_mongo.py tests such an answer.
     can_be_large = False
     says_hanging = "no answer within (?:0.8|1) s"
     # What stands in front of it takes connections all the same, and pymongo tries again for as long as a pull may take.

@@ -68,7 +68,7 @@ class StringStore(Store):
 
 @registered("rediss")
 class TLSStore(StringStore):
-    """A string behind TLS, for a user who may do nothing but read it."""
+    """A string behind TLS, with a user that may only read it."""
 
     has_password = True
     secrets = ("hush/hush", "hush%2Fhush")
