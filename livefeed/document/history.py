@@ -125,7 +125,6 @@ class History:
     def __post_init__(self) -> None:
         self.allowance = Allowance() if self.whole is None else self.whole.allowance
         if self.whole is not None:
-            self.max_document_bytes = self.whole.max_document_bytes
             self.in_thread = self.whole.in_thread
             self.timer = self.whole.timer
 
@@ -161,6 +160,11 @@ class History:
         self._forget(version)
         self._keep(version, data)
 
+    @property
+    def _largest_bytes(self) -> int:
+        """The size of the largest document of which patches are made now: it may be changed, for the whole."""
+        return self.max_document_bytes if self.whole is None else self.whole.max_document_bytes
+
     def _forget(self, version: str) -> None:
         self._bytes -= len(self._versions.pop(version, b""))
 
@@ -191,7 +195,7 @@ class History:
         if version not in self._patches:
             old = self._versions.get(version)
             size = 0 if old is None else max(len(old), len(self._newest.data))
-            if old is None or size > self.max_document_bytes:
+            if old is None or size > self._largest_bytes:
                 return None
             if self._is_too_old(version) or len(self._patches) >= MAX_PATCHES or self.allowance.left_bytes < 0:
                 return None
@@ -228,7 +232,7 @@ class History:
         newest = self._newest
         if newest is None or not self._wanted:
             return None
-        if newest.data == data or max(len(newest.data), len(data)) > self.max_document_bytes:
+        if newest.data == data or max(len(newest.data), len(data)) > self._largest_bytes:
             return None
         return partial(make_in_thread, newest.data, data)
 

@@ -207,8 +207,10 @@ class Feed:
     # Ticks
 
     def begin_tick(self) -> None:
-        """Takes note that a tick begins."""
+        """Takes note that a tick begins. A part takes over the interval of its whole, which may have changed."""
         self.tick_at = self.clock.seconds()
+        if self.whole is not None:
+            self.interval_s = self.whole.interval_s
         self.fanout.begin_tick()
 
     def confirm(self, at_s: float) -> None:
@@ -272,12 +274,25 @@ class Feed:
 
     # States
 
+    def configure(
+        self, *, interval_s: float, push: Push, stale_after_s: float, gone_after_s: float, max_delta_bytes: int
+    ) -> None:
+        """Changes settings while clients follow the feed, and its state if it is due then. Parts follow their whole.
+
+        :param max_delta_bytes: the size in bytes of the largest document of which patches are made.
+        """
+        self.interval_s, self.push = interval_s, push
+        self.stale_after_s, self.gone_after_s = stale_after_s, gone_after_s
+        self.history.max_document_bytes = max_delta_bytes
+        self._change_state_if_due()
+
     def start_watching(self, patience_s: float) -> None:
         """Has the feed become stale without any other event.
 
         :param patience_s: seconds after which that happens if nothing is heard of the source.
         """
         self.patience_s = patience_s
+        self._watch()
 
     def stop_watching(self) -> None:
         """Has the state change no more without another event: nothing is pulled from now on."""
@@ -391,9 +406,9 @@ class Feed:
         While it is overdue, this is the interval or :data:`OVERDUE_S`, whichever is shorter, and not 0: while a source
         hangs, its clients would ask again and again.
         """
-        tick_at = self.tick_at if self.whole is None else self.whole.tick_at
-        left_s = tick_at + self.interval_s - self.clock.seconds()
-        return min(left_s if left_s > 0.0 else OVERDUE_S, self.interval_s)
+        pulled = self if self.whole is None else self.whole
+        left_s = pulled.tick_at + pulled.interval_s - self.clock.seconds()
+        return min(left_s if left_s > 0.0 else OVERDUE_S, pulled.interval_s)
 
     def _now(self) -> Moment:
         measured_s = self.clock.seconds()

@@ -524,6 +524,34 @@ class FreshnessTests(FeedTestCase):
             feed.stop_watching()
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_live_feed_is_watched_again(self) -> None:
+        """A live feed becomes stale without any other event, even if no pull has ended since the pulls began again."""
+        feed = self.feed()
+        feed.start_watching(4)
+        publish(feed, b"1")
+        feed.stop_watching()
+        feed.start_watching(6)
+        self.clock.advance(5)
+        self.assertIs(feed.state, State.LIVE)
+        self.clock.advance(1)
+        self.assertIs(feed.state, State.STALE)
+
+    def test_settings_change(self) -> None:
+        """The new times count from now on, and a change of state that is due then happens."""
+        feed = self.feed(push="change")
+        part = Feed("feed/a", clock=self.clock, whole=feed)
+        feed.start_watching(100)
+        feed.begin_tick()
+        publish(feed, b"1")
+        self.clock.advance(10)
+        feed.configure(interval_s=30, push="tick", stale_after_s=0, gone_after_s=80, max_delta_bytes=7)
+        self.assertEqual((feed.push, feed.next_tick_s(), part.next_tick_s()), ("tick", 20, 20))
+        self.assertEqual((feed.history.max_document_bytes, feed.expires_in_s(), feed.state), (7, 70, State.LIVE))
+        part.begin_tick()
+        self.assertEqual(part.interval_s, 30)
+        feed.configure(interval_s=1, push="tick", stale_after_s=0, gone_after_s=10, max_delta_bytes=7)
+        self.assertIs(feed.state, State.EXPIRED)
+
     def test_nothing_is_watched_any_more(self) -> None:
         """This holds whatever is published after the pulls have ended."""
         feed = self.feed()
