@@ -443,9 +443,9 @@ class _Connections(Service):
     async def _let_go(self) -> None:
         self.subscribers.let_go()
         # One for all feeds, or each would have its first clients come back at the same moment.
-        returns = ReconnectSlots()
+        slots = ReconnectSlots()
         for one in self.served:
-            one.let_go(returns)
+            one.let_go(slots)
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from livefeed.feed.feed import Feed
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
     AnswerHandshake = Callable[[Request, "Delivery"], int]
 
@@ -87,10 +87,10 @@ class Delivery:
         # Those that wait for the same have one subscription, and nobody else has one of several.
         return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
-    def let_go(self, returns: ReconnectSlots) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Answers and ends whatever is kept open, but for WebSockets.
 
-        :param returns: gives the times at which the clients come back.
+        :param slots: gives the times at which the clients come back.
         """
-        self.streams.close(returns)
-        self.polls.release(returns)
+        self.streams.close(slots)
+        self.polls.release(slots)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.feed.feed import Feed
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 ASSETS = b"-"
 """The first part of the paths of what the page needs. No feed can be named so."""

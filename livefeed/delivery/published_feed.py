@@ -80,10 +80,10 @@ class PublishedFeed:
         """Gives the streams of events that there are."""
         return [stream for delivery in self for stream in delivery.streams.open]
 
-    def let_go(self, returns: ReconnectSlots) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Answers and ends whatever is kept open, but for WebSockets.
 
-        :param returns: gives the times at which the clients come back.
+        :param slots: gives the times at which the clients come back.
         """
         for delivery in self:
-            delivery.let_go(returns)
+            delivery.let_go(slots)

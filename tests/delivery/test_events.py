@@ -28,10 +28,11 @@ from livefeed.testing import Response, request
 from livefeed.web.channel import Channel
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
-from livefeed.web.site import Request, Site
+from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 LAST_CHUNK = b"0\r\n\r\n"
