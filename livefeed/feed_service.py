@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
-    from livefeed.web.site import Request, Site
+    from livefeed.web.request import Request
+    from livefeed.web.site import Site
 
 
 class FeedRoot(Protocol):

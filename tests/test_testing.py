@@ -18,7 +18,7 @@ from tests.helpers.threads import Threads
 
 if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 HANDSHAKE = b"""GET /feed.ws HTTP/1.1
 Connection: Upgrade

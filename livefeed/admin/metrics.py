@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from livefeed.process.memory import Collector as GarbageCollector
     from livefeed.tls.options import Validity
     from livefeed.transport.pool import Pool
-    from livefeed.web.site import Request, Site
+    from livefeed.web.request import Request
+    from livefeed.web.site import Site
 
 PREFIX = "livefeed_"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from livefeed.feed.feed import Feed
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
     AnswerHandshake = Callable[[Request, "Delivery"], int]
 
@@ -84,24 +84,24 @@ class Delivery:
         """Ends all subscribers, WebSockets too, to make room for others."""
         self.close(ReconnectSlots())
 
-    def close(self, returns: ReconnectSlots) -> None:
+    def close(self, slots: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too, and accepts no more event streams and waiting requests.
 
-        :param returns: gives the times at which the clients of streams and waiting requests come back.
+        :param slots: gives the times at which the clients of streams and waiting requests come back.
         """
         for socket in tuple(self.sockets):
             socket.evict()
-        self.let_go(returns)
+        self.let_go(slots)
 
     def followers(self) -> int:
         """Gives the number of subscribers, in all ways."""
         # Requests that wait for the same answer share one subscription. Every other subscriber has its own.
         return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
 
-    def let_go(self, returns: ReconnectSlots) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.
 
-        :param returns: gives the times at which the clients come back.
+        :param slots: gives the times at which the clients come back.
         """
-        self.streams.close(returns)
-        self.polls.release(returns)
+        self.streams.close(slots)
+        self.polls.release(slots)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
     from livefeed.web.reconnect_slots import ReconnectSlots
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 HEARTBEAT_S = 15
 """Seconds between two comments. The HTML standard advises this, because some proxies drop silent connections."""
@@ -184,21 +184,21 @@ class EventStreams:
             self._stated, self._state_events = stated, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]
 
-    def close(self, returns: ReconnectSlots) -> None:
+    def close(self, slots: ReconnectSlots) -> None:
         """Ends all streams, and begins no more. The last line of each says when its client comes back.
 
-        :param returns: gives these times.
+        :param slots: gives these times.
         """
         self.going_away = True
         last_ms, ends = None, dict[bool, bytes]()
         for stream in tuple(self.open):
-            retry_ms = returns.retry_ms()
+            retry_ms = slots.retry_ms()
             if retry_ms != last_ms:
                 # A line without an empty line, as at the beginning. A client obeys it as soon as the line has ended.
                 last_ms, line = retry_ms, b"retry: %d\n" % retry_ms
                 ends = {False: line, True: http_chunk(line) + _LAST_CHUNK}
             stream.close(ends)
-            returns.add()
+            slots.add()
 
     def begin(
         self, request: Request, headers: list[tuple[bytes, bytes]], *, delta: bool = False, have: str | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 ASSETS = b"-"
 """The first segment of the paths of the files that pages load. No feed can have this name."""

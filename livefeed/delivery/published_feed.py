@@ -84,18 +84,18 @@ class PublishedFeed:
         """Gives the open event streams."""
         return [stream for delivery in self for stream in delivery.streams.open]
 
-    def let_go(self, returns: ReconnectSlots) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.
 
-        :param returns: gives the times at which the clients come back.
+        :param slots: gives the times at which the clients come back.
         """
         for delivery in self:
-            delivery.let_go(returns)
+            delivery.let_go(slots)
 
-    def close(self, returns: ReconnectSlots) -> None:
+    def close(self, slots: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too: the feed is not served any more.
 
-        :param returns: gives the times at which the clients of streams and waiting requests come back.
+        :param slots: gives the times at which the clients of streams and waiting requests come back.
         """
         for delivery in self:
-            delivery.close(returns)
+            delivery.close(slots)

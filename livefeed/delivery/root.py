@@ -40,17 +40,17 @@ class Root(Node):
         self._published[name] = published
         self.update()
 
-    def remove(self, published: PublishedFeed, returns: ReconnectSlots | None = None) -> None:
+    def remove(self, published: PublishedFeed, slots: ReconnectSlots | None = None) -> None:
         """Ends all subscribers of a feed. From then on its paths are answered with 404.
 
-        :param returns: gives the times at which the clients come back; by default, those of this feed alone.
+        :param slots: gives the times at which the clients come back; by default, those of this feed alone.
         :raises KeyError: if the feed is not served.
         """
         name = published.feed.name
         if self._published.get(name) is not published:
             raise KeyError(name)
         # The waiting requests are answered from the resources that they have come to.
-        published.close(returns or ReconnectSlots())
+        published.close(slots or ReconnectSlots())
         del self._published[name]
         self.update()
 

@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 from livefeed.document.snapshot import version_of
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
-from livefeed.web.negotiation import KeyedFields, field_of, names_of
+from livefeed.web.negotiation import KeyedFields
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -98,17 +98,3 @@ class NotFound(Node):
     """Answers a path without content. The answer can be read from other origins, like all others."""
 
     isLeaf = True
-
-
-def field(request: Request, name: bytes) -> bytes | None:
-    """Gives the value of a field, its lines joined with commas (RFC 9110, 5.3); ``None`` if it was not sent."""
-    return field_of(request.requestHeaders, name)
-
-
-def lists(request: Request, name: bytes, member: bytes) -> bool:
-    """Tells whether a list in a field has a member, in upper or lower case.
-
-    :param name: the name of the field.
-    :param member: the member in lower case.
-    """
-    return member in names_of(field(request, name))

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.web.resource import IResource
 
-__all__ = ["FORGET_S", "IDLE_TIMEOUT_S", "TURN_S", "Request", "Site"]
-
 IDLE_TIMEOUT_S = 75
 """Seconds after which an idle connection is closed, as in nginx. Browsers and balancers keep connections for less time,
 so they close first."""

@@ -23,12 +23,13 @@ from livefeed.document.patch import apply_patch
 from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
-from livefeed.web.site import Request, Site
+from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 DOCUMENT = b'{"votes": [' + b", ".join(b"%d.50" % number for number in range(200)) + b"]}\n"
 NOW = 1_795_000_000.25

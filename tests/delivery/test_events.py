@@ -26,12 +26,14 @@ from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
-from livefeed.web.site import Request, Site
+from livefeed.web.request import Request
+from livefeed.web.site import Site
 from tests.helpers.event_client import LAST_CHUNK, Client, EventSource, dechunk
 from tests.helpers.transports import Transport
 
 if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 

@@ -32,7 +32,8 @@ from livefeed.web.negotiation import MAX_WAIT_S
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.rendering import render_waited
 from livefeed.web.replay import Replay
-from livefeed.web.site import Request, Site
+from livefeed.web.request import Request
+from livefeed.web.site import Site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 FIRST, SECOND, THIRD = (
     b'{"votes": [' + b", ".join(b"%d.50" % n for n in range(count)) + b"]}" for count in (9, 99, 999)

@@ -30,11 +30,12 @@ from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S
 from livefeed.testing import RecordingSubscriber, Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
-from livefeed.web.site import Request, Site
+from livefeed.web.site import Site
 from tests.helpers.threads import Threads, no_thread
 
 if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 NOW = 1_795_000_000.25
 DOCUMENT = b'{"total": 1.50, "districts": [ {"votes": 10}, {"votes": 20.0} ], "a/b": {"": "c~d"}, "\xc3\xa4": true}'

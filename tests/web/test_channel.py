@@ -26,12 +26,13 @@ from livefeed.feed.feed import Feed
 from livefeed.testing import Response, publish
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
 from livefeed.web.cors import Origins
-from livefeed.web.site import Request, Site
+from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.web.request import Request
 
 DOCUMENT = b'{"a": 1.50}'
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"

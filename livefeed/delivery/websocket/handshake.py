@@ -17,14 +17,14 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
 from livefeed.web.answers import refuse, refuse_expired, refuse_one_more
-from livefeed.web.resources import field, lists
+from livefeed.web.negotiation import field_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from livefeed.delivery.delivery import Delivery
     from livefeed.web.cors import Origins
-    from livefeed.web.site import Request
+    from livefeed.web.request import Request
 
 DELTA = "livefeed.delta.v1"
 """The subprotocol of :mod:`livefeed.delivery.messages`."""
@@ -88,9 +88,9 @@ class Handshakes:
         """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
             return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
-        if not lists(request, b"Connection", b"upgrade"):
+        if b"upgrade" not in request.fields.connection_options:
             return refuse(request, 400, "The Connection field lacks the option Upgrade.")
-        if field(request, b"Sec-WebSocket-Version") != b"13":
+        if field_of(request.requestHeaders, b"Sec-WebSocket-Version") != b"13":
             headers = [
                 (b"Sec-WebSocket-Version", b"13"),
                 (b"Upgrade", b"websocket"),
@@ -100,15 +100,15 @@ class Handshakes:
         keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
         if len(keys) != 1 or not _is_key(keys[0]):
             return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
-        extensions = field(request, b"Sec-WebSocket-Extensions")
+        extensions = field_of(request.requestHeaders, b"Sec-WebSocket-Extensions")
         # The grammar has no empty field, but a widespread client sends one if it offers nothing.
         if extensions and (len(extensions) > MAX_OFFERS_BYTES or not _EXTENSIONS.fullmatch(extensions)):
             return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed or too long.")
-        if not self.origins.allows_handshake(field(request, b"Origin"), request.getHeader(b"Host") or b""):
+        if not self.origins.allows_handshake(request.fields.keyed.origin, request.getHeader(b"Host") or b""):
             return refuse(request, 403, "Pages of this origin may not subscribe.")
         if self.factory.going_away:
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
-        subprotocol = accepted_subprotocol(field(request, b"Sec-WebSocket-Protocol"))
+        subprotocol = accepted_subprotocol(field_of(request.requestHeaders, b"Sec-WebSocket-Protocol"))
         if delivery.feed.is_gone() and subprotocol != DELTA:
             # A client that speaks the subprotocol is accepted: its messages carry the state of the feed.
             state = (b"Livefeed-State", delivery.feed.state.value.encode())
