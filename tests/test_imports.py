@@ -46,11 +46,6 @@ PURE = ("document",)
 
 TESTS = Path(__file__).parent
 
-STILL_IMPORTED = frozenset(
-    {"tests.tls.test_options", "tests.transport.test_connection", "tests.transport.test_tls_connection"}
-)
-"""Test modules that others still import. Their shared code moves to ``tests/helpers``, so the set only shrinks."""
-
 
 def modules() -> dict[str, Path]:
     """Gives all modules of livefeed, by their names below the package."""
@@ -170,7 +165,6 @@ class ImportTests(SynchronousTestCase):
             f"{path.relative_to(TESTS)} imports {name}"
             for path in sorted(TESTS.rglob("*.py"))
             for name in imported_tests(ast.parse(path.read_text("utf-8"), str(path)))
-            if name not in STILL_IMPORTED
         ]
         self.assertEqual(wrong, [])
 

@@ -13,20 +13,13 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.metrics import Figures, metrics_root
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
-from livefeed.feed.feed import Feed
-from livefeed.intake.puller import Puller
 from livefeed.process.memory import Collector
-from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
+from livefeed.testing import MemorySource, RecordingSubscriber, Response, make_site, request
 from livefeed.tls.options import Validity
 from livefeed.transport.pool import Pool
-from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 
 NOW = 1_700_000_000.0
@@ -46,16 +39,12 @@ class MetricsTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
-        self.served, self.other = (
-            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.answer, limit)
-            for name, limit in (("feed", 0), ("other", 7))
-        )
         self.source = MemorySource()
-        self.puller, other_puller = (
-            Puller(served.feed, self.source, clock=self.clock, max_bytes=10_000) for served in (self.served, self.other)
-        )
-        self.site = Site(Root([self.served, self.other]), reactor=self.clock)
+        made = make_site("feed", "other", clock=self.clock, sources={"feed": self.source, "other": self.source})
+        self.site = made.site
+        self.served, self.other = made.published
+        self.other.max_subscribers = 7
+        self.puller, other_puller = made.pullers.values()
         reactor: Any = self.clock
         self.pool = Pool(reactor)
         self.addCleanup(self.pool._epoll.close)

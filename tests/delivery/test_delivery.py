@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
 from livefeed.delivery.delivery import peer_of
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
-from livefeed.feed.feed import Feed
-from livefeed.testing import publish
-from livefeed.web.cors import Origins
+from livefeed.testing import make_site, publish
 from livefeed.web.reconnect_slots import ReconnectSlots
-from livefeed.web.site import Site
 from tests.helpers import event_client
 from tests.helpers.transports import Transport
 from tests.helpers.websocket_client import Client
@@ -49,12 +41,9 @@ class PeerTests(SynchronousTestCase):
 
 class DeliveryTests(SynchronousTestCase):
     def setUp(self) -> None:
-        clock = Clock()
-        self.feed = Feed("feed", clock=clock)
-        handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
-        published = PublishedFeed(self.feed, handshakes.origins, handshakes.answer)
-        self.site = Site(Root([published]), reactor=clock)
-        self.delivery = published.delivery
+        made = make_site()
+        self.feed, self.site = made.feed, made.site
+        self.delivery = made.published[0].delivery
         publish(self.feed, b"1")
         self.sockets = [Client(self.site) for _ in range(3)]
         self.streams = [event_client.Client(self.site) for _ in range(2)]

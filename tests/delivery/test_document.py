@@ -16,14 +16,10 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.feed.feed import Feed
-from livefeed.testing import Response, publish, request
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
+from livefeed.testing import Response, make_site, publish, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +41,7 @@ class DocumentTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.upgraded: list[Request] = []
         self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
-        root = Root([PublishedFeed(self.feed, Origins.parse(origins), self.upgrade)])
-        self.site = Site(root, reactor=self.clock)
+        self.site = make_site(self.feed, origins=origins, upgrade=self.upgrade).site
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         """Takes the place of the WebSocket's handshake."""

@@ -18,16 +18,11 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.delivery import events, framing
 from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
 from livefeed.delivery.framing import http_chunk, server_sent_event
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import Feed
-from livefeed.testing import Response, publish, request
-from livefeed.web.cors import Origins
+from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
 from livefeed.web.request import Request
-from livefeed.web.site import Site
 from tests.helpers.event_client import LAST_CHUNK, Client, EventSource, dechunk
 from tests.helpers.transports import Transport
 
@@ -45,9 +40,8 @@ class StreamTestCase(SynchronousTestCase):
     def serve(self, *origins: str) -> None:
         """Makes a site of a feed that has no snapshot yet."""
         self.clock = Clock()
-        self.feed = Feed("feed", clock=self.clock)
-        self.served = PublishedFeed(self.feed, Origins.parse(origins or ("*",)), self.upgrade)
-        self.site = Site(Root([self.served]), reactor=self.clock)
+        made = make_site(clock=self.clock, origins=origins or ("*",), upgrade=self.upgrade)
+        self.feed, self.site, (self.served,) = made.feed, made.site, made.published
         self.streams = self.served.delivery.streams
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:

@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.document import DocumentResource
 from livefeed.delivery.feed_resource import Access
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import Parts, TooManyPartsError
-from livefeed.testing import Response, publish, request
+from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 from tests.helpers.driven import Client, DrivenReactor, make_pool
@@ -47,10 +44,8 @@ FOLLOW = (b"/feed.ws", b"/feed.json", b"/feed")
 
 class BranchTests(SynchronousTestCase):
     def setUp(self) -> None:
-        clock, origins = Clock(), Origins.parse(["*"])
-        factory = SubscriberFactory(reactor=clock)
-        self.served = PublishedFeed(Feed("feed", clock=clock), origins, Handshakes(factory, origins).answer)
-        self.site = Site(Root([self.served]), reactor=clock)
+        made = make_site()
+        self.site, (self.served,) = made.site, made.published
 
     def ask(self, path: bytes, *fields: bytes) -> Response:
         return request(self.site, b"\n".join([b"GET " + path + b" HTTP/1.1", *fields]))

@@ -16,24 +16,19 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import long_polls
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import RecordingSubscriber, Response, publish
+from livefeed.testing import RecordingSubscriber, Response, make_site, publish
 from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
 from livefeed.web import reconnect_slots
 from livefeed.web.channel import Channel
-from livefeed.web.cors import Origins
 from livefeed.web.negotiation import MAX_WAIT_S
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.rendering import render_waited
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request
-from livefeed.web.site import Site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
@@ -43,6 +38,7 @@ if TYPE_CHECKING:
 
     from livefeed.delivery.delivery import Delivery
     from livefeed.web.request import Request
+    from livefeed.web.site import Site
 
 FIRST, SECOND, THIRD = (
     b'{"votes": [' + b", ".join(b"%d.50" % n for n in range(count)) + b"]}" for count in (9, 99, 999)
@@ -96,9 +92,8 @@ class Connection:
 class WaitingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.feed = Feed("feed", clock=self.clock)
-        self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
-        self.site = Site(Root([self.served]), reactor=self.clock)
+        made = make_site(clock=self.clock, upgrade=self.upgrade)
+        self.feed, self.site, (self.served,) = made.feed, made.site, made.published
         self.polls = self.served.delivery.polls
         publish(self.feed, FIRST)
 
@@ -348,10 +343,8 @@ class ServedInMemory(DrivenSite):
         self._directory = tempfile.TemporaryDirectory()
         self._path = str(Path(self._directory.name) / "site")
         self.reactor = DrivenReactor()
-        self.feed = Feed("feed", clock=self.reactor)
-        self.served = PublishedFeed(self.feed, Origins.parse(("*",)), self.upgrade)
-        self.site = Site(Root([self.served]), reactor=self.reactor)
-        self.feed.observe(self.site.forget_answers)
+        made = make_site(clock=self.reactor, upgrade=self.upgrade)
+        self.feed, self.site, (self.served,) = made.feed, made.site, made.published
         publish(self.feed, FIRST)
         self.listening: Any = make_pool(self.reactor, **limits) if transport == "fast" else self.reactor
         self._port = self.listening.listenUNIX(self._path, self.site)

@@ -11,7 +11,7 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
-from livefeed.testing import publish, request
+from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 
@@ -21,8 +21,7 @@ NOW = 1_795_000_000.25
 class PageTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        root = Root([PublishedFeed(Feed("results", clock=self.clock), Origins.parse("*"), lambda request, delivery: 1)])
-        self.site = Site(root, reactor=self.clock)
+        self.site = make_site("results", clock=self.clock).site
 
     def test_page_names_its_feed(self) -> None:
         """The page is made for the feed that the operator has named."""

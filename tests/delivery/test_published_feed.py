@@ -10,15 +10,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
-from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import RecordingSubscriber, Response, publish
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
+from livefeed.testing import RecordingSubscriber, Response, make_site, publish
 
 HANDSHAKE = (
     b"Upgrade: websocket",
@@ -31,13 +24,11 @@ HANDSHAKE = (
 class LimitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
-        self.served, self.other = (
-            PublishedFeed(Feed(name, clock=self.clock), handshakes.origins, handshakes.answer, 2)
-            for name in ("feed", "other")
-        )
-        self.site = Site(Root([self.served, self.other]), reactor=self.clock)
-        for one in (self.served, self.other):
+        made = make_site("feed", "other", clock=self.clock, origins=["https://a.example"])
+        self.site = made.site
+        self.served, self.other = made.published
+        for one in made.published:
+            one.max_subscribers = 2
             publish(one.feed, b'{"a": 1}')
 
     def ask(self, path: bytes, *fields: bytes) -> Response:
@@ -120,9 +111,8 @@ class RoomTests(SynchronousTestCase):
     def test_websocket_makes_room(self) -> None:
         """Of the client that has all parts, one is sent away; polls, and those who follow, are served."""
         clock = Clock()
-        handshakes = Handshakes(SubscriberFactory(reactor=clock), Origins.parse("*"))
-        served = PublishedFeed(Feed("feed", clock=clock), handshakes.origins, handshakes.answer)
-        site = Site(Root([served]), reactor=clock)
+        made = make_site(clock=clock)
+        site, (served,) = made.site, made.published
         publish(served.feed, json.dumps(list(range(MAX_PARTS + 2))).encode())
 
         def connect(number: int, host: str, *fields: bytes) -> StringTransport:

@@ -16,10 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import DELTA, Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
+from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.document import pointer, snapshot
 from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.history import History
@@ -27,10 +24,8 @@ from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import Feed, State
 from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S
-from livefeed.testing import RecordingSubscriber, Response, publish, request
-from livefeed.web.cors import Origins
+from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 from livefeed.web.reconnect_slots import ReconnectSlots
-from livefeed.web.site import Site
 from tests.helpers.threads import Threads, no_thread
 
 if TYPE_CHECKING:
@@ -55,8 +50,8 @@ class PartsTestCase(SynchronousTestCase):
         self.feed = Feed("feed", clock=self.clock)
         self.upgraded: list[Delivery] = []
         self.threads = Threads()
-        self.served = PublishedFeed(self.feed, Origins.parse("*"), self.upgrade, in_thread=self.threads.call)
-        self.site = Site(Root([self.served]), reactor=self.clock)
+        made = make_site(self.feed, in_thread=self.threads.call, upgrade=self.upgrade)
+        self.site, (self.served,) = made.site, made.published
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         """Takes the place of the WebSocket's handshake."""
@@ -278,10 +273,8 @@ class FollowingTests(PartsTestCase):
 
     def test_state_of_a_part_that_is_gone(self) -> None:
         """Its followers are told on all four transports, although they are sent no document."""
-        origins = Origins.parse("*")
-        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), origins)
-        self.served = PublishedFeed(self.feed, origins, handshakes.answer)
-        self.site = Site(Root([self.served]), reactor=self.clock)
+        made = make_site(self.feed)
+        self.site, (self.served,) = made.site, made.published
         self.feed.gone_after_s = 4
         self.publish(b'{"rows": ["a", "b"]}')
         clients = self.follow_in_all_ways("/rows/1")

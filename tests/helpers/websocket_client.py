@@ -14,16 +14,9 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response as Handshake
 from websockets.uri import parse_uri
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import (
-    SubscriberFactory,
-)
 from livefeed.feed.feed import Feed
+from livefeed.testing import make_site
 from livefeed.web.channel import Channel
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
 from tests.helpers.transports import Transport
 
 if TYPE_CHECKING:
@@ -33,6 +26,7 @@ if TYPE_CHECKING:
     from websockets.typing import Subprotocol
 
     from livefeed.config.settings import Push
+    from livefeed.web.site import Site
 
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
@@ -46,10 +40,8 @@ class WebSocketTestCase(SynchronousTestCase):
     def serve(self, *origins: str, push: Push = "tick") -> None:
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock, push=push)
-        self.factory = SubscriberFactory(reactor=self.clock)
-        allowed = Origins.parse(origins or ("*",))
-        served = PublishedFeed(self.feed, allowed, Handshakes(self.factory, allowed).answer)
-        self.site = Site(Root([served]), reactor=self.clock)
+        made = make_site(self.feed, origins=origins or ("*",))
+        self.site, self.factory = made.site, made.subscribers
 
 
 class Client:

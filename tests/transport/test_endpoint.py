@@ -9,7 +9,7 @@ import stat
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
@@ -23,21 +23,18 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.feed.feed import Feed
-from livefeed.testing import publish
+from livefeed.testing import make_site, publish
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
 from livefeed.transport.endpoint import PoolPort
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
 from tests.helpers.connections import Recorder
 from tests.helpers.driven import Client, DrivenReactor, make_pool, turn_until
+
+if TYPE_CHECKING:
+    from livefeed.web.site import Site
 
 
 class RecordingFactory(Factory):
@@ -261,10 +258,9 @@ class TlsTests(EndpointTestCase):
         return answer, tls.selected_alpn_protocol()
 
     def site(self) -> Site:
-        feed = Feed("feed", clock=self.reactor)
-        publish(feed, b"{}")
-        origins = Origins.parse("*")
-        return Site(Root([PublishedFeed(feed, origins, lambda request, delivery: NOT_DONE_YET)]), reactor=self.reactor)
+        made = make_site(clock=self.reactor)
+        publish(made.feed, b"{}")
+        return made.site
 
     def test_ssl(self) -> None:
         """Twisted's own description works as it is; that it uses types of pyOpenSSL's past is its own affair."""

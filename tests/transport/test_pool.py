@@ -16,20 +16,14 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from livefeed.delivery import document
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.feed.feed import Feed
-from livefeed.testing import Response, publish
+from livefeed.testing import Response, make_site, publish
 from livefeed.transport import endpoint as endpoint_module
 from livefeed.transport.connection import Connection
 from livefeed.transport.endpoint import ConnectionFactory
 from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, TURN_S, Limits, Pool
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
 from tests.helpers.connections import Recorder
 from tests.helpers.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
 
@@ -342,11 +336,9 @@ class CapacityTests(PoolTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.feed = Feed("feed", clock=self.reactor)
+        made = make_site(clock=self.reactor)
+        self.feed, self.site = made.feed, made.site
         publish(self.feed, b"{}")
-        origins = Origins.parse("*")
-        served = PublishedFeed(self.feed, origins, lambda request, delivery: NOT_DONE_YET)
-        self.site = Site(Root([served]), reactor=self.reactor)
 
     def ask(self, client: Client) -> Response:
         client.received = b""

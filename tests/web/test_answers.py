@@ -15,17 +15,11 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import Response, publish
+from livefeed.testing import Response, make_site, publish
 from livefeed.web.channel import HEAD_TIMEOUT_S
-from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
-from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,12 +86,9 @@ class EveryAnswerTests(SynchronousTestCase):
     def serve(self, *, empty: bool = False) -> None:
         """Makes a site, of a document with a history unless it is to be empty."""
         self.clock = Clock()
-        self.feed = Feed("feed", clock=self.clock)
-        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["https://a.example"]))
-        self.served = PublishedFeed(self.feed, handshakes.origins, handshakes.answer)
-        root = Root([self.served])
-        root.putChild(b"broken", Broken())
-        self.site = Site(root, reactor=self.clock)
+        made = make_site(clock=self.clock, origins=["https://a.example"])
+        self.feed, self.site, (self.served,) = made.feed, made.site, made.published
+        self.site.resource.putChild(b"broken", Broken())
         if not empty:
             publish(self.feed, DOCUMENT)
             publish(self.feed, NEWER)

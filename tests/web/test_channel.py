@@ -19,14 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
 from livefeed.document.codings import MAX_MEMBERS
-from livefeed.feed.feed import Feed
-from livefeed.testing import Response, publish
+from livefeed.testing import Response, make_site, publish
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -64,12 +59,11 @@ class Recorder(Protocol):
 class ChannelTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        feed = Feed("feed", clock=self.clock)
-        publish(feed, DOCUMENT)
+        made = make_site(clock=self.clock, upgrade=self.upgrade)
+        publish(made.feed, DOCUMENT)
         self.recorder = Recorder()
-        root = Root([PublishedFeed(feed, Origins.parse("*"), self.upgrade)])
-        root.putChild(b"later", LaterResource())
-        self.site = Site(root, reactor=self.clock, idle_timeout_s=75)
+        self.site = made.site
+        self.site.resource.putChild(b"later", LaterResource())
         self.connect()
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:

@@ -8,14 +8,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.handshake import Handshakes
-from livefeed.delivery.websocket.protocol import SubscriberFactory
-from livefeed.feed.feed import Feed
-from livefeed.testing import RecordingSubscriber, Response, publish
-from livefeed.web.cors import Origins
-from livefeed.web.site import Site
+from livefeed.testing import RecordingSubscriber, Response, make_site, publish
 
 REFUSED = re.compile(rb"\Aretry: ([0-9]{4,5})\n\Z")
 CHUNKED = re.compile(rb"\A[0-9a-f]+\r\n(retry: [0-9]{4,5}\n)\r\n0\r\n\r\n\Z")
@@ -33,9 +26,9 @@ class FullTransport(StringTransport):
 class AnswerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        handshakes = Handshakes(SubscriberFactory(reactor=self.clock), Origins.parse(["*"]))
-        self.served = PublishedFeed(Feed("feed", clock=self.clock), handshakes.origins, handshakes.answer, 1)
-        self.site = Site(Root([self.served]), reactor=self.clock)
+        made = make_site(clock=self.clock)
+        self.site, (self.served,) = made.site, made.published
+        self.served.max_subscribers = 1
         publish(self.served.feed, b'{"a": 1}')
         self.connect()
 

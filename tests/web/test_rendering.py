@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
-from livefeed.feed.feed import Feed
-from livefeed.testing import Response, publish, request
+from livefeed.testing import Response, make_site, publish, request
 from livefeed.transport.answer import LARGE_BYTES
-from livefeed.web.cors import Origins
 from livefeed.web.rendering import MemoryTransport, render_waited
-from livefeed.web.site import Site
 
 HEAD = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=9\r\n\r\n"
 
 
 class RenderingTests(SynchronousTestCase):
     def setUp(self) -> None:
-        clock = Clock()
-        self.feed = Feed("feed", clock=clock)
-        root = Root([PublishedFeed(self.feed, Origins.parse(["*"]), lambda *_: 0)])
-        root.putChild(b"nothing", Resource())
-        self.site = Site(root, reactor=clock)
+        made = make_site()
+        self.feed, self.site = made.feed, made.site
+        self.site.resource.putChild(b"nothing", Resource())
 
     def test_answer_is_that_of_a_connection(self) -> None:
         """It is labelled for each of its requests, and nothing is counted yet."""

@@ -10,13 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
-from livefeed.delivery.published_feed import PublishedFeed
-from livefeed.delivery.root import Root
 from livefeed.document.pointer import MAX_TOKENS
-from livefeed.feed.feed import Feed
-from livefeed.testing import publish, request
+from livefeed.testing import make_site, publish, request
 from livefeed.web.answers import answer
-from livefeed.web.cors import Origins
 from livefeed.web.request import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request
 from livefeed.web.site import Site
 
@@ -28,11 +24,10 @@ class LimitsTests(SynchronousTestCase):
     """The parts of a target that are parsed."""
 
     def setUp(self) -> None:
-        clock, origins = Clock(), Origins.parse(["*"])
-        feed = Feed("feed", clock=clock)
-        publish(feed, b'{"a": {"b": 1}}')
+        made = make_site(upgrade=self.upgrade)
+        publish(made.feed, b'{"a": {"b": 1}}')
         self.args: list[dict[bytes, list[bytes]]] = []
-        self.site = Site(Root([PublishedFeed(feed, origins, self.upgrade)]), reactor=clock)
+        self.site = made.site
         self.unquoted = 0
         for module in (http, server):
             self.patch(module, "unquote", self.unquote)
