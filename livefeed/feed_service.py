@@ -165,12 +165,12 @@ class FeedService(MultiService):
         """Gives the open event streams."""
         return self.published.streams()
 
-    def let_go(self, returns: ReconnectSlots) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Ends the event streams and answers the waiting requests. WebSockets stay.
 
-        :param returns: gives the times at which the clients reconnect.
+        :param slots: gives the times at which the clients reconnect.
         """
-        self.published.let_go(returns)
+        self.published.let_go(slots)
 
     def disconnect(self) -> None:
         """Ends all subscriptions of the feed and of its parts, WebSockets included."""

@@ -63,7 +63,7 @@ class DrainedFeed(Protocol):
     def streams(self) -> Sequence[Any]:
         """Gives the open event streams."""
 
-    def let_go(self, returns: ReconnectSlots) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Ends the event streams and answers the waiting requests."""
 
 
@@ -109,9 +109,9 @@ class Drain(Service):
     async def _drain(self) -> None:
         self.subscribers.let_go()
         # One for all feeds. With one for each feed, the first clients of all feeds would reconnect at the same moment.
-        returns = ReconnectSlots()
+        slots = ReconnectSlots()
         for feed in self.feeds:
-            feed.let_go(returns)
+            feed.let_go(slots)
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:

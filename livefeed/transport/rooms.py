@@ -43,7 +43,7 @@ GRAIN_S = 0.25
 """Least number of seconds between two answers that a room gives since time is over: each has to be rendered.
 
 It is also the longest delay of such an answer, so the longest wait must leave room for it (``MAX_WAIT_S`` of
-:mod:`livefeed.delivery.long_polls`).
+:mod:`livefeed.web.negotiation`).
 """
 
 MAX_PENDING_BYTES = 16_384
