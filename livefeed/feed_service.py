@@ -22,7 +22,6 @@ from livefeed.intake.puller import Puller
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
 from livefeed.web.cors import Origins
-from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
     from livefeed.web.site import Site
 
@@ -45,7 +45,7 @@ class FeedRoot(Protocol):
         """Serves a feed at the paths of its name."""
 
     def remove(self, published: PublishedFeed) -> None:
-        """Serves a feed no longer."""
+        """Ends all subscribers of a feed, and serves it no longer."""
 
     def update(self) -> None:
         """Makes the resources anew, after the origins of a feed have changed."""
@@ -102,7 +102,9 @@ class FeedService(MultiService):
             history=History(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
-        self.published = PublishedFeed(feed, origins, self._upgrade, settings.max_subscribers, shared.in_thread)
+        self.published = PublishedFeed(
+            feed, origins, self._answer_handshake, settings.max_subscribers, shared.in_thread
+        )
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
             journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
@@ -172,14 +174,7 @@ class FeedService(MultiService):
         """
         self.published.let_go(slots)
 
-    def disconnect(self) -> None:
-        """Ends all subscriptions of the feed and of its parts, WebSockets included."""
-        for delivery in tuple(self.published):
-            for socket in tuple(delivery.sockets):
-                socket.evict()
-        self.let_go(ReconnectSlots())
-
-    def _upgrade(self, request: Request, delivery: Delivery) -> int:
+    def _answer_handshake(self, request: Request, delivery: Delivery) -> int:
         return self._handshakes.answer(request, delivery)
 
 
@@ -253,9 +248,7 @@ class FeedsService(MultiService):
         :raises KeyError: if there is no feed by this name.
         """
         service = self.feeds.pop(name)
-        # First, so that clients that reconnect do not find it.
         self.root.remove(service.published)
         service.feed.unobserve(self.site.forget_answers)
         self.site.forget_answers()
-        service.disconnect()
         return maybeDeferred(service.disownServiceParent).addCallback(lambda _: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,6 @@ from livefeed.process.signals import SignalHandlers
 from livefeed.storage.journal import check_folder
 from livefeed.threads import defer_to_new_thread
 from livefeed.tls.options import ServedCertificates
-from livefeed.web.cors import Origins
-from livefeed.web.resources import Node
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
         IStreamServerEndpoint,
     )
 
-    from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.process.endpoints import ListeningReactor
     from livefeed.transport.pool import Pool
 
@@ -71,8 +67,9 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         except JournalError as error:
             raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
     subscribers = SubscriberFactory(reactor=reactor)
+    root = Root()
     site = Site(
-        Node(Origins.common([])),
+        root,
         reactor=reactor,
         head_timeout_s=settings.head_timeout,
         max_head_bytes=settings.max_head_bytes,
@@ -82,7 +79,7 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     shared = Shared(
         reactor, in_thread, subscribers, settings.state_dir, settings.place("state_dir"), clocks.Boot.current()
     )
-    feeds = FeedsService(shared, _Root(site), site)
+    feeds = FeedsService(shared, root, site)
     for number, feed in enumerate(settings.feeds):
         # Spread, since all clients wait while a document is checked and compressed.
         feeds.add_feed(feed, delay_s=number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S))
@@ -153,29 +150,3 @@ def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningRe
     )
     pool = Pool(reactor, limits)
     return PoolReactor(pool), pool, RESERVED_FILES
-
-
-@dataclass(frozen=True, slots=True)
-class _Root:
-    """Serves the feeds by a new tree of resources each time that a feed is added or removed."""
-
-    # required parameters
-    site: Site
-
-    # internal state
-    _published: dict[str, PublishedFeed] = field(default_factory=dict)
-
-    def add(self, published: PublishedFeed) -> None:
-        """FeedRoot API."""
-        self._published[published.feed.name] = published
-        self.update()
-
-    def remove(self, published: PublishedFeed) -> None:
-        """FeedRoot API."""
-        del self._published[published.feed.name]
-        self.update()
-
-    def update(self) -> None:
-        """FeedRoot API."""
-        published = [*self._published.values()]
-        self.site.resource = Root(published) if published else Node(Origins.common([]))

@@ -12,16 +12,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import feed_service, service
+from livefeed import feed_service
 from livefeed.config.settings import FeedSettings
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.feed import State
 from livefeed.feed_service import FeedsService, Shared
 from livefeed.testing import MemorySource, Response, request
-from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
-from livefeed.web.resources import Node
 from livefeed.web.site import Site
 
 HANDSHAKE = (
@@ -45,7 +44,8 @@ class FeedsTestCase(SynchronousTestCase):
         self.addCleanup(directory.cleanup)
         self.state_dir = Path(directory.name) / "state"
         self.subscribers = SubscriberFactory(reactor=self.clock)
-        self.site = Site(Node(Origins.common([])), reactor=self.clock)
+        self.root = Root()
+        self.site = Site(self.root, reactor=self.clock)
         self.feeds = self.make_feeds()
 
     def make_source(self, url: str, *, reactor: object, max_bytes: int) -> MemorySource:
@@ -56,7 +56,7 @@ class FeedsTestCase(SynchronousTestCase):
 
     def make_feeds(self, state_dir: Path | None = None) -> FeedsService:
         shared = Shared(self.clock, maybeDeferred, self.subscribers, state_dir, "--state-dir")
-        return FeedsService(shared, service._Root(self.site), self.site)
+        return FeedsService(shared, self.root, self.site)
 
     def start(self) -> None:
         self.feeds.privilegedStartService()
@@ -267,13 +267,13 @@ class RemoveTests(FeedsTestCase):
         self.assertIs(self.feeds.feeds["b"].feed.state, State.STALE)
 
     def test_last_feed(self) -> None:
-        """Nothing is served or scheduled then, and a feed can be added."""
+        """An empty list is served then, nothing is scheduled, and a feed can be added."""
         self.add("b", b"[3]")
         self.start()
         self.tick()
         self.successResultOf(self.feeds.remove_feed("b"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual((self.get("/").status, self.get("/b").status), (404, 404))
+        self.assertEqual((self.get("/").status, self.get("/b").status), (200, 404))
         self.add("b", b"[4]")
         self.assertEqual(self.get("/b").body, b"[4]")
 
