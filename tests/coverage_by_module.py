@@ -43,8 +43,14 @@ class FailedError(Exception):
 
 
 def has_logic(source: str) -> bool:
-    """Tells whether a module has anything but a docstring, imports and constants: a function that could be tested."""
-    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(ast.parse(source)))
+    """Tells whether a module has a function that does something. Constants, imports and interfaces need no tests."""
+    return any(
+        not isinstance(statement, ast.Pass | ast.Raise)
+        and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in node.body
+    )
 
 
 def modules_under(root: Path) -> list[str]:

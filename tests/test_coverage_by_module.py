@@ -11,8 +11,10 @@ from tests.coverage_by_module import ROOT, TABLE, Table, has_logic, mirror_of, m
 
 class ModuleTests(SynchronousTestCase):
     def test_logic(self) -> None:
-        """A function, wherever it stands, and nothing else."""
-        self.assertTrue(has_logic('"""A."""\nclass A:\n    async def a(self): ...\n'))
+        """A function with a body, wherever it stands, and nothing else."""
+        self.assertTrue(has_logic('"""A."""\nclass A:\n    async def a(self):\n        return 1\n'))
+        self.assertFalse(has_logic('class A(Protocol):\n    def a(self): ...\n    def b(self):\n        """B."""\n'))
+        self.assertFalse(has_logic("class A:\n    def a(self):\n        raise NotImplementedError\n"))
         self.assertFalse(has_logic('"""A."""\nimport a\nB = 1\nclass C(a.A):\n    """C."""\n'))
 
     def test_mirrors(self) -> None:
