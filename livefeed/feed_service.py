@@ -141,12 +141,13 @@ class FeedService(MultiService):
         # Its stop is immediate: it has nothing to wait for.
         old.disownServiceParent()
         feed = self.feed
-        for delivery in self.published:
-            delivery.feed.interval_s = settings.interval
-        feed.push = settings.push
-        feed.stale_after_s = settings.stale_after
-        feed.gone_after_s = settings.gone_after or inf
-        feed.history.max_document_bytes = settings.max_delta_bytes
+        feed.configure(
+            interval_s=settings.interval,
+            push=settings.push,
+            stale_after_s=settings.stale_after,
+            gone_after_s=settings.gone_after or inf,
+            max_delta_bytes=settings.max_delta_bytes,
+        )
         self._handshakes = Handshakes(self._shared.subscribers, origins)
         self.published.origins = origins
         self.published.max_subscribers = settings.max_subscribers
