@@ -27,8 +27,8 @@ class Holder:
         """Gives a certificate.
 
         :param names: for which hosts it is; without any it is a CA's.
-        :param days: so many days after now it expires.
-        :param begins: so many days after now it begins to be valid.
+        :param days: the number of days from now to its expiry.
+        :param begins: the number of days from now to the start of its validity.
         """
         now = datetime.now(UTC)
         builder = (

@@ -250,8 +250,8 @@ class Workplaces:
         copy = self.free.get()
         path = copy / "livefeed" / f"{module}.py"
         source = path.read_text("utf-8")
-        # What was compiled before is used for all but the mutant, which is newer. That is not kept: the next one may be
-        # as long, and come in the same second.
+        # Python uses the compiled code of all modules but the mutant, which is newer. The mutant's is not kept: another
+        # mutant may have the same length and the same second as its time.
         environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
         command = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(mirror_of(module)))
         start = time.monotonic()

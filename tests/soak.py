@@ -243,7 +243,7 @@ KINDS: dict[str, tuple[float, Callable[[Load, str], Awaitable[None]]]] = {
     "deaf sockets": (0.02, lambda load, kind: never_read(load, kind, "/feed.ws", *HANDSHAKE)),
     "deaf streams": (0.01, lambda load, kind: never_read(load, kind, "/feed.sse")),
 }
-"""What watchers there are, and which share of all each kind has."""
+"""The kinds of watchers, and the share that each kind has."""
 
 
 async def keep_coming(load: Load, kind: str) -> None:

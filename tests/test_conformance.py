@@ -69,6 +69,6 @@ class ConformanceTests(SynchronousTestCase):
                 self.assertTrue((ROOT / path).exists(), name)
 
     def test_deviations_are_said_in_their_column(self) -> None:
-        """So that whoever looks for them finds them all in one place."""
+        """All deviations are found in one column."""
         for row in (row for table in tables() for row in table):
             self.assertFalse("Deviates" in "".join(row[:2] + row[3:]), row)

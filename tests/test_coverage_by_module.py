@@ -1,4 +1,4 @@
-"""The gate of coverage: what it compares, and that it only rises. ``make coverage`` itself measures."""
+"""The gate of coverage: the comparison with the table, which only rises. ``make coverage`` itself measures."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_raised(self) -> None:
-        """Never lowered, rounded down, without what is gone; what was not measured keeps its entry."""
+        """Entries never fall, are rounded down, and go with their module; an unmeasured module keeps its entry."""
         raised = self.TABLE.raised({"a": 89.0, "d": 66.7}, ["e"], ["a", "b/c", "d", "e"])
         self.assertEqual(raised, Table({"a": 90, "b/c": 100, "d": 66}, {"e"}))
         self.assertEqual(self.TABLE.raised({"a": 95.5}, [], ["a"]).percent, {"a": 95})

@@ -148,7 +148,7 @@ class ChangeTests(FeedsTestCase):
         self.feeds.change_feed(FeedSettings(feed=name, source=source, **more))
 
     def test_connections_stay(self) -> None:
-        """Those of the feed itself are sent the new source's document, and those of others notice nothing."""
+        """Connections of the changed feed get the new source's document; those of other feeds are unaffected."""
         self.add("a", b"[1]", b"[2]")
         self.add("b", b"[3]")
         self.start()
@@ -169,7 +169,7 @@ class ChangeTests(FeedsTestCase):
             self.assertFalse(transport.disconnecting)
 
     def test_counters_go_on(self) -> None:
-        """Those of the pulls, which metrics show."""
+        """The counters of pulls, which metrics show, continue."""
         self.add("b", b"[3]")
         self.start()
         self.tick()
@@ -204,7 +204,7 @@ class ChangeTests(FeedsTestCase):
         self.assertEqual(self.feeds.feeds["b"].puller.max_bytes, 10)
 
     def test_refused_settings(self) -> None:
-        """What can never work leaves the feed as it is."""
+        """Settings that can never work leave the feed unchanged."""
         self.add("b", b"[3]", b"[4]")
         self.start()
         self.assertRaises(KeyError, self.change, "c", "memory:c")
@@ -283,7 +283,7 @@ class RemoveTests(FeedsTestCase):
 
 
 class DrainedFeedTests(FeedsTestCase):
-    """What the end of the process needs of each feed."""
+    """The steps at the end of the process for one feed."""
 
     def test_streams_end(self) -> None:
         """And requests that wait are answered; WebSockets are ended for all feeds together."""

@@ -1,4 +1,4 @@
-"""What importing a module brings along, seen in a fresh process."""
+"""The modules that an import loads, measured in a fresh process."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def imported_by(path: Path) -> set[str]:
 
 
 class PurityTests(SynchronousTestCase):
-    """Who may import what."""
+    """The imports that each module may have."""
 
     def test_pure_modules_are_without_twisted(self) -> None:
-        """What only computes can be used by programs that know nothing of Twisted."""
+        """Programs without Twisted can use the pure modules."""
         for module in PURE:
             modules = loaded_by(f"import {module}")
             self.assertIn(module, modules)
             self.assertEqual(of("twisted", modules), set(), module)
 
     def test_instrument_sees_twisted(self) -> None:
-        """What the other tests look for is seen where it is."""
+        """The measurement finds an import where there is one."""
         self.assertIn(REACTOR, loaded_by(f"import {REACTOR}"))
 
     def test_plugin_file_is_light(self) -> None:
@@ -98,7 +98,7 @@ class PurityTests(SynchronousTestCase):
             self.assertNotIn(REACTOR, loaded_by(f"import livefeed.{module}"), module)
 
     def test_sources_are_imported_when_they_are_used(self) -> None:
-        """Who reads a file has no need of the Redis client."""
+        """A source of a file does not load the Redis client."""
         modules = loaded_by(
             "from livefeed.sources import make_source; make_source('file:x', reactor=None, max_bytes=9)"
         )
@@ -115,7 +115,7 @@ class PurityTests(SynchronousTestCase):
         self.assertEqual(importers, {"delivery/websocket/protocol.py"})
 
     def test_pymongo_is_imported_in_one_place(self) -> None:
-        """Who has no MongoDB needs no pymongo."""
+        """Only the MongoDB source needs pymongo."""
         importers = {
             str(path.relative_to(PACKAGE).parent)
             for path in PACKAGE.rglob("*.py")

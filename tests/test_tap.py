@@ -68,7 +68,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertTrue(re.search(rf"--{name.replace('_', '-')}=\s+\S", help_text), name)
 
     def test_help_tells_the_defaults(self) -> None:
-        """Those that the settings have."""
+        """The help has the defaults of the settings."""
         told = " ".join(str(Options()).split())
         for cls in (Settings, FeedSettings):
             for setting in msgspec.structs.fields(cls):
@@ -80,7 +80,7 @@ class OptionsTests(SynchronousTestCase):
                     )
 
     def test_all_options(self) -> None:
-        """What is typed arrives in the settings."""
+        """Each option on the command line arrives in the settings."""
         settings = parse(
             *("--source", "file:/srv/a.json"),
             *("--feed", "results"),
@@ -101,7 +101,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings.listen, ("tcp:8080",))
 
     def test_environment_and_file(self) -> None:
-        """What is not said on the command line is looked for there."""
+        """Options that are missing on the command line come from the environment and the file."""
         path = scratch(self) / "livefeed.toml"
         path.write_text("push = 'change'\ninterval = 3\nmax_bytes = 9")
         self.patch(os, "environ", {"LIVEFEED_INTERVAL": "2", "LIVEFEED_CONFIG": str(path), "LIVEFEED_MAX_BYTES": "8"})
@@ -109,7 +109,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((feed.push, feed.interval, feed.max_bytes), ("change", 2.0, 7))
 
     def test_what_is_wrong_with_a_file_is_one_line(self) -> None:
-        """Whatever it is called."""
+        """The refusal is one line, even if the file's name has two."""
         path = scratch(self) / "a\nb"
         path.write_text("interval = 0")
         refusal = self.refusal("--config", str(path))
@@ -125,7 +125,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings.feeds[0].allow_origin, ("https://a.example", "null"))
 
     def test_two_command_lines_are_apart(self) -> None:
-        """What one has repeated is not remembered by the next."""
+        """A repeated option of one command line does not appear in the next."""
         parse("--listen=tcp:1")
         self.assertEqual(parse("--listen=tcp:2").settings.listen, ("tcp:2",))
 
@@ -136,7 +136,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("--cert: ", self.refusal("--cert", "/c.pem"))
 
     def test_wrong_command_line_is_one_line(self) -> None:
-        """What is wrong, the option that is closest, and where to read on; a UsageError would print all of the help."""
+        """The line has the error, the closest option and a hint at the help; a UsageError would print all of it."""
         hint = " (twistd livefeed --help lists the options)"
         for arguments, wrong in (
             (("--intervall", "1"), "--intervall: there is no such option; did you mean --interval?"),
@@ -211,7 +211,7 @@ class MakeServiceTests(SynchronousTestCase):
         return str(self.assertRaises(SystemExit, makeService, parse(*arguments)).code)
 
     def test_service(self) -> None:
-        """What is made is a service that nothing has started yet."""
+        """The result is a service that has not been started."""
         service = makeService(parse("--listen", "tcp:0"))
         self.assertTrue(verifyObject(IService, service))
         self.assertFalse(service.running)
@@ -234,7 +234,7 @@ class MakeServiceTests(SynchronousTestCase):
         return "\n".join(map(str, map(formatEvent, events)))
 
     def test_options_without_effect_are_told(self) -> None:
-        """Those that only the fast transport knows, where they were set."""
+        """Options of the fast transport have no effect on Twisted's: the log names those that were set."""
         logged = self.logged("--transport=twisted", "--handshake-timeout=5", "--accept-rate=0")
         self.assertEqual(logged, "--handshake-timeout has no effect: only the fast transport has this limit")
 
@@ -264,7 +264,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIn("there is no epoll on this system", self.logged())
 
     def test_impossible_settings_end_the_process(self) -> None:
-        """What only the wiring can find out is one line, without a traceback."""
+        """A setting that only the construction of the service finds wrong is one line, without a traceback."""
         self.assertTrue(self.refusal("--listen", "tcp:0", "--source", "bogus:").startswith("livefeed: --source: "))
         self.assertTrue(self.refusal("--listen", "bogus:1").startswith("livefeed: --listen: bogus:1: "))
         self.assertTrue(

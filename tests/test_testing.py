@@ -160,7 +160,7 @@ class MakeSiteTests(SynchronousTestCase):
         self.assertEqual(len(list(self.made.subscribers.protocols_open)), 1)
 
     def test_handshake_is_replaced(self) -> None:
-        """Whatever takes its place is given the request, and what the client wants to follow."""
+        """The replacement gets the request and the delivery that the client wants to follow."""
         upgraded: list[Delivery] = []
 
         def upgrade(request: Request, delivery: Delivery) -> int:
@@ -174,7 +174,7 @@ class MakeSiteTests(SynchronousTestCase):
         self.assertEqual(upgraded, [self.made.published[0].delivery])
 
     def test_threads(self) -> None:
-        """What takes long is done where the caller says: a large document is made a snapshot of there."""
+        """Expensive work runs in the caller's thread function: there a large document becomes a snapshot."""
         threads = Threads()
         large = json.dumps(["x" * 100] * 5000).encode()
         self.made = make_site(sources={"feed": MemorySource(deque([large]))}, in_thread=threads.call)

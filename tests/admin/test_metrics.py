@@ -1,4 +1,4 @@
-"""The figures: each says what is, whoever asks, and asking changes nothing."""
+"""The figures: each has the current value, for any number of requests, and a request changes no figure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HANDSHAKE = (
 
 
 class MetricsTestCase(SynchronousTestCase):
-    """What has two feeds, of which the first is pulled."""
+    """A site with two feeds, of which the first is pulled."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -84,7 +84,7 @@ class MetricsTestCase(SynchronousTestCase):
 
 
 class FeedFigureTests(MetricsTestCase):
-    """What is said of each feed."""
+    """The figures of one feed."""
 
     def test_before_the_first_document(self) -> None:
         """Nothing is there, and nothing is made up."""
@@ -96,7 +96,7 @@ class FeedFigureTests(MetricsTestCase):
         self.assertEqual(self.figure("max_subscribers", feed="other"), 7)
 
     def test_versions_after_a_restart(self) -> None:
-        """Those of the earlier process do not count, so that the counter never decreases."""
+        """Versions of the earlier process do not count, so that the counter never decreases."""
         self.served.feed.restore([StoredVersion(b"[]", Sequence(1, 500), NOW - 1.0)])
         counted = [self.figure("versions_total", feed="feed")]
         for document in (b"[1]", b"[1]", b"[2]"):
@@ -149,7 +149,7 @@ class FeedFigureTests(MetricsTestCase):
         self.assertTrue(all(done[2]))
 
     def test_subscribers(self) -> None:
-        """Each way is told apart; those who follow a part count."""
+        """Each transport has its own figure, and subscribers of parts count."""
         self.pull(DOCUMENT)
         etag = request(self.site, b"GET /feed HTTP/1.1").headers["etag"].encode()
         self.open(b"/feed.ws", *HANDSHAKE)
@@ -165,7 +165,7 @@ class FeedFigureTests(MetricsTestCase):
 
 
 class ProcessFigureTests(MetricsTestCase):
-    """What is said of all feeds together."""
+    """The figures of all feeds together."""
 
     def test_answers(self) -> None:
         """By status, scheme and content coding."""
@@ -190,7 +190,7 @@ class ProcessFigureTests(MetricsTestCase):
         self.assertEqual(found, [1, 1])
 
     def test_connections(self) -> None:
-        """As the transport counts them; on Twisted's own nobody does."""
+        """The figures are those of the pool; Twisted's own transport does not count connections."""
         self.pool.accepted, self.pool.refused, self.pool.capacity = 5, 2, 7
         names = ("connections", "max_connections", "connections_accepted_total", "connections_refused_total")
         self.assertEqual([self.figure(name) for name in names], [0, 7, 5, 2])
@@ -204,7 +204,7 @@ class ProcessFigureTests(MetricsTestCase):
         self.assertEqual([self.figure(name) for name in names], [3, 0.75, 0.5])
 
     def test_asking_changes_nothing(self) -> None:
-        """Nobody is subscribed, and nothing is rendered, compressed or counted for it."""
+        """A request for the figures subscribes to no feed, and causes no rendering, compression or count."""
         self.pull(DOCUMENT)
         self.served.feed.subscribe(RecordingSubscriber())
         first, second = (self.ask_all() for _ in range(2))
@@ -222,7 +222,7 @@ class MetricsResourceTests(MetricsTestCase):
         return request(self.metrics, head)
 
     def test_type(self) -> None:
-        """What Prometheus expects, and nothing that a cache would keep."""
+        """Prometheus gets the type that it expects, and caches may not keep the answer."""
         headers = self.ask(b"GET /metrics HTTP/1.1").headers
         self.assertTrue(headers["content-type"].startswith("text/plain; version="))
         self.assertEqual(headers["cache-control"], "no-store")

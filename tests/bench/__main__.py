@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DOCUMENT_BYTES = 4195
 ON_TWISTED = "livefeed, Twisted's transport"
 MOST_ON_TWISTED = 5000
-"""So many subscribers it can serve in a second; with more, what is measured is the queue."""
+"""The number of subscribers that it can serve in a second; with more, the bench would measure the queue."""
 
 CROWD_LEAVES_S = 60.0
 """The longest time in seconds after which memory counts as kept. Ten seconds were not enough with a busy neighbour: the
@@ -45,19 +45,19 @@ MOSTLY_FREED = 1.25
 """The memory counts as freed at this multiple of the memory before the crowd; it is measured then."""
 
 SETTLE_S = 2.7
-"""So long subscribers are pushed to before their memory is counted, and their server is paused for the first time."""
+"""The seconds of pushes before the memory of subscribers is measured, and their server is paused for the first time."""
 
 RESUMED_S = 0.7
-"""So long after a server's turn begins with a first version its deliveries count: all have that by then."""
+"""The seconds from the first version of a server's turn until deliveries count: all subscribers have it by then."""
 
 DRAINED_S = 0.2
-"""So long subscribers take what their server has sent when its turn ends."""
+"""The seconds for which subscribers read the data that their server has sent when its turn ends."""
 
 POLLED_S = 8
-"""So long others poll while versions are pushed."""
+"""The seconds for which other clients poll while versions are pushed."""
 
 CLOSING_S = 0.001
-"""So long a server is given for each connection that has ended, before it is paused."""
+"""The seconds that a server has for each connection that has ended, before it is paused."""
 
 IDLE_S = 2
 KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
@@ -65,9 +65,9 @@ KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what is asked of each server that can do it.
+    """A row of the table: the requests to each server that supports them.
 
-    :ivar script: which requests; see ``load.SCRIPTS``.
+    :ivar script: the kind of requests; see ``load.SCRIPTS``.
     :ivar status: of the answers.
     :ivar coding: of the answers.
     """
@@ -192,7 +192,7 @@ def measure_requests(
                 got = load.requests(
                     server, row.script, connections=row.connections, seconds=options.seconds, plain=row.plain
                 )
-                # What the end of so many takes is not the next row's.
+                # The server closes these connections now, so that the cost does not count for the next row.
                 time.sleep(row.connections * CLOSING_S)
                 server.pause()
                 got = replace(got, memory_bytes=held.get((row.title, server.name), 0))
@@ -228,7 +228,7 @@ def does(server: Server, row: Row) -> bool:
 
 
 def holders_of(names: list[str], count: int) -> list[str]:
-    """Gives the servers that can have so many subscribers, and says which cannot."""
+    """Gives the servers that can have `count` subscribers, and prints the others."""
     holders = [name for name in names if name in (OURS, ON_TWISTED, "nginx + nchan")]
     if count > MOST_ON_TWISTED and ON_TWISTED in holders:
         holders.remove(ON_TWISTED)
@@ -238,10 +238,10 @@ def holders_of(names: list[str], count: int) -> list[str]:
 
 @dataclass
 class Holder:
-    """A server with its subscribers, who are in a process of their own.
+    """A server with its subscribers, which are in a process of their own.
 
-    :ivar memory_bytes: what each of them takes.
-    :ivar rounds: what was measured.
+    :ivar memory_bytes: the server's memory for each subscriber.
+    :ivar rounds: the measurements, one for each turn.
     """
 
     server: Server
@@ -253,12 +253,12 @@ class Holder:
 def measure_subscribers(
     setting: Setting, names: list[str], count: int, options: argparse.Namespace, found: Found, *, waiting: bool = False
 ) -> None:
-    """Measures fan-out: a new version each second, to so many subscribers; and then how long others wait for a poll.
+    """Measures fan-out: a new version each second, to `count` subscribers; then the latency of other clients' polls.
 
     Subscribers have WebSockets, or, if they are ``waiting``, ask each time for the next version.
 
     All servers have their subscribers all the time, and are paused but for the one whose turn it is. Turns are short,
-    so that those that are compared have the same neighbours. Memory and polls are measured once.
+    so that the compared servers run in the same conditions. Memory and polls are measured once.
     """
     seconds = options.fan_out_seconds
     title = f"HTTPS, {count:,} long polls" if waiting else f"WebSocket, {count:,} subscribers with TLS"
@@ -300,7 +300,7 @@ def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: 
 
 
 def measure_turn(setting: Setting, holder: Holder, count: int, seconds: int) -> load.Measured:
-    """Gives what so many versions cost that a server pushes, one a second, while all others are paused."""
+    """Gives the cost of one version a second for `seconds` seconds, while all other servers are paused."""
     server = holder.server
     server.resume()
     with publishing(setting, server) as published:
@@ -309,7 +309,7 @@ def measure_turn(setting: Setting, holder: Holder, count: int, seconds: int) -> 
         done = holder.subscribers.run(seconds)
         server.pause()
         elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
-    # What is under way was paid for.
+    # Deliveries that are under way count, since their processor time does.
     done += holder.subscribers.run(DRAINED_S)
     return load.Measured(
         rate=len(done) / elapsed,
@@ -351,7 +351,7 @@ def measure_idle(setting: Setting, names: list[str], found: Found) -> None:
 
 
 def measure_following(setting: Setting, count: int, rounds: int, found: Found) -> None:
-    """Measures the ways of following: what each is sent for an update, and what they cost side by side."""
+    """Measures the transports: the bytes of an update on each, and their costs side by side."""
     found.wire = following.bytes_on_the_wire(setting)
     print(following.wire_table(found.wire), flush=True)
     for _ in range(rounds):
@@ -373,7 +373,7 @@ def measure_crowd(setting: Setting, found: Found) -> None:
     document = setting.document.read_bytes()
     with Livefeed(OURS, setting) as server:
         for turn in (1, 2):
-            time.sleep(2)  # what is collected at the start is not the question
+            time.sleep(2)  # excludes the collections of the start
             idle = server.memory_bytes()
             server.longest_pause_ms()
             subscribers = load.Watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))

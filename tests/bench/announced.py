@@ -115,7 +115,7 @@ def deliveries(write: Write, wires: list[Wire], changes: int) -> list[float]:
                 assert time.perf_counter() - began < GIVE_UP_S, f"{len(missing)} have got nothing"
                 for key, _ in selector.select(GIVE_UP_S):
                     sock, size = key.fileobj, taken(key.fileobj)
-                    # Whoever has everything may be sent a ping.
+                    # A subscriber that has the whole version may be sent a ping.
                     if sock in missing:
                         missing[sock] -= size
                         if missing[sock] <= 0:

@@ -1,4 +1,4 @@
-"""What each way of following costs: bytes on the wire for each update, and processor time where the ways are mixed."""
+"""The cost of each transport: bytes on the wire for each update, and processor time of a mix of transports."""
 
 from __future__ import annotations
 

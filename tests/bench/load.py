@@ -1,4 +1,4 @@
-"""The load: wrk for requests, and a client of the bench's own for subscribers, since nothing else holds so many."""
+"""The load: wrk for requests, and a client of its own for subscribers, since no other tool holds enough of them."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ differs; in ``different``, other fields do as well."""
 
 @dataclass(frozen=True)
 class Measured:
-    """What one round of one row gave, or the medians of several.
+    """The figures of one round of one row, or the medians of several.
 
     :ivar rate: requests or deliveries a second.
     :ivar cpu_us: the server's processor time for each, in microseconds.
     :ivar p50_ms: half took no longer.
     :ivar p99_ms: 99 of 100 took no longer.
-    :ivar memory_bytes: the server's memory for each connection, where that was the question.
+    :ivar memory_bytes: the server's memory for each connection, where it was measured.
     :ivar ratio: livefeed's processor time divided by the server's in the same round; 0 if it is not known.
     """
 
@@ -119,13 +119,13 @@ def requests(server: Server, script: str, *, connections: int, seconds: float, p
 
 
 def memory_held(server: Server, script: str, *, connections: int, plain: bool = False) -> float:
-    """Gives the bytes that a connection takes of a server while wrk holds so many. The server must be a new one.
+    """Gives the server's memory in bytes for each connection while wrk holds all of them. The server must be a new one.
 
-    One that has had others has their memory left, and takes none for these; 0 is less than what it had to spare anyway.
+    A server that has had connections reuses their memory; 0 stands for less than its free memory.
     """
     fields = fields_of(server, script)
     for _ in range(10):
-        ask(server, fields, plain=plain)  # what the first requests make is not a connection's
+        ask(server, fields, plain=plain)  # excludes the memory that only the first requests take
     time.sleep(SETTLE_S)
     before = server.memory_bytes()
     seconds = WARM_UP_S + connections / 500
@@ -139,7 +139,7 @@ def memory_held(server: Server, script: str, *, connections: int, plain: bool = 
 
 @contextlib.contextmanager
 def wrk(server: Server, script: str, *, connections: int, plain: bool) -> Iterator[Callable[[float], list[str]]]:
-    """Gives what makes the command that puts wrk on a server for so many seconds."""
+    """Gives a function that makes the command that runs wrk on a server for a number of seconds."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
         lua.write(lua_of(fields_of(server, script)))
         lua.flush()
@@ -208,7 +208,7 @@ class Watchers:
         self._lost = 0
 
     def connect(self, count: int, at_a_time: int = 200, *, fields: str = UPGRADE) -> None:
-        """Opens so many more; each has done its handshake when this returns.
+        """Opens `count` more connections; each has finished its handshake when this returns.
 
         :param fields: the lines of the handshake's request, where there is one.
         """

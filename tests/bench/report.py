@@ -1,4 +1,4 @@
-"""What the bench gives: tables, and a plot without a plotting library."""
+"""The output of the bench: tables, and a plot without a plotting library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Goal:
 
     :ivar title: of the row of the bench.
     :ivar must: the ratio at most.
-    :ivar goal: what it is to become.
+    :ivar goal: the ratio that is aimed at.
     """
 
     label: str
@@ -60,7 +60,7 @@ GOALS = (
 
 
 def document(kept: Kept) -> str:
-    """Gives what ``docs/benchmarks.md`` shows of what is kept, as Markdown."""
+    """Gives the part of ``docs/benchmarks.md`` that shows the kept results, as Markdown."""
     wire = [following.wire_table(kept.wire)] if kept.wire else []
     return "\n".join([standing(kept), *wire, table(kept.rows), "", *conditions(kept)])
 
@@ -113,7 +113,7 @@ def _growth(kept: Kept) -> str:
 
 
 def conditions(kept: Kept) -> list[str]:
-    """Gives a line for each machine and day: what was measured there, of what versions, and how often."""
+    """Gives a line for each machine and day: the rows, the versions of the servers, and the number of rounds."""
     groups: dict[str, dict[str, Run]] = {}
     for title in [*kept.rows, *([CROWD] if kept.crowd else []), *([WIRE] if kept.wire else [])]:
         run = kept.runs[title]

@@ -1,4 +1,4 @@
-"""What the bench finds, and ``docs/benchmarks.json``, where it is kept: each row with what it was measured on."""
+"""The results of the bench, and ``docs/benchmarks.json``, which keeps them: each row with the conditions of its run."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "nginx + nchan": {"nginx": ("nginx", "-v"), "nchan": ("dpkg-query", "-W", "libnginx-mod-nchan")},
     "varnish behind hitch": {"Varnish": ("varnishd", "-V"), "hitch": ("hitch", "--version")},
 }
-"""What says the versions of those that are not Python's."""
+"""The commands that print the versions of servers outside Python."""
 
 
 @dataclass(frozen=True)
 class Audience:
-    """What 15,000 connections do that come and go: the collector's longest pauses, and livefeed's memory."""
+    """The figures of 15,000 connections that come and go: the collector's longest pauses, and livefeed's memory."""
 
     arriving_ms: float
     staying_ms: float
@@ -63,7 +63,7 @@ class Run:
 
 @dataclass
 class Kept:
-    """What ``docs/benchmarks.json`` holds: rows of medians, and their runs under the same titles."""
+    """The content of ``docs/benchmarks.json``: rows of medians, and their runs under the same titles."""
 
     rows: dict[str, dict[str, Measured]] = field(default_factory=dict)
     crowd: list[Audience] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Kept:
 
 @dataclass
 class Found:
-    """What the bench has measured until now.
+    """The measurements of the bench so far.
 
     :ivar seconds: of each measurement, by title.
     """

@@ -24,17 +24,17 @@ HOST = "127.0.0.1"
 SERVER_CORE, LOAD_CORE = 0, 1
 START_S = 30
 CIPHERSUITE = "TLS_AES_128_GCM_SHA256"
-"""What all of them encrypt with, in TLS 1.3. livefeed and Go prefer it by themselves; OpenSSL prefers a dearer one."""
+"""The cipher suite of all servers in TLS 1.3. livefeed and Go prefer it by default; OpenSSL prefers a slower one."""
 
 UNIT = ("PYTHONMALLOC=malloc", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
-"""What livefeed has in its environment, as the unit in ``docs/operations.md`` has it."""
+"""Variables of livefeed's environment, as in the unit in ``docs/operations.md``."""
 
 
 @dataclass
 class Setting:
-    """What all servers are started with.
+    """The setting that all servers are started with.
 
-    :ivar directory: where they may write.
+    :ivar directory: the directory that they may write to.
     :ivar document: the file that they serve.
     """
 
@@ -47,7 +47,7 @@ class Setting:
 class Server:
     """A server that runs.
 
-    :ivar name: what it is called in the tables.
+    :ivar name: its name in the tables.
     :ivar port: of HTTPS.
     :ivar plain_port: of HTTP; 0 if it has none.
     :ivar publish: makes a new version of the document; ``None`` if it is read from the file.
@@ -82,7 +82,7 @@ class Server:
 
     def stop(self) -> None:
         """Ends the processes."""
-        self.resume()  # what is paused does not hear SIGTERM
+        self.resume()  # a paused process does not handle SIGTERM
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -144,7 +144,7 @@ class Server:
         return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.pids())
 
     def memory_bytes(self) -> int:
-        """Gives the memory that they have in use, what they share counted once."""
+        """Gives the memory in bytes that they have in use, with shared memory counted once."""
         total = 0
         for pid in self.pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -371,7 +371,7 @@ def missing_tools(names: list[str]) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Gives ports that nobody listens on now."""
+    """Gives ports that no socket listens on now."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [sock.getsockname()[1] for sock in sockets]
     for sock in sockets:

@@ -1,8 +1,8 @@
-"""What a tick takes of the reactor's thread: ``python -m tests.bench.tick [BYTES]`` prints it for one document.
+"""The time of a tick on the reactor's thread: ``python -m tests.bench.tick [BYTES]`` prints it for one document.
 
-The parts are those of the poller: the gate, and publishing, with all that is not compressed in a thread. The patch is
-made only if somebody follows by delta. And then all of it, in a livefeed that pulls the document from a Redis
-that takes its time.
+The parts are those of the puller: the gate, and publishing, without the compression in a thread. The patch is
+made only if a subscriber follows by delta. The last figure is the whole tick, in a livefeed that pulls from a Redis
+with a delay.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 ROW_BYTES = 95
 CHANGED = 50
-"""One row of so many changes from tick to tick."""
+"""One of `CHANGED` rows changes from tick to tick."""
 
 TICKS = 30
 REDIS_DELAY_S = 0.005
-"""So much later each question reaches the Redis."""
+"""The delay in seconds of each command to the Redis."""
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class CertsTests(SynchronousTestCase):
         self.assertEqual(self.stdout.getvalue().count("made "), 2)
 
     def test_failure_is_one_line(self) -> None:
-        """What cannot be done exits with 1 and says why on standard error, without a traceback."""
+        """A failure exits with 1 and a message on standard error, without a traceback."""
         (self.directory / "certs").write_text("a file")
         self.assertEqual(self.certs(), 1)
         self.assertEqual(self.stdout.getvalue(), "")

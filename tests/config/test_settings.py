@@ -1,4 +1,4 @@
-"""Settings: what was set in, typed and checked values out."""
+"""Settings: from text or other values to typed and checked settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def without_places(parsed: Settings) -> Settings:
 
 
 class OptionTests(SynchronousTestCase):
-    """What text makes, whether it comes from the command line or the environment."""
+    """The settings that text makes, from the command line or the environment."""
 
     def refusal(self, **options: Any) -> str:
         return str(self.assertRaises(ConfigurationError, read, options))
@@ -184,7 +184,7 @@ class OptionTests(SynchronousTestCase):
 
 
 class DocumentationTests(SynchronousTestCase):
-    """What docs/operations.md says."""
+    """The settings in docs/operations.md."""
 
     def setUp(self) -> None:
         self.text = Path(__file__).parent.parent.parent.joinpath("docs", "operations.md").read_text("utf-8")
@@ -489,7 +489,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.refusal(f"feed = 'b'\n{text}"), f"feed: {why}")
 
     def test_files_that_cannot_be(self) -> None:
-        """What is not there, not to be read, not TOML, not UTF-8 or too large is named."""
+        """The error names a file that is missing, unreadable, not TOML, not UTF-8 or too large."""
         for text, begin in (
             ("interval = ", "is not TOML: "),
             ('source = "redis://:hush@h/0/k', "is not TOML: "),

@@ -1,4 +1,4 @@
-"""The ways of one feed together: who is counted, and under which address."""
+"""All forms of one feed together: the number of clients and the address that each counts under."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PeerTests(SynchronousTestCase):
             self.assertEqual(peer_of(IPv6Address("TCP", host, 1)), peer)
 
     def test_other_clients_count_as_one(self) -> None:
-        """Those of a Unix socket, and those that have gone already."""
+        """Clients of a Unix socket and clients that have already gone have the address ""."""
         for address in (UNIXAddress(b"/run/livefeed"), None):
             self.assertEqual(peer_of(address), "")
 

@@ -1,4 +1,4 @@
-"""Polling: what twisted.web renders of a feed, driven in memory."""
+"""Polling: the answers that twisted.web renders for a feed, driven in memory."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class DocumentTestCase(SynchronousTestCase):
 
 
 class DocumentTests(DocumentTestCase):
-    """What a client is answered."""
+    """The answers that a client gets."""
 
     def test_document_is_served_byte_for_byte(self) -> None:
-        """The body is what was pulled, and the fields say what it is."""
+        """The body holds the pulled bytes, and the header fields describe them."""
         publish(self.feed, DOCUMENT)
         response = self.get()
         self.assertEqual((response.status, response.body), (200, DOCUMENT))
@@ -109,7 +109,7 @@ class DocumentTests(DocumentTestCase):
             self.assertEqual(response.headers["repr-digest"], f"sha-256=:{digest}:")
 
     def test_smallest_coding_wins_among_equals(self) -> None:
-        """What browsers send names all of them without weights; weights are the client's to set."""
+        """Browsers name all codings without weights, so the smallest body is sent; a client's weights come first."""
         publish(self.feed, DOCUMENT)
         every = [self.get(b"Accept-Encoding: " + coding) for coding in (b"gzip", b"br", b"zstd")]
         chosen = self.get(b"Accept-Encoding: gzip, deflate, br, zstd")
@@ -132,7 +132,7 @@ class DocumentTests(DocumentTestCase):
         self.assertEqual(brotli.decompress(self.get(accept).body), document)
 
     def test_document_is_given_where_no_coding_is_accepted(self) -> None:
-        """Also to who does not accept it as it is, in place of a 406."""
+        """A client that does not accept the identity coding either gets the plain document instead of a 406."""
         publish(self.feed, DOCUMENT)
         for accepted in (b"identity;q=0", b"*;q=0", b"deflate, identity;q=0", b"gzip;q=0, *;q=0"):
             response = self.get(b"Accept-Encoding: " + accepted)
@@ -148,7 +148,7 @@ class DocumentTests(DocumentTestCase):
             self.assertNotIn("age", self.get(*fields).headers)
 
     def test_request_cannot_ask_for_another_cache_control(self) -> None:
-        """What caches are to do is the server's to say; it is no cache itself (RFC 9111, 5.2.1)."""
+        """Cache-Control in a request has no effect: the server is no cache itself (RFC 9111, 5.2.1)."""
         publish(self.feed, DOCUMENT)
         plain = self.get()
         for directive in (b"no-cache", b"no-store", b"max-age=0", b"only-if-cached", b"nonsense"):
@@ -339,7 +339,7 @@ class ConditionTests(DocumentTestCase):
             self.assertEqual((response.status, response.headers["etag"]), (304, etag))
 
     def test_if_match_is_for_what_there_is(self) -> None:
-        """Another document is not sent to who wants that one; tags are compared strongly (RFC 9110, 13.1.1)."""
+        """A client that requires another version gets 412; tags are compared strongly (RFC 9110, 13.1.1)."""
         publish(self.feed, DOCUMENT)
         etag = self.get().headers["etag"].encode()
         gzipped = self.get(b"Accept-Encoding: gzip").headers["etag"].encode()
@@ -502,7 +502,7 @@ class MethodTests(DocumentTestCase):
             self.assertEqual(response.headers.get("access-control-allow-origin"), expected)
 
     def test_unknown_path_is_404(self) -> None:
-        """Whatever is not there is answered in JSON, to be read from any origin."""
+        """Every unknown path is answered with a 404 in JSON that pages of any origin may read."""
         publish(self.feed, b"{}")
         for path in (
             b"/nope",

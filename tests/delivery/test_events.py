@@ -54,7 +54,7 @@ class StreamTestCase(SynchronousTestCase):
         return request(self.site, b"\n".join([method + b" " + path + b" HTTP/1.1", *fields]))
 
     def assert_nothing_left(self) -> None:
-        """Nobody is subscribed, connected, or waited for."""
+        """No subscription, open stream, connection or timer is left."""
         self.assertEqual((len(self.feed.subscriptions), len(self.streams.open)), (0, 0))
         self.assertEqual(self.site.channels, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -83,7 +83,7 @@ class HeadTests(StreamTestCase):
         self.assertNotIn("etag", client.head.headers)
 
     def test_events_are_asked_for_by_path_or_by_type(self) -> None:
-        """/feed.sse is nothing else, /feed gives them to whoever names their type."""
+        """/feed.sse always sends events, and /feed sends them if the Accept field names their type."""
         publish(self.feed, FIRST)
         for accept in (
             b"text/event-stream",
@@ -100,7 +100,7 @@ class HeadTests(StreamTestCase):
             self.assertEqual((fields, client.events()), (fields, [FIRST]))
 
     def test_whoever_does_not_name_the_type_gets_the_document(self) -> None:
-        """Least of all one who refuses it; and /feed.json is never events."""
+        """A request that names no event type, or gives it q=0, gets the document; /feed.json never sends events."""
         publish(self.feed, FIRST)
         for accept in (
             b"*/*",
@@ -207,7 +207,7 @@ class HeadTests(StreamTestCase):
         self.assertEqual(len(self.feed.subscriptions), 0)
 
     def test_websocket_goes_before_events(self) -> None:
-        """Whoever asks to upgrade gets what it asks for."""
+        """A request for an upgrade gets the upgrade, even if it also accepts events."""
         response = self.ask(b"Upgrade: websocket", b"Connection: Upgrade", b"Accept: text/event-stream", path=b"/feed")
         self.assertEqual(response.status, 101)
 
@@ -279,7 +279,7 @@ class EventTests(StreamTestCase):
             self.assertEqual(json.loads(message)["state"], "live")
 
     def test_state_is_told_from_the_start_where_it_is_not_live(self) -> None:
-        """To whoever comes with the newest version, too."""
+        """A client that already has the newest version is sent the state, too."""
         publish(self.feed, FIRST)
         self.feed.mark_stale()
         client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
@@ -297,7 +297,7 @@ class EventTests(StreamTestCase):
         self.assertGreater(len(set(told)), 10)
 
     def test_documents_of_several_lines_come_byte_for_byte(self) -> None:
-        """Whatever stands at their beginning or end: the data are what the id is the hash of."""
+        """White space at the beginning and end of a document is kept: the id is the hash of the data that is sent."""
         client = Client(self.site)
         for document in (
             b'{\n  "n": 0\n}',
@@ -331,9 +331,9 @@ class EventTests(StreamTestCase):
         st.integers(1, 50),
     )
     def test_every_document_keeps_its_value(self, value: object, gap: str, cut: int) -> None:
-        """Whatever white space stands between its tokens, and however the bytes are cut on their way."""
+        """Values survive any white space between tokens, and any division of the stream into chunks."""
         tokens = json.dumps(value, ensure_ascii=False, indent=1, separators=("," + gap, ":" + gap))
-        # What is left of the indentation's line ends stands between tokens as well: JSON escapes them within strings.
+        # The line ends of the indentation stand between tokens as well: JSON escapes them within strings.
         data = (gap + tokens.replace("\n", gap) + gap).encode("utf-8")
         source = EventSource()
         event = server_sent_event(data, version_of(data))
@@ -395,7 +395,7 @@ class EventTests(StreamTestCase):
             self.assertEqual((message["version"], identifier), (version_of(document), version_of(document)))
 
     def test_event_is_made_once_for_all(self) -> None:
-        """Whatever the number of streams, chunked or not, and whenever they come."""
+        """The event is built once for all streams, chunked or not, old or new."""
         made: list[str] = []
 
         def make(data: bytes, version: str) -> bytes:
@@ -753,7 +753,7 @@ class ExpiryTests(StreamTestCase):
         for each in (client, part, came, comes):
             self.assertEqual((each.head.status, each.events()), (200, []))
             self.assertEqual([told["state"] for told in each.states], ["expired"])
-            # Who comes back from here has nothing.
+            # A client that reconnects from here has no version.
             self.assertEqual(each.source._id, "")
             self.feed.mark_stale()
         publish(self.feed, FIRST)

@@ -51,7 +51,7 @@ class BranchTests(SynchronousTestCase):
         return request(self.site, b"\n".join([b"GET " + path + b" HTTP/1.1", *fields]))
 
     def test_part_is_there_in_every_form(self) -> None:
-        """Its pointer may have several steps; what is below a part is a part of the whole."""
+        """A pointer may have several steps; a part of a part is a part of the whole document."""
         publish(self.served.feed, b'{"a": {"b": 1.50}}')
         for path in (b"/feed/a/b", b"/feed.json/a/b"):
             self.assertEqual(self.ask(path).body, b"1.50")
@@ -92,7 +92,7 @@ class BranchTests(SynchronousTestCase):
         self.assertEqual(list(self.served.parts), [])
 
     def test_options_of_a_part_that_is_not_there(self) -> None:
-        """What is no preflight asks for the part itself."""
+        """An OPTIONS request that is no preflight asks for the part itself."""
         publish(self.served.feed, b'{"a": 1}')
         response = request(self.site, b"OPTIONS /feed/nope HTTP/1.1")
         self.assertEqual(response.status, 404)
@@ -231,7 +231,7 @@ class AccessTests(SynchronousTestCase):
         return site
 
     def test_answers_of_a_protected_feed_come_from_the_resource(self) -> None:
-        """Whatever was asked before, each request is answered for its own token, and nothing is stored."""
+        """Each request is answered for its own token, regardless of earlier requests, and no answer is stored."""
         site = self.serve(b"Authorization")
 
         @given(REQUESTS)

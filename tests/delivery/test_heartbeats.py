@@ -1,4 +1,4 @@
-"""Heartbeats: everybody is called in time, by one timer, whoever comes, goes or breaks."""
+"""Heartbeats: one timer calls every member in time, even if members join, leave or raise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERVAL_S = 10.0
 
 
 class BrokenMemberError(Exception):
-    """What a defect in a member raises."""
+    """A defect in a member."""
 
 
 @dataclass(eq=False)
@@ -65,7 +65,7 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assert_called(member, 10, 20, 30)
 
     def test_each_member_keeps_its_own_time(self) -> None:
-        """Who joins later is called later: nobody is made to wait for the others."""
+        """A member that joins later is called later: no member waits for the others."""
         first = self.join()
         self.pass_time(3)
         second = self.join()
@@ -77,7 +77,7 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assert_called(third, 17)
 
     def test_timer_runs_only_while_there_are_members(self) -> None:
-        """One timer, whatever their number; none for nobody."""
+        """One timer serves any number of members, and there is no timer without members."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         members = [self.join() for _ in range(3)]
         for left in (2, 1, 0):
@@ -109,7 +109,7 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_many_at_once_are_spread_over_turns(self) -> None:
-        """No turn calls more than it may, and yet nobody is a second late, interval after interval."""
+        """Each turn calls at most AT_ONCE members, and no member is called a second late, interval after interval."""
         members = [self.join() for _ in range(3 * AT_ONCE + 1)]
         for due in (10, 20, 30):
             counts = []
@@ -143,7 +143,7 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assertEqual((len(self.heartbeats), self.clock.getDelayedCalls()), (0, []))
 
     def test_member_may_let_others_go(self) -> None:
-        """Those that were due in the same turn are not called any more, and are not back afterwards."""
+        """Members that were due in the same turn are not called any more, and do not reappear afterwards."""
 
         def let_go() -> None:
             for member in (before, after):
@@ -227,7 +227,7 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(BrokenMemberError)), 2)
 
     def test_nothing_is_left_when_the_last_member_breaks(self) -> None:
-        """No timer for nobody."""
+        """The timer stops when the last member has been dropped."""
 
         def broken() -> None:
             raise BrokenMemberError

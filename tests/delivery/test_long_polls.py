@@ -125,7 +125,7 @@ class WaitingTestCase(SynchronousTestCase):
         self.assertEqual(len(self.polls.waiting), len(connections))
 
     def assert_nobody_waits(self) -> None:
-        """Nothing is left of those who have waited: neither a subscription nor their time."""
+        """The requests that waited have left neither subscriptions nor timers."""
         self.assertEqual((len(self.polls.waiting), len(self.feed.subscriptions)), (0, 0))
         for connection in tuple(self.site.channels):
             connection.connectionLost(Failure(ConnectionDone()))
@@ -149,7 +149,7 @@ class WaitTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_request_is_answered_304_when_its_time_is_over(self) -> None:
-        """Not before; with the tag of what the client has."""
+        """The request is answered 304 exactly after its wait, with the tag of the version that the client has."""
         connection = self.wait(10)
         self.clock.pump([1.0] * 9)
         self.assert_waits(connection)
@@ -271,7 +271,7 @@ class WaitTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_document_that_expires_is_410_at_once(self) -> None:
-        """Nobody waits for the end of the time with a document that may not be shown; a part neither."""
+        """Requests for an expired document or part are answered 410 at once, before their wait is over."""
         self.feed.gone_after_s = 10
         publish(self.feed, SECOND)
         self.feed.mark_stale()
@@ -316,7 +316,7 @@ class TagTests(WaitingTestCase):
         self.assertEqual(response.headers["etag"].encode(), tag(THIRD, "-gzip"))
 
     def test_asterisk_waits_for_the_next_version(self) -> None:
-        """Whoever has anything has it (RFC 9110, 13.1.2): the answer is 304, and names the new version."""
+        """An asterisk matches any version (RFC 9110, 13.1.2): the answer is 304, and names the new version."""
         connection = self.wait(10, b"*")
         self.assert_waits(connection)
         publish(self.feed, SECOND)
@@ -367,7 +367,7 @@ class ServedInMemory(DrivenSite):
 
 
 class FreedTests(SynchronousTestCase):
-    """What a request that waited leaves behind is freed by its references alone, even if it has become old."""
+    """Objects of requests that waited are freed by reference counts alone, even if they have become old."""
 
     def assert_freed(self, end: Callable[[ServedInMemory], object], *, left: int) -> None:
         """Nothing is left of requests that waited, after this has ended the wait.
@@ -411,7 +411,7 @@ class TogetherTests(SynchronousTestCase):
     WAITS = b"GET /feed HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nIf-None-Match: " + tag(FIRST) + b"\r\n\r\n"
 
     def serve(self, count: int, **limits: float) -> ServedInMemory:
-        """Gives a site at which so many wait."""
+        """Gives a site at which `count` requests wait."""
         served = ServedInMemory("fast", **limits)
         self.addCleanup(served.close)
         for _ in range(count):
@@ -432,7 +432,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(served.site.counts(), {(200, "http", "identity"): len(answers)})
 
     def test_others_may_come_for_as_long_as_the_first_waits(self) -> None:
-        """Though all who had come have left meanwhile."""
+        """Requests may join as long as the first request waits, even after all others have left."""
         served = self.serve(2)
         served.clients[1].close()
         served.settle()
@@ -463,7 +463,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual({Response.parse(client.received).body for client in served.clients}, {large})
 
     def test_version_in_between_is_not_missed(self) -> None:
-        """Those that the one before has not come to are answered with the newest."""
+        """Requests that the second version has not reached are answered with the third."""
         served = self.serve(ROOM_SLICE + 44)
         publish(served.feed, SECOND)
         publish(served.feed, THIRD)
@@ -499,7 +499,7 @@ class TogetherTests(SynchronousTestCase):
             self.assertEqual(served.served.delivery.polls.count(), left)
 
     def test_stop_answers_all_before_it_ends_them(self) -> None:
-        """Nobody who waits is taken for idle."""
+        """Requests that wait do not count as idle connections."""
         served = self.serve(ROOM_SLICE + 44)
         (pool,) = served.reactor.pools
         pool.end_idle()
@@ -524,7 +524,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual([client.ended for client in served.clients], [end is not None for end in ends])
 
     def test_part_that_makes_room_is_not_begun_anew(self) -> None:
-        """Those that wait for it are answered from what it was, and their connections end."""
+        """Requests that wait for the part are answered from its last version, and their connections end."""
         served = ServedInMemory("fast")
         self.addCleanup(served.close)
         publish(served.feed, b"[%s]" % b",".join(b"%d" % number for number in range(MAX_PARTS + 1)))
@@ -630,7 +630,7 @@ class TogetherTests(SynchronousTestCase):
 
 class ConnectionTests(WaitingTestCase):
     def test_client_that_leaves_is_forgotten(self) -> None:
-        """Neither its time nor its subscription is kept, and nobody else is touched."""
+        """The timer and the subscription of the client are removed, and the other client is unaffected."""
         leaving, staying = self.wait(10), self.wait(20)
         self.assertEqual(len(self.feed.subscriptions), 2)
         leaving.leave()
@@ -644,7 +644,7 @@ class ConnectionTests(WaitingTestCase):
         self.assertEqual((leaving.answers(), staying.answers()), ([], []))
 
     def test_answer_that_breaks_cuts_the_connection(self) -> None:
-        """Nobody waits for an answer that will not come."""
+        """The connection is cut, so that the client does not wait for an answer that will not come."""
         connection, other = self.wait(), self.wait()
         self.patch(next(iter(self.polls.waiting)), "_answer", self.break_down)
         publish(self.feed, SECOND)
@@ -657,7 +657,7 @@ class ConnectionTests(WaitingTestCase):
         raise MemoryError
 
     def test_everybody_is_answered_at_the_next_version(self) -> None:
-        """However many they are: slice by slice."""
+        """All requests are answered, slice by slice."""
         connections = [self.wait(10) for _ in range(2 * SLICE + 1)]
         publish(self.feed, SECOND)
         self.clock.pump([0.0] * 3)
@@ -683,7 +683,7 @@ class ConnectionTests(WaitingTestCase):
         self.assertEqual([each.headers.get("connection") for each in answers], ["close", None])
         self.assertTrue(connection.transport.disconnecting)
         for fields in ((), (b"If-None-Match: " + tag(FIRST),), (b"If-None-Match: " + tag(SECOND), b"Prefer: wait=10")):
-            # Nobody that would not have waited is told to.
+            # A request that would not have waited gets no Retry-After.
             other = Connection(self.site)
             other.ask(*fields)
             self.assertNotIn("retry-after", other.answers()[0].headers)
@@ -721,7 +721,7 @@ class ConnectionTests(WaitingTestCase):
         self.assertFalse(connection.transport.disconnecting)
 
     def test_client_that_only_listens_is_still_answered(self) -> None:
-        """At once: nobody can tell it from one that has left, which is to hold no place."""
+        """The answer is immediate: such a client looks like one that has left, which must not hold a place."""
         connection = self.wait(10)
         connection.channel.readConnectionLost()
         self.assertEqual(connection.answer().status, 304)

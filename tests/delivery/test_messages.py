@@ -1,4 +1,4 @@
-"""The messages of livefeed.delta.v1, in memory: what each watcher is sent, and that it is made once for all."""
+"""The messages of livefeed.delta.v1, in memory: each watcher's messages, and that each is built once for all."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class MessagesTests(SynchronousTestCase):
         self.assertEqual(watcher.kinds, ["snapshot", "snapshot"])
 
     def test_messages_are_made_once_for_all(self) -> None:
-        """However many subscribers there are: the patch once, and each message once for each form."""
+        """The patch is built once, and each message once per form, for any number of subscribers."""
         publish(self.feed, document(1))
         for _ in range(100):
             self.follow()
@@ -164,7 +164,7 @@ class MessagesTests(SynchronousTestCase):
         self.assertEqual((self.messages.made - made, self.feed.history.made - patches), (4, 1))
 
     def test_forms_are_kept_apart(self) -> None:
-        """Whoever has agreed on compression is sent the same message, compressed."""
+        """A subscriber with compression is sent the same message, compressed."""
         publish(self.feed, document(1))
         message = self.messages.get(None, plain)
         compressed = self.messages.get(None, deflated)
@@ -173,7 +173,7 @@ class MessagesTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["publish", "stale", "pause", "resume", "leave"]))))
     def test_watcher_has_the_newest_version(self, schedule: list[tuple[int, str]]) -> None:
-        """Whatever happens in between, of those versions that it can take it misses none and is sent none twice."""
+        """The watcher misses no version that it can take, and gets none twice, in any schedule of events."""
         self.setUp()
         publish(self.feed, document(0))
         watcher, outlet = self.follow()

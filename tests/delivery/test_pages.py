@@ -42,7 +42,7 @@ class PageTests(SynchronousTestCase):
                 self.assertNotIn(forbidden, response.body)
 
     def test_page_is_sent_once(self) -> None:
-        """It may be kept, but is asked for again: what has not changed is 304 (RFC 9110, 13.1.2 and 15.4.5)."""
+        """Caches may keep the page but must revalidate it: an unchanged page is 304 (RFC 9110, 13.1.2 and 15.4.5)."""
         for path in (b"/", b"/-/page.js", b"/-/page.css"):
             full = request(self.site, b"GET " + path + b" HTTP/1.1")
             for tags in (full.headers["etag"], f"W/{full.headers['etag']}", '"other", ' + full.headers["etag"], "*"):
@@ -55,7 +55,7 @@ class PageTests(SynchronousTestCase):
             self.assertEqual((response.status, response.body), (200, full.body))
 
     def test_other_page_is_not_sent(self) -> None:
-        """To who asks for one that there is not, and whatever else it has (RFC 9110, 13.1.1 and 13.2.2)."""
+        """A failed If-Match is 412, even if If-None-Match matches (RFC 9110, 13.1.1 and 13.2.2)."""
         etag = request(self.site, b"GET / HTTP/1.1").headers["etag"].encode()
         for fields, status in (
             (b'If-Match: "other"', 412),
@@ -113,7 +113,7 @@ class ListTests(SynchronousTestCase):
         self.site = Site(Root(served), reactor=self.clock)
 
     def test_json(self) -> None:
-        """What each feed is, and how it is now."""
+        """The list holds the description and the current state of each feed."""
         publish(self.feeds[0], b"[1]")
         response = request(self.site, b"GET /-/feeds.json HTTP/1.1")
         self.assertEqual((response.status, response.headers["content-type"]), (200, "application/json"))
@@ -152,7 +152,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(request(self.site, b"GET /-/feeds.json HTTP/1.1\nContent-Length: 1").status, 413)
 
     def test_json_is_for_those_who_may_read_every_feed(self) -> None:
-        """So that it tells nobody of a feed that they may not read."""
+        """Only origins that may read every feed may read the list, as it names all feeds."""
         both = "https://a.example https://b.example"
         for origins, allowed in (
             (("*", "*"), "*"),
@@ -192,7 +192,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual((head.status, head.body), (200, b""))
 
     def test_each_feed_has_its_origins(self) -> None:
-        """What one feed's pages may read, another's may not."""
+        """The origins of one feed are not allowed to read another."""
         self.serve("https://a.example", "https://b.example")
         for path, allowed in (
             (b"/feed0", "https://a.example"),

@@ -109,7 +109,7 @@ class LimitTests(SynchronousTestCase):
 
 class RoomTests(SynchronousTestCase):
     def test_websocket_makes_room(self) -> None:
-        """Of the client that has all parts, one is sent away; polls, and those who follow, are served."""
+        """The client that has all parts loses one of them; polls and the clients that follow are served."""
         clock = Clock()
         made = make_site(clock=clock)
         site, (served,) = made.site, made.published

@@ -78,7 +78,7 @@ class RootTests(SynchronousTestCase):
         self.assertEqual(self.get(b"/").body, alone)
 
     def test_origins_are_those_of_all_feeds(self) -> None:
-        """Of the list, and of what is not there."""
+        """The list of feeds and the 404 allow the origins that all feeds allow."""
         second = self.make("second", "https://a.example")
         for change, allowed in ((self.root.add, "https://a.example"), (self.root.remove, "*")):
             change(second)

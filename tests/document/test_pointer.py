@@ -36,7 +36,7 @@ JSON_VALUES = st.recursive(
     max_leaves=12,
 )
 
-# Names like those that RFC 6901 asks for in its section 5: what a pointer, JSON or a URL has a use for.
+# Names like those in section 5 of RFC 6901: characters with a meaning in a pointer, JSON or a URL.
 ODD_NAMES = rb"""{
    "list": ["x", "y"],
    "": 0,

@@ -273,7 +273,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual([len(follower.sent) for follower in followers], [1, 1, 1, 1])
 
     def test_one_call_goes_on_with_what_is_pushed(self) -> None:
-        """Whatever begins meanwhile, other clients get their turns in between."""
+        """One delayed call serves every push; other clients get their turns in between."""
         feed = self.feed(push="change")
         for _ in range(3 * SLICE):
             feed.subscribe(RecordingSubscriber(), with_state=True)
@@ -440,7 +440,7 @@ class SliceTests(FeedTestCase):
 
 
 class BrokenSubscriberTests(FeedTestCase):
-    """What happens to the others when a subscriber or a multicast raises."""
+    """The effect on the others when a subscriber or a multicast raises."""
 
     def test_broken_subscriber_is_dropped(self) -> None:
         """One that raises is logged and dropped; those before and after it are sent everything."""

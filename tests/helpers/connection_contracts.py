@@ -85,7 +85,7 @@ class GroupContract(ConnectionTestCase):
     __test__ = False
 
     def test_writing_to_many(self) -> None:
-        """All are sent the same: at once, later where the socket is full, and one that is gone harms nobody."""
+        """All connections get the same bytes, later where the socket is full; one that is gone affects no other."""
         names = ("first", "slow", "full", "gone", "last")
         clients, connections = {}, {}
         for name in names:
@@ -121,7 +121,7 @@ class GroupContract(ConnectionTestCase):
         self.assertEqual([reason.type for reason in lost], [ConnectionLost])
 
     def test_writing_to_many_at_random(self) -> None:
-        """Whoever joins, leaves, is answered, is full or ends: each is sent all that is its own, in its order."""
+        """Connections join, leave, get answers, fill up or end: each gets all of its own bytes, in order."""
         self.protocol_class = Echoing
         group = self.connection_class.make_multicast()
         for _ in range(5):
@@ -163,7 +163,7 @@ class GroupContract(ConnectionTestCase):
         self.assertEqual(self.client.received, b"12<answer><all><all again>")
 
     def test_one_of_many_that_has_ended(self) -> None:
-        """Nothing goes to whoever has its descriptor now."""
+        """A connection that has reused the descriptor gets no bytes of the group."""
         group = self.connection_class.make_multicast()
         group.add(self.connection)
         for piece in (b"1", b"2"):
@@ -219,7 +219,7 @@ class WritingContract(ConnectionTestCase):
         self.assertEqual(self.client.received, b"one two three")
 
     def test_large_writes_arrive_whole(self) -> None:
-        """What the socket does not take is sent when it does, piece by piece and in order."""
+        """Bytes that the socket does not take are sent later, piece by piece and in order."""
         pieces = [b"%07d" % number * 50 for number in range(2000)]
         sent = self.fill() + b"".join(pieces)
         for piece in pieces:
@@ -233,7 +233,7 @@ class WritingContract(ConnectionTestCase):
         self.receive(len(sent) + 4)
 
     def test_answer_is_sent_in_one_piece(self) -> None:
-        """What a protocol writes in parts while it is told of data costs one system call, and comes in order."""
+        """All writes of a protocol during one dataReceived cost one system call, and arrive in order."""
         sent = self.watch_sending()
         self.protocol.answer = [b"head: x\r\n", b"", b"\r\n", b"body"]
         self.send(b"x")
@@ -270,7 +270,7 @@ class WritingContract(ConnectionTestCase):
         self.assertEqual(pusher.told, ["pause", "resume"])
 
     def test_nothing_large_is_copied_for_a_slow_reader(self) -> None:
-        """What it does not take is kept as the object that all others are sent, too, whatever was written before it."""
+        """Unsent large data is kept as the object that all others are sent, too, after any earlier writes."""
         small = [b"%07d" % number * 1000 for number in range(3)]
         self.protocol.answer = [b"head: x\r\n\r\n", *small, LARGE]
         self.client.send(b"x")
@@ -396,14 +396,14 @@ class ReadingContract(ConnectionTestCase):
     __test__ = False
 
     def test_large_reads_arrive_whole(self) -> None:
-        """However the network cuts them."""
+        """The data arrives intact, however the network cuts it."""
         data = LARGE[: 40 * READ_BYTES]
         for start in range(0, len(data), 10_000):
             self.send(data[start : start + 10_000])
         self.assertEqual(self.protocol.received, data)
 
     def test_reading_pauses(self) -> None:
-        """What is sent meanwhile waits, and is not lost."""
+        """Data that arrives during the pause waits, and is not lost."""
         self.connection.pauseProducing()
         self.client.send(b"waits")
         self.reactor.settle()
@@ -473,7 +473,7 @@ class ClosingContract(ConnectionTestCase):
         self.assertTrue(self.client.ended)
 
     def test_lose_connection_sends_everything_first(self) -> None:
-        """However long the client takes to read it; what is written afterwards is ignored."""
+        """All earlier data is sent, however slowly the client reads; later writes are ignored."""
         self.fill()
         self.connection.write(b"last")
         self.connection.loseConnection()
@@ -488,7 +488,7 @@ class ClosingContract(ConnectionTestCase):
         self.assert_lost(ConnectionDone, ConnectionLost)
 
     def test_lose_connection_waits_for_the_producer(self) -> None:
-        """What it still writes is sent, and then the connection ends."""
+        """The producer's remaining data is sent, and then the connection ends."""
         pieces = [b"x" * 1000 for _ in range(10)]
         self.connection.registerProducer(Puller(self.connection, pieces), False)
         self.connection.loseConnection()
@@ -496,7 +496,7 @@ class ClosingContract(ConnectionTestCase):
         self.assertEqual(self.client.received, b"x" * 10_000)
 
     def test_lose_connection_within_an_answer(self) -> None:
-        """The answer is sent; what comes behind it is not."""
+        """The answer is sent; later writes are not."""
 
         def answer(data: bytes) -> None:
             self.connection.write(b"goodbye")
@@ -509,7 +509,7 @@ class ClosingContract(ConnectionTestCase):
         self.assertEqual(self.client.received, b"goodbye")
 
     def test_client_has_time_to_end_its_side(self) -> None:
-        """It may go on sending for two seconds, which nobody reads; a reset might overtake the answer."""
+        """The client may send for two more seconds, and its data is discarded; a reset might overtake the answer."""
         self.connection.write(b"answer")
         self.connection.loseConnection()
         self.turn_until(lambda: self.client.ended, self.client)
@@ -640,7 +640,7 @@ class ReplayContract(ConnectionTestCase):
         self.assertEqual(len(self.pool.connections), 1)
 
     def replaying(self) -> list[bytes]:
-        """Makes the protocol one whose answers are replayed; gives the list of what it was told itself."""
+        """Installs a protocol whose answers are replayed; gives the list of the data that the protocol gets itself."""
         told: list[bytes] = []
         replay = self.replay = Replay()
 
@@ -665,7 +665,7 @@ class ReplayContract(ConnectionTestCase):
         return told
 
     def test_answers_are_repeated(self) -> None:
-        """While the protocol allows it, in place of telling it; what may not be repeated is not stored."""
+        """Stored answers bypass the protocol while it allows it; an answer that may not be repeated is not stored."""
         told = self.replaying()
         protocol: Any = self.protocol
         expected = b""
@@ -705,7 +705,7 @@ class ReplayContract(ConnectionTestCase):
         return host
 
     def test_requests_wait_together(self) -> None:
-        """The first with its protocol, and the others without; what they send meanwhile is for their protocols."""
+        """Only the first request reaches its protocol; data that others send meanwhile reaches theirs afterwards."""
         room = self.wait().room
         assert room is not None
         self.assertEqual([protocol.received for protocol in self.protocols[-2:]], [GET, b""])
@@ -725,7 +725,7 @@ class ReplayContract(ConnectionTestCase):
         self.assertIsNotNone(host.room)
 
     def test_replayed_answer_may_be_large(self) -> None:
-        """What the socket does not take is sent later; the request behind it waits its turn."""
+        """Bytes that the socket does not take are sent later; the request behind waits for its turn."""
         self.replaying()
         self.store(GET, LARGE, self.replay)
         self.client.send(GET)
@@ -750,7 +750,7 @@ class ReplayContract(ConnectionTestCase):
         self.assert_lost(ConnectionAborted)
 
     def serve_replays(self, protocol_class: type[Answering] = Answering, *, body: bytes = b"") -> None:
-        """From here on a protocol is made for nobody who can be answered by replay."""
+        """From here on protocols are only made for requests that replay cannot answer."""
         answers: list[bytes] = []
         replays = {False: Replay(), True: Replay()}
         attributes = {"answers": answers, "body": body, "replays": replays}
@@ -785,11 +785,11 @@ class ReplayContract(ConnectionTestCase):
         return client.received[before:]
 
     def assert_made(self, count: int) -> None:
-        """So many protocols were made since answers are replayed."""
+        """Fails unless `count` protocols were made since answers are replayed."""
         self.assertEqual(len(self.protocols) - self.made_before, count)
 
     def test_protocol_is_made_for_what_replay_cannot_answer(self) -> None:
-        """And not before; what can be answered is, on the same connection or on others, without one."""
+        """Requests that replay can answer need no protocol, on the same connection or on others."""
         self.serve_replays()
         first, second = self.open_waiting(), self.open_waiting()
         self.assert_made(0)
@@ -808,7 +808,7 @@ class ReplayContract(ConnectionTestCase):
         self.assertEqual(len(self.answers), 2)
 
     def test_protocol_is_made_for_what_is_no_whole_question(self) -> None:
-        """However little of one there is: it has to be timed."""
+        """Even one byte of a request gets a protocol, because the request needs a timeout."""
         self.serve_replays()
         self.open_waiting().send(GET[:1])
         self.turn_until(lambda: len(self.protocols) > self.made_before)
@@ -836,7 +836,7 @@ class ReplayContract(ConnectionTestCase):
         self.assert_made(1)
 
     def test_client_that_ends_its_side_unasked(self) -> None:
-        """There is nothing to wait for, and nobody to tell."""
+        """Such a connection ends at once, without a protocol."""
         self.serve_replays()
         client = self.open_waiting()
         self.end_side(client)
@@ -881,7 +881,7 @@ class ReplayContract(ConnectionTestCase):
             self.assertEqual(client.received, answer)
 
     def test_idle_connections_are_ended_on_demand(self) -> None:
-        """Those without a protocol, after what is still to be sent; the others are their protocols' to end."""
+        """Connections without a protocol end once all data is sent; the others are left to their protocols."""
         self.serve_replays()
         told = self.open_waiting()
         self.ask(told, GET)
@@ -933,7 +933,7 @@ class ReplayContract(ConnectionTestCase):
         self.assert_made(0)
 
     def test_last_answer_in_several_records_is_repeated(self) -> None:
-        """The largest that is stored from a protocol's writes: what is more is not kept back, and so not seen whole."""
+        """This is the largest answer that is stored from a protocol's writes: more is not held back as one piece."""
         self.assert_last_answer_is_repeated(LARGE[: WRITE_BYTES - 100])
 
     def test_nothing_is_read_behind_the_last_answer(self) -> None:
@@ -986,7 +986,7 @@ class ReplayContract(ConnectionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_answers_with_tls_and_without_are_kept_apart(self) -> None:
-        """What was stored over the one is not given over the other, and stays as it was there."""
+        """An answer that is stored for one is not given over the other, and stays there."""
         self.serve_replays()
         here, there = self.replays[self.connection.secure], self.replays[not self.connection.secure]
         self.store(GET, b"not for you", there)

@@ -37,9 +37,9 @@ CLOSING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 class Recorder(Protocol):
     """A protocol that records its calls, and can be told to answer or to raise.
 
-    :ivar received: what came in.
-    :ivar lost: why it ended; ``None`` before that.
-    :ivar answer: what it writes for each thing that it receives.
+    :ivar received: the bytes that came in.
+    :ivar lost: the reason for its end; ``None`` before that.
+    :ivar answer: the pieces that it writes for all data that it receives.
     """
 
     transport: Any

@@ -55,7 +55,7 @@ class DrivenReactor(PollReactor):
         idle = 0
         for _ in range(MAX_TURNS):
             idle = 0 if self.turn() else idle + 1
-            if idle == 2:  # what the first has put off is done in the second
+            if idle == 2:  # the second turn runs calls that the first has scheduled
                 return
         raise AssertionError(f"still busy after {MAX_TURNS} turns")
 
@@ -83,9 +83,9 @@ class Client:
     """The client's end of a connection. It reads only when a test says so.
 
     :param sock: connected.
-    :ivar received: what it has read.
+    :ivar received: the bytes that it has read.
     :ivar ended: whether the server has ended its side, or the whole connection.
-    :ivar error: what went wrong on the socket, if anything did.
+    :ivar error: the error of the socket, if there was one.
     """
 
     def __init__(self, sock: socket.socket) -> None:

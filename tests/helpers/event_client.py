@@ -25,7 +25,7 @@ HEARTBEAT = ":"
 class EventSource:
     """Reads a stream of events, as the HTML standard says (9.2.5 and 9.2.6).
 
-    :ivar events: what was dispatched: the type, the data and the last event ID then.
+    :ivar events: the dispatched events: the type, the data and the last event ID then.
     :ivar comments: the lines that began with a colon.
     :ivar retry_ms: the time to wait before coming back; ``None`` if it was not said.
     """
@@ -99,9 +99,9 @@ class Client:
     """A client that follows the feed in memory.
 
     :ivar head: the head of the answer.
-    :ivar source: what it has understood of the stream.
-    :ivar states: what the events told of the feed's state.
-    :ivar ending: what came in behind the content: the last chunk, if that was sent, and what followed it.
+    :ivar source: the parser of its stream.
+    :ivar states: the feed's states from the events.
+    :ivar ending: the bytes behind the content: the last chunk, if that was sent, and all after it.
     """
 
     def __init__(

@@ -220,7 +220,7 @@ class ChangeTests(PollerTestCase):
         self.assertEqual(self.source.fetches, 3)
 
     def test_many_changes_are_few_pulls(self) -> None:
-        """However many there are, the pulls are spaced, and the last change is pulled."""
+        """Pulls are spaced for any number of changes, and the last change is pulled."""
         self.start()
         self.clock.advance(0.5)
         for number in range(100):
@@ -530,7 +530,7 @@ class FailureTests(PollerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_ticks_that_never_end(self) -> None:
-        """Whatever delays them: the feed becomes stale after some intervals, and the log tells both changes."""
+        """The feed becomes stale after some intervals without a tick, for any reason, and the log has both changes."""
         puller = self.start(interval_s=2)
         puller.timeout_s = 1e9
         waiting = self.source.hangs()
@@ -689,7 +689,7 @@ class LogTests(PollerTestCase):
         self.assertIn('feed "results" is stale: scripted://host/0/key: is away', lines[1])
 
     def test_another_reason_is_logged_after_a_while(self) -> None:
-        """An operator who has removed one reason is told the next one, but not each of several that alternate."""
+        """A new reason is logged once the old one has lasted a while, but not each of several that alternate."""
         reasons = [SourceError(f"reason {number}") for number in range(12)]
         lines = self.run_pulls(b"1", *reasons)
         self.assertEqual(len(lines), 3)
@@ -753,7 +753,7 @@ class LogTests(PollerTestCase):
             puller.stopService()
 
     def test_other_reasons_meanwhile(self) -> None:
-        """An operator who removes one reason is told the next one, and that the feed is not stale yet."""
+        """A new reason is logged after a while, with a note that the feed is not stale yet."""
         self.feed.stale_after_s = 100
         reasons = [SourceError(f"reason {number}") for number in range(12)]
         lines = self.run_pulls(b"1", *reasons)
@@ -819,7 +819,7 @@ class LogTests(PollerTestCase):
         self.assertIn("no answer within 10 s", eventAsText(events[0]))
 
     def test_source_that_fails_in_its_own_way_when_cancelled(self) -> None:
-        """Whatever a cancelled library raises, the message names the time limit, and no error inside livefeed."""
+        """The message names the time limit, whatever a cancelled library raises, and no error inside livefeed."""
 
         def cancel(deferred: Deferred[bytes]) -> None:
             deferred.errback(ProgrammingError("cancelled while connecting"))

@@ -144,11 +144,11 @@ class Livefeed:
 
     Leaving the context ends it, and fails if its log has a traceback.
 
-    :param options: what follows ``livefeed`` on the command line, besides ``--listen``, ``--cert`` and ``--key``.
-    :param directory: where it runs; its data home is in it.
+    :param options: the arguments after ``livefeed`` in the command, besides ``--listen``, ``--cert`` and ``--key``.
+    :param directory: its working directory, which holds its data home.
     :param certificate: the certificate that it serves; ``None`` to give it neither ``--cert`` nor ``--key``.
     :param listen: the endpoints, each with a port of which the log tells.
-    :param command: what runs it.
+    :param command: the command that runs it.
     :param live: whether to wait for the first good pull.
     """
 

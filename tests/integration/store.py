@@ -1,4 +1,4 @@
-"""What documents are pulled from in :mod:`tests.integration.test_every_source`: real servers, each one class.
+"""Stores that documents are pulled from in :mod:`tests.integration.test_every_source`: real servers, each one class.
 
 Another kind is another file in ``tests/integration/stores``, with a class that is ``@registered``.
 """
@@ -32,13 +32,13 @@ CHUNK_BYTES = 65_536
 class Store(ABC):
     """A place that holds the document, in processes of its own.
 
-    :param directory: where it runs.
-    :cvar has_middle: whether livefeed reaches it by one port, which something can stand in front of.
+    :param directory: its working directory.
+    :cvar has_middle: whether livefeed reaches it by one port, so that a relay can stand in front of it.
     :cvar has_password: whether it can refuse livefeed's password.
     :cvar can_be_large: whether the value of the document can have any size.
     :cvar flood: how an answer of 10 MB would begin.
-    :cvar secrets: what must not be in any log line.
-    :cvar says_hanging: what livefeed says of it when it hangs, as a regular expression.
+    :cvar secrets: the strings that no log line may contain.
+    :cvar says_hanging: the error in the log when it hangs, as a regular expression.
     :cvar says_dead: the error in the log when the server is down.
     :cvar says_missing: the error in the log when the document is missing.
     """

@@ -62,7 +62,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def wait_until_served(livefeed: Livefeed, document: bytes, *, ticks: int = 0) -> None:
-    """Returns when livefeed has a document, or so many ticks later."""
+    """Returns when livefeed has a document, or `ticks` ticks later."""
     with livefeed.websocket() as subscriber:
         while subscriber.recv(timeout=WAIT_S) != document.decode():
             pass
@@ -297,7 +297,7 @@ class TestExpiry:
     GONE_AFTER_S = 5
 
     def begin(self, place: Place, start: Start, path: Path) -> tuple[Livefeed, list[Polling], Callable[[], Livefeed]]:
-        """Gives a livefeed, what polls it through each kind of cache, and what starts another one in its place."""
+        """Gives a livefeed, a poller behind each kind of cache, and a function that starts a livefeed in its place."""
         port = free_port()
         options = ("--source", f"file:{path}", *SHORT_TICK, "--gone-after", f"{self.GONE_AFTER_S}")
         start_another = partial(start, *options, listen=(f"tcp:{port}:interface={HOST}",), live=False)

@@ -97,7 +97,7 @@ class Run:
 
     :param node: the path of Node.
     :param certificate: the certificate that the programs trust.
-    :param stack: what ends them.
+    :param stack: the stack that ends the programs.
     """
 
     def __init__(self, node: str, certificate: DevelopmentCertificate, stack: ExitStack) -> None:

@@ -1,4 +1,4 @@
-"""What holds for each store that a document is pulled from, whatever happens to it in a night.
+"""Rules that hold for every store that a document is pulled from, through all failures of one night.
 
 The stores are real servers; :mod:`tests.integration.store` says how another one is added.
 """
@@ -228,7 +228,7 @@ class TestMiddle:
     """Stores that something stands in front of."""
 
     def test_garbage(self, night: Night) -> None:
-        """Whatever answers in the store's place is no document."""
+        """A store that answers with other bytes than its protocol never becomes a document."""
         assert night.middle is not None
         for garbage in (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n[]", b"\x00" * 100):
             night.survives(lambda garbage=garbage: night.middle.answer(garbage), night.middle.mend, ".")  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What an operator's Prometheus reads, of a real process."""
+"""The figures that an operator's Prometheus reads from a real process."""
 
 from __future__ import annotations
 

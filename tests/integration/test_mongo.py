@@ -71,8 +71,8 @@ def assert_passes_by(  # noqa: PLR0913
 ) -> None:
     """Fails unless watchers go through a trouble with nothing but a document that grows old.
 
-    :param spoil: what makes the trouble.
-    :param mend: what ends it, after which the document is changed.
+    :param spoil: the function that causes the trouble.
+    :param mend: the function that ends it, after which the document is changed.
     :param number: the document before is ``{"n": number}``.
     :param why: the reason in the log.
     """

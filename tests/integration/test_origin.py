@@ -320,7 +320,7 @@ class TestLog:
 
 
 class TestAsking:
-    """What an origin is asked, and told."""
+    """The requests that an origin gets."""
 
     def test_credentials_and_fields(self, start: Start, tmp_path: Path) -> None:
         """The query is the origin's; user, password and the fields of a file reach it, and the log never."""

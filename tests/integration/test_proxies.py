@@ -94,7 +94,7 @@ class TestRefusing:
 
     @pytest.mark.parametrize("kind", ["nginx", "varnish", "haproxy"])
     def test_streams_and_nothing_else(self, place: Place, away: int, kind: str) -> None:
-        """Whatever has become of livefeed; others get an error. Clients do not come back together."""
+        """While livefeed is away, streams are told a delay and polls get an error. Clients do not return together."""
         proxy = getattr(place, kind)(away, SOON[kind])
         # Each takes a second, where livefeed hangs.
         with ThreadPoolExecutor(len(POLLS)) as pool:

@@ -237,7 +237,7 @@ class TestWhatSubscribersSay:
         ids=["unmasked", "unmasked ping", "unknown opcode", "reserved bit", "long ping", "not UTF-8"],
     )
     def test_a_violation_of_the_protocol_closes(self, server: Livefeed, frame: bytes, code: int) -> None:
-        """What RFC 6455 forbids ends the connection with the code that it names, and then the connection ends."""
+        """Each violation of RFC 6455 is answered with a close frame of the right code, and then the connection ends."""
         with server.subscriber_wire() as wire:
             wire.send(frame)
             assert code_of(wire.frame_of(CLOSE)) == code

@@ -262,7 +262,7 @@ class TestAnnouncements:
 
 
 class TestTLS:
-    """Whatever cannot be verified is not talked to, and the password is not told to it."""
+    """livefeed does not talk to a server that it cannot verify, and does not send it the password."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[TLSStore]:

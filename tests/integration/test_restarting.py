@@ -47,7 +47,7 @@ def serve(start: Start, path: Path, *, live: bool = True) -> Livefeed:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_versions_survive(start: Start, path: Path, number: signal.Signals) -> None:
-    """However the process ends, and though the source is away when the next one starts; patches lead on from there."""
+    """Versions survive any end of the process and a start without the source; patches continue from there."""
     livefeed = serve(start, path)
     with livefeed.websocket(subprotocols=[DELTA]) as subscriber:
         subscriber.recv(timeout=WAIT_S)

@@ -107,10 +107,10 @@ def document(number: int) -> Document:
     return b"{%s}\r\n" % b",\r\n ".join(members), None if number == WITHOUT_PART else part
 
 
-# What happens
+# Events
 
 Event = tuple[str, int]
-"""What happens, and a number.
+"""An event, and a number.
 
 The document can ``change`` to the one with that number, ``swing`` to it and back, change in a ``burst`` to those from
 that number on, be the ``same`` again, or ``fail`` to be pulled. ``time`` passes, in seconds. The watcher can ``stall``,
@@ -441,7 +441,7 @@ class Performance:
 
 
 class Visit:
-    """What happens on one connection, and how much it should bring."""
+    """The events of one connection, and the number of messages that they should bring."""
 
     def __init__(self, stage: Stage, session: Session, line: Any, *, narrow: bool) -> None:
         self._stage = stage
@@ -552,7 +552,7 @@ class SchedulesTests(SynchronousTestCase):
             got = Performance(stage, schedule).perform()
             for client in stage.clients:
                 client.close()
-            # A client that sends no more may still read: what waits on Twisted's transport is answered first.
+            # A client that has closed its side may still read: Twisted's transport sends all earlier answers first.
             stage.reactor.advance(max(WAITS_S) + 1)
             self.assertEqual(stage.subscriptions(), 0)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -570,7 +570,7 @@ class SchedulesTests(SynchronousTestCase):
     @example(stalled("events", *GONE_AND_BACK, part=True, delta=True))
     @example(stalled("websocket", *GONE_AND_BACK, part=True))
     def test_no_version_is_missed_or_repeated(self, schedule: Schedule) -> None:
-        """Whatever the watcher does, and whatever happens meanwhile."""
+        """No watcher misses or repeats a version, for any behaviour of the watcher and any events."""
         self.perform(schedule)
 
     def test_schedules_lead_everywhere(self) -> None:

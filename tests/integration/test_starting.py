@@ -83,7 +83,7 @@ class TestOptions:
         ],
     )
     def test_a_bad_value_is_refused(self, tmp_path: Path, option: str, value: str) -> None:
-        """What can never work ends the start with a message that names the option."""
+        """A value that can never work ends the start with a message that names the option."""
         listen = () if option == "--listen" else ("--listen", TCP)
         code, output = run(tmp_path, *listen, option, value)
         assert_refused(code, output, option)
@@ -311,7 +311,7 @@ class TestDevelopmentCertificate:
 class TestCommands:
     @pytest.mark.parametrize("command", [TWIST, PYTHON_M_TWISTED], ids=["twist", "python -m twisted"])
     def test_the_other_commands_serve_too(self, start: Start, command: tuple[str, ...]) -> None:
-        """What twistd runs is run by the others as well, and ends as well."""
+        """The other commands run the same service as twistd, and end as cleanly."""
         livefeed = start(command=command)
         assert livefeed.http.get("/feed").status_code == 200
         with livefeed.websocket() as subscriber:

@@ -284,7 +284,7 @@ class TestContent:
         ],
     )
     def test_is_never_taken_for_a_request(self, wire: Wire, fields: bytes) -> None:
-        """Whatever a request says of its content, nothing after its head is answered."""
+        """No bytes after the head of a request with content are answered, whatever its fields say of the content."""
         wire.send(b"POST /feed HTTP/1.1\r\nHost: localhost\r\n" + fields + b"\r\n\r\n0\r\n\r\n" + GOOD + GOOD)
         response = wire.response()
         assert response.status in (400, 405, 413, 501)
@@ -358,7 +358,7 @@ class TestRequests:
         ],
     )
     def test_the_last_is_the_last(self, wire: Wire, lines: bytes) -> None:
-        """Wherever it says so: what follows is not answered (RFC 9112, 9.6)."""
+        """A request with Connection: close is the last one, wherever the option stands (RFC 9112, 9.6)."""
         wire.send(GOOD)
         assert wire.response().status == 200
         wire.send(GOOD[:-2] + lines + b"\r\n\r\n" + GOOD)

@@ -539,7 +539,7 @@ class TransportsAgreeTests(SynchronousTestCase):
     @example(whole(GET, half_closes=True))
     @example(whole(GET, GET[:-3], half_closes=True))
     def test_same_bytes_are_answered_the_same(self, play: Play) -> None:
-        """However they are cut, whatever was answered before, and whatever happens meanwhile."""
+        """Both transports answer the same bytes alike, for any cuts, and after any earlier answers and events."""
         self.perform(play)
 
     def test_replay_takes_part(self) -> None:
@@ -549,7 +549,7 @@ class TransportsAgreeTests(SynchronousTestCase):
         self.assertEqual(counts, {(200, "http", "identity"): 8, (304, "http", "identity"): 4})
 
     def test_replay_takes_part_where_there_is_nothing(self) -> None:
-        """Whatever a client has or takes, and until the document is there again."""
+        """The 410 answers are replayed, for any version that a client has and any coding, until a document returns."""
         asked = (GET, get(b"If-None-Match: *"), get(b"Prefer: wait=9", b"A-IM: json-patch", b"Accept-Encoding: gzip"))
         replayed, (counts, _) = self.perform(Play(asked, ((0, "expired"), (9, "same")), times=4))
         self.assertEqual(replayed, 8)
@@ -586,7 +586,7 @@ _WAITS = (
     get(_KNOWN[1], b"Prefer: wait=1", b"Accept-Encoding: gzip"),
     get(b'If-None-Match: "%s"' % version_of(b"1.50").encode(), b"Prefer: wait=1", target=b"/feed/votes/0"),
 )
-# What waits with the first of these, since none of these differences changes an answer.
+# Requests that wait together with the first of these, since none of these differences changes an answer.
 _TOGETHER = (
     get(_KNOWN[0], b"Prefer: wait=1"),
     get(b"If-None-Match:  W/" + ETAGS[0] + b" , ", b"Prefer: respond-async,wait = 1"),
@@ -594,7 +594,7 @@ _TOGETHER = (
     get(_KNOWN[0], b"Prefer: wait=1", b"Accept-Encoding: br;q=0, *;q=0", b"Connection: keep-alive", b"Origin: null"),
     get(_KNOWN[0], b"Prefer: wait=1", b"A-IM: feed", b"Accept-Encoding: deflate", b"Cookie: x", target=b"/feed?_=1"),
 )
-# What does not wait with these, but with the one beside it; a patch is another answer, as is a permission.
+# Requests that do not wait with these, but with each other: a patch or a permission makes another answer.
 _APART = (
     (
         get(_KNOWN[0], b"Prefer: wait=1", b"Accept-Encoding: gzip, br"),
@@ -760,7 +760,7 @@ class WaitingTogetherTests(SynchronousTestCase):
     @example([*_each(_APART[2] + _APART[3]), OTHER], 0)
     @example([*_each(_APART[4] + _APART[5]), OTHER, *_each(_APART[4] + _APART[5])], 0)
     def test_each_is_answered_as_if_alone(self, steps: list[Step], limit: int) -> None:
-        """Whatever the others do, and whatever it sends meanwhile; and each counts."""
+        """Each member of the room is answered and counted as if it were alone, whatever any member sends meanwhile."""
         self.perform(steps, limit)
 
     def test_requests_wait_together(self) -> None:
@@ -768,7 +768,7 @@ class WaitingTogetherTests(SynchronousTestCase):
         self.assertEqual(self.perform([*_all(_WAITS[0]), OTHER, *_all(_WAITS[4]), SECOND]), 2 * (COUNT - 1))
 
     def test_what_differs_in_nothing_that_matters_waits_together(self) -> None:
-        """However it is spelled, whichever comes first, and with nothing that matters."""
+        """Requests with the same meaning wait together, in any spelling and order, and with irrelevant fields."""
         for first in range(len(_TOGETHER)):
             in_turn = (*_TOGETHER[first:], *_TOGETHER[:first])
             self.assertEqual(self.perform([*_each(in_turn[:COUNT]), OTHER]), COUNT - 1)

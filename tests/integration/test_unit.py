@@ -55,7 +55,7 @@ class TestUnit:
         assert about_it == []
 
     def test_is_hardened(self) -> None:
-        """Systemd's own measure of what an intruder could do is below 3 of 10."""
+        """The exposure to an intruder, as systemd-analyze measures it, is below 3 of 10."""
         program = peer("systemd-analyze", "systemd")
         command = [program, "security", "--offline=yes", "--no-pager", str(UNIT)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

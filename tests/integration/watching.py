@@ -64,7 +64,7 @@ class Entry:
 class Ledger:
     """All versions of a feed, or of a part of one, in order.
 
-    :ivar path: what follows the feed's name in a path.
+    :ivar path: the rest of a path after the feed's name.
     :ivar entries: the versions.
     :ivar confirmed: the index of the newest version that the server surely has; it may have later ones.
     :ivar state: ``live`` if the last pull was good, ``stale`` if not.

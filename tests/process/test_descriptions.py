@@ -13,7 +13,7 @@ from livefeed.process.descriptions import mistake_in, mistake_in_tls, port_of, s
 
 
 class MistakeTests(SynchronousTestCase):
-    """What is easily written instead of an endpoint."""
+    """Strings that operators are likely to write instead of an endpoint."""
 
     def test_address_without_backslashes(self) -> None:
         """The refusal shows how its colons are written."""
@@ -113,7 +113,7 @@ class PortOfTests(SynchronousTestCase):
     """port_of."""
 
     def test_ports_to_show(self) -> None:
-        """Scheme and port of what a browser can be pointed at."""
+        """The scheme and port under which a browser can reach an endpoint."""
         for description, shown in (
             ("tls:8443", ("https", "8443")),
             ("tls:8443:interface=127.0.0.1", ("https", "8443")),
@@ -136,10 +136,10 @@ class SplitTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.lists(st.text(alphabet=st.sampled_from("ab:\\=é /"), max_size=8), min_size=1, max_size=5))
     def test_round_trip_with_twisted(self, parts: list[str]) -> None:
-        """What Twisted quotes comes back as it was."""
+        """Text that Twisted quotes comes back unchanged."""
         description = ":".join(quoteStringArgument(part) for part in parts)
         self.assertEqual(split_description(description), parts)
 
     def test_backslash_at_the_end(self) -> None:
-        """An escape that escapes nothing is no error here; what is made of it is."""
+        """A backslash that escapes nothing is no error here; the endpoint that is made of it is one."""
         self.assertEqual(split_description("tcp:8080\\"), ["tcp", "8080"])

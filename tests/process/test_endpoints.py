@@ -57,7 +57,7 @@ class ListenTestCase(SynchronousTestCase):
         return self.files
 
     def listened(self, description: str) -> tuple[int, Any, int, str]:
-        """Gives port, TLS configuration, backlog and interface of what is listened on."""
+        """Gives the port, TLS configuration, backlog and interface of an endpoint that listens."""
         endpoint = make_endpoint(self.reactor, description, self.certificate)
         self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
         ((port, _, options, backlog, interface),) = self.reactor.sslServers
@@ -261,7 +261,7 @@ class TwistedTests(ListenTestCase):
             self.assertIn("systemd has passed on 0 sockets, and not this one", refusal)
 
     def backlog(self, description: str, servers: str) -> int:
-        """Gives the length of the queue of what is listened on."""
+        """Gives the length of an endpoint's queue of connections."""
         endpoint = make_endpoint(self.reactor, description, self.certificate)
         self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
         *_, (_, _, backlog, _) = getattr(self.reactor, servers)
@@ -289,7 +289,7 @@ class TwistedTests(ListenTestCase):
         self.assertEqual(self.reactor.sslServers[-1][3], BACKLOG)
 
     def test_refusals_name_option_and_description(self) -> None:
-        """Whatever Twisted raises for a description, the operator is told which one it was."""
+        """The refusal names the description, whatever exception Twisted raises for it."""
         broken = Path(self.directory.name) / "broken.pem"
         broken.write_text("nothing")
         for description in (

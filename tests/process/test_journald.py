@@ -73,7 +73,7 @@ class CacheTests(SynchronousTestCase):
     """forget_unwritten_cache."""
 
     def test_only_that_is_forgotten(self) -> None:
-        """What else was said before there is a log stays, in its order; if nothing is kept, that is fine."""
+        """All other early events stay, in order; it is no error if no events are kept."""
         events: deque[Any] = deque(
             {"format": text} for text in ("a", "Unable to write to plugin cache %(path)s: error number %(errno)d", "b")
         )

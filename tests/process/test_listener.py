@@ -135,7 +135,7 @@ class Hearing(Protocol):
 
 
 class UnsentTests(SynchronousTestCase):
-    """How much of what was written has not been taken, on Twisted's transport."""
+    """The number of written bytes that the client has not taken yet, on Twisted's transport."""
 
     def setUp(self) -> None:
         self.reactor = DrivenReactor()
@@ -161,7 +161,7 @@ class UnsentTests(SynchronousTestCase):
         return sock
 
     def assert_progress_is_seen(self, client: Client) -> None:
-        """What a full transport says of itself goes down to nothing as its client reads."""
+        """The unsent bytes of a full transport decrease to 0 as its client reads."""
         self.addCleanup(client.close)
         # Twisted has a protocol from the start, and keeps what it writes until TLS has begun.
         turn_until(self.reactor, lambda: self.protocols != [], client)

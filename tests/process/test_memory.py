@@ -102,7 +102,7 @@ class CollectorTests(SynchronousTestCase):
             self.advance(2 * CALM_PERIODS)
             self.assertIsNotNone(later())
             self.assertEqual(self.collector.full, before + 1)
-            # What is left of a large crowd is one, too.
+            # The remainder of a large crowd is a crowd, too.
             self.connections = 0
             self.advance(CALM_PERIODS)
             self.assertEqual(later() is None, crowd // CROWD_FACTOR >= MIN_CROWD)
@@ -203,14 +203,14 @@ class CollectorTests(SynchronousTestCase):
 
     @skipUnless(Path("/sys/kernel/mm/transparent_hugepage").exists(), "this kernel has no huge pages")
     def test_pages_are_not_filled_up_when_a_crowd_has_gone(self) -> None:
-        """The kernel may make huge pages of the heap while there are many, and none of what they have left."""
+        """The kernel may make huge pages of the heap while there is a crowd, but not of the space that it has left."""
         for self.connections, flag in (
             (HUGE_PAGES_FROM, "hg"),
             (HUGE_PAGES_FROM // CROWD_FACTOR, "nh"),
             (HUGE_PAGES_FROM, "hg"),
         ):
             self.advance(2 * CALM_PERIODS)
-            # The first part of it: what has been added since stands for itself.
+            # The first mapping of the heap: parts that were added later have entries of their own.
             found = re.search(r"\[heap\]\n.*?VmFlags: (.*?)\n", Path("/proc/self/smaps").read_text(), re.DOTALL)
             assert found is not None
             self.assertIn(flag, found[1].split())

@@ -74,7 +74,7 @@ class SignalTests(SynchronousTestCase):
         self.assertIn("there is no log file to open again", self.events[0])
 
     def test_hangup_opens_the_log_file_again(self) -> None:
-        """After a rename, what is logged stands in a new file by the old name."""
+        """After a rename, new lines go to a new file by the old name."""
         self.log_to_file()
         self.start()
         renamed = self.path.rename(self.path.with_name("livefeed.log.1"))

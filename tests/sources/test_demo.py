@@ -21,7 +21,7 @@ NIGHT_BEGINS = 1_700_000_000 // NIGHT_S * NIGHT_S
 
 
 class DocumentTests(SynchronousTestCase):
-    """What the document holds."""
+    """The content of the document."""
 
     def setUp(self) -> None:
         self.clock = Clock()

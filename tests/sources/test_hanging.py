@@ -48,7 +48,7 @@ class Transport(StringTransportWithDisconnection):
 
 
 def hang(*_: object, **__: object) -> Deferred[Any]:
-    """What a thread that hangs comes to."""
+    """Stands in for a thread that hangs."""
     return Deferred()
 
 
@@ -59,7 +59,7 @@ class HangingTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         gc.disable()
         self.addCleanup(gc.enable)
-        # What is there already is not looked at, which would take seconds.
+        # Existing objects are excluded from collections, which would otherwise take seconds.
         gc.freeze()
         self.addCleanup(gc.unfreeze)
 

@@ -65,7 +65,7 @@ class Threads:
 
     @property
     def names(self) -> list[str]:
-        """What is being looked up."""
+        """The host names of the look-ups that are running."""
         return [host for host, _ in self.running]
 
 
@@ -85,7 +85,7 @@ class LookUpTests(SynchronousTestCase):
         self.assertEqual(len(look_up("name")), MAX_ADDRESSES)
 
     def test_no_address(self) -> None:
-        """Whatever the reason is, it is one error, that has the name in it."""
+        """Any failure becomes one DNSLookupError that contains the name."""
         self.answer()
         self.assertIn("'name'", str(self.assertRaises(DNSLookupError, look_up, "name")))
         self.patch(socket, "getaddrinfo", self.refuse)
@@ -129,7 +129,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.threads.names, ["a_b"])
 
     def test_cancelled(self) -> None:
-        """A lookup that hangs is not begun again by who asks next; nobody is told who does not wait any more."""
+        """A hanging look-up is shared by later callers; a caller that has cancelled gets no result."""
         for _ in range(5):
             waiting = self.names.resolve("silent")
             waiting.cancel()
@@ -167,7 +167,7 @@ class NamesTests(SynchronousTestCase):
         self.assertFalse(self.names.renew("name"))
 
     def test_what_was_renewed(self) -> None:
-        """It is given once, and can be forgotten; what needs no look-up is there at once."""
+        """A renewed answer is given once and can be forgotten; an address needs no look-up and is there at once."""
         self.assertIsNone(self.names.renewed("name"))
         self.threads.end(("10.0.0.1",))
         self.assertEqual(self.names.renewed("name"), ("10.0.0.1",))
@@ -180,7 +180,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.names.renewed("::1"), ("::1",))
 
     def test_renewed_names_are_few(self) -> None:
-        """However many names there are, few answers are kept."""
+        """At most MAX_RENEWED answers are kept, for any number of names."""
         for number in range(3 * MAX_RENEWED):
             self.names.renew(f"name-{number}")
             self.threads.end(("10.0.0.1",))
@@ -335,6 +335,6 @@ class VerifiedTests(SynchronousTestCase):
             self.assertIn("no certificate can be for the name", str(self.assertRaises(SourceError, verified, name)))
 
     def test_endpoint(self) -> None:
-        """What it gives is what Twisted's wrapper takes."""
+        """Twisted's wrapper accepts the endpoint."""
         names = Names(maybeDeferred)
         wrapClientTLS(verified("stack_redis"), NamedEndpoint(MemoryReactorClock(), names, "stack_redis", 443))

@@ -50,7 +50,7 @@ class PluginTests(SynchronousTestCase):
         return refusal
 
     def test_source_of_the_page(self) -> None:
-        """What the documentation shows is a source, and says so itself when its URL is none."""
+        """The example of the documentation is a source, and has a refusal of its own for a wrong URL."""
         entry = re.search(r"^\[project.entry-points.*\]\n(.*)$", code_block(PAGE, "toml"), re.MULTILINE)
         assert entry is not None
         self.install("livefeed_clock", code_block(PAGE, "python"), entry[1].replace('"', ""))
@@ -73,7 +73,7 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual(more, {"reactor": self.clock, "max_bytes": 77})
 
     def test_broken_plug_ins(self) -> None:
-        """Those that cannot be imported, have nothing by that name, break, or give no source are named."""
+        """The refusal names the plug-in that cannot be imported, has no such attribute, raises, or gives no source."""
         code = "def breaks(url, **_):\n    raise ValueError(url.password)\n"
         code += "def nothing(url, **_):\n    return None\n"
         code += "def wants(url):\n    return None\n"
@@ -94,7 +94,7 @@ class PluginTests(SynchronousTestCase):
             self.assertIn(f"{scheme}: is {words}", self.refusal(f"{scheme}://u:{SECRET}@h/"))
 
     def test_claims(self) -> None:
-        """Nobody takes over a scheme of livefeed's own, and what two claim nobody has."""
+        """A plug-in cannot take over livefeed's own schemes, and a scheme that two plug-ins claim is refused."""
         code = "def make(url, **_):\n    raise AssertionError\n"
         self.install("plug_one", code, "demo = plug_one:make", "twice = plug_one:make")
         self.install("plug_two", code, "twice = plug_two:make")

@@ -90,7 +90,7 @@ class MakeSourceTests(SynchronousTestCase):
         self.assertNotIn("in a user and a password", self.refusal(f"redis://user:{SECRET}@host/0/key#x"))
 
     def test_refusals_hold_no_credentials(self) -> None:
-        """Whatever is wrong with a URL, and wherever in it the password stands, the password is not repeated."""
+        """No refusal repeats the password, for any error and any place of the password in the URL."""
         for url in (
             f"bogus://user:{SECRET}@host/0/key",
             f"redis://user:{SECRET}@host:99999/0/key",

@@ -87,7 +87,7 @@ class CertificatesTestCase(SynchronousTestCase):
 
 
 class MakingTests(CertificatesTestCase):
-    """What is made."""
+    """The files of a new certificate."""
 
     def test_clients_can_verify_it(self) -> None:
         """A client that trusts ca.pem accepts the certificate for each of its names."""
@@ -103,7 +103,7 @@ class MakingTests(CertificatesTestCase):
         self.assertRaises(VerificationError, verify, made.ca, made.cert, "127.0.0.1")
 
     def test_ca_can_sign_for_its_names_only(self) -> None:
-        """Whoever steals the CA's key gets no certificate for other sites from it that a browser accepts."""
+        """A thief of the CA's key cannot make certificates for other sites that browsers accept."""
         made = self.make("localhost", "10.0.0.1")
         ca = development._Pair(
             load(made.ca),
@@ -124,7 +124,7 @@ class MakingTests(CertificatesTestCase):
         self.assertLessEqual(lifetime, timedelta(days=398))
 
     def test_keys_are_readable_by_their_owner_alone(self) -> None:
-        """Whatever the umask, private keys have mode 0600; and the directory, if it is made, 0700."""
+        """Private keys have mode 0600 for any umask; the directory, if it is made, 0700."""
         self.addCleanup(os.umask, os.umask(0))
         made = development_certificate(self.directory / "deep" / "down")
         self.assertEqual(stat.S_IMODE(made.key.stat().st_mode), 0o600)
@@ -156,7 +156,7 @@ class MakingTests(CertificatesTestCase):
 
 
 class KeepingTests(CertificatesTestCase):
-    """What is kept, and what is made anew."""
+    """Files that are kept, and files that are made anew."""
 
     def test_second_time_keeps_everything(self) -> None:
         """A certificate that is good is not replaced: somebody may have trusted it."""
@@ -225,7 +225,7 @@ class KeepingTests(CertificatesTestCase):
         verify(made.ca, made.cert, "localhost")
 
     def test_certificate_of_another_ca_is_replaced(self) -> None:
-        """A leaf that the CA has not signed would be accepted by nobody."""
+        """No client would accept a leaf that the CA has not signed."""
         self.make()
         before = self.contents()
         self.make(force=True)
@@ -237,7 +237,7 @@ class KeepingTests(CertificatesTestCase):
 
 
 class RefusalTests(CertificatesTestCase):
-    """What is left alone."""
+    """Files that livefeed refuses to replace."""
 
     def refusal(self) -> str:
         return str(self.assertRaises(ConfigurationError, self.make))

@@ -62,14 +62,14 @@ class FolderTestCase(SynchronousTestCase):
 
 class ServingTestCase(FolderTestCase):
     def chain(self, folder: CertificateFolder, name: str = "") -> list[str]:
-        """Gives for which names the certificates were made that a client gets who asks for one."""
+        """Gives the subjects of the certificates that a client gets for a server name."""
         client = handshake(folder.getContext(), SSL.Context(SSL.TLS_CLIENT_METHOD), name)
         sent: list[x509.Certificate] = client.get_peer_cert_chain(as_cryptography=True) or []
         return [each.subject.rfc4514_string().removeprefix("CN=") for each in sent]
 
 
 class ChoiceTests(ServingTestCase):
-    """What a client gets."""
+    """The certificates that a client gets."""
 
     def test_by_name(self) -> None:
         """With those that have issued it; a wildcard stands for one label; upper case is no other name."""
@@ -168,7 +168,7 @@ class ChangeTests(ServingTestCase):
     """A folder that changes while it is served from."""
 
     def test_a_new_name_is_found(self) -> None:
-        """By the next client who asks for it, and its expiry is known."""
+        """The next client that asks for it gets it, and its expiry is known."""
         self.add("a.pem", "a.test")
         folder = self.folder()
         self.add("b.pem", "b.test", days=3)
@@ -236,7 +236,7 @@ class ChangeTests(ServingTestCase):
 
 
 class RefusalTests(FolderTestCase):
-    """What cannot be used is refused in one line that names the file."""
+    """A file that cannot be used is refused in one line that names it."""
 
     def test_a_ca_that_has_signed_itself(self) -> None:
         """Twisted would search it for ever: it stands above itself. Also where it has issued nothing here."""
@@ -260,7 +260,7 @@ class RefusalTests(FolderTestCase):
             self.assertEqual(self.refusal(), f"{path}: the {kind.lower()} in it cannot be read: it is damaged", kind)
 
     def test_encrypted_key(self) -> None:
-        """Nobody is there to type its passphrase."""
+        """A daemon cannot ask for the passphrase."""
         key = self.root.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
         path = self.write("key.pem", key)
         self.assertEqual(self.refusal(), f"{path}: the private key is encrypted; give one that is not")

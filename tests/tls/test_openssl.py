@@ -20,7 +20,7 @@ from livefeed.transport import tls_connection
 class Pretending:
     """Something that has the attributes of something else, but for those that are put in their place.
 
-    :param original: what is asked for everything else.
+    :param original: the object that has all other attributes.
     :param changed: the attributes that differ; ``None`` for one that is not there.
     """
 
@@ -74,7 +74,7 @@ class TLSCallsTests(SynchronousTestCase):
                 self.assertIsNone(direct_calls(), (name, other))
 
     def test_missing_method(self) -> None:
-        """What turns a result into an exception."""
+        """The method that turns a result into an exception."""
         for other in (None, 7):
             self.patch(SSL.Connection, "_raise_ssl_error", other)
             self.assertIsNone(direct_calls())
@@ -95,7 +95,7 @@ class TLSCallsTests(SynchronousTestCase):
         self.assertIsNone(direct_calls())
 
     def test_both_kinds_of_calls_raise_alike(self) -> None:
-        """What the public methods raise, for a connection that has nothing to say yet."""
+        """Both raise the exceptions of the public methods, for a connection without data."""
         both = (direct_calls(), public_calls())
         for calls in both:
             assert calls is not None
@@ -117,7 +117,7 @@ def self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 
 class GroupsTests(SynchronousTestCase):
-    """What a context offers for the key exchange."""
+    """The groups that a context offers for the key exchange."""
 
     def test_groups_are_set(self) -> None:
         """A client that has no other cannot get through."""

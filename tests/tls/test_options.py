@@ -1,4 +1,4 @@
-"""What a server's TLS configuration accepts, seen from a client in memory."""
+"""A server's TLS configuration, seen from a client in memory."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TlsTestCase(SynchronousTestCase):
 
 
 class HandshakeTests(TlsTestCase):
-    """Who gets through."""
+    """Handshakes that succeed, and others that fail."""
 
     def client(self, ciphers: bytes = b"", *, highest: int = 0) -> SSL.Context:
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -129,7 +129,7 @@ class HandshakeTests(TlsTestCase):
             self.assertRaises(SSL.Error, handshake, self.server(), client)
 
     def test_chain_is_sent(self) -> None:
-        """What stands behind the certificate in its file is sent along, in that order."""
+        """The certificates behind the leaf in its file are sent along, in that order."""
         chain = self.directory / "chain.pem"
         chain.write_bytes(self.made.cert.read_bytes() + self.made.ca.read_bytes())
         server = server_options(chain, self.made.key).getContext()
@@ -159,7 +159,7 @@ class HandshakeTests(TlsTestCase):
 
 
 class RefusalTests(TlsTestCase):
-    """What is said of files that cannot be used."""
+    """The messages for files that cannot be used."""
 
     def refusal(self, cert: Path, key: Path) -> str:
         return str(self.assertRaises(ConfigurationError, server_options, cert, key))
@@ -237,7 +237,7 @@ class RefusalTests(TlsTestCase):
         )
 
     def test_encrypted_key(self) -> None:
-        """A key with a passphrase is refused in words: nobody is there to type it."""
+        """A key with a passphrase is refused with a message, because a daemon cannot ask for the passphrase."""
         encrypted = self.directory / "encrypted.pem"
         write_key(encrypted, ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"passphrase"))
         self.assertIn("the private key is encrypted", self.refusal(self.made.cert, encrypted))

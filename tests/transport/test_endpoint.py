@@ -1,4 +1,4 @@
-"""Twisted's endpoints on the pool: what they listen on, and what they are told where that cannot be."""
+"""Twisted's endpoints on the pool: the addresses they listen on, and the errors where listening fails."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class EndpointTestCase(SynchronousTestCase):
 
 class TcpTests(EndpointTestCase):
     def test_interfaces(self) -> None:
-        """What endpoints ask for."""
+        """The pool provides the reactor interfaces that endpoints require."""
         for interface in (IReactorTCP, IReactorSSL, IReactorUNIX, IReactorSocket):
             self.assertTrue(interface.providedBy(self.listening))
         verifyObject(IListeningPort, self.listen("tcp:0"))
@@ -181,7 +181,7 @@ class UnixTests(EndpointTestCase):
         self.assert_serves(self.client(socket.socket(socket.AF_UNIX), str(path)))
 
     def test_file_in_use(self) -> None:
-        """Without a lock nobody's file is taken away, and none stays locked."""
+        """A file that is in use is never replaced, with a lock or without, and no lock file is left behind."""
         path = self.directory / "s"
         path.write_bytes(b"precious")
         self.assertIn("in use", str(self.refusal(f"unix:{path}:lockfile=0").socketError))
@@ -199,7 +199,7 @@ class UnixTests(EndpointTestCase):
 
 class AdoptedTests(EndpointTestCase):
     def test_socket_of_systemd(self) -> None:
-        """It is taken over as it is; whoever opened it may close his."""
+        """The socket is adopted as it is, through a descriptor of its own; the original descriptor may be closed."""
         with socket.create_server(("127.0.0.1", 0)) as sock:
             address = sock.getsockname()
             endpoint = AdoptedStreamServerEndpoint(self.listening, os.dup(sock.fileno()), socket.AF_INET)
@@ -288,7 +288,7 @@ class TlsTests(EndpointTestCase):
         self.assertTrue(self.request(port.getHost().port)[0].startswith(b"HTTP/1.1 200 OK"))
 
     def test_site_negotiates_http_1_1(self) -> None:
-        """With whoever offers it, among others; who does not ask is not told."""
+        """A client that offers http/1.1, even among others, gets it; without ALPN the server selects nothing."""
         options = server_options(self.made.cert, self.made.key)
         port: Any = self.listening.listenSSL(0, self.site(), options, interface="127.0.0.1")
         self.addCleanup(port.stopListening)

@@ -34,7 +34,7 @@ class Listener:
     """A listening socket that fails when it is told to.
 
     :param sock: the real one.
-    :ivar failures: what to raise, before anything is accepted again.
+    :ivar failures: the errors to raise before the next connection is accepted.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -87,7 +87,7 @@ class PoolTestCase(SynchronousTestCase):
         return Client(sock)
 
     def connected(self, count: int) -> None:
-        """Takes turns until there are so many connections."""
+        """Runs turns until the pool has `count` connections."""
         turn_until(self.reactor, lambda: len(self.pool.connections) == count)
 
 
@@ -109,7 +109,7 @@ class AcceptingTests(PoolTestCase):
         self.assertEqual((len(self.pool.connections), self.pool.accepted), (EVENTS + 10, EVENTS + 10))
 
     def test_events_are_handled_in_batches(self) -> None:
-        """One turn is a few milliseconds, however many have something to say; nobody is passed over."""
+        """One turn handles at most EVENTS events; the next turn handles the remaining connections."""
         self.listen()
         count = EVENTS + 50
         clients = [self.connect() for _ in range(count)]
@@ -139,13 +139,13 @@ class AcceptingTests(PoolTestCase):
         for turns in range(1, 2 * count + 1):
             self.pool.doRead()
             self.assertEqual(len(order), turns)
-            # It asks again at once, and must not come before those who did not have a turn.
+            # The client asks again immediately, and must wait until all other clients have had a turn.
             clients[order[-1]].send(bytes([order[-1]]))
         self.assertEqual(sorted(order[:count]), [*range(count)])
         self.assertEqual(order[:count], order[count:])
 
     def test_events_that_are_left_over_are_of_connections_that_are_there(self) -> None:
-        """Whatever has ended since, and whoever has its descriptor now."""
+        """Events of connections that have ended are discarded, even if a new connection has reused the descriptor."""
         self.listen()
         clients = [self.connect() for _ in range(3)]
         self.connected(3)
@@ -167,7 +167,7 @@ class AcceptingTests(PoolTestCase):
         self.assertEqual(self.pool._left_over, [])
 
     def test_connections_that_end_in_a_turn_end_with_it(self) -> None:
-        """Nothing is put off for that; what ends in between does so in the next turn of the reactor, all together."""
+        """Connections that end in a turn need no delayed call; all others share one in the reactor's next turn."""
         self.listen()
         clients = [self.connect() for _ in range(4)]
         self.connected(4)
@@ -183,7 +183,7 @@ class AcceptingTests(PoolTestCase):
         self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (0, calls))
 
     def test_rate(self) -> None:
-        """So many a second, in portions; the others wait in the kernel, and come later."""
+        """The pool accepts `accept_rate` connections a second, in portions; the others wait in the kernel."""
         self.listen(accept_rate=20)
         for _ in range(25):
             self.connect()
@@ -226,7 +226,7 @@ class AcceptingTests(PoolTestCase):
         self.assertLessEqual(len(handled), 2)  # epoll's word, and what it says in more than one way
 
     def test_protocol_that_breaks_is_called_once(self) -> None:
-        """However much the client had sent."""
+        """A protocol that raises is called once, however many bytes the client had sent."""
         self.listen()
         client = self.connect()
         self.connected(1)
@@ -375,7 +375,7 @@ class CapacityTests(PoolTestCase):
         self.assertEqual([self.ask(client).status for client in (second, third, fourth)], [200, 503, 503])
 
     def test_many_too_many_are_closed(self) -> None:
-        """At once, when so many are being told already."""
+        """A connection is closed immediately if OVERFLOW connections are being refused with an answer already."""
         self.listen(self.site, connections=2)
         clients = [self.connect() for _ in range(2 + OVERFLOW + 3)]
         turn_until(self.reactor, lambda: sum(client.ended for client in clients) == 3, *clients)
@@ -384,7 +384,7 @@ class CapacityTests(PoolTestCase):
         self.assertEqual((self.pool.accepted, self.pool.refused), (2 + OVERFLOW, OVERFLOW + 3))
 
     def test_capacity_by_open_files(self) -> None:
-        """What the process may open, but for what else it opens."""
+        """The capacity is the limit of open files, less the reserve for the process's other files."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (RESERVED_FILES + 20, hard))
@@ -418,7 +418,7 @@ class CapacityTests(PoolTestCase):
         self.assertEqual(self.site.counts(), {(400, "http", "identity"): 2})
 
     def test_failure_is_not_repeated(self) -> None:
-        """What went wrong once is tried again for the next."""
+        """A request that fails does not affect the next request."""
         self.listen(self.site)
         failures = [RuntimeError()]
         matching_tag = document.matching_tag  # type: ignore[attr-defined]
@@ -459,13 +459,13 @@ class SweepTests(PoolTestCase):
 
 
 class RestTests(PoolTestCase):
-    """Nothing is left running for nobody."""
+    """The pool's reader and timers stop when there is nothing left to serve."""
 
     def running(self) -> bool:
         return self.pool in self.reactor.getReaders()
 
     def test_unlisten_leaves_connections(self) -> None:
-        """They go on; nobody new comes in; when the last has left there is nothing to do."""
+        """Open connections continue and new ones are refused; after the last one has ended, the pool is idle."""
         self.listen()
         client = self.connect()
         self.connected(1)
@@ -503,7 +503,7 @@ class RestTests(PoolTestCase):
         turn_until(self.reactor, lambda: client.ended, client)
 
     def test_end_of_the_reactor(self) -> None:
-        """Everybody is let go, and told; what is stopped afterwards is stopped without a word."""
+        """All connections are closed and their protocols notified; a later unlisten raises no error."""
         self.listen()
         for _ in range(3):
             self.connect()

@@ -24,7 +24,7 @@ class ReadingTests(ReadingContract):
         self.assert_lost(ConnectionDone)
 
     def test_client_that_only_listens_is_sent_the_rest(self) -> None:
-        """What was written before its end is sent."""
+        """All data written before the client's end of stream is sent."""
         self.fill()
         self.client.sock.shutdown(socket.SHUT_WR)
         self.turn_until(lambda: self.client.ended, self.client)
@@ -32,7 +32,7 @@ class ReadingTests(ReadingContract):
         self.assert_lost(ConnectionDone)
 
     def test_client_that_only_listens_is_sent_nothing_more(self) -> None:
-        """Who goes on writing is told to stop, and the end comes when the rest is sent."""
+        """A producer that continues to write is stopped, and the connection ends once all earlier data is sent."""
         pusher = Pusher()
         self.connection.registerProducer(pusher, True)
         self.fill()

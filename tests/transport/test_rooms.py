@@ -1,4 +1,4 @@
-"""Rooms on their own: who joins, who is answered when, what was sent meanwhile, and when nobody can join any more."""
+"""Rooms on their own: joining, the order and time of answers, versions during an answer, and closed rooms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WAIT_S = 10.0
 
 @dataclass(eq=False)
 class Waiting:
-    """What requests wait for: it keeps what it is told, and answers with the number of the answer."""
+    """A fake resource that requests wait for: it records calls and answers with the number of the answer."""
 
     room: WaitingRoom | None = None
     wait_s: float = WAIT_S
@@ -236,7 +236,7 @@ class TimeTests(RoomTestCase):
         self.clock.advance(WAIT_S - 1)
         members += [self.join() for _ in range(BATCH)]
         self.room.answer_all()
-        # The timer ends before the rest's turn comes. Then those have to be answered all the same who came last.
+        # The timer ends before the turn of the others. The last members must still be answered.
         self.room._expire()
         self.clock.advance(0)
         self.assert_answered(members)
@@ -248,7 +248,7 @@ class TimeTests(RoomTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         late = self.join()
         timer = self.room._timer
-        # A turn with nobody to answer, such as one that was begun for those who have left.
+        # A turn without members, such as one that was scheduled before all members left.
         self.assertEqual(self.room.answer_some(BATCH), 0)
         self.assertIs(self.room._timer, timer)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -461,11 +461,11 @@ class TurnTests(RoomTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_room_whose_end_breaks_has_no_other_turn(self) -> None:
-        """Nobody is in it any more, and it would break for ever."""
+        """Such a room is empty, and another turn would fail again forever."""
         member = self.join()
         _, other = self.make_room(b"other")
         last = self.join(other)
-        del self.replay.rooms  # which breaks what a room does in the end
+        del self.replay.rooms  # which breaks the cleanup of a room
         self.room.answer_all()
         other.answer_all()
         self.assertEqual(self.writes, [[member], [last]])
@@ -482,6 +482,6 @@ class TurnTests(RoomTestCase):
                 room._due = float("inf")
             self.pool.turns._rooms.extend(rooms[1:])
             self.pool.turns.add(rooms[0])
-        # Each has one turn in which it breaks, and one in which nobody is left.
+        # Each room has one turn in which it raises, and one in which it is empty.
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), SLICE // 2)
         self.assertEqual(len(self.pool.turns._rooms), SLICE // 2 + 1)

@@ -147,7 +147,7 @@ class TLSTestCase(CertificateTestCase, ConnectionTestCase):
 
 
 class HandshakeTests(TLSTestCase):
-    """Who gets through, and what becomes of the others."""
+    """Handshakes that succeed, and the way other connections end."""
 
     def test_interfaces(self) -> None:
         verifyObject(ISSLTransport, self.connection)
@@ -175,7 +175,7 @@ class HandshakeTests(TLSTestCase):
         self.assertEqual(len(self.protocols), 1)
 
     def test_handshake_in_small_pieces(self) -> None:
-        """However the network cuts it, byte by byte."""
+        """The handshake succeeds even if the network delivers it byte by byte."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = ssl.create_default_context(cafile=self.made.ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
         client = self.open_plain()
@@ -329,7 +329,7 @@ class ResumptionTests(TLSTestCase):
         return bool(lib.SSL_session_reused(connection._ssl))
 
     def test_session_is_resumed(self) -> None:
-        """Again and again, each time with what was got last; what is sent comes through in both directions."""
+        """Each resumption uses the newest ticket and gives another one; data passes in both directions."""
         self.read_something()
         self.assertFalse(self.is_resumed())
         for _ in range(3):
@@ -398,7 +398,7 @@ class ClientCertificateTests(TLSTestCase):
         return context
 
     def test_certificate_is_known(self) -> None:
-        """To whoever asks the transport."""
+        """The transport returns the client's certificate."""
         known = self.connection.getPeerCertificate()
         sent = x509.load_pem_x509_certificate(self.mine.private_key_and_cert_chain_pem.bytes())
         self.assertEqual(known.to_cryptography(), sent)
@@ -543,7 +543,7 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
         self.assertEqual(self.protocol.times, len(sizes))
 
     def test_reading_pauses_between_records(self) -> None:
-        """What TLS has decrypted is not lost, and nothing waits for the network to wake it."""
+        """Decrypted data is kept during the pause, and resuming delivers it without new data from the network."""
         seen: list[bytes] = []
 
         def pause(data: bytes) -> None:
@@ -624,7 +624,7 @@ class DirectCallsTests(PublicCallsTests):
                 self.assertNotIn(connection, self.pool.connections.values())
 
     def test_writing_to_many_that_cannot_be_packed(self) -> None:
-        """Nobody has been written to, and the caller is told."""
+        """No connection has been written to, and the caller gets the MemoryError."""
 
         def fail(handles: list[Any]) -> None:
             raise MemoryError
@@ -648,7 +648,7 @@ class TLS12PublicCallsTests(PublicCallsTests):
     version = SSL.TLS1_2_VERSION
 
     def test_renegotiation(self) -> None:
-        """Whether it is refused or done, what is sent comes through, or the connection ends; nobody hangs."""
+        """The connection continues or ends, whether renegotiation is refused or performed; it never hangs."""
         self.tls.renegotiate()
         with contextlib.suppress(SSL.WantReadError):
             self.tls.do_handshake()

@@ -1,4 +1,4 @@
-"""Every kind of answer, held against what RFC 9110 and RFC 9112 ask of any of them, whoever gives it."""
+"""Every kind of answer is checked against the rules of RFC 9110 and RFC 9112 that hold for all answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What livefeed refuses that twisted.web would let through, how long it waits, and how it closes."""
+"""Requests that livefeed refuses although twisted.web would accept them, timeouts, and how connections are closed."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class StrictnessTests(ChannelTestCase):
         self.assertIn(b"data: " + DOCUMENT, answer.body)
 
     def test_versions_are_two(self) -> None:
-        """HTTP/1.1 and 1.0, and the answer is of the request's; what is of another is refused (RFC 9110, 6.2)."""
+        """An answer has the version of its request, HTTP/1.1 or 1.0; other versions are refused (RFC 9110, 6.2)."""
         for version in (b"HTTP/1.0", b"HTTP/1.1"):
             self.connect()
             self.channel.dataReceived(b"GET /feed " + version + b"\r\nHost: a\r\n\r\n")
@@ -216,7 +216,7 @@ class StrictnessTests(ChannelTestCase):
             self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 400 "))
 
     def test_control_characters_are_refused(self) -> None:
-        """In the request line, in names, in values and in what belongs to the value before (RFC 9110, 5.5)."""
+        """Control characters are refused in the request line, names, values and folded lines (RFC 9110, 5.5)."""
         for code in (*range(0x09), 0x0A, 0x0B, 0x0C, 0x0D, *range(0x0E, 0x20), 0x7F):
             character = bytes([code])
             for template in (
@@ -246,7 +246,7 @@ class StrictnessTests(ChannelTestCase):
             self.assertEqual((target, response.status), (target, 200))
 
     def test_absolute_target_goes_before_host(self) -> None:
-        """What Host says is ignored then, though it must still be there (RFC 9112, 3.2.2)."""
+        """An absolute target overrides the Host field, which must still be present (RFC 9112, 3.2.2)."""
         hosts: list[bytes] = []
 
         class Asking(Resource):
@@ -286,7 +286,7 @@ class StrictnessTests(ChannelTestCase):
             self.assert_refused(400, b"GET /fe" + character + b"ed HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     def test_malformed_requests_are_refused_in_json(self) -> None:
-        """What twisted.web refuses by itself is answered like the rest."""
+        """Requests that twisted.web itself refuses are answered with 400 in the same JSON format as the others."""
         for head in (
             b"nonsense\r\n",
             b"GET /feed\r\n",
@@ -322,7 +322,7 @@ class StrictnessTests(ChannelTestCase):
         self.assert_refused(431, GET[:-2] + b"X-A: " + b"a" * 20_000 + b"\r\n\r\n")
 
     def test_long_targets_are_refused(self) -> None:
-        """With a code of their own (RFC 9112, 3), which is not for what has no target yet; 8,000 bytes are not long."""
+        """A long target gets 414 (RFC 9112, 3), a long head without a target 431; a target of 8,000 bytes is served."""
         for data in (b"GET /" + b"a" * 20_000, GET + b"HEAD /" + b"a" * 16_384 + b" HTTP/1.1\r\nHost: a\r\n\r\n"):
             self.connect()
             self.channel.dataReceived(data)
@@ -333,7 +333,7 @@ class StrictnessTests(ChannelTestCase):
         self.assertEqual(self.receive(GET.replace(b"/feed", b"/feed?" + b"a" * 8000)).status, 200)
 
     def test_head_is_refused_without_content(self) -> None:
-        """As it is answered without any (RFC 9110, 9.3.2); what comes before a method is known has some."""
+        """HEAD is refused without content (RFC 9110, 9.3.2), even if the request line is malformed."""
         for rest in (
             b"/feed HTTP/1.1\r\n\r\n",
             b"/feed HTTP/1.1\r\nHost: a\r\nX\x01: b\r\n",
@@ -388,7 +388,7 @@ class StrictnessTests(ChannelTestCase):
             self.assertFalse(self.transport.ended, lines)
 
     def test_expectations_are_ignored(self) -> None:
-        """Those that nobody knows, and all of HTTP/1.0, which is sent no 1xx (RFC 9110, 10.1.1 and 15.2)."""
+        """Unknown expectations are ignored, and so is every expectation of HTTP/1.0 (RFC 9110, 10.1.1 and 15.2)."""
         for line in (b"GET /feed HTTP/1.0", b"GET /feed HTTP/1.1"):
             for expectation in (b"100-continue", b"100-Continue, x", b"tea"):
                 self.connect()
@@ -463,14 +463,14 @@ class StrictnessTests(ChannelTestCase):
         self.assertFalse(self.transport.ended)
 
     def test_nobody_is_told_to_go_on(self) -> None:
-        """Whoever asks before sending content is given the final answer (RFC 9110, 10.1.1)."""
+        """A client that sends Expect: 100-continue gets the final answer immediately (RFC 9110, 10.1.1)."""
         head = b"POST /feed HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
         self.assertEqual(self.receive(head).status, 405)
         self.connect()
         self.assertEqual(self.receive(GET[:-2] + b"Expect: 100-continue\r\n\r\n").status, 200)
 
     def test_nothing_is_answered_after_a_refusal(self) -> None:
-        """What follows a malformed request in the same bytes is not believed: it may have been smuggled."""
+        """The bytes behind a malformed request are discarded, because they may have been smuggled."""
         self.assert_refused(400, b"GET /feed HTTP/1.1\r\nHost: a\r\nX\x01: b\r\n\r\n" + GET)
         self.assert_refused(400, b"GET /feed HTTP/1.1\r\nHost: a\r\nbad\r\nContent-Length: 5\r\n\r\n" + GET)
         self.connect()
@@ -510,7 +510,7 @@ def without_dates(answers: bytes) -> bytes:
 
 
 class BackPressureTests(ChannelTestCase):
-    """A client that does not read what it asked for is answered no more."""
+    """A client that does not read its answers gets no further answers."""
 
     def test_pipelined_requests_wait_for_their_reader(self) -> None:
         """Or one write of 30 KB would be answered with gigabytes."""
@@ -548,7 +548,7 @@ class BackPressureTests(ChannelTestCase):
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_departure_is_noticed_while_an_answer_is_awaited(self) -> None:
-        """Once the client has read what came before, it is listened to again, although its request still waits."""
+        """The channel reads again once the client has read earlier answers, although its last request still waits."""
         self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
         self.channel.pauseProducing()
         self.assertEqual(self.transport.producerState, "paused")
@@ -577,7 +577,7 @@ class BackPressureTests(ChannelTestCase):
         self.assertEqual(self.transport.value().count(b"HTTP/1.1 200"), 100)
 
     def test_client_with_many_requests_leaves(self) -> None:
-        """Nothing is done for it any more, and nobody else is held up."""
+        """The remaining requests of a client that has left are not answered."""
         self.receive(GET * 100)
         self.channel.connectionLost(Failure(ConnectionDone()))
         before = self.transport.value()
@@ -663,7 +663,7 @@ class TimeTests(ChannelTestCase):
 
 class DrainTests(ChannelTestCase):
     def test_idle_connection_is_closed_at_once(self) -> None:
-        """Nobody is waiting on it."""
+        """No request is waiting on an idle connection."""
         self.receive(GET)
         self.channel.drain()
         self.assert_closing()
@@ -689,7 +689,7 @@ class DrainTests(ChannelTestCase):
 
 
 class ReplayTests(ChannelTestCase):
-    """What a transport is told that may want to give an answer again."""
+    """Calls to a transport that can replay answers."""
 
     LABEL = (200, "http", "identity")
 
@@ -744,7 +744,7 @@ class ReplayTests(ChannelTestCase):
 
 class UpgradeTests(ChannelTestCase):
     def test_protocol_takes_the_connection_over(self) -> None:
-        """It gets the transport, and what the client sent behind the request; the channel's timeouts are gone."""
+        """The new protocol gets the transport and the bytes behind the request; the channel's timeouts are gone."""
         self.channel.dataReceived(GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\nfirst frame")
         self.assertEqual(self.recorder.received, b"first frame")
         self.assertIs(self.recorder.transport, self.transport)

@@ -131,7 +131,7 @@ class IsAnotherTests(SynchronousTestCase):
         self.assertTrue(is_another(b",".join((*others, b'"a"')), b'"a"'))
 
     def test_what_is_no_tag(self) -> None:
-        """Nothing is named by it."""
+        """A malformed If-None-Match field names no tag."""
         for field in (b"", b",", b"a", b'"a', b'a"', b'w/"a"', b'garbage, "a"'):
             self.assertTrue(is_another(field, b'"a"'), field)
 

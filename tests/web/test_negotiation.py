@@ -89,7 +89,7 @@ class ChooseCodingTests(SynchronousTestCase):
             self.assertNotEqual(*([chosen(field, order) for order in orders] for field in fields))
 
     def test_ranks(self) -> None:
-        """Of gzip, zstd and br: 0 for what is never chosen, also where no coding at all is preferred."""
+        """Ranks of gzip, zstd and br: 0 stands for a coding that is never chosen, even if no coding is preferred."""
         for field, ranks in (
             (None, (0, 0, 0)),
             (b"", (0, 0, 0)),
@@ -235,7 +235,7 @@ class PreferTests(SynchronousTestCase):
         self.assert_wait(5, b'foo="a, wait=10, b", wait=5')
 
     def test_wait_is_capped(self) -> None:
-        """Nobody waits for longer than proxies do; what has more digits than any time needs is no number."""
+        """A wait is capped at MAX_WAIT_S; a number with more than 18 digits is ignored."""
         self.assert_wait(MAX_WAIT_S, b"wait=%d" % MAX_WAIT_S, b"wait=%d" % (MAX_WAIT_S + 1), b"wait=999999999")
         self.assert_wait(MAX_WAIT_S, b"wait=" + b"9" * 18)
         self.assert_wait(None, b"wait=" + b"9" * 19, b"wait=" + b"9" * 100_000)
@@ -257,7 +257,7 @@ class PreferTests(SynchronousTestCase):
         self.assertEqual(preferred_wait_s(before + b"wait=" + number), min(seconds, MAX_WAIT_S))
 
     def test_quotes_that_are_never_closed(self) -> None:
-        """They are read once: what is in them is no preference, however long it is (it took a second for 16 KB)."""
+        """A quote that is never closed is read once and is no preference, however long (16 KB once took a second)."""
         for quote in (b'"' + b'\\"' * 8000, b'"' * 16_001, b'a="' + b"\\" * 16_001, b'"x\\', b'"x, wait=5'):
             self.assertIsNone(preferred_wait_s(quote))
             self.assertEqual(preferred_wait_s(b"wait=7, " + quote), 7)

@@ -46,14 +46,14 @@ class ReconnectSlotsTests(SynchronousTestCase):
         self.assertEqual(set(Counter(each // 1000 for each in told.elements()).values()), {RECONNECTS_PER_S})
 
     def test_more_than_there_are_slots_for_begin_again(self) -> None:
-        """Nobody is told to wait for longer than a minute, and no slot has two times as many as another."""
+        """No client is told to wait for longer than a minute, and all slots are used equally often."""
         told = Counter(slots(3 * 8 * SLOT_COUNT))
         self.assertEqual((len(told), set(told.values())), (SLOT_COUNT, {24}))
         self.assertEqual(max(told), 1000 * MAX_RECONNECT_DELAY_S - 20)
 
     @given(st.lists(st.integers(0, 100_000)))
     def test_whole_seconds_are_never_earlier(self, counts: list[int]) -> None:
-        """Whatever the number of clients that were counted at once."""
+        """Retry-After in whole seconds is at most one second later than the delay in ms, for any number of clients."""
         returns = ReconnectSlots()
         for count in counts:
             returns.add(count)
@@ -67,7 +67,7 @@ class RefusalSlotsTests(SynchronousTestCase):
         self.slots = RefusalSlots(self.clock)
 
     def test_shortest_is_longer_than_a_restart(self) -> None:
-        """Or clients would find nobody there, and some proxies' errors are the end."""
+        """After a shorter delay clients would find no server, and some proxies' errors end all retries."""
         self.assertGreater(RECONNECT_DELAYS_S[0], DRAIN_S + START_S)
         for _ in range(100):
             self.assertGreaterEqual(self.slots.next_retry_ms(), 1000 * RECONNECT_DELAYS_S[0])

@@ -93,7 +93,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.site.counts(), {(503, "http", "identity"): 3, (200, "http", "identity"): 1})
 
     def test_part_that_is_not_there_is_404(self) -> None:
-        """Nobody should come back for it, whether there is room or not."""
+        """The 404 tells clients not to return, whether there is room or not."""
         for _ in range(2):
             self.assertEqual(self.send(b"/feed.sse/nothing").status, 404)
             self.fill()
@@ -119,7 +119,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.site.counts(), {(503, "http", "identity"): 5})
 
     def test_too_many_connections_for_all_others(self) -> None:
-        """What can take nobody's place for long is all that is let through."""
+        """Above capacity, only requests that cannot hold a connection for long are let through."""
         upgrade = (b"Upgrade: websocket", b"Connection: Upgrade", b"Accept: text/event-stream")
         for path, *fields in (
             (b"/feed",),

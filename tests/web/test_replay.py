@@ -1,4 +1,4 @@
-"""Which requests replay recognises, held against a parser that was written for the purpose; and what it remembers."""
+"""Replay recognises the same requests as a separate strict parser, and stores a bounded number of answers."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class MatchTests(SynchronousTestCase):
     def test_keys_differ_where_method_target_or_a_keyed_field_does(
         self, one: bytes, other: bytes, before: list[bytes], after: list[bytes]
     ) -> None:
-        """And nowhere else: what is in between, and the order, makes no difference."""
+        """Keys are equal in all other cases: the remaining fields and their order make no difference."""
         more = one[:-2] + b"".join(line + b"\r\n" for line in (*before, *after)) + b"\r\n"
         for left, right in ((one, other), (one, more)):
             keys, matches = (strict(left), strict(right)), (match_head(left), match_head(right))
@@ -203,7 +203,7 @@ class MatchTests(SynchronousTestCase):
             self.assertEqual((name, len(spellings)), (name, 1))
 
     def test_each_keyed_field_is_there_once_at_most(self) -> None:
-        """What its lines mean together is not decided here."""
+        """A head that repeats a keyed field is not recognised, because replay does not combine field lines."""
         for name in KEYED:
             for other in (name, name.upper()):
                 self.assertIsNone(match_head(head(name + b": a", HOST, other + b": a")), name)
@@ -273,7 +273,7 @@ class MatchTests(SynchronousTestCase):
                 self.assertIsNone(match_head(head(HOST, b"X: a" + character)), code)
 
     def test_more_than_one_request(self) -> None:
-        """What is pipelined, begun or not whole is left to twisted.web."""
+        """Heads that are pipelined, incomplete or followed by further bytes are left to twisted.web."""
         whole = head(HOST)
         for data in (whole * 2, whole + b"G", whole[:-1], whole[:-2], whole[1:], b"\r\n" + whole, b"", whole + b"\r\n"):
             self.assertIsNone(match_head(data), data)
@@ -433,7 +433,7 @@ class ReplayTests(SynchronousTestCase):
         return self.replay.join(self.replay.missed, connection)
 
     def test_one_waits_with_others_whose_fields_mean_the_same(self) -> None:
-        """What they mean is looked at once for each spelling; a room that is closed leaves nothing behind."""
+        """The meaning of the fields is evaluated once for each spelling; a closed room leaves nothing behind."""
         selected: list[bytes | None] = []
 
         def select(fields: list[bytes | None]) -> Hashable:
@@ -517,7 +517,7 @@ class ReplayTests(SynchronousTestCase):
             self.assertEqual(answer is not None and answer.body is body, found)
 
     def test_number_of_answers_is_bounded(self) -> None:
-        """What comes later is rendered each time; what is stored stays."""
+        """Answers beyond MAX_ANSWERS are rendered for each request; the stored answers are kept."""
         heads = [head(HOST, b"Accept: %d" % number) for number in range(MAX_ANSWERS + 1)]
         for data in heads:
             self.ask(data, b"x")

@@ -100,7 +100,7 @@ class ContentTests(ResourceTestCase):
         self.assertEqual(self.ask(b"/shared").headers["content-type"], "text/plain")
 
     def test_content_as_it_is_now(self) -> None:
-        """A tag of what it was before does not match."""
+        """A tag of the previous content does not match."""
         self.page.text = b"2"
         response = self.ask(b"/page", b"If-None-Match: " + self.ETAG)
         self.assertEqual((response.status, response.body), (200, b"2"))
@@ -143,7 +143,7 @@ class ContentTests(ResourceTestCase):
             self.assertNotIn("access-control-allow-origin", self.ask(b"/page", origin, *fields, method=method).headers)
 
     def test_base_is_abstract(self) -> None:
-        """What it gives is for each content to say."""
+        """Subclasses define the content and its fields."""
         content = Content(Origins.parse(["*"]))
         self.assertRaises(NotImplementedError, content.content)
         self.assertRaises(NotImplementedError, content.fields, None)

@@ -1,4 +1,4 @@
-"""When the answers that may be given again are forgotten: what they tell of the time holds for as long."""
+"""Stored answers are discarded when the times in their fields are out of date."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class HandshakeTests(WebSocketTestCase):
         granted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
         whole = "permessage-deflate; server_no_context_takeover; server_max_window_bits=15; client_no_context_takeover"
         for offer, agreed in (
-            # What Boost.Beast and wsproto send by default.
+            # The defaults of Boost.Beast and wsproto.
             (b"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15", whole),
             (b"permessage-deflate; client_max_window_bits=15; server_max_window_bits=15", whole),
             (b'permessage-deflate; server_max_window_bits = "15"', whole),
@@ -224,7 +224,7 @@ class HandshakeTests(WebSocketTestCase):
         self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
 
     def test_document_that_is_too_old(self) -> None:
-        """Who can be told of the state opens a WebSocket all the same; others are refused."""
+        """A client whose subprotocol has states may open a WebSocket; others are refused with 410."""
         self.feed.gone_after_s = 10
         publish(self.feed, FIRST)
         self.clock.advance(10)

@@ -34,7 +34,7 @@ from tests.helpers.websocket_client import (
 
 class PushTests(WebSocketTestCase):
     def test_subscriber_whose_message_breaks_is_disconnected(self) -> None:
-        """Plain and by delta, alone and in a group, as a newcomer and at a version: nobody stays and is silent."""
+        """The subscriber is disconnected in every case: plain or delta, alone or in a group, at the start or later."""
         for subprotocols, transport, newcomer in product(
             ([], [Subprotocol(DELTA)]), (Transport, Grouped), (False, True)
         ):
@@ -83,7 +83,7 @@ class PushTests(WebSocketTestCase):
             self.assertEqual(len(other.receive()), 1)
 
     def test_message_to_a_group_that_breaks_once(self) -> None:
-        """All of it have the version in the end, by a patch of what they had, and stay connected."""
+        """All members of the group stay connected and get the version, as a patch of their own version."""
         clients = [Client(self.site, transport=Grouped(), subprotocols=[Subprotocol(DELTA)]) for _ in range(3)]
         for version in (LONG, LONG + b" "):
             publish(self.feed, version)

@@ -87,7 +87,7 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual(message["patch"], [{"op": "replace", "path": "/number", "value": 3}])
 
     def test_client_may_say_what_it_has(self) -> None:
-        """At any time; what is not understood is ignored."""
+        """A client may send it at any time; malformed messages are ignored."""
         for number in (1, 2):
             publish(self.feed, self.document(number))
         client = self.open()
@@ -195,7 +195,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_line_is_never_silent_for_long(self) -> None:
-        """However often there are documents, and whatever is followed: the strictest networks forget one after 30 s."""
+        """The connection is never silent for 30 s, for any rate of documents: the strictest networks drop it then."""
         for every_s in (1, 3, 4, 5, 10, 20, 24, 26, 40, 60):
             self.serve()
             client = Client(self.site)
@@ -211,7 +211,7 @@ class LivenessTests(WebSocketTestCase):
                     client.send()
 
     def test_large_documents_do_not_put_off_pings(self) -> None:
-        """Though whoever is sent one takes it in several goes."""
+        """Pings are on time even if every document is sent in several portions."""
         client = Client(self.site)
         client.receive()
         pings = 0
@@ -275,7 +275,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_everybody_comes_back_at_another_time(self) -> None:
-        """Those who follow by delta read it from the code: from 3050 on, twenty each 20 ms."""
+        """Clients that follow by delta derive their delay from the close code: 3050 and up, 20 clients per 20 ms."""
         clients = [Client(self.site, subprotocols=[Subprotocol(DELTA)]) for _ in range(60)]
         for client in clients:
             client.receive()
@@ -298,7 +298,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertEqual((min(slots), max(slots), set(slots.values())), (50, 499, {100}))
 
     def test_nothing_is_pushed_behind_a_close_frame(self) -> None:
-        """Whoever has sent the first, and whatever the subscriber was owed: no document, no ping (RFC 6455, 5.5.1)."""
+        """No document and no ping follows a close frame of either side (RFC 6455, 5.5.1)."""
 
         def goes_away(client: Client) -> None:
             protocol = client.transport.protocol
@@ -384,7 +384,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_many_are_pinged_in_several_turns(self) -> None:
-        """When all came at once: so many in one turn that others get theirs, and all of them within one second."""
+        """A turn pings at most AT_ONCE of the clients that came together; all of them are pinged within one second."""
         clients = [Client(self.site) for _ in range(2 * AT_ONCE + 1)]
         for client in clients:
             client.receive()
@@ -486,7 +486,7 @@ class PongTests(WebSocketTestCase):
         self.assert_in_step()
 
     def test_pong_with_another_payload(self) -> None:
-        """One that nobody asked for is allowed, whatever is in it (RFC 6455, 5.5.3)."""
+        """An unsolicited pong is allowed, with any payload (RFC 6455, 5.5.3)."""
         for payload in (b"", b"liv", b"lively", b"evil", b"\xff" * 4, b"x" * 125):
             self.client.send(extra=sent(Opcode.PONG, payload))
         self.assert_in_step()
@@ -581,7 +581,7 @@ class LimitTests(WebSocketTestCase):
         self.assertEqual(self.closed_with(client), 3500)
 
     def test_frames_of_every_kind_are_counted(self) -> None:
-        """Pongs that nobody asked for, and fragments without end, too."""
+        """Unsolicited pongs and fragments count as well."""
         pong = Frame(Opcode.PONG, b"").serialize(mask=True, extensions=[])
         first = Frame(Opcode.TEXT, b"", fin=False).serialize(mask=True, extensions=[])
         more = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True, extensions=[])
@@ -633,7 +633,7 @@ class LimitTests(WebSocketTestCase):
             self.assertEqual((payload, self.closed_with(client)), (payload, code))
 
     def test_clients_write_no_log(self) -> None:
-        """Whatever they do: there can be as many as somebody wants."""
+        """No action of a client writes to the log, as there can be any number of clients."""
         with capturedLogs() as events:
             client = self.open()
             self.clock.pump([1.0] * 26)
@@ -705,7 +705,7 @@ class LimitTests(WebSocketTestCase):
 
 
 class FrameTests(WebSocketTestCase):
-    """What a client may send, and what it may not (RFC 6455, 5)."""
+    """The frames that a client may and may not send (RFC 6455, 5)."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -802,7 +802,7 @@ class FrameTests(WebSocketTestCase):
         self.assert_fails(1007, raw(0x81, b"\xc3"))
 
     def test_every_close_is_answered(self) -> None:
-        """Whatever code it has that may be sent, or none (RFC 6455, 5.5.1 and 7.4)."""
+        """A close frame with any permitted code, or none, is answered (RFC 6455, 5.5.1 and 7.4)."""
         codes = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999)
         for payload in (b"", *(code.to_bytes(2, "big") + b"because" for code in codes)):
             client = Client(self.site)
@@ -811,14 +811,14 @@ class FrameTests(WebSocketTestCase):
             self.assertEqual((payload, client.receive()), (payload, [(Opcode.CLOSE, b"\x03\xe8")]))
 
     def test_codes_that_nobody_may_send_fail(self) -> None:
-        """Those that are reserved for what was not said, those of no range, and half a code (RFC 6455, 7.4)."""
+        """Reserved codes, codes outside the ranges and half a code are protocol errors (RFC 6455, 7.4)."""
         for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535):
             self.assert_fails(1002, sent(Opcode.CLOSE, code.to_bytes(2, "big")))
         self.assert_fails(1002, raw(0x88, b"\x03"))
         self.assert_fails(1007, raw(0x88, b"\x03\xe8\xff"))
 
     def test_nothing_is_read_behind_a_close_frame(self) -> None:
-        """What a client sends after its own is nobody's concern (RFC 6455, 5.5.1)."""
+        """All bytes that a client sends after its close frame are ignored (RFC 6455, 5.5.1)."""
         self.client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8") + sent(Opcode.PING, b"x") + raw(0xFF))
         self.client.send(extra=sent(Opcode.PING, b"x"))
         self.assertEqual(self.client.receive(), [(Opcode.CLOSE, b"\x03\xe8")])
@@ -943,7 +943,7 @@ class CompressionTests(WebSocketTestCase):
 
 
 class ExpiryTests(WebSocketTestCase):
-    """What those see who are there when the document expires."""
+    """The messages to connected clients when the document expires."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -1002,7 +1002,7 @@ class ExpiryTests(WebSocketTestCase):
             self.assertEqual([message["type"] for message in client.messages()], ["heartbeat"])
 
     def test_group_that_did_not_have_the_same(self) -> None:
-        """Those who are sent to as one are sent what is right for each, before and after it was expired."""
+        """Members of one group each get the right messages, before and after the document expired."""
         clients = [self.open(transport=Grouped()) for _ in range(6)]
         publish(self.feed, SECOND)
         self.clock.advance(10)

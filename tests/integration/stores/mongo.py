@@ -20,7 +20,7 @@ class DocumentStore(Store):
     # pymongo reads one answer of the server whole, up to 16 MiB; test_mongo.py tests such an answer.
     can_be_large = False
     says_hanging = "no answer within (?:0.8|1) s"
-    # What stands in front of it takes connections all the same, and pymongo tries again for as long as a pull may take.
+    # The relay in front of it still accepts connections, and pymongo retries for the whole time that a pull may take.
     says_dead = f"cannot connect|lost|{says_hanging}"
     says_missing = "no document matches the filter"
     flood = b"\x00\x00\xa0\x00" + b"\x01" * 12

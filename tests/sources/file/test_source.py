@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReadTests(FileTestCase):
-    """What is read."""
+    """The bytes that a read gives."""
 
     def test_bytes_are_as_they_are(self) -> None:
         """Nothing is decoded, stripped or converted."""
@@ -36,7 +36,7 @@ class ReadTests(FileTestCase):
         self.assertEqual(self.fetched(), b"333")
 
     def test_empty_file(self) -> None:
-        """A file that is empty and stays so is no failure of the source; what to make of it is the gate's business."""
+        """A file that stays empty is no failure of the source: the gate decides about an empty document."""
         self.path.write_bytes(b"")
         fetching = self.fetch()
         self.assertNoResult(fetching)
@@ -66,7 +66,7 @@ class ReadTests(FileTestCase):
         self.assertEqual(self.fetched(), b"1")
 
     def test_descriptors_are_closed(self) -> None:
-        """However a read ends, nothing is left open: at one pull a second a leak ends the process within hours."""
+        """No descriptor is left open after any read: at one pull a second a leak ends the process within hours."""
         self.path.write_bytes(b"1")
         os.mkfifo(self.directory / "pipe")
         for path in (self.path, self.directory, self.directory / "pipe", self.directory / "missing"):
@@ -78,7 +78,7 @@ class ReadTests(FileTestCase):
 
 
 class FailureTests(FileTestCase):
-    """What a read that fails says."""
+    """The messages of reads that fail."""
 
     def test_missing_file(self) -> None:
         """It says so; and once the file is there, it is read."""

@@ -1,4 +1,4 @@
-"""What inotify tells of a file, and what becomes of the file source when it does not."""
+"""Changes that inotify reports, and the file source without these reports."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class WatchTestCase(FileTestCase):
 
 
 class ChangeTests(WatchTestCase):
-    """What is told of."""
+    """The changes that are reported."""
 
     def test_written_and_replaced(self) -> None:
         """A writer that closes the file, and one that renames another over it."""
@@ -70,7 +70,7 @@ class ChangeTests(WatchTestCase):
         self.assertEqual(self.changes(), 1)
 
     def test_other_files(self) -> None:
-        """What lies beside it is nobody's business; nor is that it was read, or has gone."""
+        """Changes of other files are not reported, and neither are reads or the removal of the file."""
         self.begin()
         self.replace(self.directory / "other.json", b"2")
         (self.directory / "results.json.tmp").write_bytes(b"2")
@@ -133,7 +133,7 @@ class DirectoryTests(WatchTestCase):
         self.assertEqual(self.changes(), 1)
 
     def test_directory_that_is_replaced(self) -> None:
-        """By removal, by rename, and by rename of what it is in: the next tick takes the watch up again."""
+        """The next tick watches again if the directory was removed or renamed, or a parent of it was renamed."""
         inner = self.directory / "a" / "b"
         self.source.path = str(inner / "results.json")
         inner.mkdir(parents=True)
@@ -153,7 +153,7 @@ class DirectoryTests(WatchTestCase):
             self.assertEqual(self.changes(), 1)
 
     def test_nothing_stays_open(self) -> None:
-        """However often the watch is taken up again."""
+        """No descriptor is left open by a watch that is set up repeatedly."""
         self.begin()
         before = open_files()
         for _ in range(5):
@@ -183,7 +183,7 @@ class WriterTests(WatchTestCase):
         self.assertEqual(self.successResultOf(fetching), b"[1, 2]")
 
     def test_writer_that_comes_while_the_file_is_read(self) -> None:
-        """Half of what it writes may be what was read, also when it has closed the file since: it is read again."""
+        """The first read may have got half of the write, also if the writer has closed the file: it is repeated."""
         self.begin()
         self.threads.immediate = False
         for content in (b"[1, 2]", b"[3, 4]"):
@@ -244,7 +244,7 @@ class ThreadTests(WatchTestCase):
     """Pulls that are given up."""
 
     def test_watch_of_a_pull_that_was_given_up(self) -> None:
-        """What its thread has made is taken by the next pull, or closed at the end."""
+        """The watch that its thread has made is used by the next pull, or closed at the end."""
         self.source.watch(self.changed)
         self.threads.immediate = False
         hanging: Deferred[bytes] = self.fetch()

@@ -24,7 +24,7 @@ class AddressTests(SynchronousTestCase):
     """Where requests go."""
 
     def test_forms(self) -> None:
-        """A port is shown where it is not the scheme's own; what is not ASCII is encoded; the query is not shown."""
+        """The name shows a port unless it is the scheme's own, and no query; characters outside ASCII are encoded."""
         for url, asked, shown in (
             ("http://host", "http://host/", "http://host/"),
             ("https://HOST:443/a", "https://host/a", "https://host/a"),
@@ -92,7 +92,7 @@ class AddressTests(SynchronousTestCase):
 
     @given(st.text(max_size=40))
     def test_any_location_is_an_address_or_refused(self, location: str) -> None:
-        """Whatever an origin redirects to, what is asked next is a URL of visible ASCII."""
+        """Any redirection leads to a URL of visible ASCII, or is refused."""
         address = origin_of("https://host/a/b?c").address
         try:
             url = address.redirected(location).url

@@ -29,7 +29,7 @@ class FreshTests(SynchronousTestCase):
         return fresh_s(fields_of(*lines, *([("Age", age)] if age is not None else [])))
 
     def test_lifetimes(self) -> None:
-        """What is said, less what is used up; s-maxage counts more, and a minute is the most."""
+        """The lifetime is max-age, less the age; s-maxage takes precedence, and the maximum is a minute."""
         for seconds, values in (
             (0, ()),
             (0, ("",)),
@@ -48,7 +48,7 @@ class FreshTests(SynchronousTestCase):
             self.assertEqual(self.fresh(*values), seconds, values)
 
     def test_age(self) -> None:
-        """What caches on the way have used up is subtracted before the limit is applied."""
+        """The age that caches on the way report is subtracted before the limit is applied."""
         self.assertEqual(self.fresh("max-age=5", age="2"), 3)
         self.assertEqual(self.fresh("max-age=5", age="9"), 0)
         self.assertEqual(self.fresh("max-age=600", age="500"), MAX_FRESH_S)

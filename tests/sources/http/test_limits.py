@@ -71,7 +71,7 @@ class BodyTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.binary(max_size=300), st.lists(st.integers(1, 400), max_size=6), st.sampled_from((0, 1, 2)))
     def test_any_cuts(self, document: bytes, cuts: list[int], members: int) -> None:
-        """However it is cut, plain or in gzip of one member or two, no more comes than the limit."""
+        """No more bytes come than the limit, for any cuts, plain or in gzip of one member or two."""
         halves = (document[:50], document[50:])
         sent = (document, gzip.compress(document), b"".join(map(gzip.compress, halves)))[members]
         edges = [0, *sorted(cut for cut in set(cuts) if cut < len(sent)), len(sent)]
@@ -111,7 +111,7 @@ class BodyTests(SynchronousTestCase):
         self.assertIn("in the middle", self.failed(self.body([cut], is_gzip=True, end=PotentialDataLoss())))
 
     def test_cancelled(self) -> None:
-        """Who waits no longer has the connection cut, and what follows is no error."""
+        """Cancelling cuts the connection, and later events of the connection are no error."""
         connections = Aborted()
         body = Body(LIMIT, connections, is_gzip=False)
         body.whole.cancel()
@@ -124,7 +124,7 @@ class GuardedEndpointTests(SynchronousTestCase):
     """GuardedEndpoint."""
 
     def test_too_much_is_cut(self) -> None:
-        """What exceeds the allowance does not reach the protocol, and the connection is closed at once."""
+        """Bytes beyond the allowance do not reach the protocol, and the connection is closed at once."""
         received: list[bytes] = []
 
         class Receiving(Protocol):

@@ -93,10 +93,10 @@ class HttpTestCase(SynchronousTestCase):
 
 
 class FetchTests(HttpTestCase):
-    """What is asked, and what is made of the answer."""
+    """The requests of the source, and the documents from the answers."""
 
     def test_request(self) -> None:
-        """One GET, that says who asks and what can be decoded."""
+        """The request is one GET that names livefeed in User-Agent and gzip in Accept-Encoding."""
         self.fetch().addErrback(lambda _: None)
         asked = self.accept().asked()
         self.assertTrue(asked.startswith("GET /results?key=hush HTTP/1.1\r\n"), asked)
@@ -219,7 +219,7 @@ class FetchTests(HttpTestCase):
             self.assertEqual(str(self.failureResultOf(fetching, SourceError).value), why)
 
     def test_error_ends_the_connection(self) -> None:
-        """What is not read is not waited for."""
+        """The rest of an answer with an error is not read."""
         peer = self.connected()
         fetching = self.fetch()
         peer.says(b"x" * 100, status="500 Oh")
@@ -235,7 +235,7 @@ class FetchTests(HttpTestCase):
 
 
 class FreshTests(HttpTestCase):
-    """What an origin says about how long its answers hold."""
+    """The lifetime that an origin gives its answers."""
 
     def test_nobody_is_asked_while_an_answer_is_fresh(self) -> None:
         """From when it was asked for; 304 makes it fresh again."""
@@ -268,7 +268,7 @@ class FreshTests(HttpTestCase):
         self.assertEqual(self.successResultOf(fetching), b"[2]")
 
     def test_clock_that_is_set_back_and_forth(self) -> None:
-        """What has failed meanwhile is asked for at each tick, and not fresh again."""
+        """A failed pull ends the lifetime: a clock that jumps back and forth does not make the answer fresh again."""
         peer = self.connected("Cache-Control: max-age=60")
         self.reactor.rightNow -= 3600
         fetching = self.fetch()

@@ -131,7 +131,7 @@ class ChangesTests(SynchronousTestCase):
         self.assertNotIn(SECRET, "".join(self.lines))
 
     def test_any_error_is_survived(self) -> None:
-        """What no one has thought of does not end the thread."""
+        """An unexpected exception does not end the thread."""
         self.run_through(ValueError("odd"), StreamDouble(KeyError("odder")), StreamDouble(None))
         self.assertEqual(self.told, 2)
 

@@ -27,7 +27,7 @@ class MakeClientTests(SynchronousTestCase):
                 self.assertEqual(client._topology_settings.seeds, {("a", 27017), ("::1", 1)})
 
     def test_certificates_are_verified(self) -> None:
-        """With TLS, whoever answers must have a certificate for the name that was asked for."""
+        """With TLS, the server must have a certificate for the host name of the URL."""
         address, _ = parse_url(split_url("mongodb://h/db/c?tls=true"))
         with make_client(address) as client:
             context = client.options.pool_options._ssl_context
@@ -37,7 +37,7 @@ class MakeClientTests(SynchronousTestCase):
 
 
 class TextTests(SynchronousTestCase):
-    """What is told."""
+    """The texts of errors."""
 
     def test_passwords_are_hidden(self) -> None:
         """A password is nowhere in the text, nor a half of it at its end; where there is none, nothing is hidden."""

@@ -105,7 +105,7 @@ class PlainTests(SynchronousTestCase):
             self.assertIn("1 to 9999", str(self.assertRaises(SourceError, plain, DatetimeMS(milliseconds))))
 
     def test_what_is_no_bson_is_refused(self) -> None:
-        """Whatever a server sends is a document, or a clear error."""
+        """Bytes that are no BSON raise a SourceError."""
         for data in (b"", b"\5\0\0\0", b"\6\0\0\0\0", b"\x10\0\0\0\2a\0\4\0\0\0\xff\xffa\0\0", b"\xff" * 20):
             for is_relaxed in (False, True):
                 self.assertRaises(SourceError, to_json, data, relaxed=is_relaxed)
@@ -120,7 +120,7 @@ class PlainTests(SynchronousTestCase):
 
     @given(st.dictionaries(NAMES, VALUES))
     def test_json_is_what_was_stored(self, fields: dict[str, Any]) -> None:
-        """What JSON knows comes back as it was, in its order, is always the same, and passes the gate."""
+        """Values that JSON can represent come back unchanged and in order, as the same bytes, and pass the gate."""
         data = bson.encode(fields)
         for is_relaxed in (False, True):
             text = to_json(data, relaxed=is_relaxed)

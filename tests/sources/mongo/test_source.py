@@ -162,7 +162,7 @@ class FetchTests(SourceTestCase):
     """fetch."""
 
     def test_a_list(self) -> None:
-        """All batches are one list; what is asked is what the URL says."""
+        """All batches make one list; the query is the one of the URL."""
         self.client.answer = [[{"_id": 1}, {"_id": 2}], [{"_id": 3}]]
         self.assertEqual(self.fetched(), b'[{"_id":1},{"_id":2},{"_id":3}]')
         self.assertEqual(self.client.asked, [("db",), ("c",), ({}, None)])
@@ -184,7 +184,7 @@ class FetchTests(SourceTestCase):
         self.assertEqual(self.failed(), "no document matches the filter")
 
     def test_nothing_has_changed(self) -> None:
-        """What came the last time is not turned into JSON again; what differs is, and so is what was there before."""
+        """An answer equal to the last one is not turned into JSON again; any other is, even one from before."""
         first: list[list[dict[str, Any]]] = [[{"a": 1}]]
         self.client.answer = first
         self.assertEqual(self.fetched(), b'[{"a":1}]')
@@ -243,7 +243,7 @@ class FetchTests(SourceTestCase):
         self.assertEqual(self.client.cursors, 0)
 
     def test_refused_once_is_refused_again(self) -> None:
-        """What was refused, and has not changed, is refused without being looked at; then the good one is good."""
+        """A refused document that has not changed is refused again without a conversion; a good one is then served."""
         self.client.answer = [[{"a": bson.MinKey()}]]
         first = self.failed()
         self.assertIn("MinKey", first)
@@ -254,7 +254,7 @@ class FetchTests(SourceTestCase):
         self.assertEqual(self.fetched(), b'[{"a":1}]')
 
     def test_bson_is_not_much_larger_than_json(self) -> None:
-        """What is too large as BSON, without being looked at, is too large as JSON."""
+        """A document whose BSON is refused by its size alone is too large as JSON, too."""
         values: tuple[Any, ...] = (bson.Decimal128("0"), 0, 0.5, bson.Int64(0), "", None, b"", {}, [])
         for value in values:
             for document in ({"a": [value] * 5000}, {"": value}):
@@ -300,7 +300,7 @@ class CloseTests(SourceTestCase):
     """close."""
 
     def test_client_is_closed_in_a_thread(self) -> None:
-        """The client says good-bye where nobody waits for it."""
+        """The client says good-bye in a thread, so that no caller waits for it."""
         client = self.client
         self.source.close()
         self.assertTrue(client.closed.wait(WAIT_S))

@@ -1,4 +1,4 @@
-"""What a mongodb:// URL says, and what it may not say."""
+"""Parts of a mongodb:// URL, and options that it may not have."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class AddressTests(SynchronousTestCase):
             self.assertRaises(ConfigurationError, parsed, f"mongodb://{credentials}@h/db/c")
 
     def test_representation_hides_credentials(self) -> None:
-        """What a debugger or a traceback shows has no credentials in it."""
+        """The representation that a debugger or a traceback shows has no credentials in it."""
         shown = repr(address_of(f"mongodb://user:{SECRET}@h/db/c"))
         self.assertNotIn(SECRET, shown)
         self.assertNotIn("user'", shown)
@@ -95,12 +95,12 @@ class AddressTests(SynchronousTestCase):
             self.assertRaises(ConfigurationError, parsed, f"mongodb://h/db/c?{wrong}")
 
     def test_default_timeout_is_below_the_pollers(self) -> None:
-        """Whatever hangs is over before the next pull."""
+        """A pull that hangs times out before the next pull."""
         self.assertLess(address_of("mongodb://h/db/c").timeout_s, 1.0)
 
 
 class QueryTests(SynchronousTestCase):
-    """What is asked for."""
+    """The query of a URL."""
 
     def test_defaults(self) -> None:
         """A collection is a list of all its documents, in the order of _id."""
@@ -160,7 +160,7 @@ class QueryTests(SynchronousTestCase):
         self.assertRaises(ConfigurationError, query_of, "json=canonical")
 
     def test_impossible_options(self) -> None:
-        """What is not known, twice there, or not JSON is refused, and the refusal says what is allowed."""
+        """Options that are unknown, repeated or not JSON are refused, and the refusal says what is allowed."""
         for wrong, said in (
             ("filters={}", "filter, sort, projection"),
             ("a", "name=value"),
@@ -199,7 +199,7 @@ class SourceUrlTests(SynchronousTestCase):
         self.assertNotIn(SECRET, repr(source))
 
     def test_what_does_not_go_together_is_refused_at_once(self) -> None:
-        """What pymongo would refuse at the first pull is found when livefeed starts, without the password."""
+        """Options that pymongo would refuse at the first pull are refused at the start, without the password."""
         for options in ("directConnection=true", "tls=true&tlsCAFile=/nowhere/ca.pem"):
             refusal = self.refusal(f"mongodb://user:{SECRET}@a,b/db/c?{options}")
             self.assertTrue(refusal.startswith("--source: "), refusal)
@@ -222,7 +222,7 @@ class SourceUrlTests(SynchronousTestCase):
         self.assertIn("write the hosts out", self.refusal(f"mongodb+srv://user:{SECRET}@h/db/c"))
 
     def test_refusals_hold_no_credentials(self) -> None:
-        """Whatever is wrong, and wherever the password stands, it is not repeated."""
+        """No refusal repeats the password, wherever it stands in the URL."""
         for url in (
             f"mongodb+srv://user:{SECRET}@h/db/c",
             f"mongodb://user:{SECRET}@h:99999/db/c",

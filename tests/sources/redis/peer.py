@@ -62,7 +62,7 @@ class _Transport(StringTransportWithDisconnection):
 class Peer:
     """The server's end of one connection.
 
-    :ivar state: what it says of its replication when it is asked, in front of the next reply; ``None`` for nothing.
+    :ivar state: its reply to a query of its replication state, in front of the next reply; ``None`` for none.
     """
 
     def __init__(self, factory: Any, host: str = "127.0.0.1", port: int = 6379) -> None:
@@ -118,7 +118,7 @@ class Peer:
 class RedisTestCase(SynchronousTestCase):
     """A source, its servers, and its log.
 
-    :ivar lines: what it has logged.
+    :ivar lines: the lines that the source has logged.
     """
 
     url = "redis://host/5/key"

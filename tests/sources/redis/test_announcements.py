@@ -61,7 +61,7 @@ class MessageTests(AnnouncementsTestCase):
         self.assertEqual(self.lines, ["changes are announced by host:6379 on changes"])
 
     def test_being_there_is_a_change(self) -> None:
-        """What was not heard until the connection was there is not missed."""
+        """Each new subscription counts as a change, as announcements before it may have been missed."""
         self.pulled()
         self.subscribed()
         self.assertEqual(self.changes, 1)
@@ -78,7 +78,7 @@ class MessageTests(AnnouncementsTestCase):
         self.assertEqual(self.successResultOf(fetching), b"2")
 
     def test_silence_is_looked_into(self) -> None:
-        """The channel is asked for again now and then; who does not answer is left."""
+        """The source subscribes again now and then; a connection whose server does not answer is closed."""
         peer = self.listening()
         peer.commands()
         for _ in range(3):
@@ -162,7 +162,7 @@ class TroubleTests(AnnouncementsTestCase):
         self.subscribed()
 
     def test_good_pulls_do_not_make_attempts_frequent(self) -> None:
-        """A server that is there, but lets nobody listen, is left alone in between."""
+        """A server that refuses every subscription is not asked again at each good pull."""
         peer = self.pulled()
         attempts = 0
         for _ in range(600):
@@ -192,7 +192,7 @@ class TroubleTests(AnnouncementsTestCase):
         self.assertEqual(self.changes, 1)
 
     def test_refused_channel(self) -> None:
-        """Who may not listen is told so once, without the password; and is let try again."""
+        """The refusal of a channel is logged once, without the password; the source tries again later."""
         self.pulled()
         peer = self.accept()
         peer.says(OK, OK, b"-NOPERM this user has no permissions to access %b\r\n" % PASSWORD.encode())
@@ -222,7 +222,7 @@ class TroubleTests(AnnouncementsTestCase):
         self.assertIn("larger than it may be", self.lines[-1])
 
     def test_garbage(self) -> None:
-        """What is not Redis, or was not asked for, ends the connection."""
+        """Bytes that are not RESP, or no expected message, end the connection."""
         for garbage in (b"HTTP/1.1 200 OK\r\n", b"+OK\r\n", strings(b"pong", b""), b"*3\r\n*0\r\n*0\r\n*0\r\n"):
             peer = self.listening()
             peer.says(garbage)

@@ -108,7 +108,7 @@ class ClusterTests(RedisTestCase):
         self.assertIn("sent the question on 5 times", self.failed(fetching))
 
     def test_cluster_that_is_down(self) -> None:
-        """What the node says is passed on, as is what looks like a redirection and is none."""
+        """Errors of the node are passed on, as are malformed redirections."""
         for said in (b"CLUSTERDOWN The cluster is down", b"MOVED 1 host", b"MOVED 1 ?:0", b"MOVED 1 a:99999"):
             fetching = self.fetch()
             self.accept().says(OK, b"-%b\r\n" % said)

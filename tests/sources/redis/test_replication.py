@@ -42,7 +42,7 @@ class ReplicationTestCase(RedisTestCase):
 
 
 class StateTests(ReplicationTestCase):
-    """What the server says."""
+    """The state that the server reports."""
 
     def test_no_round_trip_more(self) -> None:
         """The state is asked for in front of the document, without waiting for it."""
@@ -88,7 +88,7 @@ class StateTests(ReplicationTestCase):
             self.assertIn("master_link_status is down, and was never up", self.failed(fetching))
 
     def test_names_are_cut(self) -> None:
-        """What the server says cannot fill the log, nor break its lines."""
+        """The server's text cannot fill the log, nor break its lines."""
         why = self.refused(self.connected(), replica(b"down", b"1", b"\xff\n" + b"x" * 5000))
         self.assertLess(len(why), 250)
         self.assertNotIn("\n", why)
@@ -130,7 +130,7 @@ class UnknownTests(ReplicationTestCase):
     """Servers that do not say."""
 
     def test_documents_are_served(self) -> None:
-        """Whatever is said in place of the state, the document is served, and the log says so once."""
+        """If the state is unknown for any reason, the document is served, and the log says so once."""
         says_nothing = "its answer to INFO does not say so"
         for state, why in (
             (NOPERM, "Redis says: NOPERM this user has no permissions to run the 'info' command"),

@@ -58,7 +58,7 @@ class ReplyReaderTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.lists(VALUES, min_size=1, max_size=4), st.lists(st.integers(1, 400), max_size=12))
     def test_replies_in_pieces(self, replies: list[Reply], cuts: list[int]) -> None:
-        """Whatever the replies are, and however TCP cuts them, they are what the server wrote."""
+        """Any replies, cut anywhere by TCP, are read as the server wrote them."""
         data = b"".join(map(written, replies))
         edges = [0, *sorted(cut for cut in set(cuts) if cut < len(data)), len(data)]
         self.assertEqual(read(data[start:end] for start, end in itertools.pairwise(edges)), replies)

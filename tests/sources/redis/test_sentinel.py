@@ -152,7 +152,7 @@ class PasswordTests(RedisTestCase):
 
 
 class SwitchTests(SentinelTestCase):
-    """What sentinels tell by themselves."""
+    """Announcements of the sentinels."""
 
     def setUp(self) -> None:
         super().setUp()

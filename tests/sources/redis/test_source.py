@@ -13,7 +13,7 @@ from tests.sources.redis.peer import MAX_BYTES, OK, PASSWORD, RedisTestCase, bul
 
 
 class FetchTests(RedisTestCase):
-    """What is asked, and what is made of the answer."""
+    """The commands of the source, and the documents from the replies."""
 
     def test_document_is_as_it_is(self) -> None:
         """The bytes are those of the store: not decoded, no number of them converted, line ends and NUL kept."""
@@ -54,7 +54,7 @@ class FetchTests(RedisTestCase):
         self.assertEqual(self.reactor.tcpClients, [])
 
     def test_document_of_one_byte_too_many(self) -> None:
-        """What is just too large comes through, for the gate to refuse it in its own words."""
+        """A document that is one byte too large comes through, so that the gate refuses it with its own message."""
         peer = self.connected()
         fetching = self.fetch()
         peer.says(bulk(b"x" * (MAX_BYTES + 1)))
@@ -63,7 +63,7 @@ class FetchTests(RedisTestCase):
     @settings(deadline=None, max_examples=60)
     @given(st.binary(min_size=1, max_size=300), st.lists(st.integers(1, 310), max_size=6))
     def test_answer_in_pieces(self, document: bytes, cuts: list[int]) -> None:
-        """However TCP cuts the answer, the same document is read."""
+        """The document is read intact, however TCP cuts the answer."""
         peer = self.connected()
         fetching = self.fetch()
         answer = bulk(document)
@@ -200,7 +200,7 @@ class TroubleTests(RedisTestCase):
         self.assert_recovers()
 
     def test_peer_that_is_not_redis(self) -> None:
-        """Whatever else answers is cut off at once, not when the time is up, and what it said is no document."""
+        """A peer that does not speak RESP is cut off at once, before the timeout, and its bytes are no document."""
         for garbage in (
             b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
             b"220 mail.example ESMTP\r\n",

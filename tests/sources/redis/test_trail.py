@@ -154,7 +154,7 @@ class OneServerTests(MovingTestCase):
         self.pull_for(4 * MAX_AGE_S, peer)
 
     def test_rare_pulls(self) -> None:
-        """What is known of the name is old then: it is waited for, and the old server gives no document."""
+        """A cached address is too old then: the source waits for the look-up, and the old server gives no document."""
         old = self.connected()
         self.leads["host"] = (NEW,)
         self.reactor.advance(3600)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class UrlTests(SynchronousTestCase):
-    """What an operator writes."""
+    """The URLs that an operator writes."""
 
     def source(self, url: str) -> RedisUrl:
         return RedisSource.from_url(split_url(url), reactor=MemoryReactorClock(), max_bytes=MAX_BYTES).url
@@ -53,7 +53,7 @@ class UrlTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=8))
     def test_name_is_text_without_credentials(self, key: bytes) -> None:
-        """Whatever bytes the key has, the source has a name, and no credentials in it."""
+        """A source has a printable name without credentials, for any bytes in its key."""
         name = str(self.source(f"redis://reader:{PASSWORD}@host/0/{quote(key, safe='')}"))
         self.assertTrue(name.startswith("redis://host:6379/0/"))
         self.assertNotIn(PASSWORD, name)

@@ -1,6 +1,6 @@
-"""What is asked of the server, and the document that is made of the answer.
+"""The commands for each kind of value, and the document that is made of the reply.
 
-There is no RedisJSON here: what it answers is taken from its documentation.
+There is no RedisJSON here: its replies are taken from its documentation.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class HashTests(ValueTestCase):
         self.assertEqual(json.loads(JSON.document(encoded)), fields)
 
     def test_values_that_are_not_json(self) -> None:
-        """A value is JSON by itself: what would only fit into the object around it is refused, by name."""
+        """A value must be JSON by itself: one that only fits into the object around it is refused, by name."""
         for value in (b"", b"x", b"1,2", b'1,"b":2', b'1}{"c":3', b"[", b'"', b"1 2", b"01", b"NaN"):
             self.assertIn("the field 'name' is not JSON", self.refusal(JSON, [b"name", value]), value)
 
@@ -73,7 +73,7 @@ class HashTests(ValueTestCase):
             self.assertRaises(OddReplyError, TEXT.document, reply)
 
     def test_allowance_is_enough(self) -> None:
-        """Whatever makes a document of the largest size gets through, be its members ever so small."""
+        """Any reply that makes a document of the largest size fits the allowance, however small its members are."""
         value = HashValue(60_000)
         names = [b"%x" % number for number in range(60_000 // 10)]
         fields = [part for name in names for part in (name, b"")]
@@ -100,7 +100,7 @@ class JsonTests(ValueTestCase):
         self.assertIn("not an array", self.refusal(value, b"{}"))
 
     def test_legacy_path(self) -> None:
-        """What a path of the old kind finds is one value, which may be an array."""
+        """A path in the legacy syntax finds one value, which may be an array."""
         self.assertEqual(JsonValue(1000, b".a").document(b"[1]"), b"[1]")
 
     def test_no_key(self) -> None:
