@@ -1,3 +1,3 @@
-"""Serves one live JSON document to tens of thousands of watchers, over HTTPS and WebSocket."""
+"""Serves one live JSON document, or a few, to tens of thousands of watchers, over HTTPS and WebSocket."""
 
 __version__ = "0.2.0"

@@ -73,6 +73,20 @@ def imported_by(path: Path, names: dict[str, Path]) -> Iterator[str]:
             yield below if below in names else below.rpartition(".")[0]
 
 
+def documented_imports(text: str) -> dict[str, frozenset[str]]:
+    """Gives for each folder the folders that it may import, by the table in a document that has such a header."""
+    _, _, below = text.partition("\n| folder | may import")
+    table: dict[str, frozenset[str]] = {}
+    for line in below.splitlines()[2:]:  # behind the rest of the header and the line below it
+        if not line.startswith("|"):
+            break
+        _, folder, imported, _ = line.split("|")
+        name = folder.strip(" `")
+        assert name not in table, f"{name} has two rows"
+        table[name] = frozenset(each.strip(" `") for each in imported.split(",") if each.strip())
+    return table
+
+
 def imported_tests(tree: ast.Module) -> Iterator[str]:
     """Gives the test modules that a module imports, wherever in it."""
     for node in ast.walk(tree):
@@ -139,6 +153,14 @@ class ImportTests(SynchronousTestCase):
         """The table itself allows none."""
         table = {folder: set(allowed) - GROUND - {folder} for folder, allowed in MAY_IMPORT.items()}
         self.assertEqual(cycles(table), [])
+
+    def test_the_documented_table_is_the_same(self) -> None:
+        """Contributors read the table in the documentation, and not this file."""
+        documented = documented_imports((TESTS.parent / "docs" / "architecture.md").read_text("utf-8"))
+        self.assertEqual(sorted(documented), sorted(MAY_IMPORT))
+        for folder, allowed in MAY_IMPORT.items():
+            with self.subTest(folder):
+                self.assertEqual(sorted(documented[folder]), sorted(allowed - GROUND - {folder}))
 
     def test_cycles_are_found(self) -> None:
         """Also those over several modules."""

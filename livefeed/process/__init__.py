@@ -1,4 +1,4 @@
-"""The operating system's process: addresses, signals, limits, memory, log.
+"""The operating system's process: addresses, certificates, signals, the end, limits, memory, log.
 
 - ``certificates``: the choice of the default certificate, and the daily check for expiry.
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.

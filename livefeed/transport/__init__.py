@@ -6,11 +6,12 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``answer``: answers as bytes that are written again.
 - ``closing``: the ends of a connection, and its deadline.
 - ``connection``: one connection, which a protocol writes to, and the answers that are repeated in its place.
-- ``connection_state``: the state of a connection; closing, writing, reading and connection build on it in this order.
+- ``connection_state``: the state of a connection, with the client's address; closing, writing, reading and connection
+  build on it in this order.
 - ``endpoint``: the part of a reactor that Twisted's server endpoints listen with.
 - ``groups``: connections that are written the same data.
 - ``interfaces``: the requirements of these modules and of ``web`` on each other.
-- ``peer``: the client's address, in 32 bytes.
+- ``peer``: the client's address, packed into 32 bytes.
 - ``pool``: all connections of a process in one epoll, and its limits.
 - ``reading``: data that comes in, and the end of the client's side.
 - ``rooms``: requests that wait for the same answer.

@@ -11,6 +11,6 @@
 - ``rendering``: one answer for many requests.
 - ``replay``: answers that may be repeated.
 - ``request``: one request: limits, and the answer to a failure.
-- ``resources``: the base of all resources.
+- ``resources``: the base of all resources, and small content such as pages.
 - ``site``: the factory of channels.
 """
