@@ -1,0 +1,307 @@
+"""The wiring: which services the settings make, in which order they start and stop, and what is refused before."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import service as service_module
+from livefeed.config.settings import FeedSettings, Settings
+from livefeed.exceptions import ConfigurationError
+from livefeed.feed.persistence import JournalService
+from livefeed.feed_service import FeedsService
+from livefeed.process.certificates import CertificateWatch
+from livefeed.process.drain import Drain
+from livefeed.process.limits import FileLimit
+from livefeed.process.listener import Announcement, Listener
+from livefeed.process.memory import Collector
+from livefeed.process.signals import SignalHandlers
+from livefeed.service import MAX_SPREAD_S, make_service
+from livefeed.testing import Response, request
+from livefeed.tls.development import development_certificate
+from livefeed.transport.endpoint import PoolPort
+from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
+
+if TYPE_CHECKING:
+    from twisted.application.service import MultiService
+
+ServiceT = TypeVar("ServiceT")
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+TCP: dict[str, Any] = {"listen": [LOCAL]}
+
+
+class ServiceTestCase(SynchronousTestCase):
+    """Services of real settings, with a reactor in memory."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+
+    def make(self, settings: Settings | None = None, /, **options: Any) -> MultiService:
+        """Makes the services of settings, or of options of the command line."""
+        return make_service(settings or Settings.read(TCP | options, {}), self.reactor)
+
+    def one(self, kind: type[ServiceT], services: MultiService) -> ServiceT:
+        """Gives the only service of a kind."""
+        (found,) = self.all(kind, services)
+        return found
+
+    def all(self, kind: type[ServiceT], services: MultiService) -> list[ServiceT]:
+        """Gives the services of a kind, in order."""
+        return [service for service in services if isinstance(service, kind)]
+
+    def scratch(self) -> Path:
+        """Gives a folder that is gone after the test."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        return Path(directory.name)
+
+    def start_feeds(self, services: MultiService) -> FeedsService:
+        """Starts the feeds alone: the other services change the process in which the tests run."""
+        feeds = self.one(FeedsService, services)
+        feeds.privilegedStartService()
+        feeds.startService()
+        self.addCleanup(feeds.stopService)
+        return feeds
+
+    def get(self, listener: Listener, path: str, *fields: str) -> Response:
+        """Sends a request to the site behind a listener."""
+        site: Any = listener.factory
+        return request(site, "\n".join([f"GET {path} HTTP/1.1", *fields]).encode())
+
+
+class OrderTests(ServiceTestCase):
+    """The order of the services."""
+
+    def test_order(self) -> None:
+        """Signals come before anything that waits, the limit of files before the listeners, the announcement last."""
+        services = self.make(listen=[LOCAL, LOCAL], metrics=LOCAL)
+        self.assertEqual(
+            [type(service) for service in services],
+            [
+                SignalHandlers,
+                FeedsService,
+                FileLimit,
+                Drain,
+                Collector,
+                Listener,
+                Listener,
+                Listener,
+                Announcement,
+                CertificateWatch,
+            ],
+        )
+
+    def test_order_of_the_stop(self) -> None:
+        """No new connections are accepted when the connections end, and the feeds tick until then."""
+        services = self.make(metrics=LOCAL)
+        stopped: list[type] = []
+        for service in services:
+            self.patch(service, "stopService", lambda service=service: stopped.append(type(service)))
+        self.successResultOf(services.stopService())
+        self.assertEqual(
+            [kind for kind in stopped if kind in (Listener, Drain, FeedsService)],
+            [Listener, Listener, Drain, FeedsService],
+        )
+
+    def test_nothing_is_started(self) -> None:
+        """The reactor has no ports, connections, calls and hooks yet, and no service runs."""
+        for transport in ("fast", "twisted"):
+            services = self.make(transport=transport, metrics="tcp:0", state_dir=str(self.scratch() / "state"))
+            self.assertEqual([service for service in services if service.running], [])
+            self.assertFalse(services.running)
+            used = (self.reactor.tcpServers, self.reactor.getReaders(), self.reactor.getDelayedCalls())
+            self.assertEqual((*map(list, used), self.reactor.whenRunningHooks), ([], [], [], []))
+
+
+class FeedTests(ServiceTestCase):
+    """The feeds of the service."""
+
+    def test_each_feed_is_served(self) -> None:
+        """By its source, at the paths of its name, through the site that all listeners of feeds share."""
+        feeds = (FeedSettings(feed="a", source="demo:?seed=1"), FeedSettings(feed="b", source="demo:?seed=2"))
+        services = self.make(Settings(feeds=feeds, listen=(LOCAL, LOCAL)))
+        one, other = self.all(Listener, services)
+        self.assertIs(one.factory, other.factory)
+        self.start_feeds(services)
+        self.assertEqual((self.get(one, "/a").status, self.get(one, "/b").status), (200, 503))
+        self.reactor.advance(MAX_SPREAD_S / len(feeds))
+        self.assertEqual(self.get(one, "/b").status, 200)
+        self.assertNotEqual(self.get(one, "/a").body, self.get(one, "/b").body)
+        self.assertIn(b'"name":"b"', self.get(one, "/-/feeds.json").body)
+
+    def test_first_pulls_are_spread(self) -> None:
+        """Over one interval, or a second if the interval is longer."""
+        for interval, delays in ((0.5, [0.0, 0.125, 0.25, 0.375]), (60.0, [0.0, 0.25, 0.5, 0.75])):
+            feeds = tuple(FeedSettings(feed=name, interval=interval) for name in "abcd")
+            made = self.one(FeedsService, self.make(Settings(feeds=feeds, listen=(LOCAL,)))).feeds.values()
+            self.assertEqual([each.puller.delay_s for each in made], delays)
+
+    def test_state_dir(self) -> None:
+        """The versions of each feed are kept there; without it, none are."""
+        folder = self.scratch() / "state"
+        for options, count in (({"state_dir": str(folder)}, 1), ({}, 0)):
+            (feed,) = self.one(FeedsService, self.make(**options)).feeds.values()
+            self.assertEqual(len(self.all(JournalService, feed)), count)
+        self.assertFalse(folder.exists())
+
+    def test_limits_of_heads(self) -> None:
+        """The site has the limits of the settings."""
+        services = self.make(head_timeout="3", max_head_bytes="20000", idle_timeout="7")
+        site: Any = self.one(Listener, services).factory
+        self.assertEqual((site.head_timeout_s, site.max_head_bytes, site.timeOut), (3.0, 20000, 7.0))
+        self.assertEqual(self.one(Drain, services).site, site)
+
+
+class ListenerTests(ServiceTestCase):
+    """The listeners of the service."""
+
+    def test_listeners_of_the_feeds(self) -> None:
+        """One for each endpoint, in order, with the place where it was set and the URLs of the feeds."""
+        one, other = self.all(Listener, self.make(listen=[LOCAL, "tcp:8080"], feed="scores"))
+        self.assertEqual([each.description for each in (one, other)], [LOCAL, "tcp:8080"])
+        self.assertEqual([each.place for each in (one, other)], ["--listen", "--listen"])
+        self.assertIn("ws://h:1/scores.ws", one.describe("http://h:1"))
+
+    def test_place_of_a_variable(self) -> None:
+        """A listener has the name of the variable that has set it."""
+        settings = Settings.read({}, {"LIVEFEED_LISTEN": LOCAL, "LIVEFEED_METRICS": "tcp:0"})
+        places = [each.place for each in self.all(Listener, self.make(settings))]
+        self.assertEqual(places, ["LIVEFEED_LISTEN", "LIVEFEED_METRICS"])
+
+    def test_metrics_are_apart(self) -> None:
+        """They have a listener and a site of their own, which shows the figures of the feeds and not the feeds."""
+        services = self.make(metrics="tcp:9090")
+        feeds, metrics = self.all(Listener, services)
+        self.assertEqual((metrics.description, metrics.place), ("tcp:9090", "--metrics"))
+        self.assertEqual(metrics.describe("http://h:1"), "the metrics http://h:1/metrics")
+        self.start_feeds(services)
+        self.assertIn(b'livefeed_good_pulls_total{feed="feed"} 1.0', self.get(metrics, "/metrics").body)
+        self.assertEqual((self.get(metrics, "/feed").status, self.get(feeds, "/metrics").status), (404, 404))
+
+    def test_all_listeners_are_announced(self) -> None:
+        """Those of the metrics, too."""
+        services = self.make(metrics=LOCAL)
+        self.assertEqual(self.one(Announcement, services).listeners, self.all(Listener, services))
+
+    def test_certificate_of_the_settings(self) -> None:
+        """TLS endpoints use it, and it is watched, also where only the metrics have TLS."""
+        made = development_certificate(self.scratch())
+        files = {"cert": str(made.cert), "key": str(made.key)}
+        for options in ({"listen": ["tls:0"]}, {"metrics": "tls:0"}):
+            with capturedLogs() as events:
+                services = self.make(**files, **options)
+            self.assertEqual([formatEvent(event) for event in events], [])
+            self.assertEqual(len(list(self.one(CertificateWatch, services).certificates)), 1)
+
+    def test_certificate_without_use(self) -> None:
+        """The log says so."""
+        made = development_certificate(self.scratch())
+        with capturedLogs() as events:
+            services = self.make(cert=str(made.cert), key=str(made.key))
+        (line,) = [formatEvent(event) for event in events]
+        self.assertTrue(line.startswith("--cert has no effect: "), line)
+        self.assertEqual(list(self.one(CertificateWatch, services).certificates), [])
+
+
+class TransportTests(ServiceTestCase):
+    """The transport of the service."""
+
+    def assert_is_twisted(self, services: MultiService) -> None:
+        """Checks that the feeds are served by the reactor itself."""
+        self.assertIsNone(self.one(Drain, services).pool)
+        self.assertIsNone(self.one(FileLimit, services).reserved)
+        listener = self.all(Listener, services)[0]
+        self.successResultOf(listener.endpoint.listen(listener.factory))
+        self.assertEqual([factory for _, factory, *_ in self.reactor.tcpServers], [listener.factory])
+
+    def test_fast(self) -> None:
+        """The endpoints of the feeds listen in the pool, which sets files aside; that of the metrics does not."""
+        services = self.make(metrics="tcp:0")
+        feeds, metrics = self.all(Listener, services)
+        port = self.successResultOf(feeds.endpoint.listen(feeds.factory))
+        self.addCleanup(port.stopListening)
+        self.assertIsInstance(port, PoolPort)
+        self.assertEqual(self.reactor.tcpServers, [])
+        self.assertEqual(self.one(FileLimit, services).reserved, RESERVED_FILES)
+        self.assertIsInstance(metrics.endpoint, TCP4ServerEndpoint)
+        self.successResultOf(metrics.endpoint.listen(metrics.factory))
+        self.assertEqual(len(self.reactor.tcpServers), 1)
+
+    def test_limits_of_the_pool(self) -> None:
+        """Those of the settings."""
+        services = self.make(max_connections="9", accept_rate="8", handshake_timeout="7", idle_timeout="6")
+        pool: Any = self.one(Drain, services).pool
+        self.assertIsInstance(pool, Pool)
+        self.assertEqual(pool.limits, Limits(connections=9, accept_rate=8, handshake_s=7.0, idle_s=6.0))
+
+    def test_twisted(self) -> None:
+        """Without a pool, and without a warning."""
+        with capturedLogs() as events:
+            services = self.make(transport="twisted")
+        self.assertEqual(events, [])
+        self.assert_is_twisted(services)
+
+    def test_limits_without_effect(self) -> None:
+        """The log names each limit that only the fast transport has, unless it has its default."""
+        with capturedLogs() as events:
+            self.make(transport="twisted", max_connections="5", accept_rate="0", handshake_timeout="5")
+        end = "has no effect: only the fast transport has this limit"
+        lines = [formatEvent(event) for event in events]
+        self.assertEqual(lines, [f"--max-connections {end}", f"--handshake-timeout {end}"])
+
+    def test_without_epoll(self) -> None:
+        """Twisted's transport takes the place of the fast one, and the log says so."""
+        self.patch(service_module, "select", SimpleNamespace())
+        with capturedLogs() as events:
+            services = self.make()
+        (line,) = [formatEvent(event) for event in events]
+        self.assertTrue(line.startswith("there is no epoll on this system"), line)
+        self.assert_is_twisted(services)
+
+
+class RefusalTests(ServiceTestCase):
+    """Settings that cannot work."""
+
+    def refusal(self, settings: Settings | None = None, /, **options: Any) -> str:
+        """Gives the message of the refusal, after which nothing has been started."""
+        message = str(self.assertRaises(ConfigurationError, self.make, settings, **options))
+        self.assertEqual((self.reactor.tcpServers, self.reactor.getDelayedCalls()), ([], []))
+        return message
+
+    def test_state_dir_that_is_a_file(self) -> None:
+        """Its place is named, and the reason."""
+        path = self.scratch() / "state"
+        path.touch()
+        why = f"{path}: there is a file where a folder should be"
+        self.assertEqual(self.refusal(state_dir=str(path)), f"--state-dir: {why}")
+        settings = Settings.read(TCP, {"LIVEFEED_STATE_DIR": str(path)})
+        self.assertEqual(self.refusal(settings), f"LIVEFEED_STATE_DIR: {why}")
+
+    def test_source(self) -> None:
+        """A source that cannot be, with its place."""
+        self.assertTrue(self.refusal(source="bogus:").startswith("--source: "))
+        settings = Settings.read(TCP, {"LIVEFEED_SOURCE": "bogus:"})
+        self.assertTrue(self.refusal(settings).startswith("LIVEFEED_SOURCE: "))
+
+    def test_endpoints(self) -> None:
+        """Those of the feeds and that of the metrics, each with its place and its description."""
+        self.assertTrue(self.refusal(listen=[LOCAL, "bogus:1"]).startswith("--listen: bogus:1: "))
+        self.assertTrue(self.refusal(metrics="bogus:1").startswith("--metrics: bogus:1: "))
+        settings = Settings.read(TCP, {"LIVEFEED_METRICS": "bogus:1"})
+        self.assertTrue(self.refusal(settings).startswith("LIVEFEED_METRICS: bogus:1: "))
+
+    def test_certificate_that_is_not_there(self) -> None:
+        """Whether an endpoint uses it or not."""
+        missing = self.scratch() / "missing.pem"
+        files = {"cert": str(missing), "key": str(missing)}
+        for listen in ("tls:0", LOCAL):
+            refusal = self.refusal(listen=[listen], **files)
+            self.assertTrue(refusal.startswith(f"--cert: {missing}: "), refusal)
