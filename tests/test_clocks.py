@@ -100,7 +100,7 @@ class MomentTests(SynchronousTestCase):
 
     @given(SECONDS, SECONDS, STEPS)
     def test_age_does_not_depend_on_the_wall_clock(self, measured_s: float, later_s: float, step_s: float) -> None:
-        """The age stays however it was set, and the displayed time matches it to less than a step."""
+        """The age ignores steps of the wall clock, and the displayed time matches it to less than a step."""
         moment = Moment(measured_s, NOW)
         now = Moment(measured_s + later_s, NOW + later_s + step_s)
         age_s = moment.age_s(now)

@@ -60,7 +60,7 @@ class ConformanceTests(SynchronousTestCase):
             self.assertEqual(_TEST.sub("", tests).strip(", "), "", row)
 
     def test_tests_are_there(self) -> None:
-        """All that the document names, wherever in it."""
+        """Every test and path that the document names exists."""
         for name in _TEST.findall(DOCUMENT.read_text("utf-8")):
             path, _, test = name.partition("::")
             if test:

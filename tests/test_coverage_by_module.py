@@ -11,7 +11,7 @@ from tests.coverage_by_module import ROOT, TABLE, Table, has_logic, mirror_of, m
 
 class ModuleTests(SynchronousTestCase):
     def test_logic(self) -> None:
-        """A function with a body, wherever it stands, and nothing else."""
+        """A function with a body counts as logic, at any depth, and nothing else does."""
         self.assertTrue(has_logic('"""A."""\nclass A:\n    async def a(self):\n        return 1\n'))
         self.assertFalse(has_logic('class A(Protocol):\n    def a(self): ...\n    def b(self):\n        """B."""\n'))
         self.assertFalse(has_logic("class A:\n    def a(self):\n        raise NotImplementedError\n"))
@@ -38,7 +38,7 @@ class TableTests(SynchronousTestCase):
     TABLE = Table({"a": 90, "b/c": 100, "gone": 50}, {"d"})
 
     def test_written_and_read(self) -> None:
-        """The file is what is written, in order."""
+        """The file holds the written table, in order."""
         self.assertEqual(Table.parse(str(self.TABLE)), self.TABLE)
         self.assertEqual(Table.parse(str(Table())), Table())
         committed = TABLE.read_text("utf-8")

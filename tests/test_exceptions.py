@@ -32,7 +32,7 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(shown(1 << 100_000), "a number that is far too large")
 
     def test_passwords_are_not_shown(self) -> None:
-        """This holds wherever a URL is in the value."""
+        """Passwords are hidden at any depth of the value."""
         for url in (
             "redis://u:hush@h/0/k",
             "redis://:hu@sh@h",

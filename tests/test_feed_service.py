@@ -114,7 +114,7 @@ class AddTests(FeedsTestCase):
             self.assertFalse(transport.disconnecting)
 
     def test_refused_settings(self) -> None:
-        """A name that is taken, and what can never work, leave everything as it is."""
+        """A name that is taken, or settings that can never work, change nothing."""
         self.add("a", b"[1]")
         self.start()
         self.assertRaises(ValueError, self.add, "a")
@@ -178,7 +178,7 @@ class ChangeTests(FeedsTestCase):
         self.assertEqual((puller.good, puller.failed), (2, 1))
 
     def test_each_setting(self) -> None:
-        """It counts at once: origins for requests and handshakes, limits, ages and what is pushed."""
+        """Each setting takes effect at once: origins of requests and handshakes, limits, ages, kind of pushes."""
         self.add("b", b"[3]", b"[3]", push="change")
         self.start()
         self.change(

@@ -57,7 +57,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported_by(path: Path, names: dict[str, Path]) -> Iterator[str]:
-    """Gives the modules of livefeed that a file imports, wherever in it."""
+    """Gives the modules of livefeed that a file imports, at any depth."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]
@@ -88,7 +88,7 @@ def documented_imports(text: str) -> dict[str, frozenset[str]]:
 
 
 def imported_tests(tree: ast.Module) -> Iterator[str]:
-    """Gives the test modules that a module imports, wherever in it."""
+    """Gives the test modules that a module imports, at any depth."""
     for node in ast.walk(tree):
         named: list[str] = []
         if isinstance(node, ast.Import):

@@ -11,7 +11,7 @@ from tests.mutants import CORE, LEFT_OUT, ROOT, Mutant, mirror_of, modules_of, m
 
 
 def changes(source: str) -> list[tuple[str, str]]:
-    """Gives what is replaced, and by what."""
+    """Gives the replaced texts, and their replacements."""
     return [(mutant.old, mutant.new) for mutant in mutants_of("feed/feed", source)]
 
 

@@ -41,7 +41,7 @@ def of(package: str, modules: set[str]) -> set[str]:
 
 
 def imported_by(path: Path) -> set[str]:
-    """Gives the modules that a file's import statements name, wherever in it they stand."""
+    """Gives the modules that a file's import statements name, at any depth."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
         if isinstance(node, ast.Import):
@@ -85,7 +85,7 @@ class PurityTests(SynchronousTestCase):
         self.assertNotIn(REACTOR, modules)
 
     def test_what_takes_its_reactor_installs_none(self) -> None:
-        """These modules are given what they run on."""
+        """These modules get their reactor as an argument."""
         for module in (
             "feed.feed",
             "intake.puller",

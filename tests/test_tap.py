@@ -45,7 +45,7 @@ class OptionsTests(SynchronousTestCase):
     """Options."""
 
     def refusal(self, *arguments: str) -> str:
-        """Gives what is said of a command line that is wrong, or of a value that is not possible, in one line."""
+        """Gives the message for a wrong command line or an impossible value, in one line."""
         try:
             parse(*arguments)
         except SystemExit as error:
@@ -165,7 +165,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(error.code, f"livefeed: {wrong}{hint}")
 
     def test_of_others_the_last_counts(self) -> None:
-        """A script may add to what it is given."""
+        """A script may add options to those that it is given."""
         self.assertEqual(parse("--interval=2", "--interval=3").settings.feeds[0].interval, 3)
 
     def test_options_of_twistd_behind_the_word(self) -> None:
@@ -225,7 +225,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIs(installed.seconds, monotonic)
 
     def logged(self, *arguments: str) -> str:
-        """Gives what making a service logs."""
+        """Gives the log of making a service."""
         events: list[dict[str, Any]] = []
         observer: Any = events.append
         globalLogPublisher.addObserver(observer)

@@ -69,7 +69,7 @@ class DaemonTests(SynchronousTestCase):
         self.assertIsNot(self.successResultOf(outcome), threading.current_thread())
 
     def test_what_is_raised_comes_too(self) -> None:
-        """The Deferred fails with the exception of the work, whatever it is."""
+        """The Deferred fails with the exception of the work, of any class."""
         for kind in (ValueError, KeyboardInterrupt):
 
             def work(kind: type[BaseException] = kind) -> None:

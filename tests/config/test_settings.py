@@ -127,7 +127,7 @@ class OptionTests(SynchronousTestCase):
             self.assertTrue(self.refusal(max_bytes=max_bytes).startswith("--max-bytes: "), max_bytes)
 
     def test_push_is_one_of_two(self) -> None:
-        """Only tick and change are known; the refusal repeats what was given."""
+        """Only tick and change are known; the refusal repeats the given value."""
         self.assertEqual(self.refusal(push="sometimes"), "--push: 'sometimes' is not tick or change")
 
     def test_feed_names(self) -> None:
@@ -294,7 +294,7 @@ class FileTests(SynchronousTestCase):
         return read({"config": str(self.path), **(options or {})}, **environment)
 
     def refusal(self, text: str | bytes, options: dict[str, Any] | None = None, **environment: str) -> str:
-        """Gives what is said of a file, after its name, which everything begins with."""
+        """Gives the message for a file, without the file's name at its beginning."""
         error = str(self.assertRaises(ConfigurationError, self.read, text, options, **environment))
         self.assertNotIn("hush", error)
         self.assertEqual(len(error.splitlines()), 1, error)
@@ -355,7 +355,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(read({"config": str(other)}, LIVEFEED_CONFIG=str(self.path)).feeds[0].interval, 8.0)
 
     def test_several_feeds(self) -> None:
-        """In their order; what a table leaves out is what is set for all, in whatever place."""
+        """Feeds keep their order; a key that a table leaves out has the value at the top, wherever the key stands."""
         parsed = self.read(
             """
             interval = 5
@@ -392,7 +392,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual((night.feed, night.max_bytes), ("2026_night", 99))
 
     def test_places_are_remembered(self) -> None:
-        """For what is only found out later."""
+        """Errors that are found later name the place of the value."""
         parsed = self.read("push = 'tick'\nlisten = ['x:']\n[feeds.a]\nsource = 'bogus:'", {"interval": "2"})
         (feed,) = parsed.feeds
         self.assertEqual(feed.place("source"), f"{self.path}: feeds.a.source")
@@ -405,7 +405,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(str(caught.exception), f"{self.path}: feeds.a.source: is no source")
 
     def test_values_that_cannot_be(self) -> None:
-        """The message names the key, and says what is allowed."""
+        """The message names the key and the allowed values."""
         for text, begin in (
             ("interval = 'x'", "interval: 'x' is not a number of seconds from 0.05 to 3600"),
             ("interval = '1'", "interval: '1' is not a number of seconds from 0.05 to 3600; leave out the quotes"),

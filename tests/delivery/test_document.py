@@ -140,7 +140,7 @@ class DocumentTests(DocumentTestCase):
             self.assertNotIn("content-encoding", response.headers)
 
     def test_age_is_left_to_caches(self) -> None:
-        """An origin server has none to tell (RFC 9111, 5.1), however old the data are."""
+        """An origin server sends no Age (RFC 9111, 5.1), however old the document is."""
         publish(self.feed, DOCUMENT)
         self.feed.mark_stale()
         self.clock.advance(100)
@@ -216,7 +216,7 @@ class PatchTests(DocumentTestCase):
     """Deltas in HTTP (RFC 3229): a client that has an older version may ask for a patch."""
 
     def test_patch_is_sent_to_who_asks(self) -> None:
-        """RFC 3229: from any remembered version, in whatever coding it was had; the first that is known counts."""
+        """RFC 3229: the patch starts at the first known version that the client names, in any coding."""
         publish(self.feed, DOCUMENT)
         tags = [self.get(b"Accept-Encoding: " + coding).headers["etag"] for coding in (b"identity", b"gzip")]
         publish(self.feed, DOCUMENT.replace(b"199.50", b"200.50"))
@@ -238,7 +238,7 @@ class PatchTests(DocumentTestCase):
             self.assertEqual({name: response.headers[name] for name in expected}, expected)
 
     def test_one_patch_is_made_for_a_request(self) -> None:
-        """From the latest version that it names, in whatever order; none more where that is not worth it."""
+        """The only patch is from the latest version that the client names, in any order of the tags."""
         tags = []
         for number in range(20):
             publish(self.feed, DOCUMENT.replace(b"199.50", b"%d.50" % number))
@@ -253,7 +253,7 @@ class PatchTests(DocumentTestCase):
         self.assertEqual((response.status, self.feed.history.made), (200, 2))
 
     def test_no_patch_where_none_is_due(self) -> None:
-        """Not unasked for, not from what is unknown or newest, and not where the coded document is hardly larger."""
+        """No patch is sent without A-IM, from an unknown or the newest version, or if it is hardly smaller."""
         publish(self.feed, DOCUMENT)
         old = self.get().headers["etag"].encode()
         publish(self.feed, DOCUMENT.replace(b".50", b".75"))
@@ -368,7 +368,7 @@ class ConditionTests(DocumentTestCase):
         self.assertEqual(self.get(b"If-Match: *", known).status, 304)
 
     def test_conditions_are_ignored_where_nothing_would_be_sent(self) -> None:
-        """Any answer but a 2xx stays what it is, and OPTIONS selects nothing (RFC 9110, 13.2.1)."""
+        """Conditions change no answer but a 2xx, and OPTIONS selects no representation (RFC 9110, 13.2.1)."""
         never, always = b'If-Match: "other"', b"If-None-Match: *"
         for condition in (never, always):
             self.assertEqual(self.get(condition).status, 503)
@@ -392,7 +392,7 @@ class ConditionTests(DocumentTestCase):
             self.assertEqual(self.get(b"If-Modified-Since: " + date, b"If-None-Match: *").status, 304)
 
     def test_ranges_are_ignored(self) -> None:
-        """Of whatever unit, and on whatever condition (RFC 9110, 14.2 and 13.1.5)."""
+        """A range is ignored with any unit and any condition (RFC 9110, 14.2 and 13.1.5)."""
         publish(self.feed, DOCUMENT)
         etag = self.get().headers["etag"].encode()
         for fields in (
@@ -531,7 +531,7 @@ class MethodTests(DocumentTestCase):
             self.assertEqual(json.loads(response.body)["status"], 405)
 
     def test_absolute_form_is_understood(self) -> None:
-        """A server must accept it, whatever proxy it thinks that it is talking to (RFC 9112, 3.2.2)."""
+        """A server must accept it, with any host and scheme (RFC 9112, 3.2.2)."""
         publish(self.feed, DOCUMENT)
         for target in (b"http://example.org/feed", b"https://example.org:8443/feed?x=y", b"HTTP://h/feed"):
             response = self.get(path=target)
@@ -552,7 +552,7 @@ class GoneTests(DocumentTestCase):
     """A document that is too old to be shown."""
 
     def test_nothing_is_shown(self) -> None:
-        """Neither the document nor a part, in whatever way it is asked for; and it comes back at once."""
+        """No request gets the expired document or a part of it; a new pull brings it back at once."""
         self.feed.gone_after_s = 10
         publish(self.feed, b'{"part": 1}')
         etag = self.get().headers["etag"].encode()
@@ -581,7 +581,7 @@ class GoneTests(DocumentTestCase):
         self.assertEqual(self.get(path=b"/feed/part").status, 200)
 
     def test_nothing_is_kept_for_longer(self) -> None:
-        """Neither as fresh, nor as what is better than nothing; a part neither."""
+        """No directive lets a cache keep the document or a part beyond its expiry, fresh or stale."""
         self.feed.gone_after_s = 10
         publish(self.feed, b'{"part": 1}')
         told = []

@@ -184,7 +184,7 @@ class HeadTests(StreamTestCase):
         self.assertEqual(transport.value(), b"")
 
     def test_options_and_preflights_are_answered(self) -> None:
-        """A page of another origin may say what it has already."""
+        """A preflight allows pages of other origins to send Last-Event-ID."""
         response = self.ask(method=b"OPTIONS")
         self.assertEqual((response.status, response.headers["allow"], response.body), (204, "GET, HEAD, OPTIONS", b""))
         preflight = self.ask(b"Origin: https://example.org", b"Access-Control-Request-Method: GET", method=b"OPTIONS")
@@ -363,7 +363,7 @@ class EventTests(StreamTestCase):
             self.assertEqual(len(client.source.events), 3 if b"delta" in path else 5)
 
     def test_no_block_is_empty(self) -> None:
-        """Some libraries make a message of each empty line: only what has data ends with one."""
+        """Some libraries make a message of each empty line: only a block with data ends with one."""
         for path in (b"/feed.sse", b"/feed.sse?delta=1"):
             self.serve()
             client = Client(self.site, path=path, version=b"HTTP/1.0")
@@ -457,7 +457,7 @@ class ResumptionTests(StreamTestCase):
             self.assertEqual((said, client.events()), (said, [SECOND]))
 
     def test_field_goes_before_query(self) -> None:
-        """EventSource comes back with the same URL, and what is newer in the field."""
+        """EventSource reconnects with the same URL, and sends its newer version in the field."""
         publish(self.feed, FIRST)
         publish(self.feed, SECOND)
         path = b"/feed.sse?last-event-id=" + version_of(FIRST).encode()
@@ -468,7 +468,7 @@ class ResumptionTests(StreamTestCase):
         self.assertEqual(client.events(), [SECOND])
 
     def test_version_that_is_pulled_only_later_is_not_sent_again(self) -> None:
-        """A server that has just started is told what the client has; others are sent."""
+        """The first pull of a new server does not repeat the version that the client has; other versions are sent."""
         client = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
         for document, expected in ((FIRST, []), (SECOND, [SECOND]), (FIRST, [FIRST])):
             publish(self.feed, document)
@@ -614,7 +614,7 @@ class EndTests(StreamTestCase):
         self.assertEqual(len(self.feed.subscriptions), 0)
 
     def test_lost_connection_leaves_nothing(self) -> None:
-        """Neither a subscription nor a timer, whatever the client was doing."""
+        """A lost connection leaves no subscription and no timer, even if the client was paused."""
         publish(self.feed, FIRST)
         clients = [Client(self.site), Client(self.site, version=b"HTTP/1.0"), Client(self.site)]
         clients[1].pause()
@@ -677,7 +677,7 @@ class EndTests(StreamTestCase):
         self.assertNotEqual(told, [client.source.retry_ms for client in clients])
 
     def test_client_that_comes_back_is_told_the_usual_time(self) -> None:
-        """An EventSource keeps what it was told last: one slow return would be followed by others."""
+        """An EventSource keeps the last delay that it was sent: one slow return would be followed by others."""
         returns = ReconnectSlots()
         returns.add(16_000)
         client = Client(self.site)

@@ -113,13 +113,13 @@ class BranchTests(SynchronousTestCase):
             self.assertIn("Retry-After", self.ask(path + b"/a").headers["access-control-expose-headers"].split(", "))
 
     def test_before_the_first_pull_nobody_knows(self) -> None:
-        """It is 503 wherever a WebSocket can be opened, and not 404."""
+        """Before the first pull a part is 503 and not 404 on all paths for WebSockets."""
         for path in FOLLOW:
             response = self.ask(path + b"/a", *HANDSHAKE)
             self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"), path)
 
     def test_coding_is_made_for_content_alone(self) -> None:
-        """A WebSocket takes none, whatever its handshake accepts."""
+        """A WebSocket needs no content coding, whatever codings its handshake accepts."""
         publish(self.served.feed, b'{"a": 1}')
         asked = []
         find = Parts.find

@@ -22,7 +22,7 @@ class BrokenMemberError(Exception):
 
 @dataclass(eq=False)
 class Caller:
-    """A member that writes down when it was called, and then does what the test has set."""
+    """A member that records the times of its calls, and then calls the function that the test has set."""
 
     clock: Clock
     then: Callable[[], object] = lambda: None

@@ -213,7 +213,7 @@ class WaitTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_what_is_granted_is_said(self) -> None:
-        """A wait that is longer than the longest is shortened, and so is what the answer says."""
+        """A wait above the maximum is shortened, and Preference-Applied has the shortened value."""
         connection = self.wait(3600)
         self.clock.advance(MAX_WAIT_S - 1)
         self.assert_waits(connection)
@@ -285,7 +285,7 @@ class WaitTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_preflight_and_answers_let_pages_do_so(self) -> None:
-        """A page of another origin may prefer, and may read what was granted."""
+        """A page of another origin may send Prefer, and may read Preference-Applied."""
         connection = self.connect()
         connection.ask(b"Origin: https://a.example", b"Access-Control-Request-Method: GET", method=b"OPTIONS")
         allowed = Response.parse(connection.transport.value()).headers["access-control-allow-headers"]
@@ -325,7 +325,7 @@ class TagTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_client_that_has_the_next_version_too_is_told_so(self) -> None:
-        """A document that goes back to what it was is not sent again to one that has both."""
+        """A document that returns to an earlier version is not sent to a client that has both versions."""
         publish(self.feed, SECOND)
         connection = self.wait(10, tag(FIRST) + b", " + tag(SECOND))
         publish(self.feed, FIRST)
@@ -550,7 +550,7 @@ class TogetherTests(SynchronousTestCase):
             self.assertEqual((answer.headers["retry-after"], answer.headers["etag"].encode()), ("6", tag(b"0")))
 
     def test_answer_for_those_that_waited_begins_no_part(self) -> None:
-        """Wherever it is rendered."""
+        """An answer for requests that have waited creates no part."""
         served = ServedInMemory("fast")
         self.addCleanup(served.close)
         publish(served.feed, b"[1]")
@@ -665,7 +665,7 @@ class ConnectionTests(WaitingTestCase):
         self.assert_nobody_waits()
 
     def test_release_answers_everybody(self) -> None:
-        """At the stop: with what there is."""
+        """At the stop all requests are answered with the version that they have."""
         connections = [self.wait(10), self.wait(20), self.wait(30, method=b"HEAD")]
         self.polls.release(ReconnectSlots())
         for connection, method in zip(connections, (b"GET", b"GET", b"HEAD"), strict=True):
@@ -700,7 +700,7 @@ class ConnectionTests(WaitingTestCase):
         self.assertEqual((first.body, first.headers["preference-applied"]), (SECOND, "wait=10"))
         self.assertEqual(second.body, SECOND)
         self.assertNotIn("preference-applied", second.headers)
-        # The third has what the others were answered, and waits for more.
+        # The third request has the version of the other answers, and waits for another.
         self.assert_waits(connection)
         publish(self.feed, THIRD)
         response = connection.answer()

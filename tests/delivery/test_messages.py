@@ -43,7 +43,7 @@ def deflated(message: bytes, version: str) -> bytes:
 
 @dataclass
 class Watcher:
-    """A client of the protocol, by what docs/protocol.md says of it.
+    """A client of the protocol, as docs/protocol.md describes it.
 
     :ivar document: its copy.
     :ivar kinds: the types of the messages that it was sent.
@@ -83,7 +83,7 @@ class MessagesTests(SynchronousTestCase):
         return watcher, outlet
 
     def test_messages(self) -> None:
-        """The document first, then what has changed, and a sign of life where nothing has."""
+        """The document comes first, then the changes, and a heartbeat for an unchanged document."""
         publish(self.feed, document(1))
         watcher, _ = self.follow()
         publish(self.feed, document(2))
@@ -92,7 +92,7 @@ class MessagesTests(SynchronousTestCase):
         self.assertEqual(json.loads(watcher.document), json.loads(document(2)))
 
     def test_members(self) -> None:
-        """Each message says what the fields of polling say."""
+        """Each message has the members that correspond to the fields of polling."""
         publish(self.feed, b'{"a": 1.50}')
         message = self.messages.get(None, plain)
         self.assertIn(b'"data":{"a": 1.50}}', message)
@@ -146,7 +146,7 @@ class MessagesTests(SynchronousTestCase):
                 self.assertEqual(json.loads(watcher.document), json.loads(document(4)))
 
     def test_patch_that_is_hardly_smaller_is_not_sent(self) -> None:
-        """The document is safer, then. What is compared is what goes over the wire."""
+        """The document is safer, then. The sizes on the wire are compared."""
         publish(self.feed, b'{"a":"one thing"}')
         watcher, _ = self.follow()
         publish(self.feed, b'{"a":"another thing"}')
@@ -231,7 +231,7 @@ class LargeTests(SynchronousTestCase):
         return sizes
 
     def test_document_is_not_compressed_again(self) -> None:
-        """A message takes over what was made before the document was published, and is as small as that."""
+        """A message reuses the compressed data from before the publication, and is as small."""
         snapshot = make_large(self.documents[0], Sequence(1, 1))
         self.feed.publish(snapshot)
         sizes = self.sizes()

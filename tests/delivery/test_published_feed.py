@@ -32,7 +32,7 @@ class LimitTests(SynchronousTestCase):
             publish(one.feed, b'{"a": 1}')
 
     def ask(self, path: bytes, *fields: bytes) -> Response:
-        """Sends a request, and gives what comes at once; status 0 if nothing does."""
+        """Sends a request, and gives the immediate answer; status 0 if there is none."""
         self.transport = StringTransport()
         channel = self.site.buildProtocol(None)
         assert channel is not None

@@ -89,7 +89,7 @@ class GateTests(SynchronousTestCase):
     @example("[NaN]")
     @example("-Infinity")
     def test_agrees_with_a_strict_json_loads(self, text: str) -> None:
-        """The gate accepts exactly what json.loads accepts with duplicate names and constants refused."""
+        """The gate accepts the same texts as json.loads with duplicate names and constants refused."""
         data = text.encode()
         self.assertEqual(gate_accepts(data), oracle_accepts(data))
 

@@ -88,7 +88,7 @@ class TokensTests(SynchronousTestCase):
         self.assertEqual(tokens_of("a/b/3"), ("a", "b", "3"))
 
     def test_empty_names(self) -> None:
-        """An empty segment is the empty name, wherever it stands."""
+        """An empty segment is the empty name, at any place."""
         self.assertEqual(tokens_of(""), ("",))
         self.assertEqual(tokens_of("a//"), ("a", "", ""))
 
@@ -192,7 +192,7 @@ class PartTests(SynchronousTestCase):
             self.assertEqual(part_of(data, [str(index)]), number)
 
     def test_inner_white_space_stays(self) -> None:
-        """A part is given as it stands, its own white space included, without what is around it."""
+        """A part is given with its own white space, and without the text around it."""
         data = b'{ "a" : [ 1 ,\n\t{ "b" :  1.50 } ]\r\n }'
         self.assertEqual(part_of(data, ["a"]), b'[ 1 ,\n\t{ "b" :  1.50 } ]')
         self.assertEqual(part_of(data, ["a", "1"]), b'{ "b" :  1.50 }')

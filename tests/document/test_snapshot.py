@@ -29,7 +29,7 @@ class SequenceTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
     def test_order(self, epoch: int, number: int, other_epoch: int, other_number: int) -> None:
-        """A later epoch is larger whatever its number; within one epoch the number decides."""
+        """A later epoch is larger for any number; within one epoch the number decides."""
         expected = epoch < other_epoch or (epoch == other_epoch and number < other_number)
         self.assertEqual(Sequence(epoch, number) < Sequence(other_epoch, other_number), expected)
 

@@ -284,7 +284,7 @@ class SliceTests(FeedTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nobody_is_always_last(self) -> None:
-        """Each push begins with another subscriber, however many there are, and even if all are reached each time."""
+        """Each push begins with another subscriber, for any number of them, even if every push reaches all."""
         for count in (2, 3, 7, BATCH, SLICE, SLICE + 1, 3 * SLICE):
             feed, order = self.feed(), list[int]()
             for number in range(count):

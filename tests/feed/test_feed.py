@@ -187,7 +187,7 @@ class RestoreTests(FeedTestCase):
         self.assertEqual(feed.history.latest([version_of(data) for data in documents[:3]]), version_of(documents[0]))
 
     def test_epoch_is_later_than_all(self) -> None:
-        """This holds whatever the clock says."""
+        """A new epoch is later than all restored ones, even if the clock is behind them."""
         later = Sequence(int(NOW * 1000) + 5, 1)
         feed = self.feed()
         feed.restore([StoredVersion(b"1", later, NOW), StoredVersion(b"2", Sequence(3, 1), NOW)])
@@ -513,7 +513,7 @@ class FreshnessTests(FeedTestCase):
         self.assertEqual(part.age_s(), 0.5)
 
     def test_one_call_watches(self) -> None:
-        """There is one call however many ticks there are, and none once the pulls have ended."""
+        """There is one call for any number of ticks, and none once the pulls have ended."""
         feed = self.feed()
         feed.patience_s, feed.gone_after_s = 4, 30
         for _ in range(20):
@@ -553,7 +553,7 @@ class FreshnessTests(FeedTestCase):
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_nothing_is_watched_any_more(self) -> None:
-        """This holds whatever is published after the pulls have ended."""
+        """A version that is published after the pulls have ended schedules no call."""
         feed = self.feed()
         feed.start_watching(4)
         publish(feed, b"1")

@@ -311,7 +311,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(told.pop("WebSocket")[:1], bytes([0x80 | Opcode.CLOSE]))
         for way, data in told.items():
             self.assertEqual(re.findall(rb'"state": ?"(\w+)"', data), [b"stale", b"expired"], way)
-        # It must not be shown until it is back, whatever the state of the whole is.
+        # The part must not be shown until it returns, for any state of the whole document.
         self.publish(b'{"rows": ["a"]}')
         self.feed.mark_stale()
         self.assertEqual(received(), nothing)
@@ -449,7 +449,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(follower.snapshots[-1].data, b"-1")
 
     def test_level_is_read_once_for_each_version(self) -> None:
-        """This holds however many parts are below it."""
+        """The level is read once for any number of parts below it."""
         read: list[bytes] = []
 
         class Counting:

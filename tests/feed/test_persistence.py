@@ -133,8 +133,8 @@ class AgeTests(PersistenceTestCase):
     def restart(self, *, wall_s: float, boots: bool = False, named: bool = True) -> Feed:
         """Publishes a version, and restarts 60 s later.
 
-        :param wall_s: so much the wall clock differs then from what it was.
-        :param boots: whether it is the machine that starts anew.
+        :param wall_s: the seconds by which the wall clock is set meanwhile.
+        :param boots: whether the machine restarts as well.
         :param named: whether the system names its starts.
         """
         self.folder = Path(tempfile.mkdtemp())
@@ -153,7 +153,7 @@ class AgeTests(PersistenceTestCase):
         return feed
 
     def test_same_boot(self) -> None:
-        """The age is measured, whatever the wall clock says; the displayed time matches, and is not in the future."""
+        """The age ignores the wall clock; the displayed time matches the age, and is not in the future."""
         for wall_s in (-86400, -3600, -30, 0, 3600, 86400):
             feed = self.restart(wall_s=wall_s)
             self.assertEqual((feed.age_s(), feed.confirmed_at), (60, self.wall.seconds() - 60))
@@ -257,7 +257,7 @@ class ConfirmationTests(PersistenceTestCase):
             service.stopService()
 
     def test_killed_before_the_first_round(self) -> None:
-        """Each process writes its first confirmation immediately, however short it lives."""
+        """Each process writes its first confirmation immediately, even if it is killed after 2 s."""
         feed, service = self.start(boot=self.boot())
         self.run_for(feed, 2)
         for _ in range(500):

@@ -123,7 +123,7 @@ class ConflationTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"1", b"4"])
 
     def test_debt_is_paid_once(self) -> None:
-        """Resuming again, after what was owed was sent, sends nothing."""
+        """Resuming again, after the owed version was sent, sends nothing."""
         feed = self.feed()
         subscriber, subscription = self.follow(feed)
         subscription.pause()

@@ -145,7 +145,7 @@ class GroupContract(ConnectionTestCase):
         self.assertEqual({(True, False), (False, True)} - {(one.joined, one.ended) for one in many}, set())
 
     def test_what_many_are_sent_while_one_is_given_data(self) -> None:
-        """It comes behind what that one was sent before."""
+        """The bytes of the group come behind the earlier bytes of this connection."""
         group = self.connection_class.make_multicast()
         group.add(self.connection)
         for piece in (b"1", b"2"):
@@ -240,7 +240,7 @@ class WritingContract(ConnectionTestCase):
         self.assertEqual(sent, [b"head: x\r\n\r\nbody"])
 
     def test_large_answers_are_not_put_off(self) -> None:
-        """Above 64 KiB the client is sent what there is, and a producer is asked to wait."""
+        """Above 64 KiB the client is sent the data so far, and a producer is asked to wait."""
         pusher = Pusher()
         self.connection.registerProducer(pusher, True)
         paused_after: list[int] = []
@@ -617,7 +617,7 @@ class ReplayContract(ConnectionTestCase):
     __test__ = False
 
     def test_interfaces(self) -> None:
-        """It is what Twisted's protocols expect to be given."""
+        """The transport provides the interfaces that Twisted's protocols expect."""
         verifyObject(ITCPTransport, self.connection)
         verifyObject(IPushProducer, self.connection)
 
@@ -687,7 +687,7 @@ class ReplayContract(ConnectionTestCase):
         self.assertEqual(len(told), 6)
 
     def wait(self, *, leaves: bool = False) -> Host:
-        """Makes a connection whose request waits, or ends it, and one that asks the same; gives what they wait for."""
+        """Connects a client that waits, or leaves, and one with the same request; gives the host that they wait for."""
         host = Waiting.host = Host()
         replay = Replay()
         Waiting.replays = {False: replay, True: replay}
@@ -848,7 +848,7 @@ class ReplayContract(ConnectionTestCase):
         self.assert_made(0)
 
     def test_client_that_ends_its_side_behind_a_question(self) -> None:
-        """Is answered by replay, however much that is, before the end."""
+        """The stored answer is sent completely before the end, however large it is."""
         self.serve_replays()
         self.store(GET, LARGE)
         client = self.open_waiting()
@@ -923,7 +923,7 @@ class ReplayContract(ConnectionTestCase):
         self.assert_last_answer_is_repeated(b"")
 
     def test_last_answer_may_be_large(self) -> None:
-        """The end waits until the client has read what the socket did not take at once."""
+        """The connection ends after the client has read the rest that the socket did not take at once."""
         self.serve_replays()
         self.store(CLOSING, LARGE, last=True)
         client = self.ask_for_the_last(self.open_waiting())

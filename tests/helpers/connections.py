@@ -1,4 +1,4 @@
-"""Doubles of protocols and producers that write down what happens to them, and a connection with both of its ends."""
+"""Doubles of protocols and producers that record their calls, and a connection with both of its ends."""
 
 from __future__ import annotations
 

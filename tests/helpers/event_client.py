@@ -40,7 +40,7 @@ class EventSource:
     _id: str = ""
 
     def feed(self, data: bytes) -> None:
-        """Takes what came in; lines end with CR, LF or both, and one that has not ended waits."""
+        """Parses received bytes; lines end with CR, LF or both, and an incomplete line waits."""
         self._text += data.decode("utf-8")
         if self._text and not self._begun:
             self._begun = True
@@ -82,7 +82,7 @@ class EventSource:
 
 
 def dechunk(data: bytes) -> tuple[bytes, bytes]:
-    """Gives the content of whole chunks (RFC 9112, 7.1), and what follows the last of all, or ``b""``."""
+    """Gives the content of whole chunks (RFC 9112, 7.1), and all bytes from the last chunk on, or ``b""``."""
     content = b""
     while data:
         size, _, rest = data.partition(b"\r\n")

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def close_port(reactor: Any, port: Any) -> None:
-    """Ends what a reactor that does not run has opened."""
+    """Closes the port and the descriptors of a reactor that does not run."""
     port.connectionLost(None)
     reactor.removeAll()
     for sock in (reactor.waker.i, reactor.waker.o) if hasattr(reactor.waker, "i") else ():

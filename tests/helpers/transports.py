@@ -10,7 +10,7 @@ from livefeed.transport.groups import ConnectionGroup
 
 
 class Transport(StringTransport):
-    """A transport that, like the real ones, minds neither a producer that leaves twice nor what comes after the end."""
+    """A transport that, like real ones, tolerates a producer that unregisters twice, and calls after the end."""
 
     protocol: Any
     unsent_bytes = 0
@@ -31,7 +31,7 @@ class Grouped(Transport):
 
 
 class Wrapping(Transport):
-    """A transport that wraps another, as Twisted's TLS does, and passes on what it does not have itself."""
+    """A transport that wraps another, as Twisted's TLS does, and passes other attributes on to it."""
 
     def write_below(self) -> Any:
         raise AssertionError("written below the wrapper, where everybody can read it")

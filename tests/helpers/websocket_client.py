@@ -72,12 +72,12 @@ class Client:
         self.send(extra=extra)
 
     def send(self, *, extra: bytes = b"") -> None:
-        """Hands over what the client wants to send, and reads what comes back."""
+        """Hands over the data that the client wants to send, and the answer comes back."""
         # The transport's protocol changes with the upgrade, as it does on a real transport.
         self.transport.protocol.dataReceived(b"".join(self.protocol.data_to_send()) + extra)
 
     def agreed(self) -> list[Extension]:
-        """Gives the extensions of the handshake, which is taken from what has come in."""
+        """Gives the extensions of the handshake, which is removed from the received bytes."""
         handshake, end, rest = self.transport.value().partition(b"\r\n\r\n")
         self.protocol.receive_data(handshake + end)
         self.transport.clear()
@@ -123,7 +123,7 @@ def sent(opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> bytes:
 
 @dataclass(frozen=True)
 class Raw:
-    """A frame as it was sent, whatever is wrong with it."""
+    """A frame as it was sent, even if it is malformed."""
 
     first: int
     masked: bool
@@ -132,7 +132,7 @@ class Raw:
 
     @classmethod
     def read(cls, data: bytes) -> list[Raw]:
-        """Takes apart what a server has sent: whole frames, and nothing behind them."""
+        """Splits the bytes of a server into whole frames, and fails if there is a rest."""
         frames = []
         while data:
             first, second, short = data[0], data[1], data[1] & 0x7F

@@ -446,7 +446,7 @@ class FailureTests(PollerTestCase):
         self.assertEqual(self.document(), b"2")
 
     def test_refused_document_keeps_the_last_good_snapshot(self) -> None:
-        """A refused document is never served, whatever the reason."""
+        """A refused document is never served, for any reason of the refusal."""
         self.start()
         snapshot = self.feed.snapshot
         for refused in (b"", b'{"half": ', b'{"a": 1, "a": 2}', b"NaN", b"\xff", b"[" + b" " * 100 + b"]"):
@@ -682,7 +682,7 @@ class LogTests(PollerTestCase):
         self.assertIn('feed "results" is live: pulled from scripted://host/0/key', lines[0])
 
     def test_failing_pulls_are_logged_once(self) -> None:
-        """One line says that the feed is stale, and why, however long it lasts."""
+        """One line says that the feed is stale, and why, however long that lasts."""
         lines = self.run_pulls(b"1", SourceError("is away"), SourceError("is away"), b"}{")
         self.assertEqual(len(lines), 2)
         self.assertIn("warn", lines[1])
@@ -819,7 +819,7 @@ class LogTests(PollerTestCase):
         self.assertIn("no answer within 10 s", eventAsText(events[0]))
 
     def test_source_that_fails_in_its_own_way_when_cancelled(self) -> None:
-        """The message names the time limit, whatever a cancelled library raises, and no error inside livefeed."""
+        """The message names the time limit for any exception of a cancelled library, and no error inside livefeed."""
 
         def cancel(deferred: Deferred[bytes]) -> None:
             deferred.errback(ProgrammingError("cancelled while connecting"))

@@ -243,7 +243,7 @@ class Livefeed:
         return connection
 
     def tls_context(self) -> ssl.SSLContext:
-        """Gives what verifies the server against the development CA."""
+        """Gives the context that verifies the server against the development CA."""
         assert self._certificate is not None
         return ssl.create_default_context(cafile=self._certificate.ca)
 
@@ -560,9 +560,9 @@ class RedisError(Exception):
 class StoreServer(ABC):
     """A server that documents are pulled from, in a process of its own.
 
-    It keeps its port for as long as it is there, however often it is ended and started.
+    It keeps its port for its whole life, also when it is ended and started again.
 
-    :ivar port: that.
+    :ivar port: its port.
     """
 
     port: int
@@ -608,7 +608,7 @@ class Redis(StoreServer):
     :param directory: where it runs.
     :param options: settings, as on its command line.
     :param host: the address that it listens on.
-    :ivar password: what :meth:`command` authenticates with, if anything.
+    :ivar password: the password that :meth:`command` authenticates with, if any.
     """
 
     def __init__(self, directory: Path, *options: str, password: str | None = None, host: str = HOST) -> None:

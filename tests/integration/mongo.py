@@ -1,7 +1,7 @@
-"""A MongoDB for the integration tests: FerretDB, which is started here, or a server that somebody else has started.
+"""A MongoDB for the integration tests: FerretDB, which is started here, or a server that is running already.
 
-``LIVEFEED_TEST_MONGODB=mongodb://[user:password@]host:port`` names another server. What pauses, ends or starts a server
-is then skipped, since it is not ours.
+``LIVEFEED_TEST_MONGODB=mongodb://[user:password@]host:port`` names another server. Tests that pause, end or start it
+are then skipped, since it is not ours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLLECTION = "documents"
 class MongoStore(StoreServer):
     """A server with a document that a source can follow.
 
-    FerretDB keeps its port and its data for as long as the store is open, however often it is ended and started.
+    FerretDB keeps its port and its data while the store is open, also when it is ended and started again.
 
     :param directory: where it keeps its data.
     :param user: the user that may log in; ``""`` for a server without users.

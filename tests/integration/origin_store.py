@@ -1,4 +1,4 @@
-"""HTTP origins to pull from: nginx, as good as it gets, and one that answers whatever a test wants it to."""
+"""HTTP origins to pull from: nginx as a good origin, and one whose answers a test controls."""
 
 from __future__ import annotations
 

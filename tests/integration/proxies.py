@@ -203,7 +203,7 @@ class Place:
         return self.stack.enter_context(varnish(self._new_directory("varnish"), port, changes or {}))
 
     def each(self, port: int) -> tuple[Cache, ...]:
-        """Puts a cache of each kind there, so that what takes time takes it once."""
+        """Starts a cache of each kind, so that a test waits only once for both."""
         return self.nginx(port), self.varnish(port)
 
     def haproxy(self, port: int, changes: dict[str, str] | None = None) -> Cache:

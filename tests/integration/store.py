@@ -100,7 +100,7 @@ class Store(ABC):
             server.resume()
 
     def close(self) -> None:
-        """Ends it, whatever state it is in."""
+        """Ends all servers, in any state."""
         for server in self.servers:
             server.__exit__()
 

@@ -1,4 +1,4 @@
-"""The example alert rules of the docs, checked by Prometheus's own tool, and against what livefeed exports."""
+"""The example alert rules of the docs, checked by Prometheus's own tool, and against livefeed's metrics."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def wait_until_served(livefeed: Livefeed, document: bytes, *, ticks: int = 0) ->
 
 
 def seconds(fields: httpx.Headers, directive: str) -> int:
-    """Gives what ``Cache-Control`` says."""
+    """Gives the seconds of a directive of ``Cache-Control``."""
     match = re.search(rf"\b{directive}=(\d+)", fields["Cache-Control"])
     assert match is not None, fields
     return int(match[1])
@@ -183,7 +183,7 @@ def variants(
 
 class TestVariants:
     def test_everybody_gets_what_they_can_read(self, variants: Cache, variants_tap: Tap) -> None:
-        """Byte for byte, in whatever order they come; and 304 with the tag that they were given."""
+        """Each client gets a coding that it can read, byte for byte and in any order; its tag gives 304."""
         before = asked = len(variants_tap.exchanges())
         for codings in (CODINGS, [*reversed(CODINGS)]):
             asked = len(variants_tap.exchanges())
@@ -292,7 +292,7 @@ class TestOutage:
 
 
 class TestExpiry:
-    """No client gets a document that is too old, whatever the cache has, with livefeed or without."""
+    """No client gets a document that is too old, from any cache, with livefeed or without."""
 
     GONE_AFTER_S = 5
 

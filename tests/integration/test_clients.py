@@ -1,6 +1,6 @@
 """Following and polling with clients of other makers: curl, and Node's ``fetch`` and packages for events and WebSocket.
 
-The programs are in ``tests/clients``. They print what happens, and are judged here.
+The programs are in ``tests/clients``. They print events, which the tests check.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class TestWs:
 
     @pytest.mark.parametrize("deflate", [False, True], ids=["plain", "deflate"])
     def test_may_not_say_too_much(self, run: Run, ws: str, *, deflate: bool) -> None:
-        """A message of 4096 bytes is ignored; a larger one is answered by 1009, however well it is compressed."""
+        """A message of 4096 bytes is ignored; a larger one is answered by 1009, even if it compresses well."""
         send = {0: "x" * 4096, 1: "x" * 4097}
         client = run("websocket", f"{ws}/feed.ws", deflate=deflate, send=send)
         assert client.wait_for("close")["code"] == 1009
@@ -424,7 +424,7 @@ class TestFetch:
             assert again[1]["etag"] == fields["etag"]
 
     def test_without_options_reads_the_document(self, run: Run, http: str, server: Livefeed, source: Source) -> None:
-        """In whatever coding it likes best; a part, too."""
+        """The client reads the document and a part in the coding that it prefers."""
         settle(server, source, LARGE)
         whole, part = self.answers(run, http, {"path": "/feed"}, {"path": "/feed/list/7/name"})
         assert (whole[0], whole[2]) == (200, LARGE)
@@ -480,7 +480,7 @@ class TestCurl:
     def test_reads_the_document(
         self, curl: Callable[..., Process], http: str, server: Livefeed, source: Source, arguments: tuple[str, ...]
     ) -> None:
-        """Whole and decoded, whatever it asks with."""
+        """The document arrives whole and decoded, with any of the arguments."""
         settle(server, source, LARGE)
         process = curl(*arguments, "--fail", f"{http}/feed")
         assert process.wait() == 0

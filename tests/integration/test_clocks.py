@@ -1,4 +1,4 @@
-"""The wall clock of a real process is set, forwards and backwards: only what displays the time takes note.
+"""The wall clock of a real process is set, forwards and backwards: only displayed times change.
 
 libfaketime changes the time of day that the process sees, and leaves the clocks alone that cannot be set.
 """
@@ -110,7 +110,7 @@ def answers(livefeed: Livefeed, wanted: Callable[[httpx.Response], bool]) -> htt
 
 
 def shows(step_s: float) -> Callable[[httpx.Response], bool]:
-    """Gives what tells whether the Date of an answer follows a clock that was set."""
+    """Gives a function that tells whether the Date of an answer follows a clock that was set."""
     return lambda answer: abs(date(answer) - time.time() - step_s) < TOLERANCE_S
 
 

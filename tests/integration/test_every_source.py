@@ -121,7 +121,7 @@ class Night:
     def survives(self, spoil: Callable[[], object], mend: Callable[[], object], why: str) -> None:
         """Fails unless the feed is stale while something is wrong, says why, and is live soon after it is mended.
 
-        And unless livefeed is then as large as before, but for less than what an incident may have flooded it with.
+        Fails as well if the memory of livefeed has grown by as much as the data of a flood.
         """
         start, before = self.livefeed.mark(), self.livefeed.resident_bytes()
         with self.watched() as polling:

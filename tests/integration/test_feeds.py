@@ -90,7 +90,7 @@ def test_each_is_polled(livefeed: Livefeed) -> None:
 
 
 def test_each_has_parts(livefeed: Livefeed) -> None:
-    """Its own, however they are followed."""
+    """Each feed has its own parts, on every transport."""
     assert livefeed.http.get("/results/parts/1").content == b"20"
     assert livefeed.http.get("/board/trains/0").content == b'"08:15"'
     assert livefeed.http.get("/board/parts/1").status_code == 404
@@ -278,7 +278,7 @@ def test_many_feeds(start: Start, tmp_path: Path) -> None:
     livefeed.process.wait_for(r'feed "f\d+" is live', count=64)
     documents = [livefeed.http.get(f"/f{number}").json() for number in range(64)]
     assert documents == [[number] for number in range(64)]
-    # No timer fires early, however much other work the machine has.
+    # No timer fires early, however busy the machine is.
     first, last = (datetime.fromisoformat(listed(livefeed)[name]["at"]) for name in ("f0", "f63"))
     assert (last - first).total_seconds() > 0.5
     assert livefeed.terminate() == 0

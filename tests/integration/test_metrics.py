@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_metrics(start: Start) -> None:
-    """They are on an endpoint of their own, and say what happened on the others."""
+    """The metrics have an endpoint of their own, and cover the other endpoints."""
     livefeed = start("--metrics", TCP)
     livefeed.wait_for_log(r"listening on .*: the metrics http://localhost:\d+/metrics")
     (port,) = re.findall(r"the metrics http://localhost:(\d+)/metrics", livefeed.log())

@@ -1,4 +1,4 @@
-"""An HTTP origin as the source: livefeed as the cache in front of it, whatever the origin does."""
+"""An HTTP origin as the source: livefeed as the cache in front of it, for all behaviours of the origin."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ class TestLog:
 
     @pytest.mark.parametrize("how", ["kept", "closed", "interim", "redirect", "304"])
     def test_pulls_are_not_logged(self, start: Start, how: str) -> None:
-        """Not a line in ten of them, whatever becomes of the connections, and with new versions or without."""
+        """Ten pulls log no line, with any handling of connections, and with new versions or without."""
 
         def answer(asked: Asked) -> bytes:
             if how == "304" and asked.field("If-None-Match"):
@@ -296,7 +296,7 @@ class TestLog:
 
     @pytest.mark.parametrize("how", ["refused", "HTTP/1.0"])
     def test_connections_are_not_logged(self, start: Start, how: str) -> None:
-        """From the start to the end there is a line for each change of the state, however many there are."""
+        """The log has one line for each change of the state, and none for the many connections."""
 
         def answer(asked: Asked) -> None:
             asked.send(b"HTTP/1.0 200 OK\r\n\r\n" + DOCUMENT)
@@ -410,7 +410,7 @@ class TestAsking:
             assert ages >= {0, 1}
 
     def test_fresh_answer_that_may_not_be_served(self, start: Start) -> None:
-        """A document that the gate refuses is requested again at the next tick, however fresh it claims to be."""
+        """A document that the gate refuses is requested again at the next tick, even if it claims to be fresh."""
         with WilfulOrigin(
             lambda asked: answer_of(DOCUMENT if asked.number > 2 else b"{", "Cache-Control: max-age=60")
         ) as origin:

@@ -154,7 +154,7 @@ class TestConditionalRequests:
     @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"other",W/{} , "third"', "*", '"a,b" ,{}'])
     @pytest.mark.parametrize("coding", ["identity", "gzip"])
     def test_what_the_client_has_is_not_sent_again(self, server: Livefeed, form: str, coding: str) -> None:
-        """A tag that matches, however it is written, gives 304 with the fields of the 200."""
+        """A tag that matches, in any form, gives 304 with the fields of the 200."""
         accept = {"Accept-Encoding": coding}
         full = server.http.get("/feed", headers=accept)
         tag = form.format(full.headers["ETag"])

@@ -172,7 +172,7 @@ class TestChromium:
         livefeed = start_one()
         ports = [place.nginx(port).port, place.haproxy(port).port, port]
         urls = [f"http://{HOST}:{each}/feed.sse{part}" for each in ports for part in ("", "/n", "?delta=1")]
-        # Any page would do, of an origin without a policy for what may be connected to.
+        # Any page of an origin without a policy for connections would do.
         browser.get(f"http://{HOST}:{ports[0]}/feed")
         browser.execute_script(self.FOLLOW, urls)
         self.wait_until(browser, lambda _, text: bool(text))

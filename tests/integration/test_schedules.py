@@ -310,7 +310,7 @@ class MemoryStage:
         self.reactor.close()
 
     def subscriptions(self) -> int:
-        """Gives how many there are, of whatever kind."""
+        """Gives the number of all subscriptions, on any transport."""
         return sum(len(delivery.feed.subscriptions) for delivery in self.served)
 
     def happen(self, event: Event) -> list[Tick]:
@@ -457,7 +457,7 @@ class Visit:
         self._drain()
 
     def take_part(self, event: Event) -> None:
-        """Lets something happen, and reads what that brings, unless the watcher does not read."""
+        """Performs an event, and reads the resulting messages, unless the watcher does not read."""
         kind, value = event
         if kind == "stall":
             self._stalled = isinstance(self._session, Following)
@@ -683,7 +683,7 @@ class ProcessStage:
                 line.send(said)
             session.outgoing.clear()
             if session.up_to_date:
-                # The answer to a long poll may have a version that existed for a moment, read however late.
+                # The answer to a long poll may have a version that existed for a moment, even if it is read late.
                 self._is_waiting = isinstance(session, Polling) and not session.ended
                 if not self._is_waiting:
                     self.ledger.confirm()

@@ -69,7 +69,7 @@ class Source:
 
 
 class Phone:
-    """A watcher whose line is as slow as it reads: TLS takes nothing from the socket but what is given to it.
+    """A watcher whose line is as slow as it reads: TLS takes no bytes from the socket but those that it is given.
 
     :param livefeed: the server.
     :param ledger: the versions that it serves.
@@ -195,7 +195,7 @@ def test_phone_on_a_bad_line(
     servers = [start(*options), start(*options)]
     with contextlib.ExitStack() as stack:
         fast = stack.enter_context(Audience(servers[0], source.ledger, slow=False))
-        # They connect while the document is small, so that the measured memory is what they need in the long run.
+        # They connect while the document is small, so that the measured memory is that of a long-lived connection.
         fast.read_all()
         first = source.ledger.newest.version
         source.write()

@@ -1,4 +1,4 @@
-"""Where documents come from: real files and a real Redis. What holds for each store is in ``test_every_source``."""
+"""Real files and a real Redis as sources. Rules for every store are in ``test_every_source``."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class TestFile:
         assert "--max-bytes" in livefeed.log()
 
     def test_what_is_not_json_is_not_served(self, livefeed: Livefeed, path: Path) -> None:
-        """A document that the gate refuses removes nothing, whatever it is."""
+        """The good document stays in place of any document that the gate refuses."""
         good = DOCUMENT
         for number, refused in enumerate(NOT_DOCUMENTS):
             mark = livefeed.mark()
@@ -198,7 +198,7 @@ class TestRedis:
         assert_served(livefeed, DOCUMENT, "live")
 
     def test_a_value_that_is_not_json_is_not_served(self, redis: Redis, start: Start) -> None:
-        """A value that the gate refuses takes nothing away, whatever it is."""
+        """The good document stays in place of any value that the gate refuses."""
         redis.command("SET", "refused", DOCUMENT)
         livefeed = start("--source", redis.url("refused"), "--max-bytes", "1000", *FAST)
         good = DOCUMENT
@@ -213,7 +213,7 @@ class TestRedis:
             assert_served(livefeed, good, "live")
 
     def test_a_key_of_another_type_is_not_served(self, redis: Redis, start: Start) -> None:
-        """A list where a string was takes nothing away; the log says what Redis says."""
+        """A list in place of a string removes nothing; the log has the error of Redis."""
         redis.command("SET", "typed", DOCUMENT)
         livefeed = start("--source", redis.url("typed"), *FAST)
 
@@ -260,7 +260,7 @@ class TestRedis:
             assert livefeed.log().count("is stale") == 1
 
     def test_a_password_that_is_missing_is_said_to_be(self, tmp_path: Path, start: Start) -> None:
-        """Where Redis wants a password and none is given, the log has what Redis says."""
+        """If Redis requires a password and none is given, the log has the error of Redis."""
         with Redis(tmp_path, password="another") as redis:
             livefeed = start("--source", redis.url("results"), *FAST, live=False)
             livefeed.wait_for_log(STALE + ".*NOAUTH")

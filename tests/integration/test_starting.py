@@ -132,14 +132,14 @@ class TestOptions:
     @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
     @pytest.mark.parametrize("kind", ["tls", "tcp"])
     def test_a_port_in_use_is_refused(self, tmp_path: Path, kind: str, command: tuple[str, ...]) -> None:
-        """A port on which somebody listens already ends the start, and the message names the endpoint."""
+        """A port that is in use ends the start, and the message names the endpoint."""
         with closing(socket.create_server((HOST, 0))) as sock:
             endpoint = f"{kind}:{sock.getsockname()[1]}:interface={HOST}"
             code, output = run(tmp_path, "--listen", endpoint, command=command)
         assert_refused(code, output, "--listen", endpoint, "in use; another process listens there: `ss -ltnp` names it")
 
     def test_a_low_port_without_the_capability(self, tmp_path: Path) -> None:
-        """The message says which one it takes, and what else helps."""
+        """The message names the capability, and an alternative."""
         if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024:
             pytest.skip("every user may listen on this port here")
         # PR_CAPBSET_DROP of CAP_NET_BIND_SERVICE: root has it no more either, behind an exec. Others never had it.
@@ -302,7 +302,7 @@ class TestDevelopmentCertificate:
             assert not (tmp_path / "data").exists()
 
     def test_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
-        """Where there is no place for it, the message says which place, and what to do."""
+        """If there is no place for it, the message names the place and the remedy."""
         (tmp_path / "data").write_text("a file in the place of the directory")
         code, output = run(tmp_path, "--listen", TLS)
         assert_refused(code, output, str(tmp_path / "data"), "--cert")
@@ -431,7 +431,7 @@ class TestEndpoints:
             assert not (tmp_path / "data").exists()
 
     def test_a_folder_of_certificates(self, tmp_path: Path) -> None:
-        """Each name has its own; unknown ones, of which anybody can make up any number, leave nothing in the log."""
+        """Each name has its own certificate; unknown names, which clients can make up in any number, are not logged."""
         folder, root = tmp_path / "certificates", Holder("root")
         folder.mkdir()
         (tmp_path / "root.pem").write_bytes(root.issue(root))

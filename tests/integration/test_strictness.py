@@ -376,7 +376,7 @@ class TestRequests:
         assert wire.rest() == b""
 
     def test_a_condition_is_no_matter_for_repeated_answers(self, wire: Wire) -> None:
-        """A request for another version does not get this one, whatever the last answer was (RFC 9110, 13.1.1)."""
+        """A request for another version does not get this one, even after this one was sent (RFC 9110, 13.1.1)."""
         for _ in range(3):
             wire.send(GOOD)
             assert wire.response().status == 200
@@ -419,7 +419,7 @@ class TestTransport:
             assert wire.rest().startswith(b"HTTP/1.1 ")
 
     def test_a_reset_in_the_middle_of_anything_hurts_nobody(self, server: Livefeed) -> None:
-        """Clients that vanish, at whatever point, leave the server as it was."""
+        """Clients that vanish at any point leave the server unchanged."""
         for scheme in server.ports:
             for data in (b"", GOOD[:20], GOOD, GOOD * 50, GOOD * 50 + GOOD[:20]):
                 with server.wire(scheme) as wire:
@@ -433,7 +433,7 @@ class TestAfterwards:
     @pytest.mark.parametrize("scheme", ["https", "http"])
     @pytest.mark.parametrize("kind", ["silent", "dripping", "bare LF", "second", "no line"])
     def test_a_slow_head_got_408(self, slow_heads: SlowHeads, scheme: str, kind: str) -> None:
-        """A head that was not whole after 10 s was answered so, however busy the client was with it."""
+        """A head that is incomplete after 10 s is answered with 408, even if the client continues to send."""
         wire = slow_heads.wires[scheme, kind]
         wire.sock.settimeout(SLOW_HEAD_WAIT_S)
         if kind == "second":

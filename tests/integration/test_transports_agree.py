@@ -374,7 +374,7 @@ class PublishedFeed:
         return clients
 
     def counts(self) -> list[Counter[Any]]:
-        """Gives what each site has counted."""
+        """Gives the counts of each site."""
         for site in self.sites:
             site.forget_answers()
         return [site.counts() for site in self.sites]
@@ -404,7 +404,7 @@ NOTHING = (
     get(b"Connection: close"),
 )
 
-# Somebody leaves while a request waits, and there is a new version a moment later.
+# A client leaves while its request waits, and there is a new version a moment later.
 WAITING = Play(
     segments=(GET, GET, GET, GET, get(b'If-None-Match: "%s"' % version_of(DOCUMENTS[0]).encode(), b"Prefer: wait=1")),
     events=((5, "other"),),
@@ -413,7 +413,7 @@ WAITING = Play(
 )
 
 
-# More than is looked at, of whatever a head has room for.
+# Fields that are longer than the part that is read.
 LONG = (
     get(b"Accept-Encoding: " + b"," * 15_000),
     get(b"Accept-Encoding: gzip" + b"," * 63),

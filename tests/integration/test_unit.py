@@ -80,7 +80,7 @@ class TestWithoutWritableExecutableMemory:
 
     @pytest.fixture(autouse=True)
     def kernel(self) -> None:
-        """Leaves out what an old kernel cannot do."""
+        """Skips the tests on a kernel that is too old."""
         done = subprocess.run(
             [sys.executable, "-c", WITHOUT_WRITE_EXECUTE], capture_output=True, text=True, check=False
         )
@@ -109,7 +109,7 @@ class TestWithoutWritableExecutableMemory:
 
 class TestJournal:
     def test_each_line_has_its_priority(self, tmp_path: Path) -> None:
-        """By which `journalctl -p warning` finds what matters."""
+        """The priorities let `journalctl -p warning` find the important lines."""
         source = f"file:{tmp_path / 'missing.json'}"
         options = ("--source", source)
         command = by(TO_THE_JOURNAL)

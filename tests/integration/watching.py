@@ -114,7 +114,7 @@ class Tick:
 
 @dataclass
 class Watcher:
-    """The copy of one watcher, whatever way it came.
+    """The copy of one watcher, from any transport.
 
     :ivar position: the index of the copy in the ledger; the earliest one if several entries are the same document.
     :ivar value: the value of the copy, each number as its text.
@@ -363,7 +363,7 @@ class Following(Session):
 
     def due(self, tick: Tick) -> int:
         if not tick.there:
-            # A part that comes back is sent, whatever it was before. While it is away, deltas tell the state alone.
+            # A part that comes back is always sent. While it is away, deltas have the state alone.
             self._was_gone = True
             return int(self.delta and tick.turned)
         if self.delta:

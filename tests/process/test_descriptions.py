@@ -71,7 +71,7 @@ class MistakeTests(SynchronousTestCase):
             self.assertTrue(mistake_in(description).startswith("this is more than one endpoint: repeat"), description)
 
     def test_a_port_alone_and_what_stands_in_urls(self) -> None:
-        """The refusal says what was meant."""
+        """The refusal has the endpoint that was probably meant."""
         for description, meant in (
             ("8443", "tls:8443"),
             ("https:443", "tls:443"),

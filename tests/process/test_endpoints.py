@@ -134,7 +134,7 @@ class TlsTests(ListenTestCase):
         self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface=127.0.0.1:interface=10.0.0.1"))
 
     def test_part_without_a_value(self) -> None:
-        """An interface that was left out by mistake does not mean everybody."""
+        """An interface without a value is refused, rather than taken for all interfaces."""
         self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface"))
 
     def test_unusable_certificate(self) -> None:
@@ -315,7 +315,7 @@ class BothFamiliesTests(SynchronousTestCase):
     """tls:PORT of Twisted's transport."""
 
     def test_ipv4_is_served_where_sockets_of_ipv6_are_for_ipv6_alone(self) -> None:
-        """That is what net.ipv6.bindv6only sets, for each new socket."""
+        """net.ipv6.bindv6only sets this option for each new socket."""
         if not endpoints._dual_stack():
             return
         directory = tempfile.TemporaryDirectory()

@@ -41,7 +41,7 @@ class StreamTests(SynchronousTestCase):
 
 
 class PriorityTests(SynchronousTestCase):
-    """with_priority, and what logs by it."""
+    """with_priority, and the observer that uses it."""
 
     def test_each_line(self) -> None:
         """The journal takes each for a message."""

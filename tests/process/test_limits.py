@@ -31,7 +31,7 @@ class FileLimitTests(SynchronousTestCase):
         return self.logged(limit, limit)
 
     def test_less_than_is_set_aside(self) -> None:
-        """Has both numbers said, and what to do; a limit with room for watchers has nothing said."""
+        """The warning has both numbers and the remedy; a limit with room for connections gives none."""
         (warning,) = self.warnings(200)
         self.assertIn(
             "the limit is 200 open files, of which 256 are set aside for everything but connections: raise it", warning

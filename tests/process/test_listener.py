@@ -163,7 +163,7 @@ class UnsentTests(SynchronousTestCase):
     def assert_progress_is_seen(self, client: Client) -> None:
         """The unsent bytes of a full transport decrease to 0 as its client reads."""
         self.addCleanup(client.close)
-        # Twisted has a protocol from the start, and keeps what it writes until TLS has begun.
+        # Twisted makes the protocol at the start, and keeps its writes until TLS has begun.
         turn_until(self.reactor, lambda: self.protocols != [], client)
         while not self.protocols[0].received:
             turn_until(self.reactor, lambda: True, client)

@@ -119,7 +119,7 @@ class CollectorTests(SynchronousTestCase):
         self.assertEqual(self.collector.full, 2)
 
     def test_old_garbage_is_freed_from_time_to_time(self) -> None:
-        """Each minute where that takes little time, later where it takes more, and each hour whatever it takes."""
+        """A full collection runs each minute if it is short, later if it is longer, and each hour in any case."""
         for self.pause_s, after_s in (
             (SHORT_PAUSE_S / 2, MIN_INTERVAL_S),
             (SHORT_PAUSE_S * 2, MIN_INTERVAL_S * 4),
@@ -190,7 +190,7 @@ class CollectorTests(SynchronousTestCase):
         self.assertIsNotNone(seen())
 
     def test_never_by_itself(self) -> None:
-        """Each look at what is new counts, and a process may run for years."""
+        """Each collection of the youngest generation counts, and a process may run for years."""
         _, *thresholds = gc.get_threshold()
         self.assertGreater(min(thresholds) * PERIOD_S, 30 * 365 * 86_400)
 

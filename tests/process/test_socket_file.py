@@ -35,7 +35,7 @@ class SocketFileTests(SynchronousTestCase):
         return endpoint.listen(Factory.forProtocol(Protocol))
 
     def leave(self) -> None:
-        """Leaves what a killed process does, which had the id that this one has now."""
+        """Leaves the files of a killed process that had the id of this one."""
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(self.path))
             left.listen()

@@ -1,4 +1,4 @@
-"""Names: one lookup at a time, beside the reactor, and connections to what they lead to."""
+"""Names: one look-up at a time, in a thread, and connections to the addresses."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class NamesTests(SynchronousTestCase):
         raise OSError("no thread")
 
     def test_renewed(self) -> None:
-        """A name is looked up beside what goes on, once, and its answer is used once."""
+        """A name is looked up once in the background, and the answer is used once."""
         self.assertFalse(self.names.renew("name"))
         self.assertFalse(self.names.renew("name"))
         self.threads.end(("10.0.0.1",))

@@ -125,7 +125,7 @@ class MakeSourceTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.text(alphabet="abz09:/@?#[]%. \u2100\n", max_size=25))
     def test_any_text_is_a_source_or_refused(self, rest: str) -> None:
-        """No URL raises anything but ConfigurationError, and none shows what stands before its @."""
+        """A URL raises nothing but ConfigurationError, and no error shows the text before its @."""
         for scheme in ("redis", "rediss", "redis+unix", "redis+sentinel", "redis+cluster", "file", "demo", "https"):
             try:
                 str(source_of(f"{scheme}://:{SECRET}{rest}@host/0/key"))

@@ -1,4 +1,4 @@
-"""Versions are read back complete or not at all, whatever has happened to the file."""
+"""Versions are read back complete or not at all, for any damage to the file."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class KeepingTests(JournalTestCase):
         journal.close()
 
     def test_confirmation_comes_back(self) -> None:
-        """The newest version has it, however often it is confirmed; the versions before keep their times."""
+        """The newest version has its latest confirmation; the versions before keep their times."""
         versions = [version(1), version(2)]
         self.keep(*versions)
         # Longer and shorter lines are written over each other.

@@ -159,7 +159,7 @@ class KeepingTests(CertificatesTestCase):
     """Files that are kept, and files that are made anew."""
 
     def test_second_time_keeps_everything(self) -> None:
-        """A certificate that is good is not replaced: somebody may have trusted it."""
+        """A valid certificate is not replaced, because clients may already trust it."""
         made = self.make()
         before = self.contents()
         kept = self.make()
@@ -277,7 +277,7 @@ class RefusalTests(CertificatesTestCase):
         self.assertEqual((self.directory / "ca.key").read_bytes(), before)
 
     def test_directory_that_cannot_be_made(self) -> None:
-        """The message names what is in the way, and another way to go."""
+        """The message names the obstacle and the alternative."""
         (self.directory / "file").write_text("")
         error = self.assertRaises(ConfigurationError, development_certificate, self.directory / "file" / "certs")
         self.assertIn(str(self.directory / "file"), str(error))
@@ -299,7 +299,7 @@ class DirectoryTests(SynchronousTestCase):
             self.assertEqual(default_directory(), Path("/home/me/.local/share/livefeed/certs"))
 
     def test_no_home(self) -> None:
-        """A user without one is told what to set instead."""
+        """The message names the settings that a user without a home directory needs."""
 
         def nowhere() -> Path:
             raise RuntimeError("Could not determine home directory.")

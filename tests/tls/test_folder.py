@@ -1,4 +1,4 @@
-"""tls:FOLDER: which certificate a client gets, and what is said of the files."""
+"""tls:FOLDER: the certificate that a client gets, and the log lines about the files."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ChoiceTests(ServingTestCase):
         self.assertEqual(self.chain(folder, "x.www.b.test"), ["a.test", "CA"])
 
     def test_an_unknown_name_or_none(self) -> None:
-        """The first file's that is valid. Not a line is logged, however many ask."""
+        """A client without a known name gets the first valid file's certificate. No such request is logged."""
         self.add("0.pem", "old.test", days=-1, begins=-2)
         self.add("1.pem", "a.test")
         self.add("2.pem", "b.test")

@@ -98,13 +98,13 @@ class HandshakeTests(TlsTestCase):
         self.assertTrue("GCM" in cipher or "CHACHA20" in cipher, cipher)
 
     def test_cipher_of_tls_1_3_is_the_servers_choice(self) -> None:
-        """A client that would rather have SHA-384 gets what the server's processor is fastest at."""
+        """A client that prefers SHA-384 gets the cipher that the server's processor is fastest at."""
         client = self.client()
         client.set_tls13_ciphersuites(b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")
         self.assertEqual(handshake(self.server(), client).get_cipher_name(), "TLS_AES_128_GCM_SHA256")
 
     def test_client_with_one_cipher_gets_through(self) -> None:
-        """Each of the server's is enough: ChaCha20 alone is what a client without AES in its processor may have."""
+        """Any one of the server's ciphers is enough: a client without AES instructions may only offer ChaCha20."""
         for cipher in ("TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"):
             client = self.client()
             client.set_tls13_ciphersuites(cipher.encode())
@@ -262,7 +262,7 @@ class CallbackTests(SynchronousTestCase):
     """require_callbacks."""
 
     def test_memory_that_is_written_may_not_be_executed(self) -> None:
-        """The remedy is told, for whatever uses TLS; where it may, nothing happens."""
+        """The error has the remedy for each setting that uses TLS; where such memory is allowed, there is no error."""
         require_callbacks("listen")
 
         def refuse(*_: object) -> None:

@@ -9,7 +9,7 @@ from livefeed.transport.answer import LARGE_BYTES, Answer, in_pieces
 
 class AnswerTests(SynchronousTestCase):
     def test_small_answer_is_one_piece(self) -> None:
-        """A large body stays the object that it was, and each look at an answer tells what is to be done."""
+        """A small answer is joined, a large body stays one object; at_once is for small answers before the last."""
         small, large = bytes(LARGE_BYTES), bytes(LARGE_BYTES + 1)
         for parts, pieces in (
             ((b"head",), (b"head", b"")),

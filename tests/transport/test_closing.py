@@ -67,7 +67,7 @@ class HalfCloseTests(ConnectionTestCase):
         self.assertEqual(self.protocol.events, ["read"])
 
     def test_server_ends_its_side(self) -> None:
-        """After what was written; the protocol is told, once, and can still read."""
+        """The server's side ends after all written data; the protocol is notified once, and can still read."""
         self.fill()
         self.connection.loseWriteConnection()
         self.connection.write(b"too late")

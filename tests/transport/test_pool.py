@@ -223,7 +223,7 @@ class AcceptingTests(PoolTestCase):
         self.connected(1)
         client.reset()
         self.connected(0)
-        self.assertLessEqual(len(handled), 2)  # epoll's word, and what it says in more than one way
+        self.assertLessEqual(len(handled), 2)  # epoll may report the end in more than one event
 
     def test_protocol_that_breaks_is_called_once(self) -> None:
         """A protocol that raises is called once, however many bytes the client had sent."""
@@ -287,7 +287,7 @@ class AcceptingTests(PoolTestCase):
         self.assertEqual(len(self.pool.connections), 1)
 
     def test_connection_that_cannot_be_made(self) -> None:
-        """Is logged and closed; everybody else stays."""
+        """The failure is logged and the new connection closed; all others stay."""
         self.listen()
         first = self.connect()
         self.connected(1)
@@ -365,7 +365,7 @@ class CapacityTests(PoolTestCase):
         self.assertEqual(self.pool.refused, 1)
 
     def test_those_told_to_come_back_take_no_place(self) -> None:
-        """Though they are still there when somebody leaves."""
+        """Refused connections that are still open do not keep others from a free place."""
         self.listen(self.site, connections=2)
         first, second, third, fourth = (self.connect() for _ in range(4))
         self.connected(4)
@@ -437,7 +437,7 @@ class SweepTests(PoolTestCase):
     @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 10)), min_size=1, max_size=10))
     @settings(deadline=None, max_examples=25)
     def test_deadlines(self, deadlines: list[tuple[int, int]]) -> None:
-        """Each connection ends at its own time, within a sweep, whatever was set before."""
+        """Each connection ends at its last deadline, within a sweep; earlier deadlines have no effect."""
         self.listen()
         self.protocols.clear()
         for _ in deadlines:
@@ -493,7 +493,7 @@ class RestTests(PoolTestCase):
         self.connected(1)
 
     def test_unlisten_while_accepting_rests(self) -> None:
-        """The sweep does not stumble over what is gone."""
+        """The next sweep tolerates that the listener has gone."""
         self.listen()
         self.listener.failures = [OSError(errno.EMFILE, "")]
         client = self.connect()

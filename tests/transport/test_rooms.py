@@ -59,7 +59,7 @@ class Waiting:
 
 @dataclass(eq=False)
 class Member:
-    """A connection, as much of it as a room needs, which writes down what is done to it."""
+    """The parts of a connection that a room needs; it records its events."""
 
     events: list[Any] = field(default_factory=list)
     breaks: bool = False
@@ -108,7 +108,7 @@ class Pool:
 
 
 class RoomTestCase(SynchronousTestCase):
-    """Has a room, and somebody to be in it."""
+    """Has a room, and members for it."""
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -48,7 +48,7 @@ HANDSHAKE, DATA = 22, 23
 class RecordLayer:
     """Writes records of TLS 1.3 as a client, among them such as OpenSSL would not write (RFC 8446, 5.2, 7.1 to 7.3).
 
-    :param secret: the client's first secret for what follows the handshake, of TLS_AES_128_GCM_SHA256.
+    :param secret: the client's first secret for records after the handshake, of TLS_AES_128_GCM_SHA256.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -101,7 +101,7 @@ class TLSTestCase(CertificateTestCase, ConnectionTestCase):
         super().setUp()
 
     def client_context(self, version: int | None = None, ciphers: bytes = b"") -> SSL.Context:
-        """Gives what a client that trusts the certificate has; none of it can be changed once it is used."""
+        """Gives the context of a client that trusts the certificate; a context must not change once it is used."""
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_max_proto_version(self.version if version is None else version)
         context.load_verify_locations(str(self.made.ca))
@@ -286,7 +286,7 @@ class HandshakeTests(TLSTestCase):
             self.assertEqual(self.tls.get_alpn_proto_negotiated(), chosen or b"")
 
     def test_name_is_not_needed(self) -> None:
-        """With SNI and without it, and whatever the name."""
+        """The handshake succeeds with any name in SNI, and without SNI."""
         for name in (b"", b"localhost", b"other.example"):
             self.open_by_name(name)
             self.assertEqual(self.protocols[-1].transport.getHandle().get_servername(), name or None)
@@ -308,7 +308,7 @@ class ResumptionTests(TLSTestCase):
     """A client that comes back with its session, in TLS 1.3."""
 
     def read_something(self) -> None:
-        """In TLS 1.3 the ticket comes after the handshake: it is there when what is behind it is."""
+        """In TLS 1.3 the ticket comes after the handshake: once later data has arrived, the ticket has, too."""
         self.connection.write(b"something")
         self.receive(9)
 
@@ -521,7 +521,7 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
         self.assert_lost(ConnectionDone)
 
     def test_end_without_goodbye(self) -> None:
-        """Is not taken for an orderly one: somebody may have cut off the rest."""
+        """An end of stream without close_notify is an error: an attacker may have cut off the rest."""
         self.client.sock.shutdown(socket.SHUT_WR)
         self.assert_lost(ConnectionLost)
 

@@ -212,7 +212,7 @@ class EveryAnswerTests(SynchronousTestCase):
                 self.assertLess(abs(datetime.now(UTC) - parsedate_to_datetime(date)), timedelta(minutes=1))
 
     def test_head_is_answered_without_content(self) -> None:
-        """Whatever the answer is (RFC 9110, 9.3.2)."""
+        """An answer to HEAD never has content, for any status (RFC 9110, 9.3.2)."""
         for exchange in self.answers(b"HEAD"):
             if exchange.method == b"HEAD":
                 self.assertEqual((exchange.request[:99], exchange.response.body), (exchange.request[:99], b""))

@@ -275,7 +275,7 @@ class StrictnessTests(ChannelTestCase):
         self.assert_refused(400, GET[:-2] + b"X-A: b\r\n\tc\r\n\r\n")
 
     def test_long_names_are_refused(self) -> None:
-        """Twisted remembers ten thousand names of fields for ever, however long they are."""
+        """The limit is needed because Twisted remembers ten thousand field names forever, however long they are."""
         self.assert_refused(431, GET[:-2] + b"X" * 129 + b": b\r\n\r\n")
         self.connect()
         self.assertEqual(self.receive(GET[:-2] + b"X" * 128 + b": b\r\n\r\n").status, 200)
@@ -360,7 +360,7 @@ class StrictnessTests(ChannelTestCase):
         self.assertNotEqual(self.receive(b"nonsense\r\n").body, b"")
 
     def test_close_is_found_in_any_list(self) -> None:
-        """Wherever it stands, after it there is one answer more and no other (RFC 9112, 9.6)."""
+        """The request with the option is the last to be answered, wherever the option stands (RFC 9112, 9.6)."""
         for lines in (
             b"Connection: close",
             b"connection: CLOSE",
@@ -399,7 +399,7 @@ class StrictnessTests(ChannelTestCase):
         self.assertEqual(self.receive(head).status, 405)
 
     def test_transfer_encoding_ends_with_chunked(self) -> None:
-        """Or nobody knows where the content ends: 400, and the connection is closed (RFC 9112, 6.3)."""
+        """Any other coding leaves the end of the content unknown: 400, and the connection is closed (RFC 9112, 6.3)."""
         for method in (b"GET", b"POST"):
             for coding in (
                 b"identity",
@@ -416,7 +416,7 @@ class StrictnessTests(ChannelTestCase):
             self.assert_refused(400, method + head)
 
     def test_transfer_encoding_in_http_1_0_ends_the_connection(self) -> None:
-        """Whatever else the request says (RFC 9112, 6.1)."""
+        """The connection ends after one answer, whatever the other fields are (RFC 9112, 6.1)."""
         for rest in (b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"):
             self.connect()
             self.channel.dataReceived(
@@ -426,7 +426,7 @@ class StrictnessTests(ChannelTestCase):
             self.assert_closing()
 
     def test_length_that_is_none_is_malformed(self) -> None:
-        """However long it is (RFC 9112, 6.3): only a number can be too large."""
+        """A length that is no number is 400, however long it is (RFC 9112, 6.3): only a number can be too large."""
         for length in (
             b"x" * 30,
             b"-" + b"1" * 30,
@@ -453,7 +453,7 @@ class StrictnessTests(ChannelTestCase):
                 self.assert_closing()
 
     def test_length_that_no_number_holds_is_refused(self) -> None:
-        """Python refuses to convert more than 4,300 digits; nobody sends more than 19."""
+        """Python refuses to convert more than 4,300 digits; real lengths have at most 19."""
         self.assert_refused(413, GET[:-2] + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")
 
     def test_empty_content_is_none(self) -> None:
@@ -723,7 +723,7 @@ class ReplayTests(ChannelTestCase):
         self.assertEqual(self.label(), self.LABEL)
 
     def test_refusal_is_not_given_again(self) -> None:
-        """Neither it nor the answer before it, wherever in the head the fault is."""
+        """Neither the refusal nor the answer before it is replayed, wherever in the head the fault is."""
         for bad in (
             b"GET /\x01 HTTP/1.1\r\n",
             b"G" * 20_000,

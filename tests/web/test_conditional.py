@@ -20,7 +20,7 @@ def none_match(if_none_match: bytes | None, *etags: bytes) -> bool:
 
 
 class MatchingTagTests(SynchronousTestCase):
-    """matching_tag: what the client has already."""
+    """matching_tag: the tag of the representation that the client already has."""
 
     def test_selected_tag_comes_first(self) -> None:
         """A client that has several representations is told of the one that it would be sent."""
@@ -52,7 +52,7 @@ class MatchingTagTests(SynchronousTestCase):
         self.assertTrue(none_match(b'"A"', b'"a"'))
 
     def test_asterisk(self) -> None:
-        """An asterisk alone matches whatever there is; in quotes or in a list it is not that asterisk."""
+        """An asterisk alone matches any representation; in quotes or in a list it does not."""
         self.assertFalse(none_match(b"*", b'"a"'))
         self.assertFalse(none_match(b" *\t", b'"a"'))
         self.assertTrue(none_match(b'"*"', b'"a"'))
@@ -108,7 +108,7 @@ class IsAnotherTests(SynchronousTestCase):
     """is_another: whether a client asks for something else than there is."""
 
     def test_absent_field(self) -> None:
-        """Without a precondition whatever there is will do."""
+        """A request without a precondition accepts any representation."""
         self.assertFalse(is_another(None, b'"a"'))
 
     def test_comparison_is_strong(self) -> None:
@@ -119,7 +119,7 @@ class IsAnotherTests(SynchronousTestCase):
         self.assertTrue(is_another(b'"A", "a-gzip"', b'"a"'))
 
     def test_asterisk(self) -> None:
-        """Alone it is whatever there is; in quotes it is a tag."""
+        """An asterisk alone matches any representation; in quotes it is a tag."""
         self.assertFalse(is_another(b" *\t", b'"a"'))
         self.assertTrue(is_another(b'"*"', b'"a"'))
         self.assertTrue(is_another(b'*, "b"', b'"a"'))

@@ -118,12 +118,12 @@ class HandshakeTests(SynchronousTestCase):
         self.assertTrue(self.origins.allows_handshake(None, b"feed.example"))
 
     def test_listed_origin(self) -> None:
-        """The origins of the policy may subscribe, in whatever case they are sent."""
+        """The origins of the policy may subscribe, in upper or lower case."""
         self.assertTrue(self.origins.allows_handshake(b"https://a.example", b"feed.example"))
         self.assertTrue(self.origins.allows_handshake(b"HTTPS://A.example", b"feed.example"))
 
     def test_any_origin(self) -> None:
-        """Without a limit everybody may."""
+        """Without a limit every origin may subscribe."""
         self.assertTrue(Origins.parse(["*"]).allows_handshake(b"https://b.example", b"feed.example"))
 
     def test_pages_of_this_server(self) -> None:

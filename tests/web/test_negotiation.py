@@ -70,7 +70,7 @@ class ChooseCodingTests(SynchronousTestCase):
     @given(accept_encodings(), st.lists(st.sampled_from(CODINGS), unique=True))
     @example((b"*;q=0.5, identity;q=0.5", {"*": 0.5, "identity": 0.5}), ["gzip"])
     def test_agrees_with_the_rfc(self, accept: tuple[bytes, dict[str, float]], available: list[str]) -> None:
-        """A generated field gives what a separate reading of RFC 9110 gives."""
+        """A generated field gives the same coding as a separate implementation of RFC 9110."""
         field, weights = accept
         self.assertEqual(chosen(field, available), expected_coding(weights, available), field)
 
@@ -80,7 +80,7 @@ class ChooseCodingTests(SynchronousTestCase):
     def test_fields_of_equal_ranks_choose_the_same(
         self, accept: tuple[bytes, object], other: tuple[bytes, object], available: list[str]
     ) -> None:
-        """Whatever is available; and where the ranks differ, so does a choice between two codings, or of one."""
+        """Fields with equal ranks always choose alike; others differ in the choice from some one or two codings."""
         fields = accept[0], other[0]
         if len({coding_ranks(coding_weights(field)) for field in fields}) == 1:
             self.assertEqual(chosen(fields[0], available), chosen(fields[1], available))
@@ -103,7 +103,7 @@ class ChooseCodingTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.one_of(st.none(), st.binary(max_size=60), st.text(alphabet="gzip*;q=01., \tidentx-", max_size=40)))
     def test_anything_gives_a_coding_that_exists(self, field: bytes | str | None) -> None:
-        """No field value, however malformed, raises or names a coding that there is not."""
+        """No field value, however malformed, raises or names a coding that does not exist."""
         raw = field.encode() if isinstance(field, str) else field
         self.assertIn(chosen(raw, ("gzip",)), {"gzip", "identity"})
 
@@ -116,7 +116,7 @@ class ChooseCodingTests(SynchronousTestCase):
         self.assertEqual(chosen(b"", CODINGS), "identity")
 
     def test_browser_field(self) -> None:
-        """Of equals, the coding that the server prefers is chosen, in whatever order the client names them."""
+        """Of codings with equal weights the server's preference decides, whatever their order in the field."""
         self.assertEqual(chosen(b"gzip, deflate, br, zstd", CODINGS), "zstd")
         self.assertEqual(chosen(b"gzip, deflate, br, zstd", ("gzip",)), "gzip")
 
@@ -177,7 +177,7 @@ class PreferTests(SynchronousTestCase):
         self.assert_wait(0, b"wait=0", b'wait="0"')
 
     def test_wait_stands_among_other_preferences(self) -> None:
-        """Wherever it stands, and whatever parameters it has."""
+        """The wait is found at any place, and with any parameters."""
         self.assert_wait(
             10,
             b"respond-async, wait=10",
@@ -252,7 +252,7 @@ class PreferTests(SynchronousTestCase):
 
     @given(st.integers(0, 10**9 - 1), st.booleans(), st.sampled_from([b"", b"a, ", b'a="b"; c,']))
     def test_every_number_is_understood(self, seconds: int, quoted: bool, before: bytes) -> None:
-        """However it is written."""
+        """The number is understood with and without quotes, and after other preferences."""
         number = b'"%d"' % seconds if quoted else b"%d" % seconds
         self.assertEqual(preferred_wait_s(before + b"wait=" + number), min(seconds, MAX_WAIT_S))
 

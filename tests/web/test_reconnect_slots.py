@@ -105,5 +105,5 @@ class RefusalSlotsTests(SynchronousTestCase):
             heapq.heappush(due, at + self.slots.next_retry_ms() / 1000)
         self.assertEqual(returns.pop(1000), CLIENTS)
         self.assertLess(max(returns.values()), 3 * RECONNECTS_PER_S)
-        # Everybody is still there: each comes once a minute at least.
+        # No client is lost: each returns at least once a minute.
         self.assertGreaterEqual(sum(returns.values()), CLIENTS * 4)

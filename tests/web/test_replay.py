@@ -209,7 +209,7 @@ class MatchTests(SynchronousTestCase):
                 self.assertIsNone(match_head(head(name + b": a", HOST, other + b": a")), name)
 
     def test_forbidden_fields(self) -> None:
-        """A body, an upgrade and expectations are not for replay, however they are spelt, wherever they stand."""
+        """A head with a body, an upgrade or expectations is not replayed, in any spelling and at any place."""
         for name in FORBIDDEN:
             for spelling in (name, name.upper(), name.title()):
                 self.assertIsNone(match_head(head(HOST, spelling + b": 0")), spelling)
@@ -357,7 +357,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertIsNone(self.find(head(HOST, b"Accept: a")))
 
     def test_head_that_is_none_has_no_key(self) -> None:
-        """Nothing may be stored for it, whatever was missed before."""
+        """No answer may be stored for it, even if another head was missed before."""
         self.find(head(HOST))
         self.assertIsNotNone(self.replay.missed)
         self.assertIsNone(self.find(head(HOST, b"Upgrade: websocket")))
@@ -386,7 +386,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(dict(self.replay.counts()), {"a": 3, "b": 2})
 
     def test_what_was_given_to_several_is_counted(self) -> None:
-        """With what was found, and however often all is forgotten meanwhile."""
+        """The counts include the found answers, and survive every clear()."""
         self.ask(head(HOST), b"x", "a")
         self.assertIsNotNone(self.find(head(HOST)))
         self.replay.count("a", 3)
@@ -397,7 +397,7 @@ class ReplayTests(SynchronousTestCase):
             self.replay.clear()
 
     def test_generations_are_counted(self) -> None:
-        """By which what has rendered an answer knows that it is an old one."""
+        """A renderer of an answer can tell from the generation that its answer is outdated."""
         generation = self.replay.generation
         for _ in range(2):
             self.replay.clear()

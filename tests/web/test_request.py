@@ -46,7 +46,7 @@ class LimitsTests(SynchronousTestCase):
         return request(self.site, b"GET " + target + b" HTTP/1.1").status
 
     def query(self, query: bytes) -> dict[bytes, list[bytes]]:
-        """Gives what is seen of a query."""
+        """Gives the parameters that the resource sees in a query."""
         head = b"GET /feed.ws?" + query + b" HTTP/1.1\nUpgrade: websocket"
         self.assertEqual(request(self.site, head).status, 204)
         return self.args[-1]
@@ -73,7 +73,7 @@ class LimitsTests(SynchronousTestCase):
             self.assertEqual((target[:40], self.status(target)), (target[:40], 200 if b"?" in target else 404))
 
     def test_hosts_in_the_target_are_whole(self) -> None:
-        """In absolute-form the path is found, however long the authority is."""
+        """The path of an absolute-form target is found, however long the authority is."""
         self.assertEqual(self.status(b"http://" + b"a" * 9_000 + b"/feed/a"), 200)
 
     def test_parameters(self) -> None:

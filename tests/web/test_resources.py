@@ -56,7 +56,7 @@ class ResourceTestCase(SynchronousTestCase):
 
 class NodeTests(ResourceTestCase):
     def test_paths(self) -> None:
-        """There is what was put there, and nothing else, above or below."""
+        """Only the resources that were added are found, not the paths above or below them."""
         for path in (b"/page", b"/below/page"):
             self.assertEqual(self.ask(path).status, 200, path)
         for path in (b"/", b"/below", b"/below/", b"/nothing", b"/below/nothing/page", b"/leaf", b"/leaf/page/a"):

@@ -1,4 +1,4 @@
-"""The opening handshake: requests that are accepted, refused, and what is agreed on."""
+"""The opening handshake: accepted and refused requests, and negotiated extensions and subprotocols."""
 
 from __future__ import annotations
 

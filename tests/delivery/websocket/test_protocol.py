@@ -53,7 +53,7 @@ class DeltaTests(WebSocketTestCase):
         return Client(self.site, path=path, subprotocols=names, transport=transport)
 
     def say(self, client: Client, message: bytes) -> list[dict[str, Any]]:
-        """Sends a message, and gives what it is answered."""
+        """Sends a message, and gives the messages of the answer."""
         client.protocol.send_text(message)
         client.send()
         return client.messages()
@@ -79,7 +79,7 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual(told, [("snapshot", "live"), ("patch", "live"), ("heartbeat", "live"), ("heartbeat", "stale")])
 
     def test_client_that_comes_back(self) -> None:
-        """It says in the URL what it has, and is sent what has changed since."""
+        """The client names its version in the URL, and is sent a patch from there."""
         for number in (1, 2, 3):
             publish(self.feed, self.document(number))
         (message,) = self.open(f"/feed.ws?have={version_of(self.document(1))}").messages()
@@ -112,7 +112,7 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual((opcode, payload[:2]), (Opcode.CLOSE, (3500).to_bytes(2)))
 
     def test_slow_subscriber_is_sent_one_patch(self) -> None:
-        """From what it has to the newest version, when it can take it; also if many are sent patches together."""
+        """The patch leads from the client's version to the newest once the client reads again, also in a group."""
         for transport in (Transport(), Grouped()):
             self.serve()
             client = self.open(transport=transport)
@@ -332,7 +332,7 @@ class LivenessTests(WebSocketTestCase):
                 self.assertEqual(len(self.feed.subscriptions), 0)
 
     def test_full_subscriber_is_not_pinged(self) -> None:
-        """Nothing is put behind what it does not take; it is dropped no later than one that does not answer."""
+        """No ping is queued for a full subscriber; it is dropped no later than one that does not answer."""
         client, other = Client(self.site), Client(self.site)
         for each in (client, other):
             each.receive()
@@ -372,7 +372,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_reading_is_a_sign_of_life(self) -> None:
-        """A subscriber on a slow line that takes what it was sent, if late, is there, though it says nothing."""
+        """A subscriber on a slow line that reads its messages late counts as alive, though it sends nothing."""
         client = Client(self.site)
         client.receive()
         for _ in range(6):
@@ -429,7 +429,7 @@ class LivenessTests(WebSocketTestCase):
 
 
 class PongTests(WebSocketTestCase):
-    """The answer to a ping, which is read on a way of its own; whatever is not quite that, on Autobahn's."""
+    """The answer to a ping, which livefeed reads itself; Autobahn reads all frames that differ from it."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -447,7 +447,7 @@ class PongTests(WebSocketTestCase):
         self.pong = sent(Opcode.PONG, b"live")
 
     def assert_in_step(self) -> None:
-        """Nothing was answered until now, a ping is, and what the feed has to say comes through."""
+        """No earlier frame was answered, a ping is, and the next version arrives."""
         self.assertEqual(self.client.receive(), [])
         self.client.send(extra=sent(Opcode.PING, b"still here?"))
         publish(self.feed, FIRST)
@@ -476,7 +476,7 @@ class PongTests(WebSocketTestCase):
         self.assertEqual(self.client.receive(), [])
 
     def test_pong_in_two_reads(self) -> None:
-        """Wherever the network cuts it; or with something else behind it, or before."""
+        """The pong is understood when the network cuts it anywhere, and with other frames before or behind it."""
         for place in range(1, len(self.pong)):
             self.client.send(extra=self.pong[:place])
             self.client.send(extra=self.pong[place:])
@@ -512,7 +512,7 @@ class PongTests(WebSocketTestCase):
         for before, behind in (
             (b"\x82\x8a" + unmasked, b""),  # all of the payload
             (b"\x82\x8f" + unmasked + b"abc", b"de"),  # from the middle of it
-            (b"\x82\x86", b""),  # the mask, and what it masks
+            (b"\x82\x86", b""),  # the mask and the masked payload
         ):
             for piece in (before, self.pong, behind):
                 self.client.send(extra=piece)
@@ -608,7 +608,7 @@ class LimitTests(WebSocketTestCase):
             self.assertEqual(len(begun), FREE_FRAMES + 1)
 
     def test_nothing_is_kept_of_what_was_refused(self) -> None:
-        """A control frame that says it has a terabyte is refused, and what follows is thrown away."""
+        """A control frame that announces a terabyte is refused, and all later bytes are discarded."""
         client = self.open()
         client.send(extra=b"\x8a\xff" + (1 << 40).to_bytes(8, "big") + b"\x00" * 4)
         self.assertEqual(self.closed_with(client), 1002)
@@ -619,7 +619,7 @@ class LimitTests(WebSocketTestCase):
         self.assertNotIn("control_frame_data", vars(protocol))
 
     def test_malformed_close_is_answered(self) -> None:
-        """RFC 6455, 7.4: with a code that says what was wrong with it."""
+        """The close frame has the code for the error (RFC 6455, 7.4)."""
         for payload, code in (
             (b"\x00", 1002),
             (b"\x03\xe7", 1002),
@@ -929,7 +929,7 @@ class CompressionTests(WebSocketTestCase):
             self.assertEqual((pieces, self.closed_with(self.open(), *pieces)), (pieces, 1002))
 
     def test_bomb_is_too_big(self) -> None:
-        """The limit is that of the message as it is read, whatever it takes on the wire."""
+        """The limit applies to the inflated message, whatever its size on the wire."""
         self.assertEqual(self.closed_with(self.open(), raw(0xC2, self.deflated(b"x" * 4097))), 1009)
         client = self.open()
         client.send(extra=raw(0xC2, self.deflated(b"x" * 4096)))

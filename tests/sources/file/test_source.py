@@ -44,7 +44,7 @@ class ReadTests(FileTestCase):
         self.assertEqual(self.successResultOf(fetching), b"")
 
     def test_writer_that_truncates(self) -> None:
-        """A file that is empty for a moment is what its writer makes of it."""
+        """An empty file is read again, because its writer may only have truncated it."""
         self.path.write_bytes(b"")
         fetching = self.fetch()
         self.reactor.advance(SETTLE_S)

@@ -112,7 +112,7 @@ class ChangeTests(WatchTestCase):
         self.assertEqual(self.changes(), 1)
 
     def test_events_that_were_lost(self) -> None:
-        """When the kernel's queue has overflowed, the file may be among what was not told of."""
+        """An overflow of the kernel's queue counts as a change, because an event of the file may have been lost."""
         self.begin()
         (reader,) = self.reactor.getReaders()
         reader._doRead(b"\xff\xff\xff\xff" + inotify.IN_Q_OVERFLOW.to_bytes(4, "little") + bytes(8))
@@ -169,7 +169,7 @@ class WriterTests(WatchTestCase):
     """Writers that do not rename."""
 
     def test_writer_is_waited_for(self) -> None:
-        """While somebody writes, a tick waits until the file is closed."""
+        """While a writer has the file open, a tick waits until it is closed."""
         self.begin()
         with self.path.open("wb", buffering=0) as written:
             written.write(b"[1")

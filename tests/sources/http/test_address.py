@@ -102,7 +102,7 @@ class AddressTests(SynchronousTestCase):
 
 
 class OptionTests(SynchronousTestCase):
-    """User, password, and what stands in the fragment."""
+    """User, password, and the options in the fragment."""
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()

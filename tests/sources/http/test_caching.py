@@ -1,4 +1,4 @@
-"""How long answers hold, and what they are asked for by."""
+"""The lifetime of answers, and the conditions of the next request."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FreshTests(SynchronousTestCase):
         self.assertEqual(self.fresh("max-age=600", age="500"), MAX_FRESH_S)
 
     def test_nothing_is_taken_for_granted(self) -> None:
-        """Where the origin forbids it, or what it says is malformed or contradicts itself."""
+        """An answer is not fresh if the origin forbids it, or if its fields are malformed or contradictory."""
         for value in (
             *("no-cache, max-age=5", "no-store, max-age=5", 'max-age=5, private="x"', "max-age=5, no-cache=Set-Cookie"),
             *("max-age=5, max-age=6", "max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=5 5", "max-age=x"),

@@ -1,4 +1,4 @@
-"""The HTTP source, against an origin in memory that says what the test wants."""
+"""The HTTP source, against an origin in memory that the test controls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Peer:
         self.protocol.makeConnection(self.transport)
 
     def asked(self) -> str:
-        """Gives what was sent since it was last asked."""
+        """Gives the bytes that were sent since the last call."""
         data: bytes = self.transport.value()
         self.transport.clear()
         return data.decode()
@@ -116,7 +116,7 @@ class FetchTests(HttpTestCase):
         self.assertEqual(self.reactor.tcpClients, [])
 
     def test_too_large(self) -> None:
-        """One byte too many comes through for the gate to refuse; it is not what a later 304 would speak of."""
+        """One byte too many comes through for the gate to refuse; the next request has no condition."""
         fetching = self.fetch()
         self.accept().says(b"x" * (MAX_BYTES * 2), 'ETag: "1"')
         self.assertEqual(self.successResultOf(fetching), b"x" * (MAX_BYTES + 1))
@@ -124,7 +124,7 @@ class FetchTests(HttpTestCase):
         self.assertNotIn("If-", self.accept().asked())
 
     def test_conditions_are_for_the_address_that_gave_the_version(self) -> None:
-        """A redirect that leads elsewhere leads to another document, whatever its tag."""
+        """A redirect to another address leads to another document, even if the tag is the same."""
         fetching = self.fetch()
         peer = self.accept()
         peer.says(b"", "Location: /a", status="302 Found")
@@ -182,7 +182,7 @@ class FetchTests(HttpTestCase):
         self.assertEqual(self.successResultOf(fetching), b"[3]")
 
     def test_cancelled_pull_leaves_nothing_behind(self) -> None:
-        """Its connection is cut, wherever it was, and the next pull makes another."""
+        """Its connection is cut at any point of the answer, and the next pull opens another."""
         for head in ("", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n["):
             fetching = self.fetch()
             peer = self.accept()
@@ -206,7 +206,7 @@ class FetchTests(HttpTestCase):
         self.assertEqual(str(failure.value), "the connection was lost")
 
     def test_tls_on_the_port_of_http(self) -> None:
-        """An alert in the place of an answer is told as what it is, and forgotten by the next pull."""
+        """A TLS alert has an error of its own, which does not affect the next pull."""
         for said, why in (
             (b"\x15\x03\x01\x00\x02\x02\x0a", "what answers speaks TLS: is the URL one of https:?"),
             (b"", "the connection was lost"),

@@ -32,7 +32,7 @@ class ClosingDouble(threading.Event):
 
 
 class StreamDouble:
-    """A change stream that tells what it was made with: changes, ``None``, errors to raise; then it is at its end."""
+    """A change stream that plays back its arguments: changes, ``None``, errors to raise; then it ends."""
 
     def __init__(self, *events: object) -> None:
         self.events = [*events]
@@ -117,7 +117,7 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual(self.told, 0)
 
     def test_errors_are_not_the_end(self) -> None:
-        """After an error the stream is opened anew, and what may have been missed is pulled."""
+        """After an error the stream is opened again, and a change is reported, as some may have been missed."""
         self.run_through(StreamDouble({"_id": 1}, AutoReconnect("gone")), StreamDouble({"_id": 2}))
         self.assertEqual(self.told, 4)
         self.assertEqual(len(self.lines), 3)

@@ -1,4 +1,4 @@
-"""How pymongo's client is made. What its errors mean is tested with the source that tells of them."""
+"""The options of pymongo's client. The meaning of its errors is tested with the source that reports them."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ class RelaxedTests(SynchronousTestCase):
             self.assertEqual(relaxed(value), expected, value)
 
     def test_it_can_be_read_back(self) -> None:
-        """MongoDB's own tools read what is written."""
+        """MongoDB's own tools read the JSON back."""
         fields = {"_id": OID, "at": datetime(2026, 1, 2, tzinfo=UTC), "n": Decimal128("1.50")}
         options = json_util.RELAXED_JSON_OPTIONS.with_options(tz_aware=True, tzinfo=UTC)
         self.assertEqual(json_util.loads(to_json(bson.encode(fields), relaxed=True), json_options=options), fields)

@@ -36,7 +36,7 @@ WAIT_S = 10
 
 
 class ReactorDouble(Clock):
-    """A clock that is handed what threads have to say, and runs it when the test says so."""
+    """A clock that queues the calls of threads, and runs them when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +57,9 @@ class ReactorDouble(Clock):
 
 
 class ClientDouble:
-    """All that is used of pymongo's client, its databases, its collections and its cursors.
+    """All parts of pymongo's client, databases, collections and cursors that livefeed uses.
 
-    :ivar answer: the batches that a query gives, or what it raises.
+    :ivar answer: the batches that a query gives, or the exception that it raises.
     """
 
     read_preference = ReadPreference.PRIMARY
@@ -324,7 +324,7 @@ class WatchTests(SourceTestCase):
         self.told += 1
 
     def test_streams_are_asked_for_no_more_than_they_must(self) -> None:
-        """The thread asks for changes without what has changed, and ends where there are none."""
+        """The thread requests changes without their content, and ends if the server has no change streams."""
         self.source = self.source_of("mongodb://h/db/c")
         self.source.watch(self.note)
         self.reactor.run_one()

@@ -37,7 +37,7 @@ def source_of(url: str) -> MongoSource:
 
 
 class AddressTests(SynchronousTestCase):
-    """Hosts, credentials, and what else the client is given."""
+    """Hosts, credentials, and other options of the client."""
 
     def test_hosts(self) -> None:
         """There may be several hosts, each with a port or with MongoDB's own, and IPv6 addresses in brackets."""
@@ -160,7 +160,7 @@ class QueryTests(SynchronousTestCase):
         self.assertRaises(ConfigurationError, query_of, "json=canonical")
 
     def test_impossible_options(self) -> None:
-        """Options that are unknown, repeated or not JSON are refused, and the refusal says what is allowed."""
+        """Options that are unknown, repeated or not JSON are refused, and the refusal names the allowed ones."""
         for wrong, said in (
             ("filters={}", "filter, sort, projection"),
             ("a", "name=value"),
@@ -218,7 +218,7 @@ class SourceUrlTests(SynchronousTestCase):
         source_of("mongodb://[::1]:1/db/c?directConnection=true")
 
     def test_names_of_services_are_refused(self) -> None:
-        """The refusal of mongodb+srv says what to write instead."""
+        """The refusal of mongodb+srv names the alternative."""
         self.assertIn("write the hosts out", self.refusal(f"mongodb+srv://user:{SECRET}@h/db/c"))
 
     def test_refusals_hold_no_credentials(self) -> None:

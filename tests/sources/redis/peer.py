@@ -1,4 +1,4 @@
-"""A server of Redis in memory, which says what the test wants."""
+"""A Redis server in memory that the test controls."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Peer:
         return not self.transport.connected
 
     def commands(self) -> list[list[bytes]]:
-        """Gives what was sent since it was last asked, each command as its arguments."""
+        """Gives the commands that were sent since the last call, each as its arguments."""
         data = self.transport.value()
         self.transport.clear()
         found = []

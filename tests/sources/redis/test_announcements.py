@@ -67,7 +67,7 @@ class MessageTests(AnnouncementsTestCase):
         self.assertEqual(self.changes, 1)
 
     def test_pulls_are_not_disturbed(self) -> None:
-        """They have their own connection, and go on whatever comes of this one."""
+        """Pulls have their own connection, and continue if this one fails."""
         first = self.pulled()
         second = self.accept()
         second.says(b"-WRONGPASS no\r\n")
@@ -116,7 +116,7 @@ class TroubleTests(AnnouncementsTestCase):
     """When the connection is not to be had, or not to be believed."""
 
     def test_lost_and_found(self) -> None:
-        """It connects again by itself, with a change for what was missed, and a line for each way."""
+        """The source reconnects by itself, reports a change, and logs the loss and the return."""
         peer = self.listening()
         peer.is_lost()
         self.reactor.advance(FIRST_RETRY_S)

@@ -8,7 +8,7 @@ from tests.sources.redis.peer import MASTER, MAX_BYTES, OK, PASSWORD, Peer, Redi
 
 
 def replica(link: bytes, since: bytes = b"", master: bytes = b"10.0.0.9", *, role: bytes = b"slave") -> bytes:
-    """Gives what a replica says of its replication."""
+    """Gives the reply of a replica to INFO."""
     lines = [b"# Replication", b"role:" + role, b"master_host:" + master, b"master_port:6379"]
     lines += [b"master_link_status:" + link, b"master_last_io_seconds_ago:-1"]
     if since:
@@ -33,7 +33,7 @@ class ReplicationTestCase(RedisTestCase):
         self.assertEqual(self.successResultOf(fetching), document)
 
     def refused(self, peer: Peer, state: bytes) -> str:
-        """Gives what a pull says that gives no document though the server has one."""
+        """Gives the error of a pull that gives no document though the server has one."""
         peer.state = state
         self.reactor.advance(CHECK_S)
         fetching = self.fetch()

@@ -1,4 +1,4 @@
-"""The Redis source, against a server in memory that says what the test wants."""
+"""The Redis source, against a server in memory that the test controls."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class TroubleTests(RedisTestCase):
         self.assert_recovers()
 
     def test_connection_lost_while_waiting(self) -> None:
-        """A pull whose connection is lost fails at once, wherever in the answer that was."""
+        """A pull whose connection is lost fails at once, at any point of the answer."""
         for part in (b"", b"$", b"$500\r\n", b"$500\r\nhalf of it", b"$4\r\nfull\r"):
             peer = self.connected()
             fetching = self.fetch()

@@ -133,7 +133,7 @@ class OneServerTests(MovingTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_connection_that_was_lost(self) -> None:
-        """A new one is made to where the name leads now, whatever was found before."""
+        """The new connection leads to the current address of the name, not to an earlier one."""
         old = self.moved()
         self.leads["host"] = ("10.0.0.3",)
         old.is_lost()
@@ -358,7 +358,7 @@ class AnnouncementTests(MovingTestCase):
         return peer
 
     def test_moved(self) -> None:
-        """The new server is listened to, and what it may have told before is pulled; then the old one is left."""
+        """The source subscribes at the new server, reports a change for missed messages, and leaves the old server."""
         old = self.moved()
         new = self.accept_at(NEW)
         new.says(OK)

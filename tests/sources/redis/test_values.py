@@ -46,7 +46,7 @@ class HashTests(ValueTestCase):
     @settings(deadline=None)
     @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), min_size=1), st.randoms())
     def test_order_of_the_answer_is_nothing(self, fields: dict[str, str], chance: st.DataObject) -> None:
-        """The same fields are the same bytes, whatever order the server has them in; and they are what they were."""
+        """Equal fields make equal bytes in any order of the reply, and keep their values."""
         items = list(fields.items())
         first = TEXT.document([part.encode() for item in items for part in item])
         chance.shuffle(items)  # type: ignore[attr-defined]
@@ -84,7 +84,7 @@ class HashTests(ValueTestCase):
 
 
 class JsonTests(ValueTestCase):
-    """RedisJSON, or rather what its documentation says."""
+    """RedisJSON, as its documentation describes it."""
 
     def test_path_with_dollar(self) -> None:
         """One match is given by itself and to the byte, several are an array, none is a failure."""
