@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, docs, tests on both transports: what CI runs"
+	@echo "make check    format, lint, types, docs, all tests, and those of the transports on both: what CI runs"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"

@@ -42,8 +42,6 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 """For each folder the folders whose modules it may import, as ``docs/architecture.md`` draws it."""
 
-PURE = ("document",)
-
 TESTS = Path(__file__).parent
 
 
