@@ -98,7 +98,7 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
             metrics = Site(metrics_root(figures), reactor=reactor)
             listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
         certificate.check_unused()
-    # Each begins to stop in the reverse order: no new connections, then the end of the connections, then that of the ticks.
+    # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
     # Twisted does not wait for one stop before it begins the next.
     services = MultiService()
     for service in (
