@@ -153,6 +153,8 @@ class TestDocuments:
             polling.wait_for(lambda answer: answer.state == "live", count=3)
             store.set_document({"parts": ["x" * 1000] * 10_000}, "large")
             polling.wait_for(lambda answer: answer.state == "stale")
+            # A busy machine can be stale before, since a query was too slow.
+            livefeed.wait_for_log("larger than --max-bytes")
             before = livefeed.resident_bytes()
             mark = len(polling.answers)
             polling.wait_for(lambda _: livefeed.resident_bytes() - before < 200 * 1024 * 1024, count=300)
@@ -162,7 +164,6 @@ class TestDocuments:
         assert polling.failures == []
         assert polling.states == ["live", "stale", "live"]
         assert {answer.body for answer in polling.answers} == {b'{"n":1}', b'{"n":2}'}
-        assert "larger than --max-bytes" in livefeed.log()
 
 
 class TestTroubles:
