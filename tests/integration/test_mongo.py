@@ -146,12 +146,12 @@ class TestDocuments:
         assert livefeed.log().count(" reports ") == 1
 
     def test_too_large(self, store: MongoStore, start: Start) -> None:
-        """Ten megabytes in the place of the document remove nothing and cost no memory: they are not kept."""
+        """Four megabytes in the place of the document remove nothing and cost no memory: they are not kept."""
         store.set_document({"n": 1}, "large")
         livefeed = start("--source", store.url("large"), *FAST)
         with Polling(livefeed, pause_s=0.02) as polling:
             polling.wait_for(lambda answer: answer.state == "live", count=3)
-            store.set_document({"parts": ["x" * 1000] * 10_000}, "large")
+            store.set_document({"parts": ["x" * 1000] * 4000}, "large")
             polling.wait_for(lambda answer: answer.state == "stale")
             # A busy machine can be stale before, since a query was too slow.
             livefeed.wait_for_log("larger than --max-bytes")
