@@ -228,7 +228,7 @@ class EventTests(StreamTestCase):
             self.assertEqual(client.events(), expected)
 
     def test_id_is_the_version(self) -> None:
-        """So that a client can come back with it, by this way or by another."""
+        """A client can reconnect with the id, on this transport or another."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         assert self.feed.snapshot is not None
@@ -379,7 +379,7 @@ class EventTests(StreamTestCase):
             self.assertIn(b":\n", stream)
 
     def test_stream_begins_with_a_field(self) -> None:
-        """And with no byte order mark, which a reader would take away (9.2.5)."""
+        """The stream has no byte order mark, which a reader would remove (9.2.5)."""
         publish(self.feed, FIRST)
         response = self.ask(path=b"/feed.sse")
         self.assertTrue(dechunk(response.body)[0].startswith(b"retry: "))
@@ -604,7 +604,7 @@ class EndTests(StreamTestCase):
                 self.assertEqual(len(self.feed.subscriptions), 0)
 
     def test_stream_whose_state_breaks_is_cut(self) -> None:
-        """As with a document."""
+        """The stream is cut, as for a document that breaks."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.patch(self.streams, "state_event", mock.Mock(side_effect=MemoryError()))
@@ -641,7 +641,7 @@ class EndTests(StreamTestCase):
         self.assert_nothing_left()
 
     def test_close_ends_all_streams(self) -> None:
-        """In order: with the last chunk, and nothing behind it."""
+        """Each stream ends with the last chunk, and nothing behind it."""
         publish(self.feed, FIRST)
         clients = [Client(self.site) for _ in range(3)]
         self.streams.close(ReconnectSlots())
@@ -691,7 +691,7 @@ class EndTests(StreamTestCase):
         self.assertTrue(1000 * RECONNECT_DELAYS_S[0] <= again.source.retry_ms <= 1000 * RECONNECT_DELAYS_S[1])
 
     def test_streams_of_all_feeds_and_parts_share_the_slots(self) -> None:
-        """Or the first of each would come back together."""
+        """The streams share the slots, or the first of each feed and part would return together."""
         publish(self.feed, FIRST)
         clients = [Client(self.site, path=path) for path in (b"/feed.sse", b"/feed.sse/n") for _ in range(8)]
         self.served.let_go(ReconnectSlots())
@@ -765,7 +765,7 @@ class ExpiryTests(StreamTestCase):
             self.assertEqual(each.ending, b"")
 
     def test_full_stream_is_told_later(self) -> None:
-        """When it can take it: it is not sent the version that it was owed."""
+        """The stream is told the state once it drains, and is not sent the version that it was owed."""
         client = Client(self.site)
         client.events()
         client.pause()
@@ -775,7 +775,7 @@ class ExpiryTests(StreamTestCase):
         self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["live", "expired"]))
 
     def test_messages_have_no_document(self) -> None:
-        """And take back the id, so that the next one is whole."""
+        """The messages of the state reset the id, so that the next message is whole."""
         client = Client(self.site, path=b"/feed.sse?delta=1")
         self.clock.advance(10)
         late = Client(self.site, path=b"/feed.sse?delta=1&last-event-id=" + version_of(FIRST).encode())

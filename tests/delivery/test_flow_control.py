@@ -31,7 +31,7 @@ class PausableSubscriberTests(SynchronousTestCase):
         return [snapshot.data for snapshot in self.recorder.snapshots]
 
     def test_it_is_a_producer(self) -> None:
-        """As transports want it."""
+        """The object provides the interface that transports require."""
         verifyObject(IPushProducer, self.subscriber)
         self.subscriber.stopProducing()
 
@@ -46,7 +46,7 @@ class PausableSubscriberTests(SynchronousTestCase):
         self.assertEqual(self.received(), [b"2"])
 
     def test_transport_may_be_full_before_there_is_a_subscription(self) -> None:
-        """And drain before it, too."""
+        """The transport may drain before there is a subscription, too."""
         self.subscriber.pauseProducing()
         self.assertTrue(self.subscriber._paused)
         self.subscriber.resumeProducing()

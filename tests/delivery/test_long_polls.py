@@ -230,7 +230,7 @@ class WaitTests(WaitingTestCase):
         self.assertEqual(connection.answer().headers["preference-applied"], "wait=7")
 
     def test_head_waits_as_well(self) -> None:
-        """And is answered without the body."""
+        """A HEAD request waits, and is answered without the body."""
         for is_new, status in ((True, 200), (False, 304)):
             connection = self.wait(10, method=b"HEAD")
             self.assert_waits(connection)
@@ -308,7 +308,7 @@ class TagTests(WaitingTestCase):
                 self.assertEqual(response.headers["etag"].encode(), known.removeprefix(b"W/"))
 
     def test_next_version_comes_in_the_coding_that_was_asked_for(self) -> None:
-        """As it would have come at once."""
+        """The coding is the same as for an immediate answer."""
         connection = self.wait(10, tag(FIRST), b"Accept-Encoding: gzip")
         publish(self.feed, THIRD)
         response = connection.answer()
@@ -388,11 +388,11 @@ class FreedTests(SynchronousTestCase):
             served.close()
 
     def test_answered(self) -> None:
-        """At the next version."""
+        """A request that is answered at the next version leaves nothing."""
         self.assert_freed(lambda served: publish(served.feed, SECOND), left=0)
 
     def test_timed_out(self) -> None:
-        """With 304."""
+        """A request that times out with 304 leaves nothing."""
         self.assert_freed(lambda served: served.reactor.advance(6), left=0)
 
     def test_left(self) -> None:

@@ -163,7 +163,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual(response.headers["content-type"], "application/problem+json")
 
     def test_incomplete_handshakes_are_refused(self) -> None:
-        """In twisted.web's own way, so that Autobahn never sees them."""
+        """twisted.web refuses them itself, so that Autobahn never sees them."""
         for response in (
             self.handshake(without=b"Connection"),
             self.handshake(without=b"Sec-WebSocket-Key"),
@@ -212,7 +212,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
 
     def test_origin_is_compared_with_the_target_that_is_absolute(self) -> None:
-        """And not with Host, which does not count then (RFC 9112, 3.2.2)."""
+        """The origin is not compared with Host, which is ignored then (RFC 9112, 3.2.2)."""
         self.serve("https://a.example")
         line = b"GET https://b.example/feed.ws HTTP/1.1"
         for origin, status in ((b"https://b.example", 101), (b"https://localhost", 403)):
