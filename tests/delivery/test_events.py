@@ -219,7 +219,7 @@ class EventTests(StreamTestCase):
         self.assertEqual(self.streams.state_event(chunked=False), event)
 
     def test_newest_version_comes_at_once_and_then_each_new_one(self) -> None:
-        """And none again at a tick at which nothing changed, though --push=tick repeats it to others."""
+        """An unchanged document is not sent again at a tick, though --push=tick repeats it to others."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.assertEqual(client.events(), [FIRST])
@@ -431,7 +431,7 @@ class EventTests(StreamTestCase):
 
 class ResumptionTests(StreamTestCase):
     def test_client_that_has_the_newest_version_is_sent_the_next(self) -> None:
-        """By the field that EventSource sends, or by the query, since a page can set no field."""
+        """The version is in the field that EventSource sends, or in the query, since a page can set no field."""
         publish(self.feed, FIRST)
         version = version_of(FIRST).encode()
         clients = [
@@ -477,7 +477,7 @@ class ResumptionTests(StreamTestCase):
 
 class SlowReaderTests(StreamTestCase):
     def test_heartbeats_come_when_they_are_due(self) -> None:
-        """Not before, and whether there were events or not: that is simplest, and does no harm."""
+        """A heartbeat comes after the same interval with events and without: that is simplest, and does no harm."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.clock.pump([1.0] * (HEARTBEAT_S - 1))
@@ -626,7 +626,7 @@ class EndTests(StreamTestCase):
         self.assertEqual([client.events()[1:] for client in clients], [[], [], []])
 
     def test_connection_that_was_cut_off_leaves_nothing(self) -> None:
-        """Also where the transport tells of it at once, while heartbeats are under way."""
+        """The transport may report the loss immediately, in the middle of the heartbeats."""
 
         class Prompt(Transport):
             def abortConnection(self) -> None:

@@ -70,14 +70,14 @@ class PausableSubscriberTests(SynchronousTestCase):
         self.assertEqual((left, self.received()), ([True], [b"1"]))
 
     def test_reading_is_a_sign_of_life(self) -> None:
-        """Of a transport that has drained; heartbeats that were skipped stay skipped."""
+        """A transport that has drained shows that its client is alive; heartbeats that were skipped stay skipped."""
         for silent, after in ((3, 0), (0, 0), (-2, -2)):
             self.subscriber._silent = silent
             self.subscriber.resumeProducing()
             self.assertEqual(self.subscriber._silent, after)
 
     def test_progress_is_a_sign_of_life(self) -> None:
-        """Of a transport that stays full: it has less to send than at the last heartbeat."""
+        """A full transport shows life if it has fewer unsent bytes than at the last heartbeat."""
         for unsent, after in ((500, 1), (500, 1), (499, 0), (499, 1), (600, 1)):
             self.subscriber.transport.unsent_bytes = unsent
             self.subscriber._silent = 1

@@ -370,7 +370,7 @@ class FreedTests(SynchronousTestCase):
     """Objects of requests that waited are freed by reference counts alone, even if they have become old."""
 
     def assert_freed(self, end: Callable[[ServedInMemory], object], *, left: int) -> None:
-        """Nothing is left of requests that waited, after this has ended the wait.
+        """Fails if any object is left of requests that waited and whose wait `end` has ended.
 
         :param left: how many still wait.
         """
@@ -485,7 +485,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
 
     def test_time_counts_from_the_request(self) -> None:
-        """Not from when the first has come; those whose time ends soon after one another are answered together."""
+        """Each wait begins with its own request; waits that end soon after one another are answered together."""
         served = self.serve(2)
         served.reactor.advance(2)
         for _ in range(2):
@@ -593,7 +593,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
 
     def test_those_who_are_answered_when_memory_ends_are_disconnected(self) -> None:
-        """At any point on the way to them. The rest are answered, at the next version and at the stop."""
+        """An error at any point of their answers disconnects them. The others get theirs, also at the stop."""
 
         def fail(*_: object) -> None:
             raise MemoryError

@@ -250,7 +250,7 @@ class LargeTests(SynchronousTestCase):
         self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
-        """To find out in that way that the document is shorter would take milliseconds."""
+        """A compression that only shows that the document is shorter would take milliseconds."""
         for each in self.documents:
             self.feed.publish(make_large(each, self.feed.next_sequence()))
         have = version_of(self.documents[0])

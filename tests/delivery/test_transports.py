@@ -56,5 +56,5 @@ class UnsentTests(SynchronousTestCase):
         self.assertEqual((unsent_bytes(transport), unsent_bytes(Wrapper())), (5, 5))
 
     def test_transport_that_does_not_tell(self) -> None:
-        """Counts as one that holds nothing."""
+        """A transport without the attribute counts as empty."""
         self.assertEqual(unsent_bytes(StringTransport()), 0)

@@ -216,7 +216,7 @@ class AcceptingTests(PoolTestCase):
             self.assertIn(self.pool.accepted, (10 * rate, 10 * rate + 1, 10 * rate + 2), rate)
 
     def test_end_is_handled_once(self) -> None:
-        """Though the kernel would tell of it again as long as the connection is watched."""
+        """The kernel would report the end again as long as the connection is watched."""
         self.listen()
         handled = record_handled(self, Connection)
         client = self.connect()
@@ -536,7 +536,7 @@ class RestTests(PoolTestCase):
         return lost
 
     def test_limits_have_defaults(self) -> None:
-        """As many connections as there may be open files, no rate, and the times that the documentation names."""
+        """The defaults are the limit of open files, no rate, and the times in the documentation."""
         self.assertEqual(Limits(), Limits(connections=0, accept_rate=0, handshake_s=10.0, idle_s=75.0))
 
 

@@ -347,7 +347,7 @@ class ResumptionTests(TLSTestCase):
             self.assertEqual(self.is_resumed(), shown is not None)
 
     def test_session_outlives_its_connection(self) -> None:
-        """Also one that was reset: a client that lost its network is the one that comes back."""
+        """The session of a connection that was reset is resumed, too: a client that lost its network returns."""
         self.read_something()
         session = self.tls.get_session()
         self.connection.abortConnection()

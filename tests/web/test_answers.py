@@ -233,7 +233,7 @@ class EveryAnswerTests(SynchronousTestCase):
             )
 
     def test_length_is_that_of_the_content(self) -> None:
-        """Or the content is chunked; never both, and neither where there can be none (RFC 9110, 8.6; RFC 9112, 6)."""
+        """The content has a length or chunks, not both, and none where it is forbidden (RFC 9110, 8.6; RFC 9112, 6)."""
         for exchange in self.answers(b"GET"):
             status, headers, body = exchange.response.status, exchange.response.headers, exchange.response.body
             framing = {"content-length", "transfer-encoding"} & {*headers}

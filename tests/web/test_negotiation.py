@@ -244,7 +244,7 @@ class PreferTests(SynchronousTestCase):
         st.binary() | st.lists(st.sampled_from([b"wait", b"=", b"9", b'"', b",", b";", b" ", b"\xff"])).map(b"".join)
     )
     def test_any_bytes_are_a_wait_or_none(self, prefer: bytes) -> None:
-        """Nothing that a client can say breaks anything."""
+        """No field value raises, and a wait is within its range."""
         wait_s = preferred_wait_s(prefer)
         if wait_s is not None:
             self.assertTrue(0 <= wait_s <= MAX_WAIT_S)

@@ -404,7 +404,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(self.replay.generation, generation + 2)
 
     def test_one_waits_with_others_only_where_there_are_any(self) -> None:
-        """And only if their room takes it. Forgetting the answers leaves the rooms as they are."""
+        """A connection joins if there is a room and the room takes it. clear() leaves the rooms unchanged."""
         connections: list[Any] = [object(), object()]
         room: Any = mock.Mock(spec=Room)
         room.join.side_effect = [True, False]
@@ -573,7 +573,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(dict(self.replay.counts()), {"200": MAX_HEADS * 3 + 1})
 
     def test_heads_that_are_not_answered_are_not_remembered(self) -> None:
-        """Nothing that only a client decides is kept."""
+        """Heads that livefeed has not answered are not stored."""
         for number in range(10):
             self.find(head(HOST, b"Accept: %d" % number))
         self.find(b"noise")

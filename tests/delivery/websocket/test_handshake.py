@@ -75,7 +75,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual((offer, agreed), (offer, expected if accepted else None))
 
     def test_window_that_limits_nothing_is_granted(self) -> None:
-        """By name, as it must be (RFC 7692, 7.1.2.1), and only where the offer that is taken up asks for it."""
+        """The answer names the window, as it must (RFC 7692, 7.1.2.1), and only if the accepted offer asks for it."""
         granted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
         whole = "permessage-deflate; server_no_context_takeover; server_max_window_bits=15; client_no_context_takeover"
         for offer, agreed in (
@@ -132,7 +132,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual((protocols, "sec-websocket-protocol" in response.headers), (protocols, taken))
 
     def test_subprotocol_is_one_that_was_offered(self) -> None:
-        """To the letter, and named once; where it was not offered, none is named (RFC 6455, 4.2.2)."""
+        """The name must match exactly, and the answer has it once; without an offer it has none (RFC 6455, 4.2.2)."""
         name = DELTA.encode()
         for offered, agreed in (
             (b"Sec-WebSocket-Protocol: other, " + name + b", chat", DELTA),

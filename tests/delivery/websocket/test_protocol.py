@@ -128,7 +128,7 @@ class DeltaTests(WebSocketTestCase):
             self.assertEqual((message["from"], message["patch"][0]["value"]), (version_of(self.document(3)), 6))
 
     def test_one_of_many_may_say_what_it_has(self) -> None:
-        """Also where many are sent patches together; the others are sent theirs as if it had not."""
+        """One member of a group may say it, too; the others are sent the usual patches."""
         publish(self.feed, self.document(1))
         clients = [self.open(transport=Grouped()) for _ in range(3)]
         for number in (2, 3, 4):
@@ -241,7 +241,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_gone_subscriber_is_forgotten(self) -> None:
-        """Nothing is kept of it: no subscription, no timer."""
+        """No subscription and no timer is left of it."""
         client = Client(self.site)
         self.assertEqual(len(self.feed.subscriptions), 1)
         client.transport.protocol.connectionLost(Failure(ConnectionDone()))
@@ -360,7 +360,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_progress_is_a_sign_of_life_of_one_that_reads_slowly(self) -> None:
-        """Though its transport is full all the while; once it takes nothing any more it is dropped."""
+        """A subscriber with a full transport counts as alive while it reads; one that stops reading is dropped."""
         client = Client(self.site)
         client.receive()
         client.pause()
@@ -400,7 +400,7 @@ class LivenessTests(WebSocketTestCase):
                 self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.PING])
 
     def test_subscriber_that_cannot_be_pinged(self) -> None:
-        """Is logged and disconnected; the others are pinged in the same turn and in all that follow."""
+        """The subscriber is logged and disconnected; the others are pinged in the same turn and in all later ones."""
 
         class Broken(Transport):
             """A transport that does not let itself be written to."""
@@ -644,7 +644,7 @@ class LimitTests(WebSocketTestCase):
         self.assertEqual([event["log_format"] for event in events], [])
 
     def test_last_ping_of_a_full_subscriber_is_answered_later(self) -> None:
-        """Or a client that pings and never reads would fill the server's memory with pongs (RFC 6455, 5.5.3)."""
+        """Immediate answers to a client that pings and never reads would fill the server's memory (RFC 6455, 5.5.3)."""
         client = self.open()
         client.pause()
         for payload in (b"w", b"x"):
@@ -973,7 +973,7 @@ class ExpiryTests(WebSocketTestCase):
         self.assertEqual([client.receive() for client in clients], [[]] * 20)
 
     def test_delta_subscribers_are_told(self) -> None:
-        """By a message without the document, as a sign of life too; the next document comes whole."""
+        """The message has no document, and its repeats are heartbeats; the next document comes whole."""
         clients = [self.open() for _ in range(3)]
         for client in clients:
             self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])
