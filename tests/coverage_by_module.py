@@ -39,7 +39,7 @@ _HEAD = """\
 
 
 class FailedError(Exception):
-    """The tests of a module fail; the message is what they print."""
+    """The tests of a module fail; the message is their output."""
 
 
 def has_logic(source: str) -> bool:
@@ -127,7 +127,7 @@ class Table:
         return f"{_HEAD}\nwithout_tests = [\n{without}]\n\n[percent]\n{percent}"
 
     def complaints(self, measured: dict[str, float], untested: Iterable[str]) -> list[str]:
-        """Gives what is wrong with what was measured, one line for each module.
+        """Gives the complaints about a measurement, one line for each module.
 
         :param untested: the modules that have no test file.
         """

@@ -143,7 +143,7 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
 
 
 def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
-    """Gives what may be replaced in a tree, and by which text."""
+    """Gives the nodes of a tree that may be replaced, and the text for each."""
     for node in _nodes(tree):
         for test in _tests_in(node):
             yield test, f"not ({ast.unparse(test)})"
@@ -246,7 +246,7 @@ class Workplaces:
         return cls(free)
 
     def run(self, module: str, mutant: Mutant | None, limit_s: float | None) -> tuple[str, float]:
-        """Runs a module's tests, and tells what became of the mutant, and after how many seconds."""
+        """Runs a module's tests, and gives the fate of the mutant and the duration in seconds."""
         copy = self.free.get()
         path = copy / "livefeed" / f"{module}.py"
         source = path.read_text("utf-8")

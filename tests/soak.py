@@ -315,8 +315,8 @@ class Slope:
 def slope(times: Sequence[float], values: Sequence[float]) -> Slope:
     """Fits a line by least squares.
 
-    Samples that follow each other are alike, so that they count for less than as many independent ones: their number is
-    reduced by the autocorrelation of what the line leaves (an AR(1) process).
+    Successive samples are alike, so that they count for less than the same number of independent ones: their number is
+    reduced by the autocorrelation of the residuals (an AR(1) process).
 
     :param times: in seconds; three at least.
     """
@@ -371,7 +371,7 @@ async def run(load: Load, redis: Redis, objects: Path, watchers: int, warm_up_s:
 
 
 def report(samples: Sequence[Sample], load: Load) -> bool:
-    """Prints what happened, and gives whether that is good enough."""
+    """Prints the results, and gives whether they are good enough."""
     times = [sample.at for sample in samples]
     slopes = {name: slope(times, [getattr(each, name) for each in samples]) for name in Sample.__slots__[1:]}
     for name, found in slopes.items():

@@ -9,7 +9,7 @@ from livefeed.exceptions import ConfigurationError, first_line, shown
 
 class ConfigurationErrorTests(SynchronousTestCase):
     def test_message_begins_with_the_place(self) -> None:
-        """By default it is the option; a message about no setting has none."""
+        """The place is the option by default; a message about no setting has none."""
         self.assertEqual(str(ConfigurationError("is wrong", "max_bytes")), "--max-bytes: is wrong")
         self.assertEqual(str(ConfigurationError("is wrong", "max_bytes", "file: x")), "file: x: is wrong")
         self.assertEqual(str(ConfigurationError("is wrong", place="file")), "file: is wrong")

@@ -255,7 +255,7 @@ class RemoveTests(FeedsTestCase):
         self.assertFalse(theirs.disconnecting)
 
     def test_name_can_be_used_again(self) -> None:
-        """With the versions that were kept, once they are written."""
+        """A new feed of the same name has the versions that were kept, once they are written."""
         self.feeds = self.make_feeds(self.state_dir)
         self.add("b", b"[3]")
         self.start()
@@ -278,7 +278,7 @@ class RemoveTests(FeedsTestCase):
         self.assertEqual(self.get("/b").body, b"[4]")
 
     def test_unknown_feed(self) -> None:
-        """Is a mistake of the caller."""
+        """An unknown feed is an error of the caller."""
         self.assertRaises(KeyError, self.feeds.remove_feed, "b")
 
 
@@ -286,7 +286,7 @@ class DrainedFeedTests(FeedsTestCase):
     """The steps at the end of the process for one feed."""
 
     def test_streams_end(self) -> None:
-        """And requests that wait are answered; WebSockets are ended for all feeds together."""
+        """Streams end, and requests that wait are answered; WebSockets are closed for all feeds together."""
         self.add("a", b"[1]")
         self.start()
         socket, events = self.follow(b"/a.ws", *HANDSHAKE), self.follow(b"/a.sse")

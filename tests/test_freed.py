@@ -130,7 +130,7 @@ class Server(DrivenSite):
 
 class FreedTests(CertificateTestCase):
     def assert_freed(self, kinds: dict[str, bytes], end: Callable[[Server], object]) -> None:
-        """Nothing is left of connections, after this has ended them: on both transports, with TLS and without."""
+        """Fails if any object is left of connections that `end` has ended: on both transports, with TLS and without."""
         for transport, made in product(("fast", "twisted"), (None, self.made)):
             self.assert_freed_on(Server(transport, made), kinds, end)
 
@@ -245,7 +245,7 @@ class FreedTests(CertificateTestCase):
                     server.close()
 
     def test_what_twisted_leaves(self) -> None:
-        """Is new, and found at the next look at that. It keeps the rest, which is old."""
+        """Twisted leaves new garbage that keeps old objects; the next collection of new objects frees both."""
         server, clock = Server("twisted", self.made), Clock()
         collector = Collector(lambda: len(server.site.channels), clock, timer=lambda: 0.0, resident=lambda: 0)
         collector.startService()

@@ -161,7 +161,7 @@ class ImportTests(SynchronousTestCase):
                 self.assertEqual(sorted(documented[folder]), sorted(allowed - GROUND - {folder}))
 
     def test_cycles_are_found(self) -> None:
-        """Also those over several modules."""
+        """Cycles over several modules are found, too."""
         graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set()}
         self.assertEqual(cycles(graph), [["a", "b", "c"]])
         self.assertEqual(cycles({"a": {"b"}, "b": set()}), [])
@@ -189,7 +189,7 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_imports_of_test_modules_are_found(self) -> None:
-        """In each way in which they can be written."""
+        """Imports are found in each form."""
         for text, found in (
             ("from tests.web.test_site import Client", ["tests.web.test_site"]),
             ("from tests.web import test_site, harness", ["tests.web.test_site"]),

@@ -135,5 +135,5 @@ class CoreTests(SynchronousTestCase):
             self.assertEqual(modules_of(root), ("feed/fanout", "feed/feed", "clocks"))
 
     def test_modules_that_are_left_out_exist(self) -> None:
-        """Or the name of one would stay here when it is gone."""
+        """The list must not keep the names of removed modules."""
         self.assertEqual([module for module in LEFT_OUT if not (ROOT / "livefeed" / f"{module}.py").exists()], [])

@@ -169,7 +169,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(parse("--interval=2", "--interval=3").settings.feeds[0].interval, 3)
 
     def test_options_of_twistd_behind_the_word(self) -> None:
-        """Are sent to where they belong, with one hyphen or two."""
+        """The refusal says that the option must stand before the word, with one hyphen or two."""
         for arguments in (("--nodaemon",), ("-n",), ("--logfile", "x"), ("--pidfile=",), ("-y", "x")):
             twistd = ServerOptions()
             error = self.assertRaises(SystemExit, twistd.parseOptions, ["livefeed", *arguments])
@@ -178,7 +178,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(error.code, why)
 
     def test_help_is_one_text_for_each_option(self) -> None:
-        """Without the line ends and the indentation of a docstring, and in one style."""
+        """The help has no line ends and no indentation of a docstring, and one style."""
         for name, text in Options().docs.items():
             self.assertFalse("  " in text or "\n" in text, name)
             self.assertTrue(text[0].islower() or text.startswith(("PEM", "TOML")), name)
@@ -252,7 +252,7 @@ class MakeServiceTests(SynchronousTestCase):
             self.assertIn(f"{missing}: there is no such file", refusal)
 
     def test_state_dir_that_is_a_file(self) -> None:
-        """Is refused in words, by the place where it was set."""
+        """The refusal has a message with the place of the setting."""
         path = scratch(self) / "state"
         path.touch()
         refusal = self.refusal("--listen", "tcp:0", f"--state-dir={path}")

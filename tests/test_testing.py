@@ -72,7 +72,7 @@ class MakeSiteTests(SynchronousTestCase):
         return request(self.made.site, b"\r\n".join([b"GET " + path + b" HTTP/1.1", *fields]))
 
     def test_one_feed(self) -> None:
-        """Without arguments, there is a feed by the name of feed, which has no document yet."""
+        """The default is one feed with the name feed, which has no document yet."""
         self.made = make_site()
         self.assertEqual(self.get(b"/feed").status, 503)
         self.assertEqual(self.made.feed.name, "feed")
@@ -131,7 +131,7 @@ class MakeSiteTests(SynchronousTestCase):
         self.assertEqual(json.loads(self.get(b"/-/feeds.json").body)["feeds"][0]["interval_s"], 5)
 
     def test_answers_are_forgotten(self) -> None:
-        """As in the service: with each change of a feed, nothing old is given again."""
+        """Old answers are not replayed after a change of a feed, as in the service."""
         self.made = make_site("one", "two")
         replay = self.made.site.replays[False]
         cleared: list[bool] = []

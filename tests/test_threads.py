@@ -91,7 +91,7 @@ class DaemonTests(SynchronousTestCase):
         raise RuntimeError("can't start new thread")
 
     def test_cancelled(self) -> None:
-        """Once it is cancelled, the result is discarded."""
+        """The result of a cancelled call is discarded."""
         go = threading.Event()
         outcome = defer_to_new_thread(self.reactor, go.wait, WAIT_S)  # type: ignore[arg-type]
         errors: list[object] = []

@@ -154,7 +154,7 @@ class WorkPerTickTests(SynchronousTestCase):
                 self.assertEqual((done["compress"], done["compress_well"]), (1, 1))
 
     def test_subscribers_that_are_all_somewhere_else(self) -> None:
-        """Not even then is more compared than has its limit; the others are sent the document."""
+        """The number of comparisons does not exceed its limit then; the other subscribers are sent the document."""
         for number in CROWDS:
             subscribers = self.serve(number)
             for tick in range(1, 3 * MAX_PATCHES):

@@ -87,7 +87,7 @@ class FeedFigureTests(MetricsTestCase):
     """The figures of one feed."""
 
     def test_before_the_first_document(self) -> None:
-        """Nothing is there, and nothing is made up."""
+        """A feed without a document has no time and no age, and 0 bytes and versions."""
         self.assertEqual(
             self.of_feed("confirmed_timestamp_seconds", "age_seconds", "document_bytes", "versions_total"),
             [None, None, 0, 0],
@@ -168,7 +168,7 @@ class ProcessFigureTests(MetricsTestCase):
     """The figures of all feeds together."""
 
     def test_answers(self) -> None:
-        """By status, scheme and content coding."""
+        """Answers count by status, scheme and content coding."""
         self.pull(DOCUMENT)
         request(self.site, b"GET /feed HTTP/1.1")
         for _ in range(2):
@@ -182,7 +182,7 @@ class ProcessFigureTests(MetricsTestCase):
         self.assertEqual(found, expected)
 
     def test_what_is_followed_is_answered_when_it_begins(self) -> None:
-        """Not when it ends, which may be never."""
+        """A stream counts as answered at its beginning, as it may never end."""
         self.pull(DOCUMENT)
         self.open(b"/feed.ws", *HANDSHAKE)
         self.open(b"/feed.sse")

@@ -164,7 +164,7 @@ def main() -> int:
 
 
 def make_setting(directory: Path) -> Setting:
-    """Gives what the servers are started with: a document of the size that all comparisons have had."""
+    """Gives the setting of all servers, with a document of the size that all comparisons have used."""
     directory.chmod(0o755)
     document = directory / "document.json"
     demo = DemoSource()
@@ -204,7 +204,7 @@ def measure_requests(
 
 
 def memory_of(setting: Setting, able: list[tuple[Row, Server]]) -> dict[tuple[str, str], float]:
-    """Gives what a connection takes of each server in each row where connections stay, each time of a new server."""
+    """Gives the memory of a connection for each row with lasting connections and each server, a new one each time."""
     held = {}
     for row, server in able:
         if row.script == "new connection":
@@ -217,7 +217,7 @@ def memory_of(setting: Setting, able: list[tuple[Row, Server]]) -> dict[tuple[st
 
 
 def does(server: Server, row: Row) -> bool:
-    """Gives whether a server answers a row's request with what the row is about, and says so if it does not."""
+    """Gives whether a server answers a row's request as the row requires, and prints a line if it does not."""
     status, fields = load.ask(server, load.fields_of(server, row.script), plain=row.plain)
     coding = fields.get("content-encoding", "")
     if (status, coding) == (row.status, row.coding):
@@ -268,7 +268,7 @@ def measure_subscribers(
             for holder in holders:
                 holder.rounds.append(measure_turn(setting, holder, count, seconds))
         for holder in holders:
-            # Afterwards, since what polls take is not to be counted as deliveries.
+            # The polls are measured afterwards, so that their cost does not count as deliveries.
             p99_ms, failed = measure_polls(setting, holder, POLLED_S / 4 if options.quick else POLLED_S)
             errors = holder.subscribers.close() + failed
             for got in holder.rounds:
@@ -443,7 +443,7 @@ def last_delivery(done: list[float], published: list[float], count: int) -> floa
 
 
 def progress(*parts: object) -> None:
-    """Says what was measured."""
+    """Prints a measurement."""
     *words, got = parts
     assert isinstance(got, load.Measured)
     print(

@@ -33,7 +33,7 @@ Write = Callable[[int], object]
 
 @contextlib.contextmanager
 def keyspace(directory: Path) -> Iterator[tuple[str, Write]]:
-    """Gives the source, and what writes the document with a number."""
+    """Gives the source, and a function that writes the document with a number."""
     with Redis(directory) as redis:
         redis.command("CONFIG", "SET", "notify-keyspace-events", "K$")
         yield (
@@ -56,7 +56,7 @@ def publish(directory: Path) -> Iterator[tuple[str, Write]]:
 
 @contextlib.contextmanager
 def stream(_: Path) -> Iterator[tuple[str, Write]]:
-    """As :func:`keyspace`. What stands for MongoDB runs in this process, and its work is in the figures, too."""
+    """As :func:`keyspace`. The double of MongoDB runs in this process, and its work is in the figures, too."""
     with ReplicaSet({}) as replica_set:
         yield replica_set.url(), lambda number: replica_set.change(json.loads(document(number)))
 
@@ -127,7 +127,7 @@ def deliveries(write: Write, wires: list[Wire], changes: int) -> list[float]:
 
 
 def taken(sock) -> int:  # type: ignore[no-untyped-def]
-    """Takes what there is, and gives its size. What is left, the next turn takes: each call is in the figures."""
+    """Reads the available data, and gives its size. The next turn reads the rest: each call is in the figures."""
     try:
         return len(sock.recv(READ_BYTES))
     except (BlockingIOError, ssl.SSLWantReadError):

@@ -40,7 +40,7 @@ THIRDS = {"plain": UPGRADE, "deflated": DEFLATED, "delta": UPGRADE + DELTA}
 
 @dataclass
 class Wire:
-    """A connection that counts what it is sent.
+    """A connection that counts the bytes that it is sent.
 
     :ivar received: bytes since the last update that does not count.
     """
@@ -57,7 +57,7 @@ class Wire:
         self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n".encode())
 
     def take(self) -> bytes:
-        """Takes what there is, or waits for something."""
+        """Reads the available data, or waits for some."""
         data = self.sock.recv(READ_BYTES)
         if not data:
             raise ConnectionError("livefeed has hung up")
@@ -77,9 +77,9 @@ class Wire:
 
 
 def bytes_on_the_wire(setting: Setting) -> dict[str, tuple[float, float]]:
-    """Gives the bytes for each update of the demonstration, in each way of following it, and the part of the document.
+    """Gives the bytes for each update of the demonstration on each transport, and their share of the document.
 
-    What counts is all that the server sends, heads, frames and signs of life included, without TLS and TCP.
+    All bytes of the server count, including heads, frames and heartbeats, without TLS and TCP.
     """
     with LivefeedDemo("demo", setting) as server:
         time.sleep(1)
@@ -128,7 +128,7 @@ def wire_table(found: dict[str, tuple[float, float]]) -> str:
 
 
 def mixed(setting: Setting, count: int) -> dict[str, load.Measured]:
-    """Gives what a delivery costs where all subscribers are plain, and where a third each is plain, deflated, delta."""
+    """Gives the cost of a delivery if all subscribers are plain, and if a third each is plain, deflated, delta."""
     results = {}
     for title, kinds in {"plain": [UPGRADE], "a third each": list(THIRDS.values())}.items():
         with LivefeedDemo("demo", setting) as server:

@@ -158,7 +158,7 @@ def fields_of(server: Server, script: str) -> dict[str, str]:
 
 
 def lua_of(fields: dict[str, str]) -> str:
-    """Gives what wrk makes its requests with: once for all, or, where they differ, each anew."""
+    """Gives the script by which wrk makes its requests: once for all, or, if they differ, each anew."""
     pairs = ", ".join(
         f"['{name}'] = " + f"'{value}'".replace("{n}", "' .. n .. '").removesuffix(" .. ''")
         for name, value in fields.items()

@@ -72,16 +72,16 @@ class Kept:
 
     @classmethod
     def read(cls, path: Path) -> Kept:
-        """Gives what is in a file; nothing if there is none."""
+        """Gives the results in a file; none if it does not exist."""
         return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
 
     def write(self, path: Path) -> None:
-        """Replaces what is in a file."""
+        """Replaces the content of a file."""
         text = msgspec.json.format(msgspec.json.encode(self), indent=1)
         path.write_bytes(text + b"\n")
 
     def merge(self, found: Found) -> None:
-        """Takes what was found now; other rows stay as they are, with their own runs."""
+        """Adds the results of a run; other rows stay unchanged, with their own runs."""
         self.rows |= found.medians()
         self.runs |= found.runs()
         self.crowd = found.crowd or self.crowd
@@ -101,7 +101,7 @@ class Found:
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def note(self, title: str, name: str, got: Measured, *, seconds: float) -> None:
-        """Adds what one round of a row gave for one server."""
+        """Adds the figures of one round of a row for one server."""
         self.rounds.setdefault(title, {}).setdefault(name, []).append(got)
         self.seconds[title] = seconds
 
@@ -113,7 +113,7 @@ class Found:
         }
 
     def runs(self) -> dict[str, Run]:
-        """Gives how each row was measured, and what has no rows."""
+        """Gives the run of each row, and of the results without rows."""
         date = datetime.now(UTC).isoformat(timespec="minutes")
         runs = {
             title: Run(
@@ -134,7 +134,7 @@ class Found:
 def middle(rounds: list[Measured], own: list[Measured]) -> Measured:
     """Gives the median of each figure, and of the ratios of each round.
 
-    What a machine's neighbours do changes from minute to minute, and is alike for what is measured one after the other.
+    The load by a machine's neighbours changes from minute to minute, and is alike for successive measurements.
 
     :param own: livefeed's rounds; none if it has none in this row.
     """
@@ -168,7 +168,7 @@ def _number(command: tuple[str, ...]) -> str:
 
 @cache
 def machine() -> dict[str, str]:
-    """Gives what the figures are measured on."""
+    """Gives the machine that the figures are measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = (line.partition(":")[2].strip() for line in lines if "model name" in line)
     return {

@@ -360,12 +360,12 @@ KINDS: dict[str, tuple[type[Server], tuple[str, ...]]] = {
 
 
 def missing(name: str) -> list[str]:
-    """Gives what a server needs and is not installed."""
+    """Gives the programs and files that a server needs and that are not installed."""
     return [need for need in KINDS[name][1] if not (Path(need).exists() if "/" in need else shutil.which(need))]
 
 
 def missing_tools(names: list[str]) -> list[str]:
-    """Gives what the bench itself needs, for these servers, and is not installed: gzip makes nginx's coded file."""
+    """Gives the missing tools of the bench itself for these servers: gzip makes nginx's coded file."""
     needed = ["taskset", "wrk"] + ["gzip"] * any("nginx" in KINDS[name][1] for name in names)
     return [need for need in needed if not shutil.which(need)]
 

@@ -90,7 +90,7 @@ def seconds(size: int, interval: str, subprotocols: list[str] | None, *, is_chan
     """Gives the processor time, in seconds, that the thread of a livefeed's reactor took in each second.
 
     :param interval: from tick to tick.
-    :param subprotocols: what a subscriber offers; ``None`` for no subscriber.
+    :param subprotocols: the subprotocols that a subscriber offers; ``None`` for no subscriber.
     """
     times = []
     with contextlib.ExitStack() as stack:

@@ -38,7 +38,7 @@ class CommandLineTests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 2)
 
     def test_arguments_of_the_process(self) -> None:
-        """Without arguments those of the process are taken."""
+        """The arguments of the process are used if none are given."""
         self.patch(sys, "argv", ["livefeed", "--version"])
         self.assertEqual(self.assertRaises(SystemExit, main).code, 0)
 

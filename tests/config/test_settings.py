@@ -238,7 +238,7 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual((parsed.listen, parsed.idle_timeout), (("tcp:1",), 5.0))
 
     def test_command_line_counts_more(self) -> None:
-        """Also where it is a list: the two are not put together."""
+        """A list on the command line replaces the other list: the two are not joined."""
         parsed = read(
             {"interval": "3", "listen": ["tcp:2"]},
             LIVEFEED_INTERVAL="2",
@@ -249,7 +249,7 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual((feed.interval, feed.push, parsed.listen), (3.0, "change", ("tcp:2",)))
 
     def test_refusal_names_the_variable(self) -> None:
-        """And an empty one is a value like any other: an unset variable of a script must not allow every origin."""
+        """An empty variable is a value like any other: an unset variable of a script must not allow every origin."""
         self.assertTrue(self.refusal(LIVEFEED_INTERVAL="soon").startswith("LIVEFEED_INTERVAL: 'soon' is not a number"))
         self.assertTrue(self.refusal(LIVEFEED_ALLOW_ORIGIN=" ").startswith("LIVEFEED_ALLOW_ORIGIN: [] is not a list"))
         self.assertEqual(self.refusal(LIVEFEED_CONFIG=""), "LIVEFEED_CONFIG: '' is not a path")
@@ -269,7 +269,7 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual((parsed, events), (Settings(), []))
 
     def test_unknown_variables_are_told(self) -> None:
-        """With the closest name; their values may be secrets."""
+        """The message has the closest name, and no value, as values may be secrets."""
         with capturedLogs() as events:
             read(LIVEFEED_SORCE="redis://:hush@h/0/k", LIVEFEED_QQQ="hush", LIVEFEED_PORTS="hush")
         self.assertEqual(

@@ -64,7 +64,7 @@ class DeliveryTests(SynchronousTestCase):
         return waiting
 
     def test_subscribers_are_counted(self) -> None:
-        """In all ways, and each with its address."""
+        """Subscribers count on all transports, each with its address."""
         self.assertEqual(self.delivery.followers(), 6)
         self.assertEqual(len(list(self.delivery.peers())), 6)
 
@@ -81,7 +81,7 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual((self.delivery.followers(), returns._count), (0, 3))
 
     def test_web_sockets_stay_where_the_others_are_let_go(self) -> None:
-        """At a stop their factory closes them, and gives them slots of their own."""
+        """At a stop their factory closes the WebSockets, and gives them slots of their own."""
         self.delivery.let_go(ReconnectSlots())
         self.assertEqual([client.receive() for client in self.sockets], [[]] * 3)
         self.assertEqual(self.delivery.followers(), 3)

@@ -295,7 +295,7 @@ class PatchTests(DocumentTestCase):
         self.assertGreater(len(plain.body), 0.6 * len(self.feed.snapshot.representations["gzip"].data))
 
     def test_small_patch_is_not_compressed(self) -> None:
-        """Where it is no smaller in the coding."""
+        """A patch is sent without coding if the coding makes it no smaller."""
         publish(self.feed, DOCUMENT)
         old = self.get().headers["etag"].encode()
         publish(self.feed, DOCUMENT.replace(b"199.50", b"200.50"))
@@ -484,7 +484,7 @@ class MethodTests(DocumentTestCase):
             self.assertEqual({*own, "age", "date", "etag"} - {name.lower() for name in exposed}, set())
 
     def test_origins_that_are_not_allowed_get_no_permission(self) -> None:
-        """With a list of origins, each answer depends on the request's."""
+        """The answers depend on the request's origin if there is a list of origins."""
         self.serve("https://a.example", "https://b.example:8443")
         publish(self.feed, DOCUMENT)
         for origin, allowed in (

@@ -219,7 +219,7 @@ class EventTests(StreamTestCase):
         self.assertEqual(self.streams.state_event(chunked=False), event)
 
     def test_newest_version_comes_at_once_and_then_each_new_one(self) -> None:
-        """And none again at a tick at which nothing changed, though --push=tick repeats it to others."""
+        """An unchanged document is not sent again at a tick, though --push=tick repeats it to others."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.assertEqual(client.events(), [FIRST])
@@ -228,7 +228,7 @@ class EventTests(StreamTestCase):
             self.assertEqual(client.events(), expected)
 
     def test_id_is_the_version(self) -> None:
-        """So that a client can come back with it, by this way or by another."""
+        """A client can reconnect with the id, on this transport or another."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         assert self.feed.snapshot is not None
@@ -379,7 +379,7 @@ class EventTests(StreamTestCase):
             self.assertIn(b":\n", stream)
 
     def test_stream_begins_with_a_field(self) -> None:
-        """And with no byte order mark, which a reader would take away (9.2.5)."""
+        """The stream has no byte order mark, which a reader would remove (9.2.5)."""
         publish(self.feed, FIRST)
         response = self.ask(path=b"/feed.sse")
         self.assertTrue(dechunk(response.body)[0].startswith(b"retry: "))
@@ -431,7 +431,7 @@ class EventTests(StreamTestCase):
 
 class ResumptionTests(StreamTestCase):
     def test_client_that_has_the_newest_version_is_sent_the_next(self) -> None:
-        """By the field that EventSource sends, or by the query, since a page can set no field."""
+        """The version is in the field that EventSource sends, or in the query, since a page can set no field."""
         publish(self.feed, FIRST)
         version = version_of(FIRST).encode()
         clients = [
@@ -477,7 +477,7 @@ class ResumptionTests(StreamTestCase):
 
 class SlowReaderTests(StreamTestCase):
     def test_heartbeats_come_when_they_are_due(self) -> None:
-        """Not before, and whether there were events or not: that is simplest, and does no harm."""
+        """A heartbeat comes after the same interval with events and without: that is simplest, and does no harm."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.clock.pump([1.0] * (HEARTBEAT_S - 1))
@@ -604,7 +604,7 @@ class EndTests(StreamTestCase):
                 self.assertEqual(len(self.feed.subscriptions), 0)
 
     def test_stream_whose_state_breaks_is_cut(self) -> None:
-        """As with a document."""
+        """The stream is cut, as for a document that breaks."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.patch(self.streams, "state_event", mock.Mock(side_effect=MemoryError()))
@@ -626,7 +626,7 @@ class EndTests(StreamTestCase):
         self.assertEqual([client.events()[1:] for client in clients], [[], [], []])
 
     def test_connection_that_was_cut_off_leaves_nothing(self) -> None:
-        """Also where the transport tells of it at once, while heartbeats are under way."""
+        """The transport may report the loss immediately, in the middle of the heartbeats."""
 
         class Prompt(Transport):
             def abortConnection(self) -> None:
@@ -641,7 +641,7 @@ class EndTests(StreamTestCase):
         self.assert_nothing_left()
 
     def test_close_ends_all_streams(self) -> None:
-        """In order: with the last chunk, and nothing behind it."""
+        """Each stream ends with the last chunk, and nothing behind it."""
         publish(self.feed, FIRST)
         clients = [Client(self.site) for _ in range(3)]
         self.streams.close(ReconnectSlots())
@@ -691,7 +691,7 @@ class EndTests(StreamTestCase):
         self.assertTrue(1000 * RECONNECT_DELAYS_S[0] <= again.source.retry_ms <= 1000 * RECONNECT_DELAYS_S[1])
 
     def test_streams_of_all_feeds_and_parts_share_the_slots(self) -> None:
-        """Or the first of each would come back together."""
+        """The streams share the slots, or the first of each feed and part would return together."""
         publish(self.feed, FIRST)
         clients = [Client(self.site, path=path) for path in (b"/feed.sse", b"/feed.sse/n") for _ in range(8)]
         self.served.let_go(ReconnectSlots())
@@ -765,7 +765,7 @@ class ExpiryTests(StreamTestCase):
             self.assertEqual(each.ending, b"")
 
     def test_full_stream_is_told_later(self) -> None:
-        """When it can take it: it is not sent the version that it was owed."""
+        """The stream is told the state once it drains, and is not sent the version that it was owed."""
         client = Client(self.site)
         client.events()
         client.pause()
@@ -775,7 +775,7 @@ class ExpiryTests(StreamTestCase):
         self.assertEqual((client.events(), [told["state"] for told in client.states]), ([], ["live", "expired"]))
 
     def test_messages_have_no_document(self) -> None:
-        """And take back the id, so that the next one is whole."""
+        """The messages of the state reset the id, so that the next message is whole."""
         client = Client(self.site, path=b"/feed.sse?delta=1")
         self.clock.advance(10)
         late = Client(self.site, path=b"/feed.sse?delta=1&last-event-id=" + version_of(FIRST).encode())

@@ -98,7 +98,7 @@ class BranchTests(SynchronousTestCase):
         self.assertEqual(response.status, 404)
 
     def test_no_room_is_told_alike(self) -> None:
-        """With 503, the same words and the same time."""
+        """All refusals for lack of room are 503, with the same words and the same time."""
         publish(self.served.feed, b'{"a": 1}')
 
         def find(*_: object, **__: object) -> None:
@@ -248,7 +248,7 @@ class AccessTests(SynchronousTestCase):
         check()
 
     def test_answers_of_a_public_feed_are_repeated(self) -> None:
-        """For any cookies and tokens: each kind of request is rendered once."""
+        """Each kind of request is rendered once, for any cookies and tokens."""
         site = self.serve()
 
         @given(REQUESTS)

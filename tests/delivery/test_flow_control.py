@@ -31,7 +31,7 @@ class PausableSubscriberTests(SynchronousTestCase):
         return [snapshot.data for snapshot in self.recorder.snapshots]
 
     def test_it_is_a_producer(self) -> None:
-        """As transports want it."""
+        """The object provides the interface that transports require."""
         verifyObject(IPushProducer, self.subscriber)
         self.subscriber.stopProducing()
 
@@ -46,7 +46,7 @@ class PausableSubscriberTests(SynchronousTestCase):
         self.assertEqual(self.received(), [b"2"])
 
     def test_transport_may_be_full_before_there_is_a_subscription(self) -> None:
-        """And drain before it, too."""
+        """The transport may drain before there is a subscription, too."""
         self.subscriber.pauseProducing()
         self.assertTrue(self.subscriber._paused)
         self.subscriber.resumeProducing()
@@ -70,14 +70,14 @@ class PausableSubscriberTests(SynchronousTestCase):
         self.assertEqual((left, self.received()), ([True], [b"1"]))
 
     def test_reading_is_a_sign_of_life(self) -> None:
-        """Of a transport that has drained; heartbeats that were skipped stay skipped."""
+        """A transport that has drained shows that its client is alive; heartbeats that were skipped stay skipped."""
         for silent, after in ((3, 0), (0, 0), (-2, -2)):
             self.subscriber._silent = silent
             self.subscriber.resumeProducing()
             self.assertEqual(self.subscriber._silent, after)
 
     def test_progress_is_a_sign_of_life(self) -> None:
-        """Of a transport that stays full: it has less to send than at the last heartbeat."""
+        """A full transport shows life if it has fewer unsent bytes than at the last heartbeat."""
         for unsent, after in ((500, 1), (500, 1), (499, 0), (499, 1), (600, 1)):
             self.subscriber.transport.unsent_bytes = unsent
             self.subscriber._silent = 1

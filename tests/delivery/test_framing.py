@@ -103,7 +103,7 @@ class SnapshotTests(SynchronousTestCase):
         self.assertIs(bare.form(compressed_document_frame), bare.form(document_frame))
 
     def test_events(self) -> None:
-        """With chunks and without."""
+        """Events are framed with chunks and without."""
         event = server_sent_event(self.DATA, self.snapshot.version)
         self.assertEqual(document_event(self.snapshot), event)
         self.assertEqual(chunked_document_event(self.snapshot), b"%x\r\n%s\r\n" % (len(event), event))

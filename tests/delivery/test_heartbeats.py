@@ -57,7 +57,7 @@ class HeartbeatsTests(SynchronousTestCase):
             self.assertTrue(due <= called <= due + 2 * GRAIN_S, (called, due))
 
     def test_member_is_called_every_interval_from_joining_on(self) -> None:
-        """Not before an interval has passed, and then again and again."""
+        """No call comes before an interval has passed; then the calls repeat."""
         member = self.join()
         self.pass_time(INTERVAL_S - GRAIN_S)
         self.assertEqual(member.called, [])
@@ -91,7 +91,7 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assertEqual([len(member.called) for member in members], [0, 0, 0])
 
     def test_members_are_counted_and_listed(self) -> None:
-        """In the order in which they are due."""
+        """Members are listed in the order in which they are due."""
         members = [self.join() for _ in range(3)]
         self.assertEqual((len(self.heartbeats), list(self.heartbeats)), (3, members))
         self.heartbeats.discard(members[1])

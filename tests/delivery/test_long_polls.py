@@ -230,7 +230,7 @@ class WaitTests(WaitingTestCase):
         self.assertEqual(connection.answer().headers["preference-applied"], "wait=7")
 
     def test_head_waits_as_well(self) -> None:
-        """And is answered without the body."""
+        """A HEAD request waits, and is answered without the body."""
         for is_new, status in ((True, 200), (False, 304)):
             connection = self.wait(10, method=b"HEAD")
             self.assert_waits(connection)
@@ -308,7 +308,7 @@ class TagTests(WaitingTestCase):
                 self.assertEqual(response.headers["etag"].encode(), known.removeprefix(b"W/"))
 
     def test_next_version_comes_in_the_coding_that_was_asked_for(self) -> None:
-        """As it would have come at once."""
+        """The coding is the same as for an immediate answer."""
         connection = self.wait(10, tag(FIRST), b"Accept-Encoding: gzip")
         publish(self.feed, THIRD)
         response = connection.answer()
@@ -370,7 +370,7 @@ class FreedTests(SynchronousTestCase):
     """Objects of requests that waited are freed by reference counts alone, even if they have become old."""
 
     def assert_freed(self, end: Callable[[ServedInMemory], object], *, left: int) -> None:
-        """Nothing is left of requests that waited, after this has ended the wait.
+        """Fails if any object is left of requests that waited and whose wait `end` has ended.
 
         :param left: how many still wait.
         """
@@ -388,11 +388,11 @@ class FreedTests(SynchronousTestCase):
             served.close()
 
     def test_answered(self) -> None:
-        """At the next version."""
+        """A request that is answered at the next version leaves nothing."""
         self.assert_freed(lambda served: publish(served.feed, SECOND), left=0)
 
     def test_timed_out(self) -> None:
-        """With 304."""
+        """A request that times out with 304 leaves nothing."""
         self.assert_freed(lambda served: served.reactor.advance(6), left=0)
 
     def test_left(self) -> None:
@@ -485,7 +485,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
 
     def test_time_counts_from_the_request(self) -> None:
-        """Not from when the first has come; those whose time ends soon after one another are answered together."""
+        """Each wait begins with its own request; waits that end soon after one another are answered together."""
         served = self.serve(2)
         served.reactor.advance(2)
         for _ in range(2):
@@ -593,7 +593,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual([client.ended for client in served.clients[1:]], [True, True])
 
     def test_those_who_are_answered_when_memory_ends_are_disconnected(self) -> None:
-        """At any point on the way to them. The rest are answered, at the next version and at the stop."""
+        """An error at any point of their answers disconnects them. The others get theirs, also at the stop."""
 
         def fail(*_: object) -> None:
             raise MemoryError

@@ -243,14 +243,14 @@ class LargeTests(SynchronousTestCase):
         self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_document_that_was_never_compressed(self) -> None:
-        """Is compressed in the message."""
+        """The message compresses a document that was not compressed before."""
         self.feed.publish(Snapshot.bare(self.documents[0], Sequence(1, 1)))
         frame = self.messages.get(None, compressed_message_frame)
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(Raw.read(frame)[0].payload + b"\x00\x00\xff\xff")
         self.assertEqual(inflated, self.messages.get(None, plain))
 
     def test_patch_that_is_not_worth_it_is_not_compressed(self) -> None:
-        """To find out in that way that the document is shorter would take milliseconds."""
+        """A compression that only shows that the document is shorter would take milliseconds."""
         for each in self.documents:
             self.feed.publish(make_large(each, self.feed.next_sequence()))
         have = version_of(self.documents[0])

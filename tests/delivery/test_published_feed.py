@@ -79,7 +79,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(self.other.streams(), [])
 
     def test_page_of_another_origin_may_read_why(self) -> None:
-        """As it may read the events."""
+        """A page that may read the events may read the refusal, too."""
         self.served.max_subscribers = 1
         self.served.feed.subscribe(RecordingSubscriber())
         response = self.ask(b"/feed.sse", b"Origin: https://a.example")

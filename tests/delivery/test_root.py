@@ -67,7 +67,7 @@ class RootTests(SynchronousTestCase):
         self.assertEqual(self.names(), ["first", "second"])
 
     def test_page_of_one_feed_becomes_the_list(self) -> None:
-        """And back."""
+        """The page of a single feed becomes the list of feeds, and back."""
         alone = self.get(b"/").body
         self.assertEqual(alone, self.get(b"/first.html").body)
         second = self.make("second")
@@ -108,7 +108,7 @@ class RootTests(SynchronousTestCase):
         self.assertEqual(self.statuses(b"first"), {200, 426})
 
     def test_removed_feed_is_not_found(self) -> None:
-        """Neither the whole nor its parts; the last feed leaves an empty list."""
+        """Neither the feed nor its parts are found; the last feed leaves an empty list."""
         self.root.add(self.make("second"))
         self.root.remove(self.first)
         self.assertEqual((self.statuses(b"first"), self.names()), ({404}, ["second"]))
@@ -147,7 +147,7 @@ class RootTests(SynchronousTestCase):
         self.assertEqual(sockets[2].receive(), [(Opcode.TEXT, b'{"n": 2}')])
 
     def test_removed_feeds_share_the_times_of_return(self) -> None:
-        """Where several are removed at once."""
+        """Feeds that are removed together share the slots for reconnecting."""
         second = self.make("second")
         self.root.add(second)
         for name in (b"first", b"second"):

@@ -37,7 +37,7 @@ class GroupTests(SynchronousTestCase):
             self.assertIsNone(group_maker(transport))
 
     def test_wrapper_does_not_have_those_of_the_transport_below(self) -> None:
-        """Or documents would be written past TLS."""
+        """A method that the wrapper only passes on is ignored, or documents would be written past TLS."""
         wrapping: Any = Wrapping()
         self.assertIsNotNone(wrapping.make_multicast)
         self.assertIsNone(group_maker(wrapping))
@@ -45,7 +45,7 @@ class GroupTests(SynchronousTestCase):
 
 class UnsentTests(SynchronousTestCase):
     def test_transport_tells(self) -> None:
-        """Also one that is wrapped."""
+        """A wrapped transport has the property, too."""
 
         class Wrapper:
             def __getattr__(self, name: str) -> Any:
@@ -56,5 +56,5 @@ class UnsentTests(SynchronousTestCase):
         self.assertEqual((unsent_bytes(transport), unsent_bytes(Wrapper())), (5, 5))
 
     def test_transport_that_does_not_tell(self) -> None:
-        """Counts as one that holds nothing."""
+        """A transport without the attribute counts as empty."""
         self.assertEqual(unsent_bytes(StringTransport()), 0)

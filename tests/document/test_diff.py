@@ -393,7 +393,7 @@ class LateTests(SynchronousTestCase):
     """A comparison that takes too long."""
 
     def test_it_is_given_up_at_once(self) -> None:
-        """Once the time is over, the whole is replaced, however the documents differ."""
+        """The whole document is replaced once the time is over, however the documents differ."""
         for name, (old, new) in SLOW.items():
             before, after = (parse(json.dumps(each).encode()) for each in (old, new))
             asked, encoded = 0, [0]

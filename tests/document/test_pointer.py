@@ -213,7 +213,7 @@ class PartTests(SynchronousTestCase):
             self.assertIsNone(part_of(b'{"a": [1, 2], "s": "x", "n": null}', tokens), tokens)
 
     def test_index_as_a_name(self) -> None:
-        """In an object, digits are a name like any other."""
+        """Digits are a name like any other in an object."""
         self.assertEqual(part_of(b'{"01": 1, "-": 2}', ["01"]), b"1")
         self.assertEqual(part_of(b'{"01": 1, "-": 2}', ["-"]), b"2")
 

@@ -9,7 +9,7 @@ from livefeed.document.timestamps import length_of, timestamp
 
 class TimesTests(SynchronousTestCase):
     def test_timestamp(self) -> None:
-        """In UTC, with milliseconds."""
+        """A timestamp is in UTC, with milliseconds."""
         self.assertEqual(timestamp(1_700_000_000.25), "2023-11-14T22:13:20.250Z")
 
     def test_length(self) -> None:

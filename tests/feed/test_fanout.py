@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class PushTests(FeedTestCase):
-    """When subscribers are sent the document."""
+    """The pushes of the document."""
 
     def test_tick_sends_at_each_good_pull(self) -> None:
-        """With push=tick an unchanged document is sent again, as a sign of life."""
+        """An unchanged document is sent again with push=tick, as a heartbeat."""
         feed = self.feed(push="tick")
         subscriber, _ = self.follow(feed)
         for document in (b"1", b"1", b"2"):
@@ -51,7 +51,7 @@ class PushTests(FeedTestCase):
         self.assertEqual(subscriber.documents[3:], [b"3", b"4"])
 
     def test_change_sends_changes_only(self) -> None:
-        """With push=change an unchanged document is not sent again, a change back is."""
+        """An unchanged document is not sent again with push=change, but a change back is."""
         feed = self.feed(push="change")
         subscriber, _ = self.follow(feed)
         for document in (b"1", b"1", b"2", b"1", b"1"):
@@ -192,7 +192,7 @@ class BatchTests(FeedTestCase):
                 self.assertEqual([len(subscriber.sent) for subscriber, _ in several[:size]], [2] * size)
 
     def test_one_of_an_audience_that_was_cancelled_in_the_same_turn(self) -> None:
-        """When another's send ends the subscription, it is not sent to any more."""
+        """A subscription that another's send has ended gets nothing more."""
         feed = self.feed()
         audience = RecordingAudience()
         member, subscription = self.follow(feed, audience)
@@ -561,7 +561,7 @@ class BrokenSubscriberTests(FeedTestCase):
         self.assertEqual((other.documents, list(feed.subscriptions)), ([b"1"], [subscription]))
 
     def test_what_many_raise_is_logged_once(self) -> None:
-        """Once in each tick and each push, for each type of exception."""
+        """Each type of exception is logged once in each tick and each push."""
         feed = self.feed(push="change")
         publish(feed, b"1")
 

@@ -619,7 +619,7 @@ class ExpiryTests(FeedTestCase):
             feed.stop_watching()
 
     def test_long_interval_outlives_gone_after(self) -> None:
-        """While pulls are good: otherwise it would expire before each tick."""
+        """The document does not expire before the next tick while pulls are good."""
         feed = self.feed(interval_s=60)
         feed.gone_after_s = 10
         publish(feed, b"1")
@@ -635,7 +635,7 @@ class ExpiryTests(FeedTestCase):
         self.assertIs(feed.state, State.EXPIRED)
 
     def test_restored_document_is_too_old(self) -> None:
-        """Or it becomes too old later, without any other event."""
+        """The restored document is too old, or becomes so later, without any other event."""
         for at, state in ((NOW - 10, State.EXPIRED), (NOW - 4, State.STALE)):
             feed = self.feed()
             feed.gone_after_s = 10
@@ -765,7 +765,7 @@ class TimeTests(FeedTestCase):
         self.assertEqual((feed.age_s(), feed.confirmed_at), (5.0, NOW))
 
     def test_wall_clock_is_set(self) -> None:
-        """By a second or a day, forwards or backwards: the age stays, and the displayed time is that long ago."""
+        """The age ignores a step of a second or a day in any direction, and the displayed time is that long ago."""
         for step_s in (-86400, -3600, -60, -2, 2, 60, 3600, 86400):
             wall = Clock()
             wall.advance(NOW)

@@ -472,7 +472,7 @@ class FollowingTests(PartsTestCase):
         self.assertEqual(len(read), 2)
 
     def test_everything_is_let_go_of(self) -> None:
-        """When livefeed stops, the streams of parts end, too."""
+        """The streams of parts end when livefeed stops."""
         self.publish(DOCUMENT)
         transport = StringTransport()
         channel = self.site.buildProtocol(None)
@@ -571,7 +571,7 @@ class WorkTests(PartsTestCase):
         self.assertEqual(feed.history.made, 0)
 
     def test_only_the_newest_is_made(self) -> None:
-        """Of the versions that come while the thread is busy, only the last one is made, and none of a missing part."""
+        """The thread makes only the newest of the versions that came while it was busy, and none of a missing part."""
         self.publish(self.document(1))
         watcher = self.follow("large")
         self.finish()

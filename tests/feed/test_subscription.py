@@ -34,7 +34,7 @@ class SubscribeTests(FeedTestCase):
         self.assertEqual(subscriber.documents, [b"2"])
 
     def test_nothing_comes_before_the_first_document(self) -> None:
-        """Without a snapshot there is nothing to send; the first one is sent when it is there."""
+        """A feed without a snapshot sends nothing; the first snapshot is sent when it is published."""
         feed = self.feed()
         subscriber, _ = self.follow(feed)
         self.assertEqual(subscriber.sent, [])
@@ -280,7 +280,7 @@ class ConflationTests(FeedTestCase):
             self.assertEqual(subscriber.documents, [b"1", b"2", b"2"])
 
     def test_one_that_breaks_while_it_catches_up(self) -> None:
-        """Or while it is sent something of its own: it is disconnected, like in its turn."""
+        """A subscriber that raises while it gets something of its own is disconnected, as in its turn."""
         for own in (False, True):
             feed = self.feed()
             subscriber, subscription = self.follow(feed)

@@ -210,7 +210,7 @@ class WritingContract(ConnectionTestCase):
             self.receive(before + size)
 
     def test_bytes_come_through_in_both_directions(self) -> None:
-        """In order, at once, and whole."""
+        """All bytes arrive at once, in order and whole."""
         self.send(b"question")
         self.assertEqual(self.protocol.received, b"question")
         self.connection.write(b"one ")
@@ -346,7 +346,7 @@ class WritingContract(ConnectionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_producer_that_breaks_ends_its_connection(self) -> None:
-        """And is logged."""
+        """The error is logged, and the connection ends."""
         puller = Puller(self.connection, [])
         self.connection.registerProducer(puller, False)
         self.assert_lost(IndexError)
@@ -371,7 +371,7 @@ class WritingContract(ConnectionTestCase):
             self.assertTrue(self.connection._can_send)
 
     def test_large_answer_waits_for_what_was_written_before(self) -> None:
-        """And is not copied then, either."""
+        """The large answer is not copied then, either."""
         before = self.fill()
         self.connection.write_large_or_end(b"head", body := bytes(WRITE_BYTES))
         self.assertEqual([part is body for part in self.connection._unsent], [False, False, True])
@@ -534,7 +534,7 @@ class ClosingContract(ConnectionTestCase):
         self.assert_lost(ConnectionAborted)
 
     def test_abort_is_a_reset(self) -> None:
-        """Nothing that was not sent is sent, and the protocol is told after it has said so, not while."""
+        """Unsent bytes are dropped, and the protocol is notified after abortConnection has returned."""
         self.fill()
         self.connection.abortConnection()
         self.assertIsNone(self.protocol.lost)
@@ -566,7 +566,7 @@ class ClosingContract(ConnectionTestCase):
         self.assertEqual(self.connection.getPeer(), peer)
 
     def test_reset_by_the_client(self) -> None:
-        """Is no orderly end, whether the server was reading, writing or neither."""
+        """A reset is no orderly end, whether the server was reading, writing or neither."""
         for prepare in (lambda: None, self.connection.pauseProducing, lambda: self.connection.write(LARGE)):
             self.connect()
             prepare()
@@ -591,7 +591,7 @@ class ClosingContract(ConnectionTestCase):
         self.assertEqual(len(self.pool.connections), 1)
 
     def test_nothing_ends_by_itself(self) -> None:
-        """Without a deadline a connection may be idle for ever."""
+        """A connection without a deadline may be idle forever."""
         self.reactor.advance(1000)
         self.send(b"still here")
 
@@ -622,7 +622,7 @@ class ReplayContract(ConnectionTestCase):
         verifyObject(IPushProducer, self.connection)
 
     def test_protocol_that_breaks_when_it_is_connected(self) -> None:
-        """Is logged, too."""
+        """The error is logged, and the connection ends."""
 
         def connection_made(protocol: Recorder) -> None:
             raise RuntimeError
@@ -816,7 +816,7 @@ class ReplayContract(ConnectionTestCase):
         self.assertEqual(self.protocols[-1].received, GET[:1])
 
     def test_idle_connection_without_a_protocol(self) -> None:
-        """Is ended in order, counted from its last answer, or from its beginning if it had none."""
+        """The connection ends in order, after an idle time from its last answer, or from its beginning."""
         self.serve_replays()
         self.ask(self.open_waiting(), GET)
         silent, asking = self.open_waiting(), self.open_waiting()
@@ -919,7 +919,7 @@ class ReplayContract(ConnectionTestCase):
         return client
 
     def test_last_answer_is_repeated_with_the_end_behind_it(self) -> None:
-        """As the protocol ended the connection behind the first, so does replay."""
+        """Replay ends the connection behind the answer, as the protocol did behind the first."""
         self.assert_last_answer_is_repeated(b"")
 
     def test_last_answer_may_be_large(self) -> None:
@@ -937,7 +937,7 @@ class ReplayContract(ConnectionTestCase):
         self.assert_last_answer_is_repeated(LARGE[: WRITE_BYTES - 100])
 
     def test_nothing_is_read_behind_the_last_answer(self) -> None:
-        """Neither by replay nor by a protocol."""
+        """Neither replay nor a protocol reads further requests."""
         self.serve_replays()
         self.assert_ended_orderly(self.ask_for_the_last(self.open_waiting()), b"answer 1")
         client = self.ask_for_the_last(self.open_waiting())
@@ -973,7 +973,7 @@ class ReplayContract(ConnectionTestCase):
             self.assert_ended_orderly(client, b"answer 1" + LARGE)
 
     def test_protocol_that_breaks_when_it_is_to_end(self) -> None:
-        """Is logged, and its connection is ended."""
+        """The error is logged, and the connection ends."""
         self.serve_replays()
         self.store(CLOSING, b"last", last=True)
         client = self.open_waiting()

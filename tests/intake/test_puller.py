@@ -924,7 +924,7 @@ class LargeDocumentTests(PollerTestCase):
         self.assertEqual((self.source.fetches, self.work), (2, []))
 
     def test_nothing_is_pulled_meanwhile(self) -> None:
-        """Neither at a tick nor for a reported change, which is pulled afterwards."""
+        """No tick and no reported change starts a pull; the change is pulled afterwards."""
         self.source.changed()
         self.clock.pump([MIN_SPACING_S] * 100)
         self.assertEqual(self.source.fetches, 1)

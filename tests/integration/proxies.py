@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = "caches.md"
 LIVEFEED_PORT = "8080"
-"""Where the page has livefeed listen."""
+"""The port that livefeed has in the examples of the page."""
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:

@@ -39,7 +39,7 @@ def test_rules_are_right(tmp_path: Path) -> None:
 
 
 def test_rules_ask_for_what_is_exported(start: Start) -> None:
-    """By name, and with the labels that the tests of the rules give it."""
+    """The rules name existing metrics, with the labels that the tests of the rules give them."""
     livefeed = start("--metrics", TCP, listen=(TLS,))
     livefeed.wait_for_log(r"listening on .*: the metrics http://localhost:\d+/metrics")
     (port,) = re.findall(r"the metrics http://localhost:(\d+)/metrics", livefeed.log())

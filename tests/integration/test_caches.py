@@ -84,7 +84,7 @@ def shows(document: bytes, answer: Polled) -> bool:
 
 class TestFreshness:
     def test_crowd_is_one_request(self, place: Place, start: Start, path: Path) -> None:
-        """Of all requests within a tick, at once and one after another, livefeed sees only the first."""
+        """livefeed sees only the first of all requests within a tick, simultaneous or successive."""
         livefeed = start("--source", f"file:{path}", *LONG_TICK, listen=(TCP,))
         clients, requests = 16, 10
         for put in (place.nginx, place.varnish):
@@ -123,7 +123,7 @@ class TestFreshness:
             assert polling.failures == []
 
     def test_state_and_time_pass(self, place: Place, start: Start, path: Path) -> None:
-        """While the document stays the same; Varnish takes them from a 304."""
+        """State and time change while the document stays the same; Varnish takes them from a 304."""
         livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
         pollings = [place.polling(cache) for cache in place.each(livefeed.port)]
         for polling in pollings:
@@ -320,7 +320,7 @@ class TestExpiry:
         assert polling.failures == []
 
     def test_livefeed_says_so(self, place: Place, start: Start, path: Path) -> None:
-        """By 410, which is passed on; the old document never comes back, with livefeed or without."""
+        """The 410 of livefeed is passed on; the old document never comes back, with livefeed or without."""
         livefeed, pollings, start_another = self.begin(place, start, path)
         path.unlink()
         for polling in pollings:
@@ -373,7 +373,7 @@ class TestPushing:
                     assert subscriber.recv(timeout=WAIT_S) == document
 
     def test_events_pass_a_proxy_that_was_not_told_of_them(self, place: Place, start: Start, path: Path) -> None:
-        """By default nginx speaks HTTP/1.0 and buffers events; with this configuration it does not."""
+        """nginx speaks HTTP/1.0 and buffers events by default; with this configuration it does not."""
         replace_file(path, b"[0]")
         livefeed = start("--source", f"file:{path}", "--interval", "0.05", listen=(TCP,))
         cache = place.nginx(livefeed.port, {"proxy_http_version 1.1;": ""})
@@ -405,7 +405,7 @@ class TestPushing:
                 polling.wait_for(partial(shows, b"[1]"))
 
     def test_patch_is_for_the_clients_version(self, place: Place, start: Start, path: Path) -> None:
-        """And not for that of the cache."""
+        """The patch does not start at the version of the cache."""
         livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
         caches = place.each(livefeed.port)
         tags = [cache.http.get("/feed", headers={"Accept-Encoding": "gzip"}).headers["ETag"] for cache in caches]

@@ -199,7 +199,7 @@ class TestWs:
         assert closed["code"] == 1000
 
     def test_inflates(self, run: Run, ws: str, source: Source) -> None:
-        """With permessage-deflate, large and small documents come as they are, in fewer bytes."""
+        """Large and small documents arrive unchanged, in fewer bytes, with permessage-deflate."""
         documents = [b'{"n": 0}', LARGE, b"[1]", LARGE[:-1] + b', "n": 1}']
         client = run("websocket", f"{ws}/feed", deflate=True, count=len(documents))
         for count, document in enumerate(documents, start=1):
@@ -221,7 +221,7 @@ class TestWs:
         client.finish()
 
     def test_is_told_that_livefeed_is_stopped(self, run: Run, start: Start) -> None:
-        """By 1001, on TLS and without, with and without compression."""
+        """The close code is 1001, on TLS and without, with and without compression."""
         server = start(listen=(TLS, TCP))
         clients = [
             run("websocket", f"{scheme}://{HOST}:{port}/feed.ws", deflate=deflate)
@@ -245,7 +245,7 @@ class TestWs:
         client.finish()
 
     def test_is_refused_where_nothing_is(self, run: Run, ws: str) -> None:
-        """And told so by the status."""
+        """The status of the answer tells the client."""
         client = run("websocket", f"{ws}/nothing.ws")
         assert "404" in client.wait_for("error")["message"]
 
@@ -322,7 +322,7 @@ class TestEventSource:
         client.finish()
 
     def test_comes_back_after_a_restart(self, run: Run, start: Start, tmp_path: Path) -> None:
-        """By itself, on the same port; it tells its version, and receives nothing twice."""
+        """The client reconnects by itself to the same port, sends its version, and receives nothing twice."""
         source = Source(tmp_path / "document.json")
         versions = [source.write(b'{"n": 0}')]
         listen = tuple(f"{kind}:{free_port()}:interface={HOST}" for kind in ("tls", "tcp"))
@@ -379,7 +379,7 @@ class TestFetchEventSource:
         assert not client.events("error")
 
     def test_messages_of_delta(self, run: Run, http: str, source: Source) -> None:
-        """Are JSON themselves."""
+        """The data of each event is a JSON message."""
         client = run("fetch-events", f"{http}/feed.sse?delta=1")
         assert client.wait_for("message")["value"]["data"] == json.loads(FIRST)
         version = source.write(b'{"n": 1}')
@@ -407,7 +407,7 @@ class TestFetch:
         return [(answer["status"], answer["headers"], base64.b64decode(answer["body"])) for answer in answers]
 
     def test_decodes_what_it_asked_for(self, run: Run, http: str, server: Livefeed, source: Source) -> None:
-        """To the bytes of the document; and is not sent them again."""
+        """The decoded body is the document byte for byte, and is not sent again."""
         settle(server, source, LARGE)
         codings = ("gzip", "br", "identity")
         requests = (
@@ -432,7 +432,7 @@ class TestFetch:
         assert whole[1]["content-encoding"] in ("br", "gzip")
 
     def test_waits(self, run: Run, http: str) -> None:
-        """For its time, where nothing is new."""
+        """The request waits for its whole time if there is no new version."""
         waiting = {"path": "/feed", "headers": {"Prefer": "wait=1"}, "conditional": True}
         _, (status, fields, _) = self.answers(run, http, {"path": "/feed"}, waiting)
         assert (status, fields["preference-applied"]) == (304, "wait=1")
@@ -487,13 +487,13 @@ class TestCurl:
         assert process.text().encode() == LARGE
 
     def test_head_ends_by_itself(self, curl: Callable[..., Process], http: str) -> None:
-        """With the length that the document has."""
+        """The answer to HEAD has the length of the document, and ends by itself."""
         process = curl("--head", f"{http}/feed")
         assert process.wait() == 0
         assert f"content-length: {len(FIRST)}\n" in process.text().lower()
 
     def test_follows_over_http_1_0(self, curl: Callable[..., Process], http: str, source: Source) -> None:
-        """As proxies do that were not told better: it is sent each event as it comes, and no chunks."""
+        """A proxy with default settings speaks HTTP/1.0: it is sent each event as it comes, and no chunks."""
         process = curl("--http1.0", "--include", f"{http}/feed.sse")
         for number in range(3):
             source.write(b'{"n": %d}' % number)

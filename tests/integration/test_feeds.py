@@ -78,7 +78,7 @@ def first_event(livefeed: Livefeed, path: str) -> tuple[str, bytes]:
 
 
 def test_each_is_polled(livefeed: Livefeed) -> None:
-    """At its own path, in all forms, with the fields that it would have alone."""
+    """Each feed has its own path, in all forms, with the fields that it would have alone."""
     for path, document in (("/results", RESULTS), ("/results.json", RESULTS), ("/board", BOARD)):
         response = livefeed.http.get(path)
         assert (response.status_code, response.content) == (200, document)
@@ -100,7 +100,7 @@ def test_each_has_parts(livefeed: Livefeed) -> None:
 
 
 def test_each_is_pushed(livefeed: Livefeed, tmp_path: Path) -> None:
-    """By WebSocket, with and without deltas, by events, and to long polls; and only at its own ticks."""
+    """Each feed pushes on WebSockets with and without deltas, events and long polls, at its own ticks only."""
     assert first_event(livefeed, "/board.sse") == ("text/event-stream", BOARD)
     etag = livefeed.http.get("/results").headers["ETag"]
     with (
@@ -189,7 +189,7 @@ def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -
 
 
 def test_the_list(livefeed: Livefeed) -> None:
-    """As a page with links to the others, and as JSON, which agrees with the feeds' own answers."""
+    """The list is a page with links to the others, and JSON that agrees with the feeds' own answers."""
     page = livefeed.http.get("/")
     assert page.headers["Content-Type"].startswith("text/html")
     links = re.findall(r'href="(/[a-z]+\.html)"', page.text)

@@ -51,7 +51,7 @@ class TestTold:
     """Changes that the kernel tells of are not waited for."""
 
     def test_replaced_by_rename(self, start: Start, path: Path) -> None:
-        """As it should be done."""
+        """A file that is replaced by rename, as writers should, is served at once."""
         livefeed = start("--source", f"file:{path}", *LONG_TICK)
         assert_follows(livefeed, lambda data: replace_file(path, data))
 

@@ -152,7 +152,7 @@ class TestStream:
                 assert next(received) == document
 
     def test_large_documents_come_whole(self, server: Livefeed, source: Source) -> None:
-        """Also those that no socket takes in one piece."""
+        """Documents that no socket takes in one piece arrive whole."""
         with server.wire() as wire:
             received = follow(wire)
             assert next(received) == b'{"n": 0}'
@@ -161,7 +161,7 @@ class TestStream:
                 assert next(received) == document
 
     def test_client_that_comes_back_is_sent_what_it_has_not(self, server: Livefeed, source: Source) -> None:
-        """Nothing until there is a newer version; at once where there is one."""
+        """The client is sent a newer version at once, and no version that it has."""
         version = version_of(b'{"n": 0}').encode()
         request = FOLLOW.replace(b"\r\n\r\n", b"\r\nLast-Event-ID: " + version + b"\r\n\r\n")
         with server.wire() as wire:
@@ -212,7 +212,7 @@ class TestStream:
             process.close()
 
     def test_clients_that_leave_are_forgotten(self, server: Livefeed, source: Source) -> None:
-        """With and without a word; the others go on."""
+        """Clients leave with and without a close; the others continue."""
         with server.wire() as staying:
             received = follow(staying)
             for number in range(1, 21):
@@ -332,7 +332,7 @@ class TestStop:
             assert server.process.wait(STOP_S) == 0
 
     def test_streams_are_told_when_to_come_back(self, server: Livefeed) -> None:
-        """As the last before their end, eight at a time. In HTTP/1.0, which has no chunks, that is the last line."""
+        """The delay comes last, eight streams for each value. In HTTP/1.0, which has no chunks, it is the last line."""
         with ExitStack() as stack:
             streams = [stack.enter_context(server.wire()) for _ in range(24)]
             for number, wire in enumerate(streams):

@@ -218,7 +218,7 @@ class TestTroubles:
         livefeed.assert_unbroken()
 
     def test_stopping_with_a_long_timeout(self, own_store: MongoStore, start: Start) -> None:
-        """Also a query that may take ten seconds is not waited for."""
+        """The stop does not wait for a query that may take ten seconds."""
         own_store.set_document({"n": 1})
         livefeed = start("--source", own_store.url(timeout="9.9"), "--interval", "1")
         own_store.pause()

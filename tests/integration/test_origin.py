@@ -30,7 +30,7 @@ FAST = ("--interval", "0.1")
 LIVE, STALE = 'feed "feed" is live', 'feed "feed" is stale'
 TWO_TICKS_S = 2.0
 SLACK_S = 0.7
-"""For polling every 50 ms on a machine that is busy with the other tests."""
+"""The tolerance for polling every 50 ms on a machine that is busy with the other tests."""
 
 
 def numbered(number: int) -> bytes:
@@ -75,7 +75,7 @@ class TestNginx:
         assert {coding for status, coding, _ in store.asked() if status == 200} == {"gzip"}
 
     def test_what_has_not_changed_is_not_sent(self, store: OriginStore, start: Start) -> None:
-        """Once a version has settled it is asked for with a condition, on one connection."""
+        """Requests have a condition once a version has settled, and share one connection."""
         livefeed = start("--source", store.url, *FAST)
         wait_until(lambda: [status for status, _, _ in store.asked()[-5:]] == [304] * 5, store.asked)
         assert_served(livefeed, numbered(0), "live")
@@ -143,7 +143,7 @@ def test_certificates_are_verified(start: Start, certificate: DevelopmentCertifi
 
 
 def test_http_on_the_port_of_https(start: Start, tmp_path: Path) -> None:
-    """And the other way round; the log says why."""
+    """An https: URL with the port of HTTP fails, and the log has the reason."""
     with OriginStore(tmp_path) as store:
         store.set_document(DOCUMENT)
         livefeed = start("--source", store.url.replace("http:", "https:"), *FAST, live=False)

@@ -84,7 +84,7 @@ def test_page_without_a_websocket(browser: Chrome, start: Start, tmp_path: Path,
 
 
 def test_page_shows_no_document_for_too_long(browser: Chrome, start: Start, tmp_path: Path) -> None:
-    """Neither while livefeed does not answer, nor after it has come back without one; and then the next one at once."""
+    """The document disappears if livefeed hangs, or has none after a restart; the next one is shown at once."""
     document = tmp_path / "document.json"
     replace_file(document, FIRST)
     options = ("--source", "file:document.json", "--gone-after", "2", "--feed", "results")
@@ -118,7 +118,7 @@ def test_page_shows_no_document_for_too_long(browser: Chrome, start: Start, tmp_
 
 
 def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Path) -> None:
-    """And they lead back; nothing of it is against its own policy."""
+    """Pages and list link to each other, and comply with their own policy."""
     replace_file(tmp_path / "document.json", FIRST)
     (tmp_path / "a.toml").write_text("[feeds.night]\nsource = 'demo:'\n[feeds.results]\nsource = 'file:document.json'")
     livefeed = start("--config", "a.toml", live=False)
@@ -151,7 +151,7 @@ def test_page_of_another_origin_polls_and_follows(browser: Chrome, demo: Livefee
 
 
 def test_page_of_an_origin_that_is_not_allowed_reads_nothing(browser: Chrome, start: Start, other_origin: str) -> None:
-    """Neither by request nor by WebSocket, while a page of the allowed origin does."""
+    """Such a page can neither poll nor open a WebSocket, while a page of the allowed origin can."""
     livefeed = start("--allow-origin", "https://example.org")
     browser.get(other_origin)
     assert "TypeError" in call(browser, f"poll('https://{livefeed.authority}/feed')")

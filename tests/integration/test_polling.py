@@ -233,7 +233,7 @@ class TestCors:
     @pytest.mark.parametrize("origin", [ORIGIN, "http://other.example:8080"])
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
     def test_an_allowed_origin_is_named(self, limited: Livefeed, origin: str, method: str) -> None:
-        """With a list of origins, the one that asks is named, and caches are told of it."""
+        """The answer names the request's origin if it is in the list, and Vary tells caches."""
         headers = limited.http.request(method, "/feed", headers={"Origin": origin}).headers
         assert headers["Access-Control-Allow-Origin"] == origin
         assert "Origin" in headers["Vary"]
@@ -392,7 +392,7 @@ class TestTls:
                 assert cipher[0].startswith(("ECDHE-", "TLS_"))
 
     def test_http_1_1_is_negotiated(self, server: Livefeed) -> None:
-        """Of a browser's offers by ALPN, HTTP/1.1 is chosen."""
+        """HTTP/1.1 is chosen from a browser's offers by ALPN."""
         context = server.tls_context()
         context.set_alpn_protocols(["h2", "http/1.1"])
         with (

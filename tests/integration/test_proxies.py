@@ -120,7 +120,7 @@ class TestRefusing:
 
 
 def test_probe_of_haproxy_finds_livefeed(place: Place, start: Start, path: Path) -> None:
-    """By ``OPTIONS /``, as it asks by itself, also while there is no document."""
+    """HAProxy's default probe, ``OPTIONS /``, succeeds even if there is no document."""
     port = free_port()
     proxy = place.haproxy(port)
     proxy.process.wait_for("Server livefeed/livefeed is DOWN")

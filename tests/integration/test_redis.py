@@ -66,7 +66,7 @@ class TestSentinel:
         return bool(known[b"num-slaves"] == b"1" and known[b"num-other-sentinels"] == b"2")
 
     def test_fail_over(self, group: QuickSentinelStore, start: Start) -> None:
-        """When the master dies its replica is followed, as soon as it is the master."""
+        """The source follows a replica as soon as it has replaced the dead master."""
         livefeed = start("--source", group.source(None), *FAST)
         with Polling(livefeed, pause_s=0.02) as polling:
             polling.wait_for(lambda answer: answer.state == "live")
@@ -338,7 +338,7 @@ class TestTLS:
             assert livefeed.http.get("/feed").content == b"[1]"
 
     def test_certificate_of_the_client(self, tmp_path: Path, start: Start) -> None:
-        """Where the server wants to see a certificate, it is shown the one that is set."""
+        """A server that requires a certificate gets the configured one."""
         store = TLSStore(tmp_path)
         ca = trustme.CA()
         mine = ca.issue_cert("livefeed.example")

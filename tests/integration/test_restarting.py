@@ -127,7 +127,7 @@ def test_folder_that_cannot_be_made(start: Start, path: Path, tmp_path: Path) ->
 
 
 def test_too_old_to_be_shown(start: Start, path: Path) -> None:
-    """Where the operator wants it so, and until there is something new."""
+    """A document beyond the operator's limit is not shown until there is a new one."""
     options = ("--source", f"file:{path}", "--interval", "0.1", "--gone-after", "0.5", "--stale-after", "0.2")
     livefeed = start(*options)
     assert livefeed.http.get("/feed").headers["Livefeed-State"] == "live"

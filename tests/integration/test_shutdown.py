@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest, start: Start) -> Livefeed:
 
 
 def test_without_watchers_it_just_ends(server: Livefeed) -> None:
-    """Without connections, SIGTERM ends livefeed with exit code 0."""
+    """SIGTERM ends livefeed with exit code 0 if there are no connections."""
     with server.wire() as wire:
         wire.send(REQUEST)
         assert wire.response().status == 200
@@ -203,7 +203,7 @@ def test_a_tls_handshake_under_way_holds_nothing_up(start: Start, answered: bool
 
 
 def test_nobody_new_is_let_in(server: Livefeed) -> None:
-    """While the last requests are answered, the port is closed already."""
+    """The port closes before the last requests are answered."""
     with server.wire() as first, server.wire() as last:
         for wire in (first, last):
             wire.send(REQUEST + REQUEST[:30])
@@ -219,7 +219,7 @@ def test_nobody_new_is_let_in(server: Livefeed) -> None:
 
 
 def test_many_watchers_of_all_kinds(start: Start) -> None:
-    """With many of each kind at once, it still takes no longer than it may."""
+    """The stop meets its limit of time with many watchers of each kind at once."""
     livefeed = start()
     with ExitStack() as stack:
         wires: list[Wire] = []

@@ -173,7 +173,7 @@ class TestOptions:
         assert "listening on" not in output
 
     def test_a_state_directory_that_is_a_file_is_refused(self, tmp_path: Path) -> None:
-        """Also one below a file; the message names the file."""
+        """A path below a file is refused as well; the message names the file."""
         (tmp_path / "state").write_text("")
         for name in ("state", "state/below"):
             code, output = run(tmp_path, "--listen", TCP, "--state-dir", name)
@@ -208,7 +208,7 @@ class TestSettingsFile:
         ],
     )
     def test_what_cannot_be_is_refused(self, tmp_path: Path, command: tuple[str, ...], text: str, refusal: str) -> None:
-        """In one line, with the file and the key, and exit code 1."""
+        """The refusal is one line with the file and the key, and the exit code is 1."""
         folder = tmp_path / "etc"
         folder.mkdir()
         (folder / "livefeed.toml").write_text(text)
@@ -233,7 +233,7 @@ class TestSettingsFile:
             assert run(tmp_path, "--config", name) == (1, f"livefeed: {name}: {why}\n")
 
     def test_a_variable_that_cannot_be_is_refused(self, tmp_path: Path) -> None:
-        """By its name."""
+        """The refusal names the variable."""
         code, output = run(tmp_path, variables={"LIVEFEED_PUSH": "never"})
         assert (code, output) == (1, "livefeed: LIVEFEED_PUSH: 'never' is not tick or change\n")
 
@@ -246,7 +246,7 @@ class TestSettingsFile:
         assert_refused(code, output, f"livefeed: livefeed.toml: listen: {endpoint}: ", "in use")
 
     def test_is_read_before_privileges_are_given_up(self, start: Start, tmp_path: Path) -> None:
-        """So that it, with its passwords, may be for root's eyes alone."""
+        """The file, with its passwords, may be readable by root alone."""
         folders = (*Path(__file__).parents, *Path(sys.prefix).parents)
         if os.getuid() != 0 or not all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
             pytest.skip("only root has privileges to give up, and only where others may read the sources")
@@ -455,7 +455,7 @@ class TestEndpoints:
             assert not (tmp_path / "data").exists()
 
     def test_a_folder_with_a_ca_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
-        """In one line; Twisted's own would search it without end."""
+        """The refusal is one line; Twisted's own endpoint would search the folder forever."""
         code, output = run(tmp_path, "--listen", f"tls:{certificate.ca.parent}:0")
         assert code == 1
         assert output.startswith(

@@ -181,7 +181,7 @@ class TestHeads:
         assert_refused(wire, 431)
 
     def test_a_long_target_is_refused(self, wire: Wire) -> None:
-        """With the code that is for it (RFC 9112, 3)."""
+        """A long target has a status of its own (RFC 9112, 3)."""
         wire.send(get(b"Host: localhost", target=b"/" + b"x" * HEAD_LIMIT))
         assert_refused(wire, 414)
 
@@ -196,7 +196,7 @@ class TestHeads:
         ids=["no host", "control character", "long target", "no version"],
     )
     def test_of_head_are_refused_without_content(self, wire: Wire, rest: bytes) -> None:
-        """Also behind an answer that was perhaps a repeated one (RFC 9110, 9.3.2)."""
+        """HEAD is refused without content, even behind a replayed answer (RFC 9110, 9.3.2)."""
         for _ in range(3):
             wire.send(GOOD.replace(b"GET", b"HEAD"))
             assert wire.response("HEAD").status == 200
@@ -367,7 +367,7 @@ class TestRequests:
         assert wire.rest() == b""
 
     def test_a_last_one_by_itself_is_the_last(self, wire: Wire) -> None:
-        """So that it can be answered by a repeated answer."""
+        """A last request that comes by itself can be answered by replay."""
         for _ in range(2):
             wire.send(GOOD)
             assert wire.response().status == 200

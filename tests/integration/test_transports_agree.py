@@ -442,7 +442,7 @@ FAR = (
 
 
 class TransportsAgreeTests(SynchronousTestCase):
-    """In one process and on one clock, so that only the transports differ."""
+    """Both transports in one process and on one clock, so that only the transports differ."""
 
     def perform(self, play: Play) -> tuple[int, list[Counter[Any]]]:
         """Fails unless the two transports answer alike; gives the number of replayed answers, and the counts."""
@@ -831,7 +831,7 @@ class TestTransportsAgreeOverTls:
     @example(whole(GET, HANDSHAKE, PING_FRAME, CLOSE_FRAME))
     @example(whole(GET, GET[:-1], GET[-1:], get(b"X: a\0b")))
     def test_same_bytes_are_answered_the_same(self, servers: list[Livefeed], play: Play) -> None:
-        """Also where answers were given before; times and the name of the process's counter aside."""
+        """The answers are equal at each repetition, except for times and the name of the process's counter."""
         for _ in range(play.times):
             fast, twisted = (answers(server, play.segments) for server in servers)
             assert fast.startswith(b"HTTP/1.")

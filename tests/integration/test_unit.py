@@ -71,7 +71,7 @@ class TestUnit:
         assert str(code) in prevented[1].split()
 
     def test_stands_in_the_docs(self) -> None:
-        """As it is."""
+        """The unit in the docs is the tested one."""
         assert "```{literalinclude} livefeed.service" in (CHECKOUT / "docs" / "operations.md").read_text()
 
 
@@ -97,7 +97,7 @@ class TestWithoutWritableExecutableMemory:
         assert livefeed.terminate() == 0
 
     def test_tls_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
-        """At the start, in one line with the remedy: pyOpenSSL makes its callbacks in such memory."""
+        """The start fails with one line and the remedy: pyOpenSSL makes its callbacks in such memory."""
         files = ("--cert", str(certificate.cert), "--key", str(certificate.key))
         for option, value in (("--listen", TLS), ("--source", "https://h/"), ("--source", "rediss://h/0/k")):
             code, output = run(tmp_path, *files, option, value, command=by(WITHOUT_WRITE_EXECUTE))

@@ -64,7 +64,7 @@ class CertificateWatchTests(SynchronousTestCase):
     """A certificate that is about to expire."""
 
     def test_warns_at_the_start_and_daily(self) -> None:
-        """By the wall clock, until it stops."""
+        """The check runs at the start and daily by the wall clock, until it stops."""
         events: list[str] = []
 
         def record(event: Any) -> None:

@@ -32,7 +32,7 @@ class MistakeTests(SynchronousTestCase):
             self.assertEqual(mistake_in(description), "")
 
     def test_port_or_url_alone(self) -> None:
-        """Is answered with the endpoint that was meant."""
+        """The refusal has the endpoint that was probably meant."""
         for description, why in (
             ("8443", "there is no kind in front; did you mean tls:8443, or tcp:8443 for plain HTTP?"),
             (":8443", "there is no kind in front; did you mean tls:8443, or tcp:8443 for plain HTTP?"),

@@ -79,7 +79,7 @@ class TlsTests(ListenTestCase):
         self.assertEqual([options], self.made)
 
     def test_without_ipv6(self) -> None:
-        """Where one socket cannot serve both, IPv4 is served."""
+        """The endpoint serves IPv4 if one socket cannot serve both."""
         self.patch(endpoints, "_dual_stack", lambda: False)
         self.assertEqual(self.listened("tls:8443")[3], "")
 
@@ -89,7 +89,7 @@ class TlsTests(ListenTestCase):
         self.assertEqual(self.listened(r"tls:8443:interface=\:\:1")[3], "::1")
 
     def test_certificate_of_the_operator(self) -> None:
-        """Without files of its own the description uses those that the callable gives."""
+        """A description without files of its own uses those that the callable gives."""
         make_endpoint(self.reactor, "tls:8443", self.certificate)
         self.assertEqual(self.asked, 1)
         self.assertEqual(self.used, [(self.files.cert, self.files.key)])
@@ -130,7 +130,7 @@ class TlsTests(ListenTestCase):
             self.assertIn("is not tls:PORT[:interface=ADDRESS]", self.refusal(f"tls:8443:{parts}"), parts)
 
     def test_same_part_twice(self) -> None:
-        """Of two interfaces neither is silently dropped."""
+        """Neither of two interfaces is silently dropped."""
         self.assertIn("is not tls:PORT", self.refusal("tls:8443:interface=127.0.0.1:interface=10.0.0.1"))
 
     def test_part_without_a_value(self) -> None:
@@ -167,7 +167,7 @@ class FolderTests(ListenTestCase):
         self.assertEqual(self.asked, 0)
 
     def test_wrong_parts(self) -> None:
-        """Are refused with the form that is allowed."""
+        """The refusal has the allowed form."""
         folder = self.folder()
         for parts in (":http", ":99999", ":8443:colour=red", ":8443:port=8443", ":1:2:::", ":8443:backlog=-1"):
             self.assertIn(f"{parts} is not tls:FOLDER[:PORT][:interface=ADDRESS]", self.refusal(folder + parts))
@@ -185,7 +185,7 @@ class FolderTests(ListenTestCase):
 
 
 class ServedCertificateTests(ListenTestCase):
-    """Of which files it is known that they are served with."""
+    """The files that an endpoint reports as served."""
 
     def test_each_kind_of_endpoint(self) -> None:
         """Once, also if two endpoints have the same; that of ssl: by the place of its part, or by its name."""
@@ -255,7 +255,7 @@ class TwistedTests(ListenTestCase):
         self.assertEqual(self.asked, 0)
 
     def test_socket_that_systemd_has_not_passed_on(self) -> None:
-        """Is said in words, with how many there are."""
+        """The error says so, with the number of sockets."""
         for wanted in ("index=0", "name=web"):
             refusal = self.refusal(f"systemd:domain=INET:{wanted}")
             self.assertIn("systemd has passed on 0 sockets, and not this one", refusal)

@@ -34,7 +34,7 @@ class StreamTests(SynchronousTestCase):
             self.assertFalse(is_journal({}, stream))
 
     def test_last_words(self) -> None:
-        """Are an error, for the journal; for others they are as they are."""
+        """The final message is an error in the journal, and plain text elsewhere."""
         self.assertEqual(ending("livefeed: no"), "livefeed: no")
         self.patch(journald, "is_journal", lambda environment, stream: True)
         self.assertEqual(ending("livefeed: no"), "<3>livefeed: no")

@@ -40,7 +40,7 @@ class FileLimitTests(SynchronousTestCase):
         self.assertEqual(self.warnings(512), [])
 
     def test_raised(self) -> None:
-        """To the hard limit, and the log has both numbers; then there is room enough."""
+        """The limit is raised to the hard limit, and the log has both numbers; then there is room enough."""
         self.assertEqual(self.logged(200, 4096), ["the limit of open files is raised from 200 to 4096"])
         self.assertEqual(self.limits, (4096, 4096))
 

@@ -182,11 +182,11 @@ class UnsentTests(SynchronousTestCase):
         turn_until(self.reactor, lambda: len(client.received) == len(LARGE), client)
 
     def test_without_tls(self) -> None:
-        """Of the socket itself."""
+        """The unsent bytes are those of the socket itself."""
         self.assert_progress_is_seen(Client(self.connect(self.factory)))
 
     def test_with_tls(self) -> None:
-        """Of the socket below."""
+        """The unsent bytes are those of the socket below TLS."""
         made = development_certificate(Path(self.mktemp()))
         sock = self.connect(TLSMemoryBIOFactory(server_options(made.cert, made.key), False, self.factory, self.reactor))
         self.assert_progress_is_seen(TLSClient(sock, SSL.Context(SSL.TLS_CLIENT_METHOD)))

@@ -73,20 +73,20 @@ class CollectorTests(SynchronousTestCase):
         return weakref.ref(knot)
 
     def test_new_garbage_is_freed(self) -> None:
-        """At the next period."""
+        """New garbage is freed at the next period."""
         knot = weakref.ref(Knot())
         self.advance()
         self.assertIsNone(knot())
 
     def test_old_objects_are_left_alone(self) -> None:
-        """For a while, as long as no crowd has gone: to look at all of them takes too long."""
+        """Old objects are left alone until a crowd has gone: a look at all of them takes too long."""
         for self.connections in (0, MIN_CROWD - 1, HUGE_PAGES_FROM, HUGE_PAGES_FROM * 10):
             knot = self.kept_for_a_while()
             self.advance(2 * CALM_PERIODS)
             self.assertIsNotNone(knot())
 
     def test_old_garbage_is_freed_when_a_crowd_has_gone(self) -> None:
-        """Once, when there have been few for a while."""
+        """Old garbage is freed once, when there have been few connections for a while."""
         for crowd in (MIN_CROWD, 1200, HUGE_PAGES_FROM, 10 * HUGE_PAGES_FROM):
             before = self.collector.full
             self.connections = crowd
@@ -138,7 +138,7 @@ class CollectorTests(SynchronousTestCase):
             self.assertEqual(self.collector.full, before + 1)
 
     def test_old_garbage_is_freed_although_there_are_connections_that_were_not(self) -> None:
-        """As soon as without them while they are few, and later when they will make it take longer."""
+        """Few connections do not postpone the collection; many do, because it takes longer with them."""
         for count, after_s in (
             (2 * MIN_CROWD + 1, MIN_INTERVAL_S),
             (round(SHORT_PAUSE_S / PAUSE_PER_CONNECTION_S), MIN_INTERVAL_S),
@@ -155,7 +155,7 @@ class CollectorTests(SynchronousTestCase):
             self.assertIsNone(knot())
 
     def test_old_garbage_is_freed_when_there_is_more_than_connections_account_for(self) -> None:
-        """Not before the pause that it takes is a small part of the time."""
+        """The collection waits until its pause is a small part of the time."""
         self.pause_s = 0.25
         self.connections = HUGE_PAGES_FROM
         self.clock.advance(MAX_INTERVAL_S)
@@ -216,17 +216,17 @@ class CollectorTests(SynchronousTestCase):
             self.assertIn(flag, found[1].split())
 
     def test_size_of_the_process(self) -> None:
-        """As Linux tells it; 0 where nothing does."""
+        """Linux reports the size; it is 0 on a system that does not."""
         self.assertGreater(memory._resident_bytes(), 10_000_000)
         self.patch(memory, "SIZES", Path("/nowhere"))
         self.assertEqual(memory._resident_bytes(), 0)
 
 
 class WithoutCtypesTests(SynchronousTestCase):
-    """Where writable memory may not be executed (MemoryDenyWriteExecute)."""
+    """Systems where writable memory may not be executed (MemoryDenyWriteExecute)."""
 
     def test_it_goes_on(self) -> None:
-        """Also when ctypes runs out of memory as it is loaded, or cannot open the C library."""
+        """livefeed runs as well if ctypes runs out of memory while it is loaded, or cannot open the C library."""
         for broken in ("", "raise MemoryError", "class CDLL:\n def __init__(self, name): raise OSError(name)"):
             directory = tempfile.TemporaryDirectory()
             self.addCleanup(directory.cleanup)

@@ -42,7 +42,7 @@ class SocketFileTests(SynchronousTestCase):
         self.lock.symlink_to(str(os.getpid()))
 
     def test_a_socket_that_nobody_accepts_on_is_taken_over(self) -> None:
-        """With its lock, or without one; the path may be named."""
+        """Such a socket is taken over with its lock, or without one; the path may be named."""
         for options in ("", ":lockfile=0"):
             self.leave()
             self.successResultOf(self.listen(options))
@@ -54,7 +54,7 @@ class SocketFileTests(SynchronousTestCase):
         self.assertFalse(self.path.exists())
 
     def test_a_socket_in_use_is_left_alone(self) -> None:
-        """Also when its queue is full; the lock stays, too."""
+        """A socket is in use even if its queue is full; the lock stays, too."""
         with socket.socket(socket.AF_UNIX) as held:
             held.bind(str(self.path))
             held.listen(0)
@@ -99,7 +99,7 @@ class SocketFileTests(SynchronousTestCase):
         self.assertTrue(self.lock.is_symlink())
 
     def test_twisteds_transport_listens_after_a_kill(self) -> None:
-        """With a real socket."""
+        """A real socket takes over the path."""
         self.leave()
         reactor = SelectReactor()
         endpoint = make_endpoint(reactor, f"unix:{self.path}", lambda: CertificateFiles(Path(), Path()))

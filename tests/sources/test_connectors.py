@@ -50,7 +50,7 @@ class FreeingReactorTests(SynchronousTestCase):
         return listening, endpoint
 
     def assert_freed(self, family: int, end: Callable[[Any, socket.socket], object]) -> None:
-        """Nothing is left of a connection that this has ended."""
+        """Fails if any object is left of a connection that `end` has ended."""
         listening, endpoint = self.listen(family)
         listening.listen()
         with garbage() as found:

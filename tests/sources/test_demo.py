@@ -60,7 +60,7 @@ class DocumentTests(SynchronousTestCase):
     @given(st.integers(1, 4_000_000_000), st.integers(0, 10**18 - 1))
     @example(NIGHT_BEGINS, 1)
     def test_any_seed_moves(self, second: int, seed: int) -> None:
-        """At any second, of any seed, the totals are not those of the second before, and not all zero."""
+        """The totals of any second and seed differ from those of the second before, and are not all zero."""
         source = DemoSource(seed=seed)
         totals = self.totals(source, second)
         self.assertNotEqual(totals, self.totals(source, second - 1))
@@ -75,7 +75,7 @@ class DocumentTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=50)
     @given(st.integers(0, 4_000_000_000), st.integers(0, 10**18 - 1))
     def test_document_passes_the_gate(self, second: int, seed: int) -> None:
-        """At any time, of any seed, it is a document that may be served, with every party and district."""
+        """The document of any time and seed passes the gate, and has every party and district."""
         data = DemoSource(seed=seed).document(second)
         check_document(data, max_bytes=16_384)
         document = json.loads(data)
@@ -89,7 +89,7 @@ class DocumentTests(SynchronousTestCase):
             self.assertEqual(document["totals"][party], sum(row["votes"][party] for row in document["districts"]))
 
     def test_votes_are_never_taken_back(self) -> None:
-        """In the course of a night a count only grows, from almost nothing to all."""
+        """A count only grows in the course of a night, from almost nothing to all."""
         before = self.night(0)
         for second in range(300, NIGHT_S, 300):
             after = self.night(second)
@@ -133,7 +133,7 @@ class UrlTests(SynchronousTestCase):
             self.assertRaises(ConfigurationError, self.seed, url)
 
     def test_name(self) -> None:
-        """In log lines it is named by its scheme; closing it has nothing to let go of."""
+        """Log lines name it by its scheme; closing it releases nothing."""
         source = DemoSource()
         source.close()
         self.assertTrue(str(source).startswith("demo:"))

@@ -77,7 +77,7 @@ class LookUpTests(SynchronousTestCase):
         self.patch(socket, "getaddrinfo", lambda *_, **__: found)
 
     def test_families_take_turns(self) -> None:
-        """In the system's order otherwise, none twice, and no more than can be tried."""
+        """Families alternate, otherwise in the system's order, without repeats and up to MAX_ADDRESSES."""
         v4, v6 = socket.AF_INET, socket.AF_INET6
         self.answer((v6, "::1"), (v6, "::2"), (v4, "10.0.0.1"), (v6, "::1"), (socket.AF_UNIX, "x"))
         self.assertEqual(look_up("name"), ("::1", "10.0.0.1", "::2"))
@@ -216,7 +216,7 @@ class EndpointTests(SynchronousTestCase):
         return protocol
 
     def test_first_one(self) -> None:
-        """Where the first address takes the connection, no other is tried."""
+        """No other address is tried if the first one takes the connection."""
         connecting = self.connect()
         self.succeed(0)
         self.assertIsInstance(self.successResultOf(connecting), Protocol)
@@ -241,7 +241,7 @@ class EndpointTests(SynchronousTestCase):
         self.failureResultOf(connecting, RefusedError)
 
     def test_last_one_is_waited_for(self) -> None:
-        """When all are being tried, it is over with the last of them."""
+        """The attempt ends with the last of the addresses that are being tried."""
         connecting = self.connect()
         self.reactor.advance(NEXT_ADDRESS_S)
         self.reactor.advance(NEXT_ADDRESS_S)

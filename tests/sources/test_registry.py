@@ -182,5 +182,5 @@ class FileUrlTests(SynchronousTestCase):
             self.assertRaises(ConfigurationError, source_of, url)
 
     def test_name(self) -> None:
-        """In log lines a file is named by its path."""
+        """Log lines name a file by its path."""
         self.assertEqual(str(source_of("file:/srv/results.json")), "file:/srv/results.json")

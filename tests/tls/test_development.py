@@ -174,7 +174,7 @@ class KeepingTests(CertificatesTestCase):
             self.assertFalse(self.make(*names).made, names)
 
     def test_force_makes_all_anew(self) -> None:
-        """With force no file stays as it was."""
+        """No file stays the same with force."""
         self.make()
         before = self.contents()
         self.assertTrue(self.make(force=True).made)
@@ -215,7 +215,7 @@ class KeepingTests(CertificatesTestCase):
         verify(made.ca, made.cert, "feed.test")
 
     def test_missing_certificate_is_made(self) -> None:
-        """Without the leaf a new one is signed by the CA that there is."""
+        """The existing CA signs a new leaf."""
         self.make()
         before = self.contents()
         (self.directory / "cert.pem").unlink()
@@ -293,7 +293,7 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(default_directory(), Path("/data/livefeed/certs"))
 
     def test_home(self) -> None:
-        """Without it, or with an empty one, the default of the XDG specification is used."""
+        """The default of the XDG specification is used if the variable is missing or empty."""
         for environment in ({"HOME": "/home/me"}, {"HOME": "/home/me", "XDG_DATA_HOME": ""}):
             self.patch(os, "environ", environment)
             self.assertEqual(default_directory(), Path("/home/me/.local/share/livefeed/certs"))

@@ -94,7 +94,7 @@ class ChoiceTests(ServingTestCase):
         self.assertEqual(self.lines, [])
 
     def test_certificate_and_key_in_files_of_their_own(self) -> None:
-        """As certbot has them: with the certificate twice, and a chain in any order."""
+        """The files are those of certbot: the certificate twice, and a chain in any order."""
         holder, above = Holder("a.test"), Holder("above")
         leaf = self.ca.issue(holder, ["a.test"])
         issuers = (above.issue(self.ca), self.root.issue(above))
@@ -155,7 +155,7 @@ class ChoiceTests(ServingTestCase):
             self.assertEqual(again.master_key(), first.master_key())
 
     def test_what_tls_is_spoken(self) -> None:
-        """As by tls:PORT."""
+        """The versions and ciphers are those of tls:PORT."""
         self.add("a.pem", "a.test")
         client = SSL.Context(SSL.TLS_CLIENT_METHOD)
         client.set_alpn_protos([b"h2", b"http/1.1"])
@@ -202,7 +202,7 @@ class ChangeTests(ServingTestCase):
         self.assertEqual(reads, [])
 
     def test_what_is_wrong_later(self) -> None:
-        """Is said once, changes nothing, and is over with the next change; also if the folder goes."""
+        """A later error, or a missing folder, is logged once, changes nothing, and ends with the next change."""
         self.add("a.pem", "a.test")
         folder = self.folder()
         self.lines.clear()
@@ -226,7 +226,7 @@ class ChangeTests(ServingTestCase):
         self.assertIn(f"{self.directory}: No such file or directory", line)
 
     def test_an_empty_folder(self) -> None:
-        """Is said to be, and can be filled later."""
+        """The log says that the folder is empty; it can be filled later."""
         folder = self.folder()
         self.assertIn("no .pem file here has a certificate for a name", self.lines[-1])
         self.assertRaises(SSL.Error, self.chain, folder, "a.test")
@@ -272,7 +272,7 @@ class RefusalTests(FolderTestCase):
         self.assertEqual(self.refusal(), f"{path}: No such file or directory")
 
     def test_too_much(self) -> None:
-        """Of files, and of bytes in one of them."""
+        """The number of files and the bytes of each are limited."""
         self.patch(folder_module, "MAX_FILES", 2)
         self.patch(folder_module, "MAX_FILE_BYTES", 10)
         for number in range(3):
@@ -286,7 +286,7 @@ class RefusalTests(FolderTestCase):
         self.assertIn("there are more than 2", self.refusal())
 
     def test_a_key_without_its_certificate(self) -> None:
-        """Is no reason not to start, and is said once."""
+        """livefeed starts all the same, and the log names the file once."""
         self.add("a.pem", "a.test")
         path = self.write("key.pem", self.root.pem())
         self.folder()

@@ -147,6 +147,6 @@ class GroupsTests(SynchronousTestCase):
         self.assertRaises(SSL.WantReadError, connection.recv, 1)
 
     def test_groups_cannot_be_set(self) -> None:
-        """By a pyOpenSSL that is made otherwise."""
+        """A pyOpenSSL with other internals cannot set the groups."""
         self.patch(SSL, "_lib", Pretending(SSL._lib, SSL_CTX_set1_curves_list=None))  # type: ignore[attr-defined]
         self.assertFalse(set_groups(SSL.Context(SSL.TLS_METHOD), b"P-384"))

@@ -18,7 +18,7 @@ from tests.helpers.connections import (
 
 
 class ClosingTests(ClosingContract):
-    """Without TLS."""
+    """Closing without TLS."""
 
     __test__ = True
 
@@ -27,7 +27,7 @@ class ExpiryTests(ConnectionTestCase):
     protocol_class = ReluctantRecorder
 
     def test_protocol_is_asked(self) -> None:
-        """And may decide that there is more time."""
+        """The protocol may extend its deadline."""
         self.connection.set_deadline(5)
         self.reactor.advance(5 + SWEEP_S)
         self.assertEqual((self.protocol.timeouts, self.protocol.lost), (1, None))
@@ -35,7 +35,7 @@ class ExpiryTests(ConnectionTestCase):
         self.assertEqual(self.protocol.timeouts, 1)
 
     def test_protocol_that_breaks_when_it_is_asked(self) -> None:
-        """Is ended, and the sweep goes on for the others."""
+        """The connection of such a protocol ends, and the sweep continues with the others."""
         other = self.protocol
         self.connect()
         self.protocol.broken = "timeoutConnection"
@@ -95,7 +95,7 @@ class HalfCloseTests(ConnectionTestCase):
         self.assertEqual((self.client.received, self.protocol.events), (b"goodbye", ["write"]))
 
     def test_server_ends_its_side_behind_a_producer(self) -> None:
-        """Once that has left."""
+        """The server ends its side once the producer has unregistered."""
         self.connection.registerProducer(Puller(self.connection, [b"a", b"b"]), False)
         self.connection.loseWriteConnection()
         self.settle()
@@ -110,7 +110,7 @@ class HalfCloseTests(ConnectionTestCase):
         self.assertEqual(sorted(self.protocol.events), ["read", "write"])
 
     def test_protocol_that_breaks_when_told(self) -> None:
-        """Is logged, and ended."""
+        """The error is logged, and the connection ends."""
         self.protocol.broken = "readConnectionLost"
         self.client.sock.shutdown(socket.SHUT_WR)
         self.assert_lost(RuntimeError)

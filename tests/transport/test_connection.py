@@ -17,12 +17,12 @@ from tests.helpers.driven import Client
 
 
 class ConnectionTests(ReplayContract):
-    """Without TLS."""
+    """Connections without TLS."""
 
     __test__ = True
 
     def test_addresses(self) -> None:
-        """Of both ends."""
+        """A connection has the addresses of both ends."""
         host, peer = self.connection.getHost(), self.connection.getPeer()
         self.assertEqual((host.host, host.port), self.client.sock.getpeername())
         self.assertEqual((peer.host, peer.port), self.client.sock.getsockname())

@@ -128,7 +128,7 @@ class TcpTests(EndpointTestCase):
         self.assertEqual((port.getHost().host, protocol.transport.getPeer().host), ("::1", "::1"))
 
     def test_port_in_use(self) -> None:
-        """Is said as Twisted says it, and nothing stays open."""
+        """The error is Twisted's, and no socket stays open."""
         port = self.listen("tcp:0:interface=127.0.0.1").getHost().port
         error = self.refusal(f"tcp:{port}:interface=127.0.0.1")
         self.assertEqual((error.interface, error.port), ("127.0.0.1", port))
@@ -157,7 +157,7 @@ class TcpTests(EndpointTestCase):
 
 class UnixTests(EndpointTestCase):
     def test_unix(self) -> None:
-        """With the mode that is asked for; the file is gone afterwards."""
+        """The file has the requested mode, and is gone afterwards."""
         path = self.directory / "s"
         port = self.listen(f"unix:{path}:mode=600")
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
@@ -192,7 +192,7 @@ class UnixTests(EndpointTestCase):
         self.assertEqual(path.read_bytes(), b"precious")
 
     def test_missing_directory(self) -> None:
-        """Is named."""
+        """The error names the directory."""
         error = self.refusal(f"unix:{self.directory}/none/s:lockfile=0")
         self.assertIn("none/s", str(error))
 

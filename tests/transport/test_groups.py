@@ -6,6 +6,6 @@ from tests.helpers.connection_contracts import GroupContract
 
 
 class GroupTests(GroupContract):
-    """Without TLS."""
+    """Groups of connections without TLS."""
 
     __test__ = True

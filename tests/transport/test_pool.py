@@ -93,13 +93,13 @@ class PoolTestCase(SynchronousTestCase):
 
 class AcceptingTests(PoolTestCase):
     def test_interface(self) -> None:
-        """To the reactor it is one descriptor."""
+        """The pool is one descriptor to the reactor."""
         self.listen()
         verifyObject(IReadDescriptor, self.pool)
         self.assertEqual([reader for reader in self.reactor.getReaders() if isinstance(reader, Pool)], [self.pool])
 
     def test_accepted_in_batches(self) -> None:
-        """So that others get their turn while a crowd comes back."""
+        """A turn accepts a limited number, so that others get their turn while a crowd returns."""
         self.listen()
         for _ in range(EVENTS + 10):
             self.connect()
@@ -216,7 +216,7 @@ class AcceptingTests(PoolTestCase):
             self.assertIn(self.pool.accepted, (10 * rate, 10 * rate + 1, 10 * rate + 2), rate)
 
     def test_end_is_handled_once(self) -> None:
-        """Though the kernel would tell of it again as long as the connection is watched."""
+        """The kernel would report the end again as long as the connection is watched."""
         self.listen()
         handled = record_handled(self, Connection)
         client = self.connect()
@@ -279,7 +279,7 @@ class AcceptingTests(PoolTestCase):
             self.assertEqual(self.pool._resting, [])
 
     def test_client_that_left_while_it_waited(self) -> None:
-        """Is passed over."""
+        """Such a connection is skipped."""
         self.listen()
         self.listener.failures = [OSError(errno.ECONNABORTED, "")]
         self.connect()
@@ -409,7 +409,7 @@ class CapacityTests(PoolTestCase):
         self.assertEqual(self.ask(self.connect()).status, 503)
 
     def test_refusals_are_counted(self) -> None:
-        """Also those that are written before there is a request."""
+        """Refusals that are written before there is a request count, too."""
         self.listen(self.site)
         for head in (b"GET /feed HTTP/1.1\r\n\r\n", b"GET /feed HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n"):
             client = self.connect()
@@ -480,7 +480,7 @@ class RestTests(PoolTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_idle_from_the_start(self) -> None:
-        """Without a connection it ends with the listening; and it can begin again."""
+        """A pool without a connection ends with the listening, and can begin again."""
         self.listen()
         self.pool.unlisten(self.listener)
         self.assertFalse(self.running())
@@ -536,7 +536,7 @@ class RestTests(PoolTestCase):
         return lost
 
     def test_limits_have_defaults(self) -> None:
-        """As many connections as there may be open files, no rate, and the times that the documentation names."""
+        """The defaults are the limit of open files, no rate, and the times in the documentation."""
         self.assertEqual(Limits(), Limits(connections=0, accept_rate=0, handshake_s=10.0, idle_s=75.0))
 
 

@@ -14,12 +14,12 @@ from tests.helpers.connections import (
 
 
 class ReadingTests(ReadingContract):
-    """Without TLS."""
+    """Reading without TLS."""
 
     __test__ = True
 
     def test_end_by_the_client(self) -> None:
-        """Is the end, for a protocol that does not know halves."""
+        """The connection ends if its protocol does not support half-closed connections."""
         self.client.sock.shutdown(socket.SHUT_WR)
         self.assert_lost(ConnectionDone)
 

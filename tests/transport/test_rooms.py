@@ -99,7 +99,7 @@ class Member:
 
 
 class Pool:
-    """As much of a pool as a room needs."""
+    """The parts of a pool that a room needs."""
 
     def __init__(self, clock: Clock) -> None:
         self.reactor = clock

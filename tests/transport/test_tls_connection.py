@@ -212,7 +212,7 @@ class HandshakeTests(TLSTestCase):
         self.send(b"others do not notice")
 
     def test_garbage_gets_an_alert(self) -> None:
-        """And an orderly end, which the alert arrives before."""
+        """The alert arrives before the orderly end of the connection."""
         for garbage in (
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             b"\x16\x03\x01\0\x05hello",
@@ -231,7 +231,7 @@ class HandshakeTests(TLSTestCase):
         self.assertEqual(len(self.protocols), 1)
 
     def test_garbage_without_an_end(self) -> None:
-        """Is thrown away for two seconds, and then nothing is kept of it."""
+        """The bytes are discarded for two seconds, and then the connection is gone."""
         client = self.open_plain()
         client.send(b"\x16\x03\x01\0\x05hello")
         self.turn_until(lambda: client.ended, client)
@@ -242,7 +242,7 @@ class HandshakeTests(TLSTestCase):
         self.assertEqual(len(self.pool.connections), 1)
 
     def test_no_cipher_in_common(self) -> None:
-        """Is an alert, too."""
+        """The client gets an alert."""
         self.context = self.client_context(SSL.TLS1_2_VERSION, b"ECDHE-ECDSA-AES128-SHA256")
         client = self.open()
         self.turn_until(lambda: client.ended, client)
@@ -347,7 +347,7 @@ class ResumptionTests(TLSTestCase):
             self.assertEqual(self.is_resumed(), shown is not None)
 
     def test_session_outlives_its_connection(self) -> None:
-        """Also one that was reset: a client that lost its network is the one that comes back."""
+        """The session of a connection that was reset is resumed, too: a client that lost its network returns."""
         self.read_something()
         session = self.tls.get_session()
         self.connection.abortConnection()
@@ -404,7 +404,7 @@ class ClientCertificateTests(TLSTestCase):
         self.assertEqual(known.to_cryptography(), sent)
 
     def test_client_without_one_is_refused(self) -> None:
-        """With an alert, and no protocol is made."""
+        """The client gets an alert, and no protocol is made."""
         self.given = False
         self.context = self.client_context()
         client = self.open()
@@ -498,7 +498,7 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
     __test__ = True
 
     def test_goodbye_is_said(self) -> None:
-        """So that the client knows that it has everything (RFC 8446, 6.1)."""
+        """The close_notify alert tells the client that it has all data (RFC 8446, 6.1)."""
         self.connection.write(b"all")
         self.connection.loseConnection()
         self.turn_until(lambda: self.client.ended, self.client)
@@ -508,7 +508,7 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
         self.assert_lost(ConnectionDone)
 
     def test_goodbye_of_the_client(self) -> None:
-        """Is an orderly end."""
+        """A close_notify from the client is an orderly end."""
         self.tls.shutdown()
         self.assert_lost(ConnectionDone)
 
@@ -531,7 +531,7 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
         self.assert_lost(ConnectionLost)
 
     def test_records_of_all_sizes(self) -> None:
-        """From empty to the largest, and several that come at once."""
+        """Empty to largest records arrive, and several that come at once."""
         sizes = (1, 2, READ_BYTES - 1, READ_BYTES, 1, 5000, READ_BYTES, 7)
         data = b"".join(bytes([number]) * size for number, size in enumerate(sizes))
         position = 0

@@ -11,7 +11,7 @@ from tests.helpers.connections import (
 
 
 class WritingTests(WritingContract):
-    """Without TLS."""
+    """Writing without TLS."""
 
     __test__ = True
 

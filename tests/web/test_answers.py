@@ -191,7 +191,7 @@ class EveryAnswerTests(SynchronousTestCase):
                 self.assertTrue(_FIELD_LINE.fullmatch(line), line)
 
     def test_no_field_is_there_twice(self) -> None:
-        """Where several values are allowed, they stand in one line (RFC 9110, 5.3)."""
+        """Several values, if allowed, stand in one line (RFC 9110, 5.3)."""
         for exchange in self.answers(b"GET", b"HEAD"):
             names = [line.partition(b":")[0].lower() for line in exchange.head[1:]]
             self.assertEqual(sorted(names), sorted(set(names)), exchange)
@@ -233,7 +233,7 @@ class EveryAnswerTests(SynchronousTestCase):
             )
 
     def test_length_is_that_of_the_content(self) -> None:
-        """Or the content is chunked; never both, and neither where there can be none (RFC 9110, 8.6; RFC 9112, 6)."""
+        """The content has a length or chunks, not both, and none where it is forbidden (RFC 9110, 8.6; RFC 9112, 6)."""
         for exchange in self.answers(b"GET"):
             status, headers, body = exchange.response.status, exchange.response.headers, exchange.response.body
             framing = {"content-length", "transfer-encoding"} & {*headers}
@@ -251,7 +251,7 @@ class EveryAnswerTests(SynchronousTestCase):
                 self.assertEqual((exchange.request, exchange.response.body), (exchange.request, b""))
 
     def test_methods_that_are_allowed_are_named(self) -> None:
-        """In every 405 (RFC 9110, 15.5.6)."""
+        """Every 405 has an Allow field (RFC 9110, 15.5.6)."""
         for exchange in self.answers(b"GET"):
             if exchange.response.status == 405:
                 self.assertIn("GET", exchange.response.headers["allow"].split(", "))
@@ -267,7 +267,7 @@ class EveryAnswerTests(SynchronousTestCase):
                 self.assertEqual("close" in options, b"Connection: close" in exchange.request)
 
     def test_coding_is_named(self) -> None:
-        """And 'identity' is no coding to name (RFC 9110, 8.4)."""
+        """Content-Encoding names the coding, and never 'identity' (RFC 9110, 8.4)."""
         for exchange in self.answers(b"GET"):
             coded = exchange.response.status == 200 and b"Accept-Encoding" in exchange.request
             expected = "gzip" if coded else None
@@ -287,7 +287,7 @@ class EveryAnswerTests(SynchronousTestCase):
                 self.assertTrue(problem["detail"])
 
     def test_errors_are_not_kept(self) -> None:
-        """By no cache (RFC 9111, 5.2.2.5)."""
+        """No cache may keep an error (RFC 9111, 5.2.2.5)."""
         for exchange in self.answers(b"GET", b"HEAD"):
             if exchange.response.status >= 400:
                 self.assertEqual(exchange.response.headers["cache-control"], "no-store")

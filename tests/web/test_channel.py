@@ -315,7 +315,7 @@ class StrictnessTests(ChannelTestCase):
         self.assertEqual(self.receive(GET[:-2] + b"A: b\r\n" * 99 + b"\r\n").status, 200)
 
     def test_larger_heads_can_be_allowed(self) -> None:
-        """As large as they are set to be, and no larger."""
+        """A head may be as large as the setting, and no larger."""
         self.site.max_head_bytes = 20_000
         self.connect()
         self.assertEqual(self.receive(GET[:-2] + b"X-A: " + b"a" * 19_000 + b"\r\n\r\n").status, 200)
@@ -513,7 +513,7 @@ class BackPressureTests(ChannelTestCase):
     """A client that does not read its answers gets no further answers."""
 
     def test_pipelined_requests_wait_for_their_reader(self) -> None:
-        """Or one write of 30 KB would be answered with gigabytes."""
+        """A client that does not read gets no further answers: 30 KB of requests could ask for gigabytes."""
         answers = 0
 
         def write(data: bytes) -> None:
@@ -669,7 +669,7 @@ class DrainTests(ChannelTestCase):
         self.assert_closing()
 
     def test_request_whose_head_has_begun_is_still_answered(self) -> None:
-        """And told that it was the last."""
+        """The answer announces that the connection closes."""
         self.channel.dataReceived(GET[:10])
         self.channel.drain()
         self.assertFalse(self.transport.ended)
@@ -698,7 +698,7 @@ class ReplayTests(ChannelTestCase):
         return None if repeatable is None else repeatable.label
 
     def test_label_of_an_answer(self) -> None:
-        """Is given for those that may be given again, and for each of them anew."""
+        """An answer that may be replayed has a label; the label is set for each answer anew."""
         self.assertIsNone(self.label())
         self.receive(GET)
         self.assertEqual(self.label(), self.LABEL)

@@ -31,7 +31,7 @@ class MatchingTagTests(SynchronousTestCase):
         self.assertIsNone(matching_tag(listed_tags(b'"v-zstd"'), etags))
 
     def test_absent_field(self) -> None:
-        """Without a precondition there is an answer."""
+        """A request without a precondition gets an answer."""
         self.assertTrue(none_match(None, b'"a"'))
 
     def test_same_tag(self) -> None:
@@ -65,7 +65,7 @@ class MatchingTagTests(SynchronousTestCase):
         self.assertFalse(none_match(b'"x,\\", "a"', b'"a"'))
 
     def test_tag_without_quotes(self) -> None:
-        """Without its quotes it is no tag: the answer is given in full."""
+        """A tag without its quotes is no tag: the answer is given in full."""
         self.assertTrue(none_match(b"a", b'"a"'))
         self.assertTrue(none_match(b'"a', b'"a"'))
         self.assertTrue(none_match(b'"a"b', b'"a"'))
@@ -138,6 +138,6 @@ class IsAnotherTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     @given(MEMBERS, SEPARATORS, TAGS)
     def test_lists_of_tags(self, members: list[tuple[bool, bytes]], separator: bytes, current: bytes) -> None:
-        """In any list, just the strong tags are found."""
+        """Only the strong tags of a list are found."""
         field = separator.join(b'%b"%b"' % (b"W/" if weak else b"", tag) for weak, tag in members)
         self.assertEqual(is_another(field, b'"%b"' % current), (False, current) not in members)

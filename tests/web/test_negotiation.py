@@ -170,7 +170,7 @@ class PreferTests(SynchronousTestCase):
             self.assertEqual((prefer, preferred_wait_s(prefer)), (prefer, expected))
 
     def test_wait_is_a_number_of_seconds(self) -> None:
-        """As a token or quoted (RFC 7240, 2), in upper case or lower."""
+        """The wait is a token or quoted (RFC 7240, 2), in upper case or lower."""
         self.assert_wait(
             10, b"wait=10", b"Wait=10", b"WAIT=10", b'wait="10"', b"wait = 10", b' wait\t=\t"10" ', b"wait=010"
         )
@@ -244,7 +244,7 @@ class PreferTests(SynchronousTestCase):
         st.binary() | st.lists(st.sampled_from([b"wait", b"=", b"9", b'"', b",", b";", b" ", b"\xff"])).map(b"".join)
     )
     def test_any_bytes_are_a_wait_or_none(self, prefer: bytes) -> None:
-        """Nothing that a client can say breaks anything."""
+        """No field value raises, and a wait is within its range."""
         wait_s = preferred_wait_s(prefer)
         if wait_s is not None:
             self.assertTrue(0 <= wait_s <= MAX_WAIT_S)
@@ -274,7 +274,7 @@ class FieldsTests(SynchronousTestCase):
         return RequestFields.of(headers, method, version)
 
     def test_keyed_fields_are_those_of_replay(self) -> None:
-        """In the same order, since replay hands their values over without names."""
+        """Both have the same order, since replay hands over the values without names."""
         self.assertEqual([name.replace("_", "-").encode() for name in KeyedFields._fields], list(KEYED))
 
     def test_no_fields(self) -> None:

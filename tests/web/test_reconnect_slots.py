@@ -73,7 +73,7 @@ class RefusalSlotsTests(SynchronousTestCase):
             self.assertGreaterEqual(self.slots.next_retry_ms(), 1000 * RECONNECT_DELAYS_S[0])
 
     def test_a_few_come_back_soon_and_not_together(self) -> None:
-        """As the clients of any stream that ends."""
+        """A few clients return after the delay of any stream that ends."""
         told = [self.slots.next_retry_ms() for _ in range(50)]
         self.assertLess(max(told), 1100 * RECONNECT_DELAYS_S[1])
         self.assertGreater(len(set(told)), 25)
@@ -84,7 +84,7 @@ class RefusalSlotsTests(SynchronousTestCase):
         self.assertGreater(max(told) - min(told), 500 * (RECONNECT_DELAYS_S[1] - RECONNECT_DELAYS_S[0]))
 
     def test_it_grows_with_their_number_and_has_an_end(self) -> None:
-        """And is short again when they have come back."""
+        """The delay is short again when the clients have returned."""
         told = [self.slots.next_retry_ms() for _ in range(CLIENTS)]
         means = [sum(told[start : start + 1000]) / 1000 for start in range(0, 12_000, 1000)]
         self.assertEqual(means, sorted(means))

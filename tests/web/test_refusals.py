@@ -76,7 +76,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertNotIn("transfer-encoding", response.headers)
 
     def test_head_is_the_head_alone(self) -> None:
-        """And the connection stays open as well."""
+        """HEAD gets the same head without content, and the connection stays open as well."""
         self.fill()
         response = self.send(b"/feed.sse", method=b"HEAD")
         self.assertEqual(
@@ -85,7 +85,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.send(b"/feed").body, b'{"a": 1}')
 
     def test_refusals_count_as_such(self) -> None:
-        """As 503, though 200 is sent: an alarm must not miss them."""
+        """A refusal counts as 503, though 200 is sent: an alarm must not miss it."""
         self.fill()
         for _ in range(3):
             self.send(b"/feed.sse")

@@ -192,7 +192,7 @@ class MatchTests(SynchronousTestCase):
                 self.assertEqual(groups[0] == groups[1], keys[0] == keys[1])
 
     def test_each_keyed_field_is_in_the_key_in_any_case(self) -> None:
-        """With another value the key is another one; with none, yet another."""
+        """Each value makes another key, and so does a missing field."""
         for name in KEYED:
             keys = {
                 self.assert_matches(head(*lines))
@@ -218,7 +218,7 @@ class MatchTests(SynchronousTestCase):
             self.assert_matches(head(HOST, b"x" + name + b": 0"))
 
     def test_host_is_there_once_and_well_formed(self) -> None:
-        """As the channel requires, or stricter."""
+        """A head without exactly one well-formed Host is not recognised, as the channel requires, or stricter."""
         for host in (b"a", b"a.example:8443", b"127.0.0.1:1", b"[::1]", b"[::1]:8443", b"a_b-c", b"a:", b" \ta\t "):
             self.assert_matches(head(b"Host:" + host))
         for host in (
@@ -302,7 +302,7 @@ class ReplayTests(SynchronousTestCase):
         self.replay.store(self.replay.missed, answer, Repeatable(label, select))
 
     def test_what_was_stored_is_found(self) -> None:
-        """By every head with the same key, and by no other."""
+        """A stored answer is found by every head with the same key, and by no other."""
         self.ask(head(HOST, b"Accept: */*"), b"first")
         self.ask(head(HOST, b"Accept: text/html"), b"second")
         self.assertEqual(self.find(head(b"X: y", b"accept: */*", b"Host: a", b"Cookie: c")), b"first")
@@ -364,7 +364,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertIsNone(self.replay.missed)
 
     def test_clear_forgets(self) -> None:
-        """Also those that were found by the whole head."""
+        """The answers that were found by the whole head are gone as well."""
         self.ask(head(HOST), b"old")
         self.assertEqual(self.find(head(HOST)), b"old")
         self.assertEqual(self.find(head(HOST)), b"old")
@@ -404,7 +404,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(self.replay.generation, generation + 2)
 
     def test_one_waits_with_others_only_where_there_are_any(self) -> None:
-        """And only if their room takes it. Forgetting the answers leaves the rooms as they are."""
+        """A connection joins if there is a room and the room takes it. clear() leaves the rooms unchanged."""
         connections: list[Any] = [object(), object()]
         room: Any = mock.Mock(spec=Room)
         room.join.side_effect = [True, False]
@@ -472,7 +472,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual((self.replay.rooms, self.replay._places), ({}, {}))
 
     def test_room_of_no_variant_is_found_by_its_key_alone(self) -> None:
-        """As an answer is."""
+        """Every head with the same key finds a room without variants."""
         room = self.open_room(b"Accept: a", select=lambda fields: None)
         self.assertFalse(self.join(b"Accept: b"))
         self.assertTrue(self.join(b"Accept: a"))
@@ -573,7 +573,7 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual(dict(self.replay.counts()), {"200": MAX_HEADS * 3 + 1})
 
     def test_heads_that_are_not_answered_are_not_remembered(self) -> None:
-        """Nothing that only a client decides is kept."""
+        """Heads that livefeed has not answered are not stored."""
         for number in range(10):
             self.find(head(HOST, b"Accept: %d" % number))
         self.find(b"noise")

@@ -66,7 +66,7 @@ class LimitsTests(SynchronousTestCase):
         self.assertEqual(self.status(b"http://localhost/feed/" + b"/".join([b"a"] * MAX_TOKENS)), 404)
 
     def test_long_paths(self) -> None:
-        """Of 15 KB in one segment a part is looked at, which is longer than that of any part."""
+        """Only the beginning of a segment of 15 KB is examined, which is longer than that of any part."""
         longest = b"/feed/" + b"%61" * 1024
         self.assertEqual(self.status(longest), 404)
         for target in (b"/feed/" + b"%2F" * 5_000, b"/" + b"%61" * 5_000, b"/feed?" + b"/" * 15_000):

@@ -78,7 +78,7 @@ class AnyOriginTests(ResourceTestCase):
     ORIGINS = ("*",)
 
     def test_404_is_the_same_for_all_origins(self) -> None:
-        """So that a cache keeps one answer."""
+        """All origins get the same 404, so that a cache keeps one answer."""
         for fields in ((b"Origin: https://b.example",), ()):
             response = self.ask(b"/nothing", *fields)
             self.assertEqual(response.headers["access-control-allow-origin"], "*")
@@ -128,7 +128,7 @@ class ContentTests(ResourceTestCase):
         self.assertEqual(self.ask(b"/page", b"Content-Length: 1").status, 413)
 
     def test_shared_fields_are_in_every_answer(self) -> None:
-        """So that a page of an allowed origin can read why it was refused."""
+        """A page of an allowed origin can read the reason of a refusal."""
         origin = b"Origin: https://a.example"
         for fields, method in (
             ((), b"GET"),

@@ -32,14 +32,14 @@ class ForgettingTests(SynchronousTestCase):
         return not replay._answers
 
     def test_with_each_full_second(self) -> None:
-        """Of the wall clock, since the Date of an answer changes then; and in between for Livefeed-Next."""
+        """Answers go at full seconds of the wall clock, since Date changes then, and in between for Livefeed-Next."""
         self.assertFalse(self.advance(0.120))
         self.assertTrue(self.advance(0.010))
         for _ in range(9):
             self.assertTrue(self.advance(FORGET_S))
 
     def test_wall_clock_is_set(self) -> None:
-        """By any part of a second, forwards or backwards: from the next time on it is with the full second again."""
+        """A step of the clock, forwards or backwards, is noticed at the next time, and full seconds count again."""
         for step_s in (-3600.1, -0.1, 0.1, 86400.1):
             self.wall.rightNow += step_s
             self.assertTrue(self.advance(FORGET_S))
@@ -49,7 +49,7 @@ class ForgettingTests(SynchronousTestCase):
             self.assertTrue(self.advance(0.02))
 
     def test_it_ends(self) -> None:
-        """Nothing is scheduled once the site has stopped; to stop twice is no error."""
+        """A stopped site schedules nothing; to stop it twice is no error."""
         self.site.stopFactory()
         self.site.stopFactory()
         self.assertEqual(self.clock.getDelayedCalls(), [])

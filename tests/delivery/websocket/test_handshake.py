@@ -75,7 +75,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual((offer, agreed), (offer, expected if accepted else None))
 
     def test_window_that_limits_nothing_is_granted(self) -> None:
-        """By name, as it must be (RFC 7692, 7.1.2.1), and only where the offer that is taken up asks for it."""
+        """The answer names the window, as it must (RFC 7692, 7.1.2.1), and only if the accepted offer asks for it."""
         granted = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
         whole = "permessage-deflate; server_no_context_takeover; server_max_window_bits=15; client_no_context_takeover"
         for offer, agreed in (
@@ -132,7 +132,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual((protocols, "sec-websocket-protocol" in response.headers), (protocols, taken))
 
     def test_subprotocol_is_one_that_was_offered(self) -> None:
-        """To the letter, and named once; where it was not offered, none is named (RFC 6455, 4.2.2)."""
+        """The name must match exactly, and the answer has it once; without an offer it has none (RFC 6455, 4.2.2)."""
         name = DELTA.encode()
         for offered, agreed in (
             (b"Sec-WebSocket-Protocol: other, " + name + b", chat", DELTA),
@@ -163,7 +163,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual(response.headers["content-type"], "application/problem+json")
 
     def test_incomplete_handshakes_are_refused(self) -> None:
-        """In twisted.web's own way, so that Autobahn never sees them."""
+        """twisted.web refuses them itself, so that Autobahn never sees them."""
         for response in (
             self.handshake(without=b"Connection"),
             self.handshake(without=b"Sec-WebSocket-Key"),
@@ -212,7 +212,7 @@ class HandshakeTests(WebSocketTestCase):
             self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
 
     def test_origin_is_compared_with_the_target_that_is_absolute(self) -> None:
-        """And not with Host, which does not count then (RFC 9112, 3.2.2)."""
+        """The origin is not compared with Host, which is ignored then (RFC 9112, 3.2.2)."""
         self.serve("https://a.example")
         line = b"GET https://b.example/feed.ws HTTP/1.1"
         for origin, status in ((b"https://b.example", 101), (b"https://localhost", 403)):

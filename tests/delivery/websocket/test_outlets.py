@@ -130,7 +130,7 @@ class PushTests(WebSocketTestCase):
         self.assertEqual(client.receive(), [text(FIRST)])
 
     def test_each_good_pull_is_pushed(self) -> None:
-        """Also where nothing has changed: the push is the sign of life."""
+        """Unchanged documents are pushed, too: the push is the heartbeat."""
         client = Client(self.site)
         for document in (FIRST, FIRST, SECOND):
             publish(self.feed, document)

@@ -59,7 +59,7 @@ class DeltaTests(WebSocketTestCase):
         return client.messages()
 
     def test_it_is_agreed_on(self) -> None:
-        """Where it is among those that are offered; nothing else is."""
+        """The subprotocol is agreed on if the client offers it; no other subprotocol is."""
         publish(self.feed, self.document(1))
         client = self.open("/feed.ws", "other")
         self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])
@@ -69,7 +69,7 @@ class DeltaTests(WebSocketTestCase):
         self.assertIsNone(plain.protocol.subprotocol)
 
     def test_changes_are_sent(self) -> None:
-        """And a sign of life at each tick without any, which tells the state."""
+        """The client is sent changes, and at each tick without any a heartbeat, which has the state."""
         publish(self.feed, self.document(1))
         client = self.open()
         publish(self.feed, self.document(2))
@@ -128,7 +128,7 @@ class DeltaTests(WebSocketTestCase):
             self.assertEqual((message["from"], message["patch"][0]["value"]), (version_of(self.document(3)), 6))
 
     def test_one_of_many_may_say_what_it_has(self) -> None:
-        """Also where many are sent patches together; the others are sent theirs as if it had not."""
+        """One member of a group may say it, too; the others are sent the usual patches."""
         publish(self.feed, self.document(1))
         clients = [self.open(transport=Grouped()) for _ in range(3)]
         for number in (2, 3, 4):
@@ -232,7 +232,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_subscriber_that_is_sent_documents_and_does_not_answer_is_dropped(self) -> None:
-        """Though its kernel takes them: two minutes and a half later."""
+        """The subscriber is dropped after two minutes and a half, though its kernel takes the documents."""
         client = Client(self.site)
         for _ in range(150):
             self.assertFalse(client.transport.disconnected)
@@ -241,7 +241,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_gone_subscriber_is_forgotten(self) -> None:
-        """Nothing is kept of it: no subscription, no timer."""
+        """No subscription and no timer is left of it."""
         client = Client(self.site)
         self.assertEqual(len(self.feed.subscriptions), 1)
         client.transport.protocol.connectionLost(Failure(ConnectionDone()))
@@ -360,7 +360,7 @@ class LivenessTests(WebSocketTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_progress_is_a_sign_of_life_of_one_that_reads_slowly(self) -> None:
-        """Though its transport is full all the while; once it takes nothing any more it is dropped."""
+        """A subscriber with a full transport counts as alive while it reads; one that stops reading is dropped."""
         client = Client(self.site)
         client.receive()
         client.pause()
@@ -400,7 +400,7 @@ class LivenessTests(WebSocketTestCase):
                 self.assertEqual([opcode for opcode, _ in client.receive()], [Opcode.PING])
 
     def test_subscriber_that_cannot_be_pinged(self) -> None:
-        """Is logged and disconnected; the others are pinged in the same turn and in all that follow."""
+        """The subscriber is logged and disconnected; the others are pinged in the same turn and in all later ones."""
 
         class Broken(Transport):
             """A transport that does not let itself be written to."""
@@ -455,7 +455,7 @@ class PongTests(WebSocketTestCase):
         self.assertFalse(self.client.transport.disconnecting)
 
     def test_answer_to_a_ping_takes_the_short_way(self) -> None:
-        """As a real client sends it; anything else does not."""
+        """A pong as a real client sends it bypasses Autobahn; any other frame does not."""
         self.clock.pump([1.0] * PING_INTERVAL_S)
         self.assertEqual([opcode for opcode, _ in self.client.receive()], [Opcode.PING])
         self.client.send()
@@ -575,7 +575,7 @@ class LimitTests(WebSocketTestCase):
             self.assertEqual(self.closed_with(client), 1008)
 
     def test_talkative_subscriber_by_delta_is_told_to_stay_away(self) -> None:
-        """With a code of livefeed's own."""
+        """The close code is one of livefeed's own."""
         client = Client(self.site, subprotocols=[Subprotocol(DELTA)])
         client.send(extra=Frame(Opcode.PING, b"x").serialize(mask=True, extensions=[]) * 101)
         self.assertEqual(self.closed_with(client), 3500)
@@ -644,7 +644,7 @@ class LimitTests(WebSocketTestCase):
         self.assertEqual([event["log_format"] for event in events], [])
 
     def test_last_ping_of_a_full_subscriber_is_answered_later(self) -> None:
-        """Or a client that pings and never reads would fill the server's memory with pongs (RFC 6455, 5.5.3)."""
+        """Immediate answers to a client that pings and never reads would fill the server's memory (RFC 6455, 5.5.3)."""
         client = self.open()
         client.pause()
         for payload in (b"w", b"x"):
@@ -682,7 +682,7 @@ class LimitTests(WebSocketTestCase):
         self.assertEqual(client.receive(), [text(SECOND)])
 
     def test_ping_is_not_answered_behind_a_close_frame(self) -> None:
-        """Also where it came before (RFC 6455, 5.5.1)."""
+        """No pong is sent, even if the ping came before the close frame (RFC 6455, 5.5.1)."""
         client = self.open()
         client.pause()
         client.send(extra=sent(Opcode.PING, b"x") + sent(Opcode.CLOSE, b"\x03\xe8"))
@@ -824,7 +824,7 @@ class FrameTests(WebSocketTestCase):
         self.assertEqual(self.client.receive(), [(Opcode.CLOSE, b"\x03\xe8")])
 
     def test_server_ends_the_connection_first(self) -> None:
-        """As soon as both sides have said that they close (RFC 6455, 7.1.1)."""
+        """The server closes the connection as soon as both sides have sent a close frame (RFC 6455, 7.1.1)."""
         self.client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8"))
         self.assertTrue(self.client.transport.disconnecting)
         other = Client(self.site)
@@ -936,7 +936,7 @@ class CompressionTests(WebSocketTestCase):
         self.assertEqual(Raw.read(client.transport.value()), [])
 
     def test_what_cannot_be_read_fails(self) -> None:
-        """Or is no text where text was promised (RFC 7692, 7.2.2; RFC 6455, 8.1)."""
+        """Data that cannot be inflated, or is no text, fails the connection (RFC 7692, 7.2.2; RFC 6455, 8.1)."""
         for pieces in ((raw(0xC1, b"\xff\xff\xff"),), (raw(0xC1, self.deflated(b"\xff")),)):
             self.serve()
             self.assertEqual((pieces, self.closed_with(self.open(), *pieces)), (pieces, 1007))
@@ -973,7 +973,7 @@ class ExpiryTests(WebSocketTestCase):
         self.assertEqual([client.receive() for client in clients], [[]] * 20)
 
     def test_delta_subscribers_are_told(self) -> None:
-        """By a message without the document, as a sign of life too; the next document comes whole."""
+        """The message has no document, and its repeats are heartbeats; the next document comes whole."""
         clients = [self.open() for _ in range(3)]
         for client in clients:
             self.assertEqual([message["type"] for message in client.messages()], ["snapshot"])

@@ -157,7 +157,7 @@ class ThreadTests(FileTestCase):
         raise OSError(errno.EAGAIN, "no more threads")
 
     def test_hanging_read_is_not_joined_by_others(self) -> None:
-        """While a read that was given up still hangs, no other thread is sent after it."""
+        """No other thread starts while a read that was given up still hangs."""
         self.threads.immediate = False
         self.path.write_bytes(b"1")
         hanging = self.fetch()
@@ -168,7 +168,7 @@ class ThreadTests(FileTestCase):
         self.assertEqual(len(self.threads.queue), 1)
 
     def test_reads_go_on_after_a_hang(self) -> None:
-        """When the hanging read has ended, well or not, the next pull reads."""
+        """The next pull reads once the hanging read has ended, well or not."""
         for present in (True, False):
             self.threads.immediate = False
             if present:

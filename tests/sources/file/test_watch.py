@@ -86,7 +86,7 @@ class ChangeTests(WatchTestCase):
         self.assertEqual(self.changes(), 1)
 
     def test_one_watch_for_all_pulls(self) -> None:
-        """While nothing moves, nothing is made anew."""
+        """All pulls share one watch while nothing moves."""
         self.begin()
         before = self.reactor.getReaders()
         for _ in range(3):
@@ -210,7 +210,7 @@ class WriterTests(WatchTestCase):
 
 
 class NoInotifyTests(WatchTestCase):
-    """Where the kernel does not tell."""
+    """A kernel without inotify."""
 
     def assert_read_and_told_once(self) -> None:
         with capturedLogs() as events:

@@ -21,7 +21,7 @@ def origin_of(url: str) -> Origin:
 
 
 class AddressTests(SynchronousTestCase):
-    """Where requests go."""
+    """The addresses that requests go to."""
 
     def test_forms(self) -> None:
         """The name shows a port unless it is the scheme's own, and no query; characters outside ASCII are encoded."""

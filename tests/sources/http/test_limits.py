@@ -184,7 +184,7 @@ class GuardedEndpointTests(SynchronousTestCase):
             self.assertEqual([len(piece) for piece in received], [READ_BYTES])
 
     def test_interim_answers(self) -> None:
-        """Are counted and not logged, over all connections of a pull; with too many the connection is cut."""
+        """Interim answers are counted over all connections of a pull, and not logged; too many cut the connection."""
         connections = Connections()
         events: list[object] = []
         observer: Any = events.append

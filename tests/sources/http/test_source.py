@@ -152,7 +152,7 @@ class FetchTests(HttpTestCase):
             self.assertEqual(self.reactor.tcpClients, [])
 
     def test_redirects_may_lead_anywhere(self) -> None:
-        """With the option another host is asked."""
+        """The option allows redirects to another host."""
         url = urlsplit("http://127.0.0.1/results#redirects=anywhere")
         self.source = HttpSource.from_url(url, reactor=self.reactor, max_bytes=MAX_BYTES)
         fetching = self.fetch()
@@ -238,7 +238,7 @@ class FreshTests(HttpTestCase):
     """The lifetime that an origin gives its answers."""
 
     def test_nobody_is_asked_while_an_answer_is_fresh(self) -> None:
-        """From when it was asked for; 304 makes it fresh again."""
+        """The lifetime begins at the request; a 304 renews it."""
         peer = self.connected('ETag: "1"', "Cache-Control: max-age=3")
         for _ in range(2):
             for _ in range(2):
@@ -278,7 +278,7 @@ class FreshTests(HttpTestCase):
         self.connected()
 
     def test_refused_document_is_not_fresh(self) -> None:
-        """Neither when it comes nor when it is confirmed: its repair is seen at the next tick."""
+        """A refused document is not fresh when it comes or is confirmed: its repair is seen at the next tick."""
         fetching = self.fetch()
         peer = self.accept()
         peer.says(b"[", 'ETag: "1"', "Cache-Control: max-age=60")

@@ -106,7 +106,7 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual(self.lines, ["mongodb://h/db/c reports changes, which are pulled at once"])
 
     def test_server_without_streams(self) -> None:
-        """Where there are none, that is said once, and the thread ends."""
+        """The log says once that the server has no change streams, and the thread ends."""
         for code in (13, 115, 238, 40324, 40573):
             self.lines.clear()
             closing = self.run_through(OperationFailure("there are none here", code))
@@ -161,7 +161,7 @@ class ChangesTests(SynchronousTestCase):
         self.assertLess(MIN_PAUSE_S, MAX_PAUSE_S)
 
     def test_closing_ends_it(self) -> None:
-        """Once the source is closed, nothing is opened, told or logged."""
+        """A closed source opens, reports and logs nothing."""
         closing = threading.Event()
 
         class Closes(StreamDouble):

@@ -206,7 +206,7 @@ class FetchTests(SourceTestCase):
         self.assertEqual(self.fetched(), b'[{"a":1}]')
 
     def test_pulls_never_overlap(self) -> None:
-        """While a query hangs there is no other; it is said, and over when the query is."""
+        """No other query starts while one hangs; the error says so, until the query ends."""
         self.client.gate.clear()
         fetching = self.fetch()
         fetching.cancel()
@@ -228,7 +228,7 @@ class FetchTests(SourceTestCase):
             self.assertEqual(self.failed(), "what was found is larger than --max-bytes, 1000 bytes")
 
     def test_larger_than_can_be_is_not_read(self) -> None:
-        """Of a result that is far too large, the rest is not asked for."""
+        """The rest of a result that is far too large is not requested."""
 
         def batches() -> Any:
             for _ in range(20):
@@ -284,7 +284,7 @@ class FetchTests(SourceTestCase):
             self.assertNotIn("configured", failed)
 
     def test_server_is_looked_for_first(self) -> None:
-        """Where no server is known, one is looked for in less time than a pull may take."""
+        """The search for an unknown server takes less time than a pull may take."""
         self.client.readable = False
         self.client.answer = ServerSelectionTimeoutError("h:1: refused")
         self.assertIn("cannot connect: h:1: refused", self.failed())
@@ -332,7 +332,7 @@ class WatchTests(SourceTestCase):
         self.assertEqual(self.told, 0)
 
     def test_watch_can_be_left_out(self) -> None:
-        """With watch=false no thread is started."""
+        """No thread is started with watch=false."""
         before = threading.active_count()
         self.source.watch(self.note)
         self.assertEqual(threading.active_count(), before)

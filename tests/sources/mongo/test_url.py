@@ -126,7 +126,7 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(query_of('filter={"a":"1+1%201"}').filter, {"a": "1+1 1"})
 
     def test_order_is_always_the_same(self) -> None:
-        """Where the sort leaves documents equal, _id decides."""
+        """The _id decides between documents that are equal in the sort."""
         self.assertEqual(query_of('sort={"b":-1,"a":1}').sort, (("b", -1), ("a", 1), ("_id", 1)))
         self.assertEqual(query_of('sort={"_id":-1,"a":1}').sort, (("_id", -1), ("a", 1)))
         self.assertEqual(query_of('sort={"a":1.0}').sort, (("a", 1), ("_id", 1)))

@@ -44,7 +44,7 @@ class AnnouncementsTestCase(RedisTestCase):
 
 
 class MessageTests(AnnouncementsTestCase):
-    """While the connection is there."""
+    """Messages on an established connection."""
 
     def test_nothing_before_the_first_good_pull(self) -> None:
         """Whether there is a server at all is found out by pulling."""
@@ -113,7 +113,7 @@ class MessageTests(AnnouncementsTestCase):
 
 
 class TroubleTests(AnnouncementsTestCase):
-    """When the connection is not to be had, or not to be believed."""
+    """Connections that fail, or that cannot be trusted."""
 
     def test_lost_and_found(self) -> None:
         """The source reconnects by itself, reports a change, and logs the loss and the return."""
@@ -176,7 +176,7 @@ class TroubleTests(AnnouncementsTestCase):
         self.assertLess(attempts, 5 + 60 / (LAST_RETRY_S / 2))
 
     def test_server_that_is_back(self) -> None:
-        """When a pull is good again after a failed one, it is listened again at once."""
+        """The source subscribes again at once when a pull succeeds after a failed one."""
         first = self.pulled()
         self.refuse()
         for _ in range(6):

@@ -153,7 +153,7 @@ class UnknownTests(ReplicationTestCase):
             self.assertLess(len(self.lines[0]), 250)
 
     def test_asked_again(self) -> None:
-        """Not at each pull, but after some time, and on each new connection: the right may have been given."""
+        """The state is requested again after some time, and on each new connection: the right may have been given."""
         peer = self.connected()
         self.pull(peer, NOPERM)
         self.pull(peer, NOPERM)

@@ -64,7 +64,7 @@ class ReplyReaderTests(SynchronousTestCase):
         self.assertEqual(read(data[start:end] for start, end in itertools.pairwise(edges)), replies)
 
     def test_byte_by_byte(self) -> None:
-        """Also when each byte comes by itself."""
+        """Replies are understood even if each byte comes by itself."""
         reply: Reply = [b"master", 3129659, [[b"127.0.0.1", b"9001", b"\r\n"], None], "OK", ErrorReply("NO x")]
         data = written(reply)
         self.assertEqual(read(data[index : index + 1] for index in range(len(data))), [reply])

@@ -54,7 +54,7 @@ class FindTests(SentinelTestCase):
         self.assertEqual(self.attempts(), [])
 
     def test_role_is_asked_at_each_pull(self) -> None:
-        """While the server is the master it costs one question more."""
+        """The check costs one command more while the server is the master."""
         peer = self.connected()
         fetching = self.fetch()
         peer.says(MASTER, bulk(b"2"))

@@ -119,7 +119,7 @@ class FetchTests(RedisTestCase):
 
 
 class AuthenticationTests(RedisTestCase):
-    """With user and password."""
+    """Sources with user and password."""
 
     url = f"redis://reader:{PASSWORD}@host/7/key"
 

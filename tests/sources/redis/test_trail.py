@@ -122,7 +122,7 @@ class OneServerTests(MovingTestCase):
         self.assertIn("no answer within 0.5 s: the old connection is kept", self.lines[0])
 
     def test_pull_that_is_given_up(self) -> None:
-        """Nothing is left open."""
+        """Both connections are closed."""
         old = self.moved()
         fetching = self.fetch()
         new = self.accept_at(NEW)
@@ -232,7 +232,7 @@ class SentinelTests(MovingTestCase):
         self.pull_for(2 * MAX_AGE_S, new, MASTER)
 
     def test_master_that_has_moved(self) -> None:
-        """Where sentinels tell names, that of the master is followed."""
+        """The source follows the master's name if sentinels report names."""
         old = self.connected_to("host")
         self.leads["host"] = (NEW,)
         self.pull_for(MAX_AGE_S, old, MASTER)
