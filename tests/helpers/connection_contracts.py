@@ -414,6 +414,20 @@ class ReadingContract(ConnectionTestCase):
         self.connection.resumeProducing()
         self.turn_until(lambda: self.protocol.received == b"waits")
 
+    def test_end_by_the_client_after_the_connection_is_lost(self) -> None:
+        """Does not bring the connection back: it is closed, although data is left that was not sent."""
+        pusher = Pusher()
+        self.patch(pusher, "pauseProducing", lambda: pusher.told[0])
+        self.connection.registerProducer(pusher, True)
+        self.connection.write_or_end(LARGE)
+        self.assertTrue(self.connection.unsent_bytes)
+        self.end_side(self.client)
+        # The pool may read before the call that closes the connection.
+        self.pool.doRead()
+        self.assert_lost(IndexError)
+        self.assertFalse(self.connection.connected)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+
 
 class ClosingContract(ConnectionTestCase):
     """The ends of a connection, and its deadlines."""
