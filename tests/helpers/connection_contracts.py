@@ -95,7 +95,7 @@ class GroupContract(ConnectionTestCase):
         self.connection, self.client = connections["full"], clients["full"]
         before = self.fill()
         clients["gone"].reset()
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         for connection in connections.values():
             group.add(connection)
         expected = b""
@@ -123,7 +123,7 @@ class GroupContract(ConnectionTestCase):
     def test_writing_to_many_at_random(self) -> None:
         """Whoever joins, leaves, is answered, is full or ends: each is sent all that is its own, in its order."""
         self.protocol_class = Echoing
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         for _ in range(5):
             self.connect()
         many = [One(self, group, *each) for each in zip(self.clients[1:], self.protocols[1:], strict=True)]
@@ -146,7 +146,7 @@ class GroupContract(ConnectionTestCase):
 
     def test_what_many_are_sent_while_one_is_given_data(self) -> None:
         """It comes behind what that one was sent before."""
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(self.connection)
         for piece in (b"1", b"2"):
             group.write(piece)
@@ -164,7 +164,7 @@ class GroupContract(ConnectionTestCase):
 
     def test_one_of_many_that_has_ended(self) -> None:
         """Nothing goes to whoever has its descriptor now."""
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(self.connection)
         for piece in (b"1", b"2"):
             group.write(piece)
@@ -186,7 +186,7 @@ class GroupContract(ConnectionTestCase):
         self.patch(pusher, "pauseProducing", lambda: pusher.told[0])
         breaking.registerProducer(pusher, True)
         self.connect()
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(breaking)
         group.add(self.connection)
         group.write(LARGE)
