@@ -93,6 +93,15 @@ class Delivery:
             socket.evict()
         self.let_go(slots)
 
+    @property
+    def slots(self) -> ReconnectSlots | None:
+        """The reconnect slots since the subscribers were let go; ``None`` before.
+
+        With slots, no event stream begins and no request waits: livefeed is being stopped, the feed is removed, or this
+        part of a document makes room for another.
+        """
+        return self.polls.slots
+
     def followers(self) -> int:
         """Gives the number of subscribers, in all ways."""
         # Requests that wait for the same answer share one subscription. Every other subscriber has its own.

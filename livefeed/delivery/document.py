@@ -154,7 +154,7 @@ class DocumentResource(FeedResource):
 
     def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
-        if refused or request.over_capacity or self._delivery.full():
+        if refused or request.over_capacity or self._delivery.slots is not None or self._delivery.full():
             return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
         return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
@@ -179,10 +179,10 @@ class DocumentResource(FeedResource):
         wait_s = fields.wait_s
         if wait_s is not None:
             may_wait = may_wait and not request.channel.has_waited
-            if known is not None and wait_s > 0 and may_wait and not self._delivery.streams.going_away:
+            slots = self._delivery.slots
+            if known is not None and wait_s > 0 and may_wait and slots is None:
                 return self._hold(request, snapshot, wait_s)
             headers.append((b"Preference-Applied", b"wait=%d" % wait_s))
-            slots = self._delivery.polls.slots
             if known is not None and wait_s > 0 and slots is not None:
                 # Requests do not wait any more, and a client that asks again at once would find no server.
                 headers.append((b"Retry-After", b"%d" % slots.retry_after_s()))
@@ -256,7 +256,7 @@ class DocumentResource(FeedResource):
         """Tells whether a request would wait now that is equal to one that waits for the version after *snapshot*."""
         if self._feed.snapshot is not snapshot or self._feed.is_missing or self._feed.is_gone():
             return False
-        return not (self._delivery.streams.going_away or self._delivery.full())
+        return self._delivery.slots is None and not self._delivery.full()
 
     def _nothing(self, request: Request) -> int:
         """Answers while there is no version that may be shown."""

@@ -21,7 +21,6 @@ from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import State
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S
-from livefeed.web.refusals import refuse_events
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -155,8 +154,6 @@ class EventStreams:
 
     :ivar messages: the feed's messages, for clients that follow by delta.
     :ivar open: the streams that have begun and not ended.
-    :ivar going_away: whether no more streams begin: livefeed is being stopped, the feed is removed, or this part of a
-        document makes room for another.
     """
 
     # required parameters
@@ -165,7 +162,6 @@ class EventStreams:
 
     # internal state
     open: Heartbeats[EventStream] = field(init=False)
-    going_away: bool = False
     _stated: tuple[State, float | None] | None = None  # what the state events say
     _state_events: dict[bool, bytes] = field(default_factory=dict)
 
@@ -185,11 +181,10 @@ class EventStreams:
         return self._state_events[chunked]
 
     def close(self, slots: ReconnectSlots) -> None:
-        """Ends all streams, and begins no more. The last line of each says when its client comes back.
+        """Ends all open streams. The last line of each says when its client comes back.
 
         :param slots: gives these times.
         """
-        self.going_away = True
         last_ms, ends = None, dict[bool, bytes]()
         for stream in tuple(self.open):
             retry_ms = slots.retry_ms()
@@ -210,8 +205,6 @@ class EventStreams:
         :param have: the version that the client has already; ``None`` for none.
         :returns: what ``render`` returns.
         """
-        if self.going_away:
-            return refuse_events(request, headers)
         for name, value in (*EVERY_ANSWER, *headers, (b"Connection", b"close"), *EVENT_STREAM):
             request.responseHeaders.setRawHeaders(name, [value])
         if request.method == b"HEAD":

@@ -31,8 +31,7 @@ class LongPolls:
     :ivar waiting: the requests that have a twisted.web request each. Each leads those that are equal to it.
     :ivar shared: the groups of requests that wait together with one of these.
     :ivar sharing: the number of requests in these groups.
-    :ivar slots: the reconnect slots; ``None`` until livefeed is being stopped, or until this part of a document
-        makes room for another.
+    :ivar slots: the reconnect slots of the clients that are released; ``None`` until :meth:`release`.
     """
 
     # required parameters
@@ -85,7 +84,7 @@ class LongPolls:
         request.notifyFinish().addErrback(waiting.leave)
 
     def release(self, slots: ReconnectSlots) -> None:
-        """Answers all requests now and closes their connections. No request waits from now on.
+        """Answers all requests now and closes their connections. No request may be held after that.
 
         :param slots: the reconnect slots.
         """

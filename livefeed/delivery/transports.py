@@ -43,7 +43,7 @@ class GroupableTransport(Protocol):
     """A transport whose class can be written to as a group."""
 
     @staticmethod
-    def make_multicast() -> TransportGroup:
+    def make_group() -> TransportGroup:
         """Makes an empty group for transports of this class."""
 
 
@@ -55,7 +55,7 @@ def group_maker(transport: object) -> MakeGroup | None:
     the wrapper.
     """
     kind = type(transport)
-    return kind.make_multicast if issubclass(kind, GroupableTransport) else None
+    return kind.make_group if issubclass(kind, GroupableTransport) else None
 
 
 def unsent_bytes(transport: Any) -> int:

@@ -63,7 +63,7 @@ class Connection(Reading):
         return self.sock
 
     @staticmethod
-    def make_multicast() -> ConnectionGroup[Any]:
+    def make_group() -> ConnectionGroup[Any]:
         """Gives an empty group of connections of this class."""
         return ConnectionGroup()
 

@@ -57,8 +57,9 @@ class Reading(Writing):
         if self._room is not None:
             # Whether a client that sends no more is still answered is the protocol's decision.
             self._leave_room()
-            if self._state >= LOST:
-                return
+        if self._state >= LOST:
+            # Lost just now, or before in this turn: an event can arrive before the pool closes the connection.
+            return
         self._read_ended = True
         self._watch(self._mask & ~EPOLLIN)
         if IHalfCloseableProtocol.providedBy(self._protocol) and self._state < DRAINING:

@@ -39,7 +39,7 @@ SLICE_S = 0.01
 BATCH = 32
 """Connections that are written to between two looks at the clock."""
 
-GRAIN_S = 0.25
+ANSWER_INTERVAL_S = 0.25
 """Least number of seconds between two answers that a room gives since time is over: each has to be rendered.
 
 It is also the longest delay of such an answer, so the longest wait must leave room for it (``MAX_WAIT_S`` of
@@ -210,7 +210,7 @@ class Room:
         if self.members and self._timer is None:
             # It is never early, and one answer serves requests that arrived shortly after each other.
             left_s = next(iter(self.members.values())) - self.pool.reactor.seconds()
-            self._timer = self.pool.reactor.callLater(max(left_s, GRAIN_S), self._expire)
+            self._timer = self.pool.reactor.callLater(max(left_s, ANSWER_INTERVAL_S), self._expire)
         self.close_if_over()
 
     def close_if_over(self) -> None:

@@ -128,7 +128,7 @@ class TLSConnection(Connection):
         self._ssl.set_app_data(self)
 
     @staticmethod
-    def make_multicast() -> ConnectionGroup[Any]:
+    def make_group() -> ConnectionGroup[Any]:
         """Gives an empty group of connections of this class."""
         return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 

@@ -51,8 +51,8 @@ MAX_AT_ONCE = 16
 """Limit of the pipelined requests of one client that are answered in a row when its turn has come."""
 
 MAX_AT_FIRST = 4
-"""Limit of the pipelined requests that are answered on arrival. :meth:`Site.rest` continues with the others, and limits
-the time.
+"""Limit of the pipelined requests that are answered on arrival. :meth:`ChannelSite.rest` continues with the others, and
+limits the time.
 
 A client that polls waits for all connections that have something to read. 16 requests each, of 100 clients that
 pipeline without end, took 0.4 s."""
@@ -367,7 +367,7 @@ class Channel(HTTPChannel):
             self.dataReceived(b"")
 
     def go_on(self) -> None:
-        """Continues with the pipelined requests; see :meth:`Site.rest`."""
+        """Continues with the pipelined requests; see :meth:`ChannelSite.rest`."""
         if not self._waitingForTransport and not self._closing and self in self.site.channels:
             self._at_once = MAX_AT_ONCE
             try:

@@ -80,6 +80,18 @@ class DeliveryTests(SynchronousTestCase):
         self.assertIn(b"HTTP/1.1 304 ", self.poll.value())
         self.assertEqual((self.delivery.followers(), returns._count), (0, 3))
 
+    def test_nothing_begins_after_they_are_let_go(self) -> None:
+        """Neither a stream nor a wait, and a late client takes no slot from the others."""
+        self.assertIsNone(self.delivery.slots)
+        slots = ReconnectSlots()
+        self.delivery.let_go(slots)
+        self.assertIs(self.delivery.slots, slots)
+        count = slots._count
+        late = event_client.Client(self.site)
+        self.assertEqual((late.head.status, late.ending), (200, event_client.LAST_CHUNK))
+        self.assertIn(b"HTTP/1.1 304 ", self.wait().value())
+        self.assertEqual((self.delivery.followers(), slots._count), (3, count))
+
     def test_web_sockets_stay_where_the_others_are_let_go(self) -> None:
         """At a stop their factory closes the WebSockets, and gives them slots of their own."""
         self.delivery.let_go(ReconnectSlots())

@@ -721,7 +721,7 @@ class EndTests(StreamTestCase):
     def test_no_stream_is_begun_while_the_server_stops(self) -> None:
         """The client is told to come back; the document is served to the last."""
         publish(self.feed, FIRST)
-        self.streams.close(ReconnectSlots())
+        self.served.delivery.let_go(ReconnectSlots())
         for path, fields in ((b"/feed.sse", ()), (b"/feed", (b"Accept: text/event-stream",))):
             client = Client(self.site, *fields, path=path)
             self.assertEqual((client.head.status, client.head.headers["content-type"]), (200, "text/event-stream"))

@@ -39,7 +39,7 @@ class GroupTests(SynchronousTestCase):
     def test_wrapper_does_not_have_those_of_the_transport_below(self) -> None:
         """A method that the wrapper only passes on is ignored, or documents would be written past TLS."""
         wrapping: Any = Wrapping()
-        self.assertIsNotNone(wrapping.make_multicast)
+        self.assertIsNotNone(wrapping.make_group)
         self.assertIsNone(group_maker(wrapping))
 
 

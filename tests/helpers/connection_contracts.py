@@ -95,7 +95,7 @@ class GroupContract(ConnectionTestCase):
         self.connection, self.client = connections["full"], clients["full"]
         before = self.fill()
         clients["gone"].reset()
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         for connection in connections.values():
             group.add(connection)
         expected = b""
@@ -123,7 +123,7 @@ class GroupContract(ConnectionTestCase):
     def test_writing_to_many_at_random(self) -> None:
         """Connections join, leave, get answers, fill up or end: each gets all of its own bytes, in order."""
         self.protocol_class = Echoing
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         for _ in range(5):
             self.connect()
         many = [One(self, group, *each) for each in zip(self.clients[1:], self.protocols[1:], strict=True)]
@@ -146,7 +146,7 @@ class GroupContract(ConnectionTestCase):
 
     def test_what_many_are_sent_while_one_is_given_data(self) -> None:
         """The bytes of the group come behind the earlier bytes of this connection."""
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(self.connection)
         for piece in (b"1", b"2"):
             group.write(piece)
@@ -164,7 +164,7 @@ class GroupContract(ConnectionTestCase):
 
     def test_one_of_many_that_has_ended(self) -> None:
         """A connection that has reused the descriptor gets no bytes of the group."""
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(self.connection)
         for piece in (b"1", b"2"):
             group.write(piece)
@@ -186,7 +186,7 @@ class GroupContract(ConnectionTestCase):
         self.patch(pusher, "pauseProducing", lambda: pusher.told[0])
         breaking.registerProducer(pusher, True)
         self.connect()
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(breaking)
         group.add(self.connection)
         group.write(LARGE)
@@ -413,6 +413,20 @@ class ReadingContract(ConnectionTestCase):
         self.assertEqual(self.protocol.received, b"")
         self.connection.resumeProducing()
         self.turn_until(lambda: self.protocol.received == b"waits")
+
+    def test_end_by_the_client_after_the_connection_is_lost(self) -> None:
+        """Does not bring the connection back: it is closed, although data is left that was not sent."""
+        pusher = Pusher()
+        self.patch(pusher, "pauseProducing", lambda: pusher.told[0])
+        self.connection.registerProducer(pusher, True)
+        self.connection.write_or_end(LARGE)
+        self.assertTrue(self.connection.unsent_bytes)
+        self.end_side(self.client)
+        # The pool may read before the call that closes the connection.
+        self.pool.doRead()
+        self.assert_lost(IndexError)
+        self.assertFalse(self.connection.connected)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
 
 
 class ClosingContract(ConnectionTestCase):

@@ -27,7 +27,7 @@ class Grouped(Transport):
     """A transport of which many can be written to together."""
 
     write_or_end = Transport.write
-    make_multicast: Any = staticmethod(ConnectionGroup)
+    make_group: Any = staticmethod(ConnectionGroup)
 
 
 class Wrapping(Transport):
@@ -37,6 +37,6 @@ class Wrapping(Transport):
         raise AssertionError("written below the wrapper, where everybody can read it")
 
     def __getattr__(self, name: str) -> Any:
-        if name == "make_multicast":
+        if name == "make_group":
             return self.write_below
         raise AttributeError(name)

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.transport.answer import Answer
-from livefeed.transport.rooms import BATCH, GRAIN_S, MAX_PENDING_BYTES, SLICE, SLICE_S, Room, Turns
+from livefeed.transport.rooms import ANSWER_INTERVAL_S, BATCH, MAX_PENDING_BYTES, SLICE, SLICE_S, Room, Turns
 from livefeed.web.replay import Replay
 
 if TYPE_CHECKING:
@@ -221,13 +221,13 @@ class TimeTests(RoomTestCase):
         first = self.join()
         others = []
         for _ in range(4):
-            self.clock.advance(GRAIN_S / 8)
+            self.clock.advance(ANSWER_INTERVAL_S / 8)
             others.append(self.join())
-        self.clock.advance(WAIT_S - GRAIN_S / 2)
+        self.clock.advance(WAIT_S - ANSWER_INTERVAL_S / 2)
         self.assert_answered([first])
-        self.clock.advance(GRAIN_S * 0.99)
+        self.clock.advance(ANSWER_INTERVAL_S * 0.99)
         self.assert_waits(*others)
-        self.clock.advance(GRAIN_S * 0.01)
+        self.clock.advance(ANSWER_INTERVAL_S * 0.01)
         self.assert_answered(others, b"answer 2")
         self.assertEqual(self.writes, [[first], others])
 

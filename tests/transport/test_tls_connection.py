@@ -609,7 +609,7 @@ class DirectCallsTests(PublicCallsTests):
                 connections.append(self.connection)
                 clients.append(self.client)
             if by_group:
-                group = self.connection_class.make_multicast()
+                group = self.connection_class.make_group()
                 for connection in connections:
                     group.add(connection)
                 group.write(b"1")
@@ -631,7 +631,7 @@ class DirectCallsTests(PublicCallsTests):
 
         self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, pack=fail))
         self.connect()
-        group = self.connection_class.make_multicast()
+        group = self.connection_class.make_group()
         group.add(self.connection)
         group.write(b"1")
         with self.assertRaises(MemoryError):
