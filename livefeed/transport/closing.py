@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from livefeed.transport.connection_state import (
     CLOSED,
     DRAINING,
+    DRAINING_HALF,
     HALF_CLOSED,
     HALF_CLOSING,
     LINGERING,
@@ -51,7 +52,7 @@ class Closing(ConnectionState):
         """ITransport API. All data written before is sent first."""
         if self._state < DRAINING:
             fin_is_sent = self._state == HALF_CLOSED
-            self._state = DRAINING
+            self._state = DRAINING_HALF if self._state == HALF_CLOSING else DRAINING
             if self._room is not None:
                 self._room.leave(self)
             self._clear_can_send()
@@ -145,7 +146,7 @@ class Closing(ConnectionState):
         """
         if self._corked or self._unsent or self._producer is not None:
             return
-        if self._state == DRAINING:
+        if DRAINING <= self._state < LINGERING:
             self._shutdown_and_linger()
         elif self._state == HALF_CLOSING:
             self._state = HALF_CLOSED

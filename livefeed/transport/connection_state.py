@@ -42,13 +42,17 @@ HALF_CLOSED: Final = 2
 DRAINING: Final = 3
 """``loseConnection`` was called. All data is sent first, also what a registered producer still writes."""
 
-LINGERING: Final = 4
+DRAINING_HALF: Final = 4
+"""``loseConnection`` was called while half-closing. The data written before is sent first; new data is still ignored,
+also that of a registered producer, since data before it was ignored."""
+
+LINGERING: Final = 5
 """The FIN is sent, and data is read and thrown away until the client's FIN arrives."""
 
-LOST: Final = 5
+LOST: Final = 6
 """The connection is over, for a reason that is known. The pool closes it after this turn."""
 
-CLOSED: Final = 6
+CLOSED: Final = 7
 """The socket is closed, and the protocol was told."""
 
 # The states of a producer that is registered.

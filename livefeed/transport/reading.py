@@ -69,7 +69,7 @@ class Reading(Writing):
                 self._protocol_failed("readConnectionLost")
         elif self._unsent:
             # A client that only listens is still sent the data written before, and nothing more.
-            self._state = DRAINING
+            self._state = max(self._state, DRAINING)
             self._clear_can_send()
             self.set_deadline(SEND_TIMEOUT_S)
             self._stop_producer()

@@ -102,6 +102,18 @@ class HalfCloseTests(ConnectionTestCase):
         self.assertEqual(self.protocol.events, ["write"])
         self.assertTrue(self.client.ended)
 
+    def test_producer_of_a_side_that_was_ended(self) -> None:
+        """Is sent nothing of, also after the end of the connection: the data before it was not sent either."""
+        self.fill()
+        puller = Puller(self.connection, [b"a", b"b", b"c"])
+        self.connection.registerProducer(puller, False)
+        self.connection.loseWriteConnection()
+        self.connection.loseConnection()
+        self.turn_until(lambda: self.client.ended, self.client)
+        self.assertEqual((self.client.received, puller.pieces), (LARGE, []))
+        self.client.close()
+        self.assert_lost(ConnectionDone)
+
     def test_both_end_their_sides(self) -> None:
         """Each is told once; the connection is the protocol's to end."""
         self.connection.loseWriteConnection()
