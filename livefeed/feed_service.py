@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed import clocks
@@ -105,12 +105,14 @@ class FeedService(MultiService):
         self.published = PublishedFeed(
             feed, origins, self._answer_handshake, settings.max_subscribers, shared.in_thread
         )
+        self._journal: JournalService | None = None
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
             journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
-            JournalService(
+            self._journal = JournalService(
                 feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
-            ).setServiceParent(self)
+            )
+            self._journal.setServiceParent(self)
         self.puller = Puller(
             feed,
             source,
@@ -125,6 +127,23 @@ class FeedService(MultiService):
     def feed(self) -> Feed:
         """The feed itself."""
         return self.published.feed
+
+    def startService(self) -> None:
+        """IService API.
+
+        :raises StartError: if the kept versions cannot be read; nothing is pulled then.
+        """
+        self.restore()
+        Service.startService(self)
+        self.puller.startService()
+
+    def restore(self) -> None:
+        """Restores the versions of an earlier process, if they are kept and were not restored since the start.
+
+        :raises StartError: if the kept versions cannot be read.
+        """
+        if self._journal is not None and not self._journal.running:
+            self._journal.startService()
 
     def change(self, settings: FeedSettings) -> None:
         """Takes other settings for the same feed. Its document, its versions and all connections stay.
@@ -198,6 +217,15 @@ class FeedsService(MultiService):
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    def startService(self) -> None:
+        """IService API. All feeds restore their versions before one is pulled: a start that fails has pulled nothing.
+
+        :raises StartError: if the kept versions of a feed cannot be read.
+        """
+        for feed in self.feeds.values():
+            feed.restore()
+        super().startService()
 
     def add_feed(self, settings: FeedSettings, *, delay_s: float = 0.0) -> FeedService:
         """Adds a feed, and starts it if this service runs.

@@ -139,6 +139,16 @@ class AddTests(FeedsTestCase):
         self.add("a", b"[1]")
         self.assertEqual(self.get("/a").status, 200)
 
+    def test_start_that_fails_has_pulled_nothing(self) -> None:
+        """All feeds have their versions back before the first one is pulled."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.add("a", b"[1]")
+        self.add("b", b"[2]")
+        self.state_dir.joinpath("b.versions").mkdir(parents=True)
+        self.assertRaises(StartError, self.feeds.startService)
+        self.addCleanup(self.feeds.feeds["a"].stopService)
+        self.assertEqual(len(self.sources["memory:a"].answers), 1)
+
 
 class ChangeTests(FeedsTestCase):
     """FeedsService.change_feed."""
