@@ -22,6 +22,7 @@ from livefeed.intake.puller import Puller
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
 from livefeed.web.cors import Origins
+from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from livefeed.config.settings import FeedSettings
-    from livefeed.delivery.delivery import Delivery
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
-    from livefeed.web.reconnect_slots import ReconnectSlots
-    from livefeed.web.request import Request
     from livefeed.web.site import Site
 
 
@@ -103,7 +101,7 @@ class FeedService(MultiService):
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
         self.published = PublishedFeed(
-            feed, origins, self._answer_handshake, settings.max_subscribers, shared.in_thread
+            feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
         self._journal: JournalService | None = None
         if shared.state_dir is not None:
@@ -167,7 +165,7 @@ class FeedService(MultiService):
             gone_after_s=settings.gone_after or inf,
             max_delta_bytes=settings.max_delta_bytes,
         )
-        self._handshakes = Handshakes(self._shared.subscribers, origins)
+        self._handshakes.origins = origins
         self.published.origins = origins
         self.published.max_subscribers = settings.max_subscribers
         self.settings = settings
@@ -194,8 +192,10 @@ class FeedService(MultiService):
         """
         self.published.let_go(slots)
 
-    def _answer_handshake(self, request: Request, delivery: Delivery) -> int:
-        return self._handshakes.answer(request, delivery)
+    def release(self) -> None:
+        """Separates the services of a removed feed, so that reference counting frees the feed with its versions."""
+        for service in tuple(self):
+            service.disownServiceParent()
 
 
 @dataclass(eq=False)
@@ -245,6 +245,8 @@ class FeedsService(MultiService):
             self.services.remove(service)
             del self.namedServices[settings.feed]
             service.puller.source.close()
+            service.published.close(ReconnectSlots())
+            service.release()
             raise
         self.feeds[settings.feed] = service
         # Behind the observers of the parts: once answers are forgotten, whole and parts have the newest version.
@@ -280,4 +282,4 @@ class FeedsService(MultiService):
         self.root.remove(service.published)
         service.feed.unobserve(self.site.forget_answers)
         self.site.forget_answers()
-        return maybeDeferred(service.disownServiceParent).addCallback(lambda _: None)
+        return maybeDeferred(service.disownServiceParent).addCallback(lambda _: service.release())
