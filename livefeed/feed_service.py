@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed import clocks
@@ -22,6 +22,7 @@ from livefeed.intake.puller import Puller
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
 from livefeed.web.cors import Origins
+from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from livefeed.config.settings import FeedSettings
-    from livefeed.delivery.delivery import Delivery
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
-    from livefeed.web.reconnect_slots import ReconnectSlots
-    from livefeed.web.request import Request
     from livefeed.web.site import Site
 
 
@@ -103,14 +101,16 @@ class FeedService(MultiService):
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
         self.published = PublishedFeed(
-            feed, origins, self._answer_handshake, settings.max_subscribers, shared.in_thread
+            feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
+        self._journal: JournalService | None = None
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
             journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
-            JournalService(
+            self._journal = JournalService(
                 feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
-            ).setServiceParent(self)
+            )
+            self._journal.setServiceParent(self)
         self.puller = Puller(
             feed,
             source,
@@ -125,6 +125,23 @@ class FeedService(MultiService):
     def feed(self) -> Feed:
         """The feed itself."""
         return self.published.feed
+
+    def startService(self) -> None:
+        """IService API.
+
+        :raises StartError: if the kept versions cannot be read; nothing is pulled then.
+        """
+        self.restore()
+        Service.startService(self)
+        self.puller.startService()
+
+    def restore(self) -> None:
+        """Restores the versions of an earlier process, if they are kept and were not restored since the start.
+
+        :raises StartError: if the kept versions cannot be read.
+        """
+        if self._journal is not None and not self._journal.running:
+            self._journal.startService()
 
     def change(self, settings: FeedSettings) -> None:
         """Takes other settings for the same feed. Its document, its versions and all connections stay.
@@ -148,7 +165,7 @@ class FeedService(MultiService):
             gone_after_s=settings.gone_after or inf,
             max_delta_bytes=settings.max_delta_bytes,
         )
-        self._handshakes = Handshakes(self._shared.subscribers, origins)
+        self._handshakes.origins = origins
         self.published.origins = origins
         self.published.max_subscribers = settings.max_subscribers
         self.settings = settings
@@ -175,8 +192,10 @@ class FeedService(MultiService):
         """
         self.published.let_go(slots)
 
-    def _answer_handshake(self, request: Request, delivery: Delivery) -> int:
-        return self._handshakes.answer(request, delivery)
+    def release(self) -> None:
+        """Separates the services of a removed feed, so that reference counting frees the feed with its versions."""
+        for service in tuple(self):
+            service.disownServiceParent()
 
 
 @dataclass(eq=False)
@@ -199,6 +218,15 @@ class FeedsService(MultiService):
     def __post_init__(self) -> None:
         super().__init__()
 
+    def startService(self) -> None:
+        """IService API. All feeds restore their versions before one is pulled: a start that fails has pulled nothing.
+
+        :raises StartError: if the kept versions of a feed cannot be read.
+        """
+        for feed in self.feeds.values():
+            feed.restore()
+        super().startService()
+
     def add_feed(self, settings: FeedSettings, *, delay_s: float = 0.0) -> FeedService:
         """Adds a feed, and starts it if this service runs.
 
@@ -217,6 +245,8 @@ class FeedsService(MultiService):
             self.services.remove(service)
             del self.namedServices[settings.feed]
             service.puller.source.close()
+            service.published.close(ReconnectSlots())
+            service.release()
             raise
         self.feeds[settings.feed] = service
         # Behind the observers of the parts: once answers are forgotten, whole and parts have the newest version.
@@ -252,4 +282,4 @@ class FeedsService(MultiService):
         self.root.remove(service.published)
         service.feed.unobserve(self.site.forget_answers)
         self.site.forget_answers()
-        return maybeDeferred(service.disownServiceParent).addCallback(lambda _: None)
+        return maybeDeferred(service.disownServiceParent).addCallback(lambda _: service.release())

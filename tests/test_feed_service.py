@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import tempfile
+import weakref
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
@@ -19,9 +22,13 @@ from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.feed import State
 from livefeed.feed_service import FeedsService, Shared
-from livefeed.testing import MemorySource, Response, request
+from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
+from tests.helpers.garbage import garbage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HANDSHAKE = (
     b"Upgrade: websocket",
@@ -138,6 +145,27 @@ class AddTests(FeedsTestCase):
         self.state_dir.unlink()
         self.add("a", b"[1]")
         self.assertEqual(self.get("/a").status, 200)
+
+    def test_start_that_fails_has_pulled_nothing(self) -> None:
+        """All feeds have their versions back before the first one is pulled."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.add("a", b"[1]")
+        self.add("b", b"[2]")
+        self.state_dir.joinpath("b.versions").mkdir(parents=True)
+        self.assertRaises(StartError, self.feeds.startService)
+        self.addCleanup(self.feeds.feeds["a"].stopService)
+        self.assertEqual(len(self.sources["memory:a"].answers), 1)
+
+    def test_failed_addition_is_freed(self) -> None:
+        """By reference counting."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.start()
+        self.state_dir.write_bytes(b"")
+        # assertRaises would keep the error, and everything that its frames refer to.
+        with garbage() as found, contextlib.suppress(StartError):
+            self.add("a", b"[1]")
+        self.assertEqual(self.feeds.feeds, {})
+        self.assertEqual({type(each).__name__ for each in found}, set())
 
 
 class ChangeTests(FeedsTestCase):
@@ -265,6 +293,33 @@ class RemoveTests(FeedsTestCase):
         response = self.get("/b")
         self.assertEqual((response.body, response.headers["livefeed-sequence"]), (b"[3]", sequence))
         self.assertIs(self.feeds.feeds["b"].feed.state, State.STALE)
+
+    def test_is_freed(self) -> None:
+        """By reference counting, with its versions and parts; a source that is kept for longer keeps nothing else."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.start()
+        watching: list[Callable[[], None]] = []
+        self.patch(MemorySource, "watch", lambda source, changed: watching.append(changed))
+        with garbage() as found:
+            self.add("b", b'{"a": [1]}', b'{"a": [2]}')
+            part = self.feeds.feeds["b"].published.parts.find([b"a"])
+            assert part is not None
+            subscription = part.feed.subscribe(RecordingSubscriber())
+            self.tick()
+            self.assertEqual(part.feed.versions, 2)
+            subscription.cancel()
+            del part, subscription
+            self.feeds.change_feed(FeedSettings(feed="b", source="memory:b"))
+            gc.collect()  # with this they are old
+            service = self.feeds.feeds["b"]
+            left = [weakref.ref(each) for each in (service, service.puller, service.published, service.published.parts)]
+            del service
+            self.successResultOf(self.feeds.remove_feed("b"))
+            self.assertEqual({each() for each in left}, {None})
+            self.assertEqual(len(watching), 2)
+            for changed in watching:
+                changed()
+        self.assertEqual({type(each).__name__ for each in found}, set())
 
     def test_last_feed(self) -> None:
         """An empty list is served then, nothing is scheduled, and a feed can be added."""

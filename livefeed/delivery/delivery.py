@@ -46,13 +46,18 @@ def peer_of(address: object) -> str:
     return str(number.ipv4_mapped or f"{int(number) >> 64:x}::/64")
 
 
-@dataclass(frozen=True, slots=True)
+def _is_closed() -> bool:
+    """Takes the place of :attr:`Delivery.full`."""
+    return True
+
+
+@dataclass(slots=True, eq=False)
 class Delivery:
     """The ways in which a feed is followed.
 
     :ivar feed: the feed.
     :ivar answer_handshake: answers a request that asks to become a WebSocket, which then follows this feed.
-    :ivar full: tells whether the limit of subscribers is reached.
+    :ivar full: tells whether the limit of subscribers is reached; it always is after :meth:`close`.
     :ivar messages: the messages for clients that follow by delta, on every transport.
     :ivar streams: the streams of server-sent events.
     :ivar polls: the requests that wait for the next version.
@@ -85,13 +90,15 @@ class Delivery:
         self.close(ReconnectSlots())
 
     def close(self, slots: ReconnectSlots) -> None:
-        """Ends all subscribers, WebSockets too, and accepts no more event streams and waiting requests.
+        """Ends all subscribers, WebSockets too, and accepts no more of them.
 
         :param slots: gives the times at which the clients of streams and waiting requests come back.
         """
         for socket in tuple(self.sockets):
             socket.evict()
         self.let_go(slots)
+        # The function refers to the object that has this one.
+        self.full = _is_closed
 
     @property
     def slots(self) -> ReconnectSlots | None:

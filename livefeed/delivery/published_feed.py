@@ -93,9 +93,10 @@ class PublishedFeed:
             delivery.let_go(slots)
 
     def close(self, slots: ReconnectSlots) -> None:
-        """Ends all subscribers, WebSockets too: the feed is not served any more.
+        """Ends all subscribers, WebSockets too, and forgets the parts: the feed is not served any more.
 
         :param slots: gives the times at which the clients of streams and waiting requests come back.
         """
         for delivery in self:
             delivery.close(slots)
+        self.parts.close()

@@ -1,6 +1,6 @@
 """Pure functions on a document's bytes: no Twisted, no clock, no I/O. The same bytes give the same result everywhere.
 
-- ``codings``: compression, and the lists in HTTP fields that name codings and others.
+- ``codings``: compression in the content codings and for WebSocket messages.
 - ``diff``: patches (RFC 6902) from one version to another.
 - ``exact_json``: JSON whose numbers stay exact.
 - ``gate``: the checks that a document must pass.

@@ -1,4 +1,4 @@
-"""Content codings: the compressed forms of a document, each computed once per snapshot."""
+"""Content codings: the compressed forms of a document, and the limits of lists in fields."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -116,6 +116,11 @@ class _Order:
         return snapshot, None if preparation is None else preparation()
 
 
+def _refuse_delivery(_: Feed) -> NoReturn:
+    """Takes the place of :attr:`Parts.make_delivery`, which refers to the object that has the parts."""
+    raise TooManyPartsError
+
+
 @dataclass(eq=False)
 class Parts(Generic[_D]):
     """The parts of a feed's document that clients follow or have requested.
@@ -145,6 +150,21 @@ class Parts(Generic[_D]):
 
     def __iter__(self) -> Iterator[_D]:
         return (part.delivery for part in self._parts.values())
+
+    def close(self) -> None:
+        """Forgets all parts, updates none any more, and has room for no others.
+
+        The whole refers to this object as its observer, and this object to the whole: without this method, only the
+        garbage collector would free a feed that is removed, with its versions.
+        """
+        self.whole.unobserve(self._note_tick)
+        if self._due_call is not None:
+            self._due_call.cancel()
+            self._due_call = None
+        for part in tuple(self._parts.values()):
+            self._forget(part)
+        self._reader = None
+        self.make_delivery = _refuse_delivery
 
     def find(
         self, segments: Iterable[bytes], peer: str | None = None, *, coded: bool = False, has_waited: bool = False

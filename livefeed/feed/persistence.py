@@ -82,11 +82,7 @@ class JournalService(Service):
     _written: Moment | None = None  # the confirmation that was written last, or is queued
     _unconfirmed: StoredVersion | None = None  # the newest version with a confirmation that is still to be written
     _confirms: bool = False  # whether a confirmation was written since the start
-    _loop: LoopingCall = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._loop = LoopingCall(self._confirm)
-        self._loop.clock = self.clock
+    _loop: LoopingCall | None = None  # none before the start and after the stop: the two refer to each other
 
     def startService(self) -> None:
         """IService API. Restores the feed, before it is pulled or served."""
@@ -120,13 +116,17 @@ class JournalService(Service):
             )
         self._newest, self._written, self._confirms = self.feed.snapshot, self.feed.confirmed, False
         self.feed.observe(self._note)
+        self._loop = LoopingCall(self._confirm)
+        self._loop.clock = self.clock
         self._loop.start(CONFIRM_S, now=False)
 
     def stopService(self) -> Deferred[None] | None:
         """IService API. Waits a short time for the writes that are queued."""
         super().stopService()
         self.feed.unobserve(self._note)
-        self._loop.stop()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
         # The ticks have ended already, so this is the last confirmation.
         self._confirm()
         if not self._is_writing:

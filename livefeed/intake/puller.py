@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakMethod
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred  # noqa: A004
@@ -63,6 +64,21 @@ class _Pulled:
     lacks_codings: bool = False
 
 
+def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Gives a function that calls a method without keeping its object.
+
+    A source keeps the function, and the puller keeps the source: reference counting would never free the two.
+    """
+    reference = WeakMethod(method)
+
+    def call() -> None:
+        target = reference()
+        if target is not None:
+            target()
+
+    return call
+
+
 @dataclass(eq=False)
 class Puller(Service):
     """The service that pulls a feed's document from its source.
@@ -92,7 +108,7 @@ class Puller(Service):
     timeout_s: float = field(init=False)
     good: int = 0
     failed: int = 0
-    _loop: LoopingCall = field(init=False)
+    _loop: LoopingCall | None = None  # none before the start and after the stop: the two refer to each other
     _why: str = ""
     _logged_at: float = 0.0
     _start_call: IDelayedCall | None = None
@@ -108,8 +124,6 @@ class Puller(Service):
 
     def __post_init__(self) -> None:
         self.timeout_s = min(max(self.feed.interval_s, MIN_TIMEOUT_S), MAX_TIMEOUT_S)
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self.tick()))
-        self._loop.clock = self.clock
 
     def startService(self) -> None:
         """IService API."""
@@ -123,9 +137,11 @@ class Puller(Service):
 
     def _begin(self) -> None:
         try:
-            self.source.watch(self._note_change)
+            self.source.watch(_call_weakly(self._note_change))
         except Exception:
             _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self.tick()))
+        self._loop.clock = self.clock
         self._loop.start(self.feed.interval_s, now=True)
 
     def _note_change(self) -> None:
@@ -151,12 +167,14 @@ class Puller(Service):
             self._start_call.cancel()
         if self._change_call is not None:
             self._change_call.cancel()
-        if self._loop.running:
-            self._loop.stop()
+        loop, self._loop = self._loop, None
+        if loop is not None and loop.running:
+            loop.stop()
         if self._fetching is not None:
             self._fetching.cancel()
         self.feed.stop_watching()
         self.source.close()
+        self._spent.forget()
 
     async def tick(self) -> None:
         """Pulls once, and publishes the document or marks the feed stale."""

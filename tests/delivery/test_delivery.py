@@ -71,7 +71,9 @@ class DeliveryTests(SynchronousTestCase):
     def test_close_ends_all(self) -> None:
         """WebSockets come back as late as a code can say; the others get slots."""
         returns = ReconnectSlots()
+        self.assertFalse(self.delivery.full())
         self.delivery.close(returns)
+        self.assertTrue(self.delivery.full())
         for client in self.sockets:
             self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 9980 ms")])
         for stream in self.streams:

@@ -23,7 +23,7 @@ from livefeed.document.history import History
 from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import Feed, State
-from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S
+from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S, TooManyPartsError
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.threads import Threads, no_thread
@@ -483,6 +483,26 @@ class FollowingTests(PartsTestCase):
         self.served.let_go(ReconnectSlots())
         self.assertTrue(transport.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertTrue(transport.disconnecting)
+
+    def test_closed(self) -> None:
+        """No part is left, none begins, and none is updated any more, not even those whose turn was to come."""
+        self.publish(b"[1, 2]")
+        watchers = [self.follow(str(number)) for number in range(2)]
+
+        def take_long(data: bytes) -> str:
+            self.clock.rightNow += 2 * SLICE_S
+            return version_of(data)
+
+        with mock.patch.object(snapshot, "version_of", take_long):
+            self.publish(b"[3, 4]")
+        self.assertEqual([len(watcher.snapshots) for watcher in watchers], [2, 1])
+        self.served.parts.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.publish(b"[5, 6]")
+        self.assertEqual([len(watcher.snapshots) for watcher in watchers], [2, 1])
+        self.assertEqual(list(self.served.parts), [])
+        self.assertRaises(TooManyPartsError, self.served.parts.find, [b"0"])
+        self.assertIsNone(self.served.parts.find([b"2"]))
 
 
 class WorkTests(PartsTestCase):

@@ -226,6 +226,7 @@ class ConfirmationTests(PersistenceTestCase):
     def kill(self, service: JournalService) -> None:
         """Ends a process as SIGKILL does."""
         service.feed.unobserve(service._note)
+        assert service._loop is not None
         service._loop.stop()
         service.journal.close()
 

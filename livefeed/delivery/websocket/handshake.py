@@ -70,12 +70,12 @@ class ConnectionFactory(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Handshakes:
     """Judges handshakes, and hands an accepted connection over to the WebSocket library.
 
     :ivar factory: makes the connections.
-    :ivar origins: the origins whose pages may subscribe.
+    :ivar origins: the origins whose pages may subscribe. They can be replaced at any time.
     """
 
     factory: ConnectionFactory
