@@ -1,0 +1,95 @@
+"""The state of a connection, on a real socket and with a pool that records what it is told."""
+
+from __future__ import annotations
+
+import socket
+import weakref
+from select import EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.transport.connection_state import (
+    CLOSED,
+    DRAINING,
+    HALF_CLOSED,
+    HALF_CLOSING,
+    LINGERING,
+    LOST,
+    OPEN,
+    ConnectionState,
+)
+
+if TYPE_CHECKING:
+    from livefeed.transport.interfaces import ConnectionPool
+
+
+class RecordingPool:
+    """Records the events that connections wait for."""
+
+    def __init__(self) -> None:
+        self.watched: list[tuple[int, int]] = []
+
+    def watch(self, fd: int, mask: int) -> None:
+        """ConnectionPool API."""
+        self.watched.append((fd, mask))
+
+
+class ConnectionStateTests(SynchronousTestCase):
+    """ConnectionState."""
+
+    def setUp(self) -> None:
+        self.pool = RecordingPool()
+        self.sock, other = socket.socketpair()
+        for sock in (self.sock, other):
+            self.addCleanup(sock.close)
+        self.connection = ConnectionState(cast("ConnectionPool", self.pool), self.sock, ("192.0.2.1", 4711), Factory())
+
+    def test_beginning(self) -> None:
+        """It is open, waits for data, and sends nothing straight to the socket; the pool was told nothing yet."""
+        self.assertEqual(self.connection.fd, self.sock.fileno())
+        self.assertEqual((self.connection.connected, self.connection.disconnecting), (True, False))
+        self.assertEqual((self.connection._mask, self.connection._can_send), (EPOLLIN, False))
+        self.assertFalse(self.connection.over_capacity)
+        self.assertEqual(self.pool.watched, [])
+
+    def test_states(self) -> None:
+        """Half a close leaves the connection to its protocol; it is connected until its socket is closed."""
+        found = {}
+        for state in (OPEN, HALF_CLOSING, HALF_CLOSED, DRAINING, LINGERING, LOST, CLOSED):
+            self.connection._state = state
+            found[state] = (self.connection.connected, self.connection.disconnecting)
+        self.assertEqual([state for state, (connected, _) in found.items() if not connected], [CLOSED])
+        ends = [state for state, (_, disconnecting) in found.items() if disconnecting]
+        self.assertEqual(ends, [DRAINING, LINGERING, LOST, CLOSED])
+
+    def test_peer_after_the_end(self) -> None:
+        """Its address does not need the socket."""
+        self.sock.close()
+        self.assertEqual(self.connection.getPeer(), IPv4Address("TCP", "192.0.2.1", 4711))
+
+    def test_watch(self) -> None:
+        """The pool is told of changes alone, since each is a system call."""
+        for mask in (EPOLLIN, EPOLLIN | EPOLLOUT, EPOLLIN | EPOLLOUT, EPOLLIN):
+            self.connection._watch(mask)
+        self.assertEqual(self.pool.watched, [(self.sock.fileno(), mask) for mask in (EPOLLIN | EPOLLOUT, EPOLLIN)])
+
+    def test_watch_after_the_end(self) -> None:
+        """The number of the socket may be that of another connection by then."""
+        for state in (LOST, CLOSED):
+            self.connection._state = state
+            self.connection._watch(EPOLLOUT)
+        self.assertEqual((self.pool.watched, self.connection._mask), ([], EPOLLIN))
+
+    def test_no_write_goes_straight_to_the_socket(self) -> None:
+        """Once that is cleared."""
+        self.connection._can_send = True
+        self.connection._clear_can_send()
+        self.assertFalse(self.connection._can_send)
+
+    def test_memory(self) -> None:
+        """There is no dict for each connection, and weak references are possible."""
+        self.assertFalse(hasattr(self.connection, "__dict__"))
+        self.assertIs(weakref.ref(self.connection)(), self.connection)
