@@ -22,6 +22,10 @@ class FirstLineTests(SynchronousTestCase):
         self.assertEqual(first_line(ValueError("\n a\nb")), "a")
         self.assertEqual(first_line(ValueError()), "ValueError")
 
+    def test_control_characters_are_escaped(self) -> None:
+        """A server must not be able to send commands to the terminal in which its errors are read."""
+        self.assertEqual(first_line("ERR \x1b[31mred\x07\t\u202e Zürich"), "ERR \\x1b[31mred\\x07\\t\\u202e Zürich")
+
 
 class ShownTests(SynchronousTestCase):
     def test_values(self) -> None:
