@@ -131,7 +131,7 @@ class SpentErrors:
 def first_line(said: object) -> str:
     """Gives the first line of an error's text; the name of its type if the text is empty.
 
-    Characters that cannot be printed are escaped: the text may come from a server, and terminals, in which logs are read,
+    Characters that cannot be printed are escaped: the text may come from a server, and logs are read in terminals, which
     obey control characters.
     """
     lines = str(said).strip().splitlines() or [type(said).__name__]
