@@ -131,8 +131,8 @@ class SpentErrors:
 def first_line(said: object) -> str:
     """Gives the first line of an error's text; the name of its type if the text is empty.
 
-    Characters that cannot be printed are escaped: the text may come from a server, and logs are read in terminals, which
-    obey control characters.
+    Characters that cannot be printed are escaped. The text may come from a server, and terminals, which
+    display logs, obey control characters.
     """
     lines = str(said).strip().splitlines() or [type(said).__name__]
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in lines[0])
