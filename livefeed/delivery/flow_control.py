@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
 from livefeed.delivery.transports import unsent_bytes
@@ -36,9 +36,9 @@ class PausableSubscriber:
         """IPushProducer API."""
         self._paused = False
         self._silent = min(self._silent, 0)
-        below: Any = self.transport.transport if isinstance(self.transport, TLSMemoryBIOProtocol) else None
+        below: Any = self.transport.transport if isinstance(self.transport, ProtocolWrapper) else None
         if below is not None and below.disconnecting:
-            # TLS has ended, and the socket below waits for its producer to unregister.
+            # TLS, or another layer, has ended, and the socket below waits for its producer to unregister.
             self.transport.unregisterProducer()
         elif self._subscription is not None:
             self._subscription.resume()

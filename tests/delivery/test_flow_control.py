@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -52,22 +54,25 @@ class PausableSubscriberTests(SynchronousTestCase):
         self.subscriber.resumeProducing()
         self.assertFalse(self.subscriber._paused)
 
-    def test_socket_below_tls_is_left_when_tls_has_ended(self) -> None:
-        """It waits for that, and would be kept for ever otherwise."""
-        tls: Any = object.__new__(TLSMemoryBIOProtocol)
-        tls.transport = Transport()
-        left: list[bool] = []
-        tls.unregisterProducer = lambda: left.append(True)
+    def test_socket_below_a_layer_is_left_when_the_layer_has_ended(self) -> None:
+        """It waits for that, and would be kept for ever otherwise: below TLS, and below what reads a PROXY header."""
         self.subscribe()
-        self.subscriber.transport = tls
-        self.subscriber.pauseProducing()
-        publish(self.feed, b"1")
-        tls.transport.disconnecting = True
-        self.subscriber.resumeProducing()
-        self.assertEqual((left, self.received()), ([True], []))
-        tls.transport.disconnecting = False
-        self.subscriber.resumeProducing()
-        self.assertEqual((left, self.received()), ([True], [b"1"]))
+        for number, layer in enumerate((TLSMemoryBIOProtocol, ProtocolWrapper)):
+            above: Any = object.__new__(layer)
+            above.transport = Transport()
+            left: list[bool] = []
+            above.unregisterProducer = partial(left.append, True)
+            self.subscriber.transport = above
+            before = self.received()
+            self.subscriber.pauseProducing()
+            document = b"%d" % number
+            publish(self.feed, document)
+            above.transport.disconnecting = True
+            self.subscriber.resumeProducing()
+            self.assertEqual((left, self.received()), ([True], before))
+            above.transport.disconnecting = False
+            self.subscriber.resumeProducing()
+            self.assertEqual((left, self.received()), ([True], [*before, document]))
 
     def test_reading_is_a_sign_of_life(self) -> None:
         """A transport that has drained shows that its client is alive; heartbeats that were skipped stay skipped."""
