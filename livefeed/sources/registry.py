@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
 from livefeed.exceptions import ConfigurationError, closest
-from livefeed.sources.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
-    from livefeed.sources.source import MakeSource
+    from livefeed.sources.source import MakeSource, Source
 
 _FILE_NAME = re.compile(r"[^:@?#=]{1,100}")
 _SEVERAL_HOSTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<hosts>[^/?#]*,[^/?#]*)")  # RFC 3986, 3
@@ -86,7 +85,8 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
         # The message may repeat the URL.
         why = type(error).__name__
         raise ConfigurationError(f"{parts.scheme}: is {name}, which has failed with {why}", "source") from None
-    if not isinstance(source, Source):
+    # Looked up on the object: a package may pass the methods on, which isinstance does not see from Python 3.12 on.
+    if not all(callable(getattr(source, method, None)) for method in ("watch", "fetch", "close")):
         raise ConfigurationError(f"{parts.scheme}: is {name}, which does not give a source", "source")
     return source
 

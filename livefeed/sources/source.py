@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 
-@runtime_checkable
 class Source(Protocol):
     """A place that holds the document.
 
