@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def assert_passes_by(  # noqa: PLR0913
     :param spoil: the function that causes the trouble.
     :param mend: the function that ends it, after which the document is changed.
     :param number: the document before is ``{"n": number}``.
-    :param why: the reason in the log.
+    :param why: the reason in the log, as a regular expression.
     """
     with Watching(livefeed, pause_s=0.05) as watching:
         watching.wait_for_number(number, 5)
@@ -89,7 +90,7 @@ def assert_passes_by(  # noqa: PLR0913
         watching.wait_for_number(number + 1, 2 * TICK_S + SLACK_S)
     watching.assert_in_order(number, number + 1)
     assert watching.states == ["live", "stale", "live"]
-    assert why in livefeed.log(mark)
+    assert re.search(why, livefeed.log(mark)), livefeed.log(mark)
     livefeed.assert_unbroken()
 
 
@@ -264,7 +265,8 @@ class TestConnections:
         def mend() -> None:
             relay.silent = False
 
-        assert_passes_by(own_store, livefeed, swallow, mend, why="no answer within")
+        # The client's own monitor of the server sometimes notices it before the pull gives up.
+        assert_passes_by(own_store, livefeed, swallow, mend, why="no answer within|operation cancelled")
 
     @pytest.mark.parametrize(
         "nonsense",
