@@ -210,9 +210,8 @@ class FollowingTests(PartsTestCase):
         self.publish(DOCUMENT.replace(b"10", b"11"))
         self.assertEqual([snapshot.data for snapshot in watcher.snapshots], [b'{"votes": 10}', b'{"votes": 11}'])
 
-    def test_long_poll_of_a_part(self) -> None:
-        """It is answered when the part changes."""
-        self.publish(DOCUMENT)
+    def wait_for_total(self) -> StringTransport:
+        """Begins a long poll of the part ``total``, and gives the transport on which it is answered."""
         etag = self.get("/feed/total").headers["etag"]
         transport = StringTransport()
         channel = self.site.buildProtocol(None)
@@ -220,6 +219,12 @@ class FollowingTests(PartsTestCase):
         channel.makeConnection(transport)
         head = f"GET /feed/total HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n"
         channel.dataReceived(head.encode())
+        return transport
+
+    def test_long_poll_of_a_part(self) -> None:
+        """It is answered when the part changes."""
+        self.publish(DOCUMENT)
+        transport = self.wait_for_total()
         self.publish(DOCUMENT.replace(b"10", b"11"))
         self.assertEqual(transport.value(), b"")
         self.publish(DOCUMENT.replace(b"1.50", b"2.50"))
@@ -228,13 +233,7 @@ class FollowingTests(PartsTestCase):
     def test_long_poll_of_a_part_that_goes(self) -> None:
         """It may come back in time; after that it is missing."""
         self.publish(DOCUMENT)
-        etag = self.get("/feed/total").headers["etag"]
-        transport = StringTransport()
-        channel = self.site.buildProtocol(None)
-        assert channel is not None
-        channel.makeConnection(transport)
-        head = f"GET /feed/total HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n"
-        channel.dataReceived(head.encode())
+        transport = self.wait_for_total()
         self.publish(b'{"other": 1}')
         self.assertEqual(transport.value(), b"")
         self.clock.advance(30)

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from livefeed.document.snapshot import version_of
 from livefeed.testing import Response
 from livefeed.web.channel import Channel
-from tests.helpers.transports import Transport
+from tests.helpers.transports import PausingClient, Transport
 
 if TYPE_CHECKING:
     from livefeed.web.site import Site
@@ -95,7 +95,7 @@ def dechunk(data: bytes) -> tuple[bytes, bytes]:
     return content, b""
 
 
-class Client:
+class Client(PausingClient):
     """A client that follows the feed in memory.
 
     :ivar head: the head of the answer.
@@ -160,16 +160,6 @@ class Client:
         comments, self.source.comments = self.source.comments, []
         assert set(comments) <= {HEARTBEAT}
         return len(comments)
-
-    def pause(self) -> None:
-        """The client stops reading, and the transport's buffer is full."""
-        assert self.transport.producer is not None
-        self.transport.producer.pauseProducing()
-
-    def resume(self) -> None:
-        """The transport's buffer is empty again."""
-        assert self.transport.producer is not None
-        self.transport.producer.resumeProducing()
 
     def leave(self, reason: Exception | None = None) -> None:
         self.transport.protocol.connectionLost(Failure(reason or ConnectionDone()))

@@ -40,3 +40,22 @@ class Wrapping(Transport):
         if name == "make_group":
             return self.write_below
         raise AttributeError(name)
+
+
+class PausingClient:
+    """The base of clients in memory that can stop reading.
+
+    :ivar transport: the server's, whose producer is the protocol.
+    """
+
+    transport: Transport
+
+    def pause(self) -> None:
+        """The client stops reading, and the transport's buffer is full."""
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+
+    def resume(self) -> None:
+        """The transport's buffer is empty again."""
+        assert self.transport.producer is not None
+        self.transport.producer.resumeProducing()

@@ -17,7 +17,7 @@ from websockets.uri import parse_uri
 from livefeed.feed.feed import Feed
 from livefeed.testing import make_site
 from livefeed.web.channel import Channel
-from tests.helpers.transports import Transport
+from tests.helpers.transports import PausingClient, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ class WebSocketTestCase(SynchronousTestCase):
         self.site, self.factory = made.site, made.subscribers
 
 
-class Client:
+class Client(PausingClient):
     """A client that speaks to the site in memory.
 
     :cvar offers: the extensions that it offers.
@@ -100,16 +100,6 @@ class Client:
                 assert isinstance(event, Frame)
                 frames.append((event.opcode, bytes(event.data)))
         return frames
-
-    def pause(self) -> None:
-        """The client stops reading, and the transport's buffer is full."""
-        assert self.transport.producer is not None
-        self.transport.producer.pauseProducing()
-
-    def resume(self) -> None:
-        """The transport's buffer is empty again."""
-        assert self.transport.producer is not None
-        self.transport.producer.resumeProducing()
 
 
 def text(document: bytes) -> tuple[Opcode, bytes]:
