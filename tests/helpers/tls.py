@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +19,24 @@ from tests.helpers.driven import Client
 
 if TYPE_CHECKING:
     import socket
+
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+
+def self_signed(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, name: str, *, days: int) -> x509.Certificate:
+    """Gives a certificate that its own key has signed, without extensions, and valid from now on."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
 
 
 class CertificateTestCase(SynchronousTestCase):

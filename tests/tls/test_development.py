@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -21,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,6 +32,7 @@ from livefeed.tls.development import (
     default_directory,
     development_certificate,
 )
+from tests.helpers.tls import self_signed
 
 FILES = ("ca.pem", "ca.key", "cert.pem", "key.pem")
 
@@ -55,18 +54,7 @@ def verify(ca: Path, cert: Path, name: str) -> None:
 def foreign_ca(directory: Path, encryption: KeySerializationEncryption | None = None) -> None:
     """Puts a CA into the directory that livefeed has not made."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Somebody's CA")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=365))
-        .sign(key, hashes.SHA256())
-    )
+    certificate = self_signed(key, "Somebody's CA", days=365)
     (directory / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     (directory / "ca.key").write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())

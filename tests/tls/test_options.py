@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -17,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -29,7 +26,7 @@ from livefeed.sources import make_source
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from livefeed.tls.options import EXPIRY_WARNING_S, Validity, require_callbacks, server_options
 from tests.authority import Holder
-from tests.helpers.tls import handshake
+from tests.helpers.tls import handshake, self_signed
 
 if TYPE_CHECKING:
     from livefeed.process.certificates import CertificateFiles
@@ -43,18 +40,7 @@ def write_key(path: Path, key: PrivateKey, encryption: KeySerializationEncryptio
 
 def write_certificate(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
     """Writes a certificate that the key has signed itself."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    certificate = self_signed(key, "localhost", days=1)
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
 
 
