@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -371,11 +372,15 @@ def missing_tools(names: list[str]) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Gives ports that no socket listens on now."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
+    """Gives ports that no socket listens on now.
+
+    They are below the ports that the kernel gives to connections by itself, which could otherwise take them first.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(10_000, 32_768)
+        with suppress(OSError), closing(socket.create_server((HOST, port))):
+            ports += [port] * (port not in ports)
     return ports
 
 

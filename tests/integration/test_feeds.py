@@ -18,7 +18,7 @@ from tests.integration.harness import (
     WAIT_S,
     Livefeed,
     close_code,
-    free_port,
+    dead_port,
     handshake,
     replace_file,
 )
@@ -173,12 +173,13 @@ def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> No
 
 def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -> None:
     """It is answered 503, the other is served, and nothing shows its password."""
-    away = f"redis://u:hush@{HOST}:{free_port()}/0/k"
-    (tmp_path / "a.toml").write_text(f"[feeds.away]\nsource = '{away}'\n[feeds.night]\nsource = 'demo:'")
-    livefeed = start("--config", "a.toml", live=False, listen=(TCP,))
-    livefeed.wait_for_log('feed "away" is stale: .* cannot connect: ')
-    livefeed.wait_for_log('feed "night" is live')
-    response = livefeed.http.get("/away")
+    with dead_port() as port:
+        away = f"redis://u:hush@{HOST}:{port}/0/k"
+        (tmp_path / "a.toml").write_text(f"[feeds.away]\nsource = '{away}'\n[feeds.night]\nsource = 'demo:'")
+        livefeed = start("--config", "a.toml", live=False, listen=(TCP,))
+        livefeed.wait_for_log('feed "away" is stale: .* cannot connect: ')
+        livefeed.wait_for_log('feed "night" is live')
+        response = livefeed.http.get("/away")
     assert (response.status_code, response.headers["Livefeed-State"]) == (503, "stale")
     assert response.headers["Retry-After"] == "1"
     assert livefeed.http.get("/night").status_code == 200
