@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.sources import Source
     from livefeed.web.site import Site
 
 
@@ -70,25 +71,21 @@ class Shared:
 
 
 class FeedService(MultiService):
-    """One feed: its source, its puller, its journal if versions are kept, and all ways to follow it.
+    """One feed, and all ways to follow it. Nothing here pulls: the feed is published by a subclass.
 
     :param settings: the feed's settings.
     :param shared: what the feed shares with the others.
-    :param delay_s: seconds from the start to the first pull.
     :ivar settings: the settings in use.
     :ivar published: the feed and all ways to follow it.
-    :ivar puller: keeps the feed up to date; another one after :meth:`change`.
     :raises ConfigurationError: if the settings are impossible.
     """
 
-    def __init__(self, settings: FeedSettings, shared: Shared, *, delay_s: float = 0.0) -> None:
+    def __init__(self, settings: FeedSettings, shared: Shared) -> None:
         super().__init__()
         self.setName(settings.feed)
         self.settings = settings
         self._shared = shared
-        with settings.named():
-            origins = Origins.parse(settings.allow_origin)
-            source = make_source(settings.source, reactor=shared.reactor, max_bytes=settings.max_bytes)
+        origins = self._origins_of(settings)
         feed = Feed(
             settings.feed,
             clock=shared.reactor,
@@ -103,62 +100,29 @@ class FeedService(MultiService):
         self.published = PublishedFeed(
             feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
-        self._journal: JournalService | None = None
-        if shared.state_dir is not None:
-            # Before the puller: it restores the versions before the first pull, and stops after the last one.
-            journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
-            self._journal = JournalService(
-                feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
-            )
-            self._journal.setServiceParent(self)
-        self.puller = Puller(
-            feed,
-            source,
-            clock=shared.reactor,
-            max_bytes=settings.max_bytes,
-            delay_s=delay_s,
-            in_thread=shared.in_thread,
-        )
-        self.puller.setServiceParent(self)
 
     @property
     def feed(self) -> Feed:
         """The feed itself."""
         return self.published.feed
 
-    def startService(self) -> None:
-        """IService API.
-
-        :raises StartError: if the kept versions cannot be read; nothing is pulled then.
-        """
-        self.restore()
-        Service.startService(self)
-        self.puller.startService()
-
     def restore(self) -> None:
         """Restores the versions of an earlier process, if they are kept and were not restored since the start.
 
         :raises StartError: if the kept versions cannot be read.
         """
-        if self._journal is not None and not self._journal.running:
-            self._journal.startService()
 
     def change(self, settings: FeedSettings) -> None:
         """Takes other settings for the same feed. Its document, its versions and all connections stay.
 
-        The source is made anew and pulled at once.
-
         :param settings: the new settings, with the same name.
         :raises ConfigurationError: if the settings are impossible. The old ones then stay in use.
         """
-        with settings.named():
-            origins = Origins.parse(settings.allow_origin)
-            source = make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes)
-        old = self.puller
-        # Its stop is immediate: it has nothing to wait for.
-        old.disownServiceParent()
-        feed = self.feed
-        feed.configure(
+        self._take(settings, self._origins_of(settings))
+
+    def _take(self, settings: FeedSettings, origins: Origins) -> None:
+        """Takes settings that were checked."""
+        self.feed.configure(
             interval_s=settings.interval,
             push=settings.push,
             stale_after_s=settings.stale_after,
@@ -169,17 +133,11 @@ class FeedService(MultiService):
         self.published.origins = origins
         self.published.max_subscribers = settings.max_subscribers
         self.settings = settings
-        self.puller = Puller(
-            feed,
-            source,
-            clock=self._shared.reactor,
-            max_bytes=settings.max_bytes,
-            in_thread=self._shared.in_thread,
-            # Counters of the metrics never decrease.
-            good=old.good,
-            failed=old.failed,
-        )
-        self.puller.setServiceParent(self)
+
+    @staticmethod
+    def _origins_of(settings: FeedSettings) -> Origins:
+        with settings.named():
+            return Origins.parse(settings.allow_origin)
 
     def streams(self) -> list[EventStream]:
         """Gives the open event streams."""
@@ -192,28 +150,111 @@ class FeedService(MultiService):
         """
         self.published.let_go(slots)
 
+    def abandon(self) -> None:
+        """Frees the resources of a feed that could not be started."""
+        self.published.close(ReconnectSlots())
+        self.release()
+
     def release(self) -> None:
         """Separates the services of a removed feed, so that reference counting frees the feed with its versions."""
         for service in tuple(self):
             service.disownServiceParent()
 
 
+class PulledFeedService(FeedService):
+    """A feed that this process pulls from its source, with its journal if versions are kept.
+
+    :param settings: the feed's settings.
+    :param shared: what the feed shares with the others.
+    :param delay_s: seconds from the start to the first pull.
+    :ivar puller: keeps the feed up to date; another one after :meth:`change`.
+    :raises ConfigurationError: if the settings are impossible.
+    """
+
+    def __init__(self, settings: FeedSettings, shared: Shared, *, delay_s: float = 0.0) -> None:
+        super().__init__(settings, shared)
+        source = self._source_of(settings)
+        self._journal: JournalService | None = None
+        if shared.state_dir is not None:
+            # Before the puller: it restores the versions before the first pull, and stops after the last one.
+            journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
+            self._journal = JournalService(
+                self.feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
+            )
+            self._journal.setServiceParent(self)
+        self.puller = Puller(
+            self.feed,
+            source,
+            clock=shared.reactor,
+            max_bytes=settings.max_bytes,
+            delay_s=delay_s,
+            in_thread=shared.in_thread,
+        )
+        self.puller.setServiceParent(self)
+
+    def startService(self) -> None:
+        """IService API.
+
+        :raises StartError: if the kept versions cannot be read; nothing is pulled then.
+        """
+        self.restore()
+        Service.startService(self)
+        self.puller.startService()
+
+    def restore(self) -> None:
+        """FeedService API."""
+        if self._journal is not None and not self._journal.running:
+            self._journal.startService()
+
+    def change(self, settings: FeedSettings) -> None:
+        """FeedService API. The source is made anew and pulled at once."""
+        origins, source = self._origins_of(settings), self._source_of(settings)
+        old = self.puller
+        # Its stop is immediate: it has nothing to wait for.
+        old.disownServiceParent()
+        self._take(settings, origins)
+        self.puller = Puller(
+            self.feed,
+            source,
+            clock=self._shared.reactor,
+            max_bytes=settings.max_bytes,
+            in_thread=self._shared.in_thread,
+            # Counters of the metrics never decrease.
+            good=old.good,
+            failed=old.failed,
+        )
+        self.puller.setServiceParent(self)
+
+    def _source_of(self, settings: FeedSettings) -> Source:
+        with settings.named():
+            return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes)
+
+    def abandon(self) -> None:
+        """FeedService API."""
+        self.puller.source.close()
+        super().abandon()
+
+
+_F = TypeVar("_F", bound=FeedService)
+
+
 @dataclass(eq=False)
-class FeedsService(MultiService):
+class FeedsService(MultiService, Generic[_F]):
     """The feeds of the process.
 
     :ivar root: serves the feeds.
     :ivar site: gives prepared answers, which it must forget when a feed changes.
+    :ivar make_feed: makes the service of a feed from its settings.
     :ivar feeds: the services of the feeds, by name.
     """
 
     # required parameters
-    shared: Shared
     root: FeedRoot
     site: Site
+    make_feed: Callable[[FeedSettings], _F]
 
     # internal state
-    feeds: dict[str, FeedService] = field(init=False, default_factory=dict)
+    feeds: dict[str, _F] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -227,26 +268,23 @@ class FeedsService(MultiService):
             feed.restore()
         super().startService()
 
-    def add_feed(self, settings: FeedSettings, *, delay_s: float = 0.0) -> FeedService:
+    def add_feed(self, settings: FeedSettings) -> _F:
         """Adds a feed, and starts it if this service runs.
 
-        :param delay_s: seconds from the start to the first pull.
         :raises ValueError: if there is a feed by this name.
         :raises ConfigurationError: if the settings are impossible.
         :raises StartError: if the kept versions cannot be read.
         """
         if settings.feed in self.feeds:
             raise ValueError(f"there is a feed {settings.feed} already")
-        service = FeedService(settings, self.shared, delay_s=delay_s)
+        service = self.make_feed(settings)
         try:
             service.setServiceParent(self)
         except Exception:
             # The journal starts first: if it fails, it has closed its file, and the puller has not started.
             self.services.remove(service)
             del self.namedServices[settings.feed]
-            service.puller.source.close()
-            service.published.close(ReconnectSlots())
-            service.release()
+            service.abandon()
             raise
         self.feeds[settings.feed] = service
         # Behind the observers of the parts: once answers are forgotten, whole and parts have the newest version.
@@ -257,7 +295,7 @@ class FeedsService(MultiService):
         self.site.forget_answers()
         return service
 
-    def change_feed(self, settings: FeedSettings) -> FeedService:
+    def change_feed(self, settings: FeedSettings) -> _F:
         """Changes the settings of the feed that they name. Its connections stay.
 
         :raises KeyError: if there is no feed by this name.

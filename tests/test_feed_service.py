@@ -21,7 +21,7 @@ from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.feed import State
-from livefeed.feed_service import FeedsService, Shared
+from livefeed.feed_service import FeedsService, PulledFeedService, Shared
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
@@ -61,9 +61,9 @@ class FeedsTestCase(SynchronousTestCase):
         self.sources[url] = MemorySource(deque(self.prepared.pop(url, ())))
         return self.sources[url]
 
-    def make_feeds(self, state_dir: Path | None = None) -> FeedsService:
+    def make_feeds(self, state_dir: Path | None = None) -> FeedsService[PulledFeedService]:
         shared = Shared(self.clock, maybeDeferred, self.subscribers, state_dir, "--state-dir")
-        return FeedsService(shared, self.root, self.site)
+        return FeedsService(self.root, self.site, lambda settings: PulledFeedService(settings, shared))
 
     def start(self) -> None:
         self.feeds.privilegedStartService()

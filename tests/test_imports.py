@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "cli": "tls",
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake sources storage web",
-        "service": "admin config delivery feed_service process storage tls transport web",
+        "serving": "config delivery process transport web",
+        "service": "admin config feed_service process serving storage tls web",
         "tap": "config process service",
     }.items()
 }

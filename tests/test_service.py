@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import service as service_module
+from livefeed import serving
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed.persistence import JournalService
@@ -63,7 +63,7 @@ class ServiceTestCase(SynchronousTestCase):
         self.addCleanup(directory.cleanup)
         return Path(directory.name)
 
-    def start_feeds(self, services: MultiService) -> FeedsService:
+    def start_feeds(self, services: MultiService) -> FeedsService[Any]:
         """Starts the feeds alone: the other services change the process in which the tests run."""
         feeds = self.one(FeedsService, services)
         feeds.privilegedStartService()
@@ -259,7 +259,7 @@ class TransportTests(ServiceTestCase):
 
     def test_without_epoll(self) -> None:
         """Twisted's transport takes the place of the fast one, and the log says so."""
-        self.patch(service_module, "select", SimpleNamespace())
+        self.patch(serving, "select", SimpleNamespace())
         with capturedLogs() as events:
             services = self.make()
         (line,) = [formatEvent(event) for event in events]

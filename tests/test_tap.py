@@ -20,8 +20,7 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from livefeed import __version__
-from livefeed import service as service_module
+from livefeed import __version__, serving
 from livefeed.clocks import monotonic
 from livefeed.config.settings import OPTIONS, FeedSettings, Settings
 from livefeed.tap import Options, makeService
@@ -260,7 +259,7 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_without_epoll(self) -> None:
         """Twisted's transport is there for other systems, and the log says that it is taken."""
-        self.patch(service_module, "select", SimpleNamespace())
+        self.patch(serving, "select", SimpleNamespace())
         self.assertIn("there is no epoll on this system", self.logged())
 
     def test_impossible_settings_end_the_process(self) -> None:
