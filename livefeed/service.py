@@ -84,7 +84,7 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     # Twisted does not wait for one stop before it begins the next.
     services = MultiService()
     for service in (
-        SignalHandlers(reactor),  # before anything that a supervisor could wait for, and then signal
+        SignalHandlers(reactor, serving.reopen),  # before anything that a supervisor could wait for, and then signal
         feeds,
         file_limit,
         drain,

@@ -49,6 +49,8 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
+    "access-log-format": "format of these lines: common, combined or json [default: combined]",
     "address-rate": (
         "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
     ),
@@ -74,7 +76,7 @@ _REPEATED = {
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "metrics", "state-dir", "cert", "key")
+_NOT_REPEATED = ("config", "source", "feed", "metrics", "state-dir", "cert", "key", "access-log")
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -108,6 +110,8 @@ class Options(usage.Options):
             "state-dir": usage.CompleteDirs(),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
+            "access-log": usage.CompleteFiles(),
+            "access-log-format": usage.CompleteList(["common", "combined", "json"]),
         }
     )
 

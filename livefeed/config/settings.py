@@ -21,6 +21,7 @@ Push = Literal["tick", "change"]
 """When subscribers are sent the document: at each tick, or only when it has changed."""
 
 Transport = Literal["fast", "twisted"]
+AccessLogFormat = Literal["common", "combined", "json"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
@@ -60,6 +61,8 @@ _ALLOWED = {
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
+    "access_log": "a path, unix: and the path of a socket, or -",
+    "access_log_format": "common, combined or json",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -144,6 +147,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
+        socket, or ``-`` for standard output; ``None`` for nowhere.
+    :ivar access_log_format: the format of these lines.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -162,6 +168,8 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
+    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    access_log_format: AccessLogFormat = "combined"
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -272,6 +280,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
         hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
         hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
         raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
+    if name == "access_log":
+        return _absolute_log(value, setting.folder)
     return _absolute_source(value, setting.folder) if name == "source" else value
 
 
@@ -293,6 +303,13 @@ def _absolute_path(folder: Path, wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str) and value:
         return folder / value
     raise ValueError("expected a path")
+
+
+def _absolute_log(target: str, folder: Path) -> str:
+    kind, separator, path = target.partition(":")
+    if target == "-":
+        return target
+    return f"unix:{folder / path}" if separator and kind == "unix" else str(folder / target)
 
 
 def _absolute_source(url: str, folder: Path) -> str:

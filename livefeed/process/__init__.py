@@ -6,6 +6,7 @@
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
 - ``journald``: log lines with priorities, for systemd's journal.
 - ``limits``: the limit of open files.
+- ``line_writer``: lines to a file or a socket, by a thread of their own.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``signals``: SIGTERM, SIGHUP, SIGUSR1, and reopening the log files.

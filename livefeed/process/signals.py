@@ -43,10 +43,13 @@ class SignalHandlers(Service):
 
     SIGTERM is an orderly end with exit code 0. Twisted stops on SIGTERM too, but twistd then ends itself by that
     signal, which supervisors take for a failure.
+
+    :ivar reopen_more: opens further files again at SIGHUP, such as an access log; ``None`` if there are none.
     """
 
     # required parameters
     reactor: SignalReactor
+    reopen_more: Callable[[], object] | None = None
 
     # internal state
     _stopping: bool = False
@@ -66,9 +69,14 @@ class SignalHandlers(Service):
 
     def _handle_others(self) -> None:
         # By default, both signals end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
-        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(reopen_logs))
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self._reopen))
         if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
+
+    def _reopen(self) -> None:
+        reopen_logs()
+        if self.reopen_more is not None:
+            self.reopen_more()
 
     def _terminate(self, number: int, frame: object) -> None:
         if not self._stopping:

@@ -43,22 +43,29 @@ if TYPE_CHECKING:
     from livefeed.transport.pool import Pool
 
 
+KINDS = (Connection, TLSConnection)
+"""The classes of connections, without TLS and with it, where nothing else is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionFactory:
     """Makes the connections of one listener.
 
     :param factory: makes their protocols.
     :param context: the context of TLS; ``None`` for connections without TLS.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     factory: IProtocolFactory
     context: SSL.Context | None
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     def __call__(self, pool: ConnectionPool, sock: socket.socket, peer: object, /) -> Connection:
         """Makes the connection of a socket that was accepted and does not block, and of its peer's name."""
+        plain, tls = self.kinds
         if self.context is None:
-            return Connection(pool, sock, peer, self.factory)
-        return TLSConnection(pool, sock, peer, self.factory, self.context)
+            return plain(pool, sock, peer, self.factory)
+        return tls(pool, sock, peer, self.factory, self.context)
 
 
 @implementer(IListeningPort)
@@ -71,6 +78,7 @@ class PoolPort:
     :param on_stop: called after the socket is closed.
     :param admits: tells whether a peer may connect; see :meth:`livefeed.transport.pool.Pool.listen`.
     :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     # required parameters
@@ -81,6 +89,7 @@ class PoolPort:
     on_stop: Callable[[], None] | None = None
     admits: Callable[[object], bool] | None = None
     before: Callable[[MakeConnection], MakeConnection] | None = None
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     # internal state
     _listening: bool = False
@@ -93,7 +102,7 @@ class PoolPort:
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.factory.doStart()
-        make_connection: MakeConnection = ConnectionFactory(self.factory, self.context)
+        make_connection: MakeConnection = ConnectionFactory(self.factory, self.context, self.kinds)
         if self.before is not None:
             make_connection = self.before(make_connection)
         self.pool.listen(self.sock, make_connection, self.admits)
@@ -123,11 +132,13 @@ class PoolReactor:
     :param admits: tells whether a peer may connect, by the name that ``accept`` gives; ``None`` to admit all.
     :param before: gives the factory of connections that read what comes before TLS and HTTP, and then become those of
         the factory that it is given; ``None`` if nothing comes before.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     pool: Pool
     admits: Callable[[object], bool] | None = None
     before: Callable[[MakeConnection], MakeConnection] | None = None
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
@@ -192,7 +203,7 @@ class PoolReactor:
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
-        port = PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before)
+        port = PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, self.kinds)
         port.startListening()
         return port
 

@@ -38,14 +38,15 @@ class SignalTests(SynchronousTestCase):
         self.addCleanup(directory.cleanup)
         self.path = Path(directory.name) / "livefeed.log"
 
-    def start(self) -> None:
+    def start(self, reopen_more: Callable[[], object] | None = None) -> None:
         def call(function: Callable[..., object], *arguments: object) -> None:
             function(*arguments)
 
         def when_running(*_: object) -> None:
             pass
 
-        SignalHandlers(SimpleNamespace(callFromThread=call, callWhenRunning=when_running)).startService()
+        reactor = SimpleNamespace(callFromThread=call, callWhenRunning=when_running)
+        SignalHandlers(reactor, reopen_more).startService()
 
     def log_to_file(self) -> None:
         file: Any = LogFile.fromFullPath(str(self.path))
@@ -53,6 +54,13 @@ class SignalTests(SynchronousTestCase):
         observer = textFileLogObserver(file)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def test_hup_opens_more(self) -> None:
+        """An access log is opened again, too."""
+        opened: list[int] = []
+        self.start(lambda: opened.append(1))
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertEqual(opened, [1])
 
     def test_usr1_without_a_log_file(self) -> None:
         """Does not end the process, and says why nothing is rotated."""
