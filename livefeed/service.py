@@ -15,6 +15,7 @@ from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.signals import SignalHandlers
+from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
@@ -92,6 +93,7 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         *listeners,
         Announcement(listeners),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        TicketRotation(certificates.tickets.replace, reactor),
     ):
         service.setServiceParent(services)
     return services

@@ -10,4 +10,5 @@
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``signals``: SIGTERM, SIGHUP, SIGUSR1, and reopening the log files.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
+- ``tickets``: the rotation of the key of TLS session tickets.
 """
