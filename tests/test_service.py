@@ -22,6 +22,7 @@ from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
 from livefeed.process.memory import Collector
+from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import MAX_SPREAD_S, make_service
@@ -98,6 +99,7 @@ class OrderTests(ServiceTestCase):
                 Announcement,
                 CertificateWatch,
                 TicketRotation,
+                Notify,
             ],
         )
 
