@@ -74,7 +74,7 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         listeners = [
-            _feed_listener(settings, each, endpoint_of(serving.listening, each), serving.site)
+            _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         ]
         if settings.metrics is not None:

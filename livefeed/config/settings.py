@@ -57,6 +57,9 @@ _ALLOWED = {
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
+    "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
+    "address_rate": _COUNT,
+    "network_rate": _COUNT,
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -64,7 +67,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -138,6 +141,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
+    :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
+    :ivar address_rate: number of new connections a second for each address; 0 for no limit.
+    :ivar network_rate: number of new connections a second for each network; 0 for no limit.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -153,6 +159,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
+    address_rate: Count = 200
+    network_rate: Count = 1000
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -194,6 +203,10 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if (settings.cert is None) != (settings.key is None):
             place = settings.place("cert" if settings.key is None else "key")
             raise ConfigurationError("cert and key go together: give both, or none", place=place)
+        is_fast = settings.transport == "fast"
+        if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
+            why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("listen"))
         return settings
 
 
