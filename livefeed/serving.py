@@ -120,11 +120,11 @@ def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningRe
         _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
         return reactor, None, None
     from livefeed.transport.endpoint import PoolReactor
-    from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
+    from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
 
     limits = Limits(
         connections=settings.max_connections,
-        accept_rate=settings.accept_rate,
+        accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
         handshake_s=settings.handshake_timeout,
         idle_s=settings.idle_timeout,
     )

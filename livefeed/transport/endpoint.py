@@ -27,8 +27,10 @@ from twisted.internet.interfaces import (
 from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
+from livefeed.tls.handshake_cost import UNKNOWN_COST_S, measure_handshake
 from livefeed.tls.options import alpn_selector
 from livefeed.transport.connection import Connection
+from livefeed.transport.pool import ACCEPT_COST_S
 from livefeed.transport.sockets import address_of, limit_unsent
 from livefeed.transport.tls_connection import TLSConnection
 
@@ -69,6 +71,7 @@ class PoolPort:
     :param factory: makes the protocols of its connections.
     :param context: the context of TLS; ``None`` for connections without TLS.
     :param on_stop: called after the socket is closed.
+    :param cost_s: the processor seconds of a new connection, with its handshake.
     """
 
     # required parameters
@@ -77,6 +80,7 @@ class PoolPort:
     factory: IProtocolFactory
     context: SSL.Context | None
     on_stop: Callable[[], None] | None = None
+    cost_s: float = ACCEPT_COST_S
 
     # internal state
     _listening: bool = False
@@ -89,7 +93,7 @@ class PoolPort:
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.factory.doStart()
-        self.pool.listen(self.sock, ConnectionFactory(self.factory, self.context))
+        self.pool.listen(self.sock, ConnectionFactory(self.factory, self.context), self.cost_s)
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -113,9 +117,12 @@ class PoolReactor:
     """A reactor that listens in a pool. All other attributes are those of the real reactor.
 
     :param pool: holds the connections.
+    :param measure: gives the processor seconds of a handshake with a context. It is called at the start, if the accept
+        rate depends on it.
     """
 
     pool: Pool
+    measure: Callable[[SSL.Context], float] = measure_handshake
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
@@ -180,7 +187,11 @@ class PoolReactor:
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
-        port = PoolPort(self.pool, sock, factory, context, on_stop)
+        cost_s = ACCEPT_COST_S
+        if context is not None:
+            is_automatic = self.pool.limits.accept_rate == 0
+            cost_s += self.measure(context) if is_automatic else UNKNOWN_COST_S
+        port = PoolPort(self.pool, sock, factory, context, on_stop, cost_s)
         port.startListening()
         return port
 
