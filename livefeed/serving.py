@@ -142,13 +142,13 @@ class Serving:
 
     def _make_pool(self) -> None:
         from livefeed.transport.endpoint import PoolReactor
-        from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
+        from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
         from livefeed.transport.proxy_header import ProxyHeaders
 
         settings = self.settings
         limits = Limits(
             connections=settings.max_connections,
-            accept_rate=settings.accept_rate,
+            accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
             handshake_s=settings.handshake_timeout,
             idle_s=settings.idle_timeout,
         )

@@ -43,7 +43,10 @@ _PARAMETERS = {
         "seconds since the last good pull after which the document of a failing feed is no longer shown; "
         "0: never [default: 0.0]"
     ),
-    "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
+    "accept-rate": (
+        "new connections a second; 0: as many as take 0.6 of a core, measured at the start; none: no limit "
+        "(fast transport) [default: 0]"
+    ),
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",

@@ -22,6 +22,7 @@ Push = Literal["tick", "change"]
 
 Transport = Literal["fast", "twisted"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
@@ -50,7 +51,7 @@ _ALLOWED = {
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
-    "accept_rate": _COUNT,
+    "accept_rate": f"{_COUNT}, or none",
     "handshake_timeout": _TIME,
     "head_timeout": _TIME,
     "max_head_bytes": "a whole number from 16384 to 262144",
@@ -134,7 +135,8 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
-    :ivar accept_rate: number of new connections a second; 0 for no limit.
+    :ivar accept_rate: number of new connections a second; 0 for the number that takes a part of a processor core,
+        measured at the start; ``"none"`` for no limit.
     :ivar handshake_timeout: seconds that a TLS handshake may take.
     :ivar head_timeout: seconds that the head of a request may take.
     :ivar max_head_bytes: size of the largest head of a request, without its line ends; 16 KiB are always accepted.
@@ -152,7 +154,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
-    accept_rate: Count = 0
+    accept_rate: Rate = 0
     handshake_timeout: Seconds = 10.0
     head_timeout: Seconds = 10.0
     max_head_bytes: Annotated[int, msgspec.Meta(ge=16 * 1024, le=256 * 1024)] = 16 * 1024

@@ -126,6 +126,13 @@ class OptionTests(SynchronousTestCase):
         for max_bytes in ("1", "-5", "268435457", "1.5", "many"):
             self.assertTrue(self.refusal(max_bytes=max_bytes).startswith("--max-bytes: "), max_bytes)
 
+    def test_accept_rate_is_a_number_or_none(self) -> None:
+        """On the command line, in the environment and in the file; 0 leaves the number to livefeed."""
+        self.assertEqual([read({"accept_rate": text}).accept_rate for text in ("0", "250", "none")], [0, 250, "none"])
+        for text in ("-1", "1.5", "auto", ""):
+            why = f"--accept-rate: {text!r} is not a whole number, 0 or more, or none"
+            self.assertEqual(self.refusal(accept_rate=text), why)
+
     def test_push_is_one_of_two(self) -> None:
         """Only tick and change are known; the refusal repeats the given value."""
         self.assertEqual(self.refusal(push="sometimes"), "--push: 'sometimes' is not tick or change")
