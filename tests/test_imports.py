@@ -34,10 +34,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "document tls transport web delivery",
         "admin": "document tls transport web feed intake delivery process",
         "cli": "tls",
-        "workers": "config document tls transport web feed delivery process",
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake sources storage web",
         "serving": "config delivery process transport web",
+        "workers": "config delivery document feed feed_service process serving tls transport web",
         "service": "admin config feed_service process serving storage tls web workers",
         "tap": "config process service",
     }.items()
