@@ -214,6 +214,15 @@ class Pool:
             sock.close()
             self._cease_if_idle()
 
+    def admit(self, sock: socket.socket, make_connection: MakeConnection) -> None:
+        """Takes a connected socket as if a listener had accepted it, whatever the limits say, and does not count it.
+
+        :param sock: connected; the pool closes it.
+        """
+        if not self._running:
+            self._begin()
+        self._take(sock, None, make_connection, too_many=False)
+
     def end_idle(self) -> None:
         """Ends the connections on which nothing is under way that a protocol would know of, including handshakes."""
         for connection in tuple(self.connections.values()):
@@ -368,21 +377,24 @@ class Pool:
         if too_many and self._over >= OVERFLOW:
             sock.close()
             return
+        self.accepted += self._take(sock, peer, listener.make_connection, too_many=too_many)
+
+    def _take(self, sock: socket.socket, peer: object, make_connection: MakeConnection, *, too_many: bool) -> bool:
         try:
             sock.setblocking(False)
-            connection = listener.make_connection(self, sock, peer)
+            connection = make_connection(self, sock, peer)
             self._epoll.register(connection.fd, select.EPOLLIN)
         except Exception:
             # No memory, in the process or in the kernel: this client alone is sent away.
-            self.log_failure("accepting", listener.make_connection)
+            self.log_failure("accepting", make_connection)
             sock.close()
-            return
-        self.accepted += 1
+            return False
         connection.over_capacity = too_many
         self._over += too_many
         self.connections[connection.fd] = connection
         connection.set_deadline(self.limits.handshake_s)
         connection.start()
+        return True
 
     def _rest(self, fd: int) -> None:
         """Accepts no connection of a listener until the next sweep."""
