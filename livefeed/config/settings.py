@@ -46,7 +46,6 @@ _ALLOWED = {
     "stale_after": _AGE,
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
-    "metrics": "an endpoint",
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
@@ -57,6 +56,12 @@ _ALLOWED = {
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
+    "runtime_dir": "a path",
+    "instance": _NAME,
+    "admin": "a list of endpoints",
+    "admin_token": "a path",
+    "admin_group": "the name or the number of a group",
+    "ready_public": "true or false",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -64,7 +69,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen")
+REPEATABLE = ("allow_origin", "listen", "admin")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -127,7 +132,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
@@ -138,11 +142,16 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
+    :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
+    :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
+    :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
+    :ivar admin_token: the file with the token that requests to these endpoints carry.
+    :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
+    :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
-    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
@@ -153,6 +162,12 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
+    runtime_dir: Path | None = None
+    instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
+    admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    admin_token: Path | None = None
+    admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ready_public: bool = False
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -194,6 +209,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if (settings.cert is None) != (settings.key is None):
             place = settings.place("cert" if settings.key is None else "key")
             raise ConfigurationError("cert and key go together: give both, or none", place=place)
+        if settings.admin and settings.admin_token is None:
+            why = "requires admin_token, the file with the token that requests to the operator's port carry"
+            raise ConfigurationError(why, place=settings.place("admin"))
         return settings
 
 
