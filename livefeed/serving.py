@@ -19,6 +19,7 @@ from livefeed.exceptions import option_of
 from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
+from livefeed.process.reload import SimplePart
 from livefeed.threads import defer_to_new_thread
 from livefeed.web.site import Site
 
@@ -39,13 +40,16 @@ if TYPE_CHECKING:
 
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
-    from livefeed.transport.pool import Pool
+    from livefeed.transport.pool import Limits, Pool
 
     class ServiceReactor(
         IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX
     ):
         """The parts of a reactor that the services use."""
 
+
+_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout")
+"""The settings of limits that only the fast transport has."""
 
 _log = Logger()
 
@@ -93,6 +97,21 @@ class Serving:
         self.in_thread = partial(defer_to_new_thread, reactor)
         self.listening, self.pool, self.reserved_files = _transport(settings, reactor)
 
+    def reloaded(self) -> SimplePart:
+        """Gives the part of a reload that changes the limits of connections."""
+        return SimplePart(frozenset({*_OF_THE_POOL, "head_timeout", "max_head_bytes", "idle_timeout"}), self._take)
+
+    def _take(self, settings: Settings) -> None:
+        self.site.configure(
+            head_timeout_s=settings.head_timeout,
+            max_head_bytes=settings.max_head_bytes,
+            idle_timeout_s=settings.idle_timeout,
+        )
+        if self.pool is not None:
+            self.pool.configure(_limits(settings))
+        else:
+            _warn_of_limits(settings)
+
     def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
 
@@ -112,21 +131,31 @@ def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningRe
         for everything but connections; the last two are ``None`` with Twisted's transport.
     """
     if settings.transport == "twisted":
-        for name in ("max_connections", "accept_rate", "handshake_timeout"):
-            if getattr(settings, name) != getattr(Settings(), name):
-                _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+        _warn_of_limits(settings)
         return reactor, None, None
     if not hasattr(select, "epoll"):
         _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
         return reactor, None, None
     from livefeed.transport.endpoint import PoolReactor
-    from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
+    from livefeed.transport.pool import RESERVED_FILES, Pool
 
-    limits = Limits(
+    pool = Pool(reactor, _limits(settings))
+    return PoolReactor(pool), pool, RESERVED_FILES
+
+
+def _limits(settings: Settings) -> Limits:
+    from livefeed.transport.pool import Limits
+
+    return Limits(
         connections=settings.max_connections,
         accept_rate=settings.accept_rate,
         handshake_s=settings.handshake_timeout,
         idle_s=settings.idle_timeout,
     )
-    pool = Pool(reactor, limits)
-    return PoolReactor(pool), pool, RESERVED_FILES
+
+
+def _warn_of_limits(settings: Settings) -> None:
+    """Warns of limits that Twisted's transport does not have."""
+    for name in _OF_THE_POOL:
+        if getattr(settings, name) != getattr(Settings(), name):
+            _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))

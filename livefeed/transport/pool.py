@@ -145,6 +145,14 @@ class Pool:
             sock.close()
             self._cease_if_idle()
 
+    def configure(self, limits: Limits) -> None:
+        """Takes other limits. Connections that are open stay, even if they are too many now."""
+        self.limits = limits
+        if self._running:
+            self._set_capacity()
+        # Otherwise listeners that rest would wait for an allowance that a limit no longer gives.
+        self._allowance = min(self._allowance, limits.accept_rate * SWEEP_S) if limits.accept_rate else float("inf")
+
     def end_idle(self) -> None:
         """Ends the connections on which nothing is under way that a protocol would know of, including handshakes."""
         for connection in tuple(self.connections.values()):
@@ -328,6 +336,12 @@ class Pool:
 
     def _begin(self) -> None:
         self._running = True
+        self._set_capacity()
+        self._set_time()
+        self.reactor.addReader(self)
+        self._sweeping.start(SWEEP_S, now=False)
+
+    def _set_capacity(self) -> None:
         most = _most_connections()
         self.capacity = min(self.limits.connections or most, most)
         if self.limits.connections > most:
@@ -336,9 +350,6 @@ class Pool:
                 most=most,
                 wanted=self.limits.connections,
             )
-        self._set_time()
-        self.reactor.addReader(self)
-        self._sweeping.start(SWEEP_S, now=False)
 
     def _cease_if_idle(self) -> None:
         if self._running and not self._listeners and not self.connections:
