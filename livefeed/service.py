@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
+from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
@@ -65,7 +68,7 @@ def make_service(
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         listeners = [
-            _feed_listener(settings, each, endpoint_of(serving.listening, each), serving.site)
+            _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         ]
         if settings.metrics is not None:
@@ -80,8 +83,26 @@ def make_service(
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
     )
+
+    def status() -> str:
+        published = [feed.published for feed in feeds.feeds.values()]
+        states = [(each.feed.name, each.feed.state.value) for each in published]
+        watchers = sum(delivery.followers() for each in published for delivery in each)
+        return status_line(states, watchers, drain.count())
+
+    def is_ready() -> bool:
+        return all(feed.was_tried for feed in feeds.feeds.values())
+
+    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
     reloading = Reloading(
-        Reload(settings, parts), read or (lambda: settings), (), reopen_logs, serving.in_thread, reactor
+        Reload(settings, parts),
+        read or (lambda: settings),
+        (),
+        reopen_logs,
+        serving.in_thread,
+        reactor,
+        notify.begin_reload,
+        notify.end_reload,
     )
     # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
     # Twisted does not wait for one stop before it begins the next.
@@ -96,6 +117,8 @@ def make_service(
         *listeners,
         Announcement(listeners),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        TicketRotation(certificates.tickets.replace, reactor),
+        notify,  # the first to stop
     ):
         service.setServiceParent(services)
     return services

@@ -16,11 +16,14 @@ from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
+from livefeed.process.descriptions import PROXIED
 from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.process.reload import SimplePart
 from livefeed.threads import defer_to_new_thread
+from livefeed.transport.address_limits import AddressLimits, Refusals
+from livefeed.transport.addresses import Networks
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
         """The parts of a reactor that the services use."""
 
 
-_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout")
+_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate")
 """The settings of limits that only the fast transport has."""
 
 _log = Logger()
@@ -64,6 +67,11 @@ class Serving:
     :ivar root: the resources of all feeds.
     :ivar site: the connections of HTTP.
     :ivar listening: the reactor for endpoints: the pool's, or the reactor itself with Twisted's transport.
+    :ivar proxied: the reactor for endpoints whose connections begin with a PROXY header; ``None`` with Twisted's
+        transport.
+    :ivar trusted: the networks of the proxies that may name the address of a client.
+    :ivar refusals: counts the connections that are refused before TLS.
+    :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -79,6 +87,10 @@ class Serving:
     root: Root = field(init=False)
     site: Site = field(init=False)
     listening: ListeningReactor = field(init=False)
+    proxied: ListeningReactor | None = field(init=False)
+    trusted: Networks = field(init=False)
+    refusals: Refusals = field(init=False)
+    address_limits: AddressLimits | None = field(init=False, default=None)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -95,7 +107,19 @@ class Serving:
             idle_timeout_s=settings.idle_timeout,
         )
         self.in_thread = partial(defer_to_new_thread, reactor)
-        self.listening, self.pool, self.reserved_files = _transport(settings, reactor)
+        with settings.named():
+            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.refusals = Refusals(reactor)
+        self._make_transport()
+
+    def listens_on(self, description: str) -> tuple[ListeningReactor, str]:
+        """Gives the reactor that listens on an endpoint, and the description that the reactor makes the endpoint of.
+
+        :param description: such as ``tls:8443``, or ``haproxy:tls:8443`` if proxies send the PROXY header there.
+        """
+        if self.proxied is not None and description.startswith(PROXIED):
+            return self.proxied, description.removeprefix(PROXIED)
+        return self.listening, description
 
     def reloaded(self) -> SimplePart:
         """Gives the part of a reload that changes the limits of connections."""
@@ -107,10 +131,11 @@ class Serving:
             max_head_bytes=settings.max_head_bytes,
             idle_timeout_s=settings.idle_timeout,
         )
-        if self.pool is not None:
-            self.pool.configure(_limits(settings))
-        else:
+        if self.pool is None or self.address_limits is None:
             _warn_of_limits(settings)
+            return
+        self.pool.configure(_limits(settings))
+        self.address_limits.configure(settings.address_rate, settings.network_rate)
 
     def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
@@ -123,32 +148,40 @@ class Serving:
         """Makes the services for the limit of open files, and for the garbage collector."""
         return FileLimit(self.reserved_files), Collector(drain.count, self.reactor)
 
+    def _make_transport(self) -> None:
+        self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
+        settings = self.settings
+        if settings.transport == "twisted":
+            _warn_of_limits(settings)
+        elif not hasattr(select, "epoll"):
+            _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
+        else:
+            self._make_pool()
+        if self.pool is None and any(each.startswith(PROXIED) for each in settings.listen):
+            _log.warn("{kind} takes the PROXY header of every peer: only the fast transport checks", kind=PROXIED)
 
-def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningReactor, Pool | None, int | None]:
-    """Makes the transport.
+    def _make_pool(self) -> None:
+        from livefeed.transport.endpoint import PoolReactor
+        from livefeed.transport.pool import RESERVED_FILES, Pool
+        from livefeed.transport.proxy_header import ProxyHeaders
 
-    :returns: the reactor for endpoints, the pool of connections, and the number of open files that the pool sets aside
-        for everything but connections; the last two are ``None`` with Twisted's transport.
-    """
-    if settings.transport == "twisted":
-        _warn_of_limits(settings)
-        return reactor, None, None
-    if not hasattr(select, "epoll"):
-        _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
-        return reactor, None, None
-    from livefeed.transport.endpoint import PoolReactor
-    from livefeed.transport.pool import RESERVED_FILES, Pool
-
-    pool = Pool(reactor, _limits(settings))
-    return PoolReactor(pool), pool, RESERVED_FILES
+        settings = self.settings
+        self.pool, self.reserved_files = Pool(self.reactor, _limits(settings)), RESERVED_FILES
+        self.address_limits = AddressLimits(
+            settings.address_rate, settings.network_rate, self.trusted, self.refusals, self.reactor
+        )
+        admits = self.address_limits.admits
+        headers = ProxyHeaders(self.trusted, self.refusals, admits)
+        self.listening = PoolReactor(self.pool, admits)
+        self.proxied = PoolReactor(self.pool, headers.admits, headers.before)
 
 
 def _limits(settings: Settings) -> Limits:
-    from livefeed.transport.pool import Limits
+    from livefeed.transport.pool import NO_LIMIT, Limits
 
     return Limits(
         connections=settings.max_connections,
-        accept_rate=settings.accept_rate,
+        accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
         handshake_s=settings.handshake_timeout,
         idle_s=settings.idle_timeout,
     )

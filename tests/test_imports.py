@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake process sources storage web",
         "serving": "config delivery process transport web",
-        "service": "admin config feed_service process serving storage tls web",
+        "workers": "config delivery document feed feed_service process serving tls transport web",
+        "service": "admin config feed_service process serving storage tls web workers",
         "tap": "config process service",
     }.items()
 }

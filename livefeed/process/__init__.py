@@ -9,7 +9,9 @@
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
 - ``log_level``: the least important lines that are logged.
 - ``memory``: Python's garbage collector and the C library's allocator.
+- ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
 - ``reload``: new settings for a process that runs, completely or not at all.
 - ``signals``: SIGTERM, SIGHUP and SIGUSR1, and opening the log files again.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
+- ``tickets``: the rotation of the key of TLS session tickets.
 """
