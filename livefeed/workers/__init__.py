@@ -1,5 +1,8 @@
 """Several processes: a parent that pulls, and workers that hold the connections. The link connects them.
 
+- ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
+- ``feed_events``: the changes of a feed as messages. No I/O.
+- ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
 - ``messages``: the messages of the link as bytes. No I/O.
 """
