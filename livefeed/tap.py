@@ -43,12 +43,21 @@ _PARAMETERS = {
         "seconds since the last good pull after which the document of a failing feed is no longer shown; "
         "0: never [default: 0.0]"
     ),
-    "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
+    "accept-rate": (
+        "new connections a second; 0: as many as take 0.6 of a core, measured at the start; none: no limit "
+        "(fast transport) [default: 0]"
+    ),
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "address-rate": (
+        "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
+    ),
+    "network-rate": (
+        "new connections a second for each network (IPv4: /24, IPv6: /48); 0: no limit (fast transport) [default: 1000]"
+    ),
 }
 
 
@@ -59,6 +68,10 @@ _REPEATED = {
         "tcp:PORT[:interface=ADDRESS] (plain HTTP), unix:PATH, systemd:domain=INET6:index=0"
     ),
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
+    "trusted-proxy": (
+        "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
+        "repeatable [default: none]"
+    ),
     "help": "show this help and exit",
     "version": "show the version and exit",
 }
@@ -114,6 +127,10 @@ class Options(usage.Options):
     def opt_allow_origin(self, origin: str) -> None:
         """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
+
+    def opt_trusted_proxy(self, network: str) -> None:
+        """Adds a network of proxies that may name the address of a client."""
+        self._repeated.setdefault("trusted_proxy", []).append(network)
 
     def opt_version(self) -> None:
         """Show the version and exit."""

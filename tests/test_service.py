@@ -22,12 +22,14 @@ from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
 from livefeed.process.memory import Collector
+from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
+from livefeed.process.tickets import TicketRotation
 from livefeed.service import MAX_SPREAD_S, make_service
 from livefeed.testing import Response, request
 from livefeed.tls.development import development_certificate
 from livefeed.transport.endpoint import PoolPort
-from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
+from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
 
 if TYPE_CHECKING:
     from twisted.application.service import MultiService
@@ -96,6 +98,8 @@ class OrderTests(ServiceTestCase):
                 Listener,
                 Announcement,
                 CertificateWatch,
+                TicketRotation,
+                Notify,
             ],
         )
 
@@ -237,6 +241,8 @@ class TransportTests(ServiceTestCase):
 
     def test_limits_of_the_pool(self) -> None:
         """Those of the settings."""
+        for rate, limit in (("0", 0), ("none", NO_LIMIT)):
+            self.assertEqual(self.one(Drain, self.make(accept_rate=rate)).pool.limits.accept_rate, limit)  # type: ignore[union-attr]
         services = self.make(max_connections="9", accept_rate="8", handshake_timeout="7", idle_timeout="6")
         pool: Any = self.one(Drain, services).pool
         self.assertIsInstance(pool, Pool)

@@ -71,7 +71,7 @@ class OptionsTests(SynchronousTestCase):
         told = " ".join(str(Options()).split())
         for cls in (Settings, FeedSettings):
             for setting in msgspec.structs.fields(cls):
-                if setting.name not in ("cert", "key", "metrics", "state_dir", "feeds", "places"):
+                if setting.name not in ("cert", "key", "metrics", "state_dir", "feeds", "places", "trusted_proxy"):
                     default = setting.default[0] if isinstance(setting.default, tuple) else setting.default
                     option = setting.name.replace("_", "-")
                     self.assertTrue(
@@ -118,10 +118,12 @@ class OptionsTests(SynchronousTestCase):
     def test_repeated_options_add_up(self) -> None:
         """--listen and --allow-origin may come several times; their order is kept, and the default is gone."""
         settings = parse(
-            "--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"
+            *("--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"),
+            *("--trusted-proxy=10.0.0.0/8", "--trusted-proxy", "unix"),
         ).settings
         self.assertEqual(settings.listen, ("tls:1", "tcp:2"))
         self.assertEqual(settings.feeds[0].allow_origin, ("https://a.example", "null"))
+        self.assertEqual(settings.trusted_proxy, ("10.0.0.0/8", "unix"))
 
     def test_two_command_lines_are_apart(self) -> None:
         """A repeated option of one command line does not appear in the next."""

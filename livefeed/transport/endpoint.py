@@ -27,8 +27,10 @@ from twisted.internet.interfaces import (
 from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
+from livefeed.tls.handshake_cost import UNKNOWN_COST_S, measure_handshake
 from livefeed.tls.options import alpn_selector
 from livefeed.transport.connection import Connection
+from livefeed.transport.pool import ACCEPT_COST_S
 from livefeed.transport.sockets import address_of, limit_unsent
 from livefeed.transport.tls_connection import TLSConnection
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
 
-    from livefeed.transport.interfaces import ConnectionPool
+    from livefeed.transport.interfaces import ConnectionPool, MakeConnection
     from livefeed.transport.pool import Pool
 
 
@@ -69,6 +71,9 @@ class PoolPort:
     :param factory: makes the protocols of its connections.
     :param context: the context of TLS; ``None`` for connections without TLS.
     :param on_stop: called after the socket is closed.
+    :param admits: tells whether a peer may connect; see :meth:`livefeed.transport.pool.Pool.listen`.
+    :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
+    :param cost_s: the processor seconds of a new connection, with its handshake.
     """
 
     # required parameters
@@ -77,6 +82,9 @@ class PoolPort:
     factory: IProtocolFactory
     context: SSL.Context | None
     on_stop: Callable[[], None] | None = None
+    admits: Callable[[object], bool] | None = None
+    before: Callable[[MakeConnection], MakeConnection] | None = None
+    cost_s: float = ACCEPT_COST_S
 
     # internal state
     _listening: bool = False
@@ -85,7 +93,10 @@ class PoolPort:
         """IListeningPort API."""
         prepare_for_pool(self.sock)
         self.factory.doStart()
-        self.pool.listen(self.sock, ConnectionFactory(self.factory, self.context))
+        make_connection: MakeConnection = ConnectionFactory(self.factory, self.context)
+        if self.before is not None:
+            make_connection = self.before(make_connection)
+        self.pool.listen(self.sock, make_connection, self.admits, cost_s=self.cost_s)
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -116,9 +127,17 @@ class PoolReactor:
     """A reactor that listens in a pool. All other attributes are those of the real reactor.
 
     :param pool: holds the connections.
+    :param admits: tells whether a peer may connect, by the name that ``accept`` gives; ``None`` to admit all.
+    :param before: gives the factory of connections that read what comes before TLS and HTTP, and then become those of
+        the factory that it is given; ``None`` if nothing comes before.
+    :param measure: gives the processor seconds of a handshake with a context. It is called at the start, if the accept
+        rate depends on it.
     """
 
     pool: Pool
+    admits: Callable[[object], bool] | None = None
+    before: Callable[[MakeConnection], MakeConnection] | None = None
+    measure: Callable[[SSL.Context], float] = measure_handshake
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
@@ -163,7 +182,11 @@ class PoolReactor:
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
-        port = PoolPort(self.pool, sock, factory, context, on_stop)
+        cost_s = ACCEPT_COST_S
+        if context is not None:
+            is_automatic = self.pool.limits.accept_rate == 0
+            cost_s += self.measure(context) if is_automatic else UNKNOWN_COST_S
+        port = PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s)
         port.startListening()
         return port
 
