@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
+from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.signals import SignalHandlers
+from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
@@ -82,12 +85,22 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         listeners = [
-            _feed_listener(settings, each, endpoint_of(serving.listening, each), serving.site)
+            _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         ]
         listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
     operators_socket = operating.socket()
+
+    def status() -> str:
+        published = [feed.published for feed in feeds.feeds.values()]
+        states = [(each.feed.name, each.feed.state.value) for each in published]
+        watchers = sum(delivery.followers() for each in published for delivery in each)
+        return status_line(states, watchers, drain.count())
+
+    def is_ready() -> bool:
+        return all(feed.was_tried for feed in feeds.feeds.values())
+
     # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
     # Twisted does not wait for one stop before it begins the next.
     services = MultiService()
@@ -102,6 +115,8 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         *listeners,
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        TicketRotation(certificates.tickets.replace, reactor),
+        Notify(NotifySocket.take(os.environ), is_ready, status, reactor),  # the first to stop
     ):
         service.setServiceParent(services)
     return services

@@ -48,6 +48,12 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "address-rate": (
+        "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
+    ),
+    "network-rate": (
+        "new connections a second for each network (IPv4: /24, IPv6: /48); 0: no limit (fast transport) [default: 1000]"
+    ),
     "runtime-dir": (
         "folder of the operator's socket [default: the instance's folder in $RUNTIME_DIRECTORY, /run/livefeed, "
         "$XDG_RUNTIME_DIR/livefeed or /tmp/livefeed-UID]"
@@ -70,6 +76,10 @@ _REPEATED = {
         "requires --admin-token; repeatable"
     ),
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
+    "trusted-proxy": (
+        "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
+        "repeatable [default: none]"
+    ),
     "help": "show this help and exit",
     "version": "show the version and exit",
 }
@@ -129,6 +139,10 @@ class Options(usage.Options):
     def opt_allow_origin(self, origin: str) -> None:
         """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
+
+    def opt_trusted_proxy(self, network: str) -> None:
+        """Adds a network of proxies that may name the address of a client."""
+        self._repeated.setdefault("trusted_proxy", []).append(network)
 
     def opt_admin(self, endpoint: str) -> None:
         """Adds an endpoint to serve the operator's port on."""

@@ -24,7 +24,9 @@ from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
 from livefeed.process.memory import Collector
+from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
+from livefeed.process.tickets import TicketRotation
 from livefeed.service import MAX_SPREAD_S, make_service
 from livefeed.testing import Response, request
 from livefeed.tls.development import development_certificate
@@ -107,6 +109,8 @@ class OrderTests(ServiceTestCase):
                 Listener,
                 Announcement,
                 CertificateWatch,
+                TicketRotation,
+                Notify,
             ],
         )
 

@@ -125,10 +125,12 @@ class OptionsTests(SynchronousTestCase):
     def test_repeated_options_add_up(self) -> None:
         """--listen and --allow-origin may come several times; their order is kept, and the default is gone."""
         settings = parse(
-            "--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"
+            *("--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"),
+            *("--trusted-proxy=10.0.0.0/8", "--trusted-proxy", "unix"),
         ).settings
         self.assertEqual(settings.listen, ("tls:1", "tcp:2"))
         self.assertEqual(settings.feeds[0].allow_origin, ("https://a.example", "null"))
+        self.assertEqual(settings.trusted_proxy, ("10.0.0.0/8", "unix"))
 
     def test_two_command_lines_are_apart(self) -> None:
         """A repeated option of one command line does not appear in the next."""

@@ -56,6 +56,9 @@ _ALLOWED = {
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
+    "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
+    "address_rate": _COUNT,
+    "network_rate": _COUNT,
     "runtime_dir": "a path",
     "instance": _NAME,
     "admin": "a list of endpoints",
@@ -69,7 +72,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen", "admin")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -142,6 +145,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
+    :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
+    :ivar address_rate: number of new connections a second for each address; 0 for no limit.
+    :ivar network_rate: number of new connections a second for each network; 0 for no limit.
     :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
     :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
     :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
@@ -162,6 +168,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
+    address_rate: Count = 200
+    network_rate: Count = 1000
     runtime_dir: Path | None = None
     instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
     admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
@@ -209,6 +218,10 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if (settings.cert is None) != (settings.key is None):
             place = settings.place("cert" if settings.key is None else "key")
             raise ConfigurationError("cert and key go together: give both, or none", place=place)
+        is_fast = settings.transport == "fast"
+        if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
+            why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("listen"))
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))

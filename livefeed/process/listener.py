@@ -12,7 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from livefeed.exceptions import StartError
-from livefeed.process.descriptions import port_of
+from livefeed.process.descriptions import PROXIED, port_of
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Listener(Service):
         cause: object = error.socketError if isinstance(error, CannotListenError) else error
         if not isinstance(cause, OSError):
             return str(cause)
-        remedy = _REMEDIES.get(cause.errno or 0, "") if port_of(self.description) else ""
+        remedy = _REMEDIES.get(cause.errno or 0, "") if port_of(self.description.removeprefix(PROXIED)) else ""
         return f"{cause.strerror or cause}{remedy}"
 
 

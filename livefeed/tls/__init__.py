@@ -4,4 +4,6 @@
 - ``folder``: ``tls:FOLDER``, certificates that are chosen by the name in the handshake.
 - ``openssl``: reading and writing TLS with as few calls as possible.
 - ``options``: the options of server contexts, ALPN, and the dates of certificates.
+- ``symbols``: the address of a function in a library that is loaded.
+- ``tickets``: the key of the session tickets, which all contexts share.
 """

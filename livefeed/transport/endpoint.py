@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
 
-    from livefeed.transport.interfaces import ConnectionPool
+    from livefeed.transport.interfaces import ConnectionPool, MakeConnection
     from livefeed.transport.pool import Pool
 
 
@@ -69,6 +69,8 @@ class PoolPort:
     :param factory: makes the protocols of its connections.
     :param context: the context of TLS; ``None`` for connections without TLS.
     :param on_stop: called after the socket is closed.
+    :param admits: tells whether a peer may connect; see :meth:`livefeed.transport.pool.Pool.listen`.
+    :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
     """
 
     # required parameters
@@ -77,6 +79,8 @@ class PoolPort:
     factory: IProtocolFactory
     context: SSL.Context | None
     on_stop: Callable[[], None] | None = None
+    admits: Callable[[object], bool] | None = None
+    before: Callable[[MakeConnection], MakeConnection] | None = None
 
     # internal state
     _listening: bool = False
@@ -89,7 +93,10 @@ class PoolPort:
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.factory.doStart()
-        self.pool.listen(self.sock, ConnectionFactory(self.factory, self.context))
+        make_connection: MakeConnection = ConnectionFactory(self.factory, self.context)
+        if self.before is not None:
+            make_connection = self.before(make_connection)
+        self.pool.listen(self.sock, make_connection, self.admits)
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -113,9 +120,14 @@ class PoolReactor:
     """A reactor that listens in a pool. All other attributes are those of the real reactor.
 
     :param pool: holds the connections.
+    :param admits: tells whether a peer may connect, by the name that ``accept`` gives; ``None`` to admit all.
+    :param before: gives the factory of connections that read what comes before TLS and HTTP, and then become those of
+        the factory that it is given; ``None`` if nothing comes before.
     """
 
     pool: Pool
+    admits: Callable[[object], bool] | None = None
+    before: Callable[[MakeConnection], MakeConnection] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
@@ -180,7 +192,7 @@ class PoolReactor:
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
-        port = PoolPort(self.pool, sock, factory, context, on_stop)
+        port = PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before)
         port.startListening()
         return port
 

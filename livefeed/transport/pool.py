@@ -18,9 +18,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from livefeed.transport.rooms import Turns
+from livefeed.transport.sockets import reset_when_closed
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -76,6 +78,7 @@ class _Listener:
 
     sock: socket.socket
     make_connection: MakeConnection
+    admits: Callable[[object], bool] | None
 
 
 @implementer(IReadDescriptor)
@@ -127,15 +130,19 @@ class Pool:
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = cast("IReactorTime", self.reactor)
 
-    def listen(self, sock: socket.socket, make_connection: MakeConnection) -> None:
+    def listen(
+        self, sock: socket.socket, make_connection: MakeConnection, admits: Callable[[object], bool] | None = None
+    ) -> None:
         """Accepts connections of a socket.
 
         :param sock: bound, listening and not blocking. Its connections inherit its options.
         :param make_connection: makes a connection of each socket that is accepted.
+        :param admits: tells whether a peer may connect, by the name that ``accept`` gives; others are reset. ``None``
+            to admit all.
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = _Listener(sock, make_connection)
+        self._listeners[sock.fileno()] = _Listener(sock, make_connection, admits)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def unlisten(self, sock: socket.socket) -> None:
@@ -219,6 +226,14 @@ class Pool:
         if not self._in_turn and self._closing_call is None:
             self._closing_call = self.reactor.callLater(0, self._close_lost)
 
+    def replace(self, connection: PooledConnection, successor: PooledConnection) -> None:
+        """Puts a connection into the place of one that has read all that comes before it, on the same socket."""
+        self.deadlines.pop(connection, None)
+        successor.over_capacity = connection.over_capacity
+        self.connections[successor.fd] = successor
+        successor.set_deadline(self.limits.handshake_s)
+        successor.start()
+
     def log_failure(self, where: str, culprit: object) -> None:
         """Logs the exception that is being handled. It ends one connection and no more."""
         _log.failure(
@@ -273,6 +288,11 @@ class Pool:
                     self._rest(fd)
                     return
                 continue  # the client left while it waited to be accepted
+            if listener.admits is not None and not listener.admits(peer):
+                # Not counted in the rate of all: the refused would take the turns of others.
+                reset_when_closed(sock)
+                sock.close()
+                continue
             self._allowance -= 1
             self._admit(sock, peer, listener)
 

@@ -175,6 +175,15 @@ class OptionTests(SynchronousTestCase):
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
         self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path")
 
+    def test_proxies(self) -> None:
+        """Endpoints for proxies need their networks, except with Twisted's transport, which knows none."""
+        refusal = self.refusal(listen=["haproxy:tls:8443"])
+        self.assertTrue(refusal.startswith("--listen: haproxy: reads the PROXY header of trusted proxies"), refusal)
+        parsed = read({"listen": ["haproxy:tls:8443"], "trusted_proxy": ["10.0.0.0/8", "unix"]})
+        self.assertEqual(parsed.trusted_proxy, ("10.0.0.0/8", "unix"))
+        self.assertEqual(read(LIVEFEED_TRUSTED_PROXY="10.0.0.1  ::1").trusted_proxy, ("10.0.0.1", "::1"))
+        self.assertEqual(read({"listen": ["haproxy:tcp:1"], "transport": "twisted"}).trusted_proxy, ())
+
     def test_repeatable_settings_need_one(self) -> None:
         """A list that was given is not empty."""
         self.assertTrue(self.refusal(listen=[]).startswith("--listen: "))
