@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from twisted.application.service import MultiService
 
 from livefeed import clocks
-from livefeed.admin.metrics import Figures, metrics_root
+from livefeed.admin.metrics import Figures
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, Shared
+from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
@@ -21,13 +22,13 @@ from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
-from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
+    from livefeed.web.site import Site
 
 
 MAX_SPREAD_S = 1.0
@@ -69,7 +70,17 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
-    figures = Figures(feeds.feeds.values(), serving.site, serving.pool, collector, certificates)
+    figures = Figures(
+        feeds.feeds.values(),
+        feeds.feeds.values(),
+        serving.site,
+        serving.pool,
+        collector,
+        certificates,
+        clocks.wall(),
+    )
+    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
+    serving.root.add_assets(operating.public_resources())
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
@@ -77,12 +88,9 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
             _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         ]
-        if settings.metrics is not None:
-            # Listens apart from the connections of watchers, so that metrics can be read even if there are too many.
-            endpoint = endpoint_of(reactor, settings.metrics, setting="metrics")
-            metrics = Site(metrics_root(figures), reactor=reactor)
-            listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
+        listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
+    operators_socket = operating.socket()
 
     def status() -> str:
         published = [feed.published for feed in feeds.feeds.values()]
@@ -98,12 +106,14 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     services = MultiService()
     for service in (
         SignalHandlers(reactor),  # before anything that a supervisor could wait for, and then signal
+        operating.instance,
+        operators_socket,
         feeds,
         file_limit,
         drain,
         collector,
         *listeners,
-        Announcement(listeners),  # behind everything that can end the start
+        Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
         Notify(NotifySocket.take(os.environ), is_ready, status, reactor),  # the first to stop
@@ -116,8 +126,3 @@ def _feed_listener(settings: Settings, description: str, endpoint: IStreamServer
     """Makes a listener of the feeds."""
     names = [feed.feed for feed in settings.feeds]
     return Listener(description, endpoint, site, settings.place("listen"), partial(describe_feeds, names))
-
-
-def _metrics_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
-    """Makes the listener of the metrics."""
-    return Listener(description, endpoint, site, settings.place("metrics"), lambda base: f"the metrics {base}/metrics")

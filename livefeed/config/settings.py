@@ -47,7 +47,6 @@ _ALLOWED = {
     "stale_after": _AGE,
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
-    "metrics": "an endpoint",
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
@@ -61,6 +60,12 @@ _ALLOWED = {
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
+    "runtime_dir": "a path",
+    "instance": _NAME,
+    "admin": "a list of endpoints",
+    "admin_token": "a path",
+    "admin_group": "the name or the number of a group",
+    "ready_public": "true or false",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -68,7 +73,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen", "trusted_proxy")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -131,7 +136,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
@@ -146,11 +150,16 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
+    :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
+    :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
+    :ivar admin_token: the file with the token that requests to these endpoints carry.
+    :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
+    :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
-    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
@@ -164,6 +173,12 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
+    runtime_dir: Path | None = None
+    instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
+    admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    admin_token: Path | None = None
+    admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ready_public: bool = False
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -209,6 +224,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
             raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.admin and settings.admin_token is None:
+            why = "requires admin_token, the file with the token that requests to the operator's port carry"
+            raise ConfigurationError(why, place=settings.place("admin"))
         return settings
 
 
