@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.testing import make_site, publish
 from livefeed.tls.options import server_options
+from livefeed.transport.address_limits import Refusals
+from livefeed.transport.addresses import Networks
+from livefeed.transport.endpoint import PoolReactor
+from livefeed.transport.proxy_header import ProxyHeaders
 from livefeed.workers.canary import CANARY_S, MAX_HEAD_BYTES, Canary, CanaryError, Question, Way
-from livefeed.workers.sockets import InheritedPort, InheritedReactor
+from livefeed.workers.sockets import InheritedPort
 from tests.helpers.driven import DrivenReactor, make_pool, turn_until
 from tests.helpers.tls import CertificateTestCase
 
@@ -48,7 +51,11 @@ class CanaryTestCase(SynchronousTestCase):
 
     def listen(self, factory: Any) -> InheritedPort:
         """Gives the port of a worker that has no listening socket."""
-        return InheritedPort(self.pool, factory, None)
+        return self.port_of(self.listening, factory)
+
+    def port_of(self, listening: PoolReactor, factory: Any, context: Any = None) -> InheritedPort:
+        """Gives the port of a worker's endpoint."""
+        return InheritedPort(lambda sock: listening.port(sock, factory, context, 0.0))
 
     def give(self, endpoint: int, fd: int) -> None:
         """Passes a socket on as the link does: with a descriptor of its own."""
@@ -168,7 +175,7 @@ class EncryptedTests(CertificateTestCase, CanaryTestCase):
 
     def listen(self, factory: Any) -> InheritedPort:
         """CanaryTestCase API."""
-        return InheritedPort(self.pool, factory, self.server_context())
+        return self.port_of(self.listening, factory, self.server_context())
 
     def server_context(self) -> Any:
         return server_options(self.made.cert, self.made.key).getContext()
@@ -184,18 +191,17 @@ class EncryptedTests(CertificateTestCase, CanaryTestCase):
         """A worker that does not speak TLS on this endpoint has not served its canary."""
         factory = Factory()
         factory.buildProtocol = lambda address: Answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # type: ignore[method-assign,assignment]
-        self.port = InheritedPort(self.pool, factory, None)
+        self.port = self.port_of(self.listening, factory)
         self.assertIn("it ended the connection: ", self.refusal())
 
 
 class ProxyTests(CanaryTestCase):
     way = Way(is_tls=False, has_proxy_header=True)
 
-    def give(self, endpoint: int, fd: int) -> None:
-        """The endpoint is Twisted's, which requires the header."""
-        endpoint_of_twisted = serverFromString(InheritedReactor(self.listening, {}), "haproxy:tcp:0")
-        self.port: Any = self.successResultOf(endpoint_of_twisted.listen(self.memory.site))
-        super().give(endpoint, fd)
+    def listen(self, factory: Any) -> InheritedPort:
+        """The parent is no trusted proxy: its address is not looked at."""
+        headers = ProxyHeaders(Networks.parse(("10.0.0.0/8",), ""), Refusals(self.reactor), lambda name: True)
+        return self.port_of(PoolReactor(self.pool, headers.admits, headers.before), factory)
 
     def test_newest_version(self) -> None:
         """The header of the PROXY protocol precedes the request."""
