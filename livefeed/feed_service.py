@@ -202,6 +202,11 @@ class PulledFeedService(FeedService):
         )
         self.puller.setServiceParent(self)
 
+    @property
+    def was_tried(self) -> bool:
+        """Whether the feed has a document, or its first pull has ended without one."""
+        return self.feed.snapshot is not None or self.puller.good + self.puller.failed > 0
+
     def startService(self) -> None:
         """IService API.
 

@@ -16,10 +16,13 @@ from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
+from livefeed.process.descriptions import PROXIED
 from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.threads import defer_to_new_thread
+from livefeed.transport.address_limits import AddressLimits, Refusals
+from livefeed.transport.addresses import Networks
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -60,6 +63,10 @@ class Serving:
     :ivar root: the resources of all feeds.
     :ivar site: the connections of HTTP.
     :ivar listening: the reactor for endpoints: the pool's, or the reactor itself with Twisted's transport.
+    :ivar proxied: the reactor for endpoints whose connections begin with a PROXY header; ``None`` with Twisted's
+        transport.
+    :ivar trusted: the networks of the proxies that may name the address of a client.
+    :ivar refusals: counts the connections that are refused before TLS.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -75,6 +82,9 @@ class Serving:
     root: Root = field(init=False)
     site: Site = field(init=False)
     listening: ListeningReactor = field(init=False)
+    proxied: ListeningReactor | None = field(init=False)
+    trusted: Networks = field(init=False)
+    refusals: Refusals = field(init=False)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -91,7 +101,19 @@ class Serving:
             idle_timeout_s=settings.idle_timeout,
         )
         self.in_thread = partial(defer_to_new_thread, reactor)
-        self.listening, self.pool, self.reserved_files = _transport(settings, reactor)
+        with settings.named():
+            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.refusals = Refusals(reactor)
+        self._make_transport()
+
+    def listens_on(self, description: str) -> tuple[ListeningReactor, str]:
+        """Gives the reactor that listens on an endpoint, and the description that the reactor makes the endpoint of.
+
+        :param description: such as ``tls:8443``, or ``haproxy:tls:8443`` if proxies send the PROXY header there.
+        """
+        if self.proxied is not None and description.startswith(PROXIED):
+            return self.proxied, description.removeprefix(PROXIED)
+        return self.listening, description
 
     def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
@@ -104,29 +126,36 @@ class Serving:
         """Makes the services for the limit of open files, and for the garbage collector."""
         return FileLimit(self.reserved_files), Collector(drain.count, self.reactor)
 
+    def _make_transport(self) -> None:
+        self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
+        settings = self.settings
+        if settings.transport == "twisted":
+            for name in ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate"):
+                if getattr(settings, name) != getattr(Settings(), name):
+                    _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+        elif not hasattr(select, "epoll"):
+            _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
+        else:
+            self._make_pool()
+        if self.pool is None and any(each.startswith(PROXIED) for each in settings.listen):
+            _log.warn("{kind} takes the PROXY header of every peer: only the fast transport checks", kind=PROXIED)
 
-def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningReactor, Pool | None, int | None]:
-    """Makes the transport.
+    def _make_pool(self) -> None:
+        from livefeed.transport.endpoint import PoolReactor
+        from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
+        from livefeed.transport.proxy_header import ProxyHeaders
 
-    :returns: the reactor for endpoints, the pool of connections, and the number of open files that the pool sets aside
-        for everything but connections; the last two are ``None`` with Twisted's transport.
-    """
-    if settings.transport == "twisted":
-        for name in ("max_connections", "accept_rate", "handshake_timeout"):
-            if getattr(settings, name) != getattr(Settings(), name):
-                _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
-        return reactor, None, None
-    if not hasattr(select, "epoll"):
-        _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
-        return reactor, None, None
-    from livefeed.transport.endpoint import PoolReactor
-    from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
-
-    limits = Limits(
-        connections=settings.max_connections,
-        accept_rate=settings.accept_rate,
-        handshake_s=settings.handshake_timeout,
-        idle_s=settings.idle_timeout,
-    )
-    pool = Pool(reactor, limits)
-    return PoolReactor(pool), pool, RESERVED_FILES
+        settings = self.settings
+        limits = Limits(
+            connections=settings.max_connections,
+            accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
+            handshake_s=settings.handshake_timeout,
+            idle_s=settings.idle_timeout,
+        )
+        self.pool, self.reserved_files = Pool(self.reactor, limits), RESERVED_FILES
+        admits = AddressLimits(
+            settings.address_rate, settings.network_rate, self.trusted, self.refusals, self.reactor
+        ).admits
+        headers = ProxyHeaders(self.trusted, self.refusals, admits)
+        self.listening = PoolReactor(self.pool, admits)
+        self.proxied = PoolReactor(self.pool, headers.admits, headers.before)

@@ -32,7 +32,6 @@ _PARAMETERS = {
     "cert": "PEM file of the server's certificate and its chain [default: a development one]",
     "key": "PEM file of the private key of --cert",
     "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
-    "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
@@ -43,12 +42,29 @@ _PARAMETERS = {
         "seconds since the last good pull after which the document of a failing feed is no longer shown; "
         "0: never [default: 0.0]"
     ),
-    "accept-rate": "new connections a second; 0: no limit (fast transport) [default: 0]",
+    "accept-rate": (
+        "new connections a second; 0: as many as take 0.6 of a core, measured at the start; none: no limit "
+        "(fast transport) [default: 0]"
+    ),
     "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
     "head-timeout": "seconds that the head of a request may take [default: 10.0]",
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "address-rate": (
+        "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
+    ),
+    "network-rate": (
+        "new connections a second for each network (IPv4: /24, IPv6: /48); 0: no limit (fast transport) [default: 1000]"
+    ),
+    "runtime-dir": (
+        "folder of the operator's socket [default: the instance's folder in $RUNTIME_DIRECTORY, /run/livefeed, "
+        "$XDG_RUNTIME_DIR/livefeed or /tmp/livefeed-UID]"
+    ),
+    "instance": "name by which livefeed ctl finds this livefeed [default: default]",
+    "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
+    "admin-group": "group whose members may use the operator's socket",
+    "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
 }
 
 
@@ -58,13 +74,21 @@ _REPEATED = {
         "--key, tls:PORT:cert=FILE:key=FILE with files of its own; all endpoints of Twisted work, too: "
         "tcp:PORT[:interface=ADDRESS] (plain HTTP), unix:PATH, systemd:domain=INET6:index=0"
     ),
+    "admin": (
+        "endpoint to serve the operator's port on, besides its Unix socket, such as tcp:9090:interface=127.0.0.1; "
+        "requires --admin-token; repeatable"
+    ),
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
+    "trusted-proxy": (
+        "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
+        "repeatable [default: none]"
+    ),
     "help": "show this help and exit",
     "version": "show the version and exit",
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "metrics", "state-dir", "cert", "key")
+_NOT_REPEATED = ("config", "source", "feed", "state-dir", "cert", "key", "runtime-dir", "instance", "admin-token")
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -96,6 +120,10 @@ class Options(usage.Options):
             "cert": usage.CompleteFiles("*.pem"),
             "key": usage.CompleteFiles("*.pem"),
             "state-dir": usage.CompleteDirs(),
+            "runtime-dir": usage.CompleteDirs(),
+            "admin-token": usage.CompleteFiles(),
+            "admin-group": usage.CompleteGroups(),
+            "ready-public": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
         }
@@ -114,6 +142,14 @@ class Options(usage.Options):
     def opt_allow_origin(self, origin: str) -> None:
         """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
+
+    def opt_trusted_proxy(self, network: str) -> None:
+        """Adds a network of proxies that may name the address of a client."""
+        self._repeated.setdefault("trusted_proxy", []).append(network)
+
+    def opt_admin(self, endpoint: str) -> None:
+        """Adds an endpoint to serve the operator's port on."""
+        self._repeated.setdefault("admin", []).append(endpoint)
 
     def opt_version(self) -> None:
         """Show the version and exit."""

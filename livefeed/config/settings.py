@@ -22,6 +22,7 @@ Push = Literal["tick", "change"]
 
 Transport = Literal["fast", "twisted"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
@@ -46,17 +47,25 @@ _ALLOWED = {
     "stale_after": _AGE,
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
-    "metrics": "an endpoint",
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
-    "accept_rate": _COUNT,
+    "accept_rate": f"{_COUNT}, or none",
     "handshake_timeout": _TIME,
     "head_timeout": _TIME,
     "max_head_bytes": "a whole number from 16384 to 262144",
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
+    "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
+    "address_rate": _COUNT,
+    "network_rate": _COUNT,
+    "runtime_dir": "a path",
+    "instance": _NAME,
+    "admin": "a list of endpoints",
+    "admin_token": "a path",
+    "admin_group": "the name or the number of a group",
+    "ready_public": "true or false",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -64,7 +73,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -127,32 +136,49 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
-    :ivar accept_rate: number of new connections a second; 0 for no limit.
+    :ivar accept_rate: number of new connections a second; 0 for the number that takes a part of a processor core,
+        measured at the start; ``"none"`` for no limit.
     :ivar handshake_timeout: seconds that a TLS handshake may take.
     :ivar head_timeout: seconds that the head of a request may take.
     :ivar max_head_bytes: size of the largest head of a request, without its line ends; 16 KiB are always accepted.
     :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
+    :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
+    :ivar address_rate: number of new connections a second for each address; 0 for no limit.
+    :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
+    :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
+    :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
+    :ivar admin_token: the file with the token that requests to these endpoints carry.
+    :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
+    :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
-    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
-    accept_rate: Count = 0
+    accept_rate: Rate = 0
     handshake_timeout: Seconds = 10.0
     head_timeout: Seconds = 10.0
     max_head_bytes: Annotated[int, msgspec.Meta(ge=16 * 1024, le=256 * 1024)] = 16 * 1024
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
+    address_rate: Count = 200
+    network_rate: Count = 1000
+    runtime_dir: Path | None = None
+    instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
+    admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    admin_token: Path | None = None
+    admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ready_public: bool = False
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -194,6 +220,13 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if (settings.cert is None) != (settings.key is None):
             place = settings.place("cert" if settings.key is None else "key")
             raise ConfigurationError("cert and key go together: give both, or none", place=place)
+        is_fast = settings.transport == "fast"
+        if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
+            why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.admin and settings.admin_token is None:
+            why = "requires admin_token, the file with the token that requests to the operator's port carry"
+            raise ConfigurationError(why, place=settings.place("admin"))
         return settings
 
 

@@ -78,6 +78,13 @@ class PublishedFeed:
         """Gives the number of subscribers of the feed and its parts."""
         return sum(delivery.followers() for delivery in self)
 
+    def watchers(self) -> dict[str, int]:
+        """Gives the numbers of subscribers of the feed and its parts, by the way in which they follow."""
+        total = sum(delivery.followers() for delivery in self)
+        streams = sum(len(delivery.streams.open) for delivery in self)
+        waiting = sum(delivery.polls.count() for delivery in self)
+        return {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}
+
     def resources(self) -> dict[str, IResource]:
         """Gives the resources of the feed, by the first segments of their paths."""
         access = Access(self.origins, self.access_fields)

@@ -80,6 +80,18 @@ class Picture:
     max_delta_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The reason why the last pull that failed did.
+
+    :ivar why: the reason, without credentials.
+    :ivar at: when it failed, for display: in seconds since 1970.
+    """
+
+    why: str
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class Feed:
     """A named JSON document that clients follow.
@@ -102,6 +114,7 @@ class Feed:
     :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
     :ivar pushed_at: when the last push of the document began, by the clock; minus infinity before the first.
     :ivar versions: the number of versions that were published since the start; restored ones do not count.
+    :ivar last_error: the reason why the last pull that failed did; ``None`` if none has failed since the start.
     :ivar codings_made: the number of representations that this process has compressed since the start.
     :ivar hashes_made: the number of hashes that this process has computed for snapshots since the start.
     :ivar history: the versions before the newest one, and the patches from them.
@@ -131,6 +144,7 @@ class Feed:
     versions: int = 0
     codings_made: int = 0
     hashes_made: int = 0
+    last_error: LastError | None = None
     history: History = field(default_factory=History)
     fanout: Fanout = field(init=False)
     subscriptions: dict[Subscription, None] = field(init=False)  # no property: requests that wait count them
@@ -309,6 +323,8 @@ class Feed:
         """
         was_failing = self._failing is not None
         self._lapsed, self._failing = False, why
+        if why:
+            self.last_error = LastError(why, self._now().wall_s)
         before = self.state
         if self.whole is not None:
             # While the whole is live, only this part could not be made.
@@ -469,15 +485,25 @@ class Feed:
             return
         self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None)
         if self.state is State.STALE and not self.is_replica:
-            why = self._failing
-            if why is None:
-                why = f"no pull has ended for {length_of(self.clock.seconds() - self._heard_at)} s"
-            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=why)
+            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self.reason)
         self._announce_state(before)
 
     def _expire_if_due(self) -> None:
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:
             self._enter(State.EXPIRED)
+
+    @property
+    def reason(self) -> str:
+        """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good."""
+        if self._failing:
+            return self._failing
+        if self.state is State.LIVE:
+            return ""
+        if self._lapsed:
+            return f"no pull has ended for {length_of(self.clock.seconds() - self._heard_at)} s"
+        if self.snapshot is None:
+            return "nothing was pulled yet"
+        return f"its document was last confirmed {self.age_s():.0f} s ago"
 
     # Times
 

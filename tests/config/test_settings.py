@@ -126,6 +126,13 @@ class OptionTests(SynchronousTestCase):
         for max_bytes in ("1", "-5", "268435457", "1.5", "many"):
             self.assertTrue(self.refusal(max_bytes=max_bytes).startswith("--max-bytes: "), max_bytes)
 
+    def test_accept_rate_is_a_number_or_none(self) -> None:
+        """On the command line, in the environment and in the file; 0 leaves the number to livefeed."""
+        self.assertEqual([read({"accept_rate": text}).accept_rate for text in ("0", "250", "none")], [0, 250, "none"])
+        for text in ("-1", "1.5", "auto", ""):
+            why = f"--accept-rate: {text!r} is not a whole number, 0 or more, or none"
+            self.assertEqual(self.refusal(accept_rate=text), why)
+
     def test_push_is_one_of_two(self) -> None:
         """Only tick and change are known; the refusal repeats the given value."""
         self.assertEqual(self.refusal(push="sometimes"), "--push: 'sometimes' is not tick or change")
@@ -154,9 +161,35 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(self.refusal(cert="/c.pem"), "--cert: cert and key go together: give both, or none")
         self.assertTrue(self.refusal(key="/k.pem").startswith("--key: "))
 
+    def test_operators_port_on_tcp_requires_a_token(self) -> None:
+        """Whoever reaches a port of TCP could otherwise run commands."""
+        self.assertTrue(self.refusal(admin=["tcp:9090"]).startswith("--admin: requires admin_token"))
+        self.assertEqual(read({"admin": ["tcp:9090"], "admin_token": "/t"}).admin, ("tcp:9090",))
+        self.assertTrue(self.refusal(admin=[""], admin_token="/t").startswith("--admin: "))
+
+    def test_instance_is_a_name(self) -> None:
+        """It becomes a part of a path."""
+        for name in ("../a", "", "a/b", "-a", "a" * 65):
+            self.assertTrue(self.refusal(instance=name).startswith("--instance: "), name)
+
+    def test_yes_or_no(self) -> None:
+        """Text becomes a truth value."""
+        for text, value in (("true", True), ("false", False), ("1", True), ("0", False)):
+            self.assertIs(read({"ready_public": text}).ready_public, value)
+        self.assertEqual(self.refusal(ready_public="maybe"), "--ready-public: 'maybe' is not true or false")
+
     def test_empty_path(self) -> None:
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
         self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path")
+
+    def test_proxies(self) -> None:
+        """Endpoints for proxies need their networks, except with Twisted's transport, which knows none."""
+        refusal = self.refusal(listen=["haproxy:tls:8443"])
+        self.assertTrue(refusal.startswith("--listen: haproxy: reads the PROXY header of trusted proxies"), refusal)
+        parsed = read({"listen": ["haproxy:tls:8443"], "trusted_proxy": ["10.0.0.0/8", "unix"]})
+        self.assertEqual(parsed.trusted_proxy, ("10.0.0.0/8", "unix"))
+        self.assertEqual(read(LIVEFEED_TRUSTED_PROXY="10.0.0.1  ::1").trusted_proxy, ("10.0.0.1", "::1"))
+        self.assertEqual(read({"listen": ["haproxy:tcp:1"], "transport": "twisted"}).trusted_proxy, ())
 
     def test_repeatable_settings_need_one(self) -> None:
         """A list that was given is not empty."""
