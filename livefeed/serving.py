@@ -22,6 +22,8 @@ from livefeed.process.descriptions import PROXIED
 from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
+from livefeed.process.reload import SimplePart
+from livefeed.process.signals import reopen_logs
 from livefeed.threads import defer_to_new_thread
 from livefeed.transport.address_limits import AddressLimits, Refusals
 from livefeed.transport.addresses import Networks
@@ -45,13 +47,16 @@ if TYPE_CHECKING:
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
     from livefeed.process.line_writer import LineWriter
-    from livefeed.transport.pool import Pool
+    from livefeed.transport.pool import Limits, Pool
 
     class ServiceReactor(
         IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX
     ):
         """The parts of a reactor that the services use."""
 
+
+_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate")
+"""The settings of limits that only the fast transport has."""
 
 _log = Logger()
 
@@ -71,6 +76,7 @@ class Serving:
     :ivar trusted: the networks of the proxies that may name the address of a client.
     :ivar refusals: counts the connections that are refused before TLS.
     :ivar lines: writes the access log; ``None`` if there is none.
+    :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -90,6 +96,7 @@ class Serving:
     trusted: Networks = field(init=False)
     refusals: Refusals = field(init=False)
     lines: LineWriter | None = field(init=False)
+    address_limits: AddressLimits | None = field(init=False, default=None)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -114,6 +121,22 @@ class Serving:
             return self.proxied, description.removeprefix(PROXIED)
         return self.listening, description
 
+    def reloaded(self) -> SimplePart:
+        """Gives the part of a reload that changes the limits of connections."""
+        return SimplePart(frozenset({*_OF_THE_POOL, "head_timeout", "max_head_bytes", "idle_timeout"}), self._take)
+
+    def _take(self, settings: Settings) -> None:
+        self.site.configure(
+            head_timeout_s=settings.head_timeout,
+            max_head_bytes=settings.max_head_bytes,
+            idle_timeout_s=settings.idle_timeout,
+        )
+        if self.pool is None or self.address_limits is None:
+            _warn_of_limits(settings)
+            return
+        self.pool.configure(_limits(settings))
+        self.address_limits.configure(settings.address_rate, settings.network_rate)
+
     def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
 
@@ -121,8 +144,9 @@ class Serving:
         """
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor)
 
-    def reopen(self) -> None:
-        """Opens the access log again, after logrotate has renamed its file."""
+    def reopen_logs(self) -> None:
+        """Opens the log file and the access log again, after logrotate has renamed them."""
+        reopen_logs()
         if self.lines is not None:
             self.lines.reopen()
 
@@ -162,9 +186,7 @@ class Serving:
         self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
         settings = self.settings
         if settings.transport == "twisted":
-            for name in ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate"):
-                if getattr(settings, name) != getattr(Settings(), name):
-                    _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+            _warn_of_limits(settings)
         elif not hasattr(select, "epoll"):
             _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
         else:
@@ -175,21 +197,34 @@ class Serving:
     def _make_pool(self) -> None:
         from livefeed.transport.endpoint import KINDS, PoolReactor
         from livefeed.transport.logged import LOGGED
-        from livefeed.transport.pool import RESERVED_FILES, Limits, Pool
+        from livefeed.transport.pool import RESERVED_FILES, Pool
         from livefeed.transport.proxy_header import ProxyHeaders
 
         settings = self.settings
-        limits = Limits(
-            connections=settings.max_connections,
-            accept_rate=settings.accept_rate,
-            handshake_s=settings.handshake_timeout,
-            idle_s=settings.idle_timeout,
-        )
-        self.pool, self.reserved_files = Pool(self.reactor, limits), RESERVED_FILES
-        admits = AddressLimits(
+        self.pool, self.reserved_files = Pool(self.reactor, _limits(settings)), RESERVED_FILES
+        self.address_limits = AddressLimits(
             settings.address_rate, settings.network_rate, self.trusted, self.refusals, self.reactor
-        ).admits
+        )
+        admits = self.address_limits.admits
         headers = ProxyHeaders(self.trusted, self.refusals, admits)
         kinds = KINDS if self.lines is None else LOGGED
         self.listening = PoolReactor(self.pool, admits, None, kinds)
         self.proxied = PoolReactor(self.pool, headers.admits, headers.before, kinds)
+
+
+def _limits(settings: Settings) -> Limits:
+    from livefeed.transport.pool import NO_LIMIT, Limits
+
+    return Limits(
+        connections=settings.max_connections,
+        accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
+        handshake_s=settings.handshake_timeout,
+        idle_s=settings.idle_timeout,
+    )
+
+
+def _warn_of_limits(settings: Settings) -> None:
+    """Warns of limits that Twisted's transport does not have."""
+    for name in _OF_THE_POOL:
+        if getattr(settings, name) != getattr(Settings(), name):
+            _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -22,7 +23,11 @@ Push = Literal["tick", "change"]
 
 Transport = Literal["fast", "twisted"]
 AccessLogFormat = Literal["common", "combined", "json"]
+Level = Literal["debug", "info", "warn", "error"]
+"""The least important lines that are logged."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
@@ -47,11 +52,10 @@ _ALLOWED = {
     "stale_after": _AGE,
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
-    "metrics": "an endpoint",
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
-    "accept_rate": _COUNT,
+    "accept_rate": f"{_COUNT}, or none",
     "handshake_timeout": _TIME,
     "head_timeout": _TIME,
     "max_head_bytes": "a whole number from 16384 to 262144",
@@ -63,6 +67,13 @@ _ALLOWED = {
     "network_rate": _COUNT,
     "access_log": "a path, unix: and the path of a socket, or -",
     "access_log_format": "common, combined or json",
+    "runtime_dir": "a path",
+    "instance": _NAME,
+    "admin": "a list of endpoints",
+    "admin_token": "a path",
+    "admin_group": "the name or the number of a group",
+    "ready_public": "true or false",
+    "log_level": "debug, info, warn or error",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -70,7 +81,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen", "trusted_proxy")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -133,11 +144,11 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
-    :ivar accept_rate: number of new connections a second; 0 for no limit.
+    :ivar accept_rate: number of new connections a second; 0 for the number that takes a part of a processor core,
+        measured at the start; ``"none"`` for no limit.
     :ivar handshake_timeout: seconds that a TLS handshake may take.
     :ivar head_timeout: seconds that the head of a request may take.
     :ivar max_head_bytes: size of the largest head of a request, without its line ends; 16 KiB are always accepted.
@@ -150,15 +161,21 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
         socket, or ``-`` for standard output; ``None`` for nowhere.
     :ivar access_log_format: the format of these lines.
+    :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
+    :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
+    :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
+    :ivar admin_token: the file with the token that requests to these endpoints carry.
+    :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
+    :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar log_level: the least important lines that are logged.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
-    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
-    accept_rate: Count = 0
+    accept_rate: Rate = 0
     handshake_timeout: Seconds = 10.0
     head_timeout: Seconds = 10.0
     max_head_bytes: Annotated[int, msgspec.Meta(ge=16 * 1024, le=256 * 1024)] = 16 * 1024
@@ -170,24 +187,32 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     network_rate: Count = 1000
     access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     access_log_format: AccessLogFormat = "combined"
+    runtime_dir: Path | None = None
+    instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
+    admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    admin_token: Path | None = None
+    admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ready_public: bool = False
+    log_level: Level = "info"
 
     @classmethod
-    def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    def read(cls, options: Mapping[str, Any], environment: Mapping[str, str], folder: Path | None = None) -> Settings:
         """Merges defaults, file, environment and command line. The later ones take precedence.
 
         :param options: the values of the command line, by the settings' names with ``_``: texts, or lists of texts if a
             setting is repeatable. ``config`` is the path of the file.
         :param environment: all variables of the environment.
+        :param folder: the folder at which relative paths begin, except for those in the file; by default, the current
+            one.
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
-        values = from_environment(environment, OPTIONS, REPEATABLE) | from_options(options)
-        for variable, hint in unknown_variables(environment, OPTIONS):
-            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
+        folder = folder or Path.cwd()
+        values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
         config = values.pop("config", None)
         if config is not None:
             if not config.value:
                 raise ConfigurationError("'' is not a path", place=config.place)
-            values = from_file(config.value) | values
+            values = from_file(config.value, folder) | values
         return cls.of(values)
 
     @classmethod
@@ -215,7 +240,36 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
             raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.admin and settings.admin_token is None:
+            why = "requires admin_token, the file with the token that requests to the operator's port carry"
+            raise ConfigurationError(why, place=settings.place("admin"))
         return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of settings, as they were at the start. The file is read at each use.
+
+    :ivar options: the values of the command line; see :meth:`Settings.read`.
+    :ivar environment: all variables of the environment.
+    :ivar folder: the folder in which livefeed was started: a daemon leaves it.
+    """
+
+    options: Mapping[str, Any]
+    environment: Mapping[str, str]
+    folder: Path
+
+    def read(self) -> Settings:
+        """Reads the settings.
+
+        :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
+        """
+        return Settings.read(self.options, self.environment, self.folder)
+
+    def warn_of_unknown(self) -> None:
+        """Warns of variables of the environment that look like settings and are none."""
+        for variable, hint in unknown_variables(self.environment, OPTIONS):
+            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
 
 
 _Settings = TypeVar("_Settings", bound=_PlacedSettings)
