@@ -52,6 +52,10 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "forwarded-header": (
+        "field with which trusted proxies name the address of a client: none, x-forwarded-for or forwarded "
+        "[default: none]"
+    ),
     "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
     "access-log-format": "format of these lines: common, combined or json [default: combined]",
     "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
@@ -143,6 +147,7 @@ class Options(usage.Options):
             "ready-public": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
+            "forwarded-header": usage.CompleteList(["none", "x-forwarded-for", "forwarded"]),
             "access-log": usage.CompleteFiles(),
             "access-log-format": usage.CompleteList(["common", "combined", "json"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),

@@ -22,6 +22,7 @@ Push = Literal["tick", "change"]
 """When subscribers are sent the document: at each tick, or only when it has changed."""
 
 Transport = Literal["fast", "twisted"]
+ForwardedHeader = Literal["none", "x-forwarded-for", "forwarded"]
 AccessLogFormat = Literal["common", "combined", "json"]
 Level = Literal["debug", "info", "warn", "error"]
 """The least important lines that are logged."""
@@ -65,6 +66,7 @@ _ALLOWED = {
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
+    "forwarded_header": "none, x-forwarded-for or forwarded",
     "access_log": "a path, unix: and the path of a socket, or -",
     "access_log_format": "common, combined or json",
     "runtime_dir": "a path",
@@ -158,6 +160,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar forwarded_header: the field with which trusted proxies name the address of a client.
     :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
         socket, or ``-`` for standard output; ``None`` for nowhere.
     :ivar access_log_format: the format of these lines.
@@ -185,6 +188,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
+    forwarded_header: ForwardedHeader = "none"
     access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     access_log_format: AccessLogFormat = "combined"
     runtime_dir: Path | None = None
@@ -240,6 +244,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
             raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.forwarded_header != "none" and not settings.trusted_proxy:
+            why = "the field of any client would be believed: name the networks of the proxies in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("forwarded_header"))
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
