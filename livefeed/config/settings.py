@@ -23,6 +23,7 @@ Push = Literal["tick", "change"]
 Transport = Literal["fast", "twisted"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
+Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
@@ -66,6 +67,8 @@ _ALLOWED = {
     "admin_token": "a path",
     "admin_group": "the name or the number of a group",
     "ready_public": "true or false",
+    "workers": "a whole number from 0 to 1024, or auto",
+    "orphan_after": _AGE,
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -156,6 +159,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar admin_token: the file with the token that requests to these endpoints carry.
     :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
+        this process.
+    :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -179,6 +185,8 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     admin_token: Path | None = None
     admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     ready_public: bool = False
+    workers: Workers = 0
+    orphan_after: Age = 300.0
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -227,6 +235,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
+        if settings.workers and not is_fast:
+            why = "requires the transport fast: Twisted's cannot share its connections among processes"
+            raise ConfigurationError(why, place=settings.place("workers"))
         return settings
 
 
