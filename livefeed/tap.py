@@ -67,6 +67,11 @@ _PARAMETERS = {
     "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
     "admin-group": "group whose members may use the operator's socket",
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
+    "workers": (
+        "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
+        "[default: 0]"
+    ),
+    "orphan-after": "seconds after which a worker without its parent ends; 0: never [default: 300.0]",
 }
 
 

@@ -27,6 +27,7 @@ Level = Literal["debug", "info", "warn", "error"]
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
+Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
@@ -70,6 +71,8 @@ _ALLOWED = {
     "admin_token": "a path",
     "admin_group": "the name or the number of a group",
     "ready_public": "true or false",
+    "workers": "a whole number from 0 to 1024, or auto",
+    "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
 }
 
@@ -161,6 +164,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar admin_token: the file with the token that requests to these endpoints carry.
     :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
+        this process.
+    :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     :ivar log_level: the least important lines that are logged.
     """
 
@@ -185,6 +191,8 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     admin_token: Path | None = None
     admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     ready_public: bool = False
+    workers: Workers = 0
+    orphan_after: Age = 300.0
     log_level: Level = "info"
 
     @classmethod
@@ -235,6 +243,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
+        if settings.workers and not is_fast:
+            why = "requires the transport fast: Twisted's cannot share its connections among processes"
+            raise ConfigurationError(why, place=settings.place("workers"))
         return settings
 
 
