@@ -3,6 +3,7 @@
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file in which versions are kept cannot be used
+    ├── LinkError               the other end of the link between parent and worker breaks its protocol
     ├── RuntimeDirError         the runtime directory cannot be used
     ├── CommandError            a command of the operator failed
     └── PullError               a pull gave no new version; the last good snapshot stays
@@ -79,6 +80,10 @@ def closest(name: str, names: Iterable[str], prefix: str = "") -> str:
 
 class JournalError(LivefeedError):
     """The file in which versions are kept cannot be used. The message names the file and the reason."""
+
+
+class LinkError(LivefeedError):
+    """The other end of the link between parent and worker breaks its protocol. The link ends."""
 
 
 class RuntimeDirError(LivefeedError):

@@ -2,6 +2,7 @@
 
 - ``development``: a certificate authority for trying livefeed out on one machine.
 - ``folder``: ``tls:FOLDER``, certificates that are chosen by the name in the handshake.
+- ``handshake_cost``: the processor time of a handshake, measured at the start.
 - ``openssl``: reading and writing TLS with as few calls as possible.
 - ``options``: the options of server contexts, ALPN, and the dates of certificates.
 - ``symbols``: the address of a function in a library that is loaded.

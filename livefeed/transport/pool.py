@@ -10,6 +10,7 @@ import errno
 import resource
 import select
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -48,6 +49,26 @@ SWEEP_S = 0.5
 OVERFLOW = 128
 """Connections over the limit that are still accepted, and told to come back. Others are closed at once."""
 
+REFILL_S = 0.02
+"""Seconds after which listeners that rest because of the accept rate accept again, if one connection is allowed then.
+There is a timer only while one rests: an idle process is not woken."""
+
+BURST_S = 0.1
+"""Seconds for which connections that were not accepted are allowed later. A turn that renders answers or pushes takes
+up to 50 ms, and would lower the rate without it. The connections of a quiet minute are not saved up."""
+
+CPU_SHARE = 0.6
+"""The part of a core that new connections may take while the accept rate is automatic.
+
+The rest of the core answers them and the other clients. To answer a new client takes at least two thirds of the time of
+its handshake, so the start of a crowd takes no longer than without a limit."""
+
+ACCEPT_COST_S = 0.0001
+"""Processor seconds of a new connection without TLS, or in addition to its handshake: accepting, objects, the end."""
+
+NO_LIMIT = -1
+"""The accept rate without a limit."""
+
 RESERVED_FILES = 256
 """Open files that are set aside: for connections over the limit, sources, the log and Python's own files."""
 
@@ -60,7 +81,8 @@ class Limits:
 
     :ivar connections: open connections at a time; 0 for the limit of open files, which is never exceeded. Further
         clients are told to come back.
-    :ivar accept_rate: new connections per second; others wait in the kernel's queue. 0 for no limit.
+    :ivar accept_rate: new connections per second; others wait in the kernel's queue. 0 for the number that takes
+        :data:`CPU_SHARE` of a core, and :data:`NO_LIMIT` for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
     :ivar idle_s: seconds that a connection may be idle before its first byte, and after a replayed answer. At other
         times its protocol decides, as it does about heads.
@@ -72,13 +94,20 @@ class Limits:
     idle_s: float = 75.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Listener:
-    """A socket that listens, and the factory of its connections."""
+    """A socket that listens.
+
+    :ivar make_connection: the factory of its connections.
+    :ivar cost_s: the measured processor seconds of a new connection.
+    :ivar price: the part of the pool's allowance that a new connection takes.
+    """
 
     sock: socket.socket
     make_connection: MakeConnection
     admits: Callable[[object], bool] | None
+    cost_s: float
+    price: float = 0.0
 
 
 @implementer(IReadDescriptor)
@@ -97,6 +126,7 @@ class Pool:
     :ivar now: the reactor's time as of the last sweep, in seconds.
     :ivar accepted: number of connections accepted since the start.
     :ivar refused: number of connections closed or told to come back since there were too many.
+    :ivar rested: number of times that a listener has rested since the accept rate was reached.
     :ivar capacity: upper limit of open connections; 0 before the pool listens.
     """
 
@@ -112,12 +142,18 @@ class Pool:
     now: float = 0.0
     accepted: int = 0
     refused: int = 0
+    rested: int = 0
     capacity: int = 0
     _over: int = 0  # connections over the limit, which do not count as open ones
     _is_full: bool = False
     _listeners: dict[int, _Listener] = field(default_factory=dict)
-    _resting: list[int] = field(default_factory=list)
-    _allowance: float = float("inf")
+    _resting: list[int] = field(default_factory=list)  # until the next sweep, since there are no more files
+    _paced: list[int] = field(default_factory=list)  # until there is an allowance for them
+    _pace_call: IDelayedCall | None = None
+    _allowance: float = 0.0
+    _refilled_at: float = 0.0
+    _refill_per_s: float = 0.0
+    _max_price: float = 0.0  # of the dearest listener since the pool listens; 0 without a limit
     _left_over: list[tuple[int, PooledConnection | None, int]] = field(default_factory=list)
     _lost: list[PooledConnection] = field(default_factory=list)
     _closing_call: IDelayedCall | None = None
@@ -131,7 +167,12 @@ class Pool:
         self._sweeping.clock = cast("IReactorTime", self.reactor)
 
     def listen(
-        self, sock: socket.socket, make_connection: MakeConnection, admits: Callable[[object], bool] | None = None
+        self,
+        sock: socket.socket,
+        make_connection: MakeConnection,
+        admits: Callable[[object], bool] | None = None,
+        *,
+        cost_s: float = ACCEPT_COST_S,
     ) -> None:
         """Accepts connections of a socket.
 
@@ -139,18 +180,48 @@ class Pool:
         :param make_connection: makes a connection of each socket that is accepted.
         :param admits: tells whether a peer may connect, by the name that ``accept`` gives; others are reset. ``None``
             to admit all.
+        :param cost_s: the processor seconds of a new connection, with its handshake.
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = _Listener(sock, make_connection, admits)
+        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s)
+        self._set_price(listener)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def configure(self, limits: Limits) -> None:
+        """Takes other limits. All connections stay, also if there are more of them than the new limits allow."""
+        self.limits = limits
+        if not self._running:
+            return
+        self._set_capacity()
+        self._set_rate()
+        for listener in self._listeners.values():
+            self._set_price(listener)
+        self._resume()
+
+    @property
+    def accept_rate(self) -> float:
+        """New connections that are accepted per second, with the most expensive handshake; infinite without a limit."""
+        return self._refill_per_s / self._max_price if self._max_price else inf
 
     def unlisten(self, sock: socket.socket) -> None:
         """Accepts no more connections of a socket, and closes it. Its open connections stay."""
-        if self._listeners.pop(sock.fileno(), None) is not None:
-            self._epoll.unregister(sock.fileno())
+        fd = sock.fileno()
+        if self._listeners.pop(fd, None) is not None:
+            if fd in self._paced:
+                self._paced.remove(fd)
+            self._epoll.unregister(fd)
             sock.close()
             self._cease_if_idle()
+
+    def admit(self, sock: socket.socket, make_connection: MakeConnection) -> None:
+        """Takes a connected socket as if a listener had accepted it, whatever the limits say, and does not count it.
+
+        :param sock: connected; the pool closes it.
+        """
+        if not self._running:
+            self._begin()
+        self._take(sock, None, make_connection, too_many=False)
 
     def end_idle(self) -> None:
         """Ends the connections on which nothing is under way that a protocol would know of, including handshakes."""
@@ -177,6 +248,7 @@ class Pool:
         self._listeners.clear()
         if self._running:
             self._running = False
+            self._cease_pacing()
             self._sweeping.stop()
         self._epoll.close()
 
@@ -246,8 +318,7 @@ class Pool:
 
     def sweep(self) -> None:
         """Tells connections whose deadline has passed, and lets listeners accept again that have reached a limit."""
-        self._set_time()
-        now = self.now
+        self.now = now = self.reactor.seconds()
         # A comparison takes 50 ns per connection; a timer would take ten times as long, and 500 bytes.
         for connection in [each for each, deadline in self.deadlines.items() if deadline <= now]:
             connection.expire()
@@ -259,13 +330,6 @@ class Pool:
                 self._epoll.modify(fd, select.EPOLLIN)
         self._resting.clear()
 
-    def _set_time(self) -> None:
-        self.now = self.reactor.seconds()
-        if self.limits.accept_rate:
-            # A fraction of a connection may be left over, and counts for the next sweep.
-            more = self.limits.accept_rate * SWEEP_S
-            self._allowance = min(self._allowance, 0.5) + more
-
     def _take_left_over(self) -> list[tuple[int, int]]:
         """Gives the events that the last turn had no time for, except those of connections that have ended since."""
         left_over, self._left_over = self._left_over, []
@@ -275,9 +339,12 @@ class Pool:
         listener = self._listeners.get(fd)
         if listener is None:
             return
+        if self._max_price:
+            self._refill()
         for _ in range(ACCEPTS):
-            if self._allowance < 1:
-                self._rest(fd)
+            # Not the price of this listener: the others would leave no allowance to the dearest.
+            if self._allowance < self._max_price:
+                self._pace(fd)
                 return
             try:
                 sock, peer = listener.sock.accept()
@@ -293,7 +360,7 @@ class Pool:
                 reset_when_closed(sock)
                 sock.close()
                 continue
-            self._allowance -= 1
+            self._allowance -= listener.price
             self._admit(sock, peer, listener)
 
     def _admit(self, sock: socket.socket, peer: object, listener: _Listener) -> None:
@@ -310,26 +377,73 @@ class Pool:
         if too_many and self._over >= OVERFLOW:
             sock.close()
             return
+        self.accepted += self._take(sock, peer, listener.make_connection, too_many=too_many)
+
+    def _take(self, sock: socket.socket, peer: object, make_connection: MakeConnection, *, too_many: bool) -> bool:
         try:
             sock.setblocking(False)
-            connection = listener.make_connection(self, sock, peer)
+            connection = make_connection(self, sock, peer)
             self._epoll.register(connection.fd, select.EPOLLIN)
         except Exception:
             # No memory, in the process or in the kernel: this client alone is sent away.
-            self.log_failure("accepting", listener.make_connection)
+            self.log_failure("accepting", make_connection)
             sock.close()
-            return
-        self.accepted += 1
+            return False
         connection.over_capacity = too_many
         self._over += too_many
         self.connections[connection.fd] = connection
         connection.set_deadline(self.limits.handshake_s)
         connection.start()
+        return True
 
     def _rest(self, fd: int) -> None:
         """Accepts no connection of a listener until the next sweep."""
         self._epoll.modify(fd, 0)
         self._resting.append(fd)
+
+    # The accept rate
+
+    def _set_rate(self) -> None:
+        rate = self.limits.accept_rate
+        self._refill_per_s = CPU_SHARE if rate == 0 else 1.0
+        self._max_price = 0.0
+        self._refilled_at = self.reactor.seconds()
+        self._allowance = inf  # as much as may be saved up
+
+    def _set_price(self, listener: _Listener) -> None:
+        """Sets the price of a connection: processor seconds, or the time between two connections at a given rate."""
+        rate = self.limits.accept_rate
+        listener.price = listener.cost_s if rate == 0 else max(1 / rate, 0.0)
+        self._max_price = max(self._max_price, listener.price)
+
+    def _refill(self) -> None:
+        """Adds the allowance of the time that has passed."""
+        now = self.reactor.seconds()
+        most = BURST_S * self._refill_per_s + self._max_price
+        self._allowance = min(self._allowance + (now - self._refilled_at) * self._refill_per_s, most)
+        self._refilled_at = now
+
+    def _pace(self, fd: int) -> None:
+        """Accepts no connection of a listener until one is allowed."""
+        self._epoll.modify(fd, 0)
+        self._paced.append(fd)
+        self.rested += 1
+        if self._pace_call is None:
+            missing_s = (self._max_price - self._allowance) / self._refill_per_s
+            self._pace_call = self.reactor.callLater(max(missing_s, REFILL_S), self._resume)
+
+    def _resume(self) -> None:
+        """Accepts again where the accept rate was reached."""
+        paced = tuple(self._paced)
+        self._cease_pacing()
+        for fd in paced:
+            self._epoll.modify(fd, select.EPOLLIN)
+
+    def _cease_pacing(self) -> None:
+        self._paced.clear()
+        call, self._pace_call = self._pace_call, None
+        if call is not None and call.active():
+            call.cancel()
 
     def _close_lost(self) -> None:
         if self._closing_call is not None and self._closing_call.active():
@@ -348,6 +462,13 @@ class Pool:
 
     def _begin(self) -> None:
         self._running = True
+        self._set_capacity()
+        self._set_rate()
+        self.now = self.reactor.seconds()
+        self.reactor.addReader(self)
+        self._sweeping.start(SWEEP_S, now=False)
+
+    def _set_capacity(self) -> None:
         most = _most_connections()
         self.capacity = min(self.limits.connections or most, most)
         if self.limits.connections > most:
@@ -356,13 +477,11 @@ class Pool:
                 most=most,
                 wanted=self.limits.connections,
             )
-        self._set_time()
-        self.reactor.addReader(self)
-        self._sweeping.start(SWEEP_S, now=False)
 
     def _cease_if_idle(self) -> None:
         if self._running and not self._listeners and not self.connections:
             self._running = False
+            self._cease_pacing()
             self.reactor.removeReader(self)
             self._sweeping.stop()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.pollreactor import PollReactor
 
 from livefeed.transport.endpoint import PoolReactor
-from livefeed.transport.pool import Limits, Pool
+from livefeed.transport.pool import NO_LIMIT, Limits, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +168,7 @@ def connections_of(pool: Pool) -> list[Any]:
 
 
 def make_pool(reactor: DrivenReactor, **limits: float) -> PoolReactor:
-    """Gives a reactor that listens in a new pool with these limits."""
-    pool = Pool(reactor, Limits(**limits))  # type: ignore[arg-type]
+    """Gives a reactor that listens in a new pool with these limits; by default without a limit of the accept rate."""
+    pool = Pool(reactor, Limits(**{"accept_rate": NO_LIMIT} | limits))  # type: ignore[arg-type]
     reactor.pools.append(pool)
     return PoolReactor(pool)

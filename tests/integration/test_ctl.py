@@ -27,7 +27,7 @@ def ctl(*arguments: str, runtime_dir: Path) -> tuple[int, str, str]:
 
 
 def test_ctl(start: Start, tmp_path: Path) -> None:
-    """The state with its reason, a command that is not offered, and a livefeed that has ended."""
+    """The state with its reason, commands, and a livefeed that has ended."""
     source = tmp_path / "a.json"
     source.write_text("[1]")
     livefeed = start("--source", f"file:{source}")
@@ -43,6 +43,9 @@ def test_ctl(start: Start, tmp_path: Path) -> None:
     (feed,) = report["feeds"]
     assert feed["watchers"] == {"websocket": 1, "events": 0, "waiting": 0}
     assert "No such file" in feed["reason"]
+    code, text, errors = ctl("reload", runtime_dir=livefeed.runtime_dir)
+    assert (code, errors) == (0, "")
+    assert "unchanged: 1" in text
     assert ctl("workers", runtime_dir=livefeed.runtime_dir)[0] == 0
     assert livefeed.terminate() == 0
     code, text, errors = ctl("status", runtime_dir=livefeed.runtime_dir)

@@ -28,7 +28,8 @@ from zope.interface.verify import verifyObject
 from livefeed.testing import make_site, publish
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
-from livefeed.transport.endpoint import PoolPort
+from livefeed.transport.endpoint import PoolPort, PoolReactor
+from livefeed.transport.pool import ACCEPT_COST_S, CPU_SHARE
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
 from tests.helpers.connections import Recorder
 from tests.helpers.driven import Client, DrivenReactor, make_pool, turn_until
@@ -294,3 +295,23 @@ class TlsTests(EndpointTestCase):
         self.addCleanup(port.stopListening)
         for offered, agreed in ((("h2", "http/1.1"), "http/1.1"), (("h2",), None), ((), None)):
             self.assertEqual(self.request(port.getHost().port, offered=offered)[1], agreed)
+
+    def test_cost_of_a_handshake(self) -> None:
+        """It is measured with the context of the port where the accept rate depends on it, and not otherwise."""
+        options = server_options(self.made.cert, self.made.key)
+        measured: list[object] = []
+
+        def measure(context: object) -> float:
+            measured.append(context)
+            return 0.005
+
+        for rate, expected, contexts in (
+            (0, CPU_SHARE / (0.005 + ACCEPT_COST_S), [options.getContext()]),
+            (70, 70, []),
+        ):
+            measured.clear()
+            pool = make_pool(self.reactor, accept_rate=rate).pool
+            listening = PoolReactor(pool, measure=measure)
+            port: Any = listening.listenSSL(0, self.site(), options, interface="127.0.0.1")
+            self.addCleanup(port.stopListening)
+            self.assertEqual((round(pool.accept_rate, 6), measured), (round(expected, 6), contexts))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from math import inf
 from typing import Any
 
 from hypothesis import given, settings
@@ -23,7 +24,19 @@ from livefeed.testing import Response, make_site, publish
 from livefeed.transport import endpoint as endpoint_module
 from livefeed.transport.connection import Connection
 from livefeed.transport.endpoint import ConnectionFactory
-from livefeed.transport.pool import EVENTS, OVERFLOW, RESERVED_FILES, SWEEP_S, TURN_S, Limits, Pool
+from livefeed.transport.pool import (
+    BURST_S,
+    CPU_SHARE,
+    EVENTS,
+    NO_LIMIT,
+    OVERFLOW,
+    REFILL_S,
+    RESERVED_FILES,
+    SWEEP_S,
+    TURN_S,
+    Limits,
+    Pool,
+)
 from tests.helpers.connections import Recorder
 from tests.helpers.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
 
@@ -68,16 +81,21 @@ class PoolTestCase(SynchronousTestCase):
     def listen(self, factory: Any = None, **limits: float) -> None:
         """Makes a pool that listens."""
         self.pool = make_pool(self.reactor, **limits).pool
+        self.add_listener(factory)
+
+    def add_listener(self, factory: Any = None, **options: Any) -> None:
+        """Has the pool listen on one more socket."""
         sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         sock.setblocking(False)
         self.address = sock.getsockname()
         self.listener = Listener(sock)
-        self.pool.listen(self.listener, ConnectionFactory(factory or self.factory, None))
-        self.addCleanup(self.unlisten)
+        self.pool.listen(self.listener, ConnectionFactory(factory or self.factory, None), **options)
+        self.addCleanup(self.unlisten, self.listener)
 
-    def unlisten(self) -> None:
-        if self.listener.fileno() >= 0:
-            self.pool.unlisten(self.listener)
+    def unlisten(self, listener: Any = None) -> None:
+        listener = listener or self.listener
+        if listener.fileno() >= 0:
+            self.pool.unlisten(listener)
 
     def connect(self) -> Client:
         """Gives a client that waits to be accepted."""
@@ -182,38 +200,128 @@ class AcceptingTests(PoolTestCase):
         self.reactor.settle()
         self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (0, calls))
 
+    def pass_time(self, seconds: float) -> None:
+        """Lets time pass in the steps in which allowances are refilled."""
+        for _ in range(round(seconds / REFILL_S)):
+            self.reactor.now += REFILL_S
+            self.reactor.settle()
+
+    def near(self, count: int, expected: int) -> None:
+        """Fails if a number is not what was expected, or one less: a fraction of a connection is left over."""
+        self.assertIn(count, (expected - 1, expected))
+
     def test_rate(self) -> None:
-        """The pool accepts `accept_rate` connections a second, in portions; the others wait in the kernel."""
-        self.listen(accept_rate=20)
-        for _ in range(25):
+        """The pool accepts `accept_rate` connections a second, evenly; the others wait in the kernel."""
+        self.listen(accept_rate=100)
+        for _ in range(60):
             self.connect()
-        expected = 0
-        for _ in range(3):
-            expected = min(expected + 10, 25)
-            self.reactor.settle()
-            self.assertEqual(len(self.pool.connections), expected)
-            self.reactor.settle()
-            self.assertEqual(len(self.pool.connections), expected)
-            self.reactor.now += SWEEP_S
-        self.assertEqual(expected, 25)
+        self.reactor.settle()
+        self.near(len(self.pool.connections), 1 + round(100 * BURST_S))
+        for expected in (21, 31, 41):
+            self.pass_time(0.1)
+            self.near(len(self.pool.connections), expected)
+        self.assertEqual(self.pool.accept_rate, 100)
+        self.assertGreater(self.pool.rested, 0)
 
     def test_rate_is_not_saved_up(self) -> None:
         """A quiet minute is not followed by a storm."""
-        self.listen(accept_rate=20)
+        self.listen(accept_rate=100)
         self.reactor.advance(60)
         for _ in range(25):
             self.connect()
         self.reactor.settle()
-        self.assertEqual(len(self.pool.connections), 10)
+        self.near(len(self.pool.connections), 1 + round(100 * BURST_S))
+
+    def test_a_slow_turn_does_not_lower_the_rate(self) -> None:
+        """The connections of a tenth of a second are made up for."""
+        self.listen(accept_rate=100)
+        for _ in range(60):
+            self.connect()
+        self.reactor.settle()
+        self.reactor.now += BURST_S
+        self.reactor.settle()
+        self.near(len(self.pool.connections), 21)
 
     def test_low_rates(self) -> None:
-        """One that is no whole number for each sweep comes true over time."""
+        """One that is no whole number for each refill comes true over time."""
         for rate in (1, 3, 5):
             self.listen(accept_rate=rate)
-            for _ in range(60):
+            for _ in range(20):
                 self.connect()
-            self.reactor.advance(10)
-            self.assertIn(self.pool.accepted, (10 * rate, 10 * rate + 1, 10 * rate + 2), rate)
+            self.reactor.settle()
+            self.pass_time(3)
+            self.assertIn(self.pool.accepted, (3 * rate, 3 * rate + 1), rate)
+
+    def test_automatic_rate(self) -> None:
+        """It is the part of a core that new connections may take, divided by the seconds that each takes."""
+        self.pool = make_pool(self.reactor, accept_rate=0).pool
+        self.add_listener(cost_s=0.006)
+        self.assertEqual(self.pool.accept_rate, CPU_SHARE / 0.006)
+        for _ in range(60):
+            self.connect()
+        self.reactor.settle()
+        self.near(len(self.pool.connections), 11)
+        self.pass_time(0.2)
+        self.near(len(self.pool.connections), 31)
+
+    def test_cheap_connections_leave_an_allowance_to_the_others(self) -> None:
+        """A crowd without TLS does not keep clients with TLS from being accepted."""
+        self.pool = make_pool(self.reactor, accept_rate=0).pool
+        self.add_listener(cost_s=0.006)
+        for _ in range(40):
+            self.connect()
+        others: Any = Factory()
+        others.buildProtocol = lambda address: Recorder()
+        self.add_listener(others, cost_s=0.0001)
+        for _ in range(200):
+            self.connect()
+        self.reactor.settle()
+        before = len(self.protocols)
+        self.pass_time(0.5)
+        self.assertGreater(len(self.protocols), before)
+
+    def test_no_limit(self) -> None:
+        """All that wait are accepted, and nothing is counted."""
+        self.listen()
+        for _ in range(300):
+            self.connect()
+        self.reactor.settle()
+        self.assertEqual((len(self.pool.connections), self.pool.accept_rate), (300, inf))
+
+    def test_no_timer_where_nothing_rests(self) -> None:
+        """An idle process is not woken to refill an allowance, and a timer ends with the wait."""
+        self.listen(accept_rate=100)
+        calls = len(self.reactor.getDelayedCalls())
+        for _ in range(13):
+            self.connect()
+        self.reactor.settle()
+        self.assertEqual(len(self.reactor.getDelayedCalls()), calls + 1)
+        self.pass_time(0.2)
+        self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (13, calls))
+
+    def test_other_limits_while_it_runs(self) -> None:
+        """A new rate holds at once, also for clients that wait; connections above a lower limit stay."""
+        self.listen(accept_rate=10)
+        for _ in range(50):
+            self.connect()
+        self.reactor.settle()
+        self.near(len(self.pool.connections), 2)
+        self.pool.configure(Limits(connections=30, accept_rate=NO_LIMIT))
+        self.assertEqual(self.pool.capacity, 30)
+        self.reactor.settle()
+        self.assertEqual((len(self.pool.connections), self.pool.refused), (50, 20))
+        self.pool.configure(Limits(connections=10, accept_rate=100))
+        self.reactor.settle()
+        self.assertEqual((len(self.pool.connections), self.pool.capacity), (50, 10))
+        self.assertEqual(self.pool.accept_rate, 100)
+
+    def test_limits_before_it_listens(self) -> None:
+        """They hold from the start."""
+        self.pool = make_pool(self.reactor).pool
+        self.pool.configure(Limits(accept_rate=50))
+        self.assertEqual(self.pool.capacity, 0)
+        self.add_listener()
+        self.assertEqual(self.pool.accept_rate, 50)
 
     def test_end_is_handled_once(self) -> None:
         """The kernel would report the end again as long as the connection is watched."""

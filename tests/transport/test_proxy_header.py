@@ -321,7 +321,9 @@ class ConnectionTests(HeaderTestCase):
         port = self.listen("127.0.0.1")
         (listener,) = self.pool._listeners.values()
         rules = ProxyHeaders(Networks(), self.refusals, lambda name: True)
-        self.pool._listeners[listener.sock.fileno()] = type(listener)(listener.sock, rules.before(fail), None)
+        self.pool._listeners[listener.sock.fileno()] = type(listener)(
+            listener.sock, rules.before(fail), None, listener.cost_s
+        )
         it = self.connect(port)
         it.send(V1)
         self.wait_for_end(it)
