@@ -17,6 +17,7 @@ from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.signals import SignalHandlers, reopen_logs
@@ -65,12 +66,15 @@ def make_service(
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
+    lag = LoopLag(reactor)
     figures = Figures(
         feeds.feeds.values(),
         feeds.feeds.values(),
         serving.site,
         serving.pool,
         collector,
+        lag,
+        lambda: serving.refusals.counts,
         certificates,
         clocks.wall(),
     )
@@ -122,6 +126,7 @@ def make_service(
         file_limit,
         drain,
         collector,
+        lag,
         *listeners,
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
