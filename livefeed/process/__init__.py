@@ -9,6 +9,7 @@
 - ``limits``: the limit of open files.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
 - ``log_level``: the least important lines that are logged.
+- ``loop_lag``: by how much the reactor's timers are late.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
 - ``runtime_dir``: the runtime directory: its place, its owner, and its lock.

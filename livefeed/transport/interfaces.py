@@ -94,10 +94,14 @@ class ConnectionPool(Protocol):
 
     :ivar deadlines: the time at which the deadline of a connection passes, by the pool's clock.
     :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
+    :ivar handshakes: number of TLS handshakes that succeeded.
+    :ivar failed_handshakes: number of connections that ended before their TLS handshake succeeded.
     """
 
     deadlines: dict[PooledConnection, float]
     did_more: bool
+    handshakes: int
+    failed_handshakes: int
 
     @property
     def reactor(self) -> TimedReactor:
