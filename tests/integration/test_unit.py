@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-from tests.integration.harness import TCP, TLS, TWISTD, WAIT_S, Livefeed, peer, run
+from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, free_port, peer, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,6 +191,25 @@ os.execv(sys.argv[1], sys.argv[1:])
         self.until(manager, "READY=1")
         assert livefeed.http.get("/feed").status_code == 503
         self.until(manager, "STATUS=feeds: 1 stale (feed);")
+
+
+class TestInheritedSocket:
+    """The socket of a ``.socket`` unit."""
+
+    @pytest.mark.parametrize("wanted", ["index=0", "name=web"])
+    def test_it_is_served(self, start: Start, wanted: str) -> None:
+        """It is passed on as systemd does it, and chosen by its number or its name."""
+        port = free_port()
+        launcher = f"""
+import os, socket, sys
+os.dup2(socket.create_server(({HOST!r}, {port})).detach(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+        start(listen=(f"systemd:domain=INET:{wanted}",), command=by(launcher))
+        answer = httpx.get(f"http://{HOST}:{port}/feed", trust_env=False)
+        assert answer.status_code == 200
 
 
 class TestPluginCache:
