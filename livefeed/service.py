@@ -11,19 +11,23 @@ from twisted.application.service import MultiService
 from livefeed import clocks
 from livefeed.admin.metrics import Figures
 from livefeed.exceptions import ConfigurationError, JournalError
-from livefeed.feed_service import FeedsService, PulledFeedService, Shared
+from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
+from livefeed.process.log_level import LogLevels
 from livefeed.process.notify import Notify, NotifySocket, status_line
-from livefeed.process.signals import SignalHandlers
+from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.signals import SignalHandlers, reopen_logs
 from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.config.settings import Settings
@@ -31,14 +35,13 @@ if TYPE_CHECKING:
     from livefeed.web.site import Site
 
 
-MAX_SPREAD_S = 1.0
-"""The first pulls of several feeds are spread over one interval, but over this many seconds at most."""
-
-
-def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
+def make_service(
+    settings: Settings, reactor: ServiceReactor, read: Callable[[], Settings] | None = None
+) -> MultiService:
     """Makes the tree of services that serves the feeds.
 
     :param settings: the operator's settings.
+    :param read: reads the settings again, for a reload; by default, they stay the same.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     if settings.state_dir is not None:
@@ -55,18 +58,9 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         settings.place("state_dir"),
         clocks.Boot.current(),
     )
-    # Spread, since all clients wait while a document is checked and compressed. Feeds that are added later do not wait.
-    delays_s = {
-        feed.feed: number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
-        for number, feed in enumerate(settings.feeds)
-    }
-    feeds = FeedsService(
-        serving.root,
-        serving.site,
-        lambda feed: PulledFeedService(feed, shared, delay_s=delays_s.pop(feed.feed, 0.0)),
-    )
-    for feed in settings.feeds:
-        feeds.add_feed(feed)
+    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
+    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
+        feeds.add_feed(feed).start_later(delay_s)
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
@@ -91,6 +85,12 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
     operators_socket = operating.socket()
+    log_levels = LogLevels(settings.log_level)
+    parts = (
+        serving.reloaded(),
+        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
+        ReloadedFeeds(feeds),
+    )
 
     def status() -> str:
         published = [feed.published for feed in feeds.feeds.values()]
@@ -101,11 +101,23 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     def is_ready() -> bool:
         return all(feed.was_tried for feed in feeds.feeds.values())
 
+    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+    reloading = Reloading(
+        Reload(settings, parts),
+        read or (lambda: settings),
+        (),
+        reopen_logs,
+        serving.in_thread,
+        reactor,
+        notify.begin_reload,
+        notify.end_reload,
+    )
     # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
     # Twisted does not wait for one stop before it begins the next.
     services = MultiService()
     for service in (
-        SignalHandlers(reactor),  # before anything that a supervisor could wait for, and then signal
+        log_levels,
+        SignalHandlers(reactor, reloading.hang_up),  # before anything that a supervisor could wait for, and then signal
         operating.instance,
         operators_socket,
         feeds,
@@ -116,7 +128,7 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
-        Notify(NotifySocket.take(os.environ), is_ready, status, reactor),  # the first to stop
+        notify,  # the first to stop
     ):
         service.setServiceParent(services)
     return services

@@ -20,6 +20,7 @@ from livefeed.process.descriptions import PROXIED
 from livefeed.process.drain import Drain
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
+from livefeed.process.reload import SimplePart
 from livefeed.threads import defer_to_new_thread
 from livefeed.transport.address_limits import AddressLimits, Refusals
 from livefeed.transport.addresses import Networks
@@ -42,13 +43,16 @@ if TYPE_CHECKING:
 
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
-    from livefeed.transport.pool import Pool
+    from livefeed.transport.pool import Limits, Pool
 
     class ServiceReactor(
         IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX
     ):
         """The parts of a reactor that the services use."""
 
+
+_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate")
+"""The settings of limits that only the fast transport has."""
 
 _log = Logger()
 
@@ -67,6 +71,7 @@ class Serving:
         transport.
     :ivar trusted: the networks of the proxies that may name the address of a client.
     :ivar refusals: counts the connections that are refused before TLS.
+    :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -85,6 +90,7 @@ class Serving:
     proxied: ListeningReactor | None = field(init=False)
     trusted: Networks = field(init=False)
     refusals: Refusals = field(init=False)
+    address_limits: AddressLimits | None = field(init=False, default=None)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -115,6 +121,22 @@ class Serving:
             return self.proxied, description.removeprefix(PROXIED)
         return self.listening, description
 
+    def reloaded(self) -> SimplePart:
+        """Gives the part of a reload that changes the limits of connections."""
+        return SimplePart(frozenset({*_OF_THE_POOL, "head_timeout", "max_head_bytes", "idle_timeout"}), self._take)
+
+    def _take(self, settings: Settings) -> None:
+        self.site.configure(
+            head_timeout_s=settings.head_timeout,
+            max_head_bytes=settings.max_head_bytes,
+            idle_timeout_s=settings.idle_timeout,
+        )
+        if self.pool is None or self.address_limits is None:
+            _warn_of_limits(settings)
+            return
+        self.pool.configure(_limits(settings))
+        self.address_limits.configure(settings.address_rate, settings.network_rate)
+
     def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
 
@@ -130,9 +152,7 @@ class Serving:
         self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
         settings = self.settings
         if settings.transport == "twisted":
-            for name in ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate"):
-                if getattr(settings, name) != getattr(Settings(), name):
-                    _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+            _warn_of_limits(settings)
         elif not hasattr(select, "epoll"):
             _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
         else:
@@ -142,20 +162,33 @@ class Serving:
 
     def _make_pool(self) -> None:
         from livefeed.transport.endpoint import PoolReactor
-        from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
+        from livefeed.transport.pool import RESERVED_FILES, Pool
         from livefeed.transport.proxy_header import ProxyHeaders
 
         settings = self.settings
-        limits = Limits(
-            connections=settings.max_connections,
-            accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
-            handshake_s=settings.handshake_timeout,
-            idle_s=settings.idle_timeout,
-        )
-        self.pool, self.reserved_files = Pool(self.reactor, limits), RESERVED_FILES
-        admits = AddressLimits(
+        self.pool, self.reserved_files = Pool(self.reactor, _limits(settings)), RESERVED_FILES
+        self.address_limits = AddressLimits(
             settings.address_rate, settings.network_rate, self.trusted, self.refusals, self.reactor
-        ).admits
+        )
+        admits = self.address_limits.admits
         headers = ProxyHeaders(self.trusted, self.refusals, admits)
         self.listening = PoolReactor(self.pool, admits)
         self.proxied = PoolReactor(self.pool, headers.admits, headers.before)
+
+
+def _limits(settings: Settings) -> Limits:
+    from livefeed.transport.pool import NO_LIMIT, Limits
+
+    return Limits(
+        connections=settings.max_connections,
+        accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
+        handshake_s=settings.handshake_timeout,
+        idle_s=settings.idle_timeout,
+    )
+
+
+def _warn_of_limits(settings: Settings) -> None:
+    """Warns of limits that Twisted's transport does not have."""
+    for name in _OF_THE_POOL:
+        if getattr(settings, name) != getattr(Settings(), name):
+            _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))

@@ -6,12 +6,13 @@ import os
 import sys
 from contextlib import suppress
 from getopt import GetoptError, getopt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.python import usage
 
 from livefeed import __version__
-from livefeed.config.settings import Settings
+from livefeed.config.settings import Layers, Settings
 from livefeed.exceptions import ConfigurationError, closest
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
     "address-rate": (
         "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
     ),
@@ -100,9 +102,11 @@ class Options(usage.Options):
     """The command line. The names of the options are those of the settings.
 
     :ivar settings: the settings of all layers, after the command line was parsed.
+    :ivar layers: the layers themselves, for a reload.
     """
 
     settings: Settings
+    layers: Layers
 
     synopsis = "[options]"
     longdesc = (
@@ -126,6 +130,7 @@ class Options(usage.Options):
             "ready-public": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
+            "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
         }
     )
 
@@ -214,8 +219,10 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """usage.Options API. Reads all settings here, before twistd changes its user and its working directory."""
         values: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        self.layers = Layers(values | self._repeated, dict(os.environ), Path.cwd())
+        self.layers.warn_of_unknown()
         try:
-            self.settings = Settings.read(values | self._repeated, os.environ)
+            self.settings = self.layers.read()
         except ConfigurationError as error:
             # Not a UsageError, for which twistd would print the whole help first.
             raise _end(error) from None
@@ -233,7 +240,7 @@ def makeService(options: Options) -> IService:
     # Before anything is scheduled. Only here: a program that does more than serve feeds decides on its clock itself.
     measure_by_monotonic_clock(reactor)
     try:
-        service: IService = make_service(options.settings, cast("Any", reactor))
+        service: IService = make_service(options.settings, cast("Any", reactor), options.layers.read)
     except ConfigurationError as error:
         raise _end(error) from None
     journald.forget_unwritten_cache()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hypothesis import given, reject
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from msgspec import structs
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
@@ -14,27 +22,33 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import serving
 from livefeed.admin.socket import OperatorSocket
-from livefeed.config.settings import FeedSettings, Settings
+from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import ConfigurationError
+from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
-from livefeed.feed_service import FeedsService
+from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
+from livefeed.intake.puller import Puller
 from livefeed.process.certificates import CertificateWatch
 from livefeed.process.drain import Drain
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
+from livefeed.process.log_level import LogLevels
 from livefeed.process.memory import Collector
 from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.service import MAX_SPREAD_S, make_service
+from livefeed.service import make_service
 from livefeed.testing import Response, request
 from livefeed.tls.development import development_certificate
 from livefeed.transport.endpoint import PoolPort
 from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
+from livefeed.web.cors import Origins
 
 if TYPE_CHECKING:
     from twisted.application.service import MultiService
+
+    from livefeed.process.reload import ReloadReport
 
 ServiceT = TypeVar("ServiceT")
 
@@ -97,6 +111,7 @@ class OrderTests(ServiceTestCase):
         self.assertEqual(
             [type(service) for service in services],
             [
+                LogLevels,
                 SignalHandlers,
                 Instance,
                 OperatorSocket,
@@ -303,6 +318,143 @@ class TransportTests(ServiceTestCase):
         (line,) = [formatEvent(event) for event in events]
         self.assertTrue(line.startswith("there is no epoll on this system"), line)
         self.assert_is_twisted(services)
+
+
+_TIMES = st.sampled_from(["1", "2.5", "0"])
+_FEED_KEYS = st.fixed_dictionaries(
+    {"source": st.sampled_from(["'demo:'", "'demo:?seed=7'", "'file:a.json'", "'redis://u:p@h/0/k'", "'bogus:'"])},
+    optional={
+        "interval": _TIMES,
+        "push": st.sampled_from(["'tick'", "'change'", "'never'"]),
+        "allow_origin": st.sampled_from(["['*']", "['https://a.example']", "['x']"]),
+        "max_bytes": st.sampled_from(["1000", "2000"]),
+        "max_delta_bytes": st.sampled_from(["0", "1000"]),
+        "max_subscribers": st.sampled_from(["0", "5"]),
+        "stale_after": st.sampled_from(["0", "9"]),
+        "gone_after": st.sampled_from(["0", "10"]),
+    },
+)
+_FILES = st.builds(
+    lambda top, feeds: "\n".join(
+        [
+            *(f"{key} = {value}" for key, value in top.items()),
+            *(
+                f"[feeds.{name}]\n" + "\n".join(f"{key} = {value}" for key, value in keys.items())
+                for name, keys in feeds.items()
+            ),
+        ]
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "interval": st.sampled_from(["2", "3"]),
+            "max_connections": st.sampled_from(["10", "20"]),
+            "accept_rate": st.sampled_from(["10", "-1"]),
+            "handshake_timeout": _TIMES,
+            "head_timeout": st.sampled_from(["3", "4"]),
+            "idle_timeout": st.sampled_from(["30", "40"]),
+            "max_head_bytes": st.sampled_from(["16384", "20000"]),
+            "log_level": st.sampled_from(["'debug'", "'warn'"]),
+            "metrics": st.sampled_from(["'tcp:0'", "'tcp:1'"]),
+        },
+    ),
+    st.dictionaries(st.sampled_from("abcd"), _FEED_KEYS, min_size=1, max_size=3),
+)
+
+
+class ReloadTests(ServiceTestCase):
+    """The reload of a whole process."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(serving, "defer_to_new_thread", lambda _reactor, work, *arguments: maybeDeferred(work, *arguments))
+        self.folder = self.scratch()
+        self.path = self.folder / "livefeed.toml"
+        self.layers = Layers({"config": str(self.path), "listen": [LOCAL]}, {}, self.folder)
+
+    def process(self, text: str) -> MultiService:
+        """Makes the services of a file."""
+        self.path.write_text(text)
+        return make_service(self.layers.read(), self.reactor, self.layers.read)
+
+    def reload(self, services: MultiService, text: str) -> Deferred[ReloadReport]:
+        """Reloads another file."""
+        self.path.write_text(text)
+        reloading: Any = self.one(SignalHandlers, services).hang_up
+        outcome: Deferred[ReloadReport] = reloading.__self__.reload()
+        return outcome
+
+    def state(self, services: MultiService) -> list[object]:
+        """Gives everything that depends on settings which can be reloaded."""
+        feeds, drain = self.one(FeedsService, services), self.one(Drain, services)
+        site: Any = drain.site
+        pool: Any = drain.pool
+        listing = request(site, b"GET /-/feeds.json HTTP/1.1").body
+        state: list[object] = [pool.limits, site.head_timeout_s, site.max_head_bytes, site.timeOut]
+        state += [self.one(LogLevels, services).name, [each["name"] for each in json.loads(listing)["feeds"]]]
+        for name, service in feeds.feeds.items():
+            feed, published, puller = service.feed, service.published, service.puller
+            state += [
+                (name, str(puller.source), puller.max_bytes, puller.timeout_s, feed.interval_s, feed.push),
+                (feed.stale_after_s, feed.gone_after_s, feed.history.max_document_bytes),
+                (published.origins, service._handshakes.origins, published.max_subscribers),
+                structs.replace(service.settings, places={}),
+            ]
+        return state
+
+    @given(_FILES, _FILES)
+    @settings_of_hypothesis(max_examples=40, deadline=None)
+    def test_state_is_that_of_a_start(self, before: str, after: str) -> None:
+        """With the new settings if they are possible, except for those that need a restart; otherwise the old ones."""
+        try:
+            services = self.process(before)
+        except ConfigurationError:
+            reject()
+        old = self.state(services)
+        outcome = self.reload(services, after)
+        try:
+            fresh = self.process(after)
+        except ConfigurationError as error:
+            failure = self.failureResultOf(outcome, ConfigurationError)
+            self.assertEqual(str(failure.value), str(error))
+            self.assertRegex(str(error), r"livefeed\.toml:[0-9]+: [a-z_.]+: ")
+            self.assertEqual(self.state(services), old)
+        else:
+            report = self.successResultOf(outcome)
+            self.assertEqual(self.state(services), self.state(fresh))
+            self.assertEqual(old != self.state(services), bool(report.changed) or old[5] != self.state(services)[5])
+            self.assertNotIn("u:p@", json.dumps(report.to_json()))
+
+    def test_two_hundred_reloads(self) -> None:
+        """Nothing is left of them: descriptors, timers and objects are no more than after half of them."""
+        text = "state_dir = 'state'\n" + "[feeds.{}]\nsource = 'demo:?seed={}'\n" * 3
+        files = [
+            text.format("a", 1, "b", 1, "c", 1),
+            text.format("c", 2, "b", 2, "a", 1),
+            text.format("a", 1, "d", 1, "e", 1) + "interval = 0",
+            text.format("d", 1, "b", 1, "a", 1),
+        ]
+        self.patch(PulledFeedService, "restore", lambda _: None)  # a version of the demo takes milliseconds
+        services = self.process(files[0])
+
+        def figures() -> list[int]:
+            gc.collect()
+            kinds = (PulledFeedService, Puller, JournalService, Origins, Feed)
+            alive = gc.get_objects()
+            return [
+                len([*Path("/proc/self/fd").iterdir()]),
+                threading.active_count(),
+                len(self.reactor.getDelayedCalls()),
+                *(sum(type(each) is kind for each in alive) for kind in kinds),
+            ]
+
+        counts = []
+        for number in range(200):
+            outcome = self.reload(services, files[number % 4])
+            (self.failureResultOf if number % 4 == 2 else self.successResultOf)(outcome)
+            if number in (103, 199):
+                counts.append(figures())
+        self.assertTrue(all(late <= early for early, late in zip(*counts, strict=True)), counts)
 
 
 class RefusalTests(ServiceTestCase):

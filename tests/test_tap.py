@@ -119,7 +119,7 @@ class OptionsTests(SynchronousTestCase):
         path = scratch(self) / "a\nb"
         path.write_text("interval = 0")
         refusal = self.refusal("--config", str(path))
-        self.assertTrue(refusal.endswith("a b: interval: 0 is not a number of seconds from 0.05 to 3600"), refusal)
+        self.assertTrue(refusal.endswith("a b:1: interval: 0 is not a number of seconds from 0.05 to 3600"), refusal)
         self.assertEqual(len(refusal.splitlines()), 1)
 
     def test_repeated_options_add_up(self) -> None:
@@ -283,21 +283,21 @@ class MakeServiceTests(SynchronousTestCase):
         )
 
     def test_what_the_wiring_finds_out_names_its_place(self) -> None:
-        """The file and the key, where it was set in a file."""
+        """The file, the line and the key, where it was set in a file."""
         path = scratch(self) / "livefeed.toml"
         for text, key in (
-            ("source = 'bogus://:hush@h'", "source"),
-            ("allow_origin = ['https://u:hush@h/']", "allow_origin"),
-            ("listen = ['bogus:1']", "listen"),
-            ("listen = ['tls:0']\ncert = '/no/such.pem'\nkey = '/no/such.key'", "cert"),
-            ("[feeds.a]\nsource = 'demo:'\n[feeds.b]\nsource = 'redis://:hush@h'", "feeds.b.source"),
-            ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['x']", "feeds.a.allow_origin"),
-            ("allow_origin = ['x']\n[feeds.a]\nsource = 'demo:'", "allow_origin"),
+            ("source = 'bogus://:hush@h'", "1: source"),
+            ("allow_origin = ['https://u:hush@h/']", "1: allow_origin"),
+            ("listen = ['bogus:1']", "1: listen"),
+            ("listen = ['tls:0']\ncert = '/no/such.pem'\nkey = '/no/such.key'", "2: cert"),
+            ("[feeds.a]\nsource = 'demo:'\n[feeds.b]\nsource = 'redis://:hush@h'", "4: feeds.b.source"),
+            ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['x']", "3: feeds.a.allow_origin"),
+            ("allow_origin = ['x']\n[feeds.a]\nsource = 'demo:'", "1: allow_origin"),
         ):
             path.write_text(text)
             listen = () if "listen" in text else ("--listen", "tcp:0")
             refusal = self.refusal("--config", str(path), *listen)
-            self.assertTrue(refusal.startswith(f"livefeed: {path}: {key}: "), refusal)
+            self.assertTrue(refusal.startswith(f"livefeed: {path}:{key}: "), refusal)
             self.assertNotIn("hush", refusal)
 
     def test_refused_source_does_not_show_its_password(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -21,6 +22,9 @@ Push = Literal["tick", "change"]
 """When subscribers are sent the document: at each tick, or only when it has changed."""
 
 Transport = Literal["fast", "twisted"]
+Level = Literal["debug", "info", "warn", "error"]
+"""The least important lines that are logged."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
@@ -66,6 +70,7 @@ _ALLOWED = {
     "admin_token": "a path",
     "admin_group": "the name or the number of a group",
     "ready_public": "true or false",
+    "log_level": "debug, info, warn or error",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -156,6 +161,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar admin_token: the file with the token that requests to these endpoints carry.
     :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar log_level: the least important lines that are logged.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -179,24 +185,26 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     admin_token: Path | None = None
     admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     ready_public: bool = False
+    log_level: Level = "info"
 
     @classmethod
-    def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    def read(cls, options: Mapping[str, Any], environment: Mapping[str, str], folder: Path | None = None) -> Settings:
         """Merges defaults, file, environment and command line. The later ones take precedence.
 
         :param options: the values of the command line, by the settings' names with ``_``: texts, or lists of texts if a
             setting is repeatable. ``config`` is the path of the file.
         :param environment: all variables of the environment.
+        :param folder: the folder at which relative paths begin, except for those in the file; by default, the current
+            one.
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
-        values = from_environment(environment, OPTIONS, REPEATABLE) | from_options(options)
-        for variable, hint in unknown_variables(environment, OPTIONS):
-            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
+        folder = folder or Path.cwd()
+        values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
         config = values.pop("config", None)
         if config is not None:
             if not config.value:
                 raise ConfigurationError("'' is not a path", place=config.place)
-            values = from_file(config.value) | values
+            values = from_file(config.value, folder) | values
         return cls.of(values)
 
     @classmethod
@@ -228,6 +236,32 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
         return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of settings, as they were at the start. The file is read at each use.
+
+    :ivar options: the values of the command line; see :meth:`Settings.read`.
+    :ivar environment: all variables of the environment.
+    :ivar folder: the folder in which livefeed was started: a daemon leaves it.
+    """
+
+    options: Mapping[str, Any]
+    environment: Mapping[str, str]
+    folder: Path
+
+    def read(self) -> Settings:
+        """Reads the settings.
+
+        :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
+        """
+        return Settings.read(self.options, self.environment, self.folder)
+
+    def warn_of_unknown(self) -> None:
+        """Warns of variables of the environment that look like settings and are none."""
+        for variable, hint in unknown_variables(self.environment, OPTIONS):
+            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
 
 
 _Settings = TypeVar("_Settings", bound=_PlacedSettings)

@@ -65,6 +65,11 @@ class Root(Node):
         self._assets.update(resources)
         self.update()
 
+    def arrange(self, names: Iterable[str]) -> None:
+        """Puts the feeds into the order of their names, as lists show them."""
+        self._published = {name: self._published[name] for name in names}
+        self.update()
+
     def update(self) -> None:
         """Makes the resources anew, after feeds or their origins have changed.
 

@@ -8,10 +8,13 @@
 - ``journald``: log lines with priorities, for systemd's journal.
 - ``limits``: the limit of open files.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
+- ``log_level``: the least important lines that are logged.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
 - ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
 - ``signals``: SIGTERM, SIGHUP, SIGUSR1, and reopening the log files.
+- ``reload``: new settings for a process that runs, completely or not at all.
+- ``signals``: SIGTERM, SIGHUP and SIGUSR1, and opening the log files again.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
 - ``tickets``: the rotation of the key of TLS session tickets.
 """
