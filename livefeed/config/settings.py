@@ -25,6 +25,7 @@ Transport = Literal["fast", "twisted"]
 Level = Literal["debug", "info", "warn", "error"]
 """The least important lines that are logged."""
 
+AccessLogFormat = Literal["common", "combined", "json"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
@@ -74,6 +75,8 @@ _ALLOWED = {
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
+    "access_log": "a path, unix: and the path of a socket, or -",
+    "access_log_format": "common, combined or json",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -168,6 +171,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     :ivar log_level: the least important lines that are logged.
+    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
+        socket, or ``-`` for standard output; ``None`` for nowhere.
+    :ivar access_log_format: the format of these lines.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -194,6 +200,8 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"
+    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    access_log_format: AccessLogFormat = "combined"
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str], folder: Path | None = None) -> Settings:
@@ -337,6 +345,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
         hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
         hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
         raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
+    if name == "access_log":
+        return _absolute_log(value, setting.folder)
     return _absolute_source(value, setting.folder) if name == "source" else value
 
 
@@ -358,6 +368,13 @@ def _absolute_path(folder: Path, wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str) and value:
         return folder / value
     raise ValueError("expected a path")
+
+
+def _absolute_log(target: str, folder: Path) -> str:
+    kind, separator, path = target.partition(":")
+    if target == "-":
+        return target
+    return f"unix:{folder / path}" if separator and kind == "unix" else str(folder / target)
 
 
 def _absolute_source(url: str, folder: Path) -> str:
