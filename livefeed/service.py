@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, Shared
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
+from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.signals import SignalHandlers
@@ -21,6 +22,9 @@ from livefeed.tls.options import ServedCertificates
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.application.service import MultiService
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.config.settings import Settings
@@ -63,38 +67,48 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
     )
     for feed in settings.feeds:
         feeds.add_feed(feed)
-    drain = serving.drain(feeds.feeds.values())
+    watched: list[Listener] = []
+    drain = serving.drain(feeds.feeds.values(), partial(_stop_all, watched))
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
     figures = Figures(feeds.feeds.values(), serving.site, serving.pool, collector, certificates)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
-        listeners = [
+        watched += (
             _feed_listener(settings, each, endpoint_of(serving.listening, each), serving.site)
             for each in settings.listen
-        ]
+        )
+        listeners = [*watched]
         if settings.metrics is not None:
             # Listens apart from the connections of watchers, so that metrics can be read even if there are too many.
             endpoint = endpoint_of(reactor, settings.metrics, setting="metrics")
             metrics = Site(metrics_root(figures), reactor=reactor)
             listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
         certificate.check_unused()
-    # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
-    # Twisted does not wait for one stop before it begins the next.
-    services = MultiService()
+    # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
+    # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
+    services = DrainedServices(drain)
+    memory_watch = serving.memory_watch()
     for service in (
-        SignalHandlers(reactor),  # before anything that a supervisor could wait for, and then signal
+        SignalHandlers(reactor, drain.hurry),  # before anything that a supervisor could wait for, and then signal
         feeds,
         file_limit,
         drain,
         collector,
         *listeners,
+        *(() if memory_watch is None else (memory_watch,)),
         Announcement(listeners),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
     ):
         service.setServiceParent(services)
     return services
+
+
+def _stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:
+    """Closes the sockets of listeners, which are stopped again at the end."""
+    stops: list[Callable[[], Any]] = [each.stopService for each in listeners]
+    return gatherResults([maybeDeferred(stop) for stop in stops])
 
 
 def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:

@@ -16,7 +16,8 @@ from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
-from livefeed.process.drain import Drain
+from livefeed.process.capacity import MemoryWatch
+from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.threads import defer_to_new_thread
@@ -93,12 +94,23 @@ class Serving:
         self.in_thread = partial(defer_to_new_thread, reactor)
         self.listening, self.pool, self.reserved_files = _transport(settings, reactor)
 
-    def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
+    def drain(self, feeds: Iterable[DrainedFeed], stop_listening: Callable[[], Any] = lambda: None) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
 
         :param feeds: the feeds that are served; read again at each use.
+        :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor)
+        settings = self.settings
+        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
+        """Makes the service that limits the connections by memory, to be started after the listeners.
+
+        :param workers: the number of processes that share the memory.
+        :returns: ``None`` with Twisted's transport, which has no such limit.
+        """
+        return None if self.pool is None else MemoryWatch(self.pool, self.reactor, workers=workers)
 
     def process_services(self, drain: Drain) -> tuple[IService, Collector]:
         """Makes the services for the limit of open files, and for the garbage collector."""

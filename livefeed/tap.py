@@ -52,6 +52,9 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "drain-delay": "seconds for which livefeed goes on serving after SIGTERM, not ready [default: 0.0]",
+    "drain": "seconds over which watchers are sent away if a successor serves them [default: 30.0]",
+    "return-after": "seconds that a restart takes: the first watchers then come back [default: 6.0]",
 }
 
 

@@ -24,6 +24,7 @@ Transport = Literal["fast", "twisted"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
+Pause = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
 MAX_FEEDS = 64
@@ -33,6 +34,7 @@ MAX_FEEDS = 64
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
 _TIME = "a number of seconds from 1 to 3600"
+_PAUSE = "a number of seconds from 0 to 3600"
 _COUNT = "a whole number, 0 or more"
 _AGE = "a number of seconds from 0 to 604800"
 _ALLOWED = {
@@ -58,6 +60,9 @@ _ALLOWED = {
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
+    "drain_delay": _PAUSE,
+    "drain": _PAUSE,
+    "return_after": _PAUSE,
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -140,6 +145,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
+    :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
+    :ivar drain: seconds over which watchers are sent away if a successor serves them.
+    :ivar return_after: seconds after which the first watchers come back after a stop without a successor.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -155,6 +163,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
+    drain_delay: Pause = 0.0
+    drain: Pause = 30.0
+    return_after: Pause = 6.0
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
