@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 
@@ -17,6 +17,7 @@ from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.signals import SignalHandlers, reopen_logs
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IStreamServerEndpoint
 
+    from livefeed.admin.commands import Arguments
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
@@ -64,12 +66,15 @@ def make_service(
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
+    lag = LoopLag(reactor)
     figures = Figures(
         feeds.feeds.values(),
         feeds.feeds.values(),
         serving.site,
         serving.pool,
         collector,
+        lag,
+        lambda: serving.refusals.counts,
         certificates,
         clocks.wall(),
     )
@@ -101,17 +106,26 @@ def make_service(
     def is_ready() -> bool:
         return all(feed.was_tried for feed in feeds.feeds.values())
 
+    def reopen() -> None:
+        reopen_logs()
+        serving.reopen()
+
     notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
         (),
-        reopen_logs,
+        reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,
         notify.end_reload,
     )
+
+    async def reload(_: Arguments) -> dict[str, Any]:
+        return (await reloading.reload()).to_json()
+
+    operating.commands.register("reload", reload)
     # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
     # Twisted does not wait for one stop before it begins the next.
     services = MultiService()
@@ -124,6 +138,7 @@ def make_service(
         file_limit,
         drain,
         collector,
+        lag,
         *listeners,
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
