@@ -76,6 +76,7 @@ def make_service(
         lag,
         lambda: serving.refusals.counts,
         certificates,
+        certificates.tickets.is_shared,
         clocks.wall(),
     )
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
