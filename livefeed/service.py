@@ -86,6 +86,7 @@ def make_service(
         lag,
         lambda: serving.refusals.counts,
         certificates,
+        certificates.tickets.is_shared,
         clocks.wall(),
     )
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)

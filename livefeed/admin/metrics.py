@@ -69,6 +69,8 @@ class Figures:
     :ivar lag: measures the lag of the reactor's loop; ``None`` if nothing does.
     :ivar address_refusals: gives the number of connections that were refused for their address, by reason.
     :ivar certificates: the certificates in use; read again at each request.
+    :ivar tickets_shared: tells whether all TLS contexts share the key of their session tickets; gives ``None`` without
+        TLS.
     :ivar started_at: when the process was started, in seconds since 1970.
     """
 
@@ -80,6 +82,7 @@ class Figures:
     lag: LoopLag | None = None
     address_refusals: Callable[[], Mapping[str, int]] = dict
     certificates: Iterable[Validity] = ()
+    tickets_shared: Callable[[], bool | None] = lambda: None
     started_at: float = 0.0
 
     def samples(self) -> list[Sample]:
@@ -98,6 +101,8 @@ class Figures:
         for validity in self.certificates:
             labels = (("file", str(validity.file)),)
             yield Sample("certificate_not_after_timestamp_seconds", labels, validity.not_after)
+        if (is_shared := self.tickets_shared()) is not None:
+            yield Sample("session_tickets_shared", (), is_shared)
         if self.pool is not None:
             yield Sample("connections", (), len(self.pool.connections))
             yield Sample("max_connections", (), self.pool.capacity)

@@ -112,7 +112,13 @@ _MAXIMA = _families(
         "loop_lag_longest_seconds": "Seconds of the largest lateness of this timer since the start.",
     },
 )
-_MINIMA = _families("min", {"certificate_not_after_timestamp_seconds": "Time at which a certificate expires."})
+_MINIMA = _families(
+    "min",
+    {
+        "certificate_not_after_timestamp_seconds": "Time at which a certificate expires.",
+        "session_tickets_shared": "1 if sessions are resumed on every worker; 0 if OpenSSL does not allow it.",
+    },
+)
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (*_OF_PARENT, *_SUMS, *_MAXIMA, *_MINIMA)}
 """All families, in the order in which they are shown."""

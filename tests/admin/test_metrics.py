@@ -284,6 +284,13 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
 
+    def test_session_tickets(self) -> None:
+        """Without TLS there is no figure; otherwise it says whether the key is shared."""
+        self.assertIsNone(self.figure("session_tickets_shared"))
+        for is_shared in (True, False):
+            self.metrics = self.site_of(Figures((), (), self.site, None, tickets_shared=lambda each=is_shared: each))  # type: ignore[misc]
+            self.assertEqual(self.figure("session_tickets_shared"), is_shared)
+
     def test_certificates(self) -> None:
         """Each says when it expires."""
         figures = Figures((), (), self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
