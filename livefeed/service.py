@@ -12,15 +12,16 @@ from livefeed import clocks
 from livefeed.admin.metrics import Figures, metrics_root
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
-from livefeed.process.certificates import CertificateChoice, CertificateWatch
+from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers, reopen_logs
 from livefeed.process.tickets import TicketRotation
-from livefeed.serving import Serving
+from livefeed.serving import Serving, trusted_networks
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
 from livefeed.web.site import Site
@@ -43,11 +44,7 @@ def make_service(
     :param read: reads the settings again, for a reload; by default, they stay the same.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
-    if settings.state_dir is not None:
-        try:
-            check_folder(settings.state_dir)
-        except JournalError as error:
-            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+    check_state_dir(settings)
     serving = Serving(settings, reactor)
     shared = Shared(
         reactor,
@@ -78,8 +75,10 @@ def make_service(
             listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
         certificate.check_unused()
     log_levels = LogLevels(settings.log_level)
+    reloaded_certificates = ReloadedCertificates(certificates)
     parts = (
         serving.reloaded(),
+        reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
     )
@@ -97,7 +96,7 @@ def make_service(
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
-        (),
+        (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
         reopen_logs,
         serving.in_thread,
         reactor,
@@ -117,11 +116,41 @@ def make_service(
         *listeners,
         Announcement(listeners),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
         notify,  # the first to stop
     ):
         service.setServiceParent(services)
     return services
+
+
+def check_state_dir(settings: Settings) -> None:
+    """Checks that no file is in the place of the state directory.
+
+    :raises ConfigurationError: if there is one.
+    """
+    if settings.state_dir is not None:
+        try:
+            check_folder(settings.state_dir)
+        except JournalError as error:
+            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+
+
+def _check_fixed(in_use: Settings, serving: Serving, reactor: ServiceReactor, read: Settings) -> None:
+    """Checks the settings that need a restart, so that the restart will work. It may block.
+
+    :param in_use: the settings of the start. What has not changed was checked then.
+    :raises LivefeedError: if one of them cannot work.
+    """
+    check_state_dir(read)
+    trusted_networks(read)
+    certificate = CertificateChoice(read.cert, read.key, read.place("cert"))
+    with read.named():
+        for each in read.listen:
+            if each not in in_use.listen:
+                make_endpoint(*serving.listens_on(each), certificate)
+        if read.metrics is not None and read.metrics != in_use.metrics:
+            make_endpoint(reactor, read.metrics, certificate, "metrics")
 
 
 def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:

@@ -107,8 +107,7 @@ class Serving:
             idle_timeout_s=settings.idle_timeout,
         )
         self.in_thread = partial(defer_to_new_thread, reactor)
-        with settings.named():
-            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.trusted = trusted_networks(settings)
         self.refusals = Refusals(reactor)
         self._make_transport()
 
@@ -174,6 +173,15 @@ class Serving:
         headers = ProxyHeaders(self.trusted, self.refusals, admits)
         self.listening = PoolReactor(self.pool, admits)
         self.proxied = PoolReactor(self.pool, headers.admits, headers.before)
+
+
+def trusted_networks(settings: Settings) -> Networks:
+    """Gives the networks of the proxies that may name the address of a client.
+
+    :raises ConfigurationError: if the setting is impossible.
+    """
+    with settings.named():
+        return Networks.parse(settings.trusted_proxy, "trusted_proxy")
 
 
 def _limits(settings: Settings) -> Limits:

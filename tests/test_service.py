@@ -34,6 +34,7 @@ from livefeed.process.listener import Announcement, Listener
 from livefeed.process.log_level import LogLevels
 from livefeed.process.memory import Collector
 from livefeed.process.notify import Notify
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import make_service
@@ -113,6 +114,7 @@ class OrderTests(ServiceTestCase):
                 Listener,
                 Announcement,
                 CertificateWatch,
+                CertificateRenewal,
                 TicketRotation,
                 Notify,
             ],
@@ -392,6 +394,22 @@ class ReloadTests(ServiceTestCase):
             self.assertEqual(self.state(services), self.state(fresh))
             self.assertEqual(old != self.state(services), bool(report.changed) or old[5] != self.state(services)[5])
             self.assertNotIn("u:p@", json.dumps(report.to_json()))
+
+    def test_settings_that_need_a_restart_are_checked(self) -> None:
+        """So that the restart will work; those that are possible keep their old value, and are told."""
+        services = self.process("[feeds.a]\nsource = 'demo:'")
+        for wrong, place in (
+            ("metrics = 'tls:1:cert=/no/such:key=/no/such'", ":1: metrics: /no/such: "),
+            ("metrics = 'bogus:1'", ":1: metrics: bogus:1: "),
+            ("state_dir = 'livefeed.toml'", ":1: state_dir: "),
+            ("trusted_proxy = ['x']", ":1: trusted_proxy: "),
+        ):
+            outcome = self.reload(services, f"{wrong}\n[feeds.b]\nsource = 'demo:'")
+            message = str(self.failureResultOf(outcome, ConfigurationError).value)
+            self.assertTrue(message.startswith(f"{self.path}{place}"), message)
+            self.assertEqual([*self.one(FeedsService, services).feeds], ["a"])
+        report = self.successResultOf(self.reload(services, "metrics = 'tcp:1'\n[feeds.a]\nsource = 'demo:'"))
+        self.assertEqual([each.setting for each in report.needs_restart], ["metrics"])
 
     def test_two_hundred_reloads(self) -> None:
         """Nothing is left of them: descriptors, timers and objects are no more than after half of them."""

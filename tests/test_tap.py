@@ -96,7 +96,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
         self.assertEqual((feed.push, feed.max_bytes, feed.max_subscribers), ("change", 1000, 5))
         self.assertEqual(feed.allow_origin, ("https://example.org",))
-        self.assertEqual((settings.cert, settings.key), (Path("/c.pem"), Path("/k.pem")))
+        self.assertEqual((settings.cert, settings.key), ((Path("/c.pem"),), (Path("/k.pem"),)))
         self.assertEqual(settings.listen, ("tcp:8080",))
 
     def test_environment_and_file(self) -> None:

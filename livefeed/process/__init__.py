@@ -1,6 +1,6 @@
 """The operating system's process: addresses, certificates, signals, the end, limits, memory, log.
 
-- ``certificates``: the choice of the default certificate, and the daily check for expiry.
+- ``certificates``: the choice of the default certificates, their reload, and the daily check for expiry.
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.
 - ``drain``: the orderly end of all connections when the process stops.
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
@@ -11,6 +11,7 @@
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
 - ``reload``: new settings for a process that runs, completely or not at all.
+- ``renewal``: certificates that are renewed while the process runs.
 - ``signals``: SIGTERM, SIGHUP and SIGUSR1, and opening the log files again.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
 - ``tickets``: the rotation of the key of TLS session tickets.
