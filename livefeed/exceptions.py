@@ -4,6 +4,8 @@
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file in which versions are kept cannot be used
     ├── LinkError               the other end of the link between parent and worker breaks its protocol
+    ├── RuntimeDirError         the runtime directory cannot be used
+    ├── CommandError            a command of the operator failed
     └── PullError               a pull gave no new version; the last good snapshot stays
         ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
         ├── SourceError         the source could not be read
@@ -82,6 +84,14 @@ class JournalError(LivefeedError):
 
 class LinkError(LivefeedError):
     """The other end of the link between parent and worker breaks its protocol. The link ends."""
+
+
+class RuntimeDirError(LivefeedError):
+    """The runtime directory cannot be used. The message names it and the reason."""
+
+
+class CommandError(LivefeedError):
+    """A command of the operator failed. The message is shown to the operator, and contains no credentials."""
 
 
 class StartError(SystemExit, Exception):

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 from twisted.application.service import MultiService
 
 from livefeed import clocks
-from livefeed.admin.metrics import Figures, metrics_root
+from livefeed.admin.access import read_token
+from livefeed.admin.metrics import Figures
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
+from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.endpoints import make_endpoint
+from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.notify import Notify, NotifySocket, status_line
@@ -24,7 +27,6 @@ from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving, trusted_networks
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
-from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
+    from livefeed.web.site import Site
 
 
 def make_service(
@@ -60,7 +63,17 @@ def make_service(
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
-    figures = Figures(feeds.feeds.values(), serving.site, serving.pool, collector, certificates)
+    figures = Figures(
+        feeds.feeds.values(),
+        feeds.feeds.values(),
+        serving.site,
+        serving.pool,
+        collector,
+        certificates,
+        clocks.wall(),
+    )
+    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
+    serving.root.add_assets(operating.public_resources())
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
@@ -68,12 +81,9 @@ def make_service(
             _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         ]
-        if settings.metrics is not None:
-            # Listens apart from the connections of watchers, so that metrics can be read even if there are too many.
-            endpoint = endpoint_of(reactor, settings.metrics, setting="metrics")
-            metrics = Site(metrics_root(figures), reactor=reactor)
-            listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
+        listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
+    operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
     reloaded_certificates = ReloadedCertificates(certificates)
     parts = (
@@ -103,18 +113,21 @@ def make_service(
         notify.begin_reload,
         notify.end_reload,
     )
+    operating.commands.register("reload", reloading.command)
     # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
     # Twisted does not wait for one stop before it begins the next.
     services = MultiService()
     for service in (
         log_levels,
         SignalHandlers(reactor, reloading.hang_up),  # before anything that a supervisor could wait for, and then signal
+        operating.instance,
+        operators_socket,
         feeds,
         file_limit,
         drain,
         collector,
         *listeners,
-        Announcement(listeners),  # behind everything that can end the start
+        Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
         CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
@@ -149,16 +162,16 @@ def _check_fixed(in_use: Settings, serving: Serving, reactor: ServiceReactor, re
         for each in read.listen:
             if each not in in_use.listen:
                 make_endpoint(*serving.listens_on(each), certificate)
-        if read.metrics is not None and read.metrics != in_use.metrics:
-            make_endpoint(reactor, read.metrics, certificate, "metrics")
+        for each in read.admin:
+            if each not in in_use.admin:
+                make_endpoint(reactor, each, certificate, "admin")
+        if read.admin_group is not None:
+            group_number(read.admin_group)
+        if read.admin_token is not None:
+            read_token(read.admin_token)
 
 
 def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
     """Makes a listener of the feeds."""
     names = [feed.feed for feed in settings.feeds]
     return Listener(description, endpoint, site, settings.place("listen"), partial(describe_feeds, names))
-
-
-def _metrics_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
-    """Makes the listener of the metrics."""
-    return Listener(description, endpoint, site, settings.place("metrics"), lambda base: f"the metrics {base}/metrics")

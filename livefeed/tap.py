@@ -31,7 +31,6 @@ _PARAMETERS = {
     "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
     "interval": "seconds from one pull to the next [default: 1.0]",
     "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
-    "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
@@ -58,6 +57,14 @@ _PARAMETERS = {
     "network-rate": (
         "new connections a second for each network (IPv4: /24, IPv6: /48); 0: no limit (fast transport) [default: 1000]"
     ),
+    "runtime-dir": (
+        "folder of the operator's socket [default: the instance's folder in $RUNTIME_DIRECTORY, /run/livefeed, "
+        "$XDG_RUNTIME_DIR/livefeed or /tmp/livefeed-UID]"
+    ),
+    "instance": "name by which livefeed ctl finds this livefeed [default: default]",
+    "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
+    "admin-group": "group whose members may use the operator's socket",
+    "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
 }
 
 
@@ -66,6 +73,10 @@ _REPEATED = {
         "endpoint to serve on [default: tls:8443]; repeatable. tls:PORT[:interface=ADDRESS] serves with --cert and "
         "--key, tls:PORT:cert=FILE:key=FILE with files of its own; all endpoints of Twisted work, too: "
         "tcp:PORT[:interface=ADDRESS] (plain HTTP), unix:PATH, systemd:domain=INET6:index=0"
+    ),
+    "admin": (
+        "endpoint to serve the operator's port on, besides its Unix socket, such as tcp:9090:interface=127.0.0.1; "
+        "requires --admin-token; repeatable"
     ),
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
     "trusted-proxy": (
@@ -82,7 +93,7 @@ _REPEATED = {
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "metrics", "state-dir")
+_NOT_REPEATED = ("config", "source", "feed", "state-dir", "runtime-dir", "instance", "admin-token")
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -116,6 +127,10 @@ class Options(usage.Options):
             "cert": usage.CompleteFiles("*.pem"),
             "key": usage.CompleteFiles("*.pem"),
             "state-dir": usage.CompleteDirs(),
+            "runtime-dir": usage.CompleteDirs(),
+            "admin-token": usage.CompleteFiles(),
+            "admin-group": usage.CompleteGroups(),
+            "ready-public": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
@@ -147,6 +162,10 @@ class Options(usage.Options):
     def opt_key(self, path: str) -> None:
         """Adds the private key of a certificate."""
         self._repeated.setdefault("key", []).append(path)
+
+    def opt_admin(self, endpoint: str) -> None:
+        """Adds an endpoint to serve the operator's port on."""
+        self._repeated.setdefault("admin", []).append(endpoint)
 
     def opt_version(self) -> None:
         """Show the version and exit."""

@@ -33,12 +33,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "delivery": "document feed transport web",
         "process": "config document tls transport web delivery",
         "admin": "document tls transport web feed intake delivery process",
-        "cli": "tls",
+        "cli": "process tls",
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake process sources storage web",
         "serving": "config delivery process transport web",
         "workers": "config delivery document feed feed_service process serving tls transport web",
-        "service": "admin config feed_service process serving storage tls web workers",
+        "operating": "admin config process serving tls",
+        "service": "admin config feed_service operating process serving storage tls web workers",
         "tap": "config process service",
     }.items()
 }

@@ -21,6 +21,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import serving
+from livefeed.admin.socket import OperatorSocket
 from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed.feed import Feed
@@ -29,6 +30,7 @@ from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
 from livefeed.intake.puller import Puller
 from livefeed.process.certificates import CertificateWatch
 from livefeed.process.drain import Drain
+from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
 from livefeed.process.log_level import LogLevels
@@ -60,6 +62,13 @@ class ServiceTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
+        self.token = self.scratch() / "token"
+        self.token.write_text("0123456789abcdef")
+        self.token.chmod(0o600)
+
+    def admin(self, *endpoints: str) -> dict[str, Any]:
+        """Gives the options of the operator's port on endpoints of TCP."""
+        return {"admin": [*endpoints], "admin_token": str(self.token)}
 
     def make(self, settings: Settings | None = None, /, **options: Any) -> MultiService:
         """Makes the services of settings, or of options of the command line."""
@@ -99,12 +108,14 @@ class OrderTests(ServiceTestCase):
 
     def test_order(self) -> None:
         """Signals come before anything that waits, the limit of files before the listeners, the announcement last."""
-        services = self.make(listen=[LOCAL, LOCAL], metrics=LOCAL)
+        services = self.make(listen=[LOCAL, LOCAL], **self.admin(LOCAL))
         self.assertEqual(
             [type(service) for service in services],
             [
                 LogLevels,
                 SignalHandlers,
+                Instance,
+                OperatorSocket,
                 FeedsService,
                 FileLimit,
                 Drain,
@@ -122,7 +133,7 @@ class OrderTests(ServiceTestCase):
 
     def test_order_of_the_stop(self) -> None:
         """No new connections are accepted when the connections end, and the feeds tick until then."""
-        services = self.make(metrics=LOCAL)
+        services = self.make(**self.admin(LOCAL))
         stopped: list[type] = []
         for service in services:
             self.patch(service, "stopService", lambda service=service: stopped.append(type(service)))
@@ -135,7 +146,7 @@ class OrderTests(ServiceTestCase):
     def test_nothing_is_started(self) -> None:
         """The reactor has no ports, connections, calls and hooks yet, and no service runs."""
         for transport in ("fast", "twisted"):
-            services = self.make(transport=transport, metrics="tcp:0", state_dir=str(self.scratch() / "state"))
+            services = self.make(transport=transport, state_dir=str(self.scratch() / "state"), **self.admin("tcp:0"))
             self.assertEqual([service for service in services if service.running], [])
             self.assertFalse(services.running)
             used = (self.reactor.tcpServers, self.reactor.getReaders(), self.reactor.getDelayedCalls())
@@ -193,30 +204,51 @@ class ListenerTests(ServiceTestCase):
 
     def test_place_of_a_variable(self) -> None:
         """A listener has the name of the variable that has set it."""
-        settings = Settings.read({}, {"LIVEFEED_LISTEN": LOCAL, "LIVEFEED_METRICS": "tcp:0"})
+        settings = Settings.read(
+            {}, {"LIVEFEED_LISTEN": LOCAL, "LIVEFEED_ADMIN": "tcp:0", "LIVEFEED_ADMIN_TOKEN": str(self.token)}
+        )
         places = [each.place for each in self.all(Listener, self.make(settings))]
-        self.assertEqual(places, ["LIVEFEED_LISTEN", "LIVEFEED_METRICS"])
+        self.assertEqual(places, ["LIVEFEED_LISTEN", "LIVEFEED_ADMIN"])
 
-    def test_metrics_are_apart(self) -> None:
-        """They have a listener and a site of their own, which shows the figures of the feeds and not the feeds."""
-        services = self.make(metrics="tcp:9090")
-        feeds, metrics = self.all(Listener, services)
-        self.assertEqual((metrics.description, metrics.place), ("tcp:9090", "--metrics"))
-        self.assertEqual(metrics.describe("http://h:1"), "the metrics http://h:1/metrics")
+    def test_operators_port_is_apart(self) -> None:
+        """It has a listener and a site of its own, which shows the figures of the feeds and not the feeds."""
+        services = self.make(**self.admin("tcp:9090"))
+        feeds, admin = self.all(Listener, services)
+        self.assertEqual((admin.description, admin.place), ("tcp:9090", "--admin"))
+        self.assertEqual(admin.describe("http://h:1"), "the operator's port http://h:1/status")
         self.start_feeds(services)
-        self.assertIn(b'livefeed_good_pulls_total{feed="feed"} 1.0', self.get(metrics, "/metrics").body)
-        self.assertEqual((self.get(metrics, "/feed").status, self.get(feeds, "/metrics").status), (404, 404))
+        token = "Authorization: Bearer 0123456789abcdef"
+        self.assertIn(b'livefeed_good_pulls_total{feed="feed"} 1.0', self.get(admin, "/metrics", token).body)
+        self.assertEqual((self.get(admin, "/feed", token).status, self.get(feeds, "/metrics").status), (404, 404))
+        self.assertEqual(self.get(admin, "/metrics").status, 401)
+
+    def test_operators_socket_needs_no_token(self) -> None:
+        """The system protects it."""
+        services = self.make(**self.admin("tcp:9090"))
+        socket: Any = self.one(OperatorSocket, services)
+        self.assertEqual(self.get(socket, "/status").status, 200)
+
+    def test_public_readiness(self) -> None:
+        """The endpoints of the feeds answer whether livefeed is ready if the operator wants it."""
+        for options, statuses in (({}, (404, 404)), ({"ready_public": "true"}, (200, 503))):
+            services = self.make(**options)
+            (listener,) = self.all(Listener, services)
+            found = tuple(self.get(listener, f"/-/{name}").status for name in ("live", "ready"))
+            self.assertEqual(found, statuses)
+        self.start_feeds(services)
+        self.assertEqual(self.get(listener, "/-/ready").body, b'{\n  "ready": true\n}\n')
 
     def test_all_listeners_are_announced(self) -> None:
-        """Those of the metrics, too."""
-        services = self.make(metrics=LOCAL)
-        self.assertEqual(self.one(Announcement, services).listeners, self.all(Listener, services))
+        """Those of the operator's port, too."""
+        services = self.make(**self.admin(LOCAL))
+        announced = [*self.all(Listener, services), self.one(OperatorSocket, services)]
+        self.assertEqual(self.one(Announcement, services).listeners, announced)
 
     def test_certificate_of_the_settings(self) -> None:
-        """TLS endpoints use it, and it is watched, also where only the metrics have TLS."""
+        """TLS endpoints use it, and it is watched, also where only the operator's port has TLS."""
         made = development_certificate(self.scratch())
         files = {"cert": str(made.cert), "key": str(made.key)}
-        for options in ({"listen": ["tls:0"]}, {"metrics": "tls:0"}):
+        for options in ({"listen": ["tls:0"]}, self.admin("tls:0")):
             with capturedLogs() as events:
                 services = self.make(**files, **options)
             self.assertEqual([formatEvent(event) for event in events], [])
@@ -244,16 +276,16 @@ class TransportTests(ServiceTestCase):
         self.assertEqual([factory for _, factory, *_ in self.reactor.tcpServers], [listener.factory])
 
     def test_fast(self) -> None:
-        """The endpoints of the feeds listen in the pool, which sets files aside; that of the metrics does not."""
-        services = self.make(metrics="tcp:0")
-        feeds, metrics = self.all(Listener, services)
+        """The endpoints of the feeds listen in the pool, which sets files aside; that of the operator does not."""
+        services = self.make(**self.admin("tcp:0"))
+        feeds, admin = self.all(Listener, services)
         port = self.successResultOf(feeds.endpoint.listen(feeds.factory))
         self.addCleanup(port.stopListening)
         self.assertIsInstance(port, PoolPort)
         self.assertEqual(self.reactor.tcpServers, [])
         self.assertEqual(self.one(FileLimit, services).reserved, RESERVED_FILES)
-        self.assertIsInstance(metrics.endpoint, TCP4ServerEndpoint)
-        self.successResultOf(metrics.endpoint.listen(metrics.factory))
+        self.assertIsInstance(admin.endpoint, TCP4ServerEndpoint)
+        self.successResultOf(admin.endpoint.listen(admin.factory))
         self.assertEqual(len(self.reactor.tcpServers), 1)
 
     def test_limits_of_the_pool(self) -> None:
@@ -325,7 +357,7 @@ _FILES = st.builds(
             "idle_timeout": st.sampled_from(["30", "40"]),
             "max_head_bytes": st.sampled_from(["16384", "20000"]),
             "log_level": st.sampled_from(["'debug'", "'warn'"]),
-            "metrics": st.sampled_from(["'tcp:0'", "'tcp:1'"]),
+            "instance": st.sampled_from(["'green'", "'blue'"]),
         },
     ),
     st.dictionaries(st.sampled_from("abcd"), _FEED_KEYS, min_size=1, max_size=3),
@@ -399,8 +431,10 @@ class ReloadTests(ServiceTestCase):
         """So that the restart will work; those that are possible keep their old value, and are told."""
         services = self.process("[feeds.a]\nsource = 'demo:'")
         for wrong, place in (
-            ("metrics = 'tls:1:cert=/no/such:key=/no/such'", ":1: metrics: /no/such: "),
-            ("metrics = 'bogus:1'", ":1: metrics: bogus:1: "),
+            ("admin = ['tls:1:cert=/no/such:key=/no/such']\nadmin_token = 'x'", ":1: admin: /no/such: "),
+            ("admin = ['bogus:1']\nadmin_token = 'x'", ":1: admin: bogus:1: "),
+            ("admin_token = 'x'", ":1: admin_token: "),
+            ("admin_group = 'no-such-group'", ":1: admin_group: "),
             ("state_dir = 'livefeed.toml'", ":1: state_dir: "),
             ("trusted_proxy = ['x']", ":1: trusted_proxy: "),
         ):
@@ -408,8 +442,8 @@ class ReloadTests(ServiceTestCase):
             message = str(self.failureResultOf(outcome, ConfigurationError).value)
             self.assertTrue(message.startswith(f"{self.path}{place}"), message)
             self.assertEqual([*self.one(FeedsService, services).feeds], ["a"])
-        report = self.successResultOf(self.reload(services, "metrics = 'tcp:1'\n[feeds.a]\nsource = 'demo:'"))
-        self.assertEqual([each.setting for each in report.needs_restart], ["metrics"])
+        report = self.successResultOf(self.reload(services, "instance = 'blue'\n[feeds.a]\nsource = 'demo:'"))
+        self.assertEqual([each.setting for each in report.needs_restart], ["instance"])
 
     def test_two_hundred_reloads(self) -> None:
         """Nothing is left of them: descriptors, timers and objects are no more than after half of them."""
@@ -468,11 +502,17 @@ class RefusalTests(ServiceTestCase):
         self.assertTrue(self.refusal(settings).startswith("LIVEFEED_SOURCE: "))
 
     def test_endpoints(self) -> None:
-        """Those of the feeds and that of the metrics, each with its place and its description."""
+        """Those of the feeds and of the operator's port, each with its place and its description."""
         self.assertTrue(self.refusal(listen=[LOCAL, "bogus:1"]).startswith("--listen: bogus:1: "))
-        self.assertTrue(self.refusal(metrics="bogus:1").startswith("--metrics: bogus:1: "))
-        settings = Settings.read(TCP, {"LIVEFEED_METRICS": "bogus:1"})
-        self.assertTrue(self.refusal(settings).startswith("LIVEFEED_METRICS: bogus:1: "))
+        self.assertTrue(self.refusal(**self.admin("bogus:1")).startswith("--admin: bogus:1: "))
+        settings = Settings.read(TCP, {"LIVEFEED_ADMIN": "bogus:1", "LIVEFEED_ADMIN_TOKEN": str(self.token)})
+        self.assertTrue(self.refusal(settings).startswith("LIVEFEED_ADMIN: bogus:1: "))
+
+    def test_token_and_group(self) -> None:
+        """A token that everybody may read, and a group that there is not, are refused with their places."""
+        self.token.chmod(0o644)
+        self.assertTrue(self.refusal(**self.admin(LOCAL)).startswith("--admin-token: "))
+        self.assertTrue(self.refusal(admin_group="no-such-group").startswith("--admin-group: "))
 
     def test_certificate_that_is_not_there(self) -> None:
         """Whether an endpoint uses it or not."""

@@ -71,8 +71,9 @@ class OptionsTests(SynchronousTestCase):
         told = " ".join(str(Options()).split())
         for cls in (Settings, FeedSettings):
             for setting in msgspec.structs.fields(cls):
-                if setting.name not in ("cert", "key", "metrics", "state_dir", "feeds", "places", "trusted_proxy"):
+                if setting.default not in (None, ()) and setting.name not in ("feeds", "places"):
                     default = setting.default[0] if isinstance(setting.default, tuple) else setting.default
+                    default = str(default).lower() if isinstance(default, bool) else default
                     option = setting.name.replace("_", "-")
                     self.assertTrue(
                         re.search(rf"--{option}= (?:(?! --).)*\[default: {re.escape(str(default))}\]", told), told
@@ -91,13 +92,19 @@ class OptionsTests(SynchronousTestCase):
             *("--max-subscribers", "5"),
             *("--listen", "tcp:8080"),
             *("--allow-origin", "https://example.org"),
+            *("--admin", "tcp:9090"),
+            *("--admin-token", "/t"),
+            *("--instance", "green"),
+            *("--ready-public", "true"),
         ).settings
         (feed,) = settings.feeds
         self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
         self.assertEqual((feed.push, feed.max_bytes, feed.max_subscribers), ("change", 1000, 5))
         self.assertEqual(feed.allow_origin, ("https://example.org",))
         self.assertEqual((settings.cert, settings.key), ((Path("/c.pem"),), (Path("/k.pem"),)))
-        self.assertEqual(settings.listen, ("tcp:8080",))
+        self.assertEqual((settings.listen, settings.admin), (("tcp:8080",), ("tcp:9090",)))
+        self.assertEqual((settings.admin_token, settings.instance), (Path("/t"), "green"))
+        self.assertIs(settings.ready_public, True)
 
     def test_environment_and_file(self) -> None:
         """Options that are missing on the command line come from the environment and the file."""
@@ -157,8 +164,8 @@ class OptionsTests(SynchronousTestCase):
                 "--source: was given 2 times, and can only be once; a file (--config) can have several feeds",
             ),
             (
-                ("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"),
-                "--metrics: was given 3 times, and can only be once",
+                ("--instance=a", "--instance=b", "--instance=c"),
+                "--instance: was given 3 times, and can only be once",
             ),
             (("file:/srv/a.json",), "an argument stands without an option, such as --source, before it"),
         ):
@@ -246,7 +253,10 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertEqual(
             self.logged(*files), "--cert has no effect: no endpoint uses it; only endpoints of the kind tls: do"
         )
-        self.assertEqual(self.logged(*files, "--metrics=tls:0"), "")
+        token = scratch(self) / "token"
+        token.write_text("0123456789abcdef")
+        token.chmod(0o600)
+        self.assertEqual(self.logged(*files, f"--admin-token={token}", "--admin=tls:0"), "")
         missing = made.cert.with_name("missing.pem")
         for options in ((f"--cert={missing}", files[1]), (files[0], f"--key={missing}")):
             refusal = self.refusal("--listen", "tcp:0", *options)

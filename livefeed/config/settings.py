@@ -51,7 +51,6 @@ _ALLOWED = {
     "stale_after": _AGE,
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
-    "metrics": "an endpoint",
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
@@ -62,10 +61,16 @@ _ALLOWED = {
     "idle_timeout": _TIME,
     "cert": "a path, or a list of paths",
     "key": "a path, or a list of paths",
-    "log_level": "debug, info, warn or error",
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
+    "runtime_dir": "a path",
+    "instance": _NAME,
+    "admin": "a list of endpoints",
+    "admin_token": "a path",
+    "admin_group": "the name or the number of a group",
+    "ready_public": "true or false",
+    "log_level": "debug, info, warn or error",
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -73,7 +78,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen", "trusted_proxy")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 LISTS_OF_PATHS = ("cert", "key")
@@ -139,7 +144,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
@@ -152,15 +156,20 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar cert: the PEM file of the server's certificate and its chain, or one file for each of several; empty for a
         development certificate.
     :ivar key: the PEM file of the private key of each certificate, in the same order.
-    :ivar log_level: the least important lines that are logged.
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
+    :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
+    :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
+    :ivar admin_token: the file with the token that requests to these endpoints carry.
+    :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
+    :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar log_level: the least important lines that are logged.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
-    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
@@ -171,10 +180,16 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 75.0
     cert: tuple[Path, ...] = ()
     key: tuple[Path, ...] = ()
-    log_level: Level = "info"
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
+    runtime_dir: Path | None = None
+    instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
+    admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    admin_token: Path | None = None
+    admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ready_public: bool = False
+    log_level: Level = "info"
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str], folder: Path | None = None) -> Settings:
@@ -225,6 +240,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
             raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.admin and settings.admin_token is None:
+            why = "requires admin_token, the file with the token that requests to the operator's port carry"
+            raise ConfigurationError(why, place=settings.place("admin"))
         return settings
 
 

@@ -4,12 +4,15 @@
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.
 - ``drain``: the orderly end of all connections when the process stops.
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
+- ``instance``: the instance that the process is, and its claim to the runtime directory.
 - ``journald``: log lines with priorities, for systemd's journal.
 - ``limits``: the limit of open files.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
 - ``log_level``: the least important lines that are logged.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
+- ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
+- ``signals``: SIGTERM, SIGHUP, SIGUSR1, and reopening the log files.
 - ``reload``: new settings for a process that runs, completely or not at all.
 - ``renewal``: certificates that are renewed while the process runs.
 - ``signals``: SIGTERM, SIGHUP and SIGUSR1, and opening the log files again.

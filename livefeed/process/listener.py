@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet import tcp
@@ -104,6 +104,13 @@ class Listener(Service):
         return f"{cause.strerror or cause}{remedy}"
 
 
+class Announced(Protocol):
+    """A service whose address is logged."""
+
+    def announce(self) -> None:
+        """Logs the address."""
+
+
 @dataclass(eq=False)
 class Announcement(Service):
     """Logs the addresses once every endpoint is bound and every feed has restored its versions.
@@ -112,7 +119,7 @@ class Announcement(Service):
     """
 
     # required parameters
-    listeners: Sequence[Listener]
+    listeners: Sequence[Announced]
 
     def startService(self) -> None:
         """IService API."""

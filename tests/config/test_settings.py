@@ -58,7 +58,7 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(feed.max_delta_bytes, 1048576)
         self.assertEqual(defaults.listen, ("tls:8443",))
         self.assertEqual(defaults.cert, ())
-        self.assertIsNone(defaults.key)
+        self.assertEqual(defaults.key, ())
 
     def test_text_becomes_typed(self) -> None:
         """All of the command line is text; the settings are not."""
@@ -161,6 +161,23 @@ class OptionTests(SynchronousTestCase):
         """One without the other is refused."""
         self.assertEqual(self.refusal(cert="/c.pem"), "--cert: cert and key go together: give both, or none")
         self.assertTrue(self.refusal(key="/k.pem").startswith("--key: "))
+
+    def test_operators_port_on_tcp_requires_a_token(self) -> None:
+        """Whoever reaches a port of TCP could otherwise run commands."""
+        self.assertTrue(self.refusal(admin=["tcp:9090"]).startswith("--admin: requires admin_token"))
+        self.assertEqual(read({"admin": ["tcp:9090"], "admin_token": "/t"}).admin, ("tcp:9090",))
+        self.assertTrue(self.refusal(admin=[""], admin_token="/t").startswith("--admin: "))
+
+    def test_instance_is_a_name(self) -> None:
+        """It becomes a part of a path."""
+        for name in ("../a", "", "a/b", "-a", "a" * 65):
+            self.assertTrue(self.refusal(instance=name).startswith("--instance: "), name)
+
+    def test_yes_or_no(self) -> None:
+        """Text becomes a truth value."""
+        for text, value in (("true", True), ("false", False), ("1", True), ("0", False)):
+            self.assertIs(read({"ready_public": text}).ready_public, value)
+        self.assertEqual(self.refusal(ready_public="maybe"), "--ready-public: 'maybe' is not true or false")
 
     def test_empty_path(self) -> None:
         """An unset variable of a shell script gives an empty path, which is not the current directory."""

@@ -160,15 +160,18 @@ class TestOptions:
         assert "listening on" not in output
 
     @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
-    @pytest.mark.parametrize("option", ["--metrics", "--state-dir"])
+    @pytest.mark.parametrize("option", ["--admin", "--state-dir"])
     def test_nothing_is_announced_before_all_is_there(
         self, tmp_path: Path, option: str, command: tuple[str, ...]
     ) -> None:
         """A start that fails has not said before that livefeed listens."""
         (tmp_path / "file").write_bytes(b"")
+        token = tmp_path / "token"
+        token.write_text("0123456789abcdef\n")
+        token.chmod(0o600)
         with closing(socket.create_server((HOST, 0))) as sock:
-            value = f"tcp:{sock.getsockname()[1]}:interface={HOST}" if option == "--metrics" else "file"
-            code, output = run(tmp_path, "--listen", TCP, option, value, command=command)
+            value = f"tcp:{sock.getsockname()[1]}:interface={HOST}" if option == "--admin" else "file"
+            code, output = run(tmp_path, "--listen", TCP, "--admin-token", str(token), option, value, command=command)
         assert_refused(code, output, f"{option}: ")
         assert "listening on" not in output
 
