@@ -19,6 +19,7 @@ from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.renewal import CertificateRenewal
@@ -63,12 +64,15 @@ def make_service(
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
+    lag = LoopLag(reactor)
     figures = Figures(
         feeds.feeds.values(),
         feeds.feeds.values(),
         serving.site,
         serving.pool,
         collector,
+        lag,
+        lambda: serving.refusals.counts,
         certificates,
         clocks.wall(),
     )
@@ -102,12 +106,16 @@ def make_service(
     def is_ready() -> bool:
         return all(feed.was_tried for feed in feeds.feeds.values())
 
+    def reopen() -> None:
+        reopen_logs()
+        serving.reopen()
+
     notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
         (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
-        reopen_logs,
+        reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,
@@ -126,6 +134,7 @@ def make_service(
         file_limit,
         drain,
         collector,
+        lag,
         *listeners,
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),

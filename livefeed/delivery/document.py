@@ -154,7 +154,10 @@ class DocumentResource(FeedResource):
 
     def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
-        if refused or request.over_capacity or self._delivery.slots is not None or self._delivery.full():
+        is_ending = self._delivery.slots is not None
+        if refused or request.over_capacity or is_ending or self._delivery.full():
+            if not (refused or request.over_capacity):
+                self._feed.tally.refused["stopping" if is_ending else "limit"] += 1
             return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
         return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
@@ -195,6 +198,7 @@ class DocumentResource(FeedResource):
         """Lets a request wait for the next version, or refuses it if the limit of subscribers is reached."""
         request.select = None
         if self._delivery.full():
+            self._feed.tally.refused["limit"] += 1
             return refuse_one_more(request, [*self._shared(request), *self._state()])
         may_join = partial(self._would_wait, snapshot)
         later = partial(self._document, may_wait=False)
