@@ -28,12 +28,14 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
 from livefeed.intake.puller import Puller
+from livefeed.process.capacity import MemoryWatch
 from livefeed.process.certificates import CertificateWatch
-from livefeed.process.drain import Drain
+from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
@@ -119,9 +121,11 @@ class OrderTests(ServiceTestCase):
                 FileLimit,
                 Drain,
                 Collector,
+                LoopLag,
                 Listener,
                 Listener,
                 Listener,
+                MemoryWatch,
                 Announcement,
                 CertificateWatch,
                 TicketRotation,
@@ -140,6 +144,19 @@ class OrderTests(ServiceTestCase):
             [kind for kind in stopped if kind in (Listener, Drain, FeedsService)],
             [Listener, Listener, Drain, FeedsService],
         )
+
+    def test_drain_has_its_settings(self) -> None:
+        """Its times, and the listeners of the feeds, but not that of the operator."""
+        services = self.make(**self.admin(LOCAL), drain_delay="2", drain="60", return_after="9")
+        drain = self.one(Drain, services)
+        self.assertEqual(drain.times, DrainTimes(2.0, 60.0, 9.0))
+        feeds, operators = self.all(Listener, services)
+        stopped: list[Listener] = []
+        for listener in (feeds, operators):
+            self.patch(listener, "stopService", lambda listener=listener: stopped.append(listener))
+        self.successResultOf(drain.stop_listening())
+        self.assertEqual(stopped, [feeds])
+        self.assertEqual(self.one(SignalHandlers, services).hurry, drain.hurry)
 
     def test_nothing_is_started(self) -> None:
         """The reactor has no ports, connections, calls and hooks yet, and no service runs."""
@@ -269,6 +286,7 @@ class TransportTests(ServiceTestCase):
         """Checks that the feeds are served by the reactor itself."""
         self.assertIsNone(self.one(Drain, services).pool)
         self.assertIsNone(self.one(FileLimit, services).reserved)
+        self.assertEqual(self.all(MemoryWatch, services), [])
         listener = self.all(Listener, services)[0]
         self.successResultOf(listener.endpoint.listen(listener.factory))
         self.assertEqual([factory for _, factory, *_ in self.reactor.tcpServers], [listener.factory])
@@ -355,7 +373,7 @@ _FILES = st.builds(
             "idle_timeout": st.sampled_from(["30", "40"]),
             "max_head_bytes": st.sampled_from(["16384", "20000"]),
             "log_level": st.sampled_from(["'debug'", "'warn'"]),
-            "metrics": st.sampled_from(["'tcp:0'", "'tcp:1'"]),
+            "instance": st.sampled_from(["'one'", "'two'"]),
         },
     ),
     st.dictionaries(st.sampled_from("abcd"), _FEED_KEYS, min_size=1, max_size=3),

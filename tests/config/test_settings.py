@@ -193,6 +193,19 @@ class OptionTests(SynchronousTestCase):
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
         self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path")
 
+    def test_access_log(self) -> None:
+        """Its path is made absolute, also that of a socket; standard output has none."""
+        for setting, made in (
+            ("access.log", f"{Path.cwd()}/access.log"),
+            ("/var/log/a:b", "/var/log/a:b"),
+            ("unix:/run/log", "unix:/run/log"),
+            ("unix:log", f"unix:{Path.cwd()}/log"),
+            ("-", "-"),
+        ):
+            self.assertEqual(read({"access_log": setting}).access_log, made)
+        self.assertIn("'' is not a path, unix: and", self.refusal(access_log=""))
+        self.assertIn("'w3c' is not common, combined or json", self.refusal(access_log_format="w3c"))
+
     def test_proxies(self) -> None:
         """Endpoints for proxies need their networks, except with Twisted's transport, which knows none."""
         refusal = self.refusal(listen=["haproxy:tls:8443"])
