@@ -149,6 +149,7 @@ def _of_served(published: PublishedFeed) -> Iterator[Sample]:
     # Not the number of the sequence: a version of an earlier process has a greater one than the next versions.
     yield Sample("versions_total", labels, feed.versions)
     yield Sample("codings_made_total", labels, feed.codings_made)
+    yield Sample("hashes_made_total", labels, feed.hashes_made)
     yield Sample("patches_made_total", labels, feed.history.made)
     yield Sample("messages_made_total", labels, published.delivery.messages.made)
     yield from _of_watchers(feed, labels)
