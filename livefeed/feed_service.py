@@ -65,6 +65,7 @@ class Shared:
     :ivar state_dir: the folder in which the last versions are kept; ``None`` to keep none.
     :ivar state_place: where that folder was set; messages about it begin with this.
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
+    :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
     reactor: IReactorTime
@@ -73,6 +74,7 @@ class Shared:
     state_dir: Path | None = None
     state_place: str = ""
     boot: clocks.Boot | None = None
+    make_feed: Callable[..., Feed] = Feed
 
 
 class FeedService(MultiService):
@@ -91,7 +93,7 @@ class FeedService(MultiService):
         self.settings = settings
         self._shared = shared
         origins = self._origins_of(settings)
-        feed = Feed(
+        feed = self._make_feed(
             settings.feed,
             clock=shared.reactor,
             interval_s=settings.interval,
@@ -99,12 +101,20 @@ class FeedService(MultiService):
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
             wall=clocks.wall,
-            history=History(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
+            history=self._make_history(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
         self.published = PublishedFeed(
             feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
+
+    def _make_feed(self, name: str, **arguments: Any) -> Feed:
+        """Makes the feed. A subclass may make one of another class."""
+        return self._shared.make_feed(name, **arguments)
+
+    def _make_history(self, **arguments: Any) -> History:
+        """Makes the history of the feed. A subclass may make one of another class."""
+        return History(**arguments)
 
     @property
     def feed(self) -> Feed:

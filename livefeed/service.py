@@ -90,6 +90,12 @@ def make_service(
         listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
     operators_socket = operating.socket()
+    log_levels = LogLevels(settings.log_level)
+    parts = (
+        serving.reloaded(),
+        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
+        ReloadedFeeds(feeds),
+    )
 
     def status() -> str:
         published = [feed.published for feed in feeds.feeds.values()]
@@ -100,14 +106,16 @@ def make_service(
     def is_ready() -> bool:
         return all(feed.was_tried for feed in feeds.feeds.values())
 
-    log_levels = LogLevels(settings.log_level)
-    parts = (
-        serving.reloaded(),
-        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
-        ReloadedFeeds(feeds),
-    )
+    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
     reloading = Reloading(
-        Reload(settings, parts), read or (lambda: settings), (), reopen_logs, serving.in_thread, reactor
+        Reload(settings, parts),
+        read or (lambda: settings),
+        (),
+        reopen_logs,
+        serving.in_thread,
+        reactor,
+        notify.begin_reload,
+        notify.end_reload,
     )
 
     async def reload(_: Arguments) -> dict[str, Any]:
@@ -131,7 +139,7 @@ def make_service(
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
-        Notify(NotifySocket.take(os.environ), is_ready, status, reactor),  # the first to stop
+        notify,  # the first to stop
     ):
         service.setServiceParent(services)
     return services

@@ -51,11 +51,8 @@ if TYPE_CHECKING:
         """The parts of a reactor that the services use."""
 
 
-_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout")
-"""The settings of limits that only the fast transport has, and that a reload changes."""
-
-_OF_ADDRESSES = ("address_rate", "network_rate")
-"""The settings of limits for each address, which only the fast transport has."""
+_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate")
+"""The settings of limits that only the fast transport has."""
 
 _log = Logger()
 
@@ -74,6 +71,7 @@ class Serving:
         transport.
     :ivar trusted: the networks of the proxies that may name the address of a client.
     :ivar refusals: counts the connections that are refused before TLS.
+    :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -92,6 +90,7 @@ class Serving:
     proxied: ListeningReactor | None = field(init=False)
     trusted: Networks = field(init=False)
     refusals: Refusals = field(init=False)
+    address_limits: AddressLimits | None = field(init=False, default=None)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -132,10 +131,11 @@ class Serving:
             max_head_bytes=settings.max_head_bytes,
             idle_timeout_s=settings.idle_timeout,
         )
-        if self.pool is not None:
-            self.pool.configure(_limits(settings))
-        else:
+        if self.pool is None or self.address_limits is None:
             _warn_of_limits(settings)
+            return
+        self.pool.configure(_limits(settings))
+        self.address_limits.configure(settings.address_rate, settings.network_rate)
 
     def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
@@ -165,12 +165,14 @@ class Serving:
         from livefeed.transport.pool import RESERVED_FILES, Pool
         from livefeed.transport.proxy_header import ProxyHeaders
 
-        self.pool, self.reserved_files = Pool(self.reactor, _limits(self.settings)), RESERVED_FILES
-        admission = AddressLimits(
-            self.settings.address_rate, self.settings.network_rate, self.trusted, self.refusals, self.reactor
+        settings = self.settings
+        self.pool, self.reserved_files = Pool(self.reactor, _limits(settings)), RESERVED_FILES
+        self.address_limits = AddressLimits(
+            settings.address_rate, settings.network_rate, self.trusted, self.refusals, self.reactor
         )
-        headers = ProxyHeaders(self.trusted, self.refusals, admission.admits)
-        self.listening = PoolReactor(self.pool, admission.admits)
+        admits = self.address_limits.admits
+        headers = ProxyHeaders(self.trusted, self.refusals, admits)
+        self.listening = PoolReactor(self.pool, admits)
         self.proxied = PoolReactor(self.pool, headers.admits, headers.before)
 
 
@@ -187,6 +189,6 @@ def _limits(settings: Settings) -> Limits:
 
 def _warn_of_limits(settings: Settings) -> None:
     """Warns of limits that Twisted's transport does not have."""
-    for name in (*_OF_THE_POOL, *_OF_ADDRESSES):
+    for name in _OF_THE_POOL:
         if getattr(settings, name) != getattr(Settings(), name):
             _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))

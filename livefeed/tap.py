@@ -52,6 +52,7 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
     "address-rate": (
         "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
     ),
@@ -66,7 +67,6 @@ _PARAMETERS = {
     "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
     "admin-group": "group whose members may use the operator's socket",
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
-    "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
 }
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.status_text import status_lines
 from livefeed.cli.tables import Cell, Painter, outline, wants_colour
+from livefeed.cli.trace_text import trace_lines
 from livefeed.exceptions import CommandError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "trace":
-            command.add_argument("version", metavar="VERSION", help="a version, its beginning, or a sequence")
+            command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
 
 
 def _seconds(text: str) -> float:
@@ -187,5 +188,5 @@ _LINES: dict[str, Callable[[Any, Painter], list[str]]] = {
     "upgrade": _show_outline,
     "drain": _show_outline,
     "workers": _show_rows,
-    "trace": _show_outline,
+    "trace": trace_lines,
 }

@@ -287,6 +287,8 @@ class Reloading:
     :ivar reopen: opens the log files again.
     :ivar in_thread: calls a function in a thread of its own.
     :ivar clock: limits the time of reading.
+    :ivar begin: called when a reload begins, as for the service manager.
+    :ivar end: called when it has ended, with or without success.
     """
 
     # required parameters
@@ -296,6 +298,8 @@ class Reloading:
     reopen: Callable[[], object]
     in_thread: Callable[..., Deferred[Any]]
     clock: IReactorTime
+    begin: Callable[[], object]
+    end: Callable[[], object]
 
     # internal state
     _is_under_way: bool = False
@@ -322,12 +326,15 @@ class Reloading:
     async def _run(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
+            self.begin()
             try:
                 report = await self._reload()
             except Exception as error:
+                self.end()
                 for outcome in waiting:
                     outcome.errback(error)
             else:
+                self.end()
                 for outcome in waiting:
                     outcome.callback(report)
         self._is_under_way = False

@@ -120,9 +120,10 @@ class _Rate:
     clients that were seen least recently leave, and no client costs more than two look-ups.
     """
 
-    __slots__ = ("_burst_s", "_interval_s", "_new", "_old")
+    __slots__ = ("_burst_s", "_interval_s", "_new", "_old", "per_second")
 
     def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
         self._interval_s = 1 / per_second
         # Half a connection apart from each limit, so that errors of rounding cannot add or remove one.
         self._burst_s = BURST_S - self._interval_s / 2
@@ -162,11 +163,17 @@ class AddressLimits:
     def __init__(
         self, address_rate: float, network_rate: float, trusted: Networks, refusals: Refusals, reactor: TimedReactor
     ) -> None:
-        self._by_address = _Rate(address_rate) if address_rate else None
-        self._by_network = _Rate(network_rate) if network_rate else None
+        self._by_address: _Rate | None = None
+        self._by_network: _Rate | None = None
+        self.configure(address_rate, network_rate)
         self._trusted = trusted
         self._refusals = refusals
         self._reactor = reactor
+
+    def configure(self, address_rate: float, network_rate: float) -> None:
+        """Takes other rates. The clients have all of their connections left then, as at the start."""
+        self._by_address = _changed(self._by_address, address_rate)
+        self._by_network = _changed(self._by_network, network_rate)
 
     def admits(self, name: object) -> bool:
         """Tells whether a client may connect now, and counts it.
@@ -187,3 +194,10 @@ class AddressLimits:
             self._refusals.note(NETWORK_RATE, network_text(number))
             return False
         return True
+
+
+def _changed(rate: _Rate | None, per_second: float) -> _Rate | None:
+    """Gives the rate if it is the same, otherwise a new one; ``None`` for no limit."""
+    if not per_second:
+        return None
+    return rate if rate is not None and rate.per_second == per_second else _Rate(per_second)

@@ -93,10 +93,7 @@ class PoolPort:
         """IListeningPort API."""
         prepare_for_pool(self.sock)
         self.factory.doStart()
-        make_connection: MakeConnection = ConnectionFactory(self.factory, self.context)
-        if self.before is not None:
-            make_connection = self.before(make_connection)
-        self.pool.listen(self.sock, make_connection, self.admits, cost_s=self.cost_s)
+        self.pool.listen(self.sock, self._make_connection(), self.admits, cost_s=self.cost_s)
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -114,7 +111,11 @@ class PoolPort:
 
         :param sock: connected; the pool closes it.
         """
-        self.pool.admit(sock, ConnectionFactory(self.factory, self.context))
+        self.pool.admit(sock, self._make_connection())
+
+    def _make_connection(self) -> MakeConnection:
+        make: MakeConnection = ConnectionFactory(self.factory, self.context)
+        return make if self.before is None else self.before(make)
 
     def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:
         """IListeningPort API."""
@@ -182,13 +183,27 @@ class PoolReactor:
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
-        cost_s = ACCEPT_COST_S
-        if context is not None:
-            is_automatic = self.pool.limits.accept_rate == 0
-            cost_s += self.measure(context) if is_automatic else UNKNOWN_COST_S
-        port = PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s)
+        port = self.port(sock, factory, context, self.cost_of(context), on_stop)
         port.startListening()
         return port
+
+    def cost_of(self, context: SSL.Context | None) -> float:
+        """Gives the processor seconds of a new connection with a context; measures them if the accept rate needs it."""
+        if context is None:
+            return ACCEPT_COST_S
+        is_automatic = self.pool.limits.accept_rate == 0
+        return ACCEPT_COST_S + (self.measure(context) if is_automatic else UNKNOWN_COST_S)
+
+    def port(
+        self,
+        sock: socket.socket,
+        factory: IProtocolFactory,
+        context: SSL.Context | None,
+        cost_s: float,
+        on_stop: Callable[[], None] | None = None,
+    ) -> PoolPort:
+        """Makes a port that does not listen yet."""
+        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s)
 
 
 def _is_socket(address: str) -> bool:

@@ -29,7 +29,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from livefeed.transport.endpoint import PoolPort, bind_tcp, bind_unix, negotiating_context, prepare_for_pool
+from livefeed.transport.endpoint import bind_tcp, bind_unix, negotiating_context, prepare_for_pool
 from livefeed.transport.sockets import address_of
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
 
-    from livefeed.transport.endpoint import PoolReactor
-    from livefeed.transport.pool import Pool
+    from livefeed.transport.endpoint import PoolPort, PoolReactor
 
 _WITHOUT_PORT = re.compile(r"((?:haproxy:)?)(unix|systemd|fd):")
 
@@ -275,16 +274,12 @@ class GroupEndpoint:
 class InheritedPort:
     """The sockets of one endpoint that a worker accepts on.
 
-    :param pool: accepts and holds the connections.
-    :param factory: makes the protocols of the connections.
-    :param context: the context of TLS; ``None`` for connections without TLS.
+    :param make_port: makes the port of a socket, which does not accept yet.
     :ivar ports: the sockets, by the index of the worker that each is meant for.
     """
 
     # required parameters
-    pool: Pool
-    factory: IProtocolFactory
-    context: SSL.Context | None
+    make_port: Callable[[socket.socket], PoolPort]
 
     # internal state
     ports: dict[int, PoolPort] = field(default_factory=dict)
@@ -292,7 +287,7 @@ class InheritedPort:
     def add(self, index: int, sock: socket.socket) -> None:
         """Accepts on another socket. One that is there already is closed, and the new one takes its place."""
         self.remove(index)
-        port = PoolPort(self.pool, sock, self.factory, self.context)
+        port = self.make_port(sock)
         port.startListening()
         self.ports[index] = port
 
@@ -304,7 +299,7 @@ class InheritedPort:
 
     def admit(self, sock: socket.socket) -> None:
         """Takes a connected socket as a connection of this endpoint, as if it had been accepted here."""
-        PoolPort(self.pool, sock, self.factory, self.context).admit(sock)
+        self.make_port(sock).admit(sock)
 
     def startListening(self) -> None:
         """IListeningPort API. The sockets listen already."""
@@ -361,7 +356,8 @@ class InheritedReactor:
         return self._accept(factory, None)
 
     def _accept(self, factory: IProtocolFactory, context: SSL.Context | None) -> InheritedPort:
-        port = InheritedPort(self.reactor.pool, factory, context)
+        cost_s = self.reactor.cost_of(context)
+        port = InheritedPort(lambda sock: self.reactor.port(sock, factory, context, cost_s))
         for index, sock in self.sockets.items():
             port.add(index, sock)
         return port

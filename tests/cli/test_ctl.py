@@ -163,7 +163,8 @@ class CommandTests(CtlTestCase):
 
     def test_trace(self) -> None:
         """The version is in the path."""
-        self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, []),)), ctl.DONE)
+        self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, [{"feed": "a"}]),)), ctl.DONE)
+        self.assertIn("a  version", self.stdout.getvalue())
         self.assertEqual(self.requests, [("GET", "/-/trace/1.2%2F3", b"")])
 
     def test_workers(self) -> None:

@@ -191,13 +191,21 @@ class ReloadingTests(SynchronousTestCase):
         self.threads: list[Deferred[Any]] = []
         self.works: list[Callable[[], Any]] = []
         self.reopened = 0
+        self.told: list[str] = []
         self.error: Exception | None = None
         self.checked: list[Settings] = []
         self.taken: list[object] = []
         part = SimplePart(frozenset({"accept_rate"}), lambda settings: self.taken.append(settings.accept_rate))
         self.reload = Reload(Settings(), [part])
         self.reloading = Reloading(
-            self.reload, self.read, [self.checked.append], self.reopen, self.in_thread, self.clock
+            self.reload,
+            self.read,
+            [self.checked.append],
+            self.reopen,
+            self.in_thread,
+            self.clock,
+            lambda: self.told.append("begin"),
+            lambda: self.told.append("end"),
         )
 
     def read(self) -> Settings:
@@ -249,6 +257,7 @@ class ReloadingTests(SynchronousTestCase):
         outcome = self.reloading.reload()
         self.finish()
         self.failureResultOf(outcome, ConfigurationError)
+        self.assertEqual(self.told, ["begin", "end"] * 3)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.error = None
         outcome = self.reloading.reload()
@@ -268,7 +277,7 @@ class ReloadingTests(SynchronousTestCase):
         self.assertEqual(len(self.works), 1)
         self.finish()
         self.assertEqual(self.successResultOf(last).changed, (Change("accept_rate", 0, 9),))
-        self.assertEqual((self.works, self.reopened), ([], 2))
+        self.assertEqual((self.works, self.reopened, self.told), ([], 2, ["begin", "end"] * 2))
 
     def test_next_one_waits_for_the_end_of_what_was_removed(self) -> None:
         """A feed that is removed writes its last versions: only then may its name be used again."""

@@ -111,6 +111,17 @@ class AddressLimitsTests(LimitsTestCase):
         self.assertEqual(self.admitted(self.limits(0, 1), "192.0.2.1", 500), BURST_S)
         self.assertEqual(self.admitted(self.limits(1, 0), "192.0.2.1", 500), BURST_S)
 
+    def test_other_rates(self) -> None:
+        """A rate that changes begins anew; one that stays remembers its clients."""
+        limits = self.limits(1, 0)
+        self.assertEqual(self.admitted(limits, "192.0.2.1", 50), BURST_S)
+        limits.configure(1, 5)
+        self.assertEqual(self.admitted(limits, "192.0.2.1", 50), 0)
+        limits.configure(2, 5)
+        self.assertEqual(self.admitted(limits, "192.0.2.1", 50), 2 * BURST_S)
+        limits.configure(0, 0)
+        self.assertEqual(self.admitted(limits, "192.0.2.1", 50), 50)
+
 
 class RefusalsTests(LimitsTestCase):
     """The counts, and the log."""

@@ -309,7 +309,9 @@ class InheritedTests(SocketsTestCase):
         for port in (reactor.listenUNIX(path, self.factory), reactor.adoptStreamPort(3, 1, self.factory)):
             self.assertEqual(port.ports, {})
         tls: Any = self.successResultOf(make_endpoint(reactor, "tls:1", self.certificate).listen(self.factory))
-        self.assertIsNotNone(tls.context)
+        sock = socket.socket()
+        self.addCleanup(sock.close)
+        self.assertIsNotNone(tls.make_port(sock).context)
 
     def test_socket_of_another_worker(self) -> None:
         """A worker can serve the socket of a dead one, and give it back with the connections in its queue."""
