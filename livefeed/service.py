@@ -106,12 +106,16 @@ def make_service(
     def is_ready() -> bool:
         return all(feed.was_tried for feed in feeds.feeds.values())
 
+    def reopen() -> None:
+        reopen_logs()
+        serving.reopen()
+
     notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
         (),
-        reopen_logs,
+        reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,

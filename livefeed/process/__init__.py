@@ -7,6 +7,7 @@
 - ``instance``: the instance that the process is, and its claim to the runtime directory.
 - ``journald``: log lines with priorities, for systemd's journal.
 - ``limits``: the limit of open files.
+- ``line_writer``: lines to a file or a socket, by a thread of their own.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
 - ``log_level``: the least important lines that are logged.
 - ``loop_lag``: by how much the reactor's timers are late.
