@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from livefeed.admin.access import Access, hosts_of, read_token
 from livefeed.admin.commands import METHODS, Commands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
-from livefeed.admin.metrics import MetricsResource
+from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
@@ -98,7 +98,7 @@ class Operating:
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""
-        return self.totals.combined(self.figures.samples())
+        return self.totals.combined([*self.figures.samples(), *of_workers(self.status.workers())])
 
     async def _report_workers(self, _: Arguments) -> list[Any]:
         return self.status.workers()

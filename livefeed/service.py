@@ -77,6 +77,7 @@ def make_service(
         lambda: serving.refusals.counts,
         certificates,
         clocks.wall(),
+        certificates.tickets,
     )
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
     serving.root.add_assets(operating.public_resources())
