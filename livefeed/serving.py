@@ -18,12 +18,12 @@ from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
+from livefeed.process.capacity import MemoryWatch
 from livefeed.process.descriptions import PROXIED
-from livefeed.process.drain import Drain
+from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.process.reload import SimplePart
-from livefeed.process.signals import reopen_logs
 from livefeed.threads import defer_to_new_thread
 from livefeed.transport.address_limits import AddressLimits, Refusals
 from livefeed.transport.addresses import Networks
@@ -76,8 +76,8 @@ class Serving:
         transport.
     :ivar trusted: the networks of the proxies that may name the address of a client.
     :ivar refusals: counts the connections that are refused before TLS.
-    :ivar lines: writes the access log; ``None`` if there is none.
     :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
+    :ivar lines: writes the access log; ``None`` if there is none.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -96,8 +96,8 @@ class Serving:
     proxied: ListeningReactor | None = field(init=False)
     trusted: Networks = field(init=False)
     refusals: Refusals = field(init=False)
-    lines: LineWriter | None = field(init=False)
     address_limits: AddressLimits | None = field(init=False, default=None)
+    lines: LineWriter | None = field(init=False)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -106,8 +106,7 @@ class Serving:
         settings, reactor = self.settings, self.reactor
         self.subscribers = SubscriberFactory(reactor=reactor)
         self.root = Root()
-        with settings.named():
-            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.trusted = trusted_networks(settings)
         self._make_site()
         self.in_thread = partial(defer_to_new_thread, reactor)
         self.refusals = Refusals(reactor)
@@ -138,16 +137,26 @@ class Serving:
         self.pool.configure(_limits(settings))
         self.address_limits.configure(settings.address_rate, settings.network_rate)
 
-    def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
+    def drain(self, feeds: Iterable[DrainedFeed], stop_listening: Callable[[], Any] = lambda: None) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
 
         :param feeds: the feeds that are served; read again at each use.
+        :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor)
+        settings = self.settings
+        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
 
-    def reopen_logs(self) -> None:
-        """Opens the log file and the access log again, after logrotate has renamed them."""
-        reopen_logs()
+    def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
+        """Makes the service that limits the connections by memory, to be started after the listeners.
+
+        :param workers: the number of processes that share the memory.
+        :returns: ``None`` with Twisted's transport, which has no such limit.
+        """
+        return None if self.pool is None else MemoryWatch(self.pool, self.reactor, workers=workers)
+
+    def reopen(self) -> None:
+        """Opens the access log again, after logrotate has renamed its file."""
         if self.lines is not None:
             self.lines.reopen()
 
@@ -213,8 +222,17 @@ class Serving:
         admits = self.address_limits.admits
         headers = ProxyHeaders(self.trusted, self.refusals, admits)
         kinds = KINDS if self.lines is None else LOGGED
-        self.listening = PoolReactor(self.pool, admits, None, kinds)
-        self.proxied = PoolReactor(self.pool, headers.admits, headers.before, kinds)
+        self.listening = PoolReactor(self.pool, admits, kinds=kinds)
+        self.proxied = PoolReactor(self.pool, headers.admits, headers.before, kinds=kinds)
+
+
+def trusted_networks(settings: Settings) -> Networks:
+    """Gives the networks of the proxies that may name the address of a client.
+
+    :raises ConfigurationError: if the setting is impossible.
+    """
+    with settings.named():
+        return Networks.parse(settings.trusted_proxy, "trusted_proxy")
 
 
 def _limits(settings: Settings) -> Limits:

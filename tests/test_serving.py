@@ -99,7 +99,7 @@ class ServingTests(SynchronousTestCase):
         assert isinstance(serving.listening, PoolReactor)
         self.assertEqual((serving.lines, serving.listening.kinds), (None, KINDS))
         self.assertNotIsInstance(serving.site, LoggedSite)
-        serving.reopen_logs()
+        serving.reopen()
         serving = Serving(Settings(access_log="/nowhere/access.log", trusted_proxy=("unix",)), self.reactor)
         assert isinstance(serving.listening, PoolReactor)
         assert isinstance(serving.proxied, PoolReactor)
@@ -109,7 +109,7 @@ class ServingTests(SynchronousTestCase):
         self.assertEqual([type(service) for service in cast("Any", files)], [FileLimit, LineWriter])
         self.patch(serving.lines, "reopen", lambda: self.reopened.append(1))
         self.reopened: list[int] = []
-        serving.reopen_logs()
+        serving.reopen()
         self.assertEqual(self.reopened, [1])
 
     def test_settings_of_the_site(self) -> None:

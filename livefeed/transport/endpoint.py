@@ -80,8 +80,8 @@ class PoolPort:
     :param on_stop: called after the socket is closed.
     :param admits: tells whether a peer may connect; see :meth:`livefeed.transport.pool.Pool.listen`.
     :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
-    :param kinds: the classes of connections, without TLS and with it.
     :param cost_s: the processor seconds of a new connection, with its handshake.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     # required parameters
@@ -92,8 +92,8 @@ class PoolPort:
     on_stop: Callable[[], None] | None = None
     admits: Callable[[object], bool] | None = None
     before: Callable[[MakeConnection], MakeConnection] | None = None
-    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
     cost_s: float = ACCEPT_COST_S
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     # internal state
     _listening: bool = False
@@ -140,16 +140,16 @@ class PoolReactor:
     :param admits: tells whether a peer may connect, by the name that ``accept`` gives; ``None`` to admit all.
     :param before: gives the factory of connections that read what comes before TLS and HTTP, and then become those of
         the factory that it is given; ``None`` if nothing comes before.
-    :param kinds: the classes of connections, without TLS and with it.
     :param measure: gives the processor seconds of a handshake with a context. It is called at the start, if the accept
         rate depends on it.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     pool: Pool
     admits: Callable[[object], bool] | None = None
     before: Callable[[MakeConnection], MakeConnection] | None = None
-    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
     measure: Callable[[SSL.Context], float] = measure_handshake
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
@@ -214,7 +214,7 @@ class PoolReactor:
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
         """Makes a port that does not listen yet."""
-        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, self.kinds, cost_s)
+        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s, self.kinds)
 
 
 def _is_socket(address: str) -> bool:

@@ -64,7 +64,7 @@ class Variant:
             self.log = AccessLog(Format(name), self._count, time.time)
             made.site.replays = {secure: LoggedReplay(self.log) for secure in (False, True)}
         self.pool = make_pool(self.reactor).pool
-        listening = PoolReactor(self.pool, None, None, KINDS if name is None else LOGGED)
+        listening = PoolReactor(self.pool, kinds=KINDS if name is None else LOGGED)
         if tls is None:
             port: Any = listening.listenTCP(0, made.site, interface="127.0.0.1", backlog=1024)
         else:

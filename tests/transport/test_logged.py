@@ -34,7 +34,7 @@ class LoggedTests(CertificateTestCase):
         self.pool = make_pool(self.reactor).pool
 
     def connect(self, *, tls: bool = False) -> Client:
-        listening = PoolReactor(self.pool, None, None, LOGGED)
+        listening = PoolReactor(self.pool, kinds=LOGGED)
         if tls:
             options: Any = server_options(self.made.cert, self.made.key)
             port: Any = listening.listenSSL(0, self.site, options, interface="127.0.0.1")

@@ -156,6 +156,8 @@ class DifferentialTests(SynchronousTestCase):
             sequences = [sequence for _, sequence, _ in watcher.seen]
             self.assertEqual(sequences, sorted(sequences))
         worker.settle()
+        # A change of state that was due while the event was on its way is made in the next turn of the reactor.
+        parent.clock.advance(0)
         self.assert_same(worker, parent)
         if watcher.seen and worker.feed.snapshot is not None:
             self.assertEqual(watcher.seen[-1][1], worker.feed.snapshot.sequence)
@@ -467,19 +469,23 @@ class OrphanTests(TwinTestCase):
 
 
 class PlacesTests(TwinTestCase):
+    def take(self, settings: FeedSettings) -> None:
+        service = self.worker.service
+        service.take(service.prepare(settings))
+
     def test_places(self) -> None:
         """A limited feed has no places until the parent has granted some."""
         service = self.worker.service
         self.assertFalse(service.published.full())
-        service.take(service.prepare(FeedSettings(max_subscribers=2)))
+        self.take(FeedSettings(max_subscribers=2))
         self.assertTrue(service.published.full())
         service.published.places = 1
         self.assertFalse(service.published.full())
         Watcher(self.worker.feed)
         self.assertTrue(service.published.full())
-        service.take(service.prepare(FeedSettings(max_subscribers=3)))
+        self.take(FeedSettings(max_subscribers=3))
         self.assertEqual(service.published.places, 1)
-        service.take(service.prepare(FeedSettings()))
+        self.take(FeedSettings())
         self.assertFalse(service.published.full())
 
 
