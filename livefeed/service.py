@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import MultiService
 
@@ -13,6 +13,7 @@ from livefeed.admin.metrics import Figures
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
+from livefeed.parent_service import make_parent
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.config.settings import Settings
+    from livefeed.parent_service import ParentServiceReactor
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
 
@@ -49,6 +51,8 @@ def make_service(
             check_folder(settings.state_dir)
         except JournalError as error:
             raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+    if settings.workers:
+        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings))
     serving = Serving(settings, reactor)
     shared = Shared(
         reactor,
