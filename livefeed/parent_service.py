@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
-from twisted.application.service import MultiService
 
 from livefeed import __version__, clocks
 from livefeed.admin.metrics import Figures
@@ -21,18 +20,21 @@ from livefeed.admin.totals import received
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
-from livefeed.process.certificates import CertificateChoice, CertificateWatch
+from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.descriptions import PROXIED, split_description
-from livefeed.process.drain import DRAIN_S
+from livefeed.process.drain import DRAIN_S, DrainedServices
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers, reopen_logs
 from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
+from livefeed.tls.reloading import PairSource
 from livefeed.workers.broadcast import Broadcast
 from livefeed.workers.canary import Question
 from livefeed.workers.configuration import settings_for_workers
@@ -45,9 +47,11 @@ from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from twisted.application.service import MultiService
+
     from livefeed.admin.totals import Totals
     from livefeed.config.settings import Settings
-    from livefeed.process.certificates import CertificateFiles
+    from livefeed.process.drain import Drain
     from livefeed.process.reload import Change
     from livefeed.serving import ServiceReactor
     from livefeed.tls.tickets import SessionTickets, TicketKeys
@@ -80,51 +84,40 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
     if serving.pool is None:
         raise ConfigurationError("requires the fast transport, which this system does not have", "workers")
     broadcast = Broadcast({})
-    shared = Shared(
-        reactor,
-        serving.in_thread,
-        serving.subscribers,
-        settings.state_dir,
-        settings.place("state_dir"),
-        clocks.Boot.current(),
-        broadcast.make_feed,
-    )
-    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
-    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
-        feeds.add_feed(feed).start_later(delay_s)
-    broadcast.feeds = feeds.feeds
-    file_limit, collector = serving.process_services(serving.drain(feeds.feeds.values()))
+    feeds = _make_feeds(settings, reactor, serving, broadcast)
+    drain = serving.drain(feeds.feeds.values())
+    file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
+    lag = LoopLag(reactor)
     figures = Figures(
         feeds.feeds.values(),
         feeds.feeds.values(),
         serving.site,
         None,
         collector,
+        lag,
+        lambda: serving.refusals.counts,
         certificates,
+        certificates.tickets.is_shared,
         clocks.wall(),
     )
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
-    chosen: list[CertificateFiles] = []
-
-    def choose() -> CertificateFiles:
-        if not chosen:
-            chosen.append(certificate())
-        return chosen[0]
-
-    endpoint_of = partial(make_endpoint, certificate=choose, served=certificates)
+    endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         endpoints = [_group(reactor, each, count, endpoint_of) for each in settings.listen]
         names = [feed.feed for feed in settings.feeds]
         listeners = [
-            Listener(description, endpoint, serving.site, settings.place("listen"), partial(describe_feeds, names))
-            for description, endpoint in zip(settings.listen, endpoints, strict=True)
+            Listener(
+                each.group.description, each, serving.site, settings.place("listen"), partial(describe_feeds, names)
+            )
+            for each in endpoints
         ]
         admin = operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
     operators_socket = operating.socket()
-    configuration = _Configuration(settings, chosen[0] if chosen else None, certificates.tickets, count)
+    reloaded_certificates = ReloadedCertificates(certificates)
+    configuration = _Configuration(settings, reloaded_certificates, certificates.tickets, count)
     parent = Parent(
         count,
         reactor,
@@ -139,13 +132,97 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         lambda: DRAIN_S,
         serving.site,
     )
-    operating.status.workers = parent.report
-    operating.health.obstacles.append(parent.obstacle)
-    operating.commands.register("workers", parent.workers)
+    _offer(operating, parent, drain)
+
+    def configure_workers() -> None:
+        broadcast.send_all(configuration.message("configuration"))
 
     def replace_key(keys: TicketKeys) -> None:
         certificates.tickets.replace(keys)
-        broadcast.send_all(configuration.message("configuration"))
+        configure_workers()
+
+    notify = _make_notify(feeds, parent, reactor)
+    log_levels = LogLevels(settings.log_level)
+    parts = (
+        serving.reloaded(),
+        reloaded_certificates,
+        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
+        ReloadedFeeds(feeds),
+        _ReloadedWorkers(configuration, broadcast.send_all),
+    )
+    reloading = Reloading(
+        Reload(settings, parts),
+        read,
+        (reloaded_certificates.look,),
+        reopen_logs,
+        serving.in_thread,
+        reactor,
+        notify.begin_reload,
+        notify.end_reload,
+    )
+    # These begin once the workers of an earlier parent are found.
+    feeds.setServiceParent(parent)
+    Announcement([*listeners, *admin, operators_socket]).setServiceParent(parent)
+    operating.commands.register("reload", reloading.command)
+
+    # The first phase of a drain is the parent's; the workers do the others when they are told to end.
+    services = DrainedServices(drain)
+    for service in (
+        log_levels,
+        SignalHandlers(reactor, reloading.hang_up, partial(_hurry, drain, parent)),
+        operating.instance,
+        file_limit,
+        parent,
+        collector,
+        lag,
+        *listeners,
+        *admin,
+        operators_socket,
+        CertificateWatch(certificates, reactor),
+        CertificateRenewal(reloaded_certificates, serving.in_thread, reactor, configure_workers),
+        TicketRotation(replace_key, reactor),
+        notify,
+    ):
+        service.setServiceParent(services)
+    return services
+
+
+def _make_feeds(
+    settings: Settings, reactor: ServiceReactor, serving: Serving, broadcast: Broadcast
+) -> FeedsService[PulledFeedService]:
+    """Makes the feeds, whose changes are sent to the workers."""
+    shared = Shared(
+        reactor,
+        serving.in_thread,
+        serving.subscribers,
+        settings.state_dir,
+        settings.place("state_dir"),
+        clocks.Boot.current(),
+        broadcast.make_feed,
+    )
+    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
+    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
+        feeds.add_feed(feed).start_later(delay_s)
+    broadcast.feeds = feeds.feeds
+    return feeds
+
+
+def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
+    """Shows the workers and the drain on the operator's port."""
+    operating.status.workers = parent.report
+    operating.status.is_draining = lambda: drain.is_draining
+    operating.health.obstacles.append(parent.obstacle)
+    operating.health.obstacles.append(lambda: "draining" if drain.is_draining else None)
+
+
+def _hurry(drain: Drain, parent: Parent) -> None:
+    """Ends the process at once, with its workers."""
+    drain.hurry()
+    parent.supervisor.hurry()
+
+
+def _make_notify(feeds: FeedsService[PulledFeedService], parent: Parent, reactor: ServiceReactor) -> Notify:
+    """Makes the service that tells the service manager how livefeed is."""
 
     def status() -> str:
         states = [(each.feed.name, each.feed.state.value) for each in feeds.feeds.values()]
@@ -156,44 +233,7 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
     def is_ready() -> bool:
         return parent.is_ready() and all(feed.was_tried for feed in feeds.feeds.values())
 
-    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
-    log_levels = LogLevels(settings.log_level)
-    parts = (
-        serving.reloaded(),
-        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
-        ReloadedFeeds(feeds),
-        _ReloadedWorkers(configuration, broadcast.send_all),
-    )
-    reloading = Reloading(
-        Reload(settings, parts),
-        read,
-        (),
-        reopen_logs,
-        serving.in_thread,
-        reactor,
-        notify.begin_reload,
-        notify.end_reload,
-    )
-    # These begin once the workers of an earlier parent are found.
-    feeds.setServiceParent(parent)
-    Announcement([*listeners, *admin, operators_socket]).setServiceParent(parent)
-    services = MultiService()
-    for service in (
-        log_levels,
-        SignalHandlers(reactor, reloading.hang_up),
-        operating.instance,
-        file_limit,
-        parent,
-        collector,
-        *listeners,
-        *admin,
-        operators_socket,
-        CertificateWatch(certificates, reactor),
-        TicketRotation(replace_key, reactor),
-        notify,
-    ):
-        service.setServiceParent(services)
-    return services
+    return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
 
 
 def _group(reactor: ServiceReactor, description: str, count: int, endpoint_of: Callable[..., Any]) -> GroupEndpoint:
@@ -221,33 +261,37 @@ class _Configuration:
     """What the workers are told at their welcome, and after a reload.
 
     :ivar settings: the settings of the parent.
-    :ivar certificate: the files of the endpoints that name none, such as a development certificate: workers make none.
+    :ivar certificates: the certificates and keys in use.
     :ivar tickets: has the key of session tickets.
     :ivar count: the number of workers, by which limits are divided.
     """
 
     # required parameters
     settings: Settings
-    certificate: CertificateFiles | None
+    certificates: ReloadedCertificates
     tickets: SessionTickets
     count: int
 
     # internal state
-    _files: dict[str, bytes] = field(init=False)
+    _read: dict[str, bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         # Before privileges are given up: workers need no rights on the files.
-        self._files = self._read_files()
+        self._read = self._read_files()
 
     def message(self, kind: str) -> Message:
         """Gives ``welcome``, without sockets, or ``configuration``."""
-        payloads = [*self._files.values(), self.tickets.keys.data]
+        files = {
+            **self._read,
+            **{str(path): data for path, data in self.certificates.contents().items() if self._is_named(path)},
+        }
+        payloads = [*files.values(), self.tickets.keys.data]
         facts = Welcome(
             PROTOCOL,
             __version__,
             os.getpid(),
             settings_for_workers(self._own()),
-            certificates={path: number for number, path in enumerate(self._files)},
+            certificates={path: number for number, path in enumerate(files)},
             ticket_key=len(payloads) - 1,
             limits=self._limits(),
             orphan_after_s=self.settings.orphan_after,
@@ -255,28 +299,41 @@ class _Configuration:
         return message_of(kind, facts, payloads)
 
     def _own(self) -> Settings:
-        if self.certificate is None:
+        """Gives the settings with the files of the development certificate, if that is in use: workers make none."""
+        sources = [each.certificates.source for each in self.certificates.endpoints() if each.is_default]
+        if self.settings.cert or not sources or not isinstance(sources[0], PairSource):
             return self.settings
-        return structs.replace(self.settings, cert=self.certificate.cert, key=self.certificate.key)
+        certs, keys = zip(*sources[0].pairs, strict=True)
+        return structs.replace(self.settings, cert=certs, key=keys)
 
     def _limits(self) -> dict[str, int]:
         """Gives the part of each limit that one worker may use. 0 stays what it means."""
         values = {name: getattr(self.settings, name) for name in _DIVIDED}
-        return {name: ceil(value / self.count) for name, value in values.items() if isinstance(value, int) and value}
+        parts = {name: ceil(value / self.count) for name, value in values.items() if isinstance(value, int) and value}
+        # The parent waits before it tells the workers to end.
+        return {**parts, "drain_delay": 0}
+
+    def _named(self) -> list[str]:
+        """Gives the values in the settings that may be paths of certificates and keys, as they are written there."""
+        settings = self._own()
+        paths = [str(path) for path in (*settings.cert, *settings.key)]
+        for description in settings.listen:
+            kind, *parts = split_description(description.removeprefix(PROXIED))
+            if kind in ("tls", "ssl"):
+                paths += [part.partition("=")[2] if "=" in part else part for part in parts]
+        return paths
+
+    def _is_named(self, path: Path) -> bool:
+        """Tells whether the settings name a file: those of a folder are read by the workers."""
+        return str(path) in self._named()
 
     def _read_files(self) -> dict[str, bytes]:
-        """Reads the certificates and keys that the settings name, by their paths as they are written there.
+        """Reads the certificates and keys that the settings name.
 
         :raises ConfigurationError: if one cannot be read.
         """
-        settings = self._own()
-        paths = [str(path) for path in (settings.cert, settings.key) if path is not None]
-        for description in settings.listen:
-            kind, *parts = split_description(description.removeprefix(PROXIED))
-            values = [part.partition("=")[2] if "=" in part else part for part in parts]
-            paths += [value for value in values if kind in ("tls", "ssl") and Path(value).is_file()]
         files: dict[str, bytes] = {}
-        for path in paths:
+        for path in (each for each in self._named() if Path(each).is_file()):
             try:
                 files[path] = Path(path).read_bytes()
             except OSError as error:

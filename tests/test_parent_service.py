@@ -113,9 +113,11 @@ class WelcomeTests(ParentServiceTestCase):
         welcome, _ = self.welcome(
             workers="3", max_connections="10", accept_rate="100", address_rate="0", network_rate="30"
         )
-        self.assertEqual(welcome.limits, {"max_connections": 4, "accept_rate": 34, "network_rate": 10})
+        self.assertEqual(
+            welcome.limits, {"max_connections": 4, "accept_rate": 34, "network_rate": 10, "drain_delay": 0}
+        )
         welcome, _ = self.welcome(accept_rate="none", address_rate="0", network_rate="0")
-        self.assertEqual(welcome.limits, {})
+        self.assertEqual(welcome.limits, {"drain_delay": 0})
 
     def test_secrets_stay_in_the_parent(self) -> None:
         """A worker pulls nothing, and is not told the passwords of sources."""
@@ -130,7 +132,7 @@ class WelcomeTests(ParentServiceTestCase):
         made = development_certificate(self.folder / "certs")
         own = f"tls:0:interface=127.0.0.1:cert={made.cert}:key={made.key}"
         welcome, message = self.welcome(
-            listen=["tls:0:interface=127.0.0.1", own], cert=str(made.cert), key=str(made.key)
+            listen=["tls:0:interface=127.0.0.1", own], cert=[str(made.cert)], key=[str(made.key)]
         )
         self.assertEqual(sorted(welcome.certificates), sorted([str(made.cert), str(made.key)]))
         self.assertEqual(message.payload(welcome.certificates[str(made.cert)]), made.cert.read_bytes())
@@ -143,7 +145,7 @@ class WelcomeTests(ParentServiceTestCase):
         welcome, _ = self.welcome(listen=["tls:0:interface=127.0.0.1", "tls:0:interface=127.0.0.1"])
         made = development_certificate(self.folder / "certs")
         self.assertEqual(sorted(welcome.certificates), sorted([str(made.cert), str(made.key)]))
-        self.assertEqual((welcome.settings["cert"], welcome.settings["key"]), (str(made.cert), str(made.key)))
+        self.assertEqual((welcome.settings["cert"], welcome.settings["key"]), ((str(made.cert),), (str(made.key),)))
 
     def test_folder_of_certificates(self) -> None:
         """Its path becomes absolute, since workers may have another working directory. They read it by themselves."""

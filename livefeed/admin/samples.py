@@ -67,7 +67,16 @@ _OF_PARENT = _families(
         "versions_total": "Number of versions since the start.",
         "good_pulls_total": "Number of pulls that gave the document.",
         "failed_pulls_total": "Number of pulls that failed, or gave a document that was refused.",
+        "not_due_pulls_total": "Number of pulls at which the source was not asked: its last answer still held.",
+        "pull_seconds_total": "Total seconds of all pulls that were good or failed, with the check of the document.",
+        "pull_longest_seconds": "Seconds of the longest of these pulls since the start.",
+        "ticks_total": "Number of ticks since the start.",
+        "tick_lateness_seconds_total": "Total seconds that ticks began later than they were due.",
+        "tick_lateness_longest_seconds": "Seconds of the largest lateness of a tick since the start.",
         "max_subscribers": "Largest number of subscribers; 0 for no limit.",
+        "workers": "Number of workers, by state.",
+        "worker_restarts_total": "Number of times that a worker process took the place of another one.",
+        "canary_seconds": "Seconds that the last canary of a worker took; missing if it was not served.",
     },
 )
 _SUMS = _families(
@@ -80,22 +89,40 @@ _SUMS = _families(
         "dropped_subscribers_total": "Number of subscribers that were disconnected, by reason.",
         "parts": "Number of parts of the document that are kept up to date.",
         "subscribers": "Number of subscribers of a feed and its parts.",
+        "pushes_total": "Number of pushes of the whole document to all its subscribers that have ended.",
+        "push_seconds_total": "Total seconds from the first to the last subscriber of these pushes.",
+        "push_work_seconds_total": "Total seconds of the work of these pushes, without the turns of other clients.",
+        "skipped_versions_total": "Number of versions that slow subscribers of the whole document were not sent.",
         "answers_total": "Number of requests that were answered.",
+        "refusals_total": "Number of requests to follow a feed that were refused, by reason.",
+        "address_refusals_total": "Number of connections that were refused before TLS for their address, by reason.",
         "connections": "Number of open connections.",
         "max_connections": "Largest number of open connections.",
         "connections_accepted_total": "Number of accepted connections since the start.",
         "connections_refused_total": "Number of connections that were refused since there were too many.",
+        "handshakes_total": "Number of TLS handshakes that succeeded.",
+        "failed_handshakes_total": "Number of connections that ended before their TLS handshake did.",
         "full_collections_total": "Number of full collections of the garbage collector.",
         "full_collection_seconds_total": "Total seconds of these collections, during which nothing else was done.",
+        "loop_lag_seconds_total": "Total seconds by which a timer that runs twice a second was late.",
+        "loop_lag_measurements_total": "Number of times that this timer ran.",
     },
 )
 _MAXIMA = _families(
     "max",
     {
+        "push_longest_seconds": "Seconds from the first to the last subscriber of the longest push since the start.",
         "full_collection_longest_seconds": "Seconds of the longest of these collections since the start.",
+        "loop_lag_longest_seconds": "Seconds of the largest lateness of this timer since the start.",
     },
 )
-_MINIMA = _families("min", {"certificate_not_after_timestamp_seconds": "Time at which a certificate expires."})
+_MINIMA = _families(
+    "min",
+    {
+        "certificate_not_after_timestamp_seconds": "Time at which a certificate expires.",
+        "session_tickets_shared": "1 if sessions are resumed on every worker; 0 if OpenSSL does not allow it.",
+    },
+)
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (*_OF_PARENT, *_SUMS, *_MAXIMA, *_MINIMA)}
 """All families, in the order in which they are shown."""

@@ -400,10 +400,6 @@ class Parent(MultiService):
         """Gives the facts about all workers, for the operator."""
         return self.supervisor.report()
 
-    async def workers(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The command ``workers``."""
-        return self.report()
-
     def is_ready(self) -> bool:
         """Tells whether all workers are ready."""
         return all(each.state is State.READY for each in self.supervisor.workers)

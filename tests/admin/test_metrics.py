@@ -14,11 +14,13 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
-from livefeed.admin.metrics import Figures, MetricsResource
+from livefeed.admin.metrics import Figures, MetricsResource, of_workers
 from livefeed.admin.reports import NO_ORIGIN
+from livefeed.admin.samples import Sample, total_of
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, make_site, request
 from livefeed.tls.options import Validity
@@ -158,6 +160,27 @@ class FeedFigureTests(MetricsTestCase):
         self.assertEqual(done[1], done[2])
         self.assertTrue(all(done[2]))
 
+    def test_watchers(self) -> None:
+        """Dropped and refused ones by reason, which all have a value from the start; pushes, and skipped versions."""
+        self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="error"), 0)
+        self.served.feed.tally.dropped["silent"] = 2
+        self.served.feed.tally.refused["origin"] = 3
+        self.served.feed.fanout.skipped = 4
+        self.pull(DOCUMENT)
+        self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="silent"), 2)
+        self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="flood"), 0)
+        self.assertEqual(self.figure("refusals_total", feed="feed", reason="origin"), 3)
+        self.assertEqual(self.of_feed("skipped_versions_total", "pushes_total", "push_seconds_total"), [4, 1, 0])
+
+    def test_ticks(self) -> None:
+        """They are counted, with their lateness and the time of their pulls."""
+        self.puller.times.note_tick(0.5)
+        self.puller.times.note_pull(0.25)
+        names = ("ticks_total", "tick_lateness_seconds_total", "tick_lateness_longest_seconds")
+        self.assertEqual(self.of_feed(*names), [1, 0.5, 0.5])
+        self.assertEqual(self.of_feed("pull_seconds_total", "pull_longest_seconds"), [0.25, 0.25])
+        self.assertEqual(self.of_feed("not_due_pulls_total"), [0])
+
     def test_subscribers(self) -> None:
         """Each transport has its own figure, and subscribers of parts count."""
         self.pull(DOCUMENT)
@@ -207,6 +230,38 @@ class ProcessFigureTests(MetricsTestCase):
         self.metrics = self.site_of(Figures(self.figures.served, self.figures.pulled, self.site, None))
         self.assertEqual([self.figure(name) for name in names], [None] * 4)
 
+    def test_handshakes(self) -> None:
+        """The figures of the pool, and the connections that were refused for their address."""
+        self.pool.handshakes, self.pool.failed_handshakes = 5, 2
+        self.assertEqual([self.figure(f"{name}handshakes_total") for name in ("", "failed_")], [5, 2])
+        figures = Figures((), (), self.site, None, address_refusals=lambda: {"address_rate": 7})
+        self.metrics = self.site_of(figures)
+        self.assertEqual(self.figure("address_refusals_total", reason="address_rate"), 7)
+
+    def test_workers(self) -> None:
+        """By state; a canary that was not served has no time."""
+        reports = [
+            {"index": 0, "state": "ready", "restarts": 2, "canary_s": 0.5},
+            {"index": 1, "state": "ready", "restarts": 0, "canary_s": None},
+            {"index": 2, "state": "dead", "restarts": 1, "canary_s": None},
+        ]
+        samples = [*of_workers(reports)]
+        self.assertEqual(total_of(samples, "workers", state="ready"), 2)
+        self.assertEqual(total_of(samples, "workers", state="dead"), 1)
+        self.assertEqual(total_of(samples, "worker_restarts_total"), 3)
+        self.assertEqual(
+            [each for each in samples if each.name == "canary_seconds"],
+            [Sample("canary_seconds", (("index", "0"),), 0.5)],
+        )
+
+    def test_lag(self) -> None:
+        """How late a timer was."""
+        lag = LoopLag(self.clock)
+        lag.measured, lag.late_s, lag.latest_s = 3, 0.75, 0.5
+        self.metrics = self.site_of(Figures((), (), self.site, None, lag=lag))
+        names = ("measurements_total", "seconds_total", "longest_seconds")
+        self.assertEqual([self.figure(f"loop_lag_{name}") for name in names], [3, 0.75, 0.5])
+
     def test_pauses_of_the_garbage_collector(self) -> None:
         """How many there were, how long all took, and the longest."""
         self.garbage.full, self.garbage.paused_s, self.garbage.longest_s = 3, 0.75, 0.5
@@ -245,6 +300,13 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertTrue(headers["content-type"].startswith("text/plain; version="))
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_session_tickets(self) -> None:
+        """Without TLS there is no figure; otherwise it says whether the key is shared."""
+        self.assertIsNone(self.figure("session_tickets_shared"))
+        for is_shared in (True, False):
+            self.metrics = self.site_of(Figures((), (), self.site, None, tickets_shared=lambda each=is_shared: each))  # type: ignore[misc]
+            self.assertEqual(self.figure("session_tickets_shared"), is_shared)
 
     def test_certificates(self) -> None:
         """Each says when it expires."""
