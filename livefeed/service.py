@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.logger import Logger
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
 from livefeed.admin.metrics import Figures
-from livefeed.exceptions import ConfigurationError, JournalError
+from livefeed.exceptions import CommandError, ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
+from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
@@ -30,13 +33,20 @@ from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from twisted.application.service import MultiService
     from twisted.internet.interfaces import IStreamServerEndpoint
+    from twisted.python.failure import Failure
 
+    from livefeed.admin.commands import Arguments
     from livefeed.config.settings import Settings
+    from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
+
+
+_log = Logger()
 
 
 def make_service(
@@ -61,7 +71,8 @@ def make_service(
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
         feeds.add_feed(feed).start_later(delay_s)
-    drain = serving.drain(feeds.feeds.values())
+    watched: list[Listener] = []
+    drain = serving.drain(feeds.feeds.values(), partial(_stop_all, watched))
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
     lag = LoopLag(reactor)
@@ -74,6 +85,7 @@ def make_service(
         lag,
         lambda: serving.refusals.counts,
         certificates,
+        certificates.tickets.is_shared,
         clocks.wall(),
     )
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
@@ -81,11 +93,11 @@ def make_service(
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
-        listeners = [
+        watched += (
             _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
-        ]
-        listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
+        )
+        listeners = [*watched, *operating.listeners(partial(endpoint_of, reactor, setting="admin"))]
         certificate.check_unused()
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
@@ -97,20 +109,11 @@ def make_service(
         ReloadedFeeds(feeds),
     )
 
-    def status() -> str:
-        published = [feed.published for feed in feeds.feeds.values()]
-        states = [(each.feed.name, each.feed.state.value) for each in published]
-        watchers = sum(delivery.followers() for each in published for delivery in each)
-        return status_line(states, watchers, drain.count())
-
-    def is_ready() -> bool:
-        return all(feed.was_tried for feed in feeds.feeds.values())
-
     def reopen() -> None:
         reopen_logs()
         serving.reopen()
 
-    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+    notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
@@ -122,12 +125,15 @@ def make_service(
         notify.end_reload,
     )
     operating.commands.register("reload", reloading.command)
-    # They begin to stop in the reverse order: no new connections, the end of the connections, the end of the ticks.
-    # Twisted does not wait for one stop before it begins the next.
-    services = MultiService()
+    _offer_drain(operating, drain)
+    # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
+    # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
+    services = DrainedServices(drain)
+    memory_watch = serving.memory_watch()
     for service in (
         log_levels,
-        SignalHandlers(reactor, reloading.hang_up),  # before anything that a supervisor could wait for, and then signal
+        # Before anything that a supervisor could wait for, and then signal.
+        SignalHandlers(reactor, reloading.hang_up, drain.hurry),
         operating.instance,
         operators_socket,
         feeds,
@@ -136,6 +142,7 @@ def make_service(
         collector,
         lag,
         *listeners,
+        *(() if memory_watch is None else (memory_watch,)),
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
         CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
@@ -144,6 +151,48 @@ def make_service(
     ):
         service.setServiceParent(services)
     return services
+
+
+def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: ServiceReactor) -> Notify:
+    """Makes the service that tells the service manager how livefeed is."""
+
+    def status() -> str:
+        published = [feed.published for feed in feeds.feeds.values()]
+        states = [(each.feed.name, each.feed.state.value) for each in published]
+        watchers = sum(delivery.followers() for each in published for delivery in each)
+        return status_line(states, watchers, drain.count())
+
+    def is_ready() -> bool:
+        return all(feed.was_tried for feed in feeds.feeds.values())
+
+    return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+
+
+def _offer_drain(operating: Operating, drain: Drain) -> None:
+    """Offers the drain to the operator, and shows it on the operator's port."""
+
+    async def start_drain(arguments: Arguments) -> dict[str, Any]:
+        if arguments.get("undo") is True:
+            if not drain.cancel():
+                raise CommandError("watchers are being sent away already, or no drain has begun: nothing can be undone")
+        else:
+            # The report is that of the beginning. A drain takes a while, and an operator may want to undo it.
+            Deferred.fromCoroutine(drain.begin()).addErrback(_log_failure)
+        return asdict(drain.report())
+
+    operating.commands.register("drain", start_drain)
+    operating.status.is_draining = lambda: drain.is_draining
+    operating.health.obstacles.append(lambda: "draining" if drain.is_draining else None)
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("the drain broke", failure)
+
+
+def _stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:
+    """Closes the sockets of listeners, which are stopped again at the end."""
+    stops: list[Callable[[], Any]] = [each.stopService for each in listeners]
+    return gatherResults([maybeDeferred(stop) for stop in stops])
 
 
 def check_state_dir(settings: Settings) -> None:

@@ -72,6 +72,9 @@ _PARAMETERS = {
         "[default: 0]"
     ),
     "orphan-after": "seconds after which a worker without its parent ends; 0: never [default: 300.0]",
+    "drain-delay": "seconds for which livefeed goes on serving after SIGTERM, not ready [default: 0.0]",
+    "drain": "seconds over which watchers are sent away if a successor serves them [default: 30.0]",
+    "return-after": "seconds that a restart takes: the first watchers then come back [default: 6.0]",
 }
 
 

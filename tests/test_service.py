@@ -28,8 +28,9 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
 from livefeed.intake.puller import Puller
+from livefeed.process.capacity import MemoryWatch
 from livefeed.process.certificates import CertificateWatch
-from livefeed.process.drain import Drain
+from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
@@ -125,6 +126,7 @@ class OrderTests(ServiceTestCase):
                 Listener,
                 Listener,
                 Listener,
+                MemoryWatch,
                 Announcement,
                 CertificateWatch,
                 CertificateRenewal,
@@ -144,6 +146,19 @@ class OrderTests(ServiceTestCase):
             [kind for kind in stopped if kind in (Listener, Drain, FeedsService)],
             [Listener, Listener, Drain, FeedsService],
         )
+
+    def test_drain_has_its_settings(self) -> None:
+        """Its times, and the listeners of the feeds, but not that of the operator."""
+        services = self.make(**self.admin(LOCAL), drain_delay="2", drain="60", return_after="9")
+        drain = self.one(Drain, services)
+        self.assertEqual(drain.times, DrainTimes(2.0, 60.0, 9.0))
+        feeds, operators = self.all(Listener, services)
+        stopped: list[Listener] = []
+        for listener in (feeds, operators):
+            self.patch(listener, "stopService", lambda listener=listener: stopped.append(listener))
+        self.successResultOf(drain.stop_listening())
+        self.assertEqual(stopped, [feeds])
+        self.assertEqual(self.one(SignalHandlers, services).hurry, drain.hurry)
 
     def test_nothing_is_started(self) -> None:
         """The reactor has no ports, connections, calls and hooks yet, and no service runs."""
@@ -273,6 +288,7 @@ class TransportTests(ServiceTestCase):
         """Checks that the feeds are served by the reactor itself."""
         self.assertIsNone(self.one(Drain, services).pool)
         self.assertIsNone(self.one(FileLimit, services).reserved)
+        self.assertEqual(self.all(MemoryWatch, services), [])
         listener = self.all(Listener, services)[0]
         self.successResultOf(listener.endpoint.listen(listener.factory))
         self.assertEqual([factory for _, factory, *_ in self.reactor.tcpServers], [listener.factory])

@@ -30,6 +30,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
+Pause = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 
 MAX_FEEDS = 64
@@ -42,6 +43,7 @@ MAX_ERRORS = 100
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
 _TIME = "a number of seconds from 1 to 3600"
+_PAUSE = "a number of seconds from 0 to 3600"
 _COUNT = "a whole number, 0 or more"
 _AGE = "a number of seconds from 0 to 604800"
 _ALLOWED = {
@@ -80,6 +82,9 @@ _ALLOWED = {
     "log_level": "debug, info, warn or error",
     "access_log": "a path, unix: and the path of a socket, or -",
     "access_log_format": "common, combined or json",
+    "drain_delay": _PAUSE,
+    "drain": _PAUSE,
+    "return_after": _PAUSE,
 }
 
 OPTIONS = ("config", *_ALLOWED)
@@ -181,6 +186,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
         socket, or ``-`` for standard output; ``None`` for nowhere.
     :ivar access_log_format: the format of these lines.
+    :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
+    :ivar drain: seconds over which watchers are sent away if a successor serves them.
+    :ivar return_after: seconds after which the first watchers come back after a stop without a successor.
     """
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
@@ -209,6 +217,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     log_level: Level = "info"
     access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     access_log_format: AccessLogFormat = "combined"
+    drain_delay: Pause = 0.0
+    drain: Pause = 30.0
+    return_after: Pause = 6.0
 
     @classmethod
     def read(cls, options: Mapping[str, Any], environment: Mapping[str, str], folder: Path | None = None) -> Settings:

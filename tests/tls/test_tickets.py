@@ -151,9 +151,10 @@ class ProofTests(CertificateTestCase):
         """Not for each context; and without a context not at all."""
         proofs: list[int] = []
         shared = SessionTickets(proof=lambda: proofs.append(1))
+        self.assertIsNone(shared.is_shared())
         for _ in range(2):
             server_options(self.made.cert, self.made.key, shared)
-        self.assertEqual((len(proofs), shared.failure), (1, None))
+        self.assertEqual((len(proofs), shared.failure, shared.is_shared()), (1, None, True))
 
     def test_failure(self) -> None:
         """The log has one line, and the contexts work, each with its own key."""
@@ -163,7 +164,7 @@ class ProofTests(CertificateTestCase):
             shared.replace(TicketKeys.new())
         (line,) = [str(formatEvent(event)) for event in events]
         self.assertIn("each TLS context has a key of its own for session tickets: a reason; ", line)
-        self.assertEqual(shared.failure, "a reason")
+        self.assertEqual((shared.failure, shared.is_shared()), ("a reason", False))
         for server in (first, second):
             handshake(server, SSL.Context(SSL.TLS_CLIENT_METHOD))
 
