@@ -108,6 +108,7 @@ def make_service(
     reloaded_certificates = ReloadedCertificates(certificates)
     parts = (
         serving.reloaded(),
+        serving.reloaded_drain(drain),
         reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),

@@ -142,9 +142,16 @@ class Serving:
         :param feeds: the feeds that are served; read again at each use.
         :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        settings = self.settings
-        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        times = _drain_times(self.settings)
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def reloaded_drain(self, drain: Drain) -> SimplePart:
+        """Gives the part of a reload that changes the times of a drain; one that has begun goes on."""
+
+        def take(settings: Settings) -> None:
+            drain.times = _drain_times(settings)
+
+        return SimplePart(frozenset({"drain_delay", "drain", "return_after"}), take)
 
     def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
         """Makes the service that limits the connections by memory, to be started after the listeners.
@@ -228,6 +235,10 @@ def trusted_networks(settings: Settings) -> Networks:
     """
     with settings.named():
         return Networks.parse(settings.trusted_proxy, "trusted_proxy")
+
+
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
 
 
 def _limits(settings: Settings) -> Limits:
