@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from livefeed.process.loop_lag import LoopLag
     from livefeed.process.memory import Collector as GarbageCollector
     from livefeed.tls.options import Validity
-    from livefeed.tls.tickets import SessionTickets
     from livefeed.transport.pool import Pool
     from livefeed.web.request import Request
     from livefeed.web.site import Site
@@ -71,7 +70,8 @@ class Figures:
     :ivar lag: measures the lag of the reactor's loop; ``None`` if nothing does.
     :ivar address_refusals: gives the number of connections that were refused for their address, by reason.
     :ivar certificates: the certificates in use; read again at each request.
-    :ivar tickets: the key of TLS session tickets; ``None`` without TLS.
+    :ivar tickets_shared: tells whether all TLS contexts share the key of their session tickets; gives ``None`` without
+        TLS.
     :ivar started_at: when the process was started, in seconds since 1970.
     """
 
@@ -83,8 +83,8 @@ class Figures:
     lag: LoopLag | None = None
     address_refusals: Callable[[], Mapping[str, int]] = dict
     certificates: Iterable[Validity] = ()
+    tickets_shared: Callable[[], bool | None] = lambda: None
     started_at: float = 0.0
-    tickets: SessionTickets | None = None
 
     def samples(self) -> list[Sample]:
         """Gives all samples, as of now."""
@@ -102,8 +102,8 @@ class Figures:
         for validity in self.certificates:
             labels = (("file", str(validity.file)),)
             yield Sample("certificate_not_after_timestamp_seconds", labels, validity.not_after)
-        if self.tickets is not None:
-            yield Sample("shared_ticket_keys", (), self.tickets.failure is None)
+        if (is_shared := self.tickets_shared()) is not None:
+            yield Sample("session_tickets_shared", (), is_shared)
         if self.pool is not None:
             yield Sample("connections", (), len(self.pool.connections))
             yield Sample("max_connections", (), self.pool.capacity)

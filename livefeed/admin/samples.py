@@ -83,7 +83,7 @@ _SUMS = _families(
     "sum",
     {
         "codings_made_total": "Number of times that a version was compressed, counted for each coding.",
-        "hashes_made_total": "Number of hashes of versions that were computed.",
+        "hashes_made_total": "Number of hashes that were computed for versions and their codings.",
         "patches_made_total": "Number of patches of the whole document that were made.",
         "messages_made_total": "Number of messages of livefeed.delta.v1 about the whole document that were made.",
         "dropped_subscribers_total": "Number of subscribers that were disconnected, by reason.",
@@ -119,8 +119,8 @@ _MAXIMA = _families(
 _MINIMA = _families(
     "min",
     {
-        "shared_ticket_keys": "1 if all TLS contexts share the key of their session tickets, 0 if they cannot.",
         "certificate_not_after_timestamp_seconds": "Time at which a certificate expires.",
+        "session_tickets_shared": "1 if sessions are resumed on every worker; 0 if OpenSSL does not allow it.",
     },
 )
 

@@ -479,7 +479,8 @@ class Feed:
         if self.state is State.LIVE:
             due_s = min(due_s, self._lapses_in_s())
         if due_s < inf and self.whole is None:
-            self._watch_call = self.clock.callLater(due_s, self._end_watch)
+            # What another process has told may be older than the patience.
+            self._watch_call = self.clock.callLater(max(0.0, due_s), self._end_watch)
 
     def _end_watch(self) -> None:
         self._watch_call = None

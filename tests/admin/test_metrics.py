@@ -254,13 +254,6 @@ class ProcessFigureTests(MetricsTestCase):
             [Sample("canary_seconds", (("index", "0"),), 0.5)],
         )
 
-    def test_keys_of_tickets(self) -> None:
-        """Whether TLS contexts share them."""
-        for failure, value in ((None, 1), ("no symbol", 0)):
-            tickets: Any = SimpleNamespace(failure=failure)
-            self.metrics = self.site_of(Figures((), (), self.site, None, tickets=tickets))
-            self.assertEqual(self.figure("shared_ticket_keys"), value)
-
     def test_lag(self) -> None:
         """How late a timer was."""
         lag = LoopLag(self.clock)
@@ -307,6 +300,13 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertTrue(headers["content-type"].startswith("text/plain; version="))
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_session_tickets(self) -> None:
+        """Without TLS there is no figure; otherwise it says whether the key is shared."""
+        self.assertIsNone(self.figure("session_tickets_shared"))
+        for is_shared in (True, False):
+            self.metrics = self.site_of(Figures((), (), self.site, None, tickets_shared=lambda each=is_shared: each))  # type: ignore[misc]
+            self.assertEqual(self.figure("session_tickets_shared"), is_shared)
 
     def test_certificates(self) -> None:
         """Each says when it expires."""
