@@ -54,8 +54,8 @@ def with_files(settings: Settings, files: Mapping[str, Path]) -> Settings:
     """
     return structs.replace(
         settings,
-        cert=_replaced(settings.cert, files),
-        key=_replaced(settings.key, files),
+        cert=tuple(_replaced(each, files) for each in settings.cert),
+        key=tuple(_replaced(each, files) for each in settings.key),
         listen=tuple(_with_files(description, files) for description in settings.listen),
     )
 
@@ -77,8 +77,8 @@ def _path(wanted: type, value: Any) -> Any:
     raise ValueError("expected a path")
 
 
-def _replaced(path: Path | None, files: Mapping[str, Path]) -> Path | None:
-    return None if path is None else files.get(str(path), path)
+def _replaced(path: Path, files: Mapping[str, Path]) -> Path:
+    return files.get(str(path), path)
 
 
 def _with_files(description: str, files: Mapping[str, Path]) -> str:

@@ -27,6 +27,7 @@ from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
 from livefeed.process.certificates import CertificateChoice
 from livefeed.process.endpoints import make_endpoint
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.reload import Reload
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
@@ -314,7 +315,8 @@ class Worker(MultiService):
         accepting = Accepting(endpoints, serving.site)
         drain = serving.drain(feeds.feeds.values())
         file_limit, collector = serving.process_services(drain)
-        figures = self._figures(serving, feeds, collector, certificates)
+        lag = LoopLag(self.reactor)
+        figures = self._figures(serving, feeds, collector, lag, certificates)
         reload = Reload(settings, (serving.reloaded(), ReloadedFeeds(feeds)))
         listen = welcome.settings.get("listen", settings.listen)
         return Served(
@@ -327,7 +329,7 @@ class Worker(MultiService):
             figures,
             drain,
             reload,
-            (feeds, file_limit, drain, collector, accepting),
+            (feeds, file_limit, drain, collector, lag, accepting),
         )
 
     def _figures(
@@ -335,9 +337,21 @@ class Worker(MultiService):
         serving: Serving,
         feeds: FeedsService[LinkedFeedService],
         collector: Collector,
+        lag: LoopLag,
         certificates: ServedCertificates,
     ) -> Figures:
-        return Figures(feeds.feeds.values(), (), serving.site, serving.pool, collector, certificates, clocks.wall())
+        return Figures(
+            feeds.feeds.values(),
+            (),
+            serving.site,
+            serving.pool,
+            collector,
+            lag,
+            lambda: serving.refusals.counts,
+            certificates,
+            certificates.tickets.is_shared,
+            clocks.wall(),
+        )
 
     # Heartbeats
 
