@@ -18,8 +18,9 @@ from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
+from livefeed.process.capacity import MemoryWatch
 from livefeed.process.descriptions import PROXIED
-from livefeed.process.drain import Drain
+from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.process.reload import SimplePart
@@ -106,8 +107,7 @@ class Serving:
         self.root = Root()
         self._make_site()
         self.in_thread = partial(defer_to_new_thread, reactor)
-        with settings.named():
-            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.trusted = trusted_networks(settings)
         self.refusals = Refusals(reactor)
         self._make_transport()
 
@@ -136,12 +136,23 @@ class Serving:
         self.pool.configure(_limits(settings))
         self.address_limits.configure(settings.address_rate, settings.network_rate)
 
-    def drain(self, feeds: Iterable[DrainedFeed]) -> Drain:
+    def drain(self, feeds: Iterable[DrainedFeed], stop_listening: Callable[[], Any] = lambda: None) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
 
         :param feeds: the feeds that are served; read again at each use.
+        :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor)
+        settings = self.settings
+        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
+        """Makes the service that limits the connections by memory, to be started after the listeners.
+
+        :param workers: the number of processes that share the memory.
+        :returns: ``None`` with Twisted's transport, which has no such limit.
+        """
+        return None if self.pool is None else MemoryWatch(self.pool, self.reactor, workers=workers)
 
     def reopen(self) -> None:
         """Opens the access log again, after logrotate has renamed its file."""
@@ -208,6 +219,15 @@ class Serving:
         kinds = KINDS if self.lines is None else LOGGED
         self.listening = PoolReactor(self.pool, admits, kinds=kinds)
         self.proxied = PoolReactor(self.pool, headers.admits, headers.before, kinds=kinds)
+
+
+def trusted_networks(settings: Settings) -> Networks:
+    """Gives the networks of the proxies that may name the address of a client.
+
+    :raises ConfigurationError: if the setting is impossible.
+    """
+    with settings.named():
+        return Networks.parse(settings.trusted_proxy, "trusted_proxy")
 
 
 def _limits(settings: Settings) -> Limits:

@@ -219,7 +219,7 @@ class FreedTests(CertificateTestCase):
             self.leave,
             self.reset,
             break_rules,
-            lambda server: server.factory.let_go(),
+            lambda server: server.factory.let_go(ReconnectSlots()),
             abort,
         ):
             self.assert_freed(WEBSOCKETS, end)

@@ -28,8 +28,9 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
 from livefeed.intake.puller import Puller
+from livefeed.process.capacity import MemoryWatch
 from livefeed.process.certificates import CertificateWatch
-from livefeed.process.drain import Drain
+from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
@@ -37,6 +38,7 @@ from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.process.notify import Notify
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import make_service
@@ -124,8 +126,10 @@ class OrderTests(ServiceTestCase):
                 Listener,
                 Listener,
                 Listener,
+                MemoryWatch,
                 Announcement,
                 CertificateWatch,
+                CertificateRenewal,
                 TicketRotation,
                 Notify,
             ],
@@ -142,6 +146,19 @@ class OrderTests(ServiceTestCase):
             [kind for kind in stopped if kind in (Listener, Drain, FeedsService)],
             [Listener, Listener, Drain, FeedsService],
         )
+
+    def test_drain_has_its_settings(self) -> None:
+        """Its times, and the listeners of the feeds, but not that of the operator."""
+        services = self.make(**self.admin(LOCAL), drain_delay="2", drain="60", return_after="9")
+        drain = self.one(Drain, services)
+        self.assertEqual(drain.times, DrainTimes(2.0, 60.0, 9.0))
+        feeds, operators = self.all(Listener, services)
+        stopped: list[Listener] = []
+        for listener in (feeds, operators):
+            self.patch(listener, "stopService", lambda listener=listener: stopped.append(listener))
+        self.successResultOf(drain.stop_listening())
+        self.assertEqual(stopped, [feeds])
+        self.assertEqual(self.one(SignalHandlers, services).hurry, drain.hurry)
 
     def test_nothing_is_started(self) -> None:
         """The reactor has no ports, connections, calls and hooks yet, and no service runs."""
@@ -271,6 +288,7 @@ class TransportTests(ServiceTestCase):
         """Checks that the feeds are served by the reactor itself."""
         self.assertIsNone(self.one(Drain, services).pool)
         self.assertIsNone(self.one(FileLimit, services).reserved)
+        self.assertEqual(self.all(MemoryWatch, services), [])
         listener = self.all(Listener, services)[0]
         self.successResultOf(listener.endpoint.listen(listener.factory))
         self.assertEqual([factory for _, factory, *_ in self.reactor.tcpServers], [listener.factory])
@@ -357,7 +375,7 @@ _FILES = st.builds(
             "idle_timeout": st.sampled_from(["30", "40"]),
             "max_head_bytes": st.sampled_from(["16384", "20000"]),
             "log_level": st.sampled_from(["'debug'", "'warn'"]),
-            "metrics": st.sampled_from(["'tcp:0'", "'tcp:1'"]),
+            "instance": st.sampled_from(["'green'", "'blue'"]),
         },
     ),
     st.dictionaries(st.sampled_from("abcd"), _FEED_KEYS, min_size=1, max_size=3),
@@ -426,6 +444,24 @@ class ReloadTests(ServiceTestCase):
             self.assertEqual(self.state(services), self.state(fresh))
             self.assertEqual(old != self.state(services), bool(report.changed) or old[5] != self.state(services)[5])
             self.assertNotIn("u:p@", json.dumps(report.to_json()))
+
+    def test_settings_that_need_a_restart_are_checked(self) -> None:
+        """So that the restart will work; those that are possible keep their old value, and are told."""
+        services = self.process("[feeds.a]\nsource = 'demo:'")
+        for wrong, place in (
+            ("admin = ['tls:1:cert=/no/such:key=/no/such']\nadmin_token = 'x'", ":1: admin: /no/such: "),
+            ("admin = ['bogus:1']\nadmin_token = 'x'", ":1: admin: bogus:1: "),
+            ("admin_token = 'x'", ":1: admin_token: "),
+            ("admin_group = 'no-such-group'", ":1: admin_group: "),
+            ("state_dir = 'livefeed.toml'", ":1: state_dir: "),
+            ("trusted_proxy = ['x']", ":1: trusted_proxy: "),
+        ):
+            outcome = self.reload(services, f"{wrong}\n[feeds.b]\nsource = 'demo:'")
+            message = str(self.failureResultOf(outcome, ConfigurationError).value)
+            self.assertTrue(message.startswith(f"{self.path}{place}"), message)
+            self.assertEqual([*self.one(FeedsService, services).feeds], ["a"])
+        report = self.successResultOf(self.reload(services, "instance = 'blue'\n[feeds.a]\nsource = 'demo:'"))
+        self.assertEqual([each.setting for each in report.needs_restart], ["instance"])
 
     def test_two_hundred_reloads(self) -> None:
         """Nothing is left of them: descriptors, timers and objects are no more than after half of them."""

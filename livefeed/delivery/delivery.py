@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     AnswerHandshake = Callable[[Request, "Delivery"], int]
 
 
+EVICTED_S = 9.98
+"""Seconds after which the first client of a part comes back that has made room for another: as late as a close code can
+say."""
+
+
 class Socket(Protocol):
     """A WebSocket on which a feed is followed."""
 
     transport: Any
 
-    def evict(self) -> None:
-        """Closes the WebSocket, to make room for others. Its client comes back as late as possible."""
+    def send_away(self, delay_ms: int) -> None:
+        """Closes the WebSocket.
+
+        :param delay_ms: the time in milliseconds after which its client comes back.
+        """
 
 
 def _is_closed() -> bool:
@@ -56,10 +64,20 @@ class Delivery:
     sockets: dict[Socket, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, feed: Feed, answer_handshake: AnswerHandshake, full: Callable[[], bool]) -> Delivery:
-        """Makes all ways in which a feed is followed."""
+    def of(
+        cls,
+        feed: Feed,
+        answer_handshake: AnswerHandshake,
+        full: Callable[[], bool],
+        slots: ReconnectSlots | None = None,
+    ) -> Delivery:
+        """Makes all ways in which a feed is followed.
+
+        :param slots: the reconnect slots if subscribers were let go already, so that no more of them are accepted.
+        """
         messages = Messages(feed)
-        return cls(feed, answer_handshake, full, messages, EventStreams(feed, messages), LongPolls(feed))
+        polls = LongPolls(feed, slots=slots)
+        return cls(feed, answer_handshake, full, messages, EventStreams(feed, messages), polls)
 
     def peers(self) -> Iterator[str]:
         """Gives for each subscriber the text under which its address is counted, by ``transport/addresses.py``."""
@@ -69,16 +87,16 @@ class Delivery:
             yield peer_of(address)
 
     def evict(self) -> None:
-        """Ends all subscribers, WebSockets too, to make room for others."""
-        self.close(ReconnectSlots())
+        """Ends all subscribers, WebSockets too, to make room for others. They come back late."""
+        self.close(ReconnectSlots(EVICTED_S))
 
     def close(self, slots: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too, and accepts no more of them.
 
-        :param slots: gives the times at which the clients of streams and waiting requests come back.
+        :param slots: gives the times at which the clients come back.
         """
         for socket in tuple(self.sockets):
-            socket.evict()
+            socket.send_away(slots.take_ms())
         self.let_go(slots)
         # The function refers to the object that has this one.
         self.full = _is_closed

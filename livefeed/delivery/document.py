@@ -154,10 +154,13 @@ class DocumentResource(FeedResource):
 
     def _events(self, request: Request, *, refused: bool) -> int:
         fields = [*self._shared(request), *self._state()]
-        is_ending = self._delivery.slots is not None
-        if refused or request.over_capacity or is_ending or self._delivery.full():
+        slots = self._delivery.slots
+        if slots is not None:
+            self._feed.tally.refused["stopping"] += 1
+            return refuse_events(request, fields, slots.take_ms())
+        if refused or request.over_capacity or self._delivery.full():
             if not (refused or request.over_capacity):
-                self._feed.tally.refused["stopping" if is_ending else "limit"] += 1
+                self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
         return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
@@ -189,6 +192,8 @@ class DocumentResource(FeedResource):
             if known is not None and wait_s > 0 and slots is not None:
                 # Requests do not wait any more, and a client that asks again at once would find no server.
                 headers.append((b"Retry-After", b"%d" % slots.retry_after_s()))
+                if may_wait:
+                    slots.add()  # those that have waited are counted where they are released
         if known is not None:
             # The tag that the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
             return answer(request, 304, [*headers, (b"ETag", known)], None)

@@ -47,6 +47,13 @@ def _chunked_event(message: bytes, version: str) -> bytes:
     return http_chunk(server_sent_event(message, version))
 
 
+def _ends(retry_ms: int) -> dict[bool, bytes]:
+    """Gives the last bytes of a stream, with chunks (``True``) and without (``False``)."""
+    # A line without an empty line, as at the beginning. A client obeys it as soon as the line has ended.
+    line = b"retry: %d\n" % retry_ms
+    return {False: line, True: http_chunk(line) + _LAST_CHUNK}
+
+
 class EventStream(PausableSubscriber, Protocol):
     """A connection on which events are sent at the pace of its reader.
 
@@ -135,6 +142,14 @@ class EventStream(PausableSubscriber, Protocol):
             self._streams.feed.tally.dropped["silent"] += 1
             self.transport.abortConnection()
 
+    def send_away(self, delay_ms: int) -> None:
+        """Ends the stream. A stream that is being ended already is left alone.
+
+        :param delay_ms: the time in milliseconds after which the client comes back.
+        """
+        if not self._closed:
+            self.close(_ends(delay_ms))
+
     def close(self, ends: dict[bool, bytes]) -> None:
         """Ends the stream. The client comes back by itself.
 
@@ -145,6 +160,11 @@ class EventStream(PausableSubscriber, Protocol):
         self.transport.unregisterProducer()
         self.transport.write(ends[self._chunked])
         self.transport.loseConnection()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the stream has been ended, and its connection is about to end."""
+        return self._closed
 
     def _write(self, data: bytes) -> None:
         self.transport.write(http_chunk(data) if self._chunked else data)
@@ -188,12 +208,10 @@ class EventStreams:
         :param slots: gives these times.
         """
         last_ms, ends = None, dict[bool, bytes]()
-        for stream in tuple(self.open):
+        for stream in [each for each in self.open if not each.is_closing]:
             retry_ms = slots.retry_ms()
             if retry_ms != last_ms:
-                # A line without an empty line, as at the beginning. A client obeys it as soon as the line has ended.
-                last_ms, line = retry_ms, b"retry: %d\n" % retry_ms
-                ends = {False: line, True: http_chunk(line) + _LAST_CHUNK}
+                last_ms, ends = retry_ms, _ends(retry_ms)
             stream.close(ends)
             slots.add()
 

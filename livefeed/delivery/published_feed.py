@@ -41,6 +41,7 @@ class PublishedFeed:
     :ivar in_thread: calls a function in a thread.
     :ivar delivery: the ways in which the whole document is followed.
     :ivar parts: the parts of the document that are followed.
+    :ivar slots: the reconnect slots since the subscribers were let go; ``None`` before.
     """
 
     # required parameters
@@ -55,6 +56,7 @@ class PublishedFeed:
     places: int | None = None
     delivery: Delivery = field(init=False)
     parts: Parts[Delivery] = field(init=False)
+    slots: ReconnectSlots | None = None
 
     def __post_init__(self) -> None:
         self.delivery = self._deliver(self.feed)
@@ -66,7 +68,7 @@ class PublishedFeed:
 
     def _deliver(self, feed: Feed) -> Delivery:
         """Makes the delivery of the whole, or of a part."""
-        return Delivery.of(feed, self.answer_handshake, self.full)
+        return Delivery.of(feed, self.answer_handshake, self.full, self.slots)
 
     def full(self) -> bool:
         """Tells whether the limit of subscribers is reached: WebSockets, streams and waiting requests together."""
@@ -104,13 +106,15 @@ class PublishedFeed:
 
         :param slots: gives the times at which the clients come back.
         """
+        # Also of parts that are first asked for later.
+        self.slots = slots
         for delivery in self:
             delivery.let_go(slots)
 
     def close(self, slots: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too, and forgets the parts: the feed is not served any more.
 
-        :param slots: gives the times at which the clients of streams and waiting requests come back.
+        :param slots: gives the times at which the clients come back.
         """
         for delivery in self:
             delivery.close(slots)

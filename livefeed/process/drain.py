@@ -1,30 +1,90 @@
-"""The orderly end of all connections when the process stops."""
+"""The orderly end of all connections, in three phases: not ready, watchers are sent away, the rest is cut off.
+
+1. Not ready: everything is served as before, and :attr:`Drain.is_draining` tells balancers to send no more clients.
+2. Watchers are sent away, each with the time at which it comes back. If a successor listens on the address, they go
+   gradually, and are taken by it at once; otherwise all go together, when the process stops, and come back after it has
+   started again.
+3. The connections that are left are cut off.
+
+Phase 1 can be undone.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
-from livefeed.web.reconnect_slots import ReconnectSlots
+from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, RECONNECTS_PER_S, ReconnectSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 
     from twisted.internet.interfaces import IReactorTime
 
 DRAIN_S = 3.0
 """Seconds that requests in progress and closing handshakes may take after livefeed was told to stop."""
 
+GRADUAL_S = 30.0
+"""Seconds over which watchers go to a successor by default: 20,000 of them are 670 per second, which a core takes."""
+
+SUCCESSOR_RETURN_S = 0.1
+"""Seconds after which a watcher comes to a successor. Its connection has ended by then."""
+
+RETURNS_SHARE = 0.6
+"""The part of the accept rate that slots use. The rest is for pollers and new clients, which have no slots."""
+
+MIN_RETURNS_PER_S = 50.0
+"""The least number of clients that are told to come back per second, however low the accept rate is: 20,000 clients are
+back within 400 s then."""
+
+SLICE_S = 0.1
+"""Seconds between two slices of a gradual release."""
+
+MAX_SLICE = 256
+"""Watchers that are sent away in one turn of the reactor: some 10 ms of work. A short drain has more slices then."""
+
 _POLL_S = 0.05
 """Seconds between two checks whether all connections have ended."""
 
+_log = Logger()
 
-class Draining(Protocol):
-    """A connection of HTTP that can end in order."""
+
+class Phase(Enum):
+    """The phases of a drain; the values are those of reports."""
+
+    SERVING = "serving"
+    NOT_READY = "not ready"
+    RELEASING = "releasing"
+    RELEASED = "released"
+    STOPPED = "stopped"
+
+
+class Subscriber(Protocol):
+    """A WebSocket or an event stream."""
+
+    def send_away(self, delay_ms: int) -> None:
+        """Ends the connection in order. It does nothing if the connection is being ended already.
+
+        :param delay_ms: the time in milliseconds after which the client comes back.
+        """
+
+
+class Poller(Protocol):
+    """A connection of HTTP."""
+
+    def retire(self) -> None:
+        """Ends the connection with its next answer, which says so. A request that waits is answered now."""
+
+
+class Draining(Poller, Protocol):
+    """A connection of HTTP with a protocol."""
 
     def drain(self) -> Any:
         """Ends the connection after the request in progress, at once if there is none."""
@@ -53,7 +113,7 @@ class Subscribers(Protocol):
     def protocols_open(self) -> OpenSockets:
         """The open WebSockets."""
 
-    def let_go(self) -> None:
+    def let_go(self, slots: ReconnectSlots) -> None:
         """Sends all WebSockets away, each to a time slot of its own, and accepts no more."""
 
 
@@ -74,18 +134,71 @@ class Connections(Protocol):
     def connections(self) -> Sized:
         """The open connections."""
 
+    @property
+    def accept_rate(self) -> float:
+        """New connections that are accepted per second; infinite without a limit."""
+
+    def pollers(self) -> Sequence[Poller]:
+        """Gives the connections of HTTP whose handshake is done."""
+
     def end_idle(self) -> None:
         """Closes the connections without a request."""
 
 
+@dataclass(frozen=True, slots=True)
+class DrainTimes:
+    """The times of a drain, in seconds.
+
+    :ivar delay_s: the length of phase 1.
+    :ivar gradual_s: the time over which watchers are sent away if a successor listens.
+    :ivar return_s: the time after which the first watchers come back otherwise: a restart takes that long.
+    """
+
+    delay_s: float = 0.0
+    gradual_s: float = GRADUAL_S
+    return_s: float = RECONNECT_DELAYS_S[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """The result of a drain so far.
+
+    :ivar phase: the phase.
+    :ivar sockets: number of WebSockets that were sent away.
+    :ivar streams: number of event streams that were ended.
+    :ivar pollers: number of connections of HTTP that end with their next answer, with those whose requests waited.
+    :ivar left: number of connections that are still open.
+    """
+
+    phase: str = Phase.SERVING.value
+    sockets: int = 0
+    streams: int = 0
+    pollers: int = 0
+    left: int = 0
+
+    def plus(self, other: DrainReport) -> DrainReport:
+        """Gives the sum of two reports of workers, with the earlier phase of the two."""
+        order = [phase.value for phase in Phase]
+        return DrainReport(
+            min(self.phase, other.phase, key=order.index),
+            self.sockets + other.sockets,
+            self.streams + other.streams,
+            self.pollers + other.pollers,
+            self.left + other.left,
+        )
+
+
 @dataclass(eq=False)
 class Drain(Service):
-    """Ends all connections when livefeed stops: answers requests, sends subscribers away, then cuts the others off.
-
-    Subscribers are told slots at which they reconnect, so that they do not all reconnect at once.
+    """Ends all connections when livefeed stops, or before.
 
     :ivar feeds: the feeds; read again at each use.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
+    :ivar times: the times of the phases.
+    :ivar stop_listening: closes the listening sockets of watchers, or leaves them to a successor; it may give a
+        Deferred.
+    :ivar successor: whether a successor listens on the address when this process is told to stop.
+    :ivar phase: the phase of the drain.
     """
 
     # required parameters
@@ -94,6 +207,22 @@ class Drain(Service):
     feeds: Iterable[DrainedFeed]
     pool: Connections | None
     clock: IReactorTime
+    times: DrainTimes = field(default_factory=DrainTimes)
+    stop_listening: Callable[[], Any] = lambda: None
+
+    # internal state
+    successor: bool = False
+    phase: Phase = Phase.SERVING
+    _report: DrainReport = field(default_factory=DrainReport)
+    _woken: Deferred[None] | None = None  # ends the pause under way
+    _hurried: bool = False
+    _is_stopping: bool = False
+    _waiting: list[Deferred[None]] = field(default_factory=list)  # those that wait for the drain under way
+
+    @property
+    def is_draining(self) -> bool:
+        """Tells whether the process is to be sent no more clients: it is not ready."""
+        return self.phase is not Phase.SERVING
 
     def count(self) -> int:
         """Gives the number of open connections."""
@@ -101,27 +230,209 @@ class Drain(Service):
             return len(self.pool.connections)
         return len(self.subscribers.protocols_open) + len(self._streams()) + len(self.site.channels)
 
-    def stopService(self) -> Deferred[None]:
-        """IService API. The Deferred fires when all connections have ended, after :data:`DRAIN_S` at the latest."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._drain())
+    def report(self) -> DrainReport:
+        """Gives the counts of the drain so far."""
+        return replace(self._report, phase=self.phase.value, left=self.count())
 
-    async def _drain(self) -> None:
-        self.subscribers.let_go()
-        # One for all feeds. With one for each feed, the first clients of all feeds would reconnect at the same moment.
-        slots = ReconnectSlots()
+    # Phases 1 and 2
+
+    async def begin(self, *, successor: bool = True) -> DrainReport:
+        """Drains the process, which runs on until it is stopped. A second call waits for the end of the first.
+
+        :param successor: whether the watchers have a server to go to at once: it listens on the same address, or a
+            balancer sends them there. Otherwise all are sent away together, and told to come back after a restart.
+        :returns: the counts; the phase is ``serving`` if the drain was cancelled.
+        """
+        if self.phase in (Phase.NOT_READY, Phase.RELEASING):
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+        elif self.phase is Phase.SERVING:
+            try:
+                if await self._be_not_ready():
+                    await self._release(successor=successor)
+            finally:
+                self._wake_waiting()
+        return self.report()
+
+    def cancel(self) -> bool:
+        """Undoes phase 1: the process is ready again.
+
+        :returns: whether it is. Once watchers are sent away, or the process is being stopped, nothing can be undone.
+        """
+        if self.phase is not Phase.NOT_READY or self._is_stopping:
+            return False
+        self.phase = Phase.SERVING
+        _log.info("the drain is cancelled: ready again")
+        self._wake()
+        return True
+
+    def hurry(self) -> None:
+        """Goes to the end of phase 3 at once: whatever is left is cut off as soon as the process stops."""
+        self._hurried = True
+        self._wake()
+
+    async def prepare_stop(self) -> None:
+        """Does what precedes the stop: phase 1, and phase 2 if a successor listens or a drain is under way."""
+        self._is_stopping = True
+        if self.successor or self.phase is not Phase.SERVING:
+            await self.begin(successor=self.successor)
+        if self.phase is Phase.SERVING:
+            await self._be_not_ready()
+
+    async def _be_not_ready(self) -> bool:
+        """Does phase 1. Returns whether it was not cancelled."""
+        self.phase = Phase.NOT_READY
+        if self.times.delay_s and not self._hurried:
+            _log.info("not ready: watchers are sent away in {delay} s", delay=self.times.delay_s)
+            await self._pause(self.times.delay_s)
+        return self.phase is Phase.NOT_READY
+
+    async def _release(self, *, successor: bool) -> None:
+        """Sends the watchers away, gradually if there is a successor."""
+        self.phase = Phase.RELEASING
+        await maybeDeferred(self.stop_listening)
+        slots = self._slots(successor=successor)
+        if successor:
+            await self._release_gradually(slots)
+        else:
+            self._count_all()
+        if self.phase is Phase.RELEASING:
+            # All at once; after a gradual release those that have begun meanwhile, on connections that were open.
+            self._let_go(slots)
+            self.phase = Phase.RELEASED
+        report = self._report
+        _log.info(
+            "{sockets} WebSockets, {streams} event streams and {pollers} connections of pollers were sent away",
+            sockets=report.sockets,
+            streams=report.streams,
+            pollers=report.pollers,
+        )
+
+    async def _release_gradually(self, slots: ReconnectSlots) -> None:
+        sockets, streams, pollers = [*self.subscribers.protocols_open], self._streams(), self._pollers()
+        _log.info(
+            "{count} watchers are sent away within {seconds} s",
+            count=len(sockets) + len(streams) + len(pollers),
+            seconds=self.times.gradual_s,
+        )
+        calls = [
+            *(("sockets", each) for each in sockets),
+            *(("streams", each) for each in streams),
+            *(("pollers", each) for each in pollers),
+        ]
+        count = len(calls)
+        slices = max(min(count, math.ceil(self.times.gradual_s / SLICE_S)), math.ceil(count / MAX_SLICE))
+        begun = self.clock.seconds()
+        for number in range(slices):
+            for kind, each in calls[number * count // slices : (number + 1) * count // slices]:
+                if kind == "pollers":
+                    each.retire()
+                else:
+                    each.send_away(slots.take_ms())
+                self._add(**{kind: 1})
+            # Also without a time between them: other connections get their turn.
+            due = begun + (number + 1) * self.times.gradual_s / slices
+            await self._pause(max(due - self.clock.seconds(), 0.0))
+            if self._hurried or self.phase is not Phase.RELEASING:
+                break
+
+    def _slots(self, *, successor: bool) -> ReconnectSlots:
+        """Gives the slots for watchers of all transports and feeds."""
+        rate = math.inf if self.pool is None else self.pool.accept_rate
+        returns_per_s = max(RETURNS_SHARE * rate, MIN_RETURNS_PER_S) if rate < math.inf else RECONNECTS_PER_S
+        if successor:
+            return ReconnectSlots(SUCCESSOR_RETURN_S, returns_per_s, self.clock.seconds)
+        # All are released together: what is sent to the clients of a slot is the same, and made once.
+        return ReconnectSlots(self.times.return_s, returns_per_s)
+
+    def _let_go(self, slots: ReconnectSlots) -> None:
+        """Sends everything away at once, and accepts no more watchers."""
+        self.subscribers.let_go(slots)
         for feed in self.feeds:
             feed.let_go(slots)
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:
             self.pool.end_idle()
+
+    def _count_all(self) -> None:
+        self._add(len(self.subscribers.protocols_open), len(self._streams()), len(self._pollers()))
+
+    def _add(self, sockets: int = 0, streams: int = 0, pollers: int = 0) -> None:
+        report = self._report
+        self._report = replace(
+            report,
+            sockets=report.sockets + sockets,
+            streams=report.streams + streams,
+            pollers=report.pollers + pollers,
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits, but not after :meth:`hurry`."""
+        if self._hurried:
+            return
+        woken: Deferred[None] = Deferred()
+        self._woken = woken
+        call = self.clock.callLater(seconds, self._wake)
+        await woken
+        if call.active():
+            call.cancel()
+
+    def _wake(self) -> None:
+        woken, self._woken = self._woken, None
+        if woken is not None:
+            woken.callback(None)
+
+    def _wake_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    # Phase 3
+
+    def stopService(self) -> Deferred[None]:
+        """IService API. The Deferred fires when all connections have ended, after :data:`DRAIN_S` at the latest."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        before, self.phase = self.phase, Phase.STOPPED
+        self._wake()
+        if before is not Phase.RELEASED:
+            self._let_go(self._slots(successor=self.successor))
         deadline = self.clock.seconds() + DRAIN_S
-        while self.count() and self.clock.seconds() < deadline:
+        while self.count() and self.clock.seconds() < deadline and not self._hurried:
             await deferLater(self.clock, _POLL_S)
         left: list[Any] = [*self.subscribers.protocols_open, *self._streams(), *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()
+        self._wake_waiting()
 
     def _streams(self) -> list[Any]:
         return [stream for feed in self.feeds for stream in feed.streams()]
+
+    def _pollers(self) -> list[Poller]:
+        return [*self.site.channels] if self.pool is None else [*self.pool.pollers()]
+
+
+class DrainedServices(MultiService):
+    """Services that are stopped after the first phases of a drain, so that they serve until then.
+
+    :param drain: one of the services.
+    """
+
+    def __init__(self, drain: Drain) -> None:
+        super().__init__()
+        self.drain = drain
+
+    def stopService(self) -> Deferred[Any]:
+        """IService API."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        try:
+            await self.drain.prepare_stop()
+        except Exception:
+            _log.failure("the drain has failed: livefeed stops without it")
+        await super().stopService()

@@ -1,4 +1,4 @@
-"""The signals of the process: SIGTERM stops it, SIGHUP has it reload, SIGUSR1 is ignored with a warning."""
+"""The signals of the process: SIGTERM stops it, a second one at once, and SIGHUP has it reload."""
 
 from __future__ import annotations
 
@@ -41,17 +41,21 @@ class SignalHandlers(Service):
     """Installs the handlers of the signals.
 
     SIGTERM is an orderly end with exit code 0. Twisted stops on SIGTERM too, but twistd then ends itself by that
-    signal, which supervisors take for a failure.
+    signal, which supervisors take for a failure. A second SIGTERM or SIGINT ends the orderly end.
 
     :ivar hang_up: called in the reactor's thread after SIGHUP. Signals that come before the reactor runs wait.
+    :ivar hurry: skips whatever the stop waits for.
     """
 
     # required parameters
     reactor: SignalReactor
     hang_up: Callable[[], object]
+    hurry: Callable[[], None] = lambda: None
 
     # internal state
     _stopping: bool = False
+    _hurrying: bool = False
+    _interrupt_first: Any = None  # Twisted's handler of SIGINT
 
     def privilegedStartService(self) -> None:
         """IService API."""
@@ -64,7 +68,15 @@ class SignalHandlers(Service):
         signal.signal(signal.SIGTERM, self._terminate)
         self._handle_others()
         # Again, since the reactor installs its own handlers when it begins to run.
-        self.reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._terminate)
+        self.reactor.callWhenRunning(self._handle_stops)
+
+    def _handle_stops(self) -> None:
+        signal.signal(signal.SIGTERM, self._terminate)
+        handler = signal.getsignal(signal.SIGINT)
+        # A process in the background of a shell ignores it, and tests have handlers of their own.
+        if callable(handler) and handler is not signal.default_int_handler:
+            self._interrupt_first = handler
+            signal.signal(signal.SIGINT, self._interrupt)
 
     def _handle_others(self) -> None:
         # By default, both signals end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
@@ -78,6 +90,21 @@ class SignalHandlers(Service):
             _log.info("Received SIGTERM, shutting down.")
             later = self.reactor.callFromThread if self.reactor.running else self.reactor.callWhenRunning
             later(self.reactor.stop)
+        else:
+            self._hurry("SIGTERM")
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._interrupt_first(number, frame)
+        else:
+            self._hurry("SIGINT")
+
+    def _hurry(self, name: str) -> None:
+        if not self._hurrying:
+            self._hurrying = True
+            _log.info("Received {name} again, cutting off what is left.", name=name)
+            self.reactor.callFromThread(self.hurry)
 
 
 def reopen_logs() -> None:

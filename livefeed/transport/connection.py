@@ -85,6 +85,27 @@ class Connection(Reading):
             self._update_can_send()
             self.set_deadline(self.pool.limits.idle_s)
 
+    def retire(self) -> None:
+        """Ends the connection with its next answer, which announces it. A request that waits is answered now.
+
+        The protocol alone can announce it, so one is made, and nothing is repeated any more.
+        """
+        if self._state != OPEN or self._answers is None:
+            return
+        if self._room is not None:
+            self._leave_room()
+        if self._protocol is None:
+            self._make_protocol()
+        protocol = self._protocol
+        if self._state != OPEN or protocol is None:
+            return
+        self._at_boundary = False
+        self.set_deadline(self.pool.limits.idle_s)
+        try:
+            protocol.retire()
+        except Exception:
+            self._protocol_failed("retire")
+
     def handle(self, events: int) -> None:
         """Handles events of epoll."""
         if events != EPOLLIN or self._tls_state:

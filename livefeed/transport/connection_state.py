@@ -146,6 +146,8 @@ class ConnectionState(StreamSocket):
 
         def expire(self) -> None: ...
 
+        def retire(self) -> None: ...
+
         def close_if_idle(self) -> None: ...
 
         def close(self) -> None: ...
@@ -182,6 +184,11 @@ class ConnectionState(StreamSocket):
     def disconnecting(self) -> bool:
         """Whether the connection ends or has ended, as Twisted's transports call it."""
         return self._state >= DRAINING
+
+    @property
+    def polls(self) -> bool:
+        """Whether its answers may be repeated: its client sends requests, and does not follow anything."""
+        return self._answers is not None
 
     def _clear_can_send(self) -> None:
         """Makes sure that no write goes straight to the socket."""

@@ -68,6 +68,13 @@ class PooledConnection(Protocol):
     def expire(self) -> None:
         """Handles that its deadline has passed."""
 
+    @property
+    def polls(self) -> bool:
+        """Whether its answers may be repeated: its client sends requests, and does not follow anything."""
+
+    def retire(self) -> None:
+        """Ends the connection with its next answer, which announces it. A request that waits is answered now."""
+
     def close_if_idle(self) -> None:
         """Ends the connection if nothing is under way on it that a protocol would know of."""
 
@@ -343,6 +350,9 @@ class ReplayedProtocol(Protocol):
 
     def loseConnection(self) -> None:
         """Ends the connection after the last answer."""
+
+    def retire(self) -> None:
+        """Ends the connection with its next answer, which announces it. A request that waits is answered now."""
 
     def at_boundary(self) -> bool:
         """Tells whether the next byte begins a request, and nothing else is going on."""

@@ -79,8 +79,8 @@ _log = Logger()
 class Limits:
     """The limits of a pool.
 
-    :ivar connections: open connections at a time; 0 for the limit of open files, which is never exceeded. Further
-        clients are told to come back.
+    :ivar connections: open connections at a time; 0 for the limits of memory and of open files. The latter is never
+        exceeded. Further clients are told to come back.
     :ivar accept_rate: new connections per second; others wait in the kernel's queue. 0 for the number that takes
         :data:`CPU_SHARE` of a core, and :data:`NO_LIMIT` for no limit.
     :ivar handshake_s: seconds that a TLS handshake may take.
@@ -148,6 +148,8 @@ class Pool:
     failed_handshakes: int = 0
     rested: int = 0
     capacity: int = 0
+    _most_by_memory: int = 0  # 0 if it is not known
+    _held_at: int | None = None  # number of connections since which no more are taken
     _over: int = 0  # connections over the limit, which do not count as open ones
     _is_full: bool = False
     _listeners: dict[int, _Listener] = field(default_factory=dict)
@@ -198,6 +200,7 @@ class Pool:
         if not self._running:
             return
         self._set_capacity()
+        self._warn_of_few_files()
         self._set_rate()
         for listener in self._listeners.values():
             self._set_price(listener)
@@ -207,6 +210,27 @@ class Pool:
     def accept_rate(self) -> float:
         """New connections that are accepted per second, with the most expensive handshake; infinite without a limit."""
         return self._refill_per_s / self._max_price if self._max_price else inf
+
+    @property
+    def max_files(self) -> int:
+        """The number of connections that the limit of open files allows beside the files that are set aside."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return max(soft - RESERVED_FILES, 16)
+
+    def limit_by_memory(self, connections: int) -> None:
+        """Limits the number of connections where no setting does.
+
+        :param connections: more than 0.
+        """
+        self._most_by_memory = connections
+        self._set_capacity()
+
+    def hold(self, *, held: bool) -> int:
+        """Takes no more connections than there are, or takes them again. Returns their number."""
+        count = len(self.connections) - self._over
+        self._held_at = count if held else None
+        self._set_capacity()
+        return count
 
     def unlisten(self, sock: socket.socket) -> None:
         """Accepts no more connections of a socket, and closes it. Its open connections stay."""
@@ -226,6 +250,10 @@ class Pool:
         if not self._running:
             self._begin()
         self._take(sock, None, make_connection, too_many=False)
+
+    def pollers(self) -> list[PooledConnection]:
+        """Gives the connections whose handshake is done, and that nothing is followed on."""
+        return [each for each in self.connections.values() if each.polls]
 
     def end_idle(self) -> None:
         """Ends the connections on which nothing is under way that a protocol would know of, including handshakes."""
@@ -467,14 +495,20 @@ class Pool:
     def _begin(self) -> None:
         self._running = True
         self._set_capacity()
+        self._warn_of_few_files()
         self._set_rate()
         self.now = self.reactor.seconds()
         self.reactor.addReader(self)
         self._sweeping.start(SWEEP_S, now=False)
 
     def _set_capacity(self) -> None:
-        most = _most_connections()
-        self.capacity = min(self.limits.connections or most, most)
+        most = self.max_files
+        self.capacity = min(self.limits.connections or self._most_by_memory or most, most)
+        if self._held_at is not None:
+            self.capacity = min(self.capacity, self._held_at)
+
+    def _warn_of_few_files(self) -> None:
+        most = self.max_files
         if self.limits.connections > most:
             _log.warn(
                 "the limit of open files allows {most} connections at a time, not {wanted}",
@@ -488,9 +522,3 @@ class Pool:
             self._cease_pacing()
             self.reactor.removeReader(self)
             self._sweeping.stop()
-
-
-def _most_connections() -> int:
-    """Gives the number of connections that the limit of open files allows beside the files that are set aside."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(soft - RESERVED_FILES, 16)

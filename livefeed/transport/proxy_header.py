@@ -235,6 +235,15 @@ class HeaderConnection:
         self._rules.refusals.note(SLOW_HEADER, self._peer)
         self.abortConnection()
 
+    @property
+    def polls(self) -> bool:
+        """PooledConnection API."""
+        return False
+
+    def retire(self) -> None:
+        """PooledConnection API."""
+        self._end()
+
     def close_if_idle(self) -> None:
         """PooledConnection API."""
         self._end()

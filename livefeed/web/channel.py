@@ -419,6 +419,12 @@ class Channel(HTTPChannel):
             for name, values in others:
                 fields.setRawHeaders(name, values)
 
+    def retire(self) -> None:
+        """Closes the connection with its next answer, which announces it. A request that waits is answered now."""
+        self.end_with_answer()
+        for request in tuple(self.requests):
+            request.hurry()
+
     def drain(self) -> None:
         """Closes the connection once no request is in progress."""
         self._last_request = True

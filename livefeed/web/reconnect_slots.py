@@ -1,7 +1,8 @@
 """Reconnect slots: the delays after which refused and released clients come back, so that they do not come together.
 
-Event streams carry them in ``retry:``, and long polls in ``Retry-After``. WebSockets have slots of their own, in close
-codes.
+Every transport carries them: event streams in ``retry:``, long polls in ``Retry-After``, and WebSockets in close codes
+and reasons. All clients that are released together take their slots from one :class:`ReconnectSlots`, whatever their
+transports: the sum of their returns is limited.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
 RECONNECT_DELAYS_S = (6.0, 9.0)
@@ -20,20 +23,22 @@ has a random delay in this range. The shortest is longer than a restart: 3 s to 
 It is also the delay of the first slot."""
 
 MAX_RECONNECT_DELAY_S = 60.0
-"""Limit in seconds of the delay of a client that is refused, or released at a stop."""
+"""Limit in seconds of the delay of a client that is refused. That of a released client is as long as needed."""
 
 RECONNECTS_PER_S = 400
-"""Clients that come back per second after a refusal or a stop. With a TLS handshake each they use a third of a core."""
+"""Clients that come back per second after a refusal, or after a stop if the cost of a handshake is unknown.
 
-SLOT_LENGTH_S = 0.02
-"""The length of a slot in seconds. Eight clients share it, of the 400 that come back per second. More would be a storm:
-to begin an event stream with a full TLS handshake took 3 ms of a busy processor; without TLS it took 0.9 ms."""
+To begin an event stream with a full TLS handshake took 3 ms of a busy processor; without TLS it took 0.9 ms."""
 
-SLOT_COUNT = round((MAX_RECONNECT_DELAY_S - RECONNECT_DELAYS_S[0]) / SLOT_LENGTH_S)
-"""Slots until the longest delay. Further clients begin with the first slot again."""
+SLOT_S = 0.02
+"""The length of a slot in seconds. At 400 clients per second, eight share it."""
 
-_PER_SLOT = round(RECONNECTS_PER_S * SLOT_LENGTH_S)
 _JITTER = RECONNECT_DELAYS_S[1] / RECONNECT_DELAYS_S[0]
+_EXACT = 1e-9  # repairs divisions whose exact result is a whole number
+
+
+def _no_time_passes() -> float:
+    return 0.0
 
 
 @dataclass(eq=False)
@@ -63,13 +68,24 @@ class RefusalSlots:
 
 @dataclass(eq=False)
 class ReconnectSlots:
-    """Gives each client that is released a slot: the first is after a restart, and all slots have equally many clients.
+    """Gives each client that is released a slot, one client after the other.
 
     All clients of a slot are sent the same delay, so that a message is rendered once per slot.
+
+    :ivar first_s: the shortest delay in seconds: until the server, or its successor, takes clients again.
+    :ivar returns_per_s: the clients that come back per second, more than 0.
+    :ivar seconds: a monotonic clock, for clients that are released over some time: each comes back ``first_s`` after
+        its own release, or later if others have taken the slots until then. By default all are released at once.
     """
 
+    # required parameters
+    first_s: float = RECONNECT_DELAYS_S[0]
+    returns_per_s: float = RECONNECTS_PER_S
+    seconds: Callable[[], float] = _no_time_passes
+
     # internal state
-    _count: int = 0
+    _begin: float | None = None  # the time of slot 0
+    _count: int = 0  # of the clients since then
 
     def add(self, count: int = 1) -> None:
         """Takes the places of clients that were sent their delay.
@@ -79,10 +95,24 @@ class ReconnectSlots:
         self._count += count
 
     def retry_ms(self) -> int:
-        """Gives the delay of the next client in milliseconds: 6000 to 59,980, a multiple of 20."""
-        slot = self._count // _PER_SLOT % SLOT_COUNT
-        return round(1000 * (RECONNECT_DELAYS_S[0] + slot * SLOT_LENGTH_S))
+        """Gives the delay of the next client in whole milliseconds."""
+        now = self.seconds()
+        first = now + self.first_s
+        if self._begin is None:
+            self._begin = first
+        elif self._begin + self._count / self.returns_per_s < first:
+            # Slots that nobody has taken in time are not made up for.
+            self._begin, self._count = first, 0
+        slot = int(self._count / (self.returns_per_s * SLOT_S) + _EXACT)
+        # A slot begins up to its length before its turn.
+        return round(1000 * max(self.first_s, self._begin - now + slot * SLOT_S))
 
     def retry_after_s(self) -> int:
         """Gives the same in whole seconds, rounded up, for ``Retry-After`` (RFC 9110, 10.2.3)."""
         return math.ceil(self.retry_ms() / 1000)
+
+    def take_ms(self) -> int:
+        """Gives the delay of the next client in milliseconds, and takes its place."""
+        delay_ms = self.retry_ms()
+        self._count += 1
+        return delay_ms

@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 _COUNTS_AS = 503
 
 
-def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
+def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = (), retry_ms: int | None = None) -> int:
     """Refuses an event stream. The connection stays open for the next attempt of the client.
 
     The metrics count the answer as a 503.
 
     :param headers: the fields besides those of every event stream.
+    :param retry_ms: the delay in milliseconds after which the client comes back; ``None`` for the next slot of clients
+        that are refused.
     :returns: the result of ``render``.
     """
     request.counts_as = _COUNTS_AS
-    body = b"retry: %d\n" % request.channel.site.refusal_slots.next_retry_ms()
+    if retry_ms is None:
+        retry_ms = request.channel.site.refusal_slots.next_retry_ms()
+    body = b"retry: %d\n" % retry_ms
     for name, value in (*EVERY_ANSWER, *headers, *EVENT_STREAM):
         request.responseHeaders.setRawHeaders(name, [value])
     if request.clientproto == b"HTTP/1.0":

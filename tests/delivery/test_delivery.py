@@ -44,21 +44,28 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(len(list(self.delivery.peers())), 6)
 
     def test_close_ends_all(self) -> None:
-        """WebSockets come back as late as a code can say; the others get slots."""
-        returns = ReconnectSlots()
+        """All have slots of the same sequence, WebSockets first."""
+        returns = ReconnectSlots(first_s=9.0, returns_per_s=50)
         self.assertFalse(self.delivery.full())
         self.delivery.close(returns)
         self.assertTrue(self.delivery.full())
-        for client in self.sockets:
-            self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 9980 ms")])
+        for number, client in enumerate(self.sockets):
+            reason = b"come back in %d ms" % (9000 + 20 * number)
+            self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9" + reason)])
         for stream in self.streams:
             stream.events()
             self.assertEqual((stream.ending, stream.transport.disconnecting), (event_client.LAST_CHUNK, True))
         self.assertIn(b"HTTP/1.1 304 ", self.poll.value())
-        self.assertEqual((self.delivery.followers(), returns._count), (0, 3))
+        self.assertEqual((self.delivery.followers(), returns._count), (0, 6))
+
+    def test_evicted_clients_come_back_late(self) -> None:
+        """As late as a close code can say, and those after them later."""
+        self.delivery.evict()
+        self.assertEqual(self.sockets[0].receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 9980 ms")])
+        self.assertTrue(self.delivery.full())
 
     def test_nothing_begins_after_they_are_let_go(self) -> None:
-        """Neither a stream nor a wait, and a late client takes no slot from the others."""
+        """Neither a stream nor a wait. A late client takes a slot behind the others."""
         self.assertIsNone(self.delivery.slots)
         slots = ReconnectSlots()
         self.delivery.let_go(slots)
@@ -67,7 +74,8 @@ class DeliveryTests(SynchronousTestCase):
         late = event_client.Client(self.site)
         self.assertEqual((late.head.status, late.ending), (200, event_client.LAST_CHUNK))
         self.assertIn(b"HTTP/1.1 304 ", self.wait().value())
-        self.assertEqual((self.delivery.followers(), slots._count), (3, count))
+        self.assertEqual((self.delivery.followers(), slots._count), (3, count + 2))
+        self.assertEqual(late.source.retry_ms, 6000)
 
     def test_web_sockets_stay_where_the_others_are_let_go(self) -> None:
         """At a stop their factory closes the WebSockets, and gives them slots of their own."""

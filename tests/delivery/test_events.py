@@ -733,6 +733,29 @@ class EndTests(StreamTestCase):
         self.assertEqual(self.ask(path=b"/feed").body, FIRST)
         self.assertEqual(len(self.feed.subscriptions), 0)
 
+    def test_parts_that_are_first_asked_for_while_the_server_stops(self) -> None:
+        """No stream of them begins either, and their clients have the slots of all others."""
+        publish(self.feed, FIRST)
+        self.served.let_go(ReconnectSlots(7.0, 50))
+        clients = [Client(self.site, path=b"/feed.sse/n") for _ in range(2)]
+        for client in clients:
+            self.assertEqual((client.ending, client.events()), (LAST_CHUNK, []))
+        self.assertEqual([client.source.retry_ms for client in clients], [7000, 7020])
+
+    def test_one_stream_is_sent_away(self) -> None:
+        """It ends with its delay, once; the others stay, and take the next slots when they are let go."""
+        publish(self.feed, FIRST)
+        one, other = (Client(self.site) for _ in range(2))
+        first = next(iter(self.streams.open))
+        for delay_ms in (120, 9000):
+            first.send_away(delay_ms)
+        slots = ReconnectSlots(6.0, 50)
+        self.streams.close(slots)
+        for client in (one, other):
+            client.events()
+            self.assertEqual(client.ending, LAST_CHUNK)
+        self.assertEqual([one.source.retry_ms, other.source.retry_ms, slots.retry_ms()], [120, 6000, 6020])
+
 
 class ExpiryTests(StreamTestCase):
     """A document that is too old to be shown."""

@@ -22,7 +22,6 @@ from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish
 from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE
-from livefeed.web import reconnect_slots
 from livefeed.web.channel import Channel
 from livefeed.web.negotiation import MAX_WAIT_S
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -511,6 +510,53 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual({(each.status, each.headers["connection"]) for each in answers}, {(304, "close")})
         self.assertTrue(all(client.ended for client in served.clients))
 
+    def test_one_is_answered_before_a_gradual_drain_ends_it(self) -> None:
+        """The others wait on, and are answered with the next version."""
+        served = self.serve(4)
+        (pool,) = served.reactor.pools
+        pollers = pool.pollers()
+        self.assertEqual(len(pollers), 4)
+        for connection in (pollers[0], pollers[2]):  # the first leads the others
+            connection.retire()
+        served.settle()
+        told = [Response.parse(client.received) for client in (served.clients[0], served.clients[2])]
+        self.assertEqual([(each.status, each.headers["connection"]) for each in told], [(304, "close")] * 2)
+        self.assertEqual([client.ended for client in served.clients], [True, False, True, False])
+        self.assertEqual(served.served.delivery.polls.count(), 2)
+        publish(served.feed, SECOND)
+        served.settle()
+        for client in (served.clients[1], served.clients[3]):
+            self.assertEqual((Response.parse(client.received).body, client.ended), (SECOND, False))
+
+    def test_pollers_are_told_with_their_next_answer(self) -> None:
+        """Also where answers are repeated, and no protocol was ever made; others go on."""
+        served = ServedInMemory("fast")
+        self.addCleanup(served.close)
+        publish(served.feed, FIRST)
+        clients = [served.connect() for _ in range(3)]
+        request = b"GET /feed HTTP/1.1\r\nHost: a\r\n\r\n"
+        for client in clients:
+            client.send(request)
+            served.settle()
+        (pool,) = served.reactor.pools
+        first, second, _ = connections_of(pool)
+        self.assertEqual(second.protocol, None)
+        for connection in (first, second):
+            connection.retire()
+            connection.retire()
+        served.settle()
+        self.assertEqual([client.ended for client in clients], [False] * 3)
+        for client in clients:
+            client.received = b""
+            client.send(request)
+            served.settle()
+        answers = [Response.parse(client.received) for client in clients]
+        self.assertEqual(
+            [(each.status, each.headers.get("connection")) for each in answers], [(200, "close")] * 2 + [(200, None)]
+        )
+        self.assertEqual([client.ended for client in clients], [True, True, False])
+        self.assertEqual(len(pool.pollers()), 1)
+
     def test_stop_ends_those_that_are_being_answered(self) -> None:
         """A version has come, and not to all of them yet: the others are told of the end, too."""
         served = self.serve(ROOM_SLICE + 44)
@@ -547,7 +593,7 @@ class TogetherTests(SynchronousTestCase):
         for client in served.clients:
             answer = Response.parse(client.received)
             self.assertEqual((answer.status, answer.headers["connection"], client.ended), (304, "close", True))
-            self.assertEqual((answer.headers["retry-after"], answer.headers["etag"].encode()), ("6", tag(b"0")))
+            self.assertEqual((answer.headers["retry-after"], answer.headers["etag"].encode()), ("10", tag(b"0")))
 
     def test_answer_for_those_that_waited_begins_no_part(self) -> None:
         """An answer for requests that have waited creates no part."""
@@ -561,7 +607,6 @@ class TogetherTests(SynchronousTestCase):
 
     def test_stop_has_clients_ask_again_one_second_after_the_other(self) -> None:
         """An answer is rendered for each second, and not for each client."""
-        self.patch(reconnect_slots, "_PER_SLOT", 1)  # 50 in a second
         rendered = 0
         render = render_waited
 
@@ -572,7 +617,7 @@ class TogetherTests(SynchronousTestCase):
 
         self.patch(long_polls, "render_waited", count)
         served = self.serve(ROOM_SLICE + 44)
-        served.served.let_go(ReconnectSlots())
+        served.served.let_go(ReconnectSlots(returns_per_s=50))
         served.settle()
         told = Counter(Response.parse(client.received).headers["retry-after"] for client in served.clients)
         self.assertEqual((sorted(told), sum(told.values())), (["10", "11", "12", "6", "7", "8", "9"], ROOM_SLICE + 44))
@@ -599,7 +644,7 @@ class TogetherTests(SynchronousTestCase):
             raise MemoryError
 
         for at_stop in (False, True):
-            for owner, name in ((Room, "_rendered"), (Replay, "count")):
+            for owner, name in ((Room, "_rendered"), (Replay, "answered")):
                 served = self.serve(BATCH + 3)
                 calls = iter([fail])
                 unharmed = getattr(owner, name)

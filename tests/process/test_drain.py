@@ -1,14 +1,31 @@
-"""The orderly end of connections."""
+"""The orderly end of connections, in three phases."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.process.drain import DRAIN_S, Drain
+from livefeed.process.drain import (
+    DRAIN_S,
+    MAX_SLICE,
+    RETURNS_SHARE,
+    SLICE_S,
+    SUCCESSOR_RETURN_S,
+    Drain,
+    DrainedServices,
+    DrainReport,
+    DrainTimes,
+    Phase,
+)
+from livefeed.web.reconnect_slots import RECONNECTS_PER_S, SLOT_S
 
 if TYPE_CHECKING:
     from livefeed.web.reconnect_slots import ReconnectSlots
@@ -28,6 +45,12 @@ class FakeConnection:
     def drain(self) -> None:
         self.events.append(f"drain {self.name}")
 
+    def retire(self) -> None:
+        self.events.append(f"retire {self.name}")
+
+    def send_away(self, delay_ms: int) -> None:
+        self.events.append(f"send {self.name} away for {delay_ms} ms")
+
 
 class FakeFeed:
     """A feed with event streams.
@@ -46,9 +69,7 @@ class FakeFeed:
         self.returns.append(returns)
 
 
-class DrainTests(SynchronousTestCase):
-    """Drain."""
-
+class DrainTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.events: list[str] = []
@@ -56,18 +77,43 @@ class DrainTests(SynchronousTestCase):
             FakeConnection(self.events, name) for name in ("channel", "socket", "stream")
         )
         self.site = SimpleNamespace(channels={self.channel})
-        self.subscribers: Any = SimpleNamespace(
-            protocols_open=[self.socket], let_go=lambda: self.events.append("let go")
-        )
+        self.slots: list[ReconnectSlots] = []
+
+        def let_go(slots: ReconnectSlots) -> None:
+            self.events.append("let go")
+            self.slots.append(slots)
+
+        self.subscribers: Any = SimpleNamespace(protocols_open=[self.socket], let_go=let_go)
         self.feeds = [FakeFeed([self.stream]), FakeFeed([])]
 
-    def drain(self, pool: Any = None) -> Drain:
-        return Drain(self.site, self.subscribers, self.feeds, pool, self.clock)
+    def drain(self, pool: Any = None, **times: float) -> Drain:
+        return Drain(
+            self.site,
+            self.subscribers,
+            self.feeds,
+            pool,
+            self.clock,
+            DrainTimes(**times),
+            lambda: self.events.append("stop listening"),
+        )
+
+    def pool(self, accept_rate: float, *pollers: Any) -> Any:
+        connections = dict.fromkeys(range(len(pollers)))
+        return SimpleNamespace(
+            connections=connections, accept_rate=accept_rate, pollers=lambda: pollers, end_idle=connections.clear
+        )
 
     def empty(self) -> None:
         self.site.channels.clear()
         self.subscribers.protocols_open.clear()
         self.feeds[0].open_streams.clear()
+
+    def begin(self, drain: Drain, *, successor: bool = True) -> Deferred[DrainReport]:
+        return Deferred.fromCoroutine(drain.begin(successor=successor))
+
+
+class StopTests(DrainTestCase):
+    """Phase 3, and the stop as a whole."""
 
     def test_count(self) -> None:
         """All kinds of connections count; with the fast transport the pool counts them."""
@@ -78,7 +124,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(drain.count(), 4)
 
     def test_ends_when_all_connections_have_ended(self) -> None:
-        """Nothing is cut off then, and all feeds share the slots of the clients."""
+        """Nothing is cut off then, and all feeds and WebSockets share the slots of the clients."""
         ended = self.drain().stopService()
         self.assertEqual(self.events, ["let go", "drain channel"])
         self.clock.advance(DRAIN_S / 2)
@@ -89,6 +135,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(self.events, ["let go", "drain channel"])
         (first,), (second,) = (feed.returns for feed in self.feeds)
         self.assertIs(first, second)
+        self.assertIs(first, self.slots[0])
 
     def test_cuts_off_what_is_left(self) -> None:
         """After DRAIN_S, and not before."""
@@ -101,6 +148,223 @@ class DrainTests(SynchronousTestCase):
 
     def test_idle_connections_of_the_pool(self) -> None:
         """They are closed at once."""
-        connections: dict[int, None] = {1: None}
-        ended = self.drain(SimpleNamespace(connections=connections, end_idle=connections.clear)).stopService()
+        self.successResultOf(self.drain(self.pool(1000, object())).stopService())
+
+    def test_slots_of_a_stop(self) -> None:
+        """They begin after a restart, and use a part of the accept rate, or what is usual if that is not known."""
+        for pool, expected in (
+            (None, RECONNECTS_PER_S),
+            (self.pool(float("inf")), RECONNECTS_PER_S),
+            (self.pool(1000), 1000 * RETURNS_SHARE),
+            (self.pool(1), 50),
+        ):
+            self.drain(pool, return_s=17.0).stopService()
+            slots = self.slots[-1]
+            self.assertEqual((slots.first_s, slots.returns_per_s), (17.0, expected))
+
+    def test_hurried_stop_cuts_off_at_once(self) -> None:
+        """Clients are told their slots all the same."""
+        drain = self.drain()
+        ended = drain.stopService()
+        drain.hurry()
+        self.clock.advance(0.05)
         self.successResultOf(ended)
+        self.assertEqual(self.events[0], "let go")
+        self.assertIn("abort socket", self.events)
+
+
+class Recording(Service):
+    """A service that records its end."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+
+    def stopService(self) -> None:
+        self.events.append("other service stops")
+
+
+class OrderTests(DrainTestCase):
+    """The phases before the other services stop."""
+
+    def services(self, drain: Drain) -> DrainedServices:
+        services = DrainedServices(drain)
+        drain.setServiceParent(services)
+        Recording(self.events).setServiceParent(services)
+        services.startService()
+        return services
+
+    def test_plain_stop_does_not_wait(self) -> None:
+        """Without a delay, services stop as soon as livefeed is told to."""
+        self.services(self.drain()).stopService()
+        self.assertEqual(self.events, ["other service stops", "let go", "drain channel"])
+
+    def test_not_ready_before_the_stop(self) -> None:
+        """Everything serves on for the delay, and nothing can undo it."""
+        drain = self.drain(delay_s=5.0)
+        stopped = self.services(drain).stopService()
+        self.clock.advance(4.9)
+        self.assertEqual((self.events, drain.is_draining, drain.cancel()), ([], True, False))
+        self.clock.advance(0.2)
+        self.assertEqual(self.events, ["other service stops", "let go", "drain channel"])
+        self.assertNoResult(stopped)
+        self.empty()
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertIs(drain.phase, Phase.STOPPED)
+
+    def test_second_signal_skips_the_delay(self) -> None:
+        """The process ends within a turn or two."""
+        drain = self.drain(delay_s=3600.0)
+        stopped = self.services(drain).stopService()
+        drain.hurry()
+        self.clock.advance(0.05)
+        self.successResultOf(stopped)
+        self.assertIn("abort socket", self.events)
+
+    def test_watchers_go_to_a_successor_before_the_stop(self) -> None:
+        """Other services go on until the last has been sent away."""
+        drain = self.drain(gradual_s=3.0)
+        drain.successor = True
+        stopped = self.services(drain).stopService()
+        self.assertEqual(self.events, ["stop listening", "send socket away for 100 ms"])
+        self.clock.pump([0.5] * 5)
+        self.assertEqual(self.events[2:], ["send stream away for 100 ms", "retire channel"])
+        self.clock.advance(0.5)
+        self.assertEqual(self.events[4:], ["let go", "drain channel", "other service stops"])
+        self.empty()
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+
+    def test_second_signal_ends_a_gradual_release(self) -> None:
+        """Whoever is left is sent away together, and cut off."""
+        drain = self.drain(gradual_s=300.0)
+        drain.successor = True
+        stopped = self.services(drain).stopService()
+        drain.hurry()
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(
+            self.events[2:],
+            ["let go", "drain channel", "other service stops", "abort socket", "abort stream", "abort channel"],
+        )
+
+    def test_stop_waits_for_a_drain_that_has_begun(self) -> None:
+        """Watchers are sent away once."""
+        drain = self.drain(gradual_s=3.0)
+        begun = self.begin(drain)
+        stopped = self.services(drain).stopService()
+        self.clock.pump([0.5] * 7)
+        self.empty()
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.successResultOf(begun).sockets, 1)
+        self.assertEqual(self.events.count("let go"), 1)
+
+    def test_drain_that_fails_does_not_keep_livefeed_from_stopping(self) -> None:
+        """The failure is logged."""
+        drain = self.drain()
+        drain.successor = True
+        drain.stop_listening = lambda: 1 // 0
+        self.services(drain).stopService()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("other service stops", self.events)
+
+
+class BeginTests(DrainTestCase):
+    """Phases 1 and 2 on demand."""
+
+    def test_it_runs_on_without_watchers(self) -> None:
+        """Until it is stopped; then nothing is sent away again."""
+        drain = self.drain(self.pool(1000, self.channel), gradual_s=1.0)
+        self.assertEqual((drain.is_draining, drain.report()), (False, DrainReport("serving", left=1)))
+        begun = self.begin(drain)
+        self.clock.pump([0.1] * 11)
+        self.assertEqual(self.successResultOf(begun), DrainReport("released", 1, 1, 1, 0))
+        self.assertTrue(drain.is_draining)
+        self.assertEqual(
+            self.events[:4],
+            ["stop listening", "send socket away for 100 ms", "send stream away for 100 ms", "retire channel"],
+        )
+        self.successResultOf(drain.stopService())
+        self.assertEqual(self.events.count("let go"), 1)
+        self.assertEqual(self.successResultOf(self.begin(drain)).phase, "stopped")
+
+    def test_delay_can_be_undone(self) -> None:
+        """Then the process is ready, nothing has been sent away, and another drain may begin."""
+        drain = self.drain(delay_s=5.0)
+        begun, second = self.begin(drain), self.begin(drain)
+        self.assertEqual((drain.is_draining, drain.phase), (True, Phase.NOT_READY))
+        self.assertTrue(drain.cancel())
+        for each in (begun, second):
+            self.assertEqual(self.successResultOf(each).phase, "serving")
+        self.assertEqual((self.events, drain.is_draining, self.clock.getDelayedCalls()), ([], False, []))
+        self.begin(drain)
+        self.clock.advance(5.0)
+        self.assertEqual(self.events[0], "stop listening")
+        self.assertFalse(drain.cancel())
+
+    def test_nothing_to_cancel(self) -> None:
+        """A process that serves is told so."""
+        self.assertFalse(self.drain().cancel())
+
+    def test_without_a_successor_all_go_together(self) -> None:
+        """They come back after a restart."""
+        begun = self.begin(self.drain(return_s=20.0), successor=False)
+        self.assertEqual(self.successResultOf(begun), DrainReport("released", 1, 1, 1, 3))
+        self.assertEqual(self.events, ["stop listening", "let go", "drain channel"])
+        self.assertEqual(self.slots[0].first_s, 20.0)
+
+    def test_sum_of_reports(self) -> None:
+        """Workers are added up, and the phase is that of the last of them."""
+        total = DrainReport("released", 1, 2, 3, 4).plus(DrainReport("releasing", 10, 20, 30, 40))
+        self.assertEqual(total, DrainReport("releasing", 11, 22, 33, 44))
+
+
+@dataclass
+class Told:
+    """A watcher that records when it was sent away, and for how long, in seconds."""
+
+    clock: Clock
+    at: list[tuple[float, float]] = field(default_factory=list)
+
+    def send_away(self, delay_ms: int) -> None:
+        self.at.append((self.clock.seconds(), delay_ms / 1000))
+
+    def retire(self) -> None:
+        self.at.append((self.clock.seconds(), 0.0))
+
+
+class GradualTests(DrainTestCase):
+    """Any number of watchers of each transport."""
+
+    @settings(deadline=None, max_examples=30)
+    @given(st.integers(0, 700), st.integers(0, 700), st.integers(0, 700), st.sampled_from((0.0, 1.0, 30.0)))
+    def test_watchers_go_evenly(self, sockets: int, streams: int, pollers: int, gradual_s: float) -> None:
+        """In slices of one size, within the time, and no more come back per second than the budget allows."""
+        self.setUp()
+        rate = 600.0
+        made = [[Told(self.clock) for _ in range(count)] for count in (sockets, streams, pollers)]
+        self.subscribers.protocols_open = made[0]
+        self.feeds[0].open_streams = made[1]
+        drain = self.drain(self.pool(rate, *made[2]), gradual_s=gradual_s)
+        begun = self.begin(drain)
+        steps = 0
+        while self.clock.getDelayedCalls():
+            self.clock.advance(SLICE_S / 2)
+            steps += 1
+            self.assertLess(steps, 1000)
+        report = self.successResultOf(begun)
+        self.assertEqual((report.sockets, report.streams, report.pollers), (sockets, streams, pollers))
+        told = [each.at for kind in made for each in kind]
+        self.assertEqual({len(each) for each in told}, {1} if told else set())
+        if not told:
+            return
+        left = [at for ((at, _),) in told]
+        self.assertLessEqual(max(left), gradual_s + SLICE_S * (len(told) / MAX_SLICE + 1))
+        per_slice = [left.count(at) for at in sorted(set(left))]
+        if gradual_s:
+            self.assertLessEqual(max(per_slice), 2 * (len(told) / (gradual_s / SLICE_S) + 1))
+        returns = sorted(at + delay_s for kind in made[:2] for ((at, delay_s),) in (each.at for each in kind))
+        most = max((sum(at <= other < at + 1 for other in returns) for at in returns[::50]), default=0)
+        self.assertLessEqual(most, RETURNS_SHARE * rate * (1 + 2 * SLOT_S) + 2)
+        self.assertTrue(all(at >= SUCCESSOR_RETURN_S - 0.001 for at in returns))

@@ -1,4 +1,4 @@
-"""The handlers of SIGHUP and SIGUSR1; SIGTERM is tested with a real process."""
+"""The handlers of the signals. The orderly end after SIGTERM is tested with a real process."""
 
 from __future__ import annotations
 
@@ -49,6 +49,43 @@ class SignalTests(SynchronousTestCase):
 
         reactor = SimpleNamespace(callFromThread=call, callWhenRunning=when_running)
         SignalHandlers(reactor, lambda: self.hung_up.append(1)).startService()
+
+    def stop_calls(self) -> list[str]:
+        """Starts the handlers in a reactor that runs. Returns the calls to its `stop` and to `hurry`, in order."""
+
+        def call(function: Callable[..., object], *arguments: object) -> None:
+            function(*arguments)
+
+        calls: list[str] = []
+        reactor: Any = SimpleNamespace(
+            callFromThread=call, callWhenRunning=call, running=True, stop=lambda: calls.append("stop")
+        )
+        self.before = lambda number, frame: calls.append("interrupt")
+        SignalHandlers(reactor, lambda: None, lambda: calls.append("hurry")).startService()
+        return calls
+
+    def test_second_signal_ends_the_orderly_end(self) -> None:
+        """Whatever the stop waits for is skipped, once, and the log says so."""
+        calls = self.stop_calls()
+        for _ in range(3):
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+        self.assertEqual(calls, ["stop", "hurry"])
+        self.assertIn("Received SIGTERM again", self.events[-1])
+
+    def test_interrupts(self) -> None:
+        """The first SIGINT is Twisted's, and another signal after it hurries."""
+        calls = self.stop_calls()
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            self.handlers[number](number, None)
+        self.assertEqual(calls, ["interrupt", "hurry"])
+
+    def test_ignored_interrupts_stay_ignored(self) -> None:
+        """As for a process in the background of a shell."""
+        calls: list[str] = []
+        reactor: Any = SimpleNamespace(callWhenRunning=lambda function, *arguments: function(*arguments))
+        self.before = signal.SIG_IGN
+        SignalHandlers(reactor, lambda: None, lambda: calls.append("hurry")).startService()
+        self.assertNotIn(signal.SIGINT, self.handlers)
 
     def log_to_file(self) -> None:
         file: Any = LogFile.fromFullPath(str(self.path))

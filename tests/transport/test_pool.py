@@ -403,7 +403,7 @@ class AcceptingTests(PoolTestCase):
         def fail(*arguments: object) -> None:
             raise MemoryError
 
-        patch = MonkeyPatcher((endpoint_module, "Connection", fail))
+        patch = MonkeyPatcher((endpoint_module.ConnectionFactory, "__call__", fail))
         patch.patch()
         self.addCleanup(patch.restore)
         second = self.connect()
@@ -501,6 +501,39 @@ class CapacityTests(PoolTestCase):
             clients = [self.connect() for _ in range(21)]
             self.connected(21)
             self.assertEqual([self.ask(client).status for client in clients], [200] * 20 + [503])
+
+    def test_capacity_by_memory(self) -> None:
+        """It replaces a missing setting, and neither a setting nor the limit of open files."""
+        self.listen(self.site)
+        files = self.pool.capacity
+        self.assertEqual(files, self.pool.max_files)
+        self.pool.limit_by_memory(2)
+        self.assertEqual(self.pool.capacity, 2)
+        clients = [self.connect() for _ in range(3)]
+        self.connected(3)
+        self.assertEqual([self.ask(client).status for client in clients], [200, 200, 503])
+        self.pool.configure(Limits(connections=9))
+        self.assertEqual(self.pool.capacity, 9)
+        self.pool.configure(Limits())
+        self.pool.limit_by_memory(files + 1)
+        self.assertEqual(self.pool.capacity, files)
+
+    def test_held_at_the_present_number(self) -> None:
+        """No more clients are taken than there are, until the hold ends; a place that becomes free is taken."""
+        self.listen(self.site, connections=100)
+        clients = [self.connect() for _ in range(2)]
+        self.connected(2)
+        self.assertEqual(self.pool.hold(held=True), 2)
+        self.pool.configure(Limits(connections=50, accept_rate=NO_LIMIT))
+        third = self.connect()
+        self.connected(3)
+        self.assertEqual(self.ask(third).status, 503)
+        third.close()
+        clients[0].close()
+        self.connected(1)
+        self.assertEqual(self.ask(self.connect()).status, 200)
+        self.assertEqual(self.pool.hold(held=False), 2)
+        self.assertEqual(self.pool.capacity, 50)
 
     def test_those_who_do_not_ask_are_told_nothing(self) -> None:
         """They make room for others that are to be told."""

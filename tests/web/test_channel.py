@@ -687,6 +687,24 @@ class DrainTests(ChannelTestCase):
         self.assertIn(b"at last", self.transport.value())
         self.assert_closing()
 
+    def test_retired_connection_ends_with_its_next_answer(self) -> None:
+        """It stays open until then, and the answer announces the end."""
+        self.receive(GET)
+        self.channel.retire()
+        self.assertFalse(self.transport.ended)
+        response = self.receive(GET)
+        self.assertEqual((response.status, response.headers["connection"]), (200, "close"))
+        self.assert_closing()
+
+    def test_retired_connection_whose_request_is_answered_later(self) -> None:
+        """Its answer comes when it comes, and is the last."""
+        self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.channel.retire()
+        self.assertFalse(self.transport.ended)
+        LaterResource.answer()
+        self.assertIn(b"Connection: close", self.transport.value())
+        self.assert_closing()
+
 
 class ReplayTests(ChannelTestCase):
     """Calls to a transport that can replay answers."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +16,7 @@ from livefeed.web.reconnect_slots import (
     MAX_RECONNECT_DELAY_S,
     RECONNECT_DELAYS_S,
     RECONNECTS_PER_S,
-    SLOT_COUNT,
+    SLOT_S,
     ReconnectSlots,
     RefusalSlots,
 )
@@ -25,13 +26,16 @@ START_S = 2
 """Seconds that a new process takes until it listens, as docs/operations.md says."""
 
 
-def slots(count: int) -> list[int]:
-    """Gives the times of these clients, in the order in which they are let go."""
-    returns, told = ReconnectSlots(), []
-    for _ in range(count):
-        told.append(returns.retry_ms())
-        returns.add()
-    return told
+def slots(count: int, first_s: float = RECONNECT_DELAYS_S[0], returns_per_s: float = RECONNECTS_PER_S) -> list[int]:
+    """Gives the times of these clients, in the order in which they are let go together."""
+    returns = ReconnectSlots(first_s, returns_per_s)
+    return [returns.take_ms() for _ in range(count)]
+
+
+def most_in_a_second(returns_ms: list[float]) -> int:
+    """Gives the largest number of returns in any second."""
+    ordered = sorted(returns_ms)
+    return max(bisect_left(ordered, at + 1000) - number for number, at in enumerate(ordered))
 
 
 class ReconnectSlotsTests(SynchronousTestCase):
@@ -45,11 +49,46 @@ class ReconnectSlotsTests(SynchronousTestCase):
         self.assertEqual((min(told), max(told), set(told.values())), (6000, 55_980, {8}))
         self.assertEqual(set(Counter(each // 1000 for each in told.elements()).values()), {RECONNECTS_PER_S})
 
-    def test_more_than_there_are_slots_for_begin_again(self) -> None:
-        """No client is told to wait for longer than a minute, and all slots are used equally often."""
-        told = Counter(slots(3 * 8 * SLOT_COUNT))
-        self.assertEqual((len(told), set(told.values())), (SLOT_COUNT, {24}))
-        self.assertEqual(max(told), 1000 * MAX_RECONNECT_DELAY_S - 20)
+    @given(st.integers(1, 3000), st.floats(0, 3600), st.floats(1, 5000))
+    def test_returns_per_second_are_limited(self, count: int, first_s: float, returns_per_s: float) -> None:
+        """For any number of clients; all have a slot from the first to the last that their number needs."""
+        told = slots(count, first_s, returns_per_s)
+        self.assertEqual(told, sorted(told))
+        self.assertLessEqual(most_in_a_second([float(each) for each in told]), returns_per_s * (1 + SLOT_S) + 1)
+        self.assertEqual(told[0], round(1000 * first_s))
+        self.assertLessEqual(told[-1], 1000 * (first_s + count / returns_per_s) + 1)
+
+    @settings(deadline=None)
+    @given(
+        st.lists(st.tuples(st.integers(1, 200), st.floats(0, 2)), min_size=1, max_size=20),
+        st.floats(10, 1000),
+        st.sampled_from((0.0, 0.1, 6.0)),
+    )
+    def test_clients_that_are_released_over_time(
+        self, groups: list[tuple[int, float]], returns_per_s: float, first_s: float
+    ) -> None:
+        """They come back soon after their own release, or in turn if too many are on their way."""
+        clock = Clock()
+        returns, at = ReconnectSlots(first_s, returns_per_s, clock.seconds), list[float]()
+        for count, pause_s in groups:
+            for _ in range(count):
+                told = returns.take_ms()
+                self.assertGreaterEqual(told, 1000 * first_s - 1)
+                at.append(1000 * clock.seconds() + told)
+            clock.advance(pause_s)
+        self.assertLessEqual(most_in_a_second(at), returns_per_s * (1 + 2 * SLOT_S) + 2)
+        if len(groups) == 1 or all(pause_s * returns_per_s > count for count, pause_s in groups):
+            self.assertLessEqual(
+                max(at) / 1000, clock.seconds() + first_s + max(each[0] for each in groups) / returns_per_s
+            )
+
+    def test_all_are_back_at_once_where_there_is_time(self) -> None:
+        """Slots that nobody has taken are not made up for: the next client comes back after the shortest delay."""
+        clock = Clock()
+        returns = ReconnectSlots(0.1, 50, clock.seconds)
+        self.assertEqual([returns.take_ms() for _ in range(3)], [100, 120, 140])
+        clock.advance(10)
+        self.assertEqual([returns.take_ms() for _ in range(3)], [100, 120, 140])
 
     @given(st.lists(st.integers(0, 100_000)))
     def test_whole_seconds_are_never_earlier(self, counts: list[int]) -> None:

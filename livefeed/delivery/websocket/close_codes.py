@@ -6,48 +6,43 @@ A client that reconnects at once, together with thousands of others, overloads t
 
 from __future__ import annotations
 
-import math
 import random
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from livefeed.web.reconnect_slots import SLOT_S
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 
 COME_BACK = 3000
 SLOTS = 500
-SLOT_S = 0.02
 """The first of the 500 close codes that ask a client to come back, each one slot of 20 ms later than the one before."""
 
 DO_NOT_COME_BACK = 3500
 """The first close code that tells a client not to come back, because the client has a defect."""
 
-AWAY_S = 1.0
-"""Seconds until the first client may come back. A restart may take longer: a refused client tries again."""
-
-WEBSOCKET_RECONNECTS_PER_S = 1000
-"""Clients that come back per second while there are enough slots: with TLS they use less than half of a core."""
-
-_FIRST_SLOT = round(AWAY_S / SLOT_S)
-
 LAST_SLOT = SLOTS - 1
 
+_FIRST_AFTER_EXPIRY = 50  # one second
+_LATE = 300  # 6 s, the first slot after a stop
 
-def slots_for(count: int) -> Iterator[int]:
-    """Gives a slot, 50 to 499, to each of a number of clients: in order and evenly, at most 1000 clients per second.
 
-    If the clients need more slots than there are, each slot takes more clients.
+def close_code(delay_ms: float) -> int:
+    """Gives the close code that asks a client to come back after a delay.
+
+    Codes end at 9.98 s. Longer delays are in the reason alone, and their codes are spread over those from 6 s on: a
+    client that reads the code alone comes too early, but not together with all others of these.
+
+    :param delay_ms: in milliseconds, 0 or more.
     """
-    slots = min(SLOTS - _FIRST_SLOT, math.ceil(count / (WEBSOCKET_RECONNECTS_PER_S * SLOT_S)))
-    for number in range(count):
-        yield _FIRST_SLOT + number * slots // count
+    slot = round(delay_ms / 1000 / SLOT_S)
+    if slot > LAST_SLOT:
+        slot = _LATE + (slot - SLOTS) % (SLOTS - _LATE)
+    return COME_BACK + slot
 
 
 def random_slot() -> int:
-    """Gives a random slot, 50 to 499."""
-    return random.randrange(_FIRST_SLOT, SLOTS)  # noqa: S311
+    """Gives a random slot, 50 to 499, to a client that is closed since the document has expired."""
+    return random.randrange(_FIRST_AFTER_EXPIRY, SLOTS)  # noqa: S311
 
 
 def delay_ms(slot: int) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from livefeed.delivery.delivery import Delivery
     from livefeed.web.cors import Origins
+    from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
 DELTA = "livefeed.delta.v1"
@@ -56,10 +57,11 @@ _EXTENSIONS = re.compile(rb"[ \t,]*+%s(?>[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTE
 class ConnectionFactory(Protocol):
     """Makes connections, as :class:`livefeed.delivery.websocket.protocol.SubscriberFactory` does.
 
-    :ivar going_away: whether livefeed is being stopped, so that all handshakes are refused.
+    :ivar slots: the reconnect slots of clients whose handshakes are refused, since livefeed is being stopped; ``None``
+        while handshakes are accepted.
     """
 
-    going_away: bool
+    slots: ReconnectSlots | None
 
     def build(self, address: Any, delivery: Delivery, have: str | None, /) -> IProtocol:
         """Makes the connection of one client, which reads a handshake request first and answers it with 101.
@@ -107,9 +109,12 @@ class Handshakes:
         if not self.origins.allows_handshake(request.fields.keyed.origin, request.getHeader(b"Host") or b""):
             delivery.feed.tally.refused["origin"] += 1
             return refuse(request, 403, "Pages of this origin may not subscribe.")
-        if self.factory.going_away:
+        slots = self.factory.slots
+        if slots is not None:
             delivery.feed.tally.refused["stopping"] += 1
-            return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", b"1")])
+            retry = b"%d" % slots.retry_after_s()
+            slots.add()
+            return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", retry)])
         subprotocol = accepted_subprotocol(field_of(request.requestHeaders, b"Sec-WebSocket-Protocol"))
         if delivery.feed.is_gone() and subprotocol != DELTA:
             # A client that speaks the subprotocol is accepted: its messages carry the state of the feed.

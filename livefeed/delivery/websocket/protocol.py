@@ -26,11 +26,10 @@ from livefeed.delivery.websocket.close_codes import (
     COME_BACK,
     DO_NOT_COME_BACK,
     GOING_AWAY,
-    LAST_SLOT,
     POLICY_VIOLATION,
+    close_code,
     delay_ms,
     random_slot,
-    slots_for,
 )
 from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import (
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.messages import Messages
     from livefeed.feed.fanout import Audience
     from livefeed.feed.feed import Feed
+    from livefeed.web.reconnect_slots import ReconnectSlots
 
 PING_INTERVAL_S = 25
 """Seconds between two pings. The strictest mobile networks forget a silent connection after 30 s."""
@@ -294,19 +294,17 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         self._unsubscribe()
         super().sendCloseFrame(*arguments, **named)
 
-    def send_away(self, slot: int) -> None:
-        """Begins the closing handshake (RFC 6455, 7.1.1). A client that does not answer is aborted after 2 s.
+    def send_away(self, delay_ms: int) -> None:
+        """Socket API. Begins the closing handshake (RFC 6455, 7.1.1). A client without an answer is aborted after 2 s.
 
-        :param slot: the time at which the client comes back: 0 to 499, times 20 ms. A client that follows by delta
-            reads it from the close code. Other clients can only read it from the reason.
+        A client that follows by delta can read the delay from the close code, up to 9.98 s; every client can read it
+        from the reason. A connection that is being closed already is left alone.
         """
-        code = COME_BACK + slot if self.websocket_protocol_in_use == DELTA else GOING_AWAY
+        if self.state != self.STATE_OPEN:
+            return
+        code = close_code(delay_ms) if self.websocket_protocol_in_use == DELTA else GOING_AWAY
         # Autobahn's sendClose does not accept 1001.
-        self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms(slot))
-
-    def evict(self) -> None:
-        """Socket API. The client comes back as late as a close code can say: after 9.98 s."""
-        self.send_away(LAST_SLOT)
+        self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms)
 
     def expire(self) -> None:
         """Begins the closing handshake: the document has expired, and a plain subscriber has no message for that."""
@@ -354,10 +352,11 @@ class SubscriberFactory(WebSocketServerFactory):
 
     :param reactor: the clock of all connections.
     :ivar protocols_open: the connections whose handshake is done and that are not closed. They are pinged by one timer.
-    :ivar going_away: whether livefeed is being stopped, so that all handshakes are refused.
+    :ivar slots: the reconnect slots of clients whose handshakes are refused, since livefeed is being stopped; ``None``
+        while handshakes are accepted.
     """
 
-    going_away = False
+    slots: ReconnectSlots | None = None
 
     def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
@@ -393,12 +392,15 @@ class SubscriberFactory(WebSocketServerFactory):
         connection: IProtocol = protocol
         return connection
 
-    def let_go(self) -> None:
-        """Refuses further handshakes, and closes all connections. Their clients come back one after another."""
-        self.going_away = True
-        subscribers = tuple(self.protocols_open)
-        for subscriber, slot in zip(subscribers, slots_for(len(subscribers)), strict=True):
-            subscriber.send_away(slot)
+    def let_go(self, slots: ReconnectSlots) -> None:
+        """Refuses further handshakes, and closes all connections.
+
+        :param slots: gives the times at which the clients come back.
+        """
+        self.slots = slots
+        for subscriber in tuple(self.protocols_open):
+            if subscriber.state == subscriber.STATE_OPEN:
+                subscriber.send_away(slots.take_ms())
 
 
 def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept:

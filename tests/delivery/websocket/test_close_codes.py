@@ -1,35 +1,35 @@
-"""The times at which closed clients come back."""
+"""Close codes that say when a closed client comes back."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.websocket.close_codes import LAST_SLOT, SLOTS, delay_ms, random_slot, slots_for
+from livefeed.delivery.websocket.close_codes import COME_BACK, LAST_SLOT, SLOTS, close_code, delay_ms, random_slot
 
 
 class SlotTests(SynchronousTestCase):
-    def test_few_clients_share_the_first_slots(self) -> None:
-        """Twenty clients in 20 ms are 1000 per second."""
-        self.assertEqual(list(slots_for(0)), [])
-        self.assertEqual(list(slots_for(1)), [50])
-        self.assertEqual(Counter(slots_for(60)), {50: 20, 51: 20, 52: 20})
+    def test_codes_of_delays(self) -> None:
+        """A code is the number of 20 ms, rounded."""
+        for delay, slot in ((0, 0), (20, 1), (29, 1), (31, 2), (6000, 300), (9980, LAST_SLOT), (9989, LAST_SLOT)):
+            self.assertEqual(close_code(delay), COME_BACK + slot, delay)
 
-    def test_many_clients_share_all_slots_evenly(self) -> None:
-        """They come back faster than 1000 per second, because a code cannot name a later slot."""
-        slots = Counter(slots_for(45_000))
-        self.assertEqual((min(slots), max(slots), set(slots.values())), (50, LAST_SLOT, {100}))
+    def test_longer_delays_than_a_code_can_say(self) -> None:
+        """Their codes are spread evenly, from 6 s to 9.98 s: clients that read the code alone do not come together."""
+        codes = Counter(close_code(20 * slot) for slot in range(SLOTS, SLOTS + 20 * 200))
+        self.assertEqual((min(codes), max(codes), set(codes.values())), (3300, 3499, {20}))
 
-    def test_slots_are_in_order(self) -> None:
-        """The first client in the list comes back first."""
-        for count in (7, 999, 20_001):
-            slots = list(slots_for(count))
-            self.assertEqual((len(slots), slots), (count, sorted(slots)))
+    @given(st.integers(0, 10_000_000))
+    def test_codes_never_leave_their_range(self, delay: int) -> None:
+        """3500 and up would tell a client not to come back."""
+        self.assertTrue(COME_BACK <= close_code(delay) < COME_BACK + SLOTS)
 
-    def test_random_slots_leave_time_for_a_restart(self) -> None:
-        """None is within the first second."""
+    def test_random_slots_leave_time(self) -> None:
+        """None is within the first second: the document may be there again by then."""
         random.seed(5)
         slots = {random_slot() for _ in range(20_000)}
         self.assertEqual((min(slots), max(slots)), (50, SLOTS - 1))

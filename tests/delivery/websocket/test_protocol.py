@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -27,6 +26,7 @@ from livefeed.delivery.websocket.protocol import (
 )
 from livefeed.document.snapshot import version_of
 from livefeed.testing import publish
+from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.transports import Grouped, Transport
 from tests.helpers.websocket_client import (
     FIRST,
@@ -267,35 +267,46 @@ class LivenessTests(WebSocketTestCase):
         """Close code 1001; a client that does not answer is cut off."""
         client = Client(self.site)
         client.receive()
-        self.factory.let_go()
-        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 1000 ms")])
+        self.factory.let_go(ReconnectSlots())
+        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 6000 ms")])
         publish(self.feed, FIRST)
         self.assertEqual(client.transport.value(), b"")
         self.clock.pump([1.0] * 4)
         self.assertTrue(client.transport.disconnected)
 
     def test_everybody_comes_back_at_another_time(self) -> None:
-        """Clients that follow by delta derive their delay from the close code: 3050 and up, 20 clients per 20 ms."""
+        """Clients that follow by delta derive their delay from the close code, or from the reason as all do."""
         clients = [Client(self.site, subprotocols=[Subprotocol(DELTA)]) for _ in range(60)]
         for client in clients:
             client.receive()
-        self.factory.let_go()
+        self.factory.let_go(ReconnectSlots(returns_per_s=1000))
+        payloads = [payload for client in clients for _, payload in client.receive()]
+        codes = [int.from_bytes(payload[:2]) for payload in payloads]
+        self.assertEqual(sorted(Counter(codes).items()), [(3300, 20), (3301, 20), (3302, 20)])
+        reasons = {payload[2:] for payload in payloads}
+        self.assertEqual(reasons, {b"come back in %d ms" % (6000 + 20 * number) for number in range(3)})
+
+    def test_reason_says_what_a_code_cannot(self) -> None:
+        """A delay above 9.98 s is in the reason, and the code is one of those from 6 s on."""
+        client = Client(self.site, subprotocols=[Subprotocol(DELTA)])
+        client.receive()
+        self.factory.let_go(ReconnectSlots(40.0))
+        ((_, payload),) = client.receive()
+        self.assertEqual((int.from_bytes(payload[:2]), payload[2:]), (3400, b"come back in 40000 ms"))
+
+    def test_one_that_is_closed_already_takes_no_slot(self) -> None:
+        """It is sent no second close frame."""
+        clients = [Client(self.site, subprotocols=[Subprotocol(DELTA)]) for _ in range(2)]
+        for client in clients:
+            client.receive()
+        first = clients[0].transport.protocol
+        assert isinstance(first, SubscriberProtocol)
+        first.send_away(100)
+        first.send_away(200)
+        slots = ReconnectSlots(returns_per_s=50)
+        self.factory.let_go(slots)
         codes = [int.from_bytes(payload[:2]) for client in clients for _, payload in client.receive()]
-        self.assertEqual(sorted(Counter(codes).items()), [(3050, 20), (3051, 20), (3052, 20)])
-
-    def test_however_many_there_are_they_have_slots(self) -> None:
-        """Up to the last of the range, and evenly."""
-        slots: Counter[int] = Counter()
-
-        @dataclass(eq=False)
-        class Following:
-            def send_away(self, slot: int) -> None:
-                slots[slot] += 1
-
-        everybody: Any = [Following() for _ in range(45_000)]
-        self.factory.protocols_open = everybody
-        self.factory.let_go()
-        self.assertEqual((min(slots), max(slots), set(slots.values())), (50, 499, {100}))
+        self.assertEqual((codes, slots.retry_ms()), ([3005, 3300], 6020))
 
     def test_nothing_is_pushed_behind_a_close_frame(self) -> None:
         """No document and no ping follows a close frame of either side (RFC 6455, 5.5.1)."""
@@ -303,7 +314,7 @@ class LivenessTests(WebSocketTestCase):
         def goes_away(client: Client) -> None:
             protocol = client.transport.protocol
             assert isinstance(protocol, SubscriberProtocol)
-            protocol.send_away(50)
+            protocol.send_away(1000)
 
         def leaves(client: Client) -> None:
             client.send(extra=sent(Opcode.CLOSE, b"\x03\xe8"))
@@ -832,7 +843,7 @@ class FrameTests(WebSocketTestCase):
         other.receive()
         protocol = other.transport.protocol
         assert isinstance(protocol, SubscriberProtocol)
-        protocol.send_away(50)
+        protocol.send_away(1000)
         self.assertFalse(other.transport.disconnecting)
         other.send(extra=sent(Opcode.CLOSE, b"\x03\xe9"))
         self.assertTrue(other.transport.disconnecting)
