@@ -7,5 +7,7 @@
 - ``server.py``: livefeed, its configuration, and the file that it publishes.
 - ``scenarios.py``: the things that are done to livefeed.
 - ``report.py``: the tables.
+- ``independent.py``: clients of other makers; ``iterating.py`` and ``curling.py`` are two of them.
+- ``experience.py``: what those experienced. It knows no process.
 - ``__main__.py``: the command.
 """

@@ -8,6 +8,7 @@ Exit codes: 0; 1 if a scenario failed to run; 2 if a scenario that was named is 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 
 from tests.chaos import report
 from tests.chaos.arithmetic import Figures, Window, figures
+from tests.chaos.experience import COLUMNS, experience, row
+from tests.chaos.independent import KINDS, Independent
 from tests.chaos.load import Demand, LoadError, build
 from tests.chaos.scenarios import SCENARIOS, NotSupportedError, running
 from tests.chaos.server import ServerError, socket_bytes, supported_options
@@ -32,6 +35,10 @@ PROGRAM = Path("build/bin/watchers")
 
 _WORKER_CONNECTIONS = 18_000
 _CONNECT_S = 120.0
+_CLIENTS_S = 20.0  # after the load is back; some libraries wait for ten seconds between two attempts
+
+_ONE_ADDRESS = "\naddress_rate = 0\nnetwork_rate = 0\n"
+"""Independent clients have the same address all."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -50,6 +57,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--idle", type=int, default=0, help="clients that poll once a minute [0]")
     parser.add_argument("--workers", type=int, default=2, help="worker processes; 0: one process [2]")
     parser.add_argument("--connections", type=int, default=60_000, help="of hold: a third of each kind [60000]")
+    parser.add_argument("--clients", type=int, default=0, help="independent clients of each kind, besides the load [0]")
+    parser.add_argument("--kind", action="append", choices=[*KINDS], help="of independent clients; repeatable")
     parser.add_argument("--seconds", type=float, default=300.0, help="length of hold [300]")
     parser.add_argument("--connect-rate", type=float, default=100.0, help="first connections per second [100]")
     parser.add_argument("--document-bytes", type=int, default=4096, help="size of the document [4096]")
@@ -78,32 +87,43 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
     scenario, demand = SCENARIOS[name], demand_of(name, options)
     if demand.total > max(1, options.workers) * _WORKER_CONNECTIONS:
         raise NotSupportedError(f"{demand.total} connections need more --workers: each has {_WORKER_CONNECTIONS}")
-    with tempfile.TemporaryDirectory(prefix="livefeed-chaos-") as scratch:
-        directory = Path(scratch)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livefeed-chaos-")))
         sockets = socket_bytes()
-        with running(
-            scenario,
-            demand,
-            directory,
-            program,
-            workers=options.workers,
-            size=options.document_bytes,
-            settings=options.settings,
-            options=supported,
-        ) as run:
-            unwatched = run.server.memory_bytes()
-            run.load.wait_until_current(_CONNECT_S + 2 * demand.total / demand.rate)
-            usage = run.load.usage()
-            memory, sockets = run.server.memory_bytes() - unwatched, socket_bytes() - sockets
-            run.begin()
-            run.happen()
-            scenario.act(run)
-            run.wait_until_back()
-            run.observe(options.seconds if name == "hold" else scenario.observe_s)
-            window = Window(run.began_at, run.event_at, time.monotonic())
-            after = run.load.usage()
-            run.load.stop()
-            log = run.server.log()
+        run = stack.enter_context(
+            running(
+                scenario,
+                demand,
+                directory,
+                program,
+                workers=options.workers,
+                size=options.document_bytes,
+                settings=options.settings + (_ONE_ADDRESS if options.clients else ""),
+                options=supported,
+            )
+        )
+        unwatched = run.server.memory_bytes()
+        run.load.wait_until_current(_CONNECT_S + 2 * demand.total / demand.rate)
+        usage = run.load.usage()
+        memory, sockets = run.server.memory_bytes() - unwatched, socket_bytes() - sockets
+        independent = None
+        if options.clients:
+            independent = Independent(run.server.port, options.clients, run.server.authority, directory, options.kind)
+            stack.enter_context(independent)
+            run.wait_for(independent.served, "not all independent clients are served", _CONNECT_S)
+        run.begin()
+        run.happen()
+        scenario.act(run)
+        run.wait_until_back()
+        seconds = options.seconds if name == "hold" else scenario.observe_s
+        run.observe(max(seconds, _CLIENTS_S) if options.clients else seconds)
+        window = Window(run.began_at, run.event_at, time.monotonic())
+        after = run.load.usage()
+        run.load.stop()
+        experiences = (
+            {kind: experience(events, window) for kind, events in independent.events().items()} if independent else {}
+        )
+        log = run.server.log()
         found = figures(run.load.records, run.load.every_s(), window)
     run.notes.append(
         f"memory for each connection: livefeed {memory / demand.total / 1e3:.1f} KB, sockets in the kernel "
@@ -122,6 +142,7 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
         "seconds": seconds,
         "figures": asdict(found),
         "notes": run.notes,
+        "clients": {kind: asdict(each) for kind, each in experiences.items()},
         "load_lag_ms": run.lag_ms,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(report.plain(result), indent=2) + "\n")
@@ -129,6 +150,10 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
     print(report.table(report.COLUMNS, [report.row(name, found)]))
     for line in (*report.details(found), *run.notes):
         print(f"  {line}")
+    if independent:
+        print(report.table(COLUMNS, [row(kind, each) for kind, each in experiences.items()]))
+        for kind, reason in independent.missing.items():
+            print(f"  {kind}: {reason}")
     print(flush=True)
     return found
 

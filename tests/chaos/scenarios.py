@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 OUTAGE_S = 3.0
 """Seconds between the death of the parent and the start of the next."""
 
+DRAINED_S = 4.0
+"""Seconds from the beginning of a drain to SIGTERM."""
+
 BACK_S = 150.0
 """The longest time in seconds that watchers may take to be back: slots end after 60 s at most."""
 
@@ -184,6 +187,14 @@ def _restart(run: Run) -> None:
     )
 
 
+def _drain(run: Run) -> None:
+    """Sends the watchers away, as before a machine is taken out of service, and starts livefeed again."""
+    run.server.command("drain")
+    run.observe(DRAINED_S)
+    run.server.terminate()
+    run.server.start()
+
+
 def _hold(run: Run) -> None:
     """Does nothing."""
 
@@ -228,6 +239,7 @@ SCENARIOS = {
     "upgrade": Scenario(_upgrade, "SIGUSR2", refusal=_catches(signal.SIGUSR2, "upgrade")),
     "restart": Scenario(_restart, "SIGTERM and start"),
     "restart-ignored": Scenario(_restart, "the same with watchers that ignore their slots", ignore_slots=True),
+    "drain": Scenario(_drain, "a drain by the operator's port, then SIGTERM and start"),
     "hold": Scenario(_hold, "nothing happens for --seconds, with --connections"),
 }
 
@@ -265,5 +277,7 @@ def running(  # noqa: PLR0913 - the options of the command
     ):
         if reason := scenario.refusal(server):
             raise NotSupportedError(reason)
+        if not server.has_workers(workers):
+            raise NotSupportedError(f"this livefeed has started {len(server.workers())} of {workers} workers")
         with Load(program, demand, server.address, directory, first_network=FIRST_NETWORK) as load:
             yield Run(directory, program, workers, server, load, size)

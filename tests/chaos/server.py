@@ -12,8 +12,11 @@ import subprocess
 import threading
 import time
 import uuid
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+import httpx
 
 from livefeed.tls.development import development_certificate
 from tests.integration.harness import HOST, TWISTD, Process, environment, free_port, replace_file, runtime_dir
@@ -29,6 +32,9 @@ _OPTION = re.compile(r"^\s+--([a-z][a-z-]*)", re.MULTILINE)
 
 READY_S = 60.0
 """The longest time in seconds that livefeed may take to listen with a live feed."""
+
+WORKERS_S = 20.0
+"""The longest time in seconds from the first feed that is live to the last worker that runs."""
 
 STOP_S = 120.0
 """The longest time in seconds that livefeed may take to stop."""
@@ -129,6 +135,7 @@ class Server:
         self.port = free_port()
         self.config = directory / "livefeed.toml"
         certificate = development_certificate(directory / "certs")
+        self.authority = certificate.ca
         self.cert, self.key = directory / "cert.pem", directory / "key.pem"
         shutil.copy(certificate.cert, self.cert)
         shutil.copy(certificate.key, self.key)
@@ -189,6 +196,15 @@ class Server:
         """Gives the ids of the workers."""
         return sorted(pid for pid, line in self.processes().items() if "livefeed.workers" in line)
 
+    def has_workers(self, count: int) -> bool:
+        """Whether so many workers run, as soon as they do."""
+        late = time.monotonic() + WORKERS_S
+        while len(self.workers()) < count:
+            if time.monotonic() > late:
+                return False
+            time.sleep(0.2)
+        return True
+
     def catches(self, number: signal.Signals) -> bool:
         """Whether the parent has a handler for a signal; the default of most ends the process."""
         status = Path(f"/proc/{self.parent.pid}/status").read_text()
@@ -207,6 +223,17 @@ class Server:
         text = self.parent.text(mark)
         if "the reload has changed nothing:" in text:
             raise ServerError(text)
+
+    def command(self, name: str) -> None:
+        """Gives a command on the operator's socket.
+
+        :raises ServerError: if it fails, or if this livefeed does not have it.
+        """
+        transport = httpx.HTTPTransport(uds=str(self._runtime_dir / "admin.sock"))
+        with httpx.Client(transport=transport, base_url="http://localhost", trust_env=False, timeout=READY_S) as client:
+            response = client.post(f"/-/{name}", json={})
+        if response.status_code != HTTPStatus.OK:
+            raise ServerError(f"{name} was answered {response.status_code}: {response.text}")
 
     def renew_certificate(self) -> None:
         """Puts another certificate and its key in the place of those of now."""
