@@ -9,7 +9,7 @@ PORT ?= 8443
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-fast test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs ferretdb test test-integration test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -56,11 +56,11 @@ run: certs
 	@echo
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
-test: test-fast test-sources
+test: test-unit test-integration test-sources
 
-# All tests except those of the sources and their servers, which take long. The integration tests use the fast transport.
-test-fast: $(READY) $(CLIENTS)
-	$(BIN)/python -m pytest --quiet $(SOURCES:%=--ignore %)
+# The tests with real processes, browsers and proxies, except those of the sources. They use the fast transport.
+test-integration: $(READY) $(CLIENTS)
+	$(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
 SOURCES := $(patsubst %,tests/integration/test_%.py,every_source redis mongo origin files plugins)
 test-sources: $(READY)

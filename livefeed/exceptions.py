@@ -3,6 +3,9 @@
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file in which versions are kept cannot be used
+    ├── LinkError               the other end of the link between parent and worker breaks its protocol
+    ├── RuntimeDirError         the runtime directory cannot be used
+    ├── CommandError            a command of the operator failed
     └── PullError               a pull gave no new version; the last good snapshot stays
         ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
         ├── SourceError         the source could not be read
@@ -77,6 +80,18 @@ def closest(name: str, names: Iterable[str], prefix: str = "") -> str:
 
 class JournalError(LivefeedError):
     """The file in which versions are kept cannot be used. The message names the file and the reason."""
+
+
+class LinkError(LivefeedError):
+    """The other end of the link between parent and worker breaks its protocol. The link ends."""
+
+
+class RuntimeDirError(LivefeedError):
+    """The runtime directory cannot be used. The message names it and the reason."""
+
+
+class CommandError(LivefeedError):
+    """A command of the operator failed. The message is shown to the operator, and contains no credentials."""
 
 
 class StartError(SystemExit, Exception):

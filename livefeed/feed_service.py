@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from msgspec import structs
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 
 from livefeed import clocks
 from livefeed.delivery.published_feed import PublishedFeed
@@ -19,18 +20,19 @@ from livefeed.document.history import History
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.intake.puller import Puller
+from livefeed.process.reload import Change, differences
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from twisted.internet.interfaces import IReactorTime
 
-    from livefeed.config.settings import FeedSettings
+    from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
     from livefeed.sources import Source
@@ -43,8 +45,11 @@ class FeedRoot(Protocol):
     def add(self, published: PublishedFeed) -> None:
         """Serves a feed at the paths of its name."""
 
-    def remove(self, published: PublishedFeed) -> None:
+    def remove(self, published: PublishedFeed, slots: ReconnectSlots | None = None) -> None:
         """Ends all subscribers of a feed, and serves it no longer."""
+
+    def arrange(self, names: Sequence[str]) -> None:
+        """Puts the feeds into an order."""
 
     def update(self) -> None:
         """Makes the resources anew, after the origins of a feed have changed."""
@@ -60,6 +65,7 @@ class Shared:
     :ivar state_dir: the folder in which the last versions are kept; ``None`` to keep none.
     :ivar state_place: where that folder was set; messages about it begin with this.
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
+    :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
     reactor: IReactorTime
@@ -68,6 +74,7 @@ class Shared:
     state_dir: Path | None = None
     state_place: str = ""
     boot: clocks.Boot | None = None
+    make_feed: Callable[..., Feed] = Feed
 
 
 class FeedService(MultiService):
@@ -86,7 +93,7 @@ class FeedService(MultiService):
         self.settings = settings
         self._shared = shared
         origins = self._origins_of(settings)
-        feed = Feed(
+        feed = self._make_feed(
             settings.feed,
             clock=shared.reactor,
             interval_s=settings.interval,
@@ -94,12 +101,20 @@ class FeedService(MultiService):
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
             wall=clocks.wall,
-            history=History(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
+            history=self._make_history(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
         self.published = PublishedFeed(
             feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
+
+    def _make_feed(self, name: str, **arguments: Any) -> Feed:
+        """Makes the feed. A subclass may make one of another class."""
+        return self._shared.make_feed(name, **arguments)
+
+    def _make_history(self, **arguments: Any) -> History:
+        """Makes the history of the feed. A subclass may make one of another class."""
+        return History(**arguments)
 
     @property
     def feed(self) -> Feed:
@@ -112,13 +127,20 @@ class FeedService(MultiService):
         :raises StartError: if the kept versions cannot be read.
         """
 
-    def change(self, settings: FeedSettings) -> None:
-        """Takes other settings for the same feed. Its document, its versions and all connections stay.
+    def prepare(self, settings: FeedSettings) -> PreparedChange:
+        """Prepares other settings for the same feed. Its document, its versions and all connections stay.
 
         :param settings: the new settings, with the same name.
-        :raises ConfigurationError: if the settings are impossible. The old ones then stay in use.
+        :raises ConfigurationError: if the settings are impossible.
         """
-        self._take(settings, self._origins_of(settings))
+        return PreparedChange(self, settings, self._origins_of(settings))
+
+    def take(self, change: PreparedChange, *, delay_s: float = 0.0) -> None:
+        """Takes settings that were prepared. It cannot fail.
+
+        :param delay_s: seconds until the first pull from another source.
+        """
+        self._take(change.settings, change.origins)
 
     def _take(self, settings: FeedSettings, origins: Origins) -> None:
         """Takes settings that were checked."""
@@ -139,6 +161,11 @@ class FeedService(MultiService):
         with settings.named():
             return Origins.parse(settings.allow_origin)
 
+    @property
+    def source_name(self) -> str:
+        """The name of the source, without credentials; empty if this process does not pull."""
+        return ""
+
     def streams(self) -> list[EventStream]:
         """Gives the open event streams."""
         return self.published.streams()
@@ -150,8 +177,11 @@ class FeedService(MultiService):
         """
         self.published.let_go(slots)
 
+    def start_later(self, delay_s: float) -> None:
+        """Delays the first pull of a feed that has not started, by seconds."""
+
     def abandon(self) -> None:
-        """Frees the resources of a feed that could not be started."""
+        """Frees the resources of a feed that was not added after all."""
         self.published.close(ReconnectSlots())
         self.release()
 
@@ -192,6 +222,11 @@ class PulledFeedService(FeedService):
         )
         self.puller.setServiceParent(self)
 
+    @property
+    def was_tried(self) -> bool:
+        """Whether the feed has a document, or its first pull has ended without one."""
+        return self.feed.snapshot is not None or self.puller.good + self.puller.failed > 0
+
     def startService(self) -> None:
         """IService API.
 
@@ -206,18 +241,30 @@ class PulledFeedService(FeedService):
         if self._journal is not None and not self._journal.running:
             self._journal.startService()
 
-    def change(self, settings: FeedSettings) -> None:
-        """FeedService API. The source is made anew and pulled at once."""
-        origins, source = self._origins_of(settings), self._source_of(settings)
-        old = self.puller
-        # Its stop is immediate: it has nothing to wait for.
-        old.disownServiceParent()
-        self._take(settings, origins)
+    def prepare(self, settings: FeedSettings) -> PreparedChange:
+        """FeedService API. A source is made only if another one is needed."""
+        before = self.settings
+        is_same = all(getattr(settings, name) == getattr(before, name) for name in ("source", "interval", "max_bytes"))
+        origins = self._origins_of(settings)
+        return PreparedChange(self, settings, origins, None if is_same else self._source_of(settings))
+
+    def take(self, change: PreparedChange, *, delay_s: float = 0.0) -> None:
+        """FeedService API. Another source is pulled at once, or after the delay."""
+        old, source, settings = self.puller, change.source, change.settings
+        if source is not None:
+            # Its stop is immediate: it has nothing to wait for.
+            old.disownServiceParent()
+        self._take(settings, change.origins)
+        if source is None:
+            return
+        if self._journal is not None:
+            self._journal.journal.max_version_bytes = settings.max_bytes
         self.puller = Puller(
             self.feed,
             source,
             clock=self._shared.reactor,
             max_bytes=settings.max_bytes,
+            delay_s=delay_s,
             in_thread=self._shared.in_thread,
             # Counters of the metrics never decrease.
             good=old.good,
@@ -229,13 +276,114 @@ class PulledFeedService(FeedService):
         with settings.named():
             return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes)
 
+    @property
+    def source_name(self) -> str:
+        """FeedService API."""
+        return str(self.puller.source)
+
+    def start_later(self, delay_s: float) -> None:
+        """FeedService API."""
+        self.puller.delay_s = delay_s
+
     def abandon(self) -> None:
         """FeedService API."""
         self.puller.source.close()
+        if self._journal is not None and self._journal.running:
+            # Nothing is being written yet, so its stop is immediate.
+            self._journal.stopService()
         super().abandon()
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedChange:
+    """Other settings of a feed, which were checked.
+
+    :ivar service: the feed.
+    :ivar settings: its new settings.
+    :ivar origins: the origins in them.
+    :ivar source: the source to pull from; ``None`` if that does not change.
+    """
+
+    service: FeedService
+    settings: FeedSettings
+    origins: Origins
+    source: Source | None = None
+
+    @property
+    def source_name(self) -> str:
+        """The name of the source, without credentials."""
+        return self.service.source_name if self.source is None else str(self.source)
+
+    def abandon(self) -> None:
+        """Frees the source."""
+        if self.source is not None:
+            self.source.close()
+
+
 _F = TypeVar("_F", bound=FeedService)
+
+
+MAX_SPREAD_S = 1.0
+"""The first pulls of several feeds are spread over one interval, but over this many seconds at most."""
+
+
+def spread_s(feeds: Sequence[FeedSettings]) -> list[float]:
+    """Gives the delay of the first pull of each of several feeds in seconds.
+
+    All clients wait while a document is checked and compressed, so the pulls do not begin together.
+    """
+    return [number / len(feeds) * min(feed.interval, MAX_SPREAD_S) for number, feed in enumerate(feeds)]
+
+
+@dataclass(eq=False)
+class FeedsTransaction(Generic[_F]):
+    """Feeds that are to be added, changed and removed, all at once or not at all.
+
+    :ivar feeds: the feeds of the process.
+    :ivar order: the names of all feeds that are wanted, in their order.
+    :ivar added: feeds that were made and have restored their versions; none of them has pulled.
+    :ivar changed: checked settings of feeds that stay.
+    :ivar removed: the names of the feeds that go.
+    """
+
+    # required parameters
+    feeds: FeedsService[_F]
+    order: list[str]
+
+    # internal state
+    added: list[_F] = field(default_factory=list)
+    changed: list[PreparedChange] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def changes(self) -> list[Change]:
+        """Prepared API. The sources are named without credentials."""
+        named = self.feeds.feeds
+        changes = [Change(f"feeds.{each.settings.feed}", None, each.source_name) for each in self.added]
+        for each in self.changed:
+            prefix = f"feeds.{each.settings.feed}."
+            before = each.service.settings
+            if each.settings.source != before.source:
+                one, other = each.service.source_name, each.source_name
+                other = f"{other} (with other credentials or options)" if one == other else other
+                changes.append(Change(f"{prefix}source", one, other))
+            names = frozenset(before.__struct_fields__) - {"places", "feed", "source"}
+            changes += differences(before, each.settings, names, prefix)
+        return changes + [Change(f"feeds.{name}", named[name].source_name, None) for name in self.removed]
+
+    def commit(self) -> Deferred[None]:
+        """Swaps the feeds in. It cannot fail, and touches no feed that stays as it is.
+
+        :returns: fires when the last versions of the removed feeds are written. Only then may their names be used
+            again.
+        """
+        return self.feeds.commit(self)
+
+    def abandon(self) -> None:
+        """Closes everything that was made."""
+        for change in self.changed:
+            change.abandon()
+        for service in self.added:
+            service.abandon()
 
 
 @dataclass(eq=False)
@@ -268,6 +416,61 @@ class FeedsService(MultiService, Generic[_F]):
             feed.restore()
         super().startService()
 
+    def prepare(self, wanted: Sequence[FeedSettings]) -> FeedsTransaction[_F]:
+        """Prepares the change from the feeds as they are to those that are wanted.
+
+        The process has both open until the commit: sources of changed feeds, and journals of new ones.
+
+        :param wanted: the settings of all feeds, with different names.
+        :raises ConfigurationError: if the settings of a feed are impossible; nothing has changed then.
+        :raises StartError: if the kept versions of a new feed cannot be read; nothing has changed then.
+        """
+        transaction = FeedsTransaction(self, [settings.feed for settings in wanted])
+        transaction.removed += [name for name in self.feeds if name not in transaction.order]
+        try:
+            for settings in wanted:
+                service = self.feeds.get(settings.feed)
+                if service is None:
+                    transaction.added.append(self.make_feed(settings))
+                elif differ(service.settings, settings):
+                    transaction.changed.append(service.prepare(settings))
+            if self.running:
+                # The last step that can fail is the only one that makes files.
+                for service in transaction.added:
+                    service.restore()
+        except Exception:
+            transaction.abandon()
+            raise
+        return transaction
+
+    def commit(self, transaction: FeedsTransaction[_F]) -> Deferred[None]:
+        """Swaps the feeds of a transaction in; see :meth:`FeedsTransaction.commit`."""
+        slots = ReconnectSlots()
+        removals = [self._remove(name, slots) for name in transaction.removed]
+        pulled = [
+            *(change.settings for change in transaction.changed if change.source is not None),
+            *(service.settings for service in transaction.added),
+        ]
+        delays_s = iter(spread_s(pulled))
+        has_new_origins = False
+        for change in transaction.changed:
+            has_new_origins |= change.service.published.origins != change.origins
+            change.service.take(change, delay_s=0.0 if change.source is None else next(delays_s))
+        for service in transaction.added:
+            service.start_later(next(delays_s))
+            self._serve(service)
+            service.setServiceParent(self)
+        ordered = {name: self.feeds[name] for name in transaction.order}
+        if list(ordered) != list(self.feeds):
+            # Others hold views of this dictionary.
+            self.feeds.clear()
+            self.feeds.update(ordered)
+            self.root.arrange(transaction.order)
+        elif has_new_origins:
+            self.root.update()
+        self.site.forget_answers()
+        return DeferredList(removals).addCallback(lambda _: None)
+
     def add_feed(self, settings: FeedSettings) -> _F:
         """Adds a feed, and starts it if this service runs.
 
@@ -279,21 +482,24 @@ class FeedsService(MultiService, Generic[_F]):
             raise ValueError(f"there is a feed {settings.feed} already")
         service = self.make_feed(settings)
         try:
-            service.setServiceParent(self)
+            if self.running:
+                service.restore()
         except Exception:
-            # The journal starts first: if it fails, it has closed its file, and the puller has not started.
-            self.services.remove(service)
-            del self.namedServices[settings.feed]
             service.abandon()
             raise
-        self.feeds[settings.feed] = service
+        self._serve(service)
+        service.setServiceParent(self)
+        self.site.forget_answers()
+        return service
+
+    def _serve(self, service: _F) -> None:
+        """Serves a feed that was made. The site has to forget its answers afterwards."""
+        self.feeds[service.settings.feed] = service
         # Behind the observers of the parts: once answers are forgotten, whole and parts have the newest version.
         # Answers of other feeds are forgotten as well: telling them apart would cost each request more than rendering
         # some of them again.
         service.feed.observe(self.site.forget_answers)
         self.root.add(service.published)
-        self.site.forget_answers()
-        return service
 
     def change_feed(self, settings: FeedSettings) -> _F:
         """Changes the settings of the feed that they name. Its connections stay.
@@ -302,8 +508,9 @@ class FeedsService(MultiService, Generic[_F]):
         :raises ConfigurationError: if the settings are impossible. The old ones then stay in use.
         """
         service = self.feeds[settings.feed]
+        change = service.prepare(settings)
         origins = service.published.origins
-        service.change(settings)
+        service.take(change)
         if service.published.origins != origins:
             self.root.update()
         self.site.forget_answers()
@@ -316,8 +523,33 @@ class FeedsService(MultiService, Generic[_F]):
         :returns: fires when the last versions are written. Only then may the name be used again.
         :raises KeyError: if there is no feed by this name.
         """
-        service = self.feeds.pop(name)
-        self.root.remove(service.published)
-        service.feed.unobserve(self.site.forget_answers)
+        removal = self._remove(name, ReconnectSlots())
         self.site.forget_answers()
+        return removal
+
+    def _remove(self, name: str, slots: ReconnectSlots) -> Deferred[None]:
+        """Removes a feed. The site has to forget its answers afterwards."""
+        service = self.feeds.pop(name)
+        self.root.remove(service.published, slots)
+        service.feed.unobserve(self.site.forget_answers)
         return maybeDeferred(service.disownServiceParent).addCallback(lambda _: service.release())
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadedFeeds:
+    """The feeds as a part of a reload: all of their settings can change.
+
+    :ivar feeds: the feeds of the process.
+    """
+
+    feeds: FeedsService[Any]
+    names: frozenset[str] = frozenset({"feeds"})
+
+    def prepare(self, _before: Settings, after: Settings) -> FeedsTransaction[Any]:
+        """Reloadable API."""
+        return self.feeds.prepare(after.feeds)
+
+
+def differ(one: FeedSettings, other: FeedSettings) -> bool:
+    """Tells whether settings differ, wherever they were set."""
+    return structs.replace(one, places={}) != structs.replace(other, places={})

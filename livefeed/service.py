@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
-from livefeed.admin.metrics import Figures, metrics_root
+from livefeed.admin.metrics import Figures
 from livefeed.exceptions import ConfigurationError, JournalError
-from livefeed.feed_service import FeedsService, PulledFeedService, Shared
+from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
+from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.process.drain import DrainedServices
+from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
-from livefeed.process.signals import SignalHandlers
+from livefeed.process.log_level import LogLevels
+from livefeed.process.notify import Notify, NotifySocket, status_line
+from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
-from livefeed.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,16 +35,16 @@ if TYPE_CHECKING:
 
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
+    from livefeed.web.site import Site
 
 
-MAX_SPREAD_S = 1.0
-"""The first pulls of several feeds are spread over one interval, but over this many seconds at most."""
-
-
-def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
+def make_service(
+    settings: Settings, reactor: ServiceReactor, read: Callable[[], Settings] | None = None
+) -> MultiService:
     """Makes the tree of services that serves the feeds.
 
     :param settings: the operator's settings.
+    :param read: reads the settings again, for a reload; by default, they stay the same.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     if settings.state_dir is not None:
@@ -55,51 +61,86 @@ def make_service(settings: Settings, reactor: ServiceReactor) -> MultiService:
         settings.place("state_dir"),
         clocks.Boot.current(),
     )
-    # Spread, since all clients wait while a document is checked and compressed. Feeds that are added later do not wait.
-    delays_s = {
-        feed.feed: number / len(settings.feeds) * min(feed.interval, MAX_SPREAD_S)
-        for number, feed in enumerate(settings.feeds)
-    }
-    feeds = FeedsService(
-        serving.root,
-        serving.site,
-        lambda feed: PulledFeedService(feed, shared, delay_s=delays_s.pop(feed.feed, 0.0)),
-    )
-    for feed in settings.feeds:
-        feeds.add_feed(feed)
+    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
+    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
+        feeds.add_feed(feed).start_later(delay_s)
     watched: list[Listener] = []
     drain = serving.drain(feeds.feeds.values(), partial(_stop_all, watched))
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
-    figures = Figures(feeds.feeds.values(), serving.site, serving.pool, collector, certificates)
+    figures = Figures(
+        feeds.feeds.values(),
+        feeds.feeds.values(),
+        serving.site,
+        serving.pool,
+        collector,
+        certificates,
+        clocks.wall(),
+    )
+    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
+    operating.health.obstacles.append(drain.obstacle)
+    operating.status.is_draining = lambda: drain.is_draining
+    operating.commands.register("drain", DrainCommand(drain))
+    serving.root.add_assets(operating.public_resources())
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         watched += (
-            _feed_listener(settings, each, endpoint_of(serving.listening, each), serving.site)
+            _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         )
         listeners = [*watched]
-        if settings.metrics is not None:
-            # Listens apart from the connections of watchers, so that metrics can be read even if there are too many.
-            endpoint = endpoint_of(reactor, settings.metrics, setting="metrics")
-            metrics = Site(metrics_root(figures), reactor=reactor)
-            listeners.append(_metrics_listener(settings, settings.metrics, endpoint, metrics))
+        listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
         certificate.check_unused()
+    operators_socket = operating.socket()
+    log_levels = LogLevels(settings.log_level)
+    parts = (
+        serving.reloaded(),
+        serving.reloaded_drain(drain),
+        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
+        ReloadedFeeds(feeds),
+    )
+
+    def status() -> str:
+        published = [feed.published for feed in feeds.feeds.values()]
+        states = [(each.feed.name, each.feed.state.value) for each in published]
+        watchers = sum(delivery.followers() for each in published for delivery in each)
+        return status_line(states, watchers, drain.count())
+
+    def is_ready() -> bool:
+        return all(feed.was_tried for feed in feeds.feeds.values())
+
+    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+    reloading = Reloading(
+        Reload(settings, parts),
+        read or (lambda: settings),
+        (),
+        reopen_logs,
+        serving.in_thread,
+        reactor,
+        notify.begin_reload,
+        notify.end_reload,
+    )
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
     memory_watch = serving.memory_watch()
     for service in (
-        SignalHandlers(reactor, drain.hurry),  # before anything that a supervisor could wait for, and then signal
+        log_levels,
+        # Before anything that a supervisor could wait for, and then signal.
+        SignalHandlers(reactor, reloading.hang_up, drain.hurry),
+        operating.instance,
+        operators_socket,
         feeds,
         file_limit,
         drain,
         collector,
         *listeners,
         *(() if memory_watch is None else (memory_watch,)),
-        Announcement(listeners),  # behind everything that can end the start
+        Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        TicketRotation(certificates.tickets.replace, reactor),
+        notify,  # the first to stop
     ):
         service.setServiceParent(services)
     return services
@@ -115,8 +156,3 @@ def _feed_listener(settings: Settings, description: str, endpoint: IStreamServer
     """Makes a listener of the feeds."""
     names = [feed.feed for feed in settings.feeds]
     return Listener(description, endpoint, site, settings.place("listen"), partial(describe_feeds, names))
-
-
-def _metrics_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
-    """Makes the listener of the metrics."""
-    return Listener(description, endpoint, site, settings.place("metrics"), lambda base: f"the metrics {base}/metrics")

@@ -17,10 +17,14 @@ from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
 from livefeed.process.capacity import MemoryWatch
+from livefeed.process.descriptions import PROXIED
 from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
+from livefeed.process.reload import SimplePart
 from livefeed.threads import defer_to_new_thread
+from livefeed.transport.address_limits import AddressLimits, Refusals
+from livefeed.transport.addresses import Networks
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -40,13 +44,16 @@ if TYPE_CHECKING:
 
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
-    from livefeed.transport.pool import Pool
+    from livefeed.transport.pool import Limits, Pool
 
     class ServiceReactor(
         IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX
     ):
         """The parts of a reactor that the services use."""
 
+
+_OF_THE_POOL = ("max_connections", "accept_rate", "handshake_timeout", "address_rate", "network_rate")
+"""The settings of limits that only the fast transport has."""
 
 _log = Logger()
 
@@ -61,6 +68,11 @@ class Serving:
     :ivar root: the resources of all feeds.
     :ivar site: the connections of HTTP.
     :ivar listening: the reactor for endpoints: the pool's, or the reactor itself with Twisted's transport.
+    :ivar proxied: the reactor for endpoints whose connections begin with a PROXY header; ``None`` with Twisted's
+        transport.
+    :ivar trusted: the networks of the proxies that may name the address of a client.
+    :ivar refusals: counts the connections that are refused before TLS.
+    :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -76,6 +88,10 @@ class Serving:
     root: Root = field(init=False)
     site: Site = field(init=False)
     listening: ListeningReactor = field(init=False)
+    proxied: ListeningReactor | None = field(init=False)
+    trusted: Networks = field(init=False)
+    refusals: Refusals = field(init=False)
+    address_limits: AddressLimits | None = field(init=False, default=None)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -92,7 +108,35 @@ class Serving:
             idle_timeout_s=settings.idle_timeout,
         )
         self.in_thread = partial(defer_to_new_thread, reactor)
-        self.listening, self.pool, self.reserved_files = _transport(settings, reactor)
+        with settings.named():
+            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.refusals = Refusals(reactor)
+        self._make_transport()
+
+    def listens_on(self, description: str) -> tuple[ListeningReactor, str]:
+        """Gives the reactor that listens on an endpoint, and the description that the reactor makes the endpoint of.
+
+        :param description: such as ``tls:8443``, or ``haproxy:tls:8443`` if proxies send the PROXY header there.
+        """
+        if self.proxied is not None and description.startswith(PROXIED):
+            return self.proxied, description.removeprefix(PROXIED)
+        return self.listening, description
+
+    def reloaded(self) -> SimplePart:
+        """Gives the part of a reload that changes the limits of connections."""
+        return SimplePart(frozenset({*_OF_THE_POOL, "head_timeout", "max_head_bytes", "idle_timeout"}), self._take)
+
+    def _take(self, settings: Settings) -> None:
+        self.site.configure(
+            head_timeout_s=settings.head_timeout,
+            max_head_bytes=settings.max_head_bytes,
+            idle_timeout_s=settings.idle_timeout,
+        )
+        if self.pool is None or self.address_limits is None:
+            _warn_of_limits(settings)
+            return
+        self.pool.configure(_limits(settings))
+        self.address_limits.configure(settings.address_rate, settings.network_rate)
 
     def drain(self, feeds: Iterable[DrainedFeed], stop_listening: Callable[[], Any] = lambda: None) -> Drain:
         """Makes the service that ends the connections in order when the process stops.
@@ -100,9 +144,16 @@ class Serving:
         :param feeds: the feeds that are served; read again at each use.
         :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        settings = self.settings
-        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        times = _drain_times(self.settings)
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def reloaded_drain(self, drain: Drain) -> SimplePart:
+        """Gives the part of a reload that changes the times of a drain. A drain that has begun keeps its times."""
+
+        def take(settings: Settings) -> None:
+            drain.times = _drain_times(settings)
+
+        return SimplePart(frozenset({"drain_delay", "drain", "return_after"}), take)
 
     def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
         """Makes the service that limits the connections by memory, to be started after the listeners.
@@ -116,29 +167,51 @@ class Serving:
         """Makes the services for the limit of open files, and for the garbage collector."""
         return FileLimit(self.reserved_files), Collector(drain.count, self.reactor)
 
+    def _make_transport(self) -> None:
+        self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
+        settings = self.settings
+        if settings.transport == "twisted":
+            _warn_of_limits(settings)
+        elif not hasattr(select, "epoll"):
+            _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
+        else:
+            self._make_pool()
+        if self.pool is None and any(each.startswith(PROXIED) for each in settings.listen):
+            _log.warn("{kind} takes the PROXY header of every peer: only the fast transport checks", kind=PROXIED)
 
-def _transport(settings: Settings, reactor: ServiceReactor) -> tuple[ListeningReactor, Pool | None, int | None]:
-    """Makes the transport.
+    def _make_pool(self) -> None:
+        from livefeed.transport.endpoint import PoolReactor
+        from livefeed.transport.pool import RESERVED_FILES, Pool
+        from livefeed.transport.proxy_header import ProxyHeaders
 
-    :returns: the reactor for endpoints, the pool of connections, and the number of open files that the pool sets aside
-        for everything but connections; the last two are ``None`` with Twisted's transport.
-    """
-    if settings.transport == "twisted":
-        for name in ("max_connections", "accept_rate", "handshake_timeout"):
-            if getattr(settings, name) != getattr(Settings(), name):
-                _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
-        return reactor, None, None
-    if not hasattr(select, "epoll"):
-        _log.warn("there is no epoll on this system: Twisted's transport is used instead of the fast one")
-        return reactor, None, None
-    from livefeed.transport.endpoint import PoolReactor
-    from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
+        settings = self.settings
+        self.pool, self.reserved_files = Pool(self.reactor, _limits(settings)), RESERVED_FILES
+        self.address_limits = AddressLimits(
+            settings.address_rate, settings.network_rate, self.trusted, self.refusals, self.reactor
+        )
+        admits = self.address_limits.admits
+        headers = ProxyHeaders(self.trusted, self.refusals, admits)
+        self.listening = PoolReactor(self.pool, admits)
+        self.proxied = PoolReactor(self.pool, headers.admits, headers.before)
 
-    limits = Limits(
+
+def _limits(settings: Settings) -> Limits:
+    from livefeed.transport.pool import NO_LIMIT, Limits
+
+    return Limits(
         connections=settings.max_connections,
         accept_rate=NO_LIMIT if settings.accept_rate == "none" else settings.accept_rate,
         handshake_s=settings.handshake_timeout,
         idle_s=settings.idle_timeout,
     )
-    pool = Pool(reactor, limits)
-    return PoolReactor(pool), pool, RESERVED_FILES
+
+
+def _warn_of_limits(settings: Settings) -> None:
+    """Warns of limits that Twisted's transport does not have."""
+    for name in _OF_THE_POOL:
+        if getattr(settings, name) != getattr(Settings(), name):
+            _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+
+
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)

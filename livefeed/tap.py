@@ -6,12 +6,13 @@ import os
 import sys
 from contextlib import suppress
 from getopt import GetoptError, getopt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.python import usage
 
 from livefeed import __version__
-from livefeed.config.settings import Settings
+from livefeed.config.settings import Layers, Settings
 from livefeed.exceptions import ConfigurationError, closest
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _PARAMETERS = {
     "cert": "PEM file of the server's certificate and its chain [default: a development one]",
     "key": "PEM file of the private key of --cert",
     "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
-    "metrics": "endpoint to serve /metrics on, such as tcp:9090:interface=127.0.0.1, for Prometheus",
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
     "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
@@ -52,6 +52,21 @@ _PARAMETERS = {
     "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
+    "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
+    "address-rate": (
+        "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
+    ),
+    "network-rate": (
+        "new connections a second for each network (IPv4: /24, IPv6: /48); 0: no limit (fast transport) [default: 1000]"
+    ),
+    "runtime-dir": (
+        "folder of the operator's socket [default: the instance's folder in $RUNTIME_DIRECTORY, /run/livefeed, "
+        "$XDG_RUNTIME_DIR/livefeed or /tmp/livefeed-UID]"
+    ),
+    "instance": "name by which livefeed ctl finds this livefeed [default: default]",
+    "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
+    "admin-group": "group whose members may use the operator's socket",
+    "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
     "drain-delay": "seconds for which livefeed goes on serving after SIGTERM, not ready [default: 0.0]",
     "drain": "seconds over which watchers are sent away if a successor serves them [default: 30.0]",
     "return-after": "seconds that a restart takes: the first watchers then come back [default: 6.0]",
@@ -64,13 +79,21 @@ _REPEATED = {
         "--key, tls:PORT:cert=FILE:key=FILE with files of its own; all endpoints of Twisted work, too: "
         "tcp:PORT[:interface=ADDRESS] (plain HTTP), unix:PATH, systemd:domain=INET6:index=0"
     ),
+    "admin": (
+        "endpoint to serve the operator's port on, besides its Unix socket, such as tcp:9090:interface=127.0.0.1; "
+        "requires --admin-token; repeatable"
+    ),
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
+    "trusted-proxy": (
+        "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
+        "repeatable [default: none]"
+    ),
     "help": "show this help and exit",
     "version": "show the version and exit",
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "metrics", "state-dir", "cert", "key")
+_NOT_REPEATED = ("config", "source", "feed", "state-dir", "cert", "key", "runtime-dir", "instance", "admin-token")
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -82,9 +105,11 @@ class Options(usage.Options):
     """The command line. The names of the options are those of the settings.
 
     :ivar settings: the settings of all layers, after the command line was parsed.
+    :ivar layers: the layers themselves, for a reload.
     """
 
     settings: Settings
+    layers: Layers
 
     synopsis = "[options]"
     longdesc = (
@@ -102,8 +127,13 @@ class Options(usage.Options):
             "cert": usage.CompleteFiles("*.pem"),
             "key": usage.CompleteFiles("*.pem"),
             "state-dir": usage.CompleteDirs(),
+            "runtime-dir": usage.CompleteDirs(),
+            "admin-token": usage.CompleteFiles(),
+            "admin-group": usage.CompleteGroups(),
+            "ready-public": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
+            "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
         }
     )
 
@@ -120,6 +150,14 @@ class Options(usage.Options):
     def opt_allow_origin(self, origin: str) -> None:
         """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
+
+    def opt_trusted_proxy(self, network: str) -> None:
+        """Adds a network of proxies that may name the address of a client."""
+        self._repeated.setdefault("trusted_proxy", []).append(network)
+
+    def opt_admin(self, endpoint: str) -> None:
+        """Adds an endpoint to serve the operator's port on."""
+        self._repeated.setdefault("admin", []).append(endpoint)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -184,8 +222,10 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """usage.Options API. Reads all settings here, before twistd changes its user and its working directory."""
         values: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        self.layers = Layers(values | self._repeated, dict(os.environ), Path.cwd())
+        self.layers.warn_of_unknown()
         try:
-            self.settings = Settings.read(values | self._repeated, os.environ)
+            self.settings = self.layers.read()
         except ConfigurationError as error:
             # Not a UsageError, for which twistd would print the whole help first.
             raise _end(error) from None
@@ -203,7 +243,7 @@ def makeService(options: Options) -> IService:
     # Before anything is scheduled. Only here: a program that does more than serve feeds decides on its clock itself.
     measure_by_monotonic_clock(reactor)
     try:
-        service: IService = make_service(options.settings, cast("Any", reactor))
+        service: IService = make_service(options.settings, cast("Any", reactor), options.layers.read)
     except ConfigurationError as error:
         raise _end(error) from None
     journald.forget_unwritten_cache()

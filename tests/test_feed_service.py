@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import tempfile
 import weakref
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -21,7 +23,8 @@ from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.feed import State
-from livefeed.feed_service import FeedsService, PulledFeedService, Shared
+from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService, Shared
+from livefeed.process.reload import Change
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
@@ -309,7 +312,7 @@ class RemoveTests(FeedsTestCase):
             self.assertEqual(part.feed.versions, 2)
             subscription.cancel()
             del part, subscription
-            self.feeds.change_feed(FeedSettings(feed="b", source="memory:b"))
+            self.feeds.change_feed(FeedSettings(feed="b", source="memory:c"))
             gc.collect()  # with this they are old
             service = self.feeds.feeds["b"]
             left = [weakref.ref(each) for each in (service, service.puller, service.published, service.published.parts)]
@@ -335,6 +338,114 @@ class RemoveTests(FeedsTestCase):
     def test_unknown_feed(self) -> None:
         """An unknown feed is an error of the caller."""
         self.assertRaises(KeyError, self.feeds.remove_feed, "b")
+
+
+class TransactionTests(FeedsTestCase):
+    """FeedsService.prepare: all at once, or nothing."""
+
+    def settings(self, name: str, *documents: bytes, source: str = "", **more: Any) -> FeedSettings:
+        """Gives settings of a feed with prepared documents."""
+        url = f"memory:{source or name}"
+        self.prepared[url] = documents
+        return FeedSettings(feed=name, source=url, **more)
+
+    def names(self) -> list[str]:
+        """Gives the names of the feeds, as the list of feeds shows them."""
+        return [feed["name"] for feed in json.loads(self.get("/-/feeds.json").body)["feeds"]]
+
+    def test_all_at_once(self) -> None:
+        """A feed that stays is not touched: it has its source, and no pull more; the order is the wanted one."""
+        self.add("a", b"[1]", b"[2]", b"[3]")
+        self.add("b", b"[4]")
+        self.add("c", b"[5]")
+        self.start()
+        stays, changes, goes = (self.follow(path, *HANDSHAKE) for path in (b"/a.ws", b"/b.ws", b"/c.ws"))
+        (before, gone), kept = (len(each.value()) for each in (stays, goes)), self.sources["memory:a"]
+        unchanged = structs.replace(self.feeds.feeds["a"].settings, places={"interval": "elsewhere"})
+        values = self.feeds.feeds.values()
+        transaction = self.feeds.prepare(
+            [self.settings("d", b"[6]"), self.settings("b", b"[7]", source="e", interval=2.0), unchanged]
+        )
+        self.assertEqual(self.names(), ["a", "b", "c"])
+        self.assertEqual(
+            transaction.changes(),
+            [
+                Change("feeds.d", None, "memory:"),
+                Change("feeds.b.source", "memory:", "memory: (with other credentials or options)"),
+                Change("feeds.b.interval", 1.0, 2.0),
+                Change("feeds.c", "memory:", None),
+            ],
+        )
+        self.successResultOf(transaction.commit())
+        self.assertEqual(self.names(), ["d", "b", "a"])
+        self.assertEqual([each.feed.name for each in values], ["d", "b", "a"])
+        self.assertEqual((self.sources["memory:a"], len(kept.answers)), (kept, 2))
+        self.assertEqual(len(stays.value()), before)
+        self.assertEqual([self.get(path).status for path in ("/b", "/c")], [200, 404])
+        # The second of two new sources waits, since all clients wait while a document is checked.
+        self.assertEqual(self.get("/d").status, 503)
+        self.clock.advance(MAX_SPREAD_S / 2)
+        self.assertEqual(self.get("/d").body, b"[6]")
+        self.assertIn(b"[7]", changes.value())
+        self.assertEqual(goes.value()[gone : gone + 1], b"\x88")
+        self.tick()
+        self.assertEqual(self.get("/a").body, b"[2]")
+        self.assertEqual([each.disconnecting for each in (stays, changes)], [False, False])
+
+    def test_settings_beside_the_source(self) -> None:
+        """They change without a pull: the source stays as it is."""
+        self.add("a", b"[1]", b"[2]")
+        self.start()
+        puller = self.feeds.feeds["a"].puller
+        wanted = FeedSettings(feed="a", source="memory:a", max_subscribers=1, stale_after=3.0)
+        transaction = self.feeds.prepare([wanted])
+        self.assertEqual(len(transaction.changed), 1)
+        self.successResultOf(transaction.commit())
+        self.assertIs(self.feeds.feeds["a"].puller, puller)
+        self.assertEqual((puller.good, self.feeds.feeds["a"].published.max_subscribers), (1, 1))
+        self.assertFalse(self.sources["memory:a"].closed)
+
+    def test_nothing_changes_if_one_is_impossible(self) -> None:
+        """The sources that were made for the others are closed, the journals too, and nothing was pulled."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.add("a", b"[1]")
+        self.start()
+        before = self.feeds.feeds["a"].settings
+        for wrong in (
+            FeedSettings(feed="z", source="bogus:"),
+            FeedSettings(feed="z", source="memory:z", allow_origin=("x",)),
+            FeedSettings(feed="taken", source="memory:z"),
+        ):
+            self.state_dir.joinpath("taken.versions").mkdir(exist_ok=True)
+            wanted = [self.settings("a", source="b"), self.settings("c"), wrong]
+            self.assertRaises((ConfigurationError, StartError), self.feeds.prepare, wanted)
+            self.assertTrue(self.sources["memory:b"].closed)
+            self.assertTrue(self.sources["memory:c"].closed)
+            self.assertFalse(self.sources["memory:a"].closed)
+            self.assertEqual((self.names(), self.feeds.feeds["a"].settings), (["a"], before))
+        self.successResultOf(self.feeds.prepare([before, self.settings("c", b"[2]")]).commit())
+        self.assertEqual(self.get("/c").body, b"[2]")
+
+    def test_abandoned(self) -> None:
+        """By another part of a reload: the name can be used again, and reference counting frees all that was made."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.add("a", b"[1]")
+        self.start()
+        with garbage() as found:
+            self.feeds.prepare([self.settings("b", b"[2]"), self.settings("a", source="c")]).abandon()
+        self.assertEqual({type(each).__name__ for each in found}, set())
+        self.assertEqual([self.sources[f"memory:{name}"].closed for name in "abc"], [False, True, True])
+        self.successResultOf(self.feeds.prepare([self.settings("b", b"[2]")]).commit())
+        self.assertEqual((self.names(), self.get("/b").body), (["b"], b"[2]"))
+
+    def test_before_the_start(self) -> None:
+        """Nothing is pulled, and no file is made."""
+        self.feeds = self.make_feeds(self.state_dir)
+        self.add("a", b"[1]")
+        self.successResultOf(self.feeds.prepare([self.settings("b", b"[2]")]).commit())
+        self.assertFalse(self.state_dir.exists())
+        self.start()
+        self.assertEqual((self.names(), self.get("/b").body), (["b"], b"[2]"))
 
 
 class DrainedFeedTests(FeedsTestCase):

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hypothesis import given, reject
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from msgspec import structs
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import serving
-from livefeed.config.settings import FeedSettings, Settings
+from livefeed.admin.socket import OperatorSocket
+from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import ConfigurationError
+from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
-from livefeed.feed_service import FeedsService
+from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
+from livefeed.intake.puller import Puller
 from livefeed.process.capacity import MemoryWatch
 from livefeed.process.certificates import CertificateWatch
 from livefeed.process.drain import Drain, DrainTimes
+from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
+from livefeed.process.log_level import LogLevels
 from livefeed.process.memory import Collector
+from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
-from livefeed.service import MAX_SPREAD_S, make_service
+from livefeed.process.tickets import TicketRotation
+from livefeed.service import make_service
 from livefeed.testing import Response, request
 from livefeed.tls.development import development_certificate
 from livefeed.transport.endpoint import PoolPort
 from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
+from livefeed.web.cors import Origins
 
 if TYPE_CHECKING:
     from twisted.application.service import MultiService
+
+    from livefeed.process.reload import ReloadReport
 
 ServiceT = TypeVar("ServiceT")
 
@@ -44,6 +62,13 @@ class ServiceTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
+        self.token = self.scratch() / "token"
+        self.token.write_text("0123456789abcdef")
+        self.token.chmod(0o600)
+
+    def admin(self, *endpoints: str) -> dict[str, Any]:
+        """Gives the options of the operator's port on endpoints of TCP."""
+        return {"admin": [*endpoints], "admin_token": str(self.token)}
 
     def make(self, settings: Settings | None = None, /, **options: Any) -> MultiService:
         """Makes the services of settings, or of options of the command line."""
@@ -83,11 +108,14 @@ class OrderTests(ServiceTestCase):
 
     def test_order(self) -> None:
         """Signals come before anything that waits, the limit of files before the listeners, the announcement last."""
-        services = self.make(listen=[LOCAL, LOCAL], metrics=LOCAL)
+        services = self.make(listen=[LOCAL, LOCAL], **self.admin(LOCAL))
         self.assertEqual(
             [type(service) for service in services],
             [
+                LogLevels,
                 SignalHandlers,
+                Instance,
+                OperatorSocket,
                 FeedsService,
                 FileLimit,
                 Drain,
@@ -98,12 +126,14 @@ class OrderTests(ServiceTestCase):
                 MemoryWatch,
                 Announcement,
                 CertificateWatch,
+                TicketRotation,
+                Notify,
             ],
         )
 
     def test_order_of_the_stop(self) -> None:
         """No new connections are accepted when the connections end, and the feeds tick until then."""
-        services = self.make(metrics=LOCAL)
+        services = self.make(**self.admin(LOCAL))
         stopped: list[type] = []
         for service in services:
             self.patch(service, "stopService", lambda service=service: stopped.append(type(service)))
@@ -114,13 +144,13 @@ class OrderTests(ServiceTestCase):
         )
 
     def test_drain_has_its_settings(self) -> None:
-        """Its times, and the listeners of the feeds, but not that of the metrics."""
-        services = self.make(metrics=LOCAL, drain_delay="2", drain="60", return_after="9")
+        """Its times, and the listeners of the feeds, but not those of the operator's port."""
+        services = self.make(drain_delay="2", drain="60", return_after="9", **self.admin(LOCAL))
         drain = self.one(Drain, services)
         self.assertEqual(drain.times, DrainTimes(2.0, 60.0, 9.0))
-        feeds, metrics = self.all(Listener, services)
+        feeds, operators = self.all(Listener, services)
         stopped: list[Listener] = []
-        for listener in (feeds, metrics):
+        for listener in (feeds, operators):
             self.patch(listener, "stopService", lambda listener=listener: stopped.append(listener))
         self.successResultOf(drain.stop_listening())
         self.assertEqual(stopped, [feeds])
@@ -129,7 +159,7 @@ class OrderTests(ServiceTestCase):
     def test_nothing_is_started(self) -> None:
         """The reactor has no ports, connections, calls and hooks yet, and no service runs."""
         for transport in ("fast", "twisted"):
-            services = self.make(transport=transport, metrics="tcp:0", state_dir=str(self.scratch() / "state"))
+            services = self.make(transport=transport, state_dir=str(self.scratch() / "state"), **self.admin("tcp:0"))
             self.assertEqual([service for service in services if service.running], [])
             self.assertFalse(services.running)
             used = (self.reactor.tcpServers, self.reactor.getReaders(), self.reactor.getDelayedCalls())
@@ -187,30 +217,51 @@ class ListenerTests(ServiceTestCase):
 
     def test_place_of_a_variable(self) -> None:
         """A listener has the name of the variable that has set it."""
-        settings = Settings.read({}, {"LIVEFEED_LISTEN": LOCAL, "LIVEFEED_METRICS": "tcp:0"})
+        settings = Settings.read(
+            {}, {"LIVEFEED_LISTEN": LOCAL, "LIVEFEED_ADMIN": "tcp:0", "LIVEFEED_ADMIN_TOKEN": str(self.token)}
+        )
         places = [each.place for each in self.all(Listener, self.make(settings))]
-        self.assertEqual(places, ["LIVEFEED_LISTEN", "LIVEFEED_METRICS"])
+        self.assertEqual(places, ["LIVEFEED_LISTEN", "LIVEFEED_ADMIN"])
 
-    def test_metrics_are_apart(self) -> None:
-        """They have a listener and a site of their own, which shows the figures of the feeds and not the feeds."""
-        services = self.make(metrics="tcp:9090")
-        feeds, metrics = self.all(Listener, services)
-        self.assertEqual((metrics.description, metrics.place), ("tcp:9090", "--metrics"))
-        self.assertEqual(metrics.describe("http://h:1"), "the metrics http://h:1/metrics")
+    def test_operators_port_is_apart(self) -> None:
+        """It has a listener and a site of its own, which shows the figures of the feeds and not the feeds."""
+        services = self.make(**self.admin("tcp:9090"))
+        feeds, admin = self.all(Listener, services)
+        self.assertEqual((admin.description, admin.place), ("tcp:9090", "--admin"))
+        self.assertEqual(admin.describe("http://h:1"), "the operator's port http://h:1/status")
         self.start_feeds(services)
-        self.assertIn(b'livefeed_good_pulls_total{feed="feed"} 1.0', self.get(metrics, "/metrics").body)
-        self.assertEqual((self.get(metrics, "/feed").status, self.get(feeds, "/metrics").status), (404, 404))
+        token = "Authorization: Bearer 0123456789abcdef"
+        self.assertIn(b'livefeed_good_pulls_total{feed="feed"} 1.0', self.get(admin, "/metrics", token).body)
+        self.assertEqual((self.get(admin, "/feed", token).status, self.get(feeds, "/metrics").status), (404, 404))
+        self.assertEqual(self.get(admin, "/metrics").status, 401)
+
+    def test_operators_socket_needs_no_token(self) -> None:
+        """The system protects it."""
+        services = self.make(**self.admin("tcp:9090"))
+        socket: Any = self.one(OperatorSocket, services)
+        self.assertEqual(self.get(socket, "/status").status, 200)
+
+    def test_public_readiness(self) -> None:
+        """The endpoints of the feeds answer whether livefeed is ready if the operator wants it."""
+        for options, statuses in (({}, (404, 404)), ({"ready_public": "true"}, (200, 503))):
+            services = self.make(**options)
+            (listener,) = self.all(Listener, services)
+            found = tuple(self.get(listener, f"/-/{name}").status for name in ("live", "ready"))
+            self.assertEqual(found, statuses)
+        self.start_feeds(services)
+        self.assertEqual(self.get(listener, "/-/ready").body, b'{\n  "ready": true\n}\n')
 
     def test_all_listeners_are_announced(self) -> None:
-        """Those of the metrics, too."""
-        services = self.make(metrics=LOCAL)
-        self.assertEqual(self.one(Announcement, services).listeners, self.all(Listener, services))
+        """Those of the operator's port, too."""
+        services = self.make(**self.admin(LOCAL))
+        announced = [*self.all(Listener, services), self.one(OperatorSocket, services)]
+        self.assertEqual(self.one(Announcement, services).listeners, announced)
 
     def test_certificate_of_the_settings(self) -> None:
-        """TLS endpoints use it, and it is watched, also where only the metrics have TLS."""
+        """TLS endpoints use it, and it is watched, also where only the operator's port has TLS."""
         made = development_certificate(self.scratch())
         files = {"cert": str(made.cert), "key": str(made.key)}
-        for options in ({"listen": ["tls:0"]}, {"metrics": "tls:0"}):
+        for options in ({"listen": ["tls:0"]}, self.admin("tls:0")):
             with capturedLogs() as events:
                 services = self.make(**files, **options)
             self.assertEqual([formatEvent(event) for event in events], [])
@@ -239,16 +290,16 @@ class TransportTests(ServiceTestCase):
         self.assertEqual([factory for _, factory, *_ in self.reactor.tcpServers], [listener.factory])
 
     def test_fast(self) -> None:
-        """The endpoints of the feeds listen in the pool, which sets files aside; that of the metrics does not."""
-        services = self.make(metrics="tcp:0")
-        feeds, metrics = self.all(Listener, services)
+        """The endpoints of the feeds listen in the pool, which sets files aside; that of the operator does not."""
+        services = self.make(**self.admin("tcp:0"))
+        feeds, admin = self.all(Listener, services)
         port = self.successResultOf(feeds.endpoint.listen(feeds.factory))
         self.addCleanup(port.stopListening)
         self.assertIsInstance(port, PoolPort)
         self.assertEqual(self.reactor.tcpServers, [])
         self.assertEqual(self.one(FileLimit, services).reserved, RESERVED_FILES)
-        self.assertIsInstance(metrics.endpoint, TCP4ServerEndpoint)
-        self.successResultOf(metrics.endpoint.listen(metrics.factory))
+        self.assertIsInstance(admin.endpoint, TCP4ServerEndpoint)
+        self.successResultOf(admin.endpoint.listen(admin.factory))
         self.assertEqual(len(self.reactor.tcpServers), 1)
 
     def test_limits_of_the_pool(self) -> None:
@@ -285,6 +336,143 @@ class TransportTests(ServiceTestCase):
         self.assert_is_twisted(services)
 
 
+_TIMES = st.sampled_from(["1", "2.5", "0"])
+_FEED_KEYS = st.fixed_dictionaries(
+    {"source": st.sampled_from(["'demo:'", "'demo:?seed=7'", "'file:a.json'", "'redis://u:p@h/0/k'", "'bogus:'"])},
+    optional={
+        "interval": _TIMES,
+        "push": st.sampled_from(["'tick'", "'change'", "'never'"]),
+        "allow_origin": st.sampled_from(["['*']", "['https://a.example']", "['x']"]),
+        "max_bytes": st.sampled_from(["1000", "2000"]),
+        "max_delta_bytes": st.sampled_from(["0", "1000"]),
+        "max_subscribers": st.sampled_from(["0", "5"]),
+        "stale_after": st.sampled_from(["0", "9"]),
+        "gone_after": st.sampled_from(["0", "10"]),
+    },
+)
+_FILES = st.builds(
+    lambda top, feeds: "\n".join(
+        [
+            *(f"{key} = {value}" for key, value in top.items()),
+            *(
+                f"[feeds.{name}]\n" + "\n".join(f"{key} = {value}" for key, value in keys.items())
+                for name, keys in feeds.items()
+            ),
+        ]
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "interval": st.sampled_from(["2", "3"]),
+            "max_connections": st.sampled_from(["10", "20"]),
+            "accept_rate": st.sampled_from(["10", "-1"]),
+            "handshake_timeout": _TIMES,
+            "head_timeout": st.sampled_from(["3", "4"]),
+            "idle_timeout": st.sampled_from(["30", "40"]),
+            "max_head_bytes": st.sampled_from(["16384", "20000"]),
+            "log_level": st.sampled_from(["'debug'", "'warn'"]),
+            "metrics": st.sampled_from(["'tcp:0'", "'tcp:1'"]),
+        },
+    ),
+    st.dictionaries(st.sampled_from("abcd"), _FEED_KEYS, min_size=1, max_size=3),
+)
+
+
+class ReloadTests(ServiceTestCase):
+    """The reload of a whole process."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(serving, "defer_to_new_thread", lambda _reactor, work, *arguments: maybeDeferred(work, *arguments))
+        self.folder = self.scratch()
+        self.path = self.folder / "livefeed.toml"
+        self.layers = Layers({"config": str(self.path), "listen": [LOCAL]}, {}, self.folder)
+
+    def process(self, text: str) -> MultiService:
+        """Makes the services of a file."""
+        self.path.write_text(text)
+        return make_service(self.layers.read(), self.reactor, self.layers.read)
+
+    def reload(self, services: MultiService, text: str) -> Deferred[ReloadReport]:
+        """Reloads another file."""
+        self.path.write_text(text)
+        reloading: Any = self.one(SignalHandlers, services).hang_up
+        outcome: Deferred[ReloadReport] = reloading.__self__.reload()
+        return outcome
+
+    def state(self, services: MultiService) -> list[object]:
+        """Gives everything that depends on settings which can be reloaded."""
+        feeds, drain = self.one(FeedsService, services), self.one(Drain, services)
+        site: Any = drain.site
+        pool: Any = drain.pool
+        listing = request(site, b"GET /-/feeds.json HTTP/1.1").body
+        state: list[object] = [pool.limits, site.head_timeout_s, site.max_head_bytes, site.timeOut]
+        state += [self.one(LogLevels, services).name, [each["name"] for each in json.loads(listing)["feeds"]]]
+        for name, service in feeds.feeds.items():
+            feed, published, puller = service.feed, service.published, service.puller
+            state += [
+                (name, str(puller.source), puller.max_bytes, puller.timeout_s, feed.interval_s, feed.push),
+                (feed.stale_after_s, feed.gone_after_s, feed.history.max_document_bytes),
+                (published.origins, service._handshakes.origins, published.max_subscribers),
+                structs.replace(service.settings, places={}),
+            ]
+        return state
+
+    @given(_FILES, _FILES)
+    @settings_of_hypothesis(max_examples=40, deadline=None)
+    def test_state_is_that_of_a_start(self, before: str, after: str) -> None:
+        """With the new settings if they are possible, except for those that need a restart; otherwise the old ones."""
+        try:
+            services = self.process(before)
+        except ConfigurationError:
+            reject()
+        old = self.state(services)
+        outcome = self.reload(services, after)
+        try:
+            fresh = self.process(after)
+        except ConfigurationError as error:
+            failure = self.failureResultOf(outcome, ConfigurationError)
+            self.assertEqual(str(failure.value), str(error))
+            self.assertRegex(str(error), r"livefeed\.toml:[0-9]+: [a-z_.]+: ")
+            self.assertEqual(self.state(services), old)
+        else:
+            report = self.successResultOf(outcome)
+            self.assertEqual(self.state(services), self.state(fresh))
+            self.assertEqual(old != self.state(services), bool(report.changed) or old[5] != self.state(services)[5])
+            self.assertNotIn("u:p@", json.dumps(report.to_json()))
+
+    def test_two_hundred_reloads(self) -> None:
+        """Nothing is left of them: descriptors, timers and objects are no more than after half of them."""
+        text = "state_dir = 'state'\n" + "[feeds.{}]\nsource = 'demo:?seed={}'\n" * 3
+        files = [
+            text.format("a", 1, "b", 1, "c", 1),
+            text.format("c", 2, "b", 2, "a", 1),
+            text.format("a", 1, "d", 1, "e", 1) + "interval = 0",
+            text.format("d", 1, "b", 1, "a", 1),
+        ]
+        self.patch(PulledFeedService, "restore", lambda _: None)  # a version of the demo takes milliseconds
+        services = self.process(files[0])
+
+        def figures() -> list[int]:
+            gc.collect()
+            kinds = (PulledFeedService, Puller, JournalService, Origins, Feed)
+            alive = gc.get_objects()
+            return [
+                len([*Path("/proc/self/fd").iterdir()]),
+                threading.active_count(),
+                len(self.reactor.getDelayedCalls()),
+                *(sum(type(each) is kind for each in alive) for kind in kinds),
+            ]
+
+        counts = []
+        for number in range(200):
+            outcome = self.reload(services, files[number % 4])
+            (self.failureResultOf if number % 4 == 2 else self.successResultOf)(outcome)
+            if number in (103, 199):
+                counts.append(figures())
+        self.assertTrue(all(late <= early for early, late in zip(*counts, strict=True)), counts)
+
+
 class RefusalTests(ServiceTestCase):
     """Settings that cannot work."""
 
@@ -310,11 +498,17 @@ class RefusalTests(ServiceTestCase):
         self.assertTrue(self.refusal(settings).startswith("LIVEFEED_SOURCE: "))
 
     def test_endpoints(self) -> None:
-        """Those of the feeds and that of the metrics, each with its place and its description."""
+        """Those of the feeds and of the operator's port, each with its place and its description."""
         self.assertTrue(self.refusal(listen=[LOCAL, "bogus:1"]).startswith("--listen: bogus:1: "))
-        self.assertTrue(self.refusal(metrics="bogus:1").startswith("--metrics: bogus:1: "))
-        settings = Settings.read(TCP, {"LIVEFEED_METRICS": "bogus:1"})
-        self.assertTrue(self.refusal(settings).startswith("LIVEFEED_METRICS: bogus:1: "))
+        self.assertTrue(self.refusal(**self.admin("bogus:1")).startswith("--admin: bogus:1: "))
+        settings = Settings.read(TCP, {"LIVEFEED_ADMIN": "bogus:1", "LIVEFEED_ADMIN_TOKEN": str(self.token)})
+        self.assertTrue(self.refusal(settings).startswith("LIVEFEED_ADMIN: bogus:1: "))
+
+    def test_token_and_group(self) -> None:
+        """A token that everybody may read, and a group that there is not, are refused with their places."""
+        self.token.chmod(0o644)
+        self.assertTrue(self.refusal(**self.admin(LOCAL)).startswith("--admin-token: "))
+        self.assertTrue(self.refusal(admin_group="no-such-group").startswith("--admin-group: "))
 
     def test_certificate_that_is_not_there(self) -> None:
         """Whether an endpoint uses it or not."""

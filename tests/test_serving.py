@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import Settings
+from livefeed.exceptions import ConfigurationError
+from livefeed.process.drain import DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.serving import Serving
+from livefeed.transport.address_limits import BURST_S
 from livefeed.transport.endpoint import PoolReactor
 from livefeed.transport.pool import RESERVED_FILES, Pool
 
@@ -38,7 +42,64 @@ class ServingTests(SynchronousTestCase):
         self.assertIsNone(serving.pool)
         self.assertIsNone(serving.reserved_files)
 
+    def test_proxied(self) -> None:
+        """Only endpoints with haproxy: read the PROXY header, and only on the fast transport."""
+        settings = Settings(listen=("haproxy:tcp:1",), trusted_proxy=("10.0.0.0/8",))
+        serving = Serving(settings, self.reactor)
+        self.assertEqual(serving.listens_on("haproxy:tcp:1"), (serving.proxied, "tcp:1"))
+        self.assertEqual(serving.listens_on("tcp:1"), (serving.listening, "tcp:1"))
+        assert isinstance(serving.proxied, PoolReactor)
+        assert isinstance(serving.listening, PoolReactor)
+        self.assertIsNotNone(serving.proxied.before)
+        self.assertIsNone(serving.listening.before)
+        assert serving.proxied.admits is not None
+        self.assertTrue(serving.proxied.admits(("10.1.2.3", 1)))
+        self.assertFalse(serving.proxied.admits(("192.0.2.1", 1)))
+        self.assertEqual(serving.refusals.counts.total(), 1)
+
+    def test_proxied_by_twisted(self) -> None:
+        """Twisted checks no peer, which the log says."""
+        with capturedLogs() as logs:
+            serving = Serving(Settings(transport="twisted", listen=("haproxy:tcp:1",), address_rate=5), self.reactor)
+        self.assertEqual(serving.listens_on("haproxy:tcp:1"), (self.reactor, "haproxy:tcp:1"))
+        about_rate, about_header = (str(formatEvent(event)) for event in logs)
+        self.assertTrue(about_rate.startswith("--address-rate has no effect"), about_rate)
+        self.assertTrue(about_header.startswith("haproxy: takes the PROXY header of every peer"), about_header)
+
+    def test_rates(self) -> None:
+        """The endpoints have the limits of the settings."""
+        serving = Serving(Settings(address_rate=1, network_rate=0), self.reactor)
+        assert isinstance(serving.listening, PoolReactor)
+        admits = serving.listening.admits
+        assert admits is not None
+        self.assertEqual(sum(admits(("192.0.2.1", port)) for port in range(100)), BURST_S)
+
+    def test_networks(self) -> None:
+        """An error about a network has the place of the setting."""
+        settings = Settings(trusted_proxy=("10.0.0.1/8",), places={"trusted_proxy": "livefeed.toml: trusted_proxy"})
+        error = self.assertRaises(ConfigurationError, Serving, settings, self.reactor)
+        self.assertTrue(str(error).startswith("livefeed.toml: trusted_proxy: 10.0.0.1/8 has bits set"), str(error))
+
     def test_settings_of_the_site(self) -> None:
         """The site has the limits of the settings."""
         site = Serving(Settings(head_timeout=3.0, max_head_bytes=20_000, idle_timeout=9.0), self.reactor).site
         self.assertEqual((site.head_timeout_s, site.max_head_bytes, site.timeOut), (3.0, 20_000, 9.0))
+
+    def test_times_of_a_drain_are_reloaded(self) -> None:
+        """Each of its settings."""
+        serving = Serving(Settings(), self.reactor)
+        drain = serving.drain([])
+        before, after = Settings(), Settings(drain_delay=5.0, drain=90.0, return_after=20.0)
+        prepared = serving.reloaded_drain(drain).prepare(before, after)
+        self.assertEqual(len(prepared.changes()), 3)
+        prepared.commit()
+        self.assertEqual(drain.times, DrainTimes(5.0, 90.0, 20.0))
+
+    def test_memory_limits_the_pool_alone(self) -> None:
+        """Twisted's transport has no such limit."""
+        serving = Serving(Settings(), self.reactor)
+        watch = serving.memory_watch(workers=3)
+        assert watch is not None
+        self.assertIs(watch.pool, serving.pool)
+        self.assertEqual(watch.workers, 3)
+        self.assertIsNone(Serving(Settings(transport="twisted"), self.reactor).memory_watch())

@@ -71,8 +71,9 @@ class OptionsTests(SynchronousTestCase):
         told = " ".join(str(Options()).split())
         for cls in (Settings, FeedSettings):
             for setting in msgspec.structs.fields(cls):
-                if setting.name not in ("cert", "key", "metrics", "state_dir", "feeds", "places"):
+                if setting.default not in (None, ()) and setting.name not in ("feeds", "places"):
                     default = setting.default[0] if isinstance(setting.default, tuple) else setting.default
+                    default = str(default).lower() if isinstance(default, bool) else default
                     option = setting.name.replace("_", "-")
                     self.assertTrue(
                         re.search(rf"--{option}= (?:(?! --).)*\[default: {re.escape(str(default))}\]", told), told
@@ -91,13 +92,19 @@ class OptionsTests(SynchronousTestCase):
             *("--max-subscribers", "5"),
             *("--listen", "tcp:8080"),
             *("--allow-origin", "https://example.org"),
+            *("--admin", "tcp:9090"),
+            *("--admin-token", "/t"),
+            *("--instance", "green"),
+            *("--ready-public", "true"),
         ).settings
         (feed,) = settings.feeds
         self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
         self.assertEqual((feed.push, feed.max_bytes, feed.max_subscribers), ("change", 1000, 5))
         self.assertEqual(feed.allow_origin, ("https://example.org",))
         self.assertEqual((settings.cert, settings.key), (Path("/c.pem"), Path("/k.pem")))
-        self.assertEqual(settings.listen, ("tcp:8080",))
+        self.assertEqual((settings.listen, settings.admin), (("tcp:8080",), ("tcp:9090",)))
+        self.assertEqual((settings.admin_token, settings.instance), (Path("/t"), "green"))
+        self.assertIs(settings.ready_public, True)
 
     def test_environment_and_file(self) -> None:
         """Options that are missing on the command line come from the environment and the file."""
@@ -112,16 +119,18 @@ class OptionsTests(SynchronousTestCase):
         path = scratch(self) / "a\nb"
         path.write_text("interval = 0")
         refusal = self.refusal("--config", str(path))
-        self.assertTrue(refusal.endswith("a b: interval: 0 is not a number of seconds from 0.05 to 3600"), refusal)
+        self.assertTrue(refusal.endswith("a b:1: interval: 0 is not a number of seconds from 0.05 to 3600"), refusal)
         self.assertEqual(len(refusal.splitlines()), 1)
 
     def test_repeated_options_add_up(self) -> None:
         """--listen and --allow-origin may come several times; their order is kept, and the default is gone."""
         settings = parse(
-            "--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"
+            *("--listen=tls:1", "--allow-origin=https://a.example", "--listen=tcp:2", "--allow-origin=null"),
+            *("--trusted-proxy=10.0.0.0/8", "--trusted-proxy", "unix"),
         ).settings
         self.assertEqual(settings.listen, ("tls:1", "tcp:2"))
         self.assertEqual(settings.feeds[0].allow_origin, ("https://a.example", "null"))
+        self.assertEqual(settings.trusted_proxy, ("10.0.0.0/8", "unix"))
 
     def test_two_command_lines_are_apart(self) -> None:
         """A repeated option of one command line does not appear in the next."""
@@ -155,8 +164,8 @@ class OptionsTests(SynchronousTestCase):
                 "--source: was given 2 times, and can only be once; a file (--config) can have several feeds",
             ),
             (
-                ("--metrics=tcp:1", "--metrics=tcp:2", "--metrics=tcp:3"),
-                "--metrics: was given 3 times, and can only be once",
+                ("--instance=a", "--instance=b", "--instance=c"),
+                "--instance: was given 3 times, and can only be once",
             ),
             (("file:/srv/a.json",), "an argument stands without an option, such as --source, before it"),
         ):
@@ -244,7 +253,10 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertEqual(
             self.logged(*files), "--cert has no effect: no endpoint uses it; only endpoints of the kind tls: do"
         )
-        self.assertEqual(self.logged(*files, "--metrics=tls:0"), "")
+        token = scratch(self) / "token"
+        token.write_text("0123456789abcdef")
+        token.chmod(0o600)
+        self.assertEqual(self.logged(*files, f"--admin-token={token}", "--admin=tls:0"), "")
         missing = made.cert.with_name("missing.pem")
         for options in ((f"--cert={missing}", files[1]), (files[0], f"--key={missing}")):
             refusal = self.refusal("--listen", "tcp:0", *options)
@@ -271,21 +283,21 @@ class MakeServiceTests(SynchronousTestCase):
         )
 
     def test_what_the_wiring_finds_out_names_its_place(self) -> None:
-        """The file and the key, where it was set in a file."""
+        """The file, the line and the key, where it was set in a file."""
         path = scratch(self) / "livefeed.toml"
         for text, key in (
-            ("source = 'bogus://:hush@h'", "source"),
-            ("allow_origin = ['https://u:hush@h/']", "allow_origin"),
-            ("listen = ['bogus:1']", "listen"),
-            ("listen = ['tls:0']\ncert = '/no/such.pem'\nkey = '/no/such.key'", "cert"),
-            ("[feeds.a]\nsource = 'demo:'\n[feeds.b]\nsource = 'redis://:hush@h'", "feeds.b.source"),
-            ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['x']", "feeds.a.allow_origin"),
-            ("allow_origin = ['x']\n[feeds.a]\nsource = 'demo:'", "allow_origin"),
+            ("source = 'bogus://:hush@h'", "1: source"),
+            ("allow_origin = ['https://u:hush@h/']", "1: allow_origin"),
+            ("listen = ['bogus:1']", "1: listen"),
+            ("listen = ['tls:0']\ncert = '/no/such.pem'\nkey = '/no/such.key'", "2: cert"),
+            ("[feeds.a]\nsource = 'demo:'\n[feeds.b]\nsource = 'redis://:hush@h'", "4: feeds.b.source"),
+            ("[feeds.a]\nsource = 'demo:'\nallow_origin = ['x']", "3: feeds.a.allow_origin"),
+            ("allow_origin = ['x']\n[feeds.a]\nsource = 'demo:'", "1: allow_origin"),
         ):
             path.write_text(text)
             listen = () if "listen" in text else ("--listen", "tcp:0")
             refusal = self.refusal("--config", str(path), *listen)
-            self.assertTrue(refusal.startswith(f"livefeed: {path}: {key}: "), refusal)
+            self.assertTrue(refusal.startswith(f"livefeed: {path}:{key}: "), refusal)
             self.assertNotIn("hush", refusal)
 
     def test_refused_source_does_not_show_its_password(self) -> None:

@@ -1,4 +1,13 @@
-"""The operator's side.
+"""The operator's port: metrics, health, status and commands, apart from the watchers.
 
-- ``metrics``: the metrics, in the text format of Prometheus.
+- ``access``: the token, the host and the origin of a request.
+- ``commands``: the commands, which other parts register.
+- ``health``: live and ready.
+- ``metrics``: the samples of this process, and all samples in the format of Prometheus.
+- ``reports``: answers in JSON that no cache keeps.
+- ``samples``: values of metrics that processes can send to each other, and what their names mean.
+- ``site``: the connections, the access to all paths, and requests that run commands.
+- ``socket``: the operator's socket in the runtime directory.
+- ``status``: the report about the process and its feeds.
+- ``totals``: the samples of all processes together.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -21,6 +22,9 @@ Push = Literal["tick", "change"]
 """When subscribers are sent the document: at each tick, or only when it has changed."""
 
 Transport = Literal["fast", "twisted"]
+Level = Literal["debug", "info", "warn", "error"]
+"""The least important lines that are logged."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
@@ -49,7 +53,6 @@ _ALLOWED = {
     "stale_after": _AGE,
     "gone_after": _AGE,
     "listen": "a list of one endpoint or more",
-    "metrics": "an endpoint",
     "state_dir": "a path",
     "transport": "fast or twisted",
     "max_connections": _COUNT,
@@ -60,6 +63,16 @@ _ALLOWED = {
     "idle_timeout": _TIME,
     "cert": "a path",
     "key": "a path",
+    "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
+    "address_rate": _COUNT,
+    "network_rate": _COUNT,
+    "runtime_dir": "a path",
+    "instance": _NAME,
+    "admin": "a list of endpoints",
+    "admin_token": "a path",
+    "admin_group": "the name or the number of a group",
+    "ready_public": "true or false",
+    "log_level": "debug, info, warn or error",
     "drain_delay": _PAUSE,
     "drain": _PAUSE,
     "return_after": _PAUSE,
@@ -70,7 +83,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen")
+REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 SCHEMES_OF_PATHS = ("file",)
@@ -133,7 +146,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     :ivar feeds: the feeds; at least one.
     :ivar listen: descriptions of the endpoints to serve on.
-    :ivar metrics: the description of the endpoint to serve metrics on; ``None`` for no metrics.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
     :ivar max_connections: number of connections at a time; 0 for the limit of open files.
@@ -145,6 +157,16 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar idle_timeout: seconds for which a connection is kept without a request.
     :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
     :ivar key: the PEM file of its private key.
+    :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
+    :ivar address_rate: number of new connections a second for each address; 0 for no limit.
+    :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
+    :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
+    :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
+    :ivar admin_token: the file with the token that requests to these endpoints carry.
+    :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
+    :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar log_level: the least important lines that are logged.
     :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
     :ivar drain: seconds over which watchers are sent away if a successor serves them.
     :ivar return_after: seconds after which the first watchers come back after a stop without a successor.
@@ -152,7 +174,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
 
     feeds: tuple[FeedSettings, ...] = (FeedSettings(),)
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("tls:8443",)
-    metrics: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     state_dir: Path | None = None
     transport: Transport = "fast"
     max_connections: Count = 0
@@ -163,27 +184,38 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 75.0
     cert: Path | None = None
     key: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
+    address_rate: Count = 200
+    network_rate: Count = 1000
+    runtime_dir: Path | None = None
+    instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
+    admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    admin_token: Path | None = None
+    admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    ready_public: bool = False
+    log_level: Level = "info"
     drain_delay: Pause = 0.0
     drain: Pause = 30.0
     return_after: Pause = 6.0
 
     @classmethod
-    def read(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    def read(cls, options: Mapping[str, Any], environment: Mapping[str, str], folder: Path | None = None) -> Settings:
         """Merges defaults, file, environment and command line. The later ones take precedence.
 
         :param options: the values of the command line, by the settings' names with ``_``: texts, or lists of texts if a
             setting is repeatable. ``config`` is the path of the file.
         :param environment: all variables of the environment.
+        :param folder: the folder at which relative paths begin, except for those in the file; by default, the current
+            one.
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
-        values = from_environment(environment, OPTIONS, REPEATABLE) | from_options(options)
-        for variable, hint in unknown_variables(environment, OPTIONS):
-            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
+        folder = folder or Path.cwd()
+        values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
         config = values.pop("config", None)
         if config is not None:
             if not config.value:
                 raise ConfigurationError("'' is not a path", place=config.place)
-            values = from_file(config.value) | values
+            values = from_file(config.value, folder) | values
         return cls.of(values)
 
     @classmethod
@@ -207,7 +239,40 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if (settings.cert is None) != (settings.key is None):
             place = settings.place("cert" if settings.key is None else "key")
             raise ConfigurationError("cert and key go together: give both, or none", place=place)
+        is_fast = settings.transport == "fast"
+        if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
+            why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.admin and settings.admin_token is None:
+            why = "requires admin_token, the file with the token that requests to the operator's port carry"
+            raise ConfigurationError(why, place=settings.place("admin"))
         return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of settings, as they were at the start. The file is read at each use.
+
+    :ivar options: the values of the command line; see :meth:`Settings.read`.
+    :ivar environment: all variables of the environment.
+    :ivar folder: the folder in which livefeed was started: a daemon leaves it.
+    """
+
+    options: Mapping[str, Any]
+    environment: Mapping[str, str]
+    folder: Path
+
+    def read(self) -> Settings:
+        """Reads the settings.
+
+        :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
+        """
+        return Settings.read(self.options, self.environment, self.folder)
+
+    def warn_of_unknown(self) -> None:
+        """Warns of variables of the environment that look like settings and are none."""
+        for variable, hint in unknown_variables(self.environment, OPTIONS):
+            _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
 
 
 _Settings = TypeVar("_Settings", bound=_PlacedSettings)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol
-
-from twisted.internet import address as addresses
 
 from livefeed.delivery.events import EventStreams
 from livefeed.delivery.long_polls import LongPolls
 from livefeed.delivery.messages import Messages
+from livefeed.transport.addresses import peer_of
 from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
@@ -37,21 +35,6 @@ class Socket(Protocol):
 
         :param delay_ms: the time in milliseconds after which its client comes back.
         """
-
-
-def peer_of(address: object) -> str:
-    """Gives the text under which the clients at one address are counted together.
-
-    :param address: an address of Twisted's. Of IPv6 the first 64 bits count, since one client owns all addresses below
-        them. All clients of a Unix socket count as one.
-    """
-    if not isinstance(address, addresses.IPv4Address | addresses.IPv6Address):
-        return ""
-    host: str = address.host
-    if ":" not in host:
-        return host
-    number = IPv6Address(host.partition("%")[0])
-    return str(number.ipv4_mapped or f"{int(number) >> 64:x}::/64")
 
 
 def _is_closed() -> bool:
@@ -97,7 +80,7 @@ class Delivery:
         return cls(feed, answer_handshake, full, messages, EventStreams(feed, messages), polls)
 
     def peers(self) -> Iterator[str]:
-        """Gives for each subscriber the text under which its address is counted; see :func:`peer_of`."""
+        """Gives for each subscriber the text under which its address is counted, by ``transport/addresses.py``."""
         for connected in (*self.sockets, *self.streams.open):
             yield peer_of(connected.transport.getPeer())
         for address in self.polls.addresses():

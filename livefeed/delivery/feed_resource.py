@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from livefeed.delivery.delivery import peer_of
 from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
+from livefeed.transport.addresses import peer_of
 from livefeed.web.answers import refuse, retry_after
 from livefeed.web.negotiation import choose_coding
 from livefeed.web.resources import Node, NotFound

@@ -35,6 +35,7 @@ class PublishedFeed:
     :ivar origins: the origins whose pages may read the feed.
     :ivar answer_handshake: answers a request that asks to become a WebSocket.
     :ivar max_subscribers: limit of the subscribers of the feed and its parts together; 0 for none.
+    :ivar places: the part of this limit that a worker may use; ``None`` if the whole limit counts.
     :ivar access_fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a
         public feed.
     :ivar in_thread: calls a function in a thread.
@@ -52,6 +53,7 @@ class PublishedFeed:
     access_fields: tuple[bytes, ...] = ()
 
     # internal state
+    places: int | None = None
     delivery: Delivery = field(init=False)
     parts: Parts[Delivery] = field(init=False)
     slots: ReconnectSlots | None = None
@@ -70,7 +72,20 @@ class PublishedFeed:
 
     def full(self) -> bool:
         """Tells whether the limit of subscribers is reached: WebSockets, streams and waiting requests together."""
-        return 0 < self.max_subscribers <= sum(delivery.followers() for delivery in self)
+        if self.places is not None:
+            return self.followers() >= self.places
+        return 0 < self.max_subscribers <= self.followers()
+
+    def followers(self) -> int:
+        """Gives the number of subscribers of the feed and its parts."""
+        return sum(delivery.followers() for delivery in self)
+
+    def watchers(self) -> dict[str, int]:
+        """Gives the numbers of subscribers of the feed and its parts, by the way in which they follow."""
+        total = sum(delivery.followers() for delivery in self)
+        streams = sum(len(delivery.streams.open) for delivery in self)
+        waiting = sum(delivery.polls.count() for delivery in self)
+        return {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}
 
     def resources(self) -> dict[str, IResource]:
         """Gives the resources of the feed, by the first segments of their paths."""

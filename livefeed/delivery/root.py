@@ -10,7 +10,9 @@ from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.resources import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from twisted.web.resource import IResource
 
     from livefeed.delivery.published_feed import PublishedFeed
 
@@ -27,6 +29,7 @@ class Root(Node):
     def __init__(self, published: Iterable[PublishedFeed] = ()) -> None:
         super().__init__(Origins.common(()))
         self._published = {each.feed.name: each for each in published}
+        self._assets: dict[str, IResource] = {}
         self.update()
 
     def add(self, published: PublishedFeed) -> None:
@@ -54,6 +57,19 @@ class Root(Node):
         del self._published[name]
         self.update()
 
+    def add_assets(self, resources: Mapping[str, IResource]) -> None:
+        """Serves more resources below ``/-/``, whichever feeds there are.
+
+        :param resources: the resources, by their names.
+        """
+        self._assets.update(resources)
+        self.update()
+
+    def arrange(self, names: Iterable[str]) -> None:
+        """Puts the feeds into the order of their names, as lists show them."""
+        self._published = {name: self._published[name] for name in names}
+        self.update()
+
     def update(self) -> None:
         """Makes the resources anew, after feeds or their origins have changed.
 
@@ -66,6 +82,8 @@ class Root(Node):
         for name in ("page.js", "page.css"):
             assets.putChild(name.encode(), PageResource(origins, name))
         assets.putChild(b"feeds.json", ListResource(origins, feeds))
+        for name, resource in self._assets.items():
+            assets.putChild(name.encode(), resource)
         self.children.clear()
         self.putChild(ASSETS, assets)
         is_only = len(published) == 1

@@ -99,6 +99,7 @@ class History:
     :param in_thread: calls a function in a thread, and gives a Deferred; ``None`` to make all patches immediately.
     :param timer: gives the processor time that this thread has taken, in seconds.
     :ivar made: the number of patches that were made since the start.
+    :ivar ready: called when a patch is ready that was made in a thread.
     :ivar allowance: the work that may still be spent on patches.
     """
 
@@ -110,6 +111,7 @@ class History:
 
     # internal state
     made: int = 0
+    ready: Callable[[], object] | None = None
     _versions: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _too_old: str | None = None
@@ -175,6 +177,18 @@ class History:
         while len(self._versions) > VERSIONS or self._bytes > MAX_BYTES:
             _, oldest = self._versions.popitem(last=False)
             self._bytes -= len(oldest)
+
+    def versions(self) -> list[str]:
+        """Gives the versions that are kept, the oldest first, without the newest one of all."""
+        return [*self._versions]
+
+    def is_awaited(self, version: str) -> bool:
+        """Tells whether the patch from a version may be ready later, because a thread is making one."""
+        return self._is_making and version in self._versions
+
+    def want(self) -> None:
+        """Takes note that a patch to the newest version is used: the one to the next version will be, too."""
+        self._wanted = True
 
     def latest(self, versions: Collection[str]) -> str | None:
         """Gives the latest of some versions: the patch from it is likely to be the smallest.
@@ -256,6 +270,8 @@ class History:
 
         def done(result: object) -> object:
             self._is_making = False
+            if self.ready is not None:
+                self.ready()
             # An error stays in the Deferred, which logs it.
             return result
 

@@ -87,9 +87,26 @@ class Representation:
         :param coding: the name of the coding.
         :param data: the bytes in that coding.
         """
-        suffix = "" if coding == IDENTITY else f"-{coding}"
         digest = base64.b64encode(hashlib.sha256(data).digest())
-        return cls(coding, data, f'"{version}{suffix}"'.encode(), b"sha-256=:%s:" % digest)
+        return cls.received(coding, data, version, b"sha-256=:%s:" % digest)
+
+    @classmethod
+    def received(cls, coding: str, data: bytes, version: str, digest: bytes) -> Self:
+        """Makes a representation whose digest another process has computed."""
+        suffix = "" if coding == IDENTITY else f"-{coding}"
+        return cls(coding, data, f'"{version}{suffix}"'.encode(), digest)
+
+
+@dataclass(slots=True)
+class Work:
+    """The work that this process has done for a snapshot.
+
+    :ivar hashes: the number of hashes.
+    :ivar codings: the number of representations in a content coding.
+    """
+
+    hashes: int = 0
+    codings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,7 @@ class Snapshot:
     :ivar deflated: the document as :attr:`livefeed.document.codings.Compressed.message`; ``None`` if the document was
         never compressed.
     :ivar forms: the forms of the document that were computed so far, by their functions; see :meth:`form`.
+    :ivar work: the work that this process has done for it; none if another process has.
     """
 
     data: bytes
@@ -114,6 +132,7 @@ class Snapshot:
     representations: dict[str, Representation]
     deflated: bytes | None
     forms: dict[Callable[[Snapshot], bytes], bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
+    work: Work = field(default_factory=Work, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, data: bytes, sequence: Sequence, compressed: Compressed | None = None) -> Self:
@@ -130,6 +149,7 @@ class Snapshot:
             representations={IDENTITY: Representation.of(IDENTITY, data, version)},
             deflated=compressed.message,
         )
+        snapshot.work.hashes = 2
         snapshot.add({"gzip": compressed.gzip})
         if not is_large(data):
             snapshot.add(compress_well(data))
@@ -139,7 +159,26 @@ class Snapshot:
     def bare(cls, data: bytes, sequence: Sequence) -> Self:
         """Makes the snapshot of a document without any coding, which costs two hashes."""
         version = version_of(data)
-        return cls(data, version, sequence, {IDENTITY: Representation.of(IDENTITY, data, version)}, None)
+        snapshot = cls(data, version, sequence, {IDENTITY: Representation.of(IDENTITY, data, version)}, None)
+        snapshot.work.hashes = 2
+        return snapshot
+
+    @classmethod
+    def received(
+        cls,
+        version: str,
+        sequence: Sequence,
+        representations: Iterable[Representation],
+        deflated: bytes | None,
+    ) -> Self:
+        """Makes a snapshot that another process has computed, with all its bytes.
+
+        :param representations: as many as are there; one of them is the document without a coding.
+        """
+        by_coding = {each.coding: each for each in representations}
+        snapshot = cls(by_coding[IDENTITY].data, version, sequence, by_coding, deflated)
+        snapshot.include(())
+        return snapshot
 
     def etags(self) -> list[bytes]:
         """Gives the entity tags of this version in all codings."""
@@ -164,9 +203,14 @@ class Snapshot:
 
         :param codings: the compressed bytes, by the names of the codings.
         """
-        for coding, data in codings.items():
-            if len(data) < len(self.data):
-                self.representations[coding] = Representation.of(coding, data, self.version)
+        smaller = {coding: data for coding, data in codings.items() if len(data) < len(self.data)}
+        self.work.hashes += len(smaller)
+        self.work.codings += len(smaller)
+        self.include(Representation.of(coding, data, self.version) for coding, data in smaller.items())
+
+    def include(self, representations: Iterable[Representation]) -> None:
+        """Adds finished representations in further codings."""
+        self.representations.update({each.coding: each for each in representations})
         in_order = sorted(self.representations.items(), key=lambda item: len(item[1].data))
         self.representations.clear()
         self.representations.update(in_order)

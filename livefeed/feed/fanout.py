@@ -184,6 +184,7 @@ class Fanout:
     :ivar pushes: the number of pushes of the document since the start.
     :ivar dropped: the number of subscribers that were disconnected after an error.
     :ivar subscriptions: all subscriptions (a dict, since a set has no order).
+    :ivar completed: called when a push has reached all subscribers; ``None`` for nothing.
     """
 
     # required parameters
@@ -197,6 +198,7 @@ class Fanout:
     pushes: int = 0
     dropped: int = 0
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
+    completed: Callable[[], object] | None = None
     _unbatched: dict[Subscription, None] = field(default_factory=dict)  # the subscriptions that are in no batch
     _batches: dict[Batch, None] = field(default_factory=dict)
     _open: dict[_BatchKey, Batch] = field(default_factory=dict)  # the batches that new subscriptions may join
@@ -288,6 +290,8 @@ class Fanout:
         else:
             # A complete push leaves the start where it was: it is moved on by a third.
             self._turn += len(self._units()) // 3 + 1
+            if self.completed is not None:
+                self.completed()
 
     def _units(self) -> list[Subscription | Batch]:
         """Gives the batches, and the subscriptions that are in none."""

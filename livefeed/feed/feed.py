@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.config.settings import Push
+    from livefeed.document.snapshot import Representation
     from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.fanout import Audience
     from livefeed.feed.subscription import Subscriber, Subscription
@@ -49,6 +50,48 @@ class State(StrEnum):
     """The document is too old to be shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything that decides about a feed besides its snapshot, for a feed in another process that follows it.
+
+    :ivar state: how current the feed is.
+    :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
+    :ivar heard_at_s: when something was last heard of the source, by the clock.
+    :ivar tick_at_s: when the last tick began, by the clock.
+    :ivar failing: why the last pull failed; ``None`` if it did not.
+    :ivar has_lapsed: whether the feed is stale because nothing was heard of the source.
+    :ivar is_between_ticks: whether the last new version came between two ticks.
+    :ivar patience_s: seconds without news of the source after which the feed becomes stale.
+    :ivar interval_s: these and the following are the settings of the feed.
+    """
+
+    state: State
+    confirmed: Moment | None
+    heard_at_s: float
+    tick_at_s: float
+    failing: str | None
+    has_lapsed: bool
+    is_between_ticks: bool
+    patience_s: float
+    interval_s: float
+    push: Push
+    stale_after_s: float
+    gone_after_s: float
+    max_delta_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The reason why the last pull that failed did.
+
+    :ivar why: the reason, without credentials.
+    :ivar at: when it failed, for display: in seconds since 1970.
+    """
+
+    why: str
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class Feed:
     """A named JSON document that clients follow.
@@ -62,6 +105,7 @@ class Feed:
         least two intervals, or a feed with a long interval would expire before each tick.
     :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` for that of :attr:`clock`.
     :ivar whole: the feed of which this one is a part, and whose state it takes over; ``None`` if it is no part.
+    :ivar is_replica: whether this feed follows the same feed of another process, which logs its changes of state.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
     :ivar state: how current the feed is.
@@ -70,7 +114,9 @@ class Feed:
     :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
     :ivar pushed_at: when the last push of the document began, by the clock; minus infinity before the first.
     :ivar versions: the number of versions that were published since the start; restored ones do not count.
-    :ivar codings_made: the number of representations that were compressed since the start.
+    :ivar last_error: the reason why the last pull that failed did; ``None`` if none has failed since the start.
+    :ivar codings_made: the number of representations that this process has compressed since the start.
+    :ivar hashes_made: the number of hashes that this process has computed for snapshots since the start.
     :ivar history: the versions before the newest one, and the patches from them.
     :ivar fanout: the subscriptions, and the pushes to them.
     :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
@@ -85,6 +131,7 @@ class Feed:
     gone_after_s: float = inf
     wall: Callable[[], float] | None = None
     whole: Feed | None = None
+    is_replica: bool = False
 
     # internal state
     patience_s: float = inf
@@ -96,6 +143,8 @@ class Feed:
     pushed_at: float = -inf
     versions: int = 0
     codings_made: int = 0
+    hashes_made: int = 0
+    last_error: LastError | None = None
     history: History = field(default_factory=History)
     fanout: Fanout = field(init=False)
     subscriptions: dict[Subscription, None] = field(init=False)  # no property: requests that wait count them
@@ -147,6 +196,7 @@ class Feed:
         is_tick: bool = True,
         patch: bytes | None = None,
         confirmed: Moment | None = None,
+        at_s: float | None = None,
     ) -> None:
         """Takes the snapshot of a good pull: makes it the newest version unless it is that already, and pushes it.
 
@@ -156,26 +206,17 @@ class Feed:
             change.
         :param patch: the patch from the newest version to this one, if it was made already.
         :param confirmed: when the pull gave the document; ``None`` for now.
+        :param at_s: when the pull ended, by the clock; ``None`` for now.
         """
         # A part that is back is sent again, even if its bytes are the same as before.
         is_new = self.is_missing or self.snapshot is None or snapshot.version != self.snapshot.version
         if is_new:
-            self._sequence = snapshot.sequence
-            self.snapshot = snapshot
-            self.fanout.take(snapshot)
-            self.versions += 1
-            self.codings_made += len(snapshot.representations) - 1
-            if patch is not None:
-                self.history.prepare(snapshot, patch)
-            self.history.add(snapshot)
-            self.is_missing = False
+            self._take(snapshot, patch)
         before = self.state
         self._enter(State.LIVE)
         now_s = self.clock.seconds()
-        if confirmed is None:
-            self.confirm(now_s)
-        else:
-            self.confirmed, self._heard_at = confirmed, now_s
+        self._heard_at = now_s if at_s is None else at_s
+        self.confirmed = self._moment_of(now_s) if confirmed is None else confirmed
         self._lapsed, self._failing = False, None
         if before is not State.LIVE:
             self._watch()
@@ -190,25 +231,50 @@ class Feed:
         elif before is not State.LIVE:
             self.fanout.push_state(to_all=False)
 
+    def _take(self, snapshot: Snapshot, patch: bytes | None) -> None:
+        """Makes a snapshot the newest one. A push of it is still to be begun."""
+        self._sequence = snapshot.sequence
+        self.snapshot = snapshot
+        self.fanout.take(snapshot)
+        self.versions += 1
+        self.codings_made += snapshot.work.codings
+        self.hashes_made += snapshot.work.hashes
+        if patch is not None:
+            self.history.prepare(snapshot, patch)
+        self.history.add(snapshot)
+        self.is_missing = False
+
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Adds codings that were compressed meanwhile; see :meth:`livefeed.document.snapshot.Snapshot.add`."""
+        before = snapshot.work.hashes
         snapshot.add(codings)
         self.codings_made += len(codings)
+        self.hashes_made += snapshot.work.hashes - before
         if snapshot is self.snapshot:
             self._notify_observers()
+
+    def include(self, representations: Iterable[Representation]) -> None:
+        """Adds representations of the newest snapshot that another process has made."""
+        assert self.snapshot is not None
+        self.snapshot.include(representations)
+        self._notify_observers()
 
     def complete(self, snapshot: Snapshot) -> None:
         """Replaces the newest snapshot by one of the same version that has more codings. An older one is ignored."""
         if self.snapshot is not None and self.snapshot.version == snapshot.version:
             self.codings_made += len(snapshot.representations) - len(self.snapshot.representations)
+            self.hashes_made += snapshot.work.hashes
             self.snapshot = self.fanout.newest = snapshot
             self._notify_observers()
 
     # Ticks
 
-    def begin_tick(self) -> None:
-        """Takes note that a tick begins. A part takes over the interval of its whole, which may have changed."""
-        self.tick_at = self.clock.seconds()
+    def begin_tick(self, at_s: float | None = None) -> None:
+        """Takes note that a tick begins. A part takes over the interval of its whole, which may have changed.
+
+        :param at_s: when it has begun, by the clock; ``None`` for now.
+        """
+        self.tick_at = self.clock.seconds() if at_s is None else at_s
         if self.whole is not None:
             self.interval_s = self.whole.interval_s
         self.fanout.begin_tick()
@@ -218,22 +284,31 @@ class Feed:
 
         :param at_s: when the pull gave it, by the clock.
         """
-        now = self._now()
-        self.confirmed = Moment(at_s, now.wall_s - (now.measured_s - at_s))
-        self._heard_at = now.measured_s
+        self.confirmed = self._moment_of(at_s)
+        self._heard_at = self.clock.seconds()
+
+    def note_confirmed(self, confirmed: Moment, at_s: float) -> None:
+        """Takes note that another process has confirmed the snapshot's document.
+
+        :param confirmed: when a pull gave it.
+        :param at_s: when that was noted, by the clock.
+        """
+        self.confirmed, self._heard_at = confirmed, at_s
 
     def confirm_as_whole(self) -> None:
         """Takes over the time at which the document was confirmed that this part belongs to."""
         assert self.whole is not None
         self.confirmed = self.whole.confirmed
 
-    def skip_tick(self) -> None:
+    def skip_tick(self, at_s: float | None = None) -> None:
         """Takes note of a tick at which the source was not asked, because it has said that its last answer still holds.
 
         This confirms nothing, and no document is pushed. A feed that was stale only because nothing was heard is live.
+
+        :param at_s: when that was, by the clock; ``None`` for now.
         """
         before = self.state
-        self._heard_at = self.clock.seconds()
+        self._heard_at = self.clock.seconds() if at_s is None else at_s
         if self._lapsed:
             self._lapsed = False
             self._enter(State.LIVE)
@@ -248,6 +323,8 @@ class Feed:
         """
         was_failing = self._failing is not None
         self._lapsed, self._failing = False, why
+        if why:
+            self.last_error = LastError(why, self._now().wall_s)
         before = self.state
         if self.whole is not None:
             # While the whole is live, only this part could not be made.
@@ -301,6 +378,62 @@ class Feed:
             self._watch_call.cancel()
             self._watch_call = None
 
+    # Replicas
+
+    def picture(self) -> Picture:
+        """Gives everything that decides about the feed, besides its snapshot."""
+        return Picture(
+            state=self.state,
+            confirmed=self.confirmed,
+            heard_at_s=self._heard_at,
+            tick_at_s=self.tick_at,
+            failing=self._failing,
+            has_lapsed=self._lapsed,
+            is_between_ticks=self._pushed_in_between,
+            patience_s=self.patience_s,
+            interval_s=self.interval_s,
+            push=self.push,
+            stale_after_s=self.stale_after_s,
+            gone_after_s=self.gone_after_s,
+            max_delta_bytes=self.history.max_document_bytes,
+        )
+
+    def follow(self, picture: Picture, snapshot: Snapshot | None, patch: bytes | None = None) -> None:
+        """Becomes like the same feed of another process, after an unknown number of its transitions.
+
+        Subscribers are sent the newest version if they do not have it, and otherwise the state.
+
+        :param picture: that feed. While the document of this one is newer, only its settings and patience count.
+        :param snapshot: the newest snapshot of that feed, which may be the newest one of this feed; ``None`` if it has
+            none, or an older one.
+        :param patch: the patch from the newest version of this feed to that snapshot, if it was made.
+        """
+        before = self.state
+        self.interval_s, self.push = picture.interval_s, picture.push
+        self.stale_after_s, self.gone_after_s = picture.stale_after_s, picture.gone_after_s
+        self.history.max_document_bytes = picture.max_delta_bytes
+        self.patience_s = picture.patience_s
+        self.tick_at = picture.tick_at_s
+        if snapshot is None and self.snapshot is not None:
+            self._change_state_if_due()
+            return
+        if snapshot is not None and (self.snapshot is None or self.snapshot.version != snapshot.version):
+            self._take(snapshot, patch)
+        elif snapshot is not None:
+            self.snapshot = self.fanout.newest = snapshot
+        self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
+        self._failing, self._lapsed = picture.failing, picture.has_lapsed
+        self._pushed_in_between = picture.is_between_ticks
+        self._enter(picture.state)
+        self._watch()
+        self._notify_observers()
+        is_shown_again = before is State.EXPIRED and not self.is_gone()
+        if self.fanout.is_unpushed or is_shown_again or (self.push == "tick" and self.state is State.LIVE):
+            self.pushed_at = self.clock.seconds()
+            self.fanout.push()
+        elif self.state is not before or self.push == "tick":
+            self.fanout.push_state(to_all=self.state is not before and self.is_gone())
+
     def _enter(self, state: State) -> None:
         self.state = state
         self.fanout.is_withheld = state is State.EXPIRED
@@ -311,7 +444,7 @@ class Feed:
         :param before: the state before, which may be the same.
         """
         changes = self.state is not before
-        if changes and self.state is State.EXPIRED and self.whole is None:
+        if changes and self.state is State.EXPIRED and self.whole is None and not self.is_replica:
             text = (
                 'feed "{feed}" is expired: its document was last confirmed {age:.0f} s ago, and is not shown any more'
             )
@@ -351,16 +484,26 @@ class Feed:
             self._watch()
             return
         self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None)
-        if self.state is State.STALE:
-            why = self._failing
-            if why is None:
-                why = f"no pull has ended for {length_of(self.clock.seconds() - self._heard_at)} s"
-            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=why)
+        if self.state is State.STALE and not self.is_replica:
+            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self.reason)
         self._announce_state(before)
 
     def _expire_if_due(self) -> None:
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:
             self._enter(State.EXPIRED)
+
+    @property
+    def reason(self) -> str:
+        """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good."""
+        if self._failing:
+            return self._failing
+        if self.state is State.LIVE:
+            return ""
+        if self._lapsed:
+            return f"no pull has ended for {length_of(self.clock.seconds() - self._heard_at)} s"
+        if self.snapshot is None:
+            return "nothing was pulled yet"
+        return f"its document was last confirmed {self.age_s():.0f} s ago"
 
     # Times
 
@@ -409,6 +552,11 @@ class Feed:
         pulled = self if self.whole is None else self.whole
         left_s = pulled.tick_at + pulled.interval_s - self.clock.seconds()
         return min(left_s if left_s > 0.0 else OVERDUE_S, pulled.interval_s)
+
+    def _moment_of(self, at_s: float) -> Moment:
+        """Gives a point in time of the clock that is not long ago, by both clocks."""
+        now = self._now()
+        return Moment(at_s, now.wall_s - (now.measured_s - at_s))
 
     def _now(self) -> Moment:
         measured_s = self.clock.seconds()

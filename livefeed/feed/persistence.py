@@ -90,6 +90,7 @@ class JournalService(Service):
         try:
             versions = self.journal.open()
         except JournalError as error:
+            self.running = False
             raise StartError(f"livefeed: {self.place}: {error}") from None
         if self.journal.damaged is not None:
             _log.warn(

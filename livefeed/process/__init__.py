@@ -4,11 +4,18 @@
 - ``certificates``: the choice of the default certificate, and the daily check for expiry.
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.
 - ``drain``: the orderly end of all connections, in three phases.
+- ``drain_command``: the operator's command that begins or undoes a drain.
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
+- ``instance``: the instance that the process is, and its claim to the runtime directory.
 - ``journald``: log lines with priorities, for systemd's journal.
 - ``limits``: the limit of open files.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
+- ``log_level``: the least important lines that are logged.
 - ``memory``: Python's garbage collector and the C library's allocator.
-- ``signals``: SIGTERM, SIGINT, SIGHUP, SIGUSR1, and reopening the log files.
+- ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
+- ``reload``: new settings for a process that runs, completely or not at all.
+- ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
+- ``signals``: SIGTERM, SIGINT, SIGHUP and SIGUSR1, and opening the log files again.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
+- ``tickets``: the rotation of the key of TLS session tickets.
 """

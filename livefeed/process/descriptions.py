@@ -21,6 +21,9 @@ MAX_PORT_DIGITS = 5
 TLS_FORM = "tls:PORT[:interface=ADDRESS][:cert=FILE:key=FILE]"
 TLS_FOLDER_FORM = "tls:FOLDER[:PORT][:interface=ADDRESS]"
 
+PROXIED = "haproxy:"
+"""The beginning of the description of an endpoint whose connections begin with a PROXY header, as in Twisted."""
+
 _SCHEMES = {"tls": "https", "ssl": "https", "tcp": "http", "tcp6": "http"}
 _TLS_PARTS = ("interface", "cert", "key")
 _PORTED = ("tls", "tcp", "tcp4", "tcp6", "ssl")
@@ -77,6 +80,8 @@ def mistake_in(description: str) -> str:
         mistake = f"this is a folder; unix: is followed by the path of the socket, as in {_EXAMPLES[kind]}"
     if not mistake and kind in _PARTS:
         mistake = _wrong_part(kind, parts)
+    if not mistake and kind == "haproxy":
+        mistake = _wrong_behind_proxy(parts)
     return mistake
 
 
@@ -138,6 +143,16 @@ def _wrong_part(kind: str, parts: list[str]) -> str:
             return f"{kind}: is followed by a port, a number from 0 to {MAX_PORT}, {example}"
     if len(parts) > len(_PARTS[kind]):
         return f"{kind}: has {len(_PARTS[kind])} parts at most, {example}"
+    return ""
+
+
+def _wrong_behind_proxy(parts: list[str]) -> str:
+    """Tells why Twisted cannot read the PROXY header in front of an endpoint."""
+    kind = parts[0] if parts else ""
+    if kind == "haproxy":
+        return f"{PROXIED} is there twice"
+    if kind in ("tls", "ssl"):
+        return "the PROXY header comes before TLS, where only --listen of the fast transport reads it"
     return ""
 
 

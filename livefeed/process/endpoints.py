@@ -164,7 +164,7 @@ def _tls(
     own = "cert" in options
     files = CertificateFiles(Path(options["cert"]), Path(options["key"])) if own else certificate()
     try:
-        tls = server_options(files.cert, files.key)
+        tls = server_options(files.cert, files.key, served.tickets)
     except ConfigurationError as error:
         raise ConfigurationError(error.why, setting if own else error.setting) from None
     served.replace(tls, [Validity.read(files.cert)])

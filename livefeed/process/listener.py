@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet import tcp
@@ -12,7 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from livefeed.exceptions import StartError
-from livefeed.process.descriptions import port_of
+from livefeed.process.descriptions import PROXIED, port_of
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, limit_unsent
 
 if TYPE_CHECKING:
@@ -100,8 +100,15 @@ class Listener(Service):
         cause: object = error.socketError if isinstance(error, CannotListenError) else error
         if not isinstance(cause, OSError):
             return str(cause)
-        remedy = _REMEDIES.get(cause.errno or 0, "") if port_of(self.description) else ""
+        remedy = _REMEDIES.get(cause.errno or 0, "") if port_of(self.description.removeprefix(PROXIED)) else ""
         return f"{cause.strerror or cause}{remedy}"
+
+
+class Announced(Protocol):
+    """A service whose address is logged."""
+
+    def announce(self) -> None:
+        """Logs the address."""
 
 
 @dataclass(eq=False)
@@ -112,7 +119,7 @@ class Announcement(Service):
     """
 
     # required parameters
-    listeners: Sequence[Listener]
+    listeners: Sequence[Announced]
 
     def startService(self) -> None:
         """IService API."""

@@ -1,4 +1,4 @@
-"""The signals of the process: SIGTERM stops it, a second one at once, and SIGHUP reopens its log files."""
+"""The signals of the process: SIGTERM stops it, a second one at once; SIGHUP has it reload; SIGUSR1 only warns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from twisted.python.logfile import LogFile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ABOUT_SIGHUP = "received SIGHUP: {what}; a new certificate is read at the next start"
 _ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
 
 _log = Logger()
@@ -44,11 +43,13 @@ class SignalHandlers(Service):
     SIGTERM is an orderly end with exit code 0. Twisted stops on SIGTERM too, but twistd then ends itself by that
     signal, which supervisors take for a failure. A second SIGTERM or SIGINT ends the orderly end.
 
+    :ivar hang_up: called in the reactor's thread after SIGHUP. Signals that come before the reactor runs wait.
     :ivar hurry: skips whatever the stop waits for.
     """
 
     # required parameters
     reactor: SignalReactor
+    hang_up: Callable[[], object]
     hurry: Callable[[], None] = lambda: None
 
     # internal state
@@ -79,7 +80,7 @@ class SignalHandlers(Service):
 
     def _handle_others(self) -> None:
         # By default, both signals end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
-        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(reopen_logs))
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.hang_up))
         if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
 
@@ -109,17 +110,15 @@ class SignalHandlers(Service):
 def reopen_logs() -> None:
     """Continues in a new log file by the same name, after logrotate has renamed the old one."""
     # twistd keeps its log file to itself. Only the observer that writes to the file has a reference to it.
-    outputs = [getattr(observer, "_outFile", None) for observer in globalLogPublisher._observers]  # noqa: SLF001
-    files = [output for output in outputs if isinstance(output, LogFile)]
-    what = "there is no log file to open again"
-    for file in files:
+    observers = [getattr(each, "observer", each) for each in globalLogPublisher._observers]  # noqa: SLF001
+    outputs = [getattr(observer, "_outFile", None) for observer in observers]
+    for file in (output for output in outputs if isinstance(output, LogFile)):
         try:
             # LogFile closes the old file before it opens the new one. The user of --uid may not be allowed to create a
             # file in this folder, so that is tried first.
             with Path(file.path).open("ab"):
                 pass
             file.reopen()
-            what = f"{file.path} is opened again"
+            _log.info("the log file {path} is opened again", path=file.path)
         except OSError as error:
-            what = f"{file.path} cannot be opened again: {error.strerror}"
-    _log.warn(_ABOUT_SIGHUP, what=what)
+            _log.warn("the log file {path} cannot be opened again: {why}", path=file.path, why=error.strerror)

@@ -5,4 +5,6 @@
 - ``handshake_cost``: the processor time of a handshake, measured at the start.
 - ``openssl``: reading and writing TLS with as few calls as possible.
 - ``options``: the options of server contexts, ALPN, and the dates of certificates.
+- ``symbols``: the address of a function in a library that is loaded.
+- ``tickets``: the key of the session tickets, which all contexts share.
 """

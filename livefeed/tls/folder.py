@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from livefeed.tls.options import ServedCertificates
+    from livefeed.tls.tickets import SessionTickets
 
 MAX_FILES = 1024
 """Upper limit of the ``.pem`` files in the folder and those below it. A folder with more was given by mistake."""
@@ -40,9 +41,6 @@ LOOK_S = 1.0
 """Least number of seconds between two looks at the folder for an unknown name: any client can ask for one."""
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
-# All contexts have the same one. Otherwise no client could reconnect with its ticket: OpenSSL looks at the ticket
-# before the certificate is chosen, and compares the name by itself (SSL_CTX_set_session_id_context(3)).
-_SESSION_ID = b"livefeed"
 _SHOWN = 8
 
 _log = Logger()
@@ -81,7 +79,7 @@ class CertificateFolder:
         self._stamp = _stamp(self.path)
         self._read()
         # It has no certificate of its own: OpenSSL calls back before it needs one, even if the client gave no name.
-        self._first = _prepared(make_options([], None).getContext())
+        self._first = make_options([], None, self.certificates.tickets).getContext()
         self._first.set_tlsext_servername_callback(self._choose)
 
     def getContext(self) -> SSL.Context:
@@ -124,7 +122,7 @@ class CertificateFolder:
     def _read(self) -> None:
         contents = _Contents.read(self.path)
         now = self.wall()
-        pairs = [(pair, pair.context()) for pair in contents.pairs(now)]
+        pairs = [(pair, pair.context(self.certificates.tickets)) for pair in contents.pairs(now)]
         # Of two certificates for one name, the better one comes later and replaces the other.
         contexts = {name: context for pair, context in pairs for name in _names(pair.chain[0])}
         first = min(pairs, key=lambda each: (not _rank(each[0].chain[0], now)[0], each[0].file), default=None)
@@ -151,9 +149,9 @@ class _Pair:
     key_file: Path
     key: Any
 
-    def context(self) -> SSL.Context:
+    def context(self, tickets: SessionTickets) -> SSL.Context:
         try:
-            return _prepared(make_options(self.chain, self.key).getContext())
+            return make_options(self.chain, self.key, tickets).getContext()
         except TypeError:
             raise ConfigurationError(f"{self.key_file}: TLS has no use for this kind of key") from None
         except SSL.Error as error:
@@ -293,8 +291,3 @@ def _stamp(folder: Path) -> list[object]:
             raise ConfigurationError(f"{file}: {error.strerror}") from None
         stamp.append((file, status.st_ino, status.st_size, status.st_mtime_ns))
     return stamp
-
-
-def _prepared(context: SSL.Context) -> SSL.Context:
-    context.set_session_id(_SESSION_ID)
-    return context

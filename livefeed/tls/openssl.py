@@ -12,15 +12,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.bindings import _rust
 from OpenSSL import SSL
+
+from livefeed.tls.symbols import UnknownFunctionError, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECORD_BYTES = 16_384
 """Upper limit of the bytes in one TLS record (RFC 8446, 5.1), and so of the bytes that one call reads."""
+
+TICKET_KEYS_BYTES = 80
+"""The size of a context's keys of tickets: 16 bytes of name, 32 for HMAC and 32 for AES (ssl/s3_lib.c of OpenSSL)."""
+
+# The commands of SSL_CTX_ctrl, in openssl/ssl.h.
+_GET_TICKET_KEYS, _SET_TICKET_KEYS = 58, 59
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,19 @@ class TLSCalls:
     fail: Callable[[SSL.Connection, int], None]
     take: Callable[[Any, int], bytes]
     buffer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TicketKeyCalls:
+    """The functions about the keys of session tickets.
+
+    :ivar set_keys: makes a context use keys of :data:`TICKET_KEYS_BYTES` bytes, from the next handshake on. Returns
+        whether OpenSSL has taken them.
+    :ivar is_resumed: tells whether the handshake of a connection has resumed a session.
+    """
+
+    set_keys: Callable[[SSL.Context, bytes], bool]
+    is_resumed: Callable[[SSL.Connection], bool]
 
 
 def public_calls() -> TLSCalls:
@@ -148,3 +171,34 @@ def set_groups(context: SSL.Context, groups: bytes) -> bool:
         return bool(lib.SSL_CTX_set1_curves_list(context._context, groups) == 1)  # noqa: SLF001
     except (AttributeError, TypeError):
         return False
+
+
+def ticket_key_calls() -> TicketKeyCalls:
+    """Gives the calls about the keys of session tickets, for which neither pyOpenSSL nor cryptography has a way.
+
+    :raises UnknownFunctionError: if they are not available; the message has the reason.
+    """
+    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", "PyInit__rust")
+    try:
+        ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
+        lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001
+        control = ffi.cast("long(*)(void *, int, long, void *)", address)
+        session_reused = lib.SSL_session_reused
+        # Without memory to write to, it only gives the size.
+        size = control(SSL.Context(SSL.TLS_METHOD)._context, _GET_TICKET_KEYS, 0, ffi.NULL)  # noqa: SLF001
+    except (AttributeError, TypeError) as error:
+        raise UnknownFunctionError(f"pyOpenSSL has changed: {error}") from None
+    if size != TICKET_KEYS_BYTES:
+        raise UnknownFunctionError(f"OpenSSL's keys of tickets have {size} bytes, not {TICKET_KEYS_BYTES}")
+
+    def set_keys(context: SSL.Context, keys: bytes) -> bool:
+        if len(keys) != TICKET_KEYS_BYTES:
+            raise ValueError(f"keys of tickets have {TICKET_KEYS_BYTES} bytes, not {len(keys)}")
+        buffer = ffi.from_buffer(keys)
+        is_set: bool = control(context._context, _SET_TICKET_KEYS, TICKET_KEYS_BYTES, buffer) == 1  # noqa: SLF001
+        return is_set
+
+    def is_resumed(connection: SSL.Connection) -> bool:
+        return bool(session_reused(connection._ssl))  # noqa: SLF001
+
+    return TicketKeyCalls(set_keys, is_resumed)

@@ -15,6 +15,7 @@ from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersi
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls.openssl import set_groups
+from livefeed.tls.tickets import SESSION_ID, SessionTickets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,13 @@ class Validity:
 
 @dataclass(eq=False)
 class ServedCertificates:
-    """The certificates that a process serves: each file once, with the certificate in it that expires first."""
+    """The certificates that a process serves: each file once, with the certificate in it that expires first.
+
+    :ivar tickets: the TLS contexts of the certificates, which share the key of their session tickets.
+    """
+
+    # required parameters
+    tickets: SessionTickets = field(default_factory=SessionTickets)
 
     # internal state
     _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
@@ -108,11 +115,12 @@ def _day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def server_options(cert: Path, key: Path) -> CertificateOptions:
+def server_options(cert: Path, key: Path, tickets: SessionTickets | None = None) -> CertificateOptions:
     """Gives the TLS configuration of a server: TLS 1.2 and newer.
 
     :param cert: a PEM file with the server's certificate, followed by those between it and the root.
     :param key: a PEM file with the certificate's private key, not encrypted.
+    :param tickets: the contexts that share the key of their session tickets; without it, the context has its own key.
     :raises ConfigurationError: if a file cannot be read, is not PEM, or the two do not belong together; the message
         names the file.
     """
@@ -133,7 +141,7 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
     _check_pair(cert, chain, key, private_key)
     _check_order(cert, chain)
     try:
-        return make_options(chain, private_key)
+        return make_options(chain, private_key, tickets)
     except TypeError:
         raise ConfigurationError(f"{key}: TLS has no use for this kind of key", "key") from None
     except SSL.Error as error:
@@ -144,11 +152,14 @@ def server_options(cert: Path, key: Path) -> CertificateOptions:
         raise ConfigurationError(f"{cert}: {why} (the key is {key})", "cert") from None
 
 
-def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> CertificateOptions:
+def make_options(
+    chain: Sequence[x509.Certificate], private_key: Any, tickets: SessionTickets | None = None
+) -> CertificateOptions:
     """Gives the TLS configuration of a server: TLS 1.2 and newer.
 
     :param chain: the server's certificate, followed by those between it and the root; or an empty list.
     :param private_key: the private key of the first certificate; ``None`` for an empty list.
+    :param tickets: the contexts that share the key of their session tickets; without it, the context has its own key.
     :raises TypeError: if TLS has no use for this kind of key.
     :raises SSL.Error: if OpenSSL refuses the certificate or the key.
     """
@@ -160,8 +171,8 @@ def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> Certifi
         extraCertChain=others or None,
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableCiphers=CIPHERS,
-        # A client that reconnects shows its ticket, which saves both sides the certificate. The key of the tickets
-        # belongs to this process; TLS 1.3 agrees on new keys nevertheless (RFC 8446, 2.2).
+        # A client that reconnects shows its ticket, which saves both sides the certificate. TLS 1.3 agrees on new keys
+        # nevertheless (RFC 8446, 2.2).
         enableSessionTickets=True,
     )
     context = options.getContext()
@@ -169,6 +180,9 @@ def make_options(chain: Sequence[x509.Certificate], private_key: Any) -> Certifi
     set_groups(context, GROUPS)
     # Twisted's callback ends the handshake if a client offers none of these protocols, as curl does with --http1.0.
     context.set_alpn_select_callback(alpn_selector(PROTOCOLS))
+    context.set_session_id(SESSION_ID)
+    if tickets is not None:
+        tickets.adopt(context)
     return options
 
 

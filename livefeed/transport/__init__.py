@@ -3,6 +3,8 @@
 Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connection need neither ``tls_connection`` nor
 ``answer``.
 
+- ``address_limits``: new connections per second of each address, and the connections that are refused.
+- ``addresses``: addresses as numbers, the address under which clients count, and networks.
 - ``answer``: answers as bytes that are written again.
 - ``closing``: the ends of a connection, and its deadline.
 - ``connection``: one connection, which a protocol writes to, and the answers that are repeated in its place.
@@ -13,6 +15,7 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``interfaces``: the requirements of these modules and of ``web`` on each other.
 - ``peer``: the client's address, packed into 32 bytes.
 - ``pool``: all connections of a process in one epoll, and its limits.
+- ``proxy_header``: the PROXY header in front of a connection.
 - ``reading``: data that comes in, and the end of the client's side.
 - ``rooms``: requests that wait for the same answer.
 - ``sockets``: addresses and options of a socket.

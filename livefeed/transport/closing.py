@@ -9,8 +9,6 @@ there ``close`` closes the socket and tells the protocol. Nothing here calls bac
 from __future__ import annotations
 
 import socket
-import struct
-from contextlib import suppress
 from select import EPOLLIN
 from typing import cast
 
@@ -30,6 +28,7 @@ from livefeed.transport.connection_state import (
     ConnectionState,
 )
 from livefeed.transport.interfaces import IDeadlineListener
+from livefeed.transport.sockets import reset_when_closed
 
 LINGER_S = 2.0
 """Seconds that a client has to end its side after the server has ended its own. To close with unread data would send a
@@ -37,8 +36,6 @@ reset, which can reach the client before the answer does (RFC 9112, 9.6)."""
 
 SEND_TIMEOUT_S = 300.0
 """Seconds that a client has to read the data that is still to be sent before the end."""
-
-_RESET = struct.pack("ii", 1, 0)
 
 
 class Closing(ConnectionState):
@@ -75,8 +72,7 @@ class Closing(ConnectionState):
         """ITCPTransport API. The client is sent a reset, and none of the data that was not sent yet."""
         if self._state < LOST:
             self._unsent = ()
-            with suppress(OSError):  # it may be gone already
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_when_closed(self.sock)
             self._connection_lost(Failure(ConnectionAborted()))
 
     # For the pool

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
 
-    from livefeed.transport.interfaces import ConnectionPool
+    from livefeed.transport.interfaces import ConnectionPool, MakeConnection
     from livefeed.transport.pool import Pool
 
 
@@ -71,6 +71,8 @@ class PoolPort:
     :param factory: makes the protocols of its connections.
     :param context: the context of TLS; ``None`` for connections without TLS.
     :param on_stop: called after the socket is closed.
+    :param admits: tells whether a peer may connect; see :meth:`livefeed.transport.pool.Pool.listen`.
+    :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
     :param cost_s: the processor seconds of a new connection, with its handshake.
     """
 
@@ -80,6 +82,8 @@ class PoolPort:
     factory: IProtocolFactory
     context: SSL.Context | None
     on_stop: Callable[[], None] | None = None
+    admits: Callable[[object], bool] | None = None
+    before: Callable[[MakeConnection], MakeConnection] | None = None
     cost_s: float = ACCEPT_COST_S
 
     # internal state
@@ -87,13 +91,9 @@ class PoolPort:
 
     def startListening(self) -> None:
         """IListeningPort API."""
-        self.sock.setblocking(False)
-        # Each connection inherits these options, which saves two system calls per connection.
-        limit_unsent(self.sock)
-        if self.sock.family != socket.AF_UNIX:
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        prepare_for_pool(self.sock)
         self.factory.doStart()
-        self.pool.listen(self.sock, ConnectionFactory(self.factory, self.context), self.cost_s)
+        self.pool.listen(self.sock, self._make_connection(), self.admits, cost_s=self.cost_s)
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -106,6 +106,17 @@ class PoolPort:
                 self.on_stop()
         return succeed(None)
 
+    def admit(self, sock: socket.socket) -> None:
+        """Takes a connected socket as a connection of this port, as if it had been accepted here.
+
+        :param sock: connected; the pool closes it.
+        """
+        self.pool.admit(sock, self._make_connection())
+
+    def _make_connection(self) -> MakeConnection:
+        make: MakeConnection = ConnectionFactory(self.factory, self.context)
+        return make if self.before is None else self.before(make)
+
     def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:
         """IListeningPort API."""
         return address_of(self.sock.family, self.sock.getsockname())
@@ -117,11 +128,16 @@ class PoolReactor:
     """A reactor that listens in a pool. All other attributes are those of the real reactor.
 
     :param pool: holds the connections.
+    :param admits: tells whether a peer may connect, by the name that ``accept`` gives; ``None`` to admit all.
+    :param before: gives the factory of connections that read what comes before TLS and HTTP, and then become those of
+        the factory that it is given; ``None`` if nothing comes before.
     :param measure: gives the processor seconds of a handshake with a context. It is called at the start, if the accept
         rate depends on it.
     """
 
     pool: Pool
+    admits: Callable[[object], bool] | None = None
+    before: Callable[[MakeConnection], MakeConnection] | None = None
     measure: Callable[[SSL.Context], float] = measure_handshake
 
     def __getattr__(self, name: str) -> Any:
@@ -129,7 +145,7 @@ class PoolReactor:
 
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> PoolPort:
         """IReactorTCP API."""
-        return self._listen(_bound(port, interface, backlog), factory)
+        return self._listen(_listening(port, interface, backlog), factory)
 
     def listenSSL(
         self,
@@ -140,40 +156,20 @@ class PoolReactor:
         interface: str = "",
     ) -> PoolPort:
         """IReactorSSL API."""
-        context: SSL.Context = contextFactory.getContext()
-        negotiation = IProtocolNegotiationFactory(factory, None)
-        if negotiation is not None:
-            context.set_alpn_select_callback(alpn_selector(negotiation.acceptableProtocols()))
-        return self._listen(_bound(port, interface, backlog, both_families=interface == "::"), factory, context)
+        context = negotiating_context(contextFactory, factory)
+        return self._listen(_listening(port, interface, backlog, both_families=interface == "::"), factory, context)
 
     def listenUNIX(
         self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
     ) -> PoolPort:
         """IReactorUNIX API."""
-        lock = FilesystemLock(f"{address}.lock") if wantPID else None
-        if lock is not None:
-            if not lock.lock():
-                raise CannotListenError(None, address, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
-            if not lock.clean and _is_socket(address):
-                os.unlink(address)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock, clean_up = bind_unix(address, mode, wants_lock=wantPID)
         try:
-            sock.bind(address)
-            if not address.startswith("\0"):  # an abstract name, which is no file
-                os.chmod(address, mode)
             sock.listen(backlog)
         except OSError as error:
             sock.close()
-            if lock is not None:
-                lock.unlock()
+            clean_up()
             raise CannotListenError(None, address, error) from None
-
-        def clean_up() -> None:
-            if not address.startswith("\0"):
-                os.unlink(address)
-            if lock is not None:
-                lock.unlock()
-
         return self._listen(sock, factory, on_stop=clean_up)
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> PoolPort:
@@ -187,13 +183,27 @@ class PoolReactor:
         context: SSL.Context | None = None,
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
-        cost_s = ACCEPT_COST_S
-        if context is not None:
-            is_automatic = self.pool.limits.accept_rate == 0
-            cost_s += self.measure(context) if is_automatic else UNKNOWN_COST_S
-        port = PoolPort(self.pool, sock, factory, context, on_stop, cost_s)
+        port = self.port(sock, factory, context, self.cost_of(context), on_stop)
         port.startListening()
         return port
+
+    def cost_of(self, context: SSL.Context | None) -> float:
+        """Gives the processor seconds of a new connection with a context; measures them if the accept rate needs it."""
+        if context is None:
+            return ACCEPT_COST_S
+        is_automatic = self.pool.limits.accept_rate == 0
+        return ACCEPT_COST_S + (self.measure(context) if is_automatic else UNKNOWN_COST_S)
+
+    def port(
+        self,
+        sock: socket.socket,
+        factory: IProtocolFactory,
+        context: SSL.Context | None,
+        cost_s: float,
+        on_stop: Callable[[], None] | None = None,
+    ) -> PoolPort:
+        """Makes a port that does not listen yet."""
+        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s)
 
 
 def _is_socket(address: str) -> bool:
@@ -204,17 +214,88 @@ def _is_socket(address: str) -> bool:
         return False
 
 
-def _bound(port: int, interface: str, backlog: int, *, both_families: bool = False) -> socket.socket:
-    family = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _listening(port: int, interface: str, backlog: int, *, both_families: bool = False) -> socket.socket:
+    sock = bind_tcp(port, interface, both_families=both_families)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if both_families:
-            # Not left to net.ipv6.bindv6only: tls:PORT listens on "::" for clients of both families.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((interface, port))
         sock.listen(backlog)
     except OSError as error:
         sock.close()
         raise CannotListenError(interface, port, error) from None
     return sock
+
+
+def prepare_for_pool(sock: socket.socket) -> None:
+    """Sets the options of a socket that a pool listens on.
+
+    Each connection inherits them, which saves two system calls per connection.
+    """
+    sock.setblocking(False)
+    limit_unsent(sock)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def negotiating_context(contexts: IOpenSSLContextFactory, factory: IProtocolFactory) -> SSL.Context:
+    """Gives the context of TLS, which agrees on a protocol by ALPN if the factory of the protocols has a choice."""
+    context: SSL.Context = contexts.getContext()
+    negotiation = IProtocolNegotiationFactory(factory, None)
+    if negotiation is not None:
+        context.set_alpn_select_callback(alpn_selector(negotiation.acceptableProtocols()))
+    return context
+
+
+def bind_tcp(port: int, interface: str, *, both_families: bool = False, reuse_port: bool = False) -> socket.socket:
+    """Gives a socket that is bound to a port, and does not listen yet.
+
+    :param interface: the address; ``""`` for all of IPv4.
+    :param both_families: whether a socket of IPv6 serves IPv4 as well.
+    :param reuse_port: whether other sockets of the same user may be bound to the port as well (``SO_REUSEPORT``).
+    :raises CannotListenError: if the port cannot be bound.
+    """
+    family = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if both_families:
+            # Not left to net.ipv6.bindv6only: tls:PORT listens on "::" for clients of both families.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((interface, port))
+    except OSError as error:
+        sock.close()
+        raise CannotListenError(interface, port, error) from None
+    return sock
+
+
+def bind_unix(address: str, mode: int, *, wants_lock: bool) -> tuple[socket.socket, Callable[[], None]]:
+    """Gives a Unix socket that is bound and does not listen yet, and a function that removes its files.
+
+    :param mode: the permissions of its file.
+    :param wants_lock: whether a lock of Twisted's guards the file, which is then taken over from an ended process.
+    :raises CannotListenError: if the address cannot be bound.
+    """
+    lock = FilesystemLock(f"{address}.lock") if wants_lock else None
+    if lock is not None:
+        if not lock.lock():
+            raise CannotListenError(None, address, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
+        if not lock.clean and _is_socket(address):
+            os.unlink(address)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(address)
+        if not address.startswith("\0"):  # an abstract name, which is no file
+            os.chmod(address, mode)
+    except OSError as error:
+        sock.close()
+        if lock is not None:
+            lock.unlock()
+        raise CannotListenError(None, address, error) from None
+
+    def clean_up() -> None:
+        if not address.startswith("\0"):
+            os.unlink(address)
+        if lock is not None:
+            lock.unlock()
+
+    return sock, clean_up

@@ -128,6 +128,9 @@ class ConnectionPool(Protocol):
     def close_later(self, connection: PooledConnection) -> None:
         """Closes a connection that is lost after this turn."""
 
+    def replace(self, connection: PooledConnection, successor: PooledConnection) -> None:
+        """Puts a connection into the place of one that has read all that comes before it, on the same socket."""
+
     def log_failure(self, where: str, culprit: object) -> None:
         """Logs the exception that is being handled. It ends one connection and no more."""
 

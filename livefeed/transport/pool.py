@@ -19,9 +19,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from livefeed.transport.rooms import Turns
+from livefeed.transport.sockets import reset_when_closed
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -103,6 +105,7 @@ class _Listener:
 
     sock: socket.socket
     make_connection: MakeConnection
+    admits: Callable[[object], bool] | None
     cost_s: float
     price: float = 0.0
 
@@ -165,16 +168,25 @@ class Pool:
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = cast("IReactorTime", self.reactor)
 
-    def listen(self, sock: socket.socket, make_connection: MakeConnection, cost_s: float = ACCEPT_COST_S) -> None:
+    def listen(
+        self,
+        sock: socket.socket,
+        make_connection: MakeConnection,
+        admits: Callable[[object], bool] | None = None,
+        *,
+        cost_s: float = ACCEPT_COST_S,
+    ) -> None:
         """Accepts connections of a socket.
 
         :param sock: bound, listening and not blocking. Its connections inherit its options.
         :param make_connection: makes a connection of each socket that is accepted.
+        :param admits: tells whether a peer may connect, by the name that ``accept`` gives; others are reset. ``None``
+            to admit all.
         :param cost_s: the processor seconds of a new connection, with its handshake.
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, cost_s)
+        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s)
         self._set_price(listener)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
@@ -225,6 +237,15 @@ class Pool:
             self._epoll.unregister(fd)
             sock.close()
             self._cease_if_idle()
+
+    def admit(self, sock: socket.socket, make_connection: MakeConnection) -> None:
+        """Takes a connected socket as if a listener had accepted it, whatever the limits say, and does not count it.
+
+        :param sock: connected; the pool closes it.
+        """
+        if not self._running:
+            self._begin()
+        self._take(sock, None, make_connection, too_many=False)
 
     def pollers(self) -> list[PooledConnection]:
         """Gives the connections whose handshake is done, and that nothing is followed on."""
@@ -305,6 +326,14 @@ class Pool:
         if not self._in_turn and self._closing_call is None:
             self._closing_call = self.reactor.callLater(0, self._close_lost)
 
+    def replace(self, connection: PooledConnection, successor: PooledConnection) -> None:
+        """Puts a connection into the place of one that has read all that comes before it, on the same socket."""
+        self.deadlines.pop(connection, None)
+        successor.over_capacity = connection.over_capacity
+        self.connections[successor.fd] = successor
+        successor.set_deadline(self.limits.handshake_s)
+        successor.start()
+
     def log_failure(self, where: str, culprit: object) -> None:
         """Logs the exception that is being handled. It ends one connection and no more."""
         _log.failure(
@@ -354,6 +383,11 @@ class Pool:
                     self._rest(fd)
                     return
                 continue  # the client left while it waited to be accepted
+            if listener.admits is not None and not listener.admits(peer):
+                # Not counted in the rate of all: the refused would take the turns of others.
+                reset_when_closed(sock)
+                sock.close()
+                continue
             self._allowance -= listener.price
             self._admit(sock, peer, listener)
 
@@ -371,21 +405,24 @@ class Pool:
         if too_many and self._over >= OVERFLOW:
             sock.close()
             return
+        self.accepted += self._take(sock, peer, listener.make_connection, too_many=too_many)
+
+    def _take(self, sock: socket.socket, peer: object, make_connection: MakeConnection, *, too_many: bool) -> bool:
         try:
             sock.setblocking(False)
-            connection = listener.make_connection(self, sock, peer)
+            connection = make_connection(self, sock, peer)
             self._epoll.register(connection.fd, select.EPOLLIN)
         except Exception:
             # No memory, in the process or in the kernel: this client alone is sent away.
-            self.log_failure("accepting", listener.make_connection)
+            self.log_failure("accepting", make_connection)
             sock.close()
-            return
-        self.accepted += 1
+            return False
         connection.over_capacity = too_many
         self._over += too_many
         self.connections[connection.fd] = connection
         connection.set_deadline(self.limits.handshake_s)
         connection.start()
+        return True
 
     def _rest(self, fd: int) -> None:
         """Accepts no connection of a listener until the next sweep."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -16,6 +18,15 @@ def limit_unsent(sock: socket.socket) -> None:
     """Limits the unsent bytes that the kernel takes, for a socket and for the connections that it accepts."""
     if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    """Has a socket end with a reset when it is closed. The kernel then keeps nothing of it, not even TIME_WAIT."""
+    with suppress(OSError):  # it may be gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
 
 class StreamSocket:

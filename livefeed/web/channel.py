@@ -101,8 +101,8 @@ class Channel(HTTPChannel):
     """An HTTP/1.1 connection: twisted.web parses, and the channel refuses what twisted.web would accept by mistake.
 
     It refuses a missing, repeated or malformed ``Host``, control characters anywhere in a head, folded lines, malformed
-    targets, and a head that is incomplete after :data:`HEAD_TIMEOUT_S`. No resource takes content: a request with
-    content is answered at once, the content is not read, and the connection is closed.
+    targets, and a head that is incomplete after :data:`HEAD_TIMEOUT_S`. A request with content is answered at once, the
+    content is not read, and the connection is closed, unless a subclass takes content.
 
     :ivar site: the factory of the channel.
     :ivar has_waited: whether the request is answered as one whose time to wait is over.
@@ -252,7 +252,7 @@ class Channel(HTTPChannel):
                 self.refuse(503, "There are too many connections. Come back later.", retry)
         if self._closing:
             return
-        if self.length != 0 or headers.hasHeader(b"Transfer-Encoding"):
+        if (self.length != 0 or headers.hasHeader(b"Transfer-Encoding")) and not self.takes_content():
             # Answered now. Content that still arrives is discarded.
             request.has_content = True
             self._last_request = True
@@ -261,6 +261,10 @@ class Channel(HTTPChannel):
         # twisted.web would answer 100, which asks the client to send its content.
         headers.removeHeader(b"Expect")
         super().allHeadersReceived()
+
+    def takes_content(self) -> bool:
+        """Tells whether the content of the present request is read. No resource of a feed takes content."""
+        return False
 
     def allContentReceived(self) -> None:
         """HTTPChannel API."""

@@ -74,6 +74,10 @@ class Site(server.Site):
         self._resting: deque[Channel] = deque()
         self._clearing: IDelayedCall | None = None
 
+    def configure(self, *, head_timeout_s: float, max_head_bytes: int, idle_timeout_s: float) -> None:
+        """Takes other limits, which count from the next request of each connection on."""
+        self.head_timeout_s, self.max_head_bytes, self.timeOut = head_timeout_s, max_head_bytes, idle_timeout_s
+
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
         self._clear_later()

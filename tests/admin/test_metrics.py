@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.metrics import Figures, metrics_root
+from livefeed import __version__
+from livefeed.admin.metrics import Figures, MetricsResource
+from livefeed.admin.reports import NO_ORIGIN
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
@@ -20,6 +23,7 @@ from livefeed.process.memory import Collector
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, make_site, request
 from livefeed.tls.options import Validity
 from livefeed.transport.pool import Pool
+from livefeed.web.resources import Node
 from livefeed.web.site import Site
 
 NOW = 1_700_000_000.0
@@ -53,8 +57,14 @@ class MetricsTestCase(SynchronousTestCase):
             for puller, published in ((self.puller, self.served), (other_puller, self.other))
         ]
         self.garbage = Collector(lambda: 0, self.clock)
-        self.figures = Figures(feeds, self.site, self.pool, self.garbage)
-        self.metrics = Site(metrics_root(self.figures), reactor=self.clock)
+        self.figures = Figures(feeds, feeds, self.site, self.pool, self.garbage, started_at=NOW)
+        self.metrics = self.site_of(self.figures)
+
+    def site_of(self, figures: Figures) -> Site:
+        """Makes a site that serves the metrics."""
+        root = Node(NO_ORIGIN)
+        root.putChild(b"metrics", MetricsResource(figures.samples))
+        return Site(root, reactor=self.clock)
 
     def pull(self, answer: bytes | Exception) -> None:
         self.source.answers.append(answer)
@@ -194,7 +204,7 @@ class ProcessFigureTests(MetricsTestCase):
         self.pool.accepted, self.pool.refused, self.pool.capacity = 5, 2, 7
         names = ("connections", "max_connections", "connections_accepted_total", "connections_refused_total")
         self.assertEqual([self.figure(name) for name in names], [0, 7, 5, 2])
-        self.metrics = Site(metrics_root(Figures(self.figures.feeds, self.site, None)), reactor=self.clock)
+        self.metrics = self.site_of(Figures(self.figures.served, self.figures.pulled, self.site, None))
         self.assertEqual([self.figure(name) for name in names], [None] * 4)
 
     def test_pauses_of_the_garbage_collector(self) -> None:
@@ -202,6 +212,14 @@ class ProcessFigureTests(MetricsTestCase):
         self.garbage.full, self.garbage.paused_s, self.garbage.longest_s = 3, 0.75, 0.5
         names = ("full_collections_total", "full_collection_seconds_total", "full_collection_longest_seconds")
         self.assertEqual([self.figure(name) for name in names], [3, 0.75, 0.5])
+
+    def test_build_and_start(self) -> None:
+        """The versions of the program, and when it was started."""
+        versions = {"version": __version__, "python": platform.python_version()}
+        (sample,) = [sample for sample in self.figures.samples() if sample.name == "build_info"]
+        self.assertEqual(dict(sample.labels) | versions, dict(sample.labels))
+        self.assertRegex(dict(sample.labels)["openssl"], r"[0-9.]+")
+        self.assertEqual(self.figure("start_time_seconds"), NOW)
 
     def test_asking_changes_nothing(self) -> None:
         """A request for the figures subscribes to no feed, and causes no rendering, compression or count."""
@@ -230,8 +248,8 @@ class MetricsResourceTests(MetricsTestCase):
 
     def test_certificates(self) -> None:
         """Each says when it expires."""
-        figures = Figures(self.figures.feeds, self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
-        body = request(Site(metrics_root(figures), reactor=self.clock), b"GET /metrics HTTP/1.1").body
+        figures = Figures((), (), self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
+        body = request(self.site_of(figures), b"GET /metrics HTTP/1.1").body
         self.assertIn(b'livefeed_certificate_not_after_timestamp_seconds{file="/a.pem"} 1.7e+09', body)
 
     def test_other_paths_and_methods(self) -> None:

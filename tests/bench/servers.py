@@ -169,6 +169,7 @@ class Livefeed(Server):
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
+        arguments += ["--instance", f"bench-{self.port}"]
         self.run("env", *UNIT, *arguments, directory=Path(__file__).parents[2])
 
     def longest_pause_ms(self) -> float:

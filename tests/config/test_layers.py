@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -29,7 +30,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_place_is_the_option(self) -> None:
         """A value is kept as it is, and its place is the option with hyphens."""
-        values = from_options({"max_bytes": "9", "allow_origin": ["a", "b"]})
+        values = from_options({"max_bytes": "9", "allow_origin": ["a", "b"]}, Path.cwd())
         self.assertEqual(
             values,
             {
@@ -40,7 +41,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_values_are_texts(self) -> None:
         """A value of the command line has no type yet."""
-        self.assertFalse(from_options({"interval": "1"})["interval"].typed)
+        self.assertFalse(from_options({"interval": "1"}, Path.cwd())["interval"].typed)
 
 
 class EnvironmentTests(SynchronousTestCase):
@@ -48,14 +49,14 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_place_is_the_variable(self) -> None:
         """The variable has the prefix and the name in capitals; settings without a variable have no value."""
-        values = from_environment({"LIVEFEED_MAX_BYTES": " 9 "}, NAMES, ())
+        values = from_environment({"LIVEFEED_MAX_BYTES": " 9 "}, NAMES, (), Path.cwd())
         self.assertEqual(values, {"max_bytes": SettingValue(" 9 ", "LIVEFEED_MAX_BYTES", Path.cwd())})
         self.assertFalse(values["max_bytes"].typed)
 
     def test_only_repeatable_settings_are_split(self) -> None:
         """White space separates the members of a list, and is a part of any other value."""
         environment = {"LIVEFEED_ALLOW_ORIGIN": " a\tb\n c ", "LIVEFEED_INTERVAL": "1 2"}
-        values = from_environment(environment, NAMES, ("allow_origin",))
+        values = from_environment(environment, NAMES, ("allow_origin",), Path.cwd())
         self.assertEqual(
             {name: value.value for name, value in values.items()},
             {
@@ -67,13 +68,13 @@ class EnvironmentTests(SynchronousTestCase):
     def test_empty_variable_is_a_value(self) -> None:
         """It is refused later, by its name; for a list it has no members."""
         environment = {"LIVEFEED_ALLOW_ORIGIN": " ", "LIVEFEED_INTERVAL": ""}
-        values = from_environment(environment, NAMES, ("allow_origin",))
+        values = from_environment(environment, NAMES, ("allow_origin",), Path.cwd())
         self.assertEqual((values["allow_origin"].value, values["interval"].value), ([], ""))
 
     def test_other_variables_are_ignored(self) -> None:
         """Neither a variable without the prefix nor one in small letters sets anything."""
         for variable in ("INTERVAL", "livefeed_interval", "LIVEFEED_interval", "XLIVEFEED_INTERVAL"):
-            self.assertEqual(from_environment({variable: "1"}, NAMES, ()), {}, variable)
+            self.assertEqual(from_environment({variable: "1"}, NAMES, (), Path.cwd()), {}, variable)
 
 
 class UnknownVariablesTests(SynchronousTestCase):
@@ -109,50 +110,57 @@ class FileTestCase(SynchronousTestCase):
 
     def read(self, data: bytes) -> dict[str, SettingValue]:
         self.path.write_bytes(data)
-        return from_file(str(self.path))
+        return from_file(str(self.path), Path.cwd())
 
     def refusal(self, data: bytes) -> str:
         """Gives the message about a file, without the name of the file at its start."""
         error = self.assertRaises(ConfigurationError, self.read, data)
-        self.assertTrue(str(error).startswith(f"{self.path}: "), error)
-        return str(error).removeprefix(f"{self.path}: ")
+        found = re.fullmatch(rf"{re.escape(str(self.path))}(?::[0-9]+)?: (.*)", str(error))
+        assert found is not None, error
+        return found[1]
 
 
 class FileTests(FileTestCase):
     """from_file."""
 
     def test_values_have_types_and_places(self) -> None:
-        """The place is the file and the key; relative paths begin at the folder of the file."""
+        """The place is the file, the line and the key; relative paths begin at the folder of the file."""
         values = self.read(b"interval = 0.5\nlisten = ['tcp:1']\nsince = 2026-11-29\n")
         self.assertEqual(
-            values,
-            {
-                name: SettingValue(value, f"{self.path}: {name}", self.path.parent, typed=True)
-                for name, value in (("interval", 0.5), ("listen", ["tcp:1"]), ("since", date(2026, 11, 29)))
-            },
+            [(each.value, each.place, each.folder, each.typed) for each in values.values()],
+            [
+                (value, f"{self.path}:{line}: {name}", self.path.parent, True)
+                for line, name, value in (
+                    (1, "interval", 0.5),
+                    (2, "listen", ["tcp:1"]),
+                    (3, "since", date(2026, 11, 29)),
+                )
+            ],
         )
 
     def test_relative_path_of_the_file(self) -> None:
         """The folder is absolute, since a daemon changes its directory; the place is as the operator wrote it."""
         self.path.write_bytes(b"a = 1")
         with contextlib.chdir(self.path.parent):
-            value = from_file("livefeed.toml")["a"]
-        self.assertEqual((value.place, value.folder), ("livefeed.toml: a", self.path.parent.resolve()))
+            value = from_file("livefeed.toml", Path.cwd())["a"]
+        self.assertEqual((value.place, value.folder), ("livefeed.toml:1: a", self.path.parent.resolve()))
 
     def test_values_below_a_table(self) -> None:
         """They extend the place by their key, and keep the folder and the type."""
         table = self.read(b"[feeds.scores]\ninterval = 1\n")["feeds"]
         value = table.below("scores").below("interval")
-        self.assertEqual(value, SettingValue(1, f"{self.path}: feeds.scores.interval", self.path.parent, typed=True))
+        self.assertEqual((value.value, value.folder, value.typed), (1, self.path.parent, True))
+        self.assertEqual(value.place, f"{self.path}:2: feeds.scores.interval")
+        self.assertEqual(SettingValue({"a": "1"}, "x", Path("/")).below("a").place, "x.a")
         self.assertFalse(SettingValue({"a": "1"}, "x", Path("/")).below("a").typed)
 
     def test_odd_keys_are_quoted(self) -> None:
         """A place is one line, and no longer than needed to find the key."""
-        self.assertEqual(self.read(b'"a b" = 1')["a b"].place, f'{self.path}: "a b"')
-        self.assertEqual(self.read(b'"a\\nb" = 1')["a\nb"].place, f'{self.path}: "a\\nb"')
-        self.assertEqual(self.read(b'"" = 1')[""].place, f'{self.path}: ""')
-        self.assertEqual(self.read(b"a" * 64 + b" = 1")["a" * 64].place, f"{self.path}: {'a' * 64}")
-        self.assertEqual(self.read(b"a" * 99 + b" = 1")["a" * 99].place, f'{self.path}: "{"a" * 64}"')
+        self.assertEqual(self.read(b'"a b" = 1')["a b"].place, f'{self.path}:1: "a b"')
+        self.assertEqual(self.read(b'"a\\nb" = 1')["a\nb"].place, f'{self.path}:1: "a\\nb"')
+        self.assertEqual(self.read(b'"" = 1')[""].place, f'{self.path}:1: ""')
+        self.assertEqual(self.read(b"a" * 64 + b" = 1")["a" * 64].place, f"{self.path}:1: {'a' * 64}")
+        self.assertEqual(self.read(b"a" * 99 + b" = 1")["a" * 99].place, f'{self.path}:1: "{"a" * 64}"')
 
     def test_byte_order_mark(self) -> None:
         """Some editors write one; it belongs to no key."""
@@ -168,7 +176,10 @@ class FileTests(FileTestCase):
     def test_every_key_is_found_at_its_place(self, table: dict[str, int]) -> None:
         """Bare keys are written as they are."""
         values = self.read("".join(f"{key} = {value}\n" for key, value in table.items()).encode())
-        self.assertEqual({value.place.removeprefix(f"{self.path}: "): value.value for value in values.values()}, table)
+        self.assertEqual(
+            [(value.place, value.value) for value in values.values()],
+            [(f"{self.path}:{line}: {key}", value) for line, (key, value) in enumerate(table.items(), 1)],
+        )
 
 
 class FileRefusalTests(FileTestCase):
@@ -177,12 +188,12 @@ class FileRefusalTests(FileTestCase):
     def test_file_that_cannot_be_opened(self) -> None:
         """The reason is that of the system."""
         for path, why in ((self.path, "No such file or directory"), (self.path.parent, "Is a directory")):
-            error = self.assertRaises(ConfigurationError, from_file, str(path))
+            error = self.assertRaises(ConfigurationError, from_file, str(path), Path.cwd())
             self.assertEqual(str(error), f"{path}: cannot be read: {why}")
 
     def test_name_that_cannot_be(self) -> None:
         """Python refuses it with another kind of error."""
-        error = self.assertRaises(ConfigurationError, from_file, "a\0b")
+        error = self.assertRaises(ConfigurationError, from_file, "a\0b", Path.cwd())
         self.assertIn("cannot be read: embedded null byte", str(error))
 
     def test_not_utf_8(self) -> None:
@@ -201,6 +212,7 @@ class FileRefusalTests(FileTestCase):
 
     def test_other_errors_of_toml(self) -> None:
         """They have the line and the column, and no hint about quotes."""
+        self.assertIn(f"{self.path}:2: ", str(self.assertRaises(ConfigurationError, self.read, b"[a]\n[a]")))
         refusal = self.refusal(b"[feeds.a]\n[feeds.a]")
         self.assertTrue(refusal.startswith("is not TOML: ") and "line 2" in refusal, refusal)
         self.assertNotIn("quotes", refusal)
@@ -217,6 +229,6 @@ class FileRefusalTests(FileTestCase):
         try:
             values = self.read(data)
         except ConfigurationError as error:
-            self.assertTrue(str(error).startswith(f"{self.path}: is not "), error)
+            self.assertRegex(str(error), rf"^{re.escape(str(self.path))}(:[0-9]+)?: is not ")
         else:
-            self.assertTrue(all(value.place.startswith(f"{self.path}: ") for value in values.values()), values)
+            self.assertTrue(all(value.place.startswith(f"{self.path}:") for value in values.values()), values)

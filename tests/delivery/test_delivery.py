@@ -4,39 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
-from livefeed.delivery.delivery import peer_of
 from livefeed.testing import make_site, publish
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers import event_client
 from tests.helpers.transports import Transport
 from tests.helpers.websocket_client import Client
-
-
-class PeerTests(SynchronousTestCase):
-    def test_addresses_of_ipv4_count_each(self) -> None:
-        """The port does not count."""
-        for port in (1, 2):
-            self.assertEqual(peer_of(IPv4Address("TCP", "192.0.2.1", port)), "192.0.2.1")
-
-    def test_networks_of_ipv6_count_together(self) -> None:
-        """The first 64 bits are those of one client; an address that stands for one of IPv4 counts as that."""
-        for host, peer in (
-            ("2001:db8:1:2::1", "20010db800010002::/64"),
-            ("2001:db8:1:2:ffff::", "20010db800010002::/64"),
-            ("2001:db8:1:3::1", "20010db800010003::/64"),
-            ("fe80::1%eth0", "fe80000000000000::/64"),
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-        ):
-            self.assertEqual(peer_of(IPv6Address("TCP", host, 1)), peer)
-
-    def test_other_clients_count_as_one(self) -> None:
-        """Clients of a Unix socket and clients that have already gone have the address ""."""
-        for address in (UNIXAddress(b"/run/livefeed"), None):
-            self.assertEqual(peer_of(address), "")
 
 
 class DeliveryTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import OVERDUE_S, Feed, State
+from livefeed.feed.feed import OVERDUE_S, Feed, LastError, State
 from livefeed.feed.subscription import Subscription
 from livefeed.testing import publish
 from tests.helpers.feeds import (
@@ -573,6 +573,44 @@ class FreshnessTests(FeedTestCase):
         feed.mark_stale()
         self.clock.pump([0] * 4)
         self.assertEqual([len(follower.sent) for follower in followers], [2] * SLICE + [1] * 10)
+
+
+class ReasonTests(FeedTestCase):
+    """The reason of the state, as an operator is told it."""
+
+    def test_reasons(self) -> None:
+        """Nothing pulled, a good pull, a pull that failed while the feed is live, and the silence of the source."""
+        feed = self.feed()
+        reasons = [feed.reason]
+        publish(feed, b"1")
+        reasons.append(feed.reason)
+        feed.stale_after_s = 5
+        feed.mark_stale("redis: away")
+        reasons.append(feed.reason)
+        publish(feed, b"1")
+        reasons.append(feed.reason)
+        feed.start_watching(3)
+        self.clock.advance(6)
+        reasons.append(feed.reason)
+        feed.stop_watching()
+        self.assertEqual(reasons, ["nothing was pulled yet", "", "redis: away", "", "no pull has ended for 6 s"])
+
+    def test_restored(self) -> None:
+        """A version of an earlier process has its age for a reason."""
+        feed = self.feed()
+        feed.restore([StoredVersion(b"1", Sequence(7, 1), NOW - 9)], age_s=9)
+        self.assertEqual(feed.reason, "its document was last confirmed 9 s ago")
+
+    def test_last_error(self) -> None:
+        """It stays when the feed is live again; a part that could not be made is no error of the source."""
+        feed = self.feed()
+        self.assertIsNone(feed.last_error)
+        feed.mark_stale("redis: away")
+        error = feed.last_error
+        self.clock.advance(1)
+        publish(feed, b"1")
+        feed.mark_stale()
+        self.assertEqual((feed.last_error, error), (LastError("redis: away", self.clock.seconds() - 1), error))
 
 
 class ExpiryTests(FeedTestCase):

@@ -17,6 +17,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -167,12 +168,13 @@ class Livefeed:
     ) -> None:
         self._stack = contextlib.ExitStack()
         self._certificate = certificate
+        self.runtime_dir = runtime_dir(self._stack)
         files = () if certificate is None else ("--cert", str(certificate.cert), "--key", str(certificate.key))
         endpoints = [argument for endpoint in listen for argument in ("--listen", endpoint)]
         self.process = Process(
             [*command, "livefeed", "--transport", TRANSPORT, *endpoints, *files, *options],
             directory=directory,
-            environment=environment(directory),
+            environment={**environment(directory), "LIVEFEED_RUNTIME_DIR": str(self.runtime_dir)},
         )
         self._stack.callback(self.process.close)
         try:
@@ -225,6 +227,18 @@ class Livefeed:
         return httpx.Client(
             base_url=f"{self.scheme}://{self.authority}", verify=verify, trust_env=False, timeout=WAIT_S
         )
+
+    def operator(self) -> httpx.Client:
+        """Gives a client of the operator's socket, for the caller to close."""
+        transport = httpx.HTTPTransport(uds=str(self.runtime_dir / "admin.sock"))
+        return httpx.Client(transport=transport, base_url="http://localhost", trust_env=False, timeout=WAIT_S)
+
+    def metrics(self) -> str:
+        """Gives the metrics, as the operator's socket serves them."""
+        with self.operator() as client:
+            response = client.get("/metrics")
+        assert response.status_code == 200, response.text
+        return response.text
 
     def websocket(self, path: str = "/feed.ws", **options: Any) -> websockets.sync.client.ClientConnection:
         """Gives a subscriber; its connection is a context manager.
@@ -329,6 +343,11 @@ class Livefeed:
         return self.process.wait(within_s)
 
 
+def runtime_dir(stack: contextlib.ExitStack) -> Path:
+    """Gives a runtime directory that is gone with *stack*: the paths of tests are too long for Unix sockets."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livefeed-test-")))
+
+
 def environment(directory: Path) -> dict[str, str]:
     """Gives the environment of a livefeed that keeps its data in *directory*."""
     return {"XDG_DATA_HOME": str(directory / "data"), "HOME": str(directory)}
@@ -338,9 +357,11 @@ def run(
     directory: Path, *options: str, command: tuple[str, ...] = TWISTD, variables: dict[str, str] | None = None
 ) -> tuple[int, str]:
     """Gives the exit code and the output of a livefeed that is expected to end by itself."""
-    surroundings = {**environment(directory), **(variables or {})}
-    process = Process([*command, "livefeed", *options], directory=directory, environment=surroundings)
-    with contextlib.closing(process):
+    with contextlib.ExitStack() as stack:
+        own = {"LIVEFEED_RUNTIME_DIR": str(runtime_dir(stack))}
+        surroundings = {**environment(directory), **own, **(variables or {})}
+        process = Process([*command, "livefeed", *options], directory=directory, environment=surroundings)
+        stack.enter_context(contextlib.closing(process))
         try:
             code = process.wait()
         except subprocess.TimeoutExpired:

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.harness import HOST, TCP, TLS, TRANSPORT, Process, peer
+from tests.integration.harness import TLS, TRANSPORT, Process, peer
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
@@ -40,11 +39,9 @@ def test_rules_are_right(tmp_path: Path) -> None:
 
 def test_rules_ask_for_what_is_exported(start: Start) -> None:
     """The rules name existing metrics, with the labels that the tests of the rules give them."""
-    livefeed = start("--metrics", TCP, listen=(TLS,))
-    livefeed.wait_for_log(r"listening on .*: the metrics http://localhost:\d+/metrics")
-    (port,) = re.findall(r"the metrics http://localhost:(\d+)/metrics", livefeed.log())
+    livefeed = start(listen=(TLS,))
     assert livefeed.http.get("/feed").status_code == 200
-    text = httpx.get(f"http://{HOST}:{port}/metrics", trust_env=False).text
+    text = livefeed.metrics()
     exported = {
         sample.name: {*sample.labels} for family in text_string_to_metric_families(text) for sample in family.samples
     }

@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import websockets.exceptions
 
-from tests.integration.harness import HOST, TCP, Livefeed, Polling
+from tests.integration.harness import Livefeed, Polling
 from tests.integration.store import Middle, Store, stores
 
 if TYPE_CHECKING:
@@ -48,11 +47,6 @@ class Night:
 
     # internal state
     number: int = 1
-    metrics: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        (port,) = re.findall(r"the metrics http://localhost:(\d+)/metrics", self.livefeed.log())
-        self.metrics = f"http://{HOST}:{port}/metrics"
 
     def put_next(self) -> None:
         """Puts a newer document into the store."""
@@ -68,7 +62,7 @@ class Night:
         return self._pulls("good")
 
     def _pulls(self, kind: str) -> int:
-        text = httpx.get(self.metrics, trust_env=False).text
+        text = self.livefeed.metrics()
         (count,) = re.findall(rf'livefeed_{kind}_pulls_total\{{feed="feed"\}} (\d+)', text)
         return int(count)
 
@@ -151,7 +145,7 @@ def night(
         middle = stack.enter_context(Middle(store.port)) if store.has_middle else None
         livefeed = Livefeed(
             *("--source", store.source(middle.port if middle else None)),
-            *("--interval", INTERVAL_S, "--metrics", TCP),
+            *("--interval", INTERVAL_S),
             directory=tmp_path_factory.mktemp("livefeed"),
             certificate=certificate,
         )

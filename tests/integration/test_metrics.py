@@ -10,23 +10,35 @@ import httpx
 from tests.integration.harness import HOST, TCP, TEXT, TRANSPORT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.conftest import Start
 
 
-def test_metrics(start: Start) -> None:
-    """The metrics have an endpoint of their own, and cover the other endpoints."""
-    livefeed = start("--metrics", TCP)
-    livefeed.wait_for_log(r"listening on .*: the metrics http://localhost:\d+/metrics")
-    (port,) = re.findall(r"the metrics http://localhost:(\d+)/metrics", livefeed.log())
+def test_metrics(start: Start, tmp_path: Path) -> None:
+    """The metrics are on the operator's port, by its socket and by TCP with the token, and not on the public one."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef\n")
+    token.chmod(0o600)
+    livefeed = start("--admin", TCP, "--admin-token", str(token))
+    livefeed.wait_for_log(r"listening on .*: the operator's port http://localhost:\d+/status")
+    (port,) = re.findall(r"the operator's port http://localhost:(\d+)/", livefeed.log())
     with livefeed.subscriber_wire() as wire:
         wire.frame_of(TEXT)
         for _ in range(3):
             assert livefeed.http.get("/feed").status_code == 200
-        text = httpx.get(f"http://{HOST}:{port}/metrics", trust_env=False).text
+        text = livefeed.metrics()
     assert 'livefeed_subscribers{by="websocket",feed="feed"} 1.0' in text
     assert re.search(r'livefeed_answers_total\{coding="\w+",scheme="https",status="200"\} 3\.0', text)
     assert 'livefeed_state{feed="feed",state="live"} 1.0' in text
     assert "process_resident_memory_bytes" in text
     assert ("livefeed_connections 2.0" in text) == (TRANSPORT == "fast")
     assert livefeed.http.get("/metrics").status_code == 404
+    url = f"http://{HOST}:{port}/metrics"
+    refused = httpx.get(url, trust_env=False)
+    assert (refused.status_code, "metrics" in refused.text) == (401, False)
+    by_token = httpx.get(url, headers={"Authorization": "Bearer 0123456789abcdef"}, trust_env=False)
+    assert by_token.status_code == 200
+    assert "livefeed_state" in by_token.text
     assert livefeed.terminate() == 0
+    assert "0123456789abcdef" not in livefeed.log()

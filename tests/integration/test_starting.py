@@ -160,15 +160,18 @@ class TestOptions:
         assert "listening on" not in output
 
     @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
-    @pytest.mark.parametrize("option", ["--metrics", "--state-dir"])
+    @pytest.mark.parametrize("option", ["--admin", "--state-dir"])
     def test_nothing_is_announced_before_all_is_there(
         self, tmp_path: Path, option: str, command: tuple[str, ...]
     ) -> None:
         """A start that fails has not said before that livefeed listens."""
         (tmp_path / "file").write_bytes(b"")
+        token = tmp_path / "token"
+        token.write_text("0123456789abcdef\n")
+        token.chmod(0o600)
         with closing(socket.create_server((HOST, 0))) as sock:
-            value = f"tcp:{sock.getsockname()[1]}:interface={HOST}" if option == "--metrics" else "file"
-            code, output = run(tmp_path, "--listen", TCP, option, value, command=command)
+            value = f"tcp:{sock.getsockname()[1]}:interface={HOST}" if option == "--admin" else "file"
+            code, output = run(tmp_path, "--listen", TCP, "--admin-token", str(token), option, value, command=command)
         assert_refused(code, output, f"{option}: ")
         assert "listening on" not in output
 
@@ -208,13 +211,14 @@ class TestSettingsFile:
         ],
     )
     def test_what_cannot_be_is_refused(self, tmp_path: Path, command: tuple[str, ...], text: str, refusal: str) -> None:
-        """The refusal is one line with the file and the key, and the exit code is 1."""
+        """The refusal is one line with the file, the line and the key, and the exit code is 1."""
         folder = tmp_path / "etc"
         folder.mkdir()
         (folder / "livefeed.toml").write_text(text)
         code, output = run(tmp_path, "--config", "etc/livefeed.toml", command=command)
         assert code == 1
-        assert output.startswith(f"livefeed: etc/livefeed.toml: {refusal.format(folder=folder)}"), output
+        begin = rf"livefeed: etc/livefeed\.toml:[0-9]: {re.escape(refusal.format(folder=folder))}"
+        assert re.match(begin, output), output
         assert len(output.splitlines()) == 1, output
         assert "hush" not in output
 
@@ -243,7 +247,7 @@ class TestSettingsFile:
             endpoint = f"tcp:{sock.getsockname()[1]}:interface={HOST}"
             (tmp_path / "livefeed.toml").write_text(f"listen = ['{endpoint}']")
             code, output = run(tmp_path, "--config", "livefeed.toml")
-        assert_refused(code, output, f"livefeed: livefeed.toml: listen: {endpoint}: ", "in use")
+        assert_refused(code, output, f"livefeed: livefeed.toml:1: listen: {endpoint}: ", "in use")
 
     def test_is_read_before_privileges_are_given_up(self, start: Start, tmp_path: Path) -> None:
         """The file, with its passwords, may be readable by root alone."""

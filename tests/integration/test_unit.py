@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from tests.integration.harness import TCP, TLS, TWISTD, WAIT_S, Livefeed, peer, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
@@ -142,6 +145,51 @@ class TestJournal:
         )
         assert code == 1
         assert all(re.match(r"\d{4}-", line) for line in log.read_text().splitlines())
+
+
+class TestNotify:
+    """The messages that a service of ``Type=notify`` sends to systemd."""
+
+    @pytest.fixture
+    def manager(self, tmp_path: Path) -> Iterator[socket.socket]:
+        """Gives the socket that the service is told of."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(str(tmp_path / "notify"))
+            sock.settimeout(WAIT_S)
+            yield sock
+
+    def command(self, tmp_path: Path) -> tuple[str, ...]:
+        launcher = f"""
+import os, sys
+os.environ.update(NOTIFY_SOCKET={str(tmp_path / "notify")!r}, WATCHDOG_USEC="1000000", WATCHDOG_PID=str(os.getpid()))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+        return by(launcher)
+
+    def until(self, manager: socket.socket, beginning: str) -> list[str]:
+        """Gives all messages up to one that begins so."""
+        told = [manager.recv(65536).decode()]
+        while not told[-1].startswith(beginning):
+            told.append(manager.recv(65536).decode())
+        return told
+
+    def test_from_the_start_to_the_end(self, start: Start, tmp_path: Path, manager: socket.socket) -> None:
+        """READY comes when the port serves, then signs of life and a line of status, and a message at the stop."""
+        livefeed = start(listen=(TCP,), command=self.command(tmp_path))
+        self.until(manager, "READY=1")
+        assert livefeed.http.get("/feed").status_code == 200
+        self.until(manager, "STATUS=feeds: 1 live; 0 subscribers; 1 connections")
+        assert "READY=1" not in self.until(manager, "WATCHDOG=1")
+        assert livefeed.terminate() == 0
+        self.until(manager, "STOPPING=1")
+
+    def test_source_that_is_down(self, start: Start, tmp_path: Path, manager: socket.socket) -> None:
+        """Other units do not wait for it: livefeed is ready after the first attempt, and the status names the feed."""
+        source = f"file:{tmp_path / 'missing.json'}"
+        livefeed = start("--source", source, listen=(TCP,), command=self.command(tmp_path), live=False)
+        self.until(manager, "READY=1")
+        assert livefeed.http.get("/feed").status_code == 503
+        self.until(manager, "STATUS=feeds: 1 stale (feed);")
 
 
 class TestPluginCache:

@@ -59,6 +59,11 @@ class MistakeTests(SynchronousTestCase):
             ("tcp:port=-1", port),
             ("tcp", port),
             ("tcp:8080:127.0.0.1:7:8", "tcp: has 3 parts at most, as in tcp:8080:interface=127.0.0.1"),
+            (
+                "haproxy:tls:8443",
+                "the PROXY header comes before TLS, where only --listen of the fast transport reads it",
+            ),
+            ("haproxy:haproxy:tcp:8080", "haproxy: is there twice"),
         ):
             mistake = mistake_in(description)
             self.assertTrue(mistake.startswith(why), mistake)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
 from twisted.internet.endpoints import TCP4ServerEndpoint, quoteStringArgument
@@ -22,6 +22,9 @@ from livefeed.process.socket_file import SocketFileEndpoint
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import ServedCertificates, server_options
 from tests.helpers.ports import close_port
+
+if TYPE_CHECKING:
+    from livefeed.tls.tickets import SessionTickets
 
 
 class ListenTestCase(SynchronousTestCase):
@@ -44,9 +47,9 @@ class ListenTestCase(SynchronousTestCase):
         self.used: list[tuple[Path, Path]] = []
         self.made: list[object] = []
 
-        def record(cert: Path, key: Path) -> Any:
+        def record(cert: Path, key: Path, tickets: SessionTickets) -> Any:
             self.used.append((cert, key))
-            self.made.append(server_options(cert, key))
+            self.made.append(server_options(cert, key, tickets))
             return self.made[-1]
 
         self.patch(endpoints, "server_options", record)

@@ -13,7 +13,8 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.tls import openssl
-from livefeed.tls.openssl import RECORD_BYTES, direct_calls, public_calls, set_groups
+from livefeed.tls.openssl import RECORD_BYTES, direct_calls, public_calls, set_groups, ticket_key_calls
+from livefeed.tls.symbols import UnknownFunctionError
 from livefeed.transport import tls_connection
 
 
@@ -150,3 +151,27 @@ class GroupsTests(SynchronousTestCase):
         """A pyOpenSSL with other internals cannot set the groups."""
         self.patch(SSL, "_lib", Pretending(SSL._lib, SSL_CTX_set1_curves_list=None))  # type: ignore[attr-defined]
         self.assertFalse(set_groups(SSL.Context(SSL.TLS_METHOD), b"P-384"))
+
+
+class TicketKeyTests(SynchronousTestCase):
+    """The calls about the keys of tickets; their effect is tested with the tickets."""
+
+    def test_wrong_size(self) -> None:
+        """OpenSSL would read beyond the end of shorter keys."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        for size in (0, 79, 81):
+            self.assertRaises(ValueError, ticket_key_calls().set_keys, context, bytes(size))
+        self.assertTrue(ticket_key_calls().set_keys(context, bytes(80)))
+
+    def test_changed_library(self) -> None:
+        """The message says so, and nothing is called."""
+        lib: Any = SSL._lib  # type: ignore[attr-defined]
+        self.patch(SSL, "_lib", Pretending(lib, SSL_session_reused=None))
+        error = self.assertRaises(UnknownFunctionError, ticket_key_calls)
+        self.assertIn("pyOpenSSL has changed: ", str(error))
+
+    def test_other_size(self) -> None:
+        """A later OpenSSL may have other keys."""
+        self.patch(openssl, "TICKET_KEYS_BYTES", 48)
+        error = self.assertRaises(UnknownFunctionError, ticket_key_calls)
+        self.assertEqual(str(error), "OpenSSL's keys of tickets have 80 bytes, not 48")

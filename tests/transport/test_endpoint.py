@@ -311,7 +311,7 @@ class TlsTests(EndpointTestCase):
         ):
             measured.clear()
             pool = make_pool(self.reactor, accept_rate=rate).pool
-            listening = PoolReactor(pool, measure)
+            listening = PoolReactor(pool, measure=measure)
             port: Any = listening.listenSSL(0, self.site(), options, interface="127.0.0.1")
             self.addCleanup(port.stopListening)
             self.assertEqual((round(pool.accept_rate, 6), measured), (round(expected, 6), contexts))

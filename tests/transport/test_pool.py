@@ -83,7 +83,7 @@ class PoolTestCase(SynchronousTestCase):
         self.pool = make_pool(self.reactor, **limits).pool
         self.add_listener(factory)
 
-    def add_listener(self, factory: Any = None, **options: float) -> None:
+    def add_listener(self, factory: Any = None, **options: Any) -> None:
         """Has the pool listen on one more socket."""
         sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         sock.setblocking(False)

@@ -1,0 +1,190 @@
+"""The access to the operator's port: the token, the host that a request names, and the origin of its page.
+
+A page of any site can have a browser send requests to addresses that the browser reaches, also to loopback. Browsers
+name the origin of such a page. With DNS rebinding, the page's own host name leads to this machine, and the browser
+takes the request for one of the same origin: only its ``Host`` tells.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import re
+import socket
+import stat
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from twisted.internet.address import IPv4Address, IPv6Address
+
+from livefeed.exceptions import ConfigurationError
+from livefeed.process.descriptions import split_description
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from livefeed.web.request import Request
+
+MIN_TOKEN_CHARACTERS = 16
+"""Characters of the shortest token. With 64 possible characters, they have 96 bits."""
+
+MAX_TOKEN_BYTES = 4096
+"""Size of the largest file of a token. A larger file was named by mistake."""
+
+MAX_FAILURES = 5
+"""Wrong tokens from one address within a second, after which all its requests are refused until the second is over."""
+
+MAX_ADDRESSES = 1024
+"""Addresses whose wrong tokens are counted within a second. When there are more, all are refused."""
+
+WINDOW_S = 1.0
+"""Seconds for which wrong tokens are counted."""
+
+_IPV6_PREFIX = 64
+_TOKEN = re.compile(rb"[!-~]+")
+_SAME_PAGE = (None, b"same-origin", b"none")
+"""Values of ``Sec-Fetch-Site`` of requests that no other site has caused (Fetch Metadata, 2.3)."""
+
+
+def read_token(path: Path) -> bytes:
+    """Reads the token that requests must carry.
+
+    :raises ConfigurationError: if the file cannot be read, can be read by every user, or has no possible token.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(MAX_TOKEN_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}", "admin_token") from None
+    if mode & stat.S_IRWXO:
+        why = f"every user may read it; `chmod o= {path}` forbids it"
+        raise ConfigurationError(f"{path}: {why}", "admin_token")
+    if len(data) > MAX_TOKEN_BYTES:
+        raise ConfigurationError(f"{path}: is larger than {MAX_TOKEN_BYTES} bytes", "admin_token")
+    token = data.strip()
+    if not _TOKEN.fullmatch(token):
+        why = "has no token: a line of visible ASCII characters, without blanks"
+        raise ConfigurationError(f"{path}: {why}", "admin_token")
+    if len(token) < MIN_TOKEN_CHARACTERS:
+        why = f"the token has {len(token)} characters, and {MIN_TOKEN_CHARACTERS} are the fewest"
+        raise ConfigurationError(f"{path}: {why}; `openssl rand -base64 32` makes one", "admin_token")
+    return token
+
+
+def hosts_of(descriptions: Iterable[str]) -> frozenset[bytes]:
+    """Gives the host names under which the endpoints of the operator's port can be asked, besides IP addresses.
+
+    These are the names of their interfaces, and the name of this machine.
+    """
+    named = {
+        part.removeprefix("interface=")
+        for description in descriptions
+        for part in split_description(description)
+        if part.startswith("interface=")
+    }
+    return frozenset(name.lower().encode() for name in (*named, socket.gethostname()) if name)
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The refusal of a request.
+
+    :ivar status: the status code.
+    :ivar why: one sentence for a human reader.
+    :ivar fields: the fields of the answer.
+    """
+
+    status: int
+    why: str
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_WRONG_HOST = Denial(
+    403, "The Host of the request is neither localhost, nor an IP address, nor the interface= of the endpoint."
+)
+_FROM_A_PAGE = Denial(403, "The request comes from a web page.")
+_WRONG_TOKEN = Denial(
+    401,
+    "The request needs the field 'Authorization: Bearer TOKEN', with the token of --admin-token.",
+    ((b"WWW-Authenticate", b'Bearer realm="livefeed"'),),
+)
+_TOO_MANY = Denial(429, "There were too many wrong tokens. Come back later.", ((b"Retry-After", b"1"),))
+
+
+@dataclass(slots=True)
+class Access:
+    """Decides which requests to the operator's port are answered.
+
+    :ivar clock: measures the rate of wrong tokens.
+    :ivar hosts: the names, besides ``localhost`` and IP addresses, that ``Host`` may have.
+    :ivar token: the token that requests must carry; ``None`` on a Unix socket, which the system protects.
+    """
+
+    # required parameters
+    clock: IReactorTime
+    hosts: frozenset[bytes] = frozenset()
+    token: bytes | None = None
+
+    # internal state
+    _failures: dict[str, int] = field(default_factory=dict)  # in the present window, by address
+    _window_at: float = 0.0  # when it began, by the clock
+
+    def denial(self, request: Request) -> Denial | None:
+        """Gives the reason to refuse a request; ``None`` if it may be answered."""
+        fields = request.requestHeaders
+        if fields.hasHeader(b"Origin") or _first(request, b"Sec-Fetch-Site") not in _SAME_PAGE:
+            return _FROM_A_PAGE
+        if not self._is_host_of_ours(_first(request, b"Host") or b""):
+            return _WRONG_HOST
+        return None if self.token is None else self._without_token(request, self.token)
+
+    def _is_host_of_ours(self, authority: bytes) -> bool:
+        host = authority.lower()
+        host = host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
+        host = host.removesuffix(b".")
+        if host == b"localhost" or host in self.hosts:
+            return True
+        try:
+            ip_address(host.decode("ascii", "replace"))
+        except ValueError:
+            return False
+        return True
+
+    def _without_token(self, request: Request, token: bytes) -> Denial | None:
+        now = self.clock.seconds()
+        if now - self._window_at >= WINDOW_S:
+            self._window_at = now
+            self._failures.clear()
+        address = _network(request)
+        failures = self._failures.get(address, 0)
+        if failures >= MAX_FAILURES or len(self._failures) >= MAX_ADDRESSES:
+            # The token is not compared, so a guess tells nothing.
+            return _TOO_MANY
+        scheme, _, given = (_first(request, b"Authorization") or b"").partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token):
+            return None
+        self._failures[address] = failures + 1
+        return _WRONG_TOKEN
+
+
+def _first(request: Request, name: bytes) -> bytes | None:
+    values = request.requestHeaders.getRawHeaders(name)
+    return values[0] if values else None
+
+
+def _network(request: Request) -> str:
+    """Gives the address of a client; of IPv6 the network, since a client has all addresses of it."""
+    peer = request.getClientAddress()
+    if not isinstance(peer, IPv4Address | IPv6Address):
+        return ""
+    address = ip_address(peer.host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or ip_network((address, _IPV6_PREFIX), strict=False))
+    return str(address)

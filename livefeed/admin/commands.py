@@ -1,0 +1,71 @@
+"""The commands of the operator: which exist, and the function that each part of livefeed registers for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from livefeed.exceptions import CommandError
+
+Arguments = Mapping[str, Any]
+"""The arguments of a command: the members of a JSON object."""
+
+Run = Callable[[Arguments], Awaitable[Any]]
+"""Runs a command, and gives a report that can be converted to JSON.
+
+It raises :class:`.CommandError` if the command fails.
+"""
+
+METHODS: dict[str, Literal["GET", "POST"]] = {
+    "reload": "POST",
+    "upgrade": "POST",
+    "drain": "POST",
+    "workers": "GET",
+    "trace": "GET",
+}
+"""The commands, with the methods by which they are asked for: ``GET`` for those that change nothing."""
+
+
+class NotOfferedError(CommandError):
+    """No part of this process has registered the command."""
+
+
+@dataclass(slots=True)
+class Commands:
+    """The registered commands. A command that changes something runs once at a time."""
+
+    _registered: dict[str, Run] = field(default_factory=dict)
+    _running: set[str] = field(default_factory=set)
+
+    def register(self, name: str, run: Run) -> None:
+        """Offers a command.
+
+        :param name: one of :data:`METHODS`.
+        :param run: runs it.
+        :raises ValueError: if there is no such command, or if it is registered already.
+        """
+        if name not in METHODS:
+            raise ValueError(f"there is no command {name!r}")
+        if name in self._registered:
+            raise ValueError(f"the command {name!r} is registered already")
+        self._registered[name] = run
+
+    async def run(self, name: str, arguments: Arguments) -> Any:
+        """Runs a command, and gives its report.
+
+        :raises NotOfferedError: if it is not registered.
+        :raises CommandError: if it failed, or if it is running already.
+        """
+        run = self._registered.get(name)
+        if run is None:
+            raise NotOfferedError(f"this livefeed does not offer the command {name}")
+        if METHODS[name] == "GET":
+            return await run(arguments)
+        if name in self._running:
+            raise CommandError(f"the command {name} is running already; wait for its end")
+        self._running.add(name)
+        try:
+            return await run(arguments)
+        finally:
+            self._running.discard(name)

@@ -1,0 +1,110 @@
+"""Samples: the values of metrics, in a form that processes can send to each other and add up.
+
+A sample is a name, labels and a number. The table of families says what a name means, and how the samples of several
+processes become one. The format of Prometheus is made in ``metrics``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Labels = tuple[tuple[str, str], ...]
+"""The names and values of labels, always in the same order within a family."""
+
+Combine = Literal["sum", "max", "min", "parent"]
+"""How the samples of several processes become one; with ``parent``, only those of the parent count."""
+
+
+class Sample(NamedTuple):
+    """One value of a metric. A list with the same three members is a sample as processes send it.
+
+    :ivar name: the name of a family, without the prefix of all names.
+    :ivar labels: the labels.
+    :ivar value: the number.
+    """
+
+    name: str
+    labels: Labels
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """All samples of one name.
+
+    :ivar name: the name; that of a counter ends with ``_total``.
+    :ivar text: the description, with the unit.
+    :ivar combine: how the samples of several processes become one.
+    """
+
+    name: str
+    text: str
+    combine: Combine = "parent"
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether the value never decreases while a process runs."""
+        return self.name.endswith("_total")
+
+
+def _families(combine: Combine, texts: dict[str, str]) -> list[Family]:
+    return [Family(name, text, combine) for name, text in texts.items()]
+
+
+_OF_PARENT = _families(
+    "parent",
+    {
+        "build_info": "1; the labels are the versions of livefeed, Python and OpenSSL.",
+        "start_time_seconds": "Time at which livefeed was started.",
+        "state": "1 for the current state of the feed, 0 for the others.",
+        "confirmed_timestamp_seconds": "Time of the last good pull; missing before the first.",
+        "age_seconds": "Seconds since the last good pull; missing before the first, since 0 would look fresh.",
+        "document_bytes": "Size of the newest version; 0 before the first.",
+        "versions_total": "Number of versions since the start.",
+        "good_pulls_total": "Number of pulls that gave the document.",
+        "failed_pulls_total": "Number of pulls that failed, or gave a document that was refused.",
+        "max_subscribers": "Largest number of subscribers; 0 for no limit.",
+    },
+)
+_SUMS = _families(
+    "sum",
+    {
+        "codings_made_total": "Number of times that a version was compressed, counted for each coding.",
+        "patches_made_total": "Number of patches of the whole document that were made.",
+        "messages_made_total": "Number of messages of livefeed.delta.v1 about the whole document that were made.",
+        "dropped_subscribers_total": "Number of subscribers that were disconnected, by reason.",
+        "parts": "Number of parts of the document that are kept up to date.",
+        "subscribers": "Number of subscribers of a feed and its parts.",
+        "answers_total": "Number of requests that were answered.",
+        "connections": "Number of open connections.",
+        "max_connections": "Largest number of open connections.",
+        "connections_accepted_total": "Number of accepted connections since the start.",
+        "connections_refused_total": "Number of connections that were refused since there were too many.",
+        "full_collections_total": "Number of full collections of the garbage collector.",
+        "full_collection_seconds_total": "Total seconds of these collections, during which nothing else was done.",
+    },
+)
+_MAXIMA = _families(
+    "max",
+    {
+        "full_collection_longest_seconds": "Seconds of the longest of these collections since the start.",
+    },
+)
+_MINIMA = _families("min", {"certificate_not_after_timestamp_seconds": "Time at which a certificate expires."})
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (*_OF_PARENT, *_SUMS, *_MAXIMA, *_MINIMA)}
+"""All families, in the order in which they are shown."""
+
+
+def total_of(samples: Iterable[Sample], name: str, **labels: str) -> float | None:
+    """Gives the sum of the samples of a family that have some labels; ``None`` if there are none.
+
+    :param labels: the values of some of the labels.
+    """
+    wanted = set(labels.items())
+    values = [sample.value for sample in samples if sample.name == name and wanted <= set(sample.labels)]
+    return sum(values) if values else None

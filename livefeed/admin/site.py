@@ -1,0 +1,203 @@
+"""The operator's port: a site of its own, on a Unix socket and optionally on TCP, apart from the watchers.
+
+Rule: everything that this site answers has passed :class:`.access.Access`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.server import NOT_DONE_YET
+
+from livefeed.admin.commands import METHODS, NotOfferedError
+from livefeed.admin.reports import NO_ORIGIN, json_answer
+from livefeed.exceptions import CommandError
+from livefeed.web.answers import answer, refuse
+from livefeed.web.channel import Channel
+from livefeed.web.resources import Node
+from livefeed.web.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twisted.internet.interfaces import IAddress, IReactorTime
+    from twisted.python.failure import Failure
+    from twisted.web.resource import IResource
+
+    from livefeed.admin.access import Access, Denial
+    from livefeed.admin.commands import Commands
+    from livefeed.web.request import Request
+
+MAX_CONNECTIONS = 64
+"""Connections at a time to one endpoint of the operator's port. Each takes one of the 256 open files that are set aside
+for everything but watchers; one more is closed at once."""
+
+MAX_CONTENT_BYTES = 64 * 1024
+"""Size of the largest content of a command. It is a JSON object with a few members."""
+
+CONTENT_TIMEOUT_S = 10
+"""Seconds that the content of a command may take, after its head."""
+
+MAX_ARGUMENT_CHARACTERS = 256
+"""Characters of the longest argument in a path, such as a version."""
+
+_log = Logger()
+
+
+class OperatorChannel(Channel):
+    """A connection of HTTP whose requests may have content: the arguments of a command."""
+
+    def takes_content(self) -> bool:
+        """Channel API. Only content whose length is known, so that a request that is too large is refused at once."""
+        return self._command == b"POST" and self.length is not None and self.length <= MAX_CONTENT_BYTES
+
+    def allContentReceived(self) -> None:
+        """HTTPChannel API."""
+        self._in_head = False  # the time of the content is limited as that of a head
+        super().allContentReceived()
+
+
+class OperatorSite(Site):
+    """The connections to one endpoint of the operator's port.
+
+    :param resource: the root of the resources.
+    """
+
+    protocol = OperatorChannel
+
+    def __init__(self, resource: IResource, *, reactor: IReactorTime) -> None:
+        super().__init__(resource, reactor=reactor, head_timeout_s=CONTENT_TIMEOUT_S)
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """IProtocolFactory API. A connection too many is closed."""
+        return None if len(self.channels) >= MAX_CONNECTIONS else super().buildProtocol(addr)
+
+
+class OperatorRoot(Node):
+    """The root of the resources, which refuses requests that have no access to any of them.
+
+    :param access: decides which requests have.
+    :param paths: the resources, by their paths: ``metrics``, ``-/live``.
+    """
+
+    def __init__(self, access: Access, paths: Mapping[str, IResource]) -> None:
+        super().__init__(NO_ORIGIN)
+        self._access = access
+        below = Node(NO_ORIGIN)
+        self.putChild(b"-", below)
+        for path, resource in paths.items():
+            first, slash, rest = path.encode().partition(b"/")
+            if slash:
+                below.putChild(rest, resource)
+            else:
+                self.putChild(first, resource)
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Any:
+        """IResource API."""
+        denial = self._access.denial(request)
+        if denial is not None:
+            return _Denied(denial)
+        return super().getChildWithDefault(path, request)
+
+
+class _Denied(Node):
+    """Refuses each request."""
+
+    isLeaf = True
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(NO_ORIGIN)
+        self._denial = denial
+
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        return refuse(request, self._denial.status, self._denial.why, self._denial.fields)
+
+
+class CommandResource(Node):
+    """``/-/reload`` and the other commands.
+
+    A command that changes something is a ``POST`` whose content is a JSON object with the arguments: no form of a web
+    page can send one. The others are read by ``GET``; the rest of the path, if any, is their argument ``version``.
+
+    :param name: the command.
+    :param commands: runs it.
+    """
+
+    isLeaf = True
+
+    def __init__(self, name: str, commands: Commands) -> None:
+        super().__init__(NO_ORIGIN)
+        self._name = name
+        self._commands = commands
+
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        method = METHODS[self._name].encode()
+        allowed = method + (b", OPTIONS" if method == b"POST" else b", HEAD, OPTIONS")
+        if request.method == b"OPTIONS":
+            return answer(request, 204, [(b"Allow", allowed)], None)
+        if request.method != method and not (request.method == b"HEAD" and method == b"GET"):
+            return refuse(request, 405, f"The command {self._name} is a {method.decode()}.", [(b"Allow", allowed)])
+        if request.has_content:
+            why = f"The content must have a Content-Length of {MAX_CONTENT_BYTES} at most."
+            return refuse(request, 413, why)
+        arguments = _arguments_in_content(request) if method == b"POST" else _arguments_in_path(request)
+        if isinstance(arguments, str):
+            status = 415 if arguments == _WRONG_TYPE else 400
+            return refuse(request, status, arguments)
+        ended = _watch(request)
+        Deferred.fromCoroutine(self._run(request, arguments, ended))
+        return NOT_DONE_YET
+
+    async def _run(self, request: Request, arguments: dict[str, Any], ended: list[bool]) -> None:
+        try:
+            report = await self._commands.run(self._name, arguments)
+        except CommandError as error:
+            status, why = (501 if isinstance(error, NotOfferedError) else 409), str(error)
+        except Exception:
+            _log.failure("the command {name} broke", name=self._name)
+            status, why = 500, f"The command {self._name} broke. The log has the reason."
+        else:
+            if not ended:
+                json_answer(request, 200, report)
+            return
+        if not ended:
+            refuse(request, status, why)
+
+
+_WRONG_TYPE = "The Content-Type of a command is application/json."
+
+
+def _arguments_in_content(request: Request) -> dict[str, Any] | str:
+    """Gives the arguments in the content of a request, or the reason why there are none."""
+    assert request.content is not None
+    kind = request.requestHeaders.getRawHeaders(b"Content-Type", [b""])[0]
+    if kind.partition(b";")[0].strip().lower() != b"application/json":
+        return _WRONG_TYPE
+    try:
+        return msgspec.json.decode(request.content.read() or b"{}", type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return "The content of a command is a JSON object."
+
+
+def _arguments_in_path(request: Request) -> dict[str, Any] | str:
+    """Gives the argument in the rest of the path, or the reason why there is none."""
+    rest = b"/".join(request.postpath or []).decode("utf-8", "replace")
+    if len(rest) > MAX_ARGUMENT_CHARACTERS:
+        return f"The argument of a command has {MAX_ARGUMENT_CHARACTERS} characters at most."
+    return {"version": rest} if rest else {}
+
+
+def _watch(request: Request) -> list[bool]:
+    """Gives a list that is no longer empty once the client has left: its answer cannot be written any more."""
+    ended: list[bool] = []
+
+    def end(_: Failure) -> None:
+        ended.append(True)
+
+    request.notifyFinish().addErrback(end)
+    return ended

@@ -1,0 +1,114 @@
+"""``/status``: the state of the process and of its feeds, with the reasons, for people and for ``livefeed ctl``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from livefeed import __version__
+from livefeed.admin.reports import Reading, json_answer
+from livefeed.admin.samples import total_of
+from livefeed.document.timestamps import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from livefeed.admin.health import Health, ServedFeed
+    from livefeed.admin.samples import Sample
+    from livefeed.tls.options import Validity
+    from livefeed.web.request import Request
+
+WAYS = ("websocket", "events", "waiting")
+"""The ways to follow a feed, as the metrics name them."""
+
+
+@dataclass(slots=True)
+class Status:
+    """Makes the report.
+
+    :ivar instance: the name of the instance.
+    :ivar feeds: the feeds; read again at each request.
+    :ivar health: decides whether livefeed is ready.
+    :ivar samples: gives the samples of all processes.
+    :ivar certificates: the certificates in use; read again at each request.
+    :ivar started_at: when the process was started, in seconds since 1970.
+    :ivar uptime_s: gives the seconds since then, by the monotonic clock.
+    :ivar workers: gives a report of each worker: an object with any members that JSON has.
+    :ivar is_draining: tells whether a drain has begun.
+    """
+
+    instance: str
+    feeds: Iterable[ServedFeed]
+    health: Health
+    samples: Callable[[], Sequence[Sample]]
+    started_at: float
+    uptime_s: Callable[[], float]
+    certificates: Iterable[Validity] = ()
+    workers: Callable[[], list[Any]] = field(default=list)
+    is_draining: Callable[[], bool] = field(default=lambda: False)
+
+    def report(self) -> dict[str, Any]:
+        """Gives the report, as of now."""
+        samples = self.samples()
+        reasons = self.health.why_not_ready()
+        return {
+            "livefeed": __version__,
+            "instance": self.instance,
+            "pid": os.getpid(),
+            "started_at": timestamp(self.started_at),
+            "uptime_s": round(self.uptime_s(), 1),
+            "ready": not reasons,
+            "not_ready_because": reasons,
+            "draining": self.is_draining(),
+            "feeds": [self._feed(each, samples) for each in self.feeds],
+            "connections": {
+                "open": _whole(total_of(samples, "connections")),
+                "most": _whole(total_of(samples, "max_connections")),
+                "refused": _whole(total_of(samples, "connections_refused_total")),
+            },
+            "answers": _whole(total_of(samples, "answers_total")) or 0,
+            "workers": self.workers(),
+            "certificates": [
+                {"file": str(each.file), "expires_at": timestamp(each.not_after)} for each in self.certificates
+            ],
+        }
+
+    def _feed(self, served: ServedFeed, samples: Sequence[Sample]) -> dict[str, Any]:
+        feed = served.published.feed
+        snapshot = feed.snapshot
+        error = feed.last_error
+        return {
+            "name": feed.name,
+            "state": feed.state.value,
+            "reason": feed.reason or None,
+            "version": None if snapshot is None else snapshot.version,
+            "sequence": None if snapshot is None else str(snapshot.sequence),
+            "bytes": None if snapshot is None else len(snapshot.data),
+            "age_s": None if snapshot is None else round(feed.age_s(), 3),
+            "confirmed_at": None if snapshot is None else timestamp(feed.confirmed_at),
+            "interval_s": feed.interval_s,
+            "versions": feed.versions,
+            "last_error": None if error is None else {"why": error.why, "at": timestamp(error.at)},
+            "watchers": {way: _whole(total_of(samples, "subscribers", feed=feed.name, by=way)) or 0 for way in WAYS},
+            "max_subscribers": served.published.max_subscribers or None,
+        }
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+class StatusResource(Reading):
+    """``/status``.
+
+    :param status: makes the report.
+    """
+
+    def __init__(self, status: Status) -> None:
+        super().__init__()
+        self._status = status
+
+    def read(self, request: Request) -> int:
+        """Reading API."""
+        return json_answer(request, 200, self._status.report())

@@ -1,0 +1,11 @@
+"""Several processes: a parent that pulls, and workers that hold the connections. The link connects them.
+
+- ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
+- ``canary``: a client that shows that a worker serves the newest version.
+- ``feed_events``: the changes of a feed as messages. No I/O.
+- ``feeds``: the feeds of a worker, which follow those of the parent.
+- ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
+- ``messages``: the messages of the link as bytes. No I/O.
+- ``sockets``: the listening sockets, which the parent binds and keeps, and on which the workers accept.
+- ``supervisor``: starts the workers, replaces dead ones, and kills those that hang.
+"""

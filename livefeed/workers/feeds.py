@@ -1,0 +1,245 @@
+"""The feeds of a worker: each follows the feed of the same name in the parent.
+
+Rules: nothing of the whole document is hashed, compressed or compared here; the parent has done that. Without a parent,
+a feed becomes stale by its own patience, and keeps its document. A newer version is never replaced by an older one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from livefeed.document.history import MAX_PATCHES, History
+from livefeed.document.snapshot import Sequence
+from livefeed.exceptions import LinkError
+from livefeed.feed.feed import Feed
+from livefeed.feed_service import FeedService
+from livefeed.workers.feed_events import (
+    PATCH,
+    SEEN,
+    WANTED,
+    FeedEvent,
+    PatchFacts,
+    SeenFacts,
+    WantedFacts,
+    moment_of,
+    picture_of,
+    representations_of,
+    sequence_facts,
+    snapshot_of,
+)
+from livefeed.workers.messages import Delivered, Held, Message, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from livefeed.config.settings import FeedSettings
+    from livefeed.document.snapshot import Snapshot
+    from livefeed.feed_service import Shared
+    from livefeed.web.cors import Origins
+    from livefeed.workers.feed_events import SnapshotFacts
+
+_log = Logger()
+
+
+class LinkedHistory(History):
+    """The names of the last versions, whose documents the parent has, and the patches that the parent has made.
+
+    :ivar ask: asks the parent for the patch from a version to the newest one. The answer goes to :meth:`take`.
+    :ivar use: tells the parent that patches to the newest version are used.
+    """
+
+    ask: Callable[[str, str], object]
+    use: Callable[[str], object]
+    _asked: set[str]
+    _is_used: bool
+    _came: tuple[str, str, bytes] | None
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._asked, self._is_used, self._came = set(), False, None
+
+    def add(self, snapshot: Snapshot) -> None:
+        """History API."""
+        newest = self._newest
+        super().add(snapshot)
+        self._asked.clear()
+        self._is_used = False
+        came, self._came = self._came, None
+        if came is not None and newest is not None and came[:2] == (newest.version, snapshot.version):
+            self._patches[newest.version] = came[2]
+
+    def _keep(self, version: str, data: bytes) -> None:
+        """History API. The parent keeps the documents."""
+        super()._keep(version, b"")
+
+    def recall_names(self, versions: Iterable[str]) -> None:
+        """Replaces the versions before the newest one.
+
+        :param versions: the oldest first.
+        """
+        self._versions.clear()
+        for version in versions:
+            self._keep(version, b"")
+
+    def patch(self, version: str | None) -> bytes | None:
+        """History API. If the parent did not send the patch, it is asked for it, and clients are sent the document."""
+        if version is None or self._newest is None or version not in self._versions:
+            return None
+        if not self._is_used:
+            self._is_used = True
+            self.use(self._newest.version)
+        patch = self._patches.get(version)
+        if patch is None and version not in self._asked and len(self._asked) < MAX_PATCHES:
+            self._asked.add(version)
+            self.ask(version, self._newest.version)
+        return patch
+
+    def ask_again(self) -> None:
+        """Has patches asked for again: the parent has forgotten the questions."""
+        self._asked.clear()
+        self._is_used = False
+
+    def take(self, base: str, to: str, patch: bytes) -> None:
+        """Takes a patch that the parent was asked for. It is ignored if its version is not the newest one any more."""
+        if self._newest is not None and self._newest.version == to:
+            self._patches[base] = patch
+
+    def prepare(self, snapshot: Snapshot, patch: bytes) -> None:
+        """History API. The patch came with the next version."""
+        if self._newest is not None:
+            self._came = self._newest.version, snapshot.version, patch
+
+    def preparation(self, data: bytes) -> None:
+        """History API. No patches are made here."""
+
+
+class LinkedFeedService(FeedService):
+    """A feed that follows the feed of the same name in the parent.
+
+    :param settings: the feed's settings.
+    :param shared: what the feed shares with the others.
+    :param send: sends a message to the parent; nothing happens without a link.
+    :raises ConfigurationError: if the settings are impossible.
+    """
+
+    def __init__(self, settings: FeedSettings, shared: Shared, send: Callable[[Message], None]) -> None:
+        self._send = send
+        super().__init__(settings, shared)
+        self._ignored: str | None = None
+        self._delivered: Sequence | None = None
+        # Until the parent has granted places, a limited feed has none.
+        self.published.places = 0 if settings.max_subscribers else None
+        self.feed.fanout.completed = self._note_delivered
+
+    def _make_feed(self, name: str, **arguments: Any) -> Feed:
+        """FeedService API."""
+        return Feed(name, is_replica=True, **arguments)
+
+    def _make_history(self, **arguments: Any) -> History:
+        """FeedService API."""
+        self.history = LinkedHistory(**arguments)
+        self.history.ask = self._ask
+        self.history.use = self._use
+        return self.history
+
+    def _take(self, settings: FeedSettings, origins: Origins) -> None:
+        """FeedService API."""
+        super()._take(settings, origins)
+        if not settings.max_subscribers:
+            self.published.places = None
+        elif self.published.places is None:
+            self.published.places = 0
+
+    def held(self) -> Held | None:
+        """Gives the version that this worker has; ``None`` for none."""
+        snapshot = self.feed.snapshot
+        if snapshot is None:
+            return None
+        return Held(snapshot.version, sequence_facts(snapshot.sequence), [*snapshot.representations])
+
+    def receive(self, message: Message, event: FeedEvent) -> None:
+        """Makes the change that the parent has made to its feed, and confirms it.
+
+        :param message: the message with the payloads of the event.
+        :raises LinkError: if the event is impossible; the link must be made anew then.
+        """
+        self._apply(message, event)
+        self._send(message_of(SEEN, SeenFacts(event.feed)))
+
+    def receive_patch(self, message: Message, answer: PatchFacts) -> None:
+        """Takes the answer to a question for a patch."""
+        if answer.found:
+            self.history.take(answer.base, answer.to, message.payload(0))
+
+    def _apply(self, message: Message, event: FeedEvent) -> None:
+        feed = self.feed
+        match event.event:
+            case "begin_tick":
+                feed.begin_tick(event.at_s)
+            case "publish":
+                self._publish(message, event)
+            case "skip_tick":
+                feed.skip_tick(event.at_s)
+            case "mark_stale":
+                feed.mark_stale(event.why)
+            case "confirm":
+                confirmed = moment_of(event.confirmed)
+                if confirmed is not None:
+                    feed.note_confirmed(confirmed, event.at_s)
+            case "codings":
+                facts = event.snapshot
+                if facts is not None and feed.snapshot is not None and facts.version == feed.snapshot.version:
+                    feed.include(representations_of(message, facts))
+            case "picture":
+                self._follow(message, event)
+
+    def _publish(self, message: Message, event: FeedEvent) -> None:
+        if event.snapshot is None:
+            raise LinkError("a version came without its snapshot")
+        if self._is_old(event.snapshot):
+            return
+        snapshot = snapshot_of(message, event.snapshot, self.feed.snapshot)
+        patch = None if event.patch is None else message.payload(event.patch)
+        self.feed.publish(
+            snapshot, is_tick=event.is_tick, patch=patch, confirmed=moment_of(event.confirmed), at_s=event.at_s
+        )
+
+    def _follow(self, message: Message, event: FeedEvent) -> None:
+        if event.picture is None:
+            raise LinkError("a picture came without its facts")
+        snapshot, facts = None, event.snapshot
+        if facts is not None and not self._is_old(facts):
+            snapshot = snapshot_of(message, facts, self.feed.snapshot)
+            # Before the push, which asks for patches.
+            self.history.recall_names(event.picture.versions)
+        self.history.ask_again()
+        self.feed.follow(picture_of(event.picture), snapshot)
+
+    def _is_old(self, facts: SnapshotFacts) -> bool:
+        """Tells whether a version is older than the newest one of this worker, which then stays."""
+        newest = self.feed.snapshot
+        if newest is None or facts.version == newest.version or Sequence(*facts.sequence) > newest.sequence:
+            return False
+        if self._ignored != facts.version:
+            self._ignored = facts.version
+            text = 'feed "{feed}": the parent has an older version, {theirs}; {ours} stays until there is a newer one'
+            theirs = Sequence(*facts.sequence)
+            _log.warn(text, feed=self.feed.name, theirs=str(theirs), ours=str(newest.sequence))
+        return True
+
+    def _ask(self, base: str, to: str) -> None:
+        self._send(message_of(PATCH, PatchFacts(self.feed.name, base, to)))
+
+    def _use(self, to: str) -> None:
+        self._send(message_of(WANTED, WantedFacts(self.feed.name, to)))
+
+    def _note_delivered(self) -> None:
+        """Tells the parent when the newest version has reached all subscribers, once for each version."""
+        feed = self.feed
+        snapshot = feed.snapshot
+        if snapshot is not None and snapshot.sequence != self._delivered and not feed.fanout.is_unpushed:
+            self._delivered = snapshot.sequence
+            sequence = sequence_facts(snapshot.sequence)
+            self._send(message_of("delivered", Delivered(feed.name, sequence, feed.pushed_at, feed.clock.seconds())))

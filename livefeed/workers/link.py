@@ -1,0 +1,420 @@
+"""The link between the parent and a worker: a Unix socket, a server in the parent, a client in each worker.
+
+Rules: the other end must be a process of the same user, which the kernel tells. A side that breaks the protocol, and a
+handler that breaks, end the link and nothing else: the worker connects again, and is sent everything anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IFileDescriptorReceiver, IProtocol, IPullProducer
+from twisted.internet.protocol import ClientFactory, ServerFactory
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from livefeed import __version__
+from livefeed.exceptions import LinkError, StartError, first_line
+from livefeed.workers.messages import (
+    MAX_PAYLOAD_BYTES,
+    PROTOCOL,
+    Decoder,
+    Hello,
+    Message,
+    close_all,
+    message_of,
+    pieces_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IReactorUNIX
+    from twisted.python.failure import Failure
+
+    class UNIXReactor(IReactorTime, IReactorUNIX):
+        """The parts of a reactor that the link uses."""
+
+
+RECONNECT_S = 0.2
+"""Seconds from the end of a link, or a failed attempt, to the next attempt of the worker."""
+
+HELLO_S = 5.0
+"""Seconds in which a worker must say hello, and the parent must answer."""
+
+PAUSE_BYTES = 64 * 1024
+"""The number of bytes that are not sent yet from which on a link is paused."""
+
+REFUSED = "refused"
+"""The type of the message that refuses a worker, with the reason."""
+
+_PEER = struct.Struct("iII")  # pid, uid, gid: struct ucred in unix(7)
+_log = Logger()
+
+
+class Receiver(Protocol):
+    """The requirements of a link on its user."""
+
+    def receive(self, link: Link, message: Message, /) -> None:
+        """Takes a message, and the ownership of its descriptors. An exception ends the link."""
+
+    def flushed(self, link: Link, /) -> None:
+        """Takes note that everything is sent: a link that was paused is not any more."""
+
+    def lost(self, link: Link, /) -> None:
+        """Takes note that the link has ended."""
+
+
+@implementer(IProtocol, IFileDescriptorReceiver, IPullProducer)
+@dataclass(eq=False)
+class Link(TwistedProtocol):
+    """One connection between the parent and a worker.
+
+    :param receiver: receives the messages.
+    :param max_payload_bytes: the largest size in bytes of all payloads of a message that is received.
+    :param opening: gives the message that is sent first; ``None`` for none.
+    :ivar pid: the process at the other end, by the kernel; 0 before the connection, and in tests without sockets.
+    :ivar is_connected: whether messages can be sent.
+    """
+
+    # required parameters
+    receiver: Receiver
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    opening: Callable[[], Message] | None = None
+
+    # internal state
+    pid: int = 0
+    is_connected: bool = False
+    _decoder: Decoder = field(init=False)
+    _unsent_bytes: int = 0  # an upper bound: it is 0 again once everything is sent
+    _sending: list[int] = field(default_factory=list)  # copies of the descriptors that may not be sent yet
+
+    def __post_init__(self) -> None:
+        self._decoder = Decoder(self.max_payload_bytes)
+
+    @property
+    def is_paused(self) -> bool:
+        """Tells whether the other end reads too slowly: more than :data:`PAUSE_BYTES` are not sent yet."""
+        return self._unsent_bytes > PAUSE_BYTES
+
+    def send(self, message: Message) -> None:
+        """Sends a message. Its descriptors stay open, and may be closed at once. Without a connection it is lost.
+
+        :raises LinkError: if the message is too large.
+        """
+        if not self.is_connected:
+            return
+        pieces = pieces_of(message)
+        transport: Any = self.transport
+        for fd in message.fds:
+            # The transport keeps only the number until it has sent the descriptor.
+            copy = os.dup(fd)
+            self._sending.append(copy)
+            transport.sendFileDescriptor(copy)
+        self._unsent_bytes += sum(map(len, pieces))
+        transport.writeSequence(pieces)
+
+    def close(self) -> None:
+        """Ends the link after everything is sent."""
+        if self.is_connected:
+            assert self.transport is not None
+            # A transport waits for its producer before it ends.
+            transport: Any = self.transport
+            transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Ends the link at once."""
+        if self.is_connected:
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    def connectionMade(self) -> None:
+        """IProtocol API."""
+        transport: Any = self.transport
+        sock: socket.socket | None = transport.getHandle()
+        if sock is not None:
+            self.pid, uid, _ = _PEER.unpack(
+                sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)  # type: ignore[attr-defined,unused-ignore]
+            )
+            ours = os.geteuid()
+            if uid != ours:
+                text = "the process {pid} of the user {uid} is refused on the link: it must be of the user {ours}"
+                _log.warn(text, pid=self.pid, uid=uid, ours=ours)
+                transport.abortConnection()
+                return
+        self.is_connected = True
+        # A pull producer is called each time that everything is sent.
+        transport.registerProducer(self, False)
+        if self.opening is not None:
+            self.send(self.opening())
+
+    def dataReceived(self, data: bytes) -> None:
+        """IProtocol API."""
+        try:
+            for message in self._decoder.feed(data):
+                if not self.is_connected:
+                    message.close_fds()
+                    continue
+                self.receiver.receive(self, message)
+        except LinkError as error:
+            _log.warn("the link to the process {pid} ends: {why}", pid=self.pid, why=first_line(error))
+            self._fail()
+        except Exception:
+            _log.failure("a message on the link to the process {pid} broke; the link ends", pid=self.pid)
+            self._fail()
+
+    def _fail(self) -> None:
+        self.abort()
+        self.is_connected = False
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """IFileDescriptorReceiver API."""
+        # Python sets this on all descriptors that it makes, and the kernel does not on those that it passes on.
+        os.set_inheritable(descriptor, False)
+        try:
+            self._decoder.take(descriptor)
+        except LinkError as error:
+            _log.warn("the link to the process {pid} ends: {why}", pid=self.pid, why=first_line(error))
+            self._fail()
+
+    def resumeProducing(self) -> None:
+        """IPullProducer API."""
+        self._unsent_bytes = 0
+        self._close_sent()
+        if self.is_connected:
+            self.receiver.flushed(self)
+
+    def stopProducing(self) -> None:
+        """IPullProducer API."""
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """IProtocol API."""
+        self.is_connected = False
+        self._decoder.close()
+        self._close_sent()
+        self.receiver.lost(self)
+
+    def _close_sent(self) -> None:
+        sent, self._sending = self._sending, []
+        close_all(sent)
+
+
+@dataclass(eq=False)
+class _Greeting:
+    """The receiver of a link until its first message has arrived.
+
+    :param first: the type of that message.
+    :param greet: called with the link and that message. It gives the link another receiver.
+    :param refused: called with the reason if the other end refuses this one instead; ``None`` if it cannot.
+    :ivar timeout: ends the link if no message arrives.
+    """
+
+    # required parameters
+    first: str
+    greet: Callable[[Link, Message], None]
+    refused: Callable[[str], None] | None = None
+
+    # internal state
+    timeout: IDelayedCall | None = None
+
+    def receive(self, link: Link, message: Message) -> None:
+        """Receiver API."""
+        self._stop_waiting()
+        if message.type == self.first:
+            self.greet(link, message)
+            return
+        message.close_fds()
+        if message.type != REFUSED or self.refused is None:
+            raise LinkError(f"the first message is {message.type}, and not {self.first}")
+        self.refused(first_line(message.facts.get("why", "")))
+        link.abort()
+
+    def flushed(self, link: Link) -> None:
+        """Receiver API."""
+
+    def lost(self, link: Link) -> None:
+        """Receiver API."""
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self.timeout is not None and self.timeout.active():
+            self.timeout.cancel()
+
+
+class _Nobody:
+    """The receiver of a link that is about to end."""
+
+    def receive(self, link: Link, message: Message) -> None:
+        """Receiver API."""
+        message.close_fds()
+
+    def flushed(self, link: Link) -> None:
+        """Receiver API."""
+
+    def lost(self, link: Link) -> None:
+        """Receiver API."""
+
+
+@dataclass(eq=False)
+class LinkServer(Service):
+    """Listens for workers, in the parent.
+
+    :param path: the socket, in a folder that no other user can write to. Another parent must not use it.
+    :param on_hello: called with each worker that has said hello in the same protocol. It sets the receiver of the link
+        and sends ``welcome``.
+    :param max_payload_bytes: the largest size in bytes of all payloads of a message from a worker.
+    """
+
+    # required parameters
+    path: Path
+    reactor: UNIXReactor
+    on_hello: Callable[[Link, Hello], None]
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+    # internal state
+    _port: Any = None
+
+    def startService(self) -> None:
+        """IService API.
+
+        :raises StartError: if the socket cannot be made.
+        """
+        super().startService()
+        factory = ServerFactory()
+        factory.noisy = False
+        factory.buildProtocol = self._build  # type: ignore[method-assign,assignment]
+        try:
+            _remove_socket(self.path)
+            self._port = self.reactor.listenUNIX(str(self.path), factory, mode=0o600)
+        except Exception as error:
+            raise StartError(f"livefeed: {self.path}: the link to the workers: {first_line(error)}") from None
+
+    def stopService(self) -> Any:
+        """IService API. The links stay until their receivers close them, or the process ends."""
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()
+
+    def _build(self, _: IAddress | None) -> Link:
+        greeting = _Greeting("hello", self._greet)
+        link = Link(greeting, self.max_payload_bytes)
+        greeting.timeout = self.reactor.callLater(HELLO_S, link.abort)
+        return link
+
+    def _greet(self, link: Link, message: Message) -> None:
+        name = message.facts.get("protocol")
+        if name != PROTOCOL:
+            why = f"it speaks {str(name)[:64]}, and livefeed {__version__} speaks {PROTOCOL}"
+            link.receiver = _Nobody()
+            link.send(Message(REFUSED, {"protocol": PROTOCOL, "livefeed": __version__, "why": why}))
+            link.close()
+            _log.warn("the process {pid} is refused on the link: {why}", pid=link.pid, why=why)
+            return
+        self.on_hello(link, message.read(Hello))
+
+
+def _remove_socket(path: Path) -> None:
+    """Removes the socket that a parent has left behind that was killed."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise LinkError("there is a file that is no socket")
+        path.unlink()
+
+
+@dataclass(eq=False)
+class LinkClient(Service):
+    """Connects to the parent, in a worker, and connects again for as long as the service runs.
+
+    :param path: the socket.
+    :param hello: gives the first message of a link.
+    :param on_welcome: called with the link and the answer of the parent. It sets the receiver of the link.
+    :ivar link: the link, once it is welcome; ``None`` without one.
+    """
+
+    # required parameters
+    path: Path
+    reactor: UNIXReactor
+    hello: Callable[[], Hello]
+    on_welcome: Callable[[Link, Message], None]
+
+    # internal state
+    link: Link | None = None
+    _attempt: Any = None  # the connector, for as long as it connects or is connected
+    _opened: Link | None = None  # the protocol of the attempt, welcome or not
+    _retry: IDelayedCall | None = None
+    _refused: str = ""  # the last reason for which the parent refused, which is logged once
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        self._connect()
+
+    def stopService(self) -> None:
+        """IService API."""
+        super().stopService()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._opened is not None and self._opened.is_connected:
+            self._opened.close()
+        elif self._attempt is not None:
+            self._attempt.disconnect()
+
+    def _connect(self) -> None:
+        self._retry = None
+        self._attempt = self.reactor.connectUNIX(str(self.path), _ClientFactory(self), timeout=HELLO_S)
+
+    def _build(self) -> Link:
+        greeting = _Greeting("welcome", self._greet, self._note_refused)
+        link = self._opened = Link(greeting, opening=lambda: message_of("hello", self.hello()))
+        greeting.timeout = self.reactor.callLater(HELLO_S, link.abort)
+        return link
+
+    def _note_refused(self, why: str) -> None:
+        if why != self._refused:
+            self._refused = why
+            _log.warn("the parent refuses this worker: {why}", why=why)
+
+    def _greet(self, link: Link, message: Message) -> None:
+        if message.facts.get("protocol") != PROTOCOL:
+            message.close_fds()
+            raise LinkError(f"the parent speaks {str(message.facts.get('protocol'))[:64]}, and not {PROTOCOL}")
+        self._refused = ""
+        self.link = link
+        self.on_welcome(link, message)
+
+    def _note_ended(self) -> None:
+        self.link = self._opened = self._attempt = None
+        if self.running and self._retry is None:
+            self._retry = self.reactor.callLater(RECONNECT_S, self._connect)
+
+
+class _ClientFactory(ClientFactory):
+    """Makes the protocol of one attempt."""
+
+    noisy = False
+
+    def __init__(self, client: LinkClient) -> None:
+        self._client = client
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """IProtocolFactory API."""
+        return self._client._build()  # noqa: SLF001 - one class in two
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """ClientFactory API."""
+        self._client._note_ended()  # noqa: SLF001
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """ClientFactory API."""
+        self._client._note_ended()  # noqa: SLF001

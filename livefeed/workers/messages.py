@@ -1,0 +1,346 @@
+"""The messages of the link between the parent and its workers, as bytes. No I/O.
+
+A message is one line of JSON, the head, and then its payloads. The head has the type of the message, its facts, and
+these two members if they are not empty:
+
+- ``sizes``: the length of each payload in bytes;
+- ``fds``: the number of descriptors that belong to the message. They travel beside the bytes, in the order of the
+  messages, and each of them arrives before the last byte of its message.
+
+Rule: bytes that this module does not understand end the link. Both sides belong to one installation, so such bytes are
+an error of the program or of another program, and not of a client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from livefeed.exceptions import LinkError
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterable
+
+PROTOCOL = "livefeed.link.v1"
+"""The name of the protocol, in ``hello`` and ``welcome``. A side that speaks another one is refused."""
+
+MAX_HEAD_BYTES = 1024 * 1024
+"""The largest size in bytes of a head. Settings of 64 feeds have some 40 KB."""
+
+MAX_PAYLOADS = 4096
+"""The largest number of payloads of a message: two files for each certificate of a folder."""
+
+MAX_PAYLOAD_BYTES = 1024 * 1024 * 1024
+"""The largest size in bytes of all payloads of a message: a document of 256 MiB, twice compressed, and a patch."""
+
+MAX_FDS = 1024
+"""The largest number of descriptors of a message, and of those that wait for their message."""
+
+_RESERVED = frozenset(("type", "sizes", "fds"))
+_NEWLINE = b"\n"
+
+_Facts = TypeVar("_Facts", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the link.
+
+    :ivar type: the type of the message, such as ``hello``.
+    :ivar facts: values that JSON has. The names ``type``, ``sizes`` and ``fds`` are reserved.
+    :ivar payloads: bytes that are not JSON, or are large.
+    :ivar fds: descriptors. The receiver of a message owns its descriptors, and closes them.
+    """
+
+    type: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    payloads: tuple[bytes, ...] = ()
+    fds: tuple[int, ...] = ()
+
+    def read(self, kind: builtins.type[_Facts]) -> _Facts:
+        """Gives the facts as an object of their type.
+
+        :param kind: a struct, whose fields are the facts.
+        :raises LinkError: if a fact is missing, or has another type.
+        """
+        try:
+            return msgspec.convert(self.facts, kind)
+        except msgspec.ValidationError as error:
+            raise LinkError(f"a message {self.type} cannot be read: {error}") from None
+
+    def payload(self, index: int) -> bytes:
+        """Gives a payload.
+
+        :raises LinkError: if the message does not have so many.
+        """
+        if not 0 <= index < len(self.payloads):
+            raise LinkError(f"a message {self.type} has {len(self.payloads)} payloads, and not one number {index}")
+        return self.payloads[index]
+
+    def close_fds(self) -> None:
+        """Closes the descriptors of a message that nobody uses."""
+        close_all(self.fds)
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Closes descriptors that are open."""
+    for fd in fds:
+        os.close(fd)
+
+
+def message_of(kind: str, facts: msgspec.Struct, payloads: Iterable[bytes] = (), fds: Iterable[int] = ()) -> Message:
+    """Makes a message of an object with the facts.
+
+    :param kind: the type of the message.
+    """
+    return Message(kind, msgspec.to_builtins(facts), tuple(payloads), tuple(fds))
+
+
+def pieces_of(message: Message) -> list[bytes]:
+    """Gives the bytes of a message in pieces: payloads are not copied.
+
+    :raises LinkError: if the message is larger than the receiver allows.
+    """
+    if _RESERVED & message.facts.keys():
+        raise LinkError(f"a message {message.type} has a fact by a reserved name")
+    head: dict[str, Any] = {"type": message.type, **message.facts}
+    if message.payloads:
+        head["sizes"] = [len(payload) for payload in message.payloads]
+    if message.fds:
+        head["fds"] = len(message.fds)
+    line = msgspec.json.encode(head)
+    if len(line) > MAX_HEAD_BYTES or len(message.payloads) > MAX_PAYLOADS or len(message.fds) > MAX_FDS:
+        raise LinkError(f"a message {message.type} is too large for the link")
+    # Each descriptor travels with a byte of its own, so the message needs as many bytes. JSON may end with spaces.
+    return [line.ljust(len(message.fds)) + _NEWLINE, *message.payloads]
+
+
+def encode(message: Message) -> bytes:
+    """Gives the bytes of a message, without its descriptors.
+
+    :raises LinkError: if the message is larger than the receiver allows.
+    """
+    return b"".join(pieces_of(message))
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """The members of a head that this module uses."""
+
+    type: str
+    sizes: list[int] = []
+    fds: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Decoder:
+    """Takes the bytes of the link in any pieces, and gives the messages in them.
+
+    :param max_payload_bytes: the largest size in bytes of all payloads of one message.
+    """
+
+    # required parameters
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+    # internal state
+    _buffer: bytearray = field(default_factory=bytearray)
+    _searched: int = 0  # the number of bytes at the beginning of the buffer that have no end of a line
+    _head: tuple[_Frame, dict[str, Any]] | None = None  # the head whose payloads are not complete
+    _fds: deque[int] = field(default_factory=deque)
+
+    def take(self, fd: int) -> None:
+        """Takes a descriptor that has arrived. It belongs to the message that is received next, or to a later one.
+
+        :raises LinkError: if too many wait for their message; this one is closed then.
+        """
+        if len(self._fds) >= MAX_FDS:
+            os.close(fd)
+            raise LinkError(f"{MAX_FDS} descriptors have arrived without their message")
+        self._fds.append(fd)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Takes bytes, and gives the messages that are complete now.
+
+        :raises LinkError: if the bytes are no messages, or a message is too large. Nothing more may be fed then.
+        """
+        self._buffer += data
+        messages = []
+        while (message := self._next()) is not None:
+            messages.append(message)
+        return messages
+
+    def close(self) -> None:
+        """Closes the descriptors whose message has not arrived."""
+        close_all(self._fds)
+        self._fds.clear()
+
+    def _next(self) -> Message | None:
+        if self._head is None and not self._read_head():
+            return None
+        assert self._head is not None
+        frame, facts = self._head
+        if len(self._buffer) < sum(frame.sizes):
+            return None
+        if frame.fds > len(self._fds):
+            raise LinkError(f"a message {frame.type} has arrived without its descriptors")
+        self._head = None
+        payloads, start = [], 0
+        with memoryview(self._buffer) as view:
+            for size in frame.sizes:
+                payloads.append(bytes(view[start : start + size]))
+                start += size
+        del self._buffer[:start]
+        fds = tuple(self._fds.popleft() for _ in range(frame.fds))
+        return Message(frame.type, facts, tuple(payloads), fds)
+
+    def _read_head(self) -> bool:
+        """Reads the next head, if it is complete."""
+        end = self._buffer.find(_NEWLINE, self._searched)
+        if end < 0:
+            self._searched = len(self._buffer)
+        # A head may also have spaces behind it, one for each descriptor.
+        if max(end, self._searched) > MAX_HEAD_BYTES + MAX_FDS:
+            raise LinkError(f"a head is larger than {MAX_HEAD_BYTES} bytes")
+        if end < 0:
+            return False
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._searched = 0
+        try:
+            frame = msgspec.json.decode(line, type=_Frame)
+            facts = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LinkError(f"a head cannot be read: {error}") from None
+        for name in _RESERVED:
+            facts.pop(name, None)
+        if len(frame.sizes) > MAX_PAYLOADS or min(frame.sizes, default=0) < 0 or not 0 <= frame.fds <= MAX_FDS:
+            raise LinkError(f"a message {frame.type} has impossible payloads or descriptors")
+        if sum(frame.sizes) > self.max_payload_bytes:
+            raise LinkError(f"a message {frame.type} has more than {self.max_payload_bytes} bytes")
+        self._head = frame, facts
+        return True
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The version of a feed that a worker has.
+
+    :ivar version: the version.
+    :ivar sequence: its epoch and number.
+    :ivar codings: the names of the content codings that the worker has it in.
+    """
+
+    version: str
+    sequence: tuple[int, int]
+    codings: list[str] = []
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """``hello``: the first message of a worker.
+
+    :ivar protocol: :data:`PROTOCOL`.
+    :ivar livefeed: the version of the program.
+    :ivar pid: the process.
+    :ivar index: the place of the worker among the others, from 0.
+    :ivar feeds: the versions that the worker has, by the names of the feeds.
+    :ivar places: the number of subscribers of each feed that the worker may have, by its last lease.
+    :ivar sockets: the number of listening sockets that the worker has, for each description of ``--listen``; empty
+        before the worker listens.
+    """
+
+    protocol: str
+    livefeed: str
+    pid: int
+    index: int
+    feeds: dict[str, Held] = {}
+    places: dict[str, int] = {}
+    sockets: list[int] = []
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """``welcome``: the first message of the parent. ``configuration``: the same without sockets, after a reload.
+
+    :ivar protocol: :data:`PROTOCOL`.
+    :ivar livefeed: the version of the program.
+    :ivar pid: the process.
+    :ivar settings: the settings, as :func:`settings_for_workers` gives them.
+    :ivar certificates: for each PEM file the index of the payload that has its bytes.
+    :ivar ticket_key: the index of the payload that has the key of TLS tickets; ``None`` for none.
+    :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
+    :ivar limits: limits of this worker alone, by the names of settings.
+    :ivar want: the feeds whose newest snapshot the parent wants from the worker.
+    :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
+    """
+
+    protocol: str
+    livefeed: str
+    pid: int
+    settings: dict[str, Any]
+    certificates: dict[str, int] = {}
+    ticket_key: int | None = None
+    listen: list[int] = []
+    limits: dict[str, int] = {}
+    want: list[str] = []
+    orphan_after_s: float = 300.0
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """``heartbeat``: the figures of a worker, twice a second.
+
+    :ivar samples: the metrics of the worker: name, labels, value.
+    :ivar connections: the number of open connections.
+    :ivar capacity: the largest number of connections.
+    :ivar watchers: for each feed the number of its subscribers, by transport.
+    :ivar followers: for each feed the number of its subscribers that count for ``--max-subscribers``.
+    :ivar places: for each feed with a lease, its places.
+    :ivar lag_s: seconds by which this heartbeat came later than it was due.
+    """
+
+    samples: list[tuple[str, dict[str, str], float]]
+    connections: int
+    capacity: int
+    watchers: dict[str, dict[str, int]]
+    followers: dict[str, int] = {}
+    places: dict[str, int] = {}
+    lag_s: float = 0.0
+
+
+class Line(msgspec.Struct, frozen=True):
+    """``log``: a line of a worker's log."""
+
+    level: str
+    namespace: str
+    text: str
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """``delivered``: when a worker has begun and ended to send a version to its subscribers, by the monotonic clock."""
+
+    feed: str
+    sequence: tuple[int, int]
+    first_s: float
+    last_s: float
+
+
+class DrainOrder(msgspec.Struct, frozen=True):
+    """``drain``: end the connections, and then the process.
+
+    :ivar successor: whether another process listens on the addresses.
+    :ivar drain_s: seconds over which the connections end; ``None`` for the default.
+    """
+
+    successor: bool = False
+    drain_s: float | None = None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """``lease``: the number of subscribers of a feed that a worker may have.
+
+    :ivar places: the number; ``None`` for no limit.
+    """
+
+    feed: str
+    places: int | None

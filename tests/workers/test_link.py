@@ -1,0 +1,352 @@
+"""The link over real Unix sockets: greetings, refusals, descriptors, reconnects, and its end after errors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import capturedLogs, eventAsText
+from twisted.trial.unittest import TestCase
+
+from livefeed.exceptions import LinkError, StartError
+from livefeed.workers import link as link_module
+from livefeed.workers.link import Link, LinkClient, LinkServer
+from livefeed.workers.messages import PROTOCOL, Hello, Message, encode, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+reactor: Any = global_reactor
+
+
+class Recorder:
+    """A receiver that records, and calls functions that wait."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.flushes = 0
+        self.ended = 0
+        self.broken: Exception | None = None
+
+    def receive(self, link: Link, message: Message) -> None:
+        self.messages.append(message)
+        if self.broken is not None:
+            raise self.broken
+
+    def flushed(self, link: Link) -> None:
+        self.flushes += 1
+
+    def lost(self, link: Link) -> None:
+        self.ended += 1
+
+
+def open_files() -> int:
+    """Gives the number of open descriptors of this process."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+async def until(found: Callable[[], object]) -> None:
+    """Returns as soon as a function gives something true; trial's timeout ends it otherwise."""
+    while not found():
+        await deferLater(reactor, 0.005)
+
+
+class LinkTestCase(TestCase):
+    timeout = 20
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "link.sock"
+        self.hellos: list[Hello] = []
+        self.parent = Recorder()
+        self.worker = Recorder()
+        self.parent_link: Link | None = None
+        self.welcomes = 0
+        self.welcome = Message("welcome", {"protocol": PROTOCOL})
+
+    def serve(self) -> LinkServer:
+        server = LinkServer(self.path, reactor, self.on_hello)
+        server.startService()
+        self.addCleanup(self.stop, server)
+        return server
+
+    def connect(self, protocol: str = PROTOCOL) -> LinkClient:
+        client = LinkClient(self.path, reactor, lambda: Hello(protocol, "1", os.getpid(), 3), self.on_welcome)
+        client.startService()
+        self.addCleanup(self.leave, client)
+        return client
+
+    def stop(self, server: LinkServer) -> Any:
+        return server.stopService() if server.running else None
+
+    async def _leave(self, client: LinkClient) -> None:
+        client.stopService()
+        await until(lambda: client._attempt is None)
+        if self.parent_link is not None:
+            self.parent_link.abort()
+            await until(lambda: not self.parent_link or not self.parent_link.is_connected)
+
+    def leave(self, client: LinkClient) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._leave(client))
+
+    def has_ended(self, times: int) -> bool:
+        return self.parent.ended == times
+
+    def on_hello(self, link: Link, hello: Hello) -> None:
+        self.hellos.append(hello)
+        self.parent_link, link.receiver = link, self.parent
+        link.send(self.welcome)
+
+    def on_welcome(self, link: Link, message: Message) -> None:
+        self.welcomes += 1
+        link.receiver = self.worker
+
+
+class GreetingTests(LinkTestCase):
+    async def test_hello_and_welcome(self) -> None:
+        """Both ends know each other's process, by the kernel, and messages go both ways."""
+        self.serve()
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        client = self.connect()
+        await until(lambda: client.link)
+        assert client.link is not None
+        assert self.parent_link is not None
+        self.assertEqual((client.link.pid, self.parent_link.pid), (os.getpid(), os.getpid()))
+        self.assertEqual(self.hellos[0].index, 3)
+        payload = os.urandom(300_000)
+        self.parent_link.send(Message("a", {"n": 1}, (payload, b"")))
+        client.link.send(Message("b"))
+        await until(lambda: self.worker.messages and self.parent.messages)
+        self.assertEqual(self.worker.messages, [Message("a", {"n": 1}, (payload, b""))])
+        self.assertEqual(self.parent.messages, [Message("b")])
+
+    async def test_another_protocol_is_refused_in_words(self) -> None:
+        """A worker of another release learns the reason, and logs it once, however often it tries."""
+        self.serve()
+        self.patch(link_module, "RECONNECT_S", 0.0)
+        with capturedLogs() as events:
+            self.connect("livefeed.link.v0")
+            refused = "the parent refuses this worker: it speaks livefeed.link.v0"
+            found = lambda text: [each for each in map(eventAsText, events) if text in each]  # noqa: E731
+            await until(lambda: len(found("is refused on the link: it speaks livefeed.link.v0")) > 2)
+            await until(lambda: found(refused))
+        self.assertEqual(len(found(refused)), 1)
+        self.assertEqual((self.hellos, self.welcomes), ([], 0))
+
+    async def test_a_parent_of_another_protocol(self) -> None:
+        """The worker does not follow a parent that it might misunderstand."""
+        self.welcome = Message("welcome", {"protocol": "livefeed.link.v9"})
+        self.serve()
+        with capturedLogs() as events:
+            client = self.connect()
+            await until(lambda: any("the parent speaks livefeed.link.v9" in eventAsText(each) for each in events))
+        self.assertIsNone(client.link)
+
+    async def test_other_first_messages_end_the_link(self) -> None:
+        """Nobody else speaks to the parent."""
+        self.serve()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)
+            sock.connect(str(self.path))
+            sock.send(encode(Message("heartbeat")))
+            with capturedLogs() as events:
+                await until(lambda: any("the first message is heartbeat" in eventAsText(each) for each in events))
+
+    async def test_processes_of_other_users_are_refused(self) -> None:
+        """The folder is closed to them, and this holds if it is not."""
+        self.patch(os, "geteuid", lambda: 4242)
+        self.serve()
+        with socket.socket(socket.AF_UNIX) as sock, capturedLogs() as events:
+            sock.setblocking(False)
+            sock.connect(str(self.path))
+            await until(lambda: any("is refused on the link: it must be of" in eventAsText(each) for each in events))
+
+    async def test_silence_ends_the_link(self) -> None:
+        """A connection that says nothing costs the parent a descriptor for a limited time."""
+        self.patch(link_module, "HELLO_S", 0.05)
+        self.serve()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)
+            sock.connect(str(self.path))
+
+            def ended() -> bool:
+                try:
+                    return sock.recv(1) == b""
+                except BlockingIOError:
+                    return False
+                except ConnectionResetError:
+                    return True
+
+            await until(ended)
+
+    def test_a_socket_that_cannot_be_made(self) -> None:
+        """The start ends with the path; a file that is no socket is left alone."""
+        self.path.write_text("x")
+        with self.assertRaisesRegex(StartError, f"{self.path}: the link to the workers: "):
+            LinkServer(self.path, reactor, self.on_hello).startService()
+        self.assertEqual(self.path.read_text(), "x")
+
+
+class ReconnectTests(LinkTestCase):
+    async def test_the_worker_connects_again(self) -> None:
+        """It tries for as long as it lives: before there is a parent, and with each one after the first."""
+        self.patch(link_module, "RECONNECT_S", 0.01)
+        client = self.connect()
+        server = self.serve()
+        await until(lambda: self.welcomes)
+        assert self.parent_link is not None
+        await server.stopService()
+        self.parent_link.abort()
+        await until(lambda: client.link is None)
+        self.assertEqual(self.worker.ended, 1)
+        # What a parent leaves behind that was killed.
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(self.path))
+        self.serve()
+        await until(lambda: self.welcomes == 2)
+        self.assertIsNotNone(client.link)
+
+    async def test_the_end_of_the_service(self) -> None:
+        """Nothing is left of it, connected or not."""
+        client = self.connect()
+        client.stopService()
+        await until(lambda: client._attempt is None)
+        self.assertIsNone(client._retry)
+        unconnected = self.connect()
+        await until(lambda: unconnected._retry)
+        unconnected.stopService()
+        self.assertIsNone(unconnected._retry)
+
+
+class ErrorTests(LinkTestCase):
+    async def test_errors_end_the_link(self) -> None:
+        """Bytes that are no message, and a handler that breaks, end this link only: the worker is sent all anew."""
+        self.patch(link_module, "RECONNECT_S", 0.01)
+        self.serve()
+        client = self.connect()
+        for number, (broken, data) in enumerate(
+            ((None, b"x\n"), (LinkError("no such feed"), b""), (ZeroDivisionError(), b"")), 1
+        ):
+            await until(lambda: client.link)
+            assert client.link is not None
+            self.parent.broken = broken
+            with capturedLogs() as events:
+                if data:
+                    transport: Any = client.link.transport
+                    transport.write(data)
+                else:
+                    client.link.send(Message("a"))
+                    client.link.send(Message("b"))
+                await until(partial(self.has_ended, number))
+            self.assertEqual(len([each for each in events if "link" in eventAsText(each)]), 1)
+        self.assertEqual([each.type for each in self.parent.messages], ["a", "a"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await until(lambda: client.link)
+
+    async def test_large_messages_are_refused(self) -> None:
+        """The parent limits what it takes from a worker."""
+        server = self.serve()
+        server.max_payload_bytes = 1000
+        client = self.connect()
+        await until(lambda: client.link)
+        assert client.link is not None
+        client.link.send(Message("a", {}, (b"x" * 1001,)))
+        await until(lambda: self.parent.ended)
+        self.assertEqual(self.parent.messages, [])
+
+    async def test_messages_without_a_connection(self) -> None:
+        """They are lost: after the next greeting everything is sent anew."""
+        link = Link(self.worker)
+        link.send(Message("a"))
+        link.close()
+        link.abort()
+        self.assertEqual(self.worker.messages, [])
+
+
+class DescriptorTests(LinkTestCase):
+    async def test_descriptors(self) -> None:
+        """The receiver has descriptors of its own, and the sender may close its own at once."""
+        self.serve()
+        client = self.connect()
+        await until(lambda: client.link)
+        assert self.parent_link is not None
+        before = open_files()
+        pairs = [os.pipe() for _ in range(100)]
+        self.parent_link.send(Message("sockets", {"n": 1}, (b"x" * 500_000,), tuple(read for read, _ in pairs)))
+        self.parent_link.send(Message("more"))
+        for read, _ in pairs:
+            os.close(read)
+        await until(lambda: len(self.worker.messages) == 2)
+        message = self.worker.messages[0]
+        self.assertEqual(len(message.fds), 100)
+        for number, (fd, (_, write)) in enumerate(zip(message.fds, pairs, strict=True)):
+            self.assertFalse(os.get_inheritable(fd))
+            os.write(write, b"%d" % number)
+            self.assertEqual(os.read(fd, 10), b"%d" % number)
+            os.close(write)
+        message.close_fds()
+        await until(lambda: open_files() == before)
+
+    async def test_a_link_that_ends(self) -> None:
+        """It closes the descriptors that were not sent, and those whose message did not arrive."""
+        self.serve()
+        client = self.connect()
+        await until(lambda: client.link)
+        assert client.link is not None
+        assert self.parent_link is not None
+        before = open_files()
+        transport: Any = self.parent_link.transport
+        read, write = os.pipe()
+        transport.sendFileDescriptor(read)
+        transport.write(b'{"type":')
+        decoder = client.link._decoder
+        await until(lambda: decoder._fds)
+        self.parent_link.send(Message("a", {}, (), (write,)))
+        self.parent_link.abort()
+        await until(lambda: self.worker.ended)
+        os.close(read)
+        os.close(write)
+        # The link has two sockets, and the reconnect may have made others.
+        client.stopService()
+        await until(lambda: client._attempt is None)
+        self.assertLessEqual(open_files(), before)
+
+
+class PauseTests(LinkTestCase):
+    async def test_backpressure(self) -> None:
+        """The sender knows that the other end does not read, and when it has caught up."""
+        self.serve()
+        client = self.connect()
+        await until(lambda: client.link)
+        assert client.link is not None
+        assert self.parent_link is not None
+        await until(lambda: self.parent.flushes)
+        self.assertFalse(self.parent_link.is_paused)
+        worker: Any = client.link.transport
+        worker.pauseProducing()
+        self.parent_link.send(Message("a", {}, (b"x" * 5_000_000,)))
+        self.assertTrue(self.parent_link.is_paused)
+        flushes = self.parent.flushes
+        await deferLater(reactor, 0)
+        self.assertTrue(self.parent_link.is_paused)
+        self.parent_link.send(message_of("b", Hello("x", "y", 1, 1)))
+        self.parent_link.close()
+        worker.resumeProducing()
+        # What was sent before it was closed still arrives.
+        await until(lambda: self.worker.ended)
+        self.assertEqual([each.type for each in self.worker.messages], ["a", "b"])
+        self.assertLessEqual(flushes, self.parent.flushes)
+
+    def test_the_reactor_is_not_needed(self) -> None:
+        """In tests, a link can also be made on a transport in memory."""
+        self.assertEqual(Link(self.worker).pid, 0)
+        self.assertIsNotNone(Clock())
