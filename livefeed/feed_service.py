@@ -269,6 +269,7 @@ class PulledFeedService(FeedService):
             # Counters of the metrics never decrease.
             good=old.good,
             failed=old.failed,
+            times=old.times,
         )
         self.puller.setServiceParent(self)
 

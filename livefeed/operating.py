@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from livefeed.admin.access import Access, hosts_of, read_token
 from livefeed.admin.commands import METHODS, Commands
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IStreamServerEndpoint
 
+    from livefeed.admin.commands import Arguments
     from livefeed.admin.health import ServedFeed
     from livefeed.admin.metrics import Figures
     from livefeed.admin.samples import Sample
@@ -88,10 +89,14 @@ class Operating:
         place = settings.place("instance" if settings.runtime_dir is None else "runtime_dir") if is_chosen else ""
         self.instance = Instance(path, place, group)
         self.access = Access(reactor, hosts_of(settings.admin), token)
+        self.commands.register("workers", self._report_workers)
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""
         return self.totals.combined(self.figures.samples())
+
+    async def _report_workers(self, _: Arguments) -> list[Any]:
+        return self.status.workers()
 
     def socket(self) -> OperatorSocket:
         """Makes the service that serves the operator's port on the Unix socket of the instance."""

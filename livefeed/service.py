@@ -19,6 +19,7 @@ from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.signals import SignalHandlers, reopen_logs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from twisted.application.service import MultiService
     from twisted.internet.interfaces import IStreamServerEndpoint
 
+    from livefeed.admin.commands import Arguments
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
@@ -68,12 +70,15 @@ def make_service(
     drain = serving.drain(feeds.feeds.values(), partial(_stop_all, watched))
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
+    lag = LoopLag(reactor)
     figures = Figures(
         feeds.feeds.values(),
         feeds.feeds.values(),
         serving.site,
         serving.pool,
         collector,
+        lag,
+        lambda: serving.refusals.counts,
         certificates,
         clocks.wall(),
     )
@@ -110,17 +115,26 @@ def make_service(
     def is_ready() -> bool:
         return all(feed.was_tried for feed in feeds.feeds.values())
 
+    def reopen() -> None:
+        reopen_logs()
+        serving.reopen()
+
     notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
         (),
-        reopen_logs,
+        reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,
         notify.end_reload,
     )
+
+    async def reload(_: Arguments) -> dict[str, Any]:
+        return (await reloading.reload()).to_json()
+
+    operating.commands.register("reload", reload)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
@@ -135,6 +149,7 @@ def make_service(
         file_limit,
         drain,
         collector,
+        lag,
         *listeners,
         *(() if memory_watch is None else (memory_watch,)),
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.application.service import MultiService
 from twisted.logger import Logger
 
+from livefeed import clocks
 from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
+    from livefeed.process.line_writer import LineWriter
     from livefeed.transport.pool import Limits, Pool
 
     class ServiceReactor(
@@ -73,6 +76,7 @@ class Serving:
     :ivar trusted: the networks of the proxies that may name the address of a client.
     :ivar refusals: counts the connections that are refused before TLS.
     :ivar address_limits: the rates of new connections; ``None`` with Twisted's transport.
+    :ivar lines: writes the access log; ``None`` if there is none.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
@@ -92,6 +96,7 @@ class Serving:
     trusted: Networks = field(init=False)
     refusals: Refusals = field(init=False)
     address_limits: AddressLimits | None = field(init=False, default=None)
+    lines: LineWriter | None = field(init=False)
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
@@ -100,13 +105,7 @@ class Serving:
         settings, reactor = self.settings, self.reactor
         self.subscribers = SubscriberFactory(reactor=reactor)
         self.root = Root()
-        self.site = Site(
-            self.root,
-            reactor=reactor,
-            head_timeout_s=settings.head_timeout,
-            max_head_bytes=settings.max_head_bytes,
-            idle_timeout_s=settings.idle_timeout,
-        )
+        self._make_site()
         self.in_thread = partial(defer_to_new_thread, reactor)
         with settings.named():
             self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
@@ -163,9 +162,42 @@ class Serving:
         """
         return None if self.pool is None else MemoryWatch(self.pool, self.reactor, workers=workers)
 
+    def reopen(self) -> None:
+        """Opens the access log again, after logrotate has renamed its file."""
+        if self.lines is not None:
+            self.lines.reopen()
+
     def process_services(self, drain: Drain) -> tuple[IService, Collector]:
-        """Makes the services for the limit of open files, and for the garbage collector."""
-        return FileLimit(self.reserved_files), Collector(drain.count, self.reactor)
+        """Makes the services for the limit of open files, with the access log, and for the garbage collector."""
+        files: IService = FileLimit(self.reserved_files)
+        if self.lines is not None:
+            both = MultiService()
+            for service in (files, self.lines):
+                service.setServiceParent(both)
+            files = both
+        return files, Collector(drain.count, self.reactor)
+
+    def _make_site(self) -> None:
+        settings, make_site = self.settings, Site
+        self.lines = None
+        if settings.access_log is not None:
+            # Imported only here, and the connections, too: without it there is nothing of it.
+            from livefeed.process.line_writer import LineWriter
+            from livefeed.web.access_log import AccessLog, Format, LoggedSite
+
+            def write(data: bytes, count: int) -> None:
+                lines.write(data, count)
+
+            log = AccessLog(Format(settings.access_log_format), write, clocks.wall)
+            lines = LineWriter(settings.access_log, settings.place("access_log"), self.reactor, log.flush)
+            self.lines, make_site = lines, partial(LoggedSite, log)  # type: ignore[assignment]
+        self.site = make_site(
+            self.root,
+            reactor=self.reactor,
+            head_timeout_s=settings.head_timeout,
+            max_head_bytes=settings.max_head_bytes,
+            idle_timeout_s=settings.idle_timeout,
+        )
 
     def _make_transport(self) -> None:
         self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
@@ -180,7 +212,8 @@ class Serving:
             _log.warn("{kind} takes the PROXY header of every peer: only the fast transport checks", kind=PROXIED)
 
     def _make_pool(self) -> None:
-        from livefeed.transport.endpoint import PoolReactor
+        from livefeed.transport.endpoint import KINDS, PoolReactor
+        from livefeed.transport.logged import LOGGED
         from livefeed.transport.pool import RESERVED_FILES, Pool
         from livefeed.transport.proxy_header import ProxyHeaders
 
@@ -191,8 +224,9 @@ class Serving:
         )
         admits = self.address_limits.admits
         headers = ProxyHeaders(self.trusted, self.refusals, admits)
-        self.listening = PoolReactor(self.pool, admits)
-        self.proxied = PoolReactor(self.pool, headers.admits, headers.before)
+        kinds = KINDS if self.lines is None else LOGGED
+        self.listening = PoolReactor(self.pool, admits, kinds=kinds)
+        self.proxied = PoolReactor(self.pool, headers.admits, headers.before, kinds=kinds)
 
 
 def _limits(settings: Settings) -> Limits:

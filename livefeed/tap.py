@@ -53,6 +53,8 @@ _PARAMETERS = {
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
     "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
+    "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
+    "access-log-format": "format of these lines: common, combined or json [default: combined]",
     "address-rate": (
         "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
     ),
@@ -67,6 +69,11 @@ _PARAMETERS = {
     "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
     "admin-group": "group whose members may use the operator's socket",
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
+    "workers": (
+        "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
+        "[default: 0]"
+    ),
+    "orphan-after": "seconds after which a worker without its parent ends; 0: never [default: 300.0]",
     "drain-delay": "seconds for which livefeed goes on serving after SIGTERM, not ready [default: 0.0]",
     "drain": "seconds over which watchers are sent away if a successor serves them [default: 30.0]",
     "return-after": "seconds that a restart takes: the first watchers then come back [default: 6.0]",
@@ -93,7 +100,18 @@ _REPEATED = {
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "state-dir", "cert", "key", "runtime-dir", "instance", "admin-token")
+_NOT_REPEATED = (
+    "config",
+    "source",
+    "feed",
+    "state-dir",
+    "cert",
+    "key",
+    "runtime-dir",
+    "instance",
+    "admin-token",
+    "access-log",
+)
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -134,6 +152,8 @@ class Options(usage.Options):
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
+            "access-log": usage.CompleteFiles(),
+            "access-log-format": usage.CompleteList(["common", "combined", "json"]),
         }
     )
 

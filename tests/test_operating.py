@@ -50,7 +50,7 @@ class OperatingTests(SynchronousTestCase):
             ("GET /status", 200),
             ("GET /-/live", 200),
             ("GET /-/ready", 200),
-            ("GET /-/workers", 501),
+            ("GET /-/workers", 200),
             ("GET /-/trace/1", 501),
             ("GET /-/reload", 405),
             ("GET /-/drain", 405),
@@ -66,6 +66,13 @@ class OperatingTests(SynchronousTestCase):
         operating.totals.report(0, 1, [Sample("connections", (), 5.0)])
         self.assertIn(b"livefeed_connections 5.0", self.ask(operating, "GET /metrics HTTP/1.1").body)
         self.assertIn(b'"open": 5', self.ask(operating, "GET /status HTTP/1.1").body)
+
+    def test_workers(self) -> None:
+        """The command gives the report of the status."""
+        operating = self.make()
+        self.assertEqual(self.ask(operating, "GET /-/workers HTTP/1.1").body, b"[]\n")
+        operating.status.workers = lambda: [{"pid": 7}]
+        self.assertIn(b'"pid": 7', self.ask(operating, "GET /-/workers HTTP/1.1").body)
 
     def test_token(self) -> None:
         """The endpoints of TCP share the access, whose token can be replaced while they listen."""

@@ -35,6 +35,7 @@ from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
 from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.process.notify import Notify
 from livefeed.process.signals import SignalHandlers
@@ -120,6 +121,7 @@ class OrderTests(ServiceTestCase):
                 FileLimit,
                 Drain,
                 Collector,
+                LoopLag,
                 Listener,
                 Listener,
                 Listener,

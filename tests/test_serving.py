@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
@@ -12,10 +12,13 @@ from livefeed.config.settings import Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.drain import DrainTimes
 from livefeed.process.limits import FileLimit
+from livefeed.process.line_writer import LineWriter
 from livefeed.serving import Serving
 from livefeed.transport.address_limits import BURST_S
-from livefeed.transport.endpoint import PoolReactor
+from livefeed.transport.endpoint import KINDS, PoolReactor
+from livefeed.transport.logged import LOGGED
 from livefeed.transport.pool import RESERVED_FILES, Pool
+from livefeed.web.access_log import LoggedSite
 
 
 class ServingTests(SynchronousTestCase):
@@ -79,6 +82,25 @@ class ServingTests(SynchronousTestCase):
         settings = Settings(trusted_proxy=("10.0.0.1/8",), places={"trusted_proxy": "livefeed.toml: trusted_proxy"})
         error = self.assertRaises(ConfigurationError, Serving, settings, self.reactor)
         self.assertTrue(str(error).startswith("livefeed.toml: trusted_proxy: 10.0.0.1/8 has bits set"), str(error))
+
+    def test_access_log(self) -> None:
+        """With an access log, site and connections are those that write it; without, nothing is of it."""
+        serving = Serving(Settings(), self.reactor)
+        assert isinstance(serving.listening, PoolReactor)
+        self.assertEqual((serving.lines, serving.listening.kinds), (None, KINDS))
+        self.assertNotIsInstance(serving.site, LoggedSite)
+        serving.reopen()
+        serving = Serving(Settings(access_log="/nowhere/access.log", trusted_proxy=("unix",)), self.reactor)
+        assert isinstance(serving.listening, PoolReactor)
+        assert isinstance(serving.proxied, PoolReactor)
+        self.assertEqual((serving.listening.kinds, serving.proxied.kinds), (LOGGED, LOGGED))
+        self.assertIsInstance(serving.site, LoggedSite)
+        files, _ = serving.process_services(serving.drain([]))
+        self.assertEqual([type(service) for service in cast("Any", files)], [FileLimit, LineWriter])
+        self.patch(serving.lines, "reopen", lambda: self.reopened.append(1))
+        self.reopened: list[int] = []
+        serving.reopen()
+        self.assertEqual(self.reopened, [1])
 
     def test_settings_of_the_site(self) -> None:
         """The site has the limits of the settings."""

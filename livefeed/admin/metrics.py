@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from OpenSSL import SSL
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,15 +20,18 @@ from livefeed import __version__
 from livefeed.admin.reports import NO_STORE, Reading
 from livefeed.admin.samples import FAMILIES, Labels, Sample
 from livefeed.feed.feed import State
+from livefeed.feed.tally import DropReason, RefusalReason
 from livefeed.web.answers import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
     from livefeed.delivery.published_feed import PublishedFeed
+    from livefeed.feed.feed import Feed
     from livefeed.intake.puller import Puller
+    from livefeed.process.loop_lag import LoopLag
     from livefeed.process.memory import Collector as GarbageCollector
     from livefeed.tls.options import Validity
     from livefeed.transport.pool import Pool
@@ -63,6 +66,8 @@ class Figures:
     :ivar site: counts the answers.
     :ivar pool: the connections of the fast transport; ``None`` with Twisted's transport.
     :ivar garbage: runs the garbage collector; ``None`` if Python does.
+    :ivar lag: measures the lag of the reactor's loop; ``None`` if nothing does.
+    :ivar address_refusals: gives the number of connections that were refused for their address, by reason.
     :ivar certificates: the certificates in use; read again at each request.
     :ivar started_at: when the process was started, in seconds since 1970.
     """
@@ -72,6 +77,8 @@ class Figures:
     site: Site
     pool: Pool | None
     garbage: GarbageCollector | None = None
+    lag: LoopLag | None = None
+    address_refusals: Callable[[], Mapping[str, int]] = dict
     certificates: Iterable[Validity] = ()
     started_at: float = 0.0
 
@@ -96,6 +103,14 @@ class Figures:
             yield Sample("max_connections", (), self.pool.capacity)
             yield Sample("connections_accepted_total", (), self.pool.accepted)
             yield Sample("connections_refused_total", (), self.pool.refused)
+            yield Sample("handshakes_total", (), self.pool.handshakes)
+            yield Sample("failed_handshakes_total", (), self.pool.failed_handshakes)
+        for reason, count in self.address_refusals().items():
+            yield Sample("address_refusals_total", (("reason", reason),), count)
+        if self.lag is not None:
+            yield Sample("loop_lag_measurements_total", (), self.lag.measured)
+            yield Sample("loop_lag_seconds_total", (), self.lag.late_s)
+            yield Sample("loop_lag_longest_seconds", (), self.lag.latest_s)
         if self.garbage is not None:
             yield Sample("full_collections_total", (), self.garbage.full)
             yield Sample("full_collection_seconds_total", (), self.garbage.paused_s)
@@ -131,11 +146,27 @@ def _of_served(published: PublishedFeed) -> Iterator[Sample]:
     yield Sample("codings_made_total", labels, feed.codings_made)
     yield Sample("patches_made_total", labels, feed.history.made)
     yield Sample("messages_made_total", labels, published.delivery.messages.made)
-    yield Sample("dropped_subscribers_total", labels, feed.dropped)
+    yield from _of_watchers(feed, labels)
     yield Sample("parts", labels, sum(1 for _ in published.parts))
     yield Sample("max_subscribers", labels, published.max_subscribers)
     for transport, count in published.watchers().items():
         yield Sample("subscribers", (*labels, ("by", transport)), count)
+
+
+def _of_watchers(feed: Feed, labels: Labels) -> Iterator[Sample]:
+    """Gives the samples about the subscribers of a feed."""
+    times, tally = feed.fanout.times, feed.tally
+    yield Sample("pushes_total", labels, times.ended)
+    yield Sample("push_seconds_total", labels, times.spread_s)
+    yield Sample("push_longest_seconds", labels, times.longest_s)
+    yield Sample("push_work_seconds_total", labels, times.work_s)
+    yield Sample("skipped_versions_total", labels, feed.fanout.skipped)
+    # From the start, so that an increase from nothing to one can be seen.
+    yield Sample("dropped_subscribers_total", (*labels, ("reason", "error")), feed.dropped)
+    for dropped in get_args(DropReason):
+        yield Sample("dropped_subscribers_total", (*labels, ("reason", dropped)), tally.dropped[dropped])
+    for refused in get_args(RefusalReason):
+        yield Sample("refusals_total", (*labels, ("reason", refused)), tally.refused[refused])
 
 
 def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
@@ -143,6 +174,13 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
     labels: Labels = (("feed", name),)
     yield Sample("good_pulls_total", labels, puller.good)
     yield Sample("failed_pulls_total", labels, puller.failed)
+    times = puller.times
+    yield Sample("not_due_pulls_total", labels, times.not_due)
+    yield Sample("pull_seconds_total", labels, times.pulls_s)
+    yield Sample("pull_longest_seconds", labels, times.longest_s)
+    yield Sample("ticks_total", labels, times.ticks)
+    yield Sample("tick_lateness_seconds_total", labels, times.late_s)
+    yield Sample("tick_lateness_longest_seconds", labels, times.latest_s)
 
 
 def families_of(samples: Iterable[Sample]) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.admin.commands import METHODS, NotOfferedError
 from livefeed.admin.reports import NO_ORIGIN, json_answer
-from livefeed.exceptions import CommandError
+from livefeed.exceptions import LivefeedError
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import Channel
 from livefeed.web.resources import Node
@@ -156,7 +156,7 @@ class CommandResource(Node):
     async def _run(self, request: Request, arguments: dict[str, Any], ended: list[bool]) -> None:
         try:
             report = await self._commands.run(self._name, arguments)
-        except CommandError as error:
+        except LivefeedError as error:
             status, why = (501 if isinstance(error, NotOfferedError) else 409), str(error)
         except Exception:
             _log.failure("the command {name} broke", name=self._name)

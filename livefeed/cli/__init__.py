@@ -1,5 +1,9 @@
 """The command ``livefeed``.
 
 - ``certs``: the subcommand that makes development certificates.
+- ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``main``: the choice of the subcommand, errors and exit codes.
+- ``operator_client``: requests to the operator's socket, and the search for it.
+- ``status_text``: the text of ``livefeed ctl status``.
+- ``tables``: aligned columns, colours, and escaped characters.
 """

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 
 from livefeed import __version__
-from livefeed.cli import certs
 from livefeed.exceptions import LivefeedError
 
-_SUBCOMMANDS = {"certs": certs}
-"""The module of each subcommand, with its ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``."""
+_SUBCOMMANDS = ("certs", "ctl")
+"""The modules of the subcommands, each with ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``.
+
+``run`` gives the exit code, or ``None`` for 0.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command.
 
     :param arguments: the arguments of the command line; ``None`` for ``sys.argv``.
-    :returns: the exit code: 0, or 1 if the subcommand failed. A wrong command line exits with 2.
+    :returns: the exit code: that of the subcommand, or 1 if it raised an error of livefeed. A wrong command line exits
+        with 2.
     """
     parser = argparse.ArgumentParser(prog="livefeed", description="Tools beside `twistd livefeed`, the server.")
     parser.add_argument("--version", action="version", version=f"livefeed {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module in _SUBCOMMANDS.items():
+    given = sys.argv[1:] if arguments is None else arguments
+    # Only the module that is needed: that of certs takes a quarter of a second to import.
+    for name in [each for each in _SUBCOMMANDS if given[:1] == [each]] or _SUBCOMMANDS:
+        module = import_module(f"livefeed.cli.{name}")
         subparser = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     try:
-        options.run(options)
+        code: int | None = options.run(options)
     except LivefeedError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code or 0

@@ -25,8 +25,10 @@ Transport = Literal["fast", "twisted"]
 Level = Literal["debug", "info", "warn", "error"]
 """The least important lines that are logged."""
 
+AccessLogFormat = Literal["common", "combined", "json"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
+Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Pause = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
@@ -72,7 +74,11 @@ _ALLOWED = {
     "admin_token": "a path",
     "admin_group": "the name or the number of a group",
     "ready_public": "true or false",
+    "workers": "a whole number from 0 to 1024, or auto",
+    "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
+    "access_log": "a path, unix: and the path of a socket, or -",
+    "access_log_format": "common, combined or json",
     "drain_delay": _PAUSE,
     "drain": _PAUSE,
     "return_after": _PAUSE,
@@ -166,7 +172,13 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar admin_token: the file with the token that requests to these endpoints carry.
     :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
+    :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
+        this process.
+    :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     :ivar log_level: the least important lines that are logged.
+    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
+        socket, or ``-`` for standard output; ``None`` for nowhere.
+    :ivar access_log_format: the format of these lines.
     :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
     :ivar drain: seconds over which watchers are sent away if a successor serves them.
     :ivar return_after: seconds after which the first watchers come back after a stop without a successor.
@@ -193,7 +205,11 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     admin_token: Path | None = None
     admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     ready_public: bool = False
+    workers: Workers = 0
+    orphan_after: Age = 300.0
     log_level: Level = "info"
+    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    access_log_format: AccessLogFormat = "combined"
     drain_delay: Pause = 0.0
     drain: Pause = 30.0
     return_after: Pause = 6.0
@@ -246,6 +262,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
+        if settings.workers and not is_fast:
+            why = "requires the transport fast: Twisted's cannot share its connections among processes"
+            raise ConfigurationError(why, place=settings.place("workers"))
         return settings
 
 
@@ -337,6 +356,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
         hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
         hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
         raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
+    if name == "access_log":
+        return _absolute_log(value, setting.folder)
     return _absolute_source(value, setting.folder) if name == "source" else value
 
 
@@ -358,6 +379,13 @@ def _absolute_path(folder: Path, wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str) and value:
         return folder / value
     raise ValueError("expected a path")
+
+
+def _absolute_log(target: str, folder: Path) -> str:
+    kind, separator, path = target.partition(":")
+    if target == "-":
+        return target
+    return f"unix:{folder / path}" if separator and kind == "unix" else str(folder / target)
 
 
 def _absolute_source(url: str, folder: Path) -> str:

@@ -156,8 +156,11 @@ class DocumentResource(FeedResource):
         fields = [*self._shared(request), *self._state()]
         slots = self._delivery.slots
         if slots is not None:
+            self._feed.tally.refused["stopping"] += 1
             return refuse_events(request, fields, slots.take_ms())
         if refused or request.over_capacity or self._delivery.full():
+            if not (refused or request.over_capacity):
+                self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
         delta = request.args.get(b"delta") == [b"1"]
         return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
@@ -200,6 +203,7 @@ class DocumentResource(FeedResource):
         """Lets a request wait for the next version, or refuses it if the limit of subscribers is reached."""
         request.select = None
         if self._delivery.full():
+            self._feed.tally.refused["limit"] += 1
             return refuse_one_more(request, [*self._shared(request), *self._state()])
         may_join = partial(self._would_wait, snapshot)
         later = partial(self._document, may_wait=False)

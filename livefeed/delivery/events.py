@@ -98,6 +98,7 @@ class EventStream(PausableSubscriber, Protocol):
         """IProtocol API."""
         self._received += len(data)
         if self._received > MAX_RECEIVED_BYTES:
+            self._streams.feed.tally.dropped["flood"] += 1
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -138,6 +139,7 @@ class EventStream(PausableSubscriber, Protocol):
         self._silent += 1
         self._note_progress()
         if self._silent >= MISSED_HEARTBEATS:
+            self._streams.feed.tally.dropped["silent"] += 1
             self.transport.abortConnection()
 
     def send_away(self, delay_ms: int) -> None:

@@ -5,4 +5,5 @@
 - ``parts``: parts of a document, each a feed of its own.
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
 - ``subscription``: the link between a feed and one subscriber, which owes the newest version at most.
+- ``tally``: counts of watchers that were disconnected or refused, by reason.
 """

@@ -170,6 +170,22 @@ class Batch:
         self._sent = sent
 
 
+@dataclass(slots=True)
+class PushTimes:
+    """The times of the pushes of the document that have ended.
+
+    :ivar ended: their number.
+    :ivar spread_s: total seconds from the first to the last subscriber.
+    :ivar longest_s: seconds from the first to the last subscriber of the longest push.
+    :ivar work_s: total seconds of their work, with that of pushes of the state, and without the turns of other clients.
+    """
+
+    ended: int = 0
+    spread_s: float = 0.0
+    longest_s: float = 0.0
+    work_s: float = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Fanout:
     """The subscriptions of one feed, and the pushes to them.
@@ -183,6 +199,8 @@ class Fanout:
     :ivar is_unpushed: whether no push of the newest version has begun.
     :ivar pushes: the number of pushes of the document since the start.
     :ivar dropped: the number of subscribers that were disconnected after an error.
+    :ivar skipped: the number of versions that slow subscribers were not sent: each was replaced by a newer one.
+    :ivar times: how long pushes took.
     :ivar subscriptions: all subscriptions (a dict, since a set has no order).
     :ivar completed: called when a push has reached all subscribers; ``None`` for nothing.
     """
@@ -197,6 +215,8 @@ class Fanout:
     is_unpushed: bool = False
     pushes: int = 0
     dropped: int = 0
+    skipped: int = 0
+    times: PushTimes = field(default_factory=PushTimes)
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     completed: Callable[[], object] | None = None
     _unbatched: dict[Subscription, None] = field(default_factory=dict)  # the subscriptions that are in no batch
@@ -205,6 +225,7 @@ class Fanout:
     _waiting: list[Subscription | Batch] = field(default_factory=list)  # for their turn of the push; the last is next
     _turn: int = 0  # the number of units that had their turn; the next push begins there
     _slice_call: IDelayedCall | None = None
+    _began_s: float | None = None  # when the push that is under way began; None if none is
     _logged: object = None  # the type of the subscriber's exception that was logged last, in this tick and push
 
     def add(
@@ -233,6 +254,7 @@ class Fanout:
     def push(self) -> None:
         """Begins a push of the newest version to all subscribers."""
         self.pushes += 1
+        self._began_s = self.clock.seconds()
         self._begin()
 
     def push_state(self, *, to_all: bool) -> None:
@@ -277,7 +299,8 @@ class Fanout:
             # The feed is that of a part, of which no version could be made.
             self._waiting.clear()
             return
-        left, end = SLICE, self.clock.seconds() + SLICE_S
+        left, began = SLICE, self.clock.seconds()
+        end = began + SLICE_S
         while self._waiting and self._waiting[-1].size <= left:
             unit = self._waiting.pop()
             self._turn += 1
@@ -285,13 +308,24 @@ class Fanout:
             unit.offer(self.newest)
             if self.clock.seconds() > end:
                 break
+        now = self.clock.seconds()
+        self.times.work_s += now - began
         if self._waiting:
             self._slice_call = self.clock.callLater(0, self._push_slice)
         else:
+            self._note_end(now)
             # A complete push leaves the start where it was: it is moved on by a third.
             self._turn += len(self._units()) // 3 + 1
             if self.completed is not None:
                 self.completed()
+
+    def _note_end(self, now: float) -> None:
+        if self._began_s is not None:
+            spread_s, self._began_s = now - self._began_s, None
+            times = self.times
+            times.ended += 1
+            times.spread_s += spread_s
+            times.longest_s = max(times.longest_s, spread_s)
 
     def _units(self) -> list[Subscription | Batch]:
         """Gives the batches, and the subscriptions that are in none."""

@@ -18,6 +18,7 @@ from livefeed.document.history import History
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.timestamps import length_of
 from livefeed.feed.fanout import Fanout
+from livefeed.feed.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,6 +118,7 @@ class Feed:
     :ivar last_error: the reason why the last pull that failed did; ``None`` if none has failed since the start.
     :ivar codings_made: the number of representations that this process has compressed since the start.
     :ivar hashes_made: the number of hashes that this process has computed for snapshots since the start.
+    :ivar tally: counts what happened to the watchers, with those of the parts.
     :ivar history: the versions before the newest one, and the patches from them.
     :ivar fanout: the subscriptions, and the pushes to them.
     :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
@@ -145,6 +147,7 @@ class Feed:
     codings_made: int = 0
     hashes_made: int = 0
     last_error: LastError | None = None
+    tally: Tally = field(default_factory=Tally)
     history: History = field(default_factory=History)
     fanout: Fanout = field(init=False)
     subscriptions: dict[Subscription, None] = field(init=False)  # no property: requests that wait count them
@@ -159,6 +162,8 @@ class Feed:
     def __post_init__(self) -> None:
         self.fanout = Fanout(self.name, self.clock)
         self.subscriptions = self.fanout.subscriptions
+        if self.whole is not None:
+            self.tally = self.whole.tally
         self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
 
     # Versions

@@ -36,11 +36,13 @@ class Distributor(Protocol):
     :ivar newest: the newest snapshot; ``None`` if there is none.
     :ivar is_withheld: whether the document must not be shown.
     :ivar pushes: the number of the push that is under way, or that was the last.
+    :ivar skipped: the number of versions that slow subscribers were not sent.
     """
 
     newest: Snapshot | None
     is_withheld: bool
     pushes: int
+    skipped: int
 
     def drop(self, subscription: Subscription, /) -> None:
         """Logs the exception that is being handled, and ends the subscription and its subscriber's connection."""
@@ -84,7 +86,7 @@ class Subscription:
     # internal state; a batch reads these attributes without a call for each subscriber
     sent: str | None = None  # the version and not the snapshot, which the slowest subscriber would keep in memory
     is_paused: bool = False
-    _owes: bool = False
+    _owed: str | None = None  # the version that is owed; None if nothing is
     _is_cancelled: bool = False
     _push: int = 0  # the number of the push during which something was last delivered outside of its turn
     batch: Membership | None = None
@@ -110,7 +112,7 @@ class Subscription:
         if not self.is_paused:
             self._send(snapshot)
         elif snapshot.version != self.sent or self.with_state:
-            self._owes = True
+            self._owe(snapshot)
 
     def deliver(self, snapshot: Snapshot) -> None:
         """Sends the snapshot now, even if it was sent before; owes it while paused or while it is withheld.
@@ -121,14 +123,20 @@ class Subscription:
         if self._is_cancelled:
             return
         if self.is_paused or self._is_withheld():
-            self._owes = True
+            self._owe(snapshot)
         else:
             self._push = self._fanout.pushes
             self._send(snapshot)
 
+    def _owe(self, snapshot: Snapshot) -> None:
+        # The version that was owed before is never sent.
+        if self._owed is not None and self._owed not in (snapshot.version, self.sent):
+            self._fanout.skipped += 1
+        self._owed = snapshot.version
+
     def _send(self, snapshot: Snapshot) -> None:
         self.sent = snapshot.version
-        self._owes = False
+        self._owed = None
         try:
             self.subscriber.send(snapshot)
         except Exception:
@@ -146,9 +154,9 @@ class Subscription:
     def resume(self) -> None:
         """Takes note that the subscriber can take more, and delivers the newest snapshot if one is owed."""
         self.is_paused = False
-        if not self._owes or self._is_withheld():
+        if self._owed is None or self._is_withheld():
             return
-        self._owes = False
+        self._owed = None
         snapshot = self._fanout.newest
         if snapshot is None:
             return  # No version of this part could be made. The next one is pushed.

@@ -50,6 +50,37 @@ REMIND_S = 10.0
 _log = Logger()
 
 
+@dataclass(slots=True)
+class PullTimes:
+    """The times of ticks and pulls since the start.
+
+    :ivar ticks: the number of ticks.
+    :ivar late_s: total seconds that ticks began later than they were due.
+    :ivar latest_s: seconds of the largest lateness.
+    :ivar pulls_s: total seconds of the pulls that were good or failed, with the check of the document.
+    :ivar longest_s: seconds of the longest one.
+    :ivar not_due: the number of pulls at which the source was not asked, because its last answer still held.
+    """
+
+    ticks: int = 0
+    late_s: float = 0.0
+    latest_s: float = 0.0
+    pulls_s: float = 0.0
+    longest_s: float = 0.0
+    not_due: int = 0
+
+    def note_tick(self, late_s: float) -> None:
+        """Counts a tick that began *late_s* seconds after it was due."""
+        self.ticks += 1
+        self.late_s += late_s
+        self.latest_s = max(self.latest_s, late_s)
+
+    def note_pull(self, took_s: float) -> None:
+        """Counts a pull that took *took_s* seconds."""
+        self.pulls_s += took_s
+        self.longest_s = max(self.longest_s, took_s)
+
+
 @dataclass(frozen=True, slots=True)
 class _Pulled:
     """A pulled document.
@@ -94,6 +125,7 @@ class Puller(Service):
     :ivar timeout_s: seconds that a pull may take.
     :ivar good: the number of pulls since the start that gave a document.
     :ivar failed: the number of pulls since the start that failed, or gave a document that must not be served.
+    :ivar times: how long they took.
     """
 
     # required parameters
@@ -108,6 +140,8 @@ class Puller(Service):
     timeout_s: float = field(init=False)
     good: int = 0
     failed: int = 0
+    times: PullTimes = field(default_factory=PullTimes)
+    _due_at: float = 0.0  # when the next tick is due, by the clock
     _loop: LoopingCall | None = None  # none before the start and after the stop: the two refer to each other
     _why: str = ""
     _logged_at: float = 0.0
@@ -142,6 +176,7 @@ class Puller(Service):
             _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self.tick()))
         self._loop.clock = self.clock
+        self._due_at = self.clock.seconds()
         self._loop.start(self.feed.interval_s, now=True)
 
     def _note_change(self) -> None:
@@ -178,16 +213,25 @@ class Puller(Service):
 
     async def tick(self) -> None:
         """Pulls once, and publishes the document or marks the feed stale."""
+        self._note_tick()
         self.feed.begin_tick()
         # A pull for a reported change may be under way.
         if not self._pulling:
             await self._pull_once()
+
+    def _note_tick(self) -> None:
+        # Ticks are due at multiples of the interval, and a tick that waits for a pull leaves those in between out.
+        now, interval_s = self.clock.seconds(), self.feed.interval_s
+        late_s = max(0.0, now - self._due_at)
+        self.times.note_tick(late_s)
+        self._due_at += (late_s // interval_s + 1) * interval_s
 
     async def _pull_once(self, *, is_tick: bool = True) -> None:
         self._pulled_at = self.clock.seconds()
         self._spent.forget()
         try:
             pulled = await self._pull()
+            self.times.note_pull(self.clock.seconds() - self._pulled_at)
             snapshot = pulled.snapshot
             known = snapshot is self.feed.snapshot and self.feed.state is State.LIVE
             if known and not is_tick and self._outcome != "failed":
@@ -203,6 +247,7 @@ class Puller(Service):
                         self.feed.add_codings(snapshot, await self._in_thread(compress_well, snapshot.data))
         except NotDueError:
             # The pull is neither good nor failed, and confirms nothing.
+            self.times.not_due += 1
             if is_tick and not self._stopped:
                 was = self.feed.state
                 self.feed.skip_tick()
@@ -314,6 +359,7 @@ class Puller(Service):
     def _note_failed(self, why: str) -> None:
         if self._stopped:
             return
+        self.times.note_pull(self.clock.seconds() - self._pulled_at)
         self.failed += 1
         before = self.feed.state
         # The name of the demo source ends with a colon.

@@ -9,8 +9,10 @@
 - ``instance``: the instance that the process is, and its claim to the runtime directory.
 - ``journald``: log lines with priorities, for systemd's journal.
 - ``limits``: the limit of open files.
+- ``line_writer``: lines to a file or a socket, by a thread of their own.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
 - ``log_level``: the least important lines that are logged.
+- ``loop_lag``: by how much the reactor's timers are late.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
 - ``reload``: new settings for a process that runs, completely or not at all.

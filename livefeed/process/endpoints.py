@@ -14,7 +14,6 @@ from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.python.systemd import ListenFDs
 from zope.interface import implementer
 
 from livefeed import clocks
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
 BACKLOG = 1024
 """Number of connections that may wait to be accepted. Twisted's 50 are used up at once when all clients reconnect."""
 
+_NOT_INHERITED = (
+    "systemd has not passed this socket on; start livefeed by a .socket unit (its [Socket] section needs ListenStream=)"
+)
 _MAX_BACKLOG_DIGITS = 7
 # Number of unnamed parts before the length of the queue, by Twisted's parsers.
 _BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5}
@@ -96,8 +98,6 @@ def make_endpoint(
     if kind == "tls":
         return _tls_folder(reactor, parts, setting, served)
     try:
-        if kind == "systemd":
-            _find_inherited(parts)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description + _backlog(kind, parts))
     except FileNotFoundError as error:
         raise ConfigurationError(f"{description}: {error.filename}: {error.strerror}", setting) from None
@@ -105,6 +105,7 @@ def make_endpoint(
         # Python's messages about a text instead of a number, and about missing parts, do not help an operator.
         said = str(error) if not str(error).startswith("invalid literal") else "one of its parts must be a number"
         said = said if not isinstance(error, TypeError) else "a part is missing, or one is too many"
+        said = said if not (kind == "systemd" and isinstance(error, LookupError)) else _NOT_INHERITED
         why = f"{description}: this is not an endpoint, such as {TLS_FORM} or tcp:8080: {said}"
         raise ConfigurationError(why, setting) from None
     if kind == "ssl":
@@ -218,25 +219,6 @@ def _backlog(kind: str, parts: list[str]) -> str:
     if before is None or not parts or any(part.startswith("backlog=") for part in parts):
         return ""
     return "" if sum("=" not in part for part in parts) > before else f":backlog={BACKLOG}"
-
-
-def _find_inherited(parts: list[str]) -> None:
-    """Checks that systemd has passed on the socket of a ``systemd:`` description.
-
-    Twisted would only report that an index is out of range.
-
-    :raises ValueError: if systemd has not passed the socket on.
-    """
-    passed = ListenFDs.fromEnvironment()
-    names = passed.inheritedNamedDescriptors()
-    count = len(passed.inheritedDescriptors())
-    for name, _, value in (part.partition("=") for part in parts):
-        missing = (name == "index" and value.isdecimal() and int(value) >= count) or (
-            name == "name" and value not in names
-        )
-        if missing:
-            remedy = "start livefeed by a .socket unit (its [Socket] section needs ListenStream=)"
-            raise ValueError(f"systemd has passed on {count} sockets, and not this one; {remedy}")
 
 
 def _ssl_file(parts: list[str]) -> Path:

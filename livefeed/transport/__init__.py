@@ -13,6 +13,7 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``endpoint``: the part of a reactor that Twisted's server endpoints listen with.
 - ``groups``: connections that are written the same data.
 - ``interfaces``: the requirements of these modules and of ``web`` on each other.
+- ``logged``: connections for an access log.
 - ``peer``: the client's address, packed into 32 bytes.
 - ``pool``: all connections of a process in one epoll, and its limits.
 - ``proxy_header``: the PROXY header in front of a connection.

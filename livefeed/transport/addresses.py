@@ -77,6 +77,14 @@ def peer_of(address: object) -> str:
     return client_text(number_of(address.host)) if isinstance(address, IPv4Address | IPv6Address) else ""
 
 
+def host_of(address: object) -> str:
+    """Gives the host of an address of Twisted's, one of IPv4 as such; ``""`` for the peer of a Unix socket."""
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return ""
+    host: str = address.host
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 def _ipv4_text(number: int) -> str:
     return socket.inet_ntop(socket.AF_INET, (number & ((1 << _IPV4_BITS) - 1)).to_bytes(_IPV4_BITS // 8))
 

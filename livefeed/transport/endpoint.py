@@ -45,22 +45,29 @@ if TYPE_CHECKING:
     from livefeed.transport.pool import Pool
 
 
+KINDS = (Connection, TLSConnection)
+"""The classes of connections, without TLS and with it, where nothing else is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionFactory:
     """Makes the connections of one listener.
 
     :param factory: makes their protocols.
     :param context: the context of TLS; ``None`` for connections without TLS.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     factory: IProtocolFactory
     context: SSL.Context | None
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     def __call__(self, pool: ConnectionPool, sock: socket.socket, peer: object, /) -> Connection:
         """Makes the connection of a socket that was accepted and does not block, and of its peer's name."""
+        plain, tls = self.kinds
         if self.context is None:
-            return Connection(pool, sock, peer, self.factory)
-        return TLSConnection(pool, sock, peer, self.factory, self.context)
+            return plain(pool, sock, peer, self.factory)
+        return tls(pool, sock, peer, self.factory, self.context)
 
 
 @implementer(IListeningPort)
@@ -74,6 +81,7 @@ class PoolPort:
     :param admits: tells whether a peer may connect; see :meth:`livefeed.transport.pool.Pool.listen`.
     :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
     :param cost_s: the processor seconds of a new connection, with its handshake.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     # required parameters
@@ -85,6 +93,7 @@ class PoolPort:
     admits: Callable[[object], bool] | None = None
     before: Callable[[MakeConnection], MakeConnection] | None = None
     cost_s: float = ACCEPT_COST_S
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     # internal state
     _listening: bool = False
@@ -133,12 +142,14 @@ class PoolReactor:
         the factory that it is given; ``None`` if nothing comes before.
     :param measure: gives the processor seconds of a handshake with a context. It is called at the start, if the accept
         rate depends on it.
+    :param kinds: the classes of connections, without TLS and with it.
     """
 
     pool: Pool
     admits: Callable[[object], bool] | None = None
     before: Callable[[MakeConnection], MakeConnection] | None = None
     measure: Callable[[SSL.Context], float] = measure_handshake
+    kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.pool.reactor, name)
@@ -203,7 +214,7 @@ class PoolReactor:
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
         """Makes a port that does not listen yet."""
-        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s)
+        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s, self.kinds)
 
 
 def _is_socket(address: str) -> bool:

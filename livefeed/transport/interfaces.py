@@ -15,9 +15,9 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Collection, Hashable, Mapping
 
-    from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IReadDescriptor
     from twisted.python.failure import Failure
 
     from livefeed.transport.answer import Answer, Repeatable, Select
@@ -101,10 +101,14 @@ class ConnectionPool(Protocol):
 
     :ivar deadlines: the time at which the deadline of a connection passes, by the pool's clock.
     :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
+    :ivar handshakes: number of TLS handshakes that succeeded.
+    :ivar failed_handshakes: number of connections that ended before their TLS handshake succeeded.
     """
 
     deadlines: dict[PooledConnection, float]
     did_more: bool
+    handshakes: int
+    failed_handshakes: int
 
     @property
     def reactor(self) -> TimedReactor:
@@ -151,6 +155,7 @@ class RoomMember(Protocol):
     _room: WaitingRoom | None
     _at_boundary: bool
     _active_at: float
+    _peer: int | IAddress
 
     @property
     def disconnecting(self) -> bool:
@@ -272,7 +277,12 @@ class Host(Protocol):
 
 
 class AnswerStore(Protocol):
-    """The answers that may be repeated, and the rooms of requests that wait, as connections and rooms require them."""
+    """The answers that may be repeated, and the rooms of requests that wait, as connections and rooms require them.
+
+    :ivar peer: the peer that asks, as connections with an access log set it before :meth:`find`.
+    """
+
+    peer: int | IAddress
 
     @property
     def missed(self) -> bytes | None:
@@ -299,8 +309,11 @@ class AnswerStore(Protocol):
     def close_room(self, room: WaitingRoom, /) -> None:
         """Lets no more requests into a room."""
 
-    def count(self, label: Hashable, times: int, /) -> None:
-        """Counts answers that were written to several requests at once."""
+    def answered(self, answer: Answer, head: bytes, connections: Collection[Any], /) -> None:
+        """Counts an answer that is written to several requests at once.
+
+        :param head: the head of one of the requests.
+        """
 
 
 # Optional capabilities of factories and protocols

@@ -127,6 +127,8 @@ class Pool:
     :ivar accepted: number of connections accepted since the start.
     :ivar refused: number of connections closed or told to come back since there were too many.
     :ivar rested: number of times that a listener has rested since the accept rate was reached.
+    :ivar handshakes: number of TLS handshakes that succeeded since the start.
+    :ivar failed_handshakes: number of connections that ended before their TLS handshake succeeded.
     :ivar capacity: upper limit of open connections; 0 before the pool listens.
     """
 
@@ -142,6 +144,8 @@ class Pool:
     now: float = 0.0
     accepted: int = 0
     refused: int = 0
+    handshakes: int = 0
+    failed_handshakes: int = 0
     rested: int = 0
     capacity: int = 0
     _most_by_memory: int = 0  # 0 if it is not known

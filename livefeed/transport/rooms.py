@@ -163,7 +163,7 @@ class Room:
             for connection in batch:
                 connection.abortConnection()
         else:
-            self.replay.count(answer.label, len(batch))
+            self.replay.answered(answer, self.head, batch)
             self._write(batch, answer)
         for connection, data in pending:
             if not connection.disconnecting:

@@ -39,6 +39,8 @@ CROSSED: Final = 2
 FAILED: Final = 3
 """The handshake has failed. Data that still arrives is thrown away."""
 
+_UNFINISHED = (HANDSHAKING, FAILED)
+
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
@@ -175,6 +177,8 @@ class TLSConnection(Connection):
     def close(self) -> None:
         """Closes the socket, tells the protocol, and removes the reference of OpenSSL to the connection."""
         is_lost = self._state == LOST
+        if is_lost and self._tls_state in _UNFINISHED:
+            self.pool.failed_handshakes += 1
         super().close()
         if is_lost:
             self._ssl.set_app_data(None)
@@ -245,6 +249,7 @@ class TLSConnection(Connection):
             self._protocol_failed("the TLS handshake")
         else:
             self._tls_state = READY
+            self.pool.handshakes += 1
             self._watch(EPOLLIN)
             super().start()
             if IHandshakeListener.providedBy(self._protocol):

@@ -1,5 +1,6 @@
 """HTTP connections and their answers. How a feed is followed is in ``livefeed.delivery``.
 
+- ``access_log``: one line for each answered request, also for those that replay answers.
 - ``answers``: the answer as a whole, and the small JSON body of errors.
 - ``channel``: one connection: checks, time limits, back-pressure.
 - ``conditional``: conditional requests. Pure.

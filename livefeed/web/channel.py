@@ -22,7 +22,7 @@ from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
 from livefeed.web.replay import MAX_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from twisted.internet.interfaces import IProtocol
     from twisted.python.failure import Failure
@@ -88,6 +88,12 @@ class ChannelSite(RequestSite, Protocol):
 
     def log(self, request: Request, /) -> None:
         """Counts the answer to a request."""
+
+    def handed_over(self, request: Request, /) -> Callable[[], object] | None:
+        """Counts the answer to a request whose connection is handed over to another protocol.
+
+        :returns: a function to call when the connection has ended; ``None`` for none.
+        """
 
     def count_refusal(self, status: int, *, is_secure: bool) -> None:
         """Counts the refusal of bytes of which no request was made."""
@@ -437,7 +443,9 @@ class Channel(HTTPChannel):
         """
         transport = self.transport
         # It counts as answered, because it is never finished.
-        self.site.log(self.requests[-1])
+        ended = self.site.handed_over(self.requests[-1])
+        if ended is not None:
+            _call_at_end(protocol, ended)
         self.setTimeout(None)
         self.site.channels.discard(self)
         self._networkProducer.unregisterProducer()
@@ -533,3 +541,16 @@ class Channel(HTTPChannel):
         if under_way and not self._in_head:
             self._in_head = True
             self._set_timeout_for_now()
+
+
+def _call_at_end(protocol: Any, ended: Callable[[], object]) -> None:
+    """Has a function called when the connection of a protocol has ended."""
+    lose = protocol.connectionLost
+
+    def lose_and_call(reason: Failure) -> None:
+        # It refers to the protocol, which refers to it: without this line only the garbage collector would free them.
+        del protocol.connectionLost
+        lose(reason)
+        ended()
+
+    protocol.connectionLost = lose_and_call

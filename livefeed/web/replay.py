@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 from livefeed.transport.answer import MAX_ANSWER_BYTES, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Collection, Hashable
+
+    from twisted.internet.interfaces import IAddress
 
     from livefeed.transport.answer import Repeatable, Select
     from livefeed.transport.interfaces import RoomMember, WaitingRoom
@@ -57,8 +59,11 @@ def _any_case(name: bytes) -> bytes:
     return b"[%c%c](?i:%s)" % (name[0], name[0] ^ 0x20, re.escape(name[1:]))
 
 
-def _head_pattern() -> re.Pattern[bytes]:
+def head_pattern(*, logged: bool = False) -> re.Pattern[bytes]:
     """Gives the pattern of a whole request head that replay may answer; its groups are the key.
+
+    :param logged: whether it has groups for the query, for ``User-Agent`` and for ``Referer`` as well, in this order
+        behind the first group. An access log needs them, and to look for them in the head would take 1 µs more.
 
     The key holds the path of the target, not the query: no answer that may be repeated depends on the query, and many
     clients put the time there to bypass caches.
@@ -70,15 +75,16 @@ def _head_pattern() -> re.Pattern[bytes]:
     µs), since Python before 3.11.5 loses its place if a possessive repetition fails half-way.
     """
     token, value = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]", rb"[\t\x20-\x7e\x80-\xff]*+"
-    initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host")}
+    host_group = 5 if logged else 2
+    initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host", *([b"referer"] if logged else []))}
     free = bytes(c for c in range(ord("a"), ord("z") + 1) if c not in initials)
     plain = rb"[%s%s]%s{0,%d}+:%s" % (free, free.upper(), token, MAX_NAME_BYTES - 1, value)
     rest = rb"%s{0,%d}+:%s" % (token, MAX_NAME_BYTES - 12, value)
     name = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?>:[0-9]{0,5}+)?+"
-    host = rb"%s:(?(2)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), name)
+    host = rb"%s:(?(%d)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), host_group, name)
 
     def keyed(name: bytes, spelling: bytes) -> bytes:
-        return rb"%s:(?(%d)(?!))(%s)" % (spelling, 3 + KEYED.index(name), value)
+        return rb"%s:(?(%d)(?!))(%s)" % (spelling, host_group + 1 + KEYED.index(name), value)
 
     # Frequent fields come first: to try each keyed field on them would take 0.3 µs for all lines.
     accept = rb"[Aa](?i:ccept)(?:%s|-(?:%s|[Ll]%s))" % (
@@ -89,13 +95,17 @@ def _head_pattern() -> re.Pattern[bytes]:
     others = [keyed(name, _any_case(name)) for name in KEYED if not name.startswith(b"accept")]
     guarded = b"|".join(_any_case(name) for name in (*KEYED, *_FORBIDDEN, b"host"))
     other = rb"(?!(?:%s):)%s{1,%d}+:%s" % (guarded, token, MAX_NAME_BYTES, value)
-    common = (b"[Uu]ser-[Aa]" + rest, b"[Cc]ookie" + rest)
+    common: tuple[bytes, ...] = (b"[Uu]ser-[Aa]" + rest, b"[Cc]ookie" + rest)
+    if logged:
+        fields = (rb"%s:(%s)" % (_any_case(name), value) for name in (b"user-agent", b"referer"))
+        common = (*fields, *common)
     line = b"|".join((plain, *common, host, accept, *others, other))
-    head = rb"((?:GET|HEAD) /[!->@-~]*+)(?>\?[!-~]*+)?+ HTTP/1\.1\r\n(?>(?:%s)\r\n){1,%d}+(?(2)|(?!))\r\n\Z"
-    return re.compile(head % (line, MAX_FIELDS))
+    query = rb"(\?[!-~]*+)?+" if logged else rb"(?>\?[!-~]*+)?+"
+    head = rb"((?:GET|HEAD) /[!->@-~]*+)%s HTTP/1\.1\r\n(?>(?:%s)\r\n){1,%d}+(?(%d)|(?!))\r\n\Z"
+    return re.compile(head % (query, line, MAX_FIELDS, host_group))
 
 
-match_head = _head_pattern().match
+match_head = head_pattern().match
 
 
 @dataclass(slots=True, eq=False)
@@ -107,9 +117,11 @@ class Replay:
     :ivar rooms: the requests that wait, by the keys of their rooms; see :mod:`livefeed.transport.rooms`.
     :ivar generation: how often it was emptied.
     :ivar missed: the key of the last request that had no stored answer; ``None`` if replay must not answer it at all.
+    :ivar peer: the peer that asks, as connections with an access log set it.
     """
 
     missed: bytes | None = None
+    peer: int | IAddress = 0
     rooms: dict[bytes, WaitingRoom] = field(default_factory=dict)
     generation: int = 0
     _forgotten: Counter[Hashable] = field(default_factory=Counter)
@@ -221,9 +233,9 @@ class Replay:
                 if not rooms:
                     del self._places[target]
 
-    def count(self, label: Hashable, times: int) -> None:
-        """Counts answers that were written to several requests at once."""
-        self._forgotten[label] += times
+    def answered(self, answer: Answer, head: bytes, connections: Collection[RoomMember]) -> None:
+        """Counts an answer that is written to several requests at once."""
+        self._forgotten[answer.label] += len(connections)
 
     def counts(self) -> Counter[Hashable]:
         """Gives the number of repeated answers by label."""

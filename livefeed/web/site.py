@@ -118,6 +118,11 @@ class Site(server.Site):
             return
         self._counts[request.label()] += 1
 
+    def handed_over(self, request: Request) -> Callable[[], object] | None:
+        """ChannelSite API. Counts the answer."""
+        self.log(request)
+        return None
+
     def count_refusal(self, status: int, *, is_secure: bool) -> None:
         """Counts the refusal of bytes of which no request was made."""
         self._counts[label(status, is_secure=is_secure)] += 1

@@ -6,6 +6,8 @@
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
 - ``messages``: the messages of the link as bytes. No I/O.
+- ``parent``: connects processes, links, sockets and canaries, and finds the workers of an earlier parent.
+- ``processes``: starts, signals and finds processes, and notices their end.
 - ``sockets``: the listening sockets, which the parent binds and keeps, and on which the workers accept.
 - ``supervisor``: starts the workers, replaces dead ones, and kills those that hang.
 """

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from livefeed.config.settings import FeedSettings
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed_service import Shared
-    from livefeed.web.cors import Origins
+    from livefeed.feed_service import PreparedChange, Shared
     from livefeed.workers.feed_events import SnapshotFacts
 
 _log = Logger()
@@ -144,9 +143,10 @@ class LinkedFeedService(FeedService):
         self.history.use = self._use
         return self.history
 
-    def _take(self, settings: FeedSettings, origins: Origins) -> None:
+    def take(self, change: PreparedChange, *, delay_s: float = 0.0) -> None:
         """FeedService API."""
-        super()._take(settings, origins)
+        super().take(change, delay_s=delay_s)
+        settings = change.settings
         if not settings.max_subscribers:
             self.published.places = None
         elif self.published.places is None:

@@ -15,8 +15,9 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -29,19 +30,29 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from livefeed.exceptions import LinkError
 from livefeed.transport.endpoint import bind_tcp, bind_unix, negotiating_context, prepare_for_pool
 from livefeed.transport.sockets import address_of
+from livefeed.workers.messages import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from OpenSSL import SSL
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
 
     from livefeed.transport.endpoint import PoolPort, PoolReactor
+    from livefeed.workers.messages import Message
 
 _WITHOUT_PORT = re.compile(r"((?:haproxy:)?)(unix|systemd|fd):")
+
+
+class Replying(Protocol):
+    """A link, as far as an answer is sent on it."""
+
+    def send(self, message: Message, /) -> None:
+        """Sends a message. Its descriptors stay open."""
 
 
 @implementer(IListeningPort)
@@ -361,6 +372,103 @@ class InheritedReactor:
         for index, sock in self.sockets.items():
             port.add(index, sock)
         return port
+
+
+@dataclass(eq=False)
+class WorkerSockets:
+    """All sockets of a worker, as the messages of its parent change them.
+
+    :param index: the index of the worker.
+    :param descriptions: the descriptions of the endpoints, as the parent has them.
+    :param ports: the ports of the endpoints, in the same order.
+    """
+
+    index: int
+    descriptions: Sequence[str]
+    ports: Sequence[InheritedPort]
+
+    def receive(self, link: Replying, message: Message) -> bool:
+        """Takes a message about sockets, and the ownership of its descriptors.
+
+        :returns: whether it was one; any other message is for the caller.
+        :raises LinkError: if it cannot be read.
+        """
+        match message.type:
+            case "adopt":
+                self._adopt(message)
+            case "release":
+                owner = message.read(OwnerFacts).owner
+                for port in self.ports:
+                    port.remove(owner)
+            case "canary":
+                self._admit(message)
+            case "sockets":
+                link.send(self._report())
+            case _:
+                return False
+        return True
+
+    def _adopt(self, message: Message) -> None:
+        facts = message.read(AdoptFacts)
+        if len(facts.listen) != len(message.fds) or any(not 0 <= each < len(self.ports) for each in facts.listen):
+            message.close_fds()
+            raise LinkError("a message adopt names endpoints that there are not")
+        for endpoint, fd in zip(facts.listen, message.fds, strict=True):
+            self.ports[endpoint].add(facts.owner, socket.socket(fileno=fd))
+
+    def _admit(self, message: Message) -> None:
+        endpoint = message.read(CanaryFacts).listener
+        if len(message.fds) != 1 or not 0 <= endpoint < len(self.ports):
+            message.close_fds()
+            raise LinkError("a message canary has no socket, or names an endpoint that there is not")
+        self.ports[endpoint].admit(socket.socket(fileno=message.fds[0]))
+
+    def _report(self) -> Message:
+        """Gives the sockets to a new parent, which has none."""
+        listen, fds = [], []
+        for description, inherited in zip(self.descriptions, self.ports, strict=True):
+            for owner, port in inherited.ports.items():
+                listen.append((description, owner))
+                fds.append(port.sock.fileno())
+        return message_of("sockets", SocketsFacts(listen), (), fds)
+
+
+class AdoptFacts(msgspec.Struct, frozen=True):
+    """``adopt``: accept on the sockets of another worker as well.
+
+    :ivar owner: the index of the worker that they are meant for.
+    :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
+    """
+
+    owner: int
+    listen: list[int]
+
+
+class OwnerFacts(msgspec.Struct, frozen=True):
+    """``release``: accept on the sockets of another worker no more.
+
+    :ivar owner: the index of that worker.
+    """
+
+    owner: int
+
+
+class CanaryFacts(msgspec.Struct, frozen=True):
+    """``canary``: take the descriptor of the message as a connection.
+
+    :ivar listener: the index of a description of ``--listen``.
+    """
+
+    listener: int
+
+
+class SocketsFacts(msgspec.Struct, frozen=True):
+    """``sockets``: the question of a new parent, without facts, and the answer, with the sockets as descriptors.
+
+    :ivar listen: for each descriptor the description, and the index of the worker that the socket is meant for.
+    """
+
+    listen: list[tuple[str, int]] = []
 
 
 def inherited_description(description: str) -> str:

@@ -19,6 +19,7 @@ from livefeed.admin.reports import NO_ORIGIN
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
+from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, make_site, request
 from livefeed.tls.options import Validity
@@ -158,6 +159,27 @@ class FeedFigureTests(MetricsTestCase):
         self.assertEqual(done[1], done[2])
         self.assertTrue(all(done[2]))
 
+    def test_watchers(self) -> None:
+        """Dropped and refused ones by reason, which all have a value from the start; pushes, and skipped versions."""
+        self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="error"), 0)
+        self.served.feed.tally.dropped["silent"] = 2
+        self.served.feed.tally.refused["origin"] = 3
+        self.served.feed.fanout.skipped = 4
+        self.pull(DOCUMENT)
+        self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="silent"), 2)
+        self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="flood"), 0)
+        self.assertEqual(self.figure("refusals_total", feed="feed", reason="origin"), 3)
+        self.assertEqual(self.of_feed("skipped_versions_total", "pushes_total", "push_seconds_total"), [4, 1, 0])
+
+    def test_ticks(self) -> None:
+        """They are counted, with their lateness and the time of their pulls."""
+        self.puller.times.note_tick(0.5)
+        self.puller.times.note_pull(0.25)
+        names = ("ticks_total", "tick_lateness_seconds_total", "tick_lateness_longest_seconds")
+        self.assertEqual(self.of_feed(*names), [1, 0.5, 0.5])
+        self.assertEqual(self.of_feed("pull_seconds_total", "pull_longest_seconds"), [0.25, 0.25])
+        self.assertEqual(self.of_feed("not_due_pulls_total"), [0])
+
     def test_subscribers(self) -> None:
         """Each transport has its own figure, and subscribers of parts count."""
         self.pull(DOCUMENT)
@@ -206,6 +228,22 @@ class ProcessFigureTests(MetricsTestCase):
         self.assertEqual([self.figure(name) for name in names], [0, 7, 5, 2])
         self.metrics = self.site_of(Figures(self.figures.served, self.figures.pulled, self.site, None))
         self.assertEqual([self.figure(name) for name in names], [None] * 4)
+
+    def test_handshakes(self) -> None:
+        """The figures of the pool, and the connections that were refused for their address."""
+        self.pool.handshakes, self.pool.failed_handshakes = 5, 2
+        self.assertEqual([self.figure(f"{name}handshakes_total") for name in ("", "failed_")], [5, 2])
+        figures = Figures((), (), self.site, None, address_refusals=lambda: {"address_rate": 7})
+        self.metrics = self.site_of(figures)
+        self.assertEqual(self.figure("address_refusals_total", reason="address_rate"), 7)
+
+    def test_lag(self) -> None:
+        """How late a timer was."""
+        lag = LoopLag(self.clock)
+        lag.measured, lag.late_s, lag.latest_s = 3, 0.75, 0.5
+        self.metrics = self.site_of(Figures((), (), self.site, None, lag=lag))
+        names = ("measurements_total", "seconds_total", "longest_seconds")
+        self.assertEqual([self.figure(f"loop_lag_{name}") for name in names], [3, 0.75, 0.5])
 
     def test_pauses_of_the_garbage_collector(self) -> None:
         """How many there were, how long all took, and the longest."""

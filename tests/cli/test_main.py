@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -51,3 +52,21 @@ class CommandLineTests(SynchronousTestCase):
         self.patch(certs, "run", fail)
         self.assertEqual(main(["certs"]), 1)
         self.assertEqual((self.stdout.getvalue(), self.stderr.getvalue()), ("", "livefeed: there is no room\n"))
+
+    def test_exit_code_of_the_subcommand(self) -> None:
+        """The subcommand may have exit codes of its own."""
+        for code, wanted in ((None, 0), (3, 3)):
+            self.patch(certs, "run", lambda _, code=code: code)
+            self.assertEqual(main(["certs"]), wanted)
+
+    def test_other_subcommands_are_not_imported(self) -> None:
+        """A command that is run each second must start fast: without Twisted, and without the other subcommands."""
+        program = (
+            "import sys; from livefeed.cli.main import main\n"
+            "try: main(['ctl', '--help'])\n"
+            "except SystemExit: print(*sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        modules = done.stdout.split()
+        self.assertIn("livefeed.cli.ctl", modules)
+        self.assertEqual({"twisted", "OpenSSL", "msgspec", "cryptography", "livefeed.cli.certs"} & {*modules}, set())

@@ -127,6 +127,16 @@ class OptionTests(SynchronousTestCase):
         for max_bytes in ("1", "-5", "268435457", "1.5", "many"):
             self.assertTrue(self.refusal(max_bytes=max_bytes).startswith("--max-bytes: "), max_bytes)
 
+    def test_workers_are_a_number_or_auto(self) -> None:
+        """They need the fast transport: only that one can serve sockets that another process has bound."""
+        self.assertEqual([read({"workers": text}).workers for text in ("0", "4", "auto")], [0, 4, "auto"])
+        for text in ("-1", "1.5", "1025", "none", ""):
+            self.assertEqual(
+                self.refusal(workers=text), f"--workers: {text!r} is not a whole number from 0 to 1024, or auto"
+            )
+        self.assertIn("--workers: requires the transport fast", self.refusal(workers="2", transport="twisted"))
+        self.assertEqual(read({"workers": "0", "transport": "twisted"}).workers, 0)
+
     def test_accept_rate_is_a_number_or_none(self) -> None:
         """On the command line, in the environment and in the file; 0 leaves the number to livefeed."""
         self.assertEqual([read({"accept_rate": text}).accept_rate for text in ("0", "250", "none")], [0, 250, "none"])
@@ -182,6 +192,19 @@ class OptionTests(SynchronousTestCase):
     def test_empty_path(self) -> None:
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
         self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path")
+
+    def test_access_log(self) -> None:
+        """Its path is made absolute, also that of a socket; standard output has none."""
+        for setting, made in (
+            ("access.log", f"{Path.cwd()}/access.log"),
+            ("/var/log/a:b", "/var/log/a:b"),
+            ("unix:/run/log", "unix:/run/log"),
+            ("unix:log", f"unix:{Path.cwd()}/log"),
+            ("-", "-"),
+        ):
+            self.assertEqual(read({"access_log": setting}).access_log, made)
+        self.assertIn("'' is not a path, unix: and", self.refusal(access_log=""))
+        self.assertIn("'w3c' is not common, combined or json", self.refusal(access_log_format="w3c"))
 
     def test_proxies(self) -> None:
         """Endpoints for proxies need their networks, except with Twisted's transport, which knows none."""

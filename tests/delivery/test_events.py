@@ -542,6 +542,7 @@ class SlowReaderTests(StreamTestCase):
         self.assertTrue(client.transport.disconnected)
         self.assertEqual(client.received(), b"")
         self.assertFalse(other.transport.disconnected)
+        self.assertEqual(self.feed.tally.dropped, {"silent": 1})
 
     def test_client_that_takes_a_little_is_kept(self) -> None:
         """Each time that it has drained counts from the beginning."""
@@ -567,6 +568,7 @@ class SlowReaderTests(StreamTestCase):
         self.assertEqual(client.received(), b"")
         client.send(b"x" * 1024)
         self.assertTrue(client.transport.disconnected)
+        self.assertEqual(self.feed.tally.dropped, {"flood": 1})
 
     def test_what_comes_with_the_request_counts_as_well(self) -> None:
         """Pipelined behind the request for the stream."""

@@ -71,6 +71,34 @@ class PushTests(FeedTestCase):
         self.assertEqual((subscriber.documents, fanout.is_unpushed, fanout.pushes), ([b"1"], False, 1))
 
 
+class TimesTests(FeedTestCase):
+    """How long pushes take."""
+
+    def test_spread(self) -> None:
+        """From the first to the last subscriber of a push; one that a newer version has overtaken does not count."""
+        feed = self.feed()
+        for _ in range(2 * SLICE + 1):
+            feed.subscribe(RecordingSubscriber())
+        times = feed.fanout.times
+        publish(feed, b"1")
+        self.assertEqual(times.ended, 0)
+        self.clock.advance(0.25)
+        self.assertEqual((times.ended, times.spread_s, times.longest_s, times.work_s), (1, 0.25, 0.25, 0.0))
+        publish(feed, b"2")
+        publish(feed, b"3")
+        self.clock.advance(0.125)
+        self.assertEqual((times.ended, times.spread_s, times.longest_s), (2, 0.375, 0.25))
+
+    def test_work(self) -> None:
+        """The time of the slices."""
+        feed = self.feed()
+        subscriber = RecordingSubscriber()
+        subscriber.then = lambda: self.clock.advance(0.125)
+        feed.subscribe(subscriber)
+        publish(feed, b"1")
+        self.assertEqual((feed.fanout.times.work_s, feed.fanout.times.spread_s), (0.125, 0.125))
+
+
 class BatchTests(FeedTestCase):
     """Subscribers that receive the same bytes are sent to together."""
 

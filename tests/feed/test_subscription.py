@@ -107,6 +107,26 @@ class SubscribeTests(FeedTestCase):
         self.assertEqual(order, [0, 1, 2])
 
 
+class SkippedTests(FeedTestCase):
+    """Versions that a slow subscriber is not sent."""
+
+    def test_counted(self) -> None:
+        """Each version that a newer one replaces counts, and a repeated one does not."""
+        for with_state in (False, True):
+            feed = self.feed()
+            subscriber = RecordingSubscriber()
+            subscription = feed.subscribe(subscriber, with_state=with_state)
+            publish(feed, b"0")
+            subscription.pause()
+            skipped = []
+            for document in (b"0", b"1", b"1", b"2", b"3"):
+                publish(feed, document)
+                skipped.append(feed.fanout.skipped)
+            self.assertEqual(skipped, [0, 0, 0, 1, 2])
+            subscription.resume()
+            self.assertEqual((subscriber.documents[-1], feed.fanout.skipped), (b"3", 2))
+
+
 class ConflationTests(FeedTestCase):
     """The versions that a slow subscriber receives."""
 

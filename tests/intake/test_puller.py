@@ -162,6 +162,25 @@ class IntervalTests(PollerTestCase):
         self.assertEqual(self.source.fetches, 2)
         self.assertEqual(self.document(), b"1")
 
+    def test_times(self) -> None:
+        """Ticks, by how much they are late, and how long pulls take, are measured; a tick that was left out is none."""
+        waiting = self.source.hangs()
+        puller = self.start(interval_s=1)
+        self.clock.pump([0.25] * 3)
+        waiting[0].callback(b"1")
+        self.assertEqual((puller.times.ticks, puller.times.pulls_s, puller.times.longest_s), (1, 0.75, 0.75))
+        self.source.gives(b"1")
+        self.clock.advance(2.75)  # the ticks are due after 0.25 and 1.25 s, and the reactor is late
+        times = puller.times
+        self.assertEqual((times.ticks, times.late_s, times.latest_s, times.pulls_s), (2, 2.5, 2.5, 0.75))
+        self.clock.advance(0.5)
+        self.assertEqual((times.ticks, times.late_s), (3, 2.5))
+        waiting = self.source.hangs()
+        self.clock.advance(1)
+        self.clock.advance(0.5)
+        waiting[0].errback(SourceError("is away"))
+        self.assertEqual((puller.failed, times.pulls_s, times.longest_s), (1, 1.25, 0.75))
+
     def test_pulls_never_overlap(self) -> None:
         """A source that always takes longer than the interval is asked by one pull at a time."""
         waiting = self.source.hangs()
@@ -353,7 +372,7 @@ class UnchangedTests(PollerTestCase):
         at, sent = self.feed.confirmed_at, len(subscriber.snapshots)
         self.source.fails(NotDueError("it is fresh"))
         self.clock.pump([1.0] * 3)
-        self.assertEqual((self.source.fetches, puller.good, puller.failed), (4, 1, 0))
+        self.assertEqual((self.source.fetches, puller.good, puller.failed, puller.times.not_due), (4, 1, 0, 3))
         self.assertIs(self.feed.state, State.LIVE)
         self.assertEqual((self.feed.confirmed_at, len(subscriber.snapshots)), (at, sent))
         self.assertEqual(self.feed.tick_at, self.clock.seconds())

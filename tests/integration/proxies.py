@@ -119,10 +119,23 @@ def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:
 
 def haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts HAProxy in front of a port. It keeps nothing."""
-    program, own = peer("haproxy", "haproxy"), free_port()
+    own = free_port()
     text = code_block(PAGE, "haproxy").replace(f"{HOST}:{LIVEFEED_PORT}", f"{HOST}:{port}")
+    return _run_haproxy(directory, own, replaced(text, {"bind :80\n": f"bind {HOST}:{own}\n", **changes}))
+
+
+def passing_haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts HAProxy in front of a port of TLS, which passes through, with the configuration of ``operations.md``."""
+    own = free_port()
+    text = code_block("operations.md", "haproxy")
+    addresses = {"bind :443\n": f"bind {HOST}:{own}\n", "10.0.0.2:8443": f"{HOST}:{port}"}
+    return _run_haproxy(directory, own, replaced(text, {**addresses, **changes}))
+
+
+def _run_haproxy(directory: Path, own: int, text: str) -> Cache:
+    program = peer("haproxy", "haproxy")
     file = directory / "haproxy.cfg"
-    file.write_text(replaced(text, {"bind :80\n": f"bind {HOST}:{own}\n", **changes}))
+    file.write_text(text)
     process = Process([program, "-W", "-f", str(file)], directory=directory)
     try:
         process.wait_for("Loading success")
@@ -208,6 +221,10 @@ class Place:
 
     def haproxy(self, port: int, changes: dict[str, str] | None = None) -> Cache:
         return self.stack.enter_context(haproxy(self._new_directory("haproxy"), port, changes or {}))
+
+    def passing_haproxy(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        directory = self._new_directory(f"haproxy{len(changes or {})}")
+        return self.stack.enter_context(passing_haproxy(directory, port, changes or {}))
 
     def polling(self, cache: Cache) -> Polling:
         """Polls through a cache until the test ends."""

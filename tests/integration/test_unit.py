@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-from tests.integration.harness import TCP, TLS, TWISTD, WAIT_S, Livefeed, peer, run
+from livefeed.config.settings import OPTIONS
+from livefeed.feed.persistence import STOP_S
+from livefeed.process.drain import DRAIN_S
+from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, free_port, peer, run
+from tests.integration.proxies import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +27,9 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
 
 CHECKOUT = Path(__file__).parents[2]
-UNIT = CHECKOUT / "docs" / "livefeed.service"
+UNITS = CHECKOUT / "docs" / "systemd"
+UNIT = UNITS / "livefeed.service"
+PAGE = CHECKOUT / "docs" / "deploy" / "systemd.md"
 
 # By PR_SET_MDWE, which Linux has since 6.3, and systemd uses.
 WITHOUT_WRITE_EXECUTE = """
@@ -44,27 +53,123 @@ def by(launcher: str) -> tuple[str, ...]:
     return (sys.executable, "-c", launcher, *TWISTD)
 
 
+def values(text: str, key: str) -> list[str]:
+    """Gives the values of a key in a unit, with their lines joined."""
+    return re.findall(rf"^{key}=(.*)$", text.replace("\\\n", ""), re.MULTILINE)
+
+
 class TestUnit:
-    def test_is_understood(self, tmp_path: Path) -> None:
-        """Systemd finds nothing wrong with it."""
+    def verify(self, folder: Path, *drop_ins: str) -> list[str]:
+        """Gives the complaints of systemd about the service and its socket."""
         program = peer("systemd-analyze", "systemd")
-        unit = tmp_path / "livefeed.service"
-        # There is no livefeed where the unit has it.
-        unit.write_text(UNIT.read_text().replace("/srv/livefeed/.venv/bin/twistd", "/bin/true"))
-        done = subprocess.run(
-            [program, "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False
-        )
-        about_it = [line for line in (done.stdout + done.stderr).splitlines() if "livefeed" in line]
-        assert about_it == []
+        # There is no livefeed where the units have it.
+        for name, source in {
+            "livefeed.service": "livefeed.service",
+            "livefeed.socket": "livefeed.socket",
+            **{f"livefeed.service.d/{each}": each for each in drop_ins},
+        }.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(
+                re.sub(r"/srv/livefeed/\.venv/bin/\w+", "/bin/true", (UNITS / source).read_text())
+            )
+        command = [program, "verify", "--man=no", str(folder / "livefeed.service"), str(folder / "livefeed.socket")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return [line for line in (done.stdout + done.stderr).splitlines() if "livefeed" in line]
+
+    def test_is_understood(self, tmp_path: Path) -> None:
+        """Systemd finds nothing wrong with it, alone and with a socket; the check does find a mistake."""
+        for drop_ins in ((), ("socket.conf",)):
+            folder = tmp_path / "-".join(drop_ins)
+            folder.mkdir(exist_ok=True)
+            assert self.verify(folder, *drop_ins) == []
+        (tmp_path / "wrong").mkdir()
+        (tmp_path / "wrong" / "livefeed.service.d").mkdir()
+        (tmp_path / "wrong" / "livefeed.service.d" / "wrong.conf").write_text("[Service]\nKillMode=nobody\n")
+        assert "kill mode" in "".join(self.verify(tmp_path / "wrong"))
 
     def test_is_hardened(self) -> None:
-        """The exposure to an intruder, as systemd-analyze measures it, is below 3 of 10."""
+        """The exposure to an intruder, as systemd-analyze measures it, is below 1.7 of 10."""
         program = peer("systemd-analyze", "systemd")
         command = [program, "security", "--offline=yes", "--no-pager", str(UNIT)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         exposure = re.search(r"Overall exposure level for livefeed.service: ([0-9.]+)", done.stdout)
         assert exposure, done.stdout + done.stderr
-        assert float(exposure[1]) < 3
+        assert float(exposure[1]) < 1.7
+
+    def test_options_exist(self) -> None:
+        """Each option of livefeed in the units is one that it has."""
+        for name in ("livefeed.service", "socket.conf"):
+            (command,) = filter(None, values((UNITS / name).read_text(), "ExecStart"))
+            _, options = command.split(" livefeed ")
+            unknown = {
+                option for option in re.findall(r"--([a-z-]+)", options) if option.replace("-", "_") not in OPTIONS
+            }
+            assert unknown <= {"workers"}, name
+
+    def test_there_is_time_to_stop(self) -> None:
+        """The limit of a stop is longer than the phases of a drain, with the defaults."""
+        (limit,) = values(UNIT.read_text(), "TimeoutStopSec")
+        assert float(limit) > DRAIN_S + STOP_S
+
+    def test_user_and_groups(self, tmp_path: Path) -> None:
+        """The users and groups that the unit names are made by systemd-sysusers."""
+        program = peer("systemd-sysusers", "systemd")
+        (tmp_path / "etc").mkdir()
+        command = [program, f"--root={tmp_path}", str(UNITS / "sysusers.conf")]
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
+        text = UNIT.read_text()
+        users = [line.split(":")[0] for line in (tmp_path / "etc" / "passwd").read_text().splitlines()]
+        members = {
+            name: members
+            for name, _, _, members in (
+                line.split(":") for line in (tmp_path / "etc" / "group").read_text().splitlines()
+            )
+        }
+        assert users == values(text, "User")
+        (group,) = values(text, "SupplementaryGroups")
+        assert members[group] == users[0]
+        assert f"--admin-group {group}" in text
+
+    @pytest.mark.parametrize(
+        ("result", "status", "is_killed"),
+        [
+            ("success", "0", True),
+            ("timeout", "KILL", True),
+            ("timeout", "0", False),  # a start that took too long; it is tried again
+            ("signal", "KILL", False),
+            ("watchdog", "ABRT", False),
+            ("exit-code", "1", False),
+        ],
+    )
+    def test_workers_that_are_left(self, tmp_path: Path, result: str, status: str, is_killed: bool) -> None:
+        """They are killed after a stop, and serve on after a crash."""
+        (line,) = values(UNIT.read_text(), "ExecStopPost")
+        found = re.fullmatch(r"-/bin/sh -c '(.*)'", line)
+        assert found
+        # Never with the real control group, which has all processes of this machine.
+        script = found[1].replace("$$$$", "$$").replace("%n", "livefeed.service")
+        script = replaced(script, {"/proc/self/cgroup": f"{tmp_path}/cgroup", "/sys/fs/cgroup": str(tmp_path)})
+        folder = tmp_path / "system.slice" / "livefeed.service"
+        folder.mkdir(parents=True)
+        (tmp_path / "cgroup").write_text("1:name=systemd:/\n0::/system.slice/livefeed.service\n")
+        with ExitStack() as stack:
+            left = [stack.enter_context(subprocess.Popen(["sleep", "60"])) for _ in range(2)]
+            for each in left:
+                stack.callback(each.kill)
+            # It stands in the list itself, and processes of other namespaces do so as 0.
+            (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in (0, *(each.pid for each in left))))
+            launcher = 'echo $$ >>"$2" && exec sh -c "$1"'
+            done = subprocess.run(
+                ["/bin/sh", "-c", launcher, "sh", script, str(folder / "cgroup.procs")],
+                env={"PATH": "/usr/bin:/bin", "SERVICE_RESULT": result, "EXIT_STATUS": status},
+                timeout=60,
+                start_new_session=True,
+                check=False,
+            )
+            assert done.returncode >= 0, "it has killed itself"
+            if is_killed:
+                assert [each.wait(WAIT_S) for each in left] == [-signal.SIGKILL] * 2
+            assert [each.poll() is None for each in left] == [not is_killed] * 2
 
     def test_wrong_setting_is_not_tried_again(self, tmp_path: Path) -> None:
         """The exit code of a start that would fail again is one after which systemd leaves it."""
@@ -74,8 +179,9 @@ class TestUnit:
         assert str(code) in prevented[1].split()
 
     def test_stands_in_the_docs(self) -> None:
-        """The unit in the docs is the tested one."""
-        assert "```{literalinclude} livefeed.service" in (CHECKOUT / "docs" / "operations.md").read_text()
+        """The units in the docs are the tested ones."""
+        for name in ("livefeed.service", "livefeed.socket", "socket.conf", "sysusers.conf"):
+            assert f"```{{literalinclude}} ../systemd/{name}\n" in PAGE.read_text()
 
 
 class TestWithoutWritableExecutableMemory:
@@ -190,6 +296,25 @@ os.execv(sys.argv[1], sys.argv[1:])
         self.until(manager, "READY=1")
         assert livefeed.http.get("/feed").status_code == 503
         self.until(manager, "STATUS=feeds: 1 stale (feed);")
+
+
+class TestInheritedSocket:
+    """The socket of a ``.socket`` unit."""
+
+    @pytest.mark.parametrize("wanted", ["index=0", "name=web"])
+    def test_it_is_served(self, start: Start, wanted: str) -> None:
+        """It is passed on as systemd does it, and chosen by its number or its name."""
+        port = free_port()
+        launcher = f"""
+import os, socket, sys
+os.dup2(socket.create_server(({HOST!r}, {port})).detach(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+        start(listen=(f"systemd:domain=INET:{wanted}",), command=by(launcher))
+        answer = httpx.get(f"http://{HOST}:{port}/feed", trust_env=False)
+        assert answer.status_code == 200
 
 
 class TestPluginCache:

@@ -236,7 +236,6 @@ class TwistedTests(ListenTestCase):
         """They are put in the words of an operator."""
         for description, why in (
             ("tcp:8080:backlog=many", "one of its parts must be a number"),
-            ("systemd:index=0", "systemd has passed on 0 sockets"),
             ("systemd", "a part is missing, or one is too many"),
         ):
             begin = f"--listen: {description}: this is not an endpoint, such as "
@@ -258,10 +257,10 @@ class TwistedTests(ListenTestCase):
         self.assertEqual(self.asked, 0)
 
     def test_socket_that_systemd_has_not_passed_on(self) -> None:
-        """The error says so, with the number of sockets."""
+        """The error says so, and how it is done."""
         for wanted in ("index=0", "name=web"):
             refusal = self.refusal(f"systemd:domain=INET:{wanted}")
-            self.assertIn("systemd has passed on 0 sockets, and not this one", refusal)
+            self.assertIn("systemd has not passed this socket on; start livefeed by a .socket unit", refusal)
 
     def backlog(self, description: str, servers: str) -> int:
         """Gives the length of an endpoint's queue of connections."""

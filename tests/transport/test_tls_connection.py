@@ -209,6 +209,7 @@ class HandshakeTests(TLSTestCase):
         self.reactor.advance(HANDSHAKE_S - 9 + SWEEP_S)
         self.assertEqual(len(self.pool.connections), 1)
         self.turn_until(lambda: silent.ended and dripping.ended, silent, dripping)
+        self.assertEqual((self.pool.handshakes, self.pool.failed_handshakes), (1, 2))
         self.send(b"others do not notice")
 
     def test_garbage_gets_an_alert(self) -> None:
@@ -229,6 +230,7 @@ class HandshakeTests(TLSTestCase):
             client.close()
             self.turn_until(lambda: len(self.pool.connections) == 1)
         self.assertEqual(len(self.protocols), 1)
+        self.assertEqual((self.pool.handshakes, self.pool.failed_handshakes), (1, 4))
 
     def test_garbage_without_an_end(self) -> None:
         """The bytes are discarded for two seconds, and then the connection is gone."""

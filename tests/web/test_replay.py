@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.transport.answer import MAX_ANSWER_BYTES, Repeatable, Select
+from livefeed.transport.answer import MAX_ANSWER_BYTES, Answer, Repeatable, Select
 from livefeed.transport.rooms import Room
 from livefeed.web import channel, replay
 from livefeed.web.replay import (
@@ -389,9 +389,9 @@ class ReplayTests(SynchronousTestCase):
         """The counts include the found answers, and survive every clear()."""
         self.ask(head(HOST), b"x", "a")
         self.assertIsNotNone(self.find(head(HOST)))
-        self.replay.count("a", 3)
-        self.replay.count("b", 2)
-        self.replay.count("b", 1)
+        for label, times in (("a", 3), ("b", 2), ("b", 1)):
+            waited: list[Any] = [None] * times
+            self.replay.answered(Answer(b"", label, False), b"", waited)
         for _ in range(2):
             self.assertEqual(dict(self.replay.counts()), {"a": 4, "b": 3})
             self.replay.clear()

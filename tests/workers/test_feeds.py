@@ -467,19 +467,23 @@ class OrphanTests(TwinTestCase):
 
 
 class PlacesTests(TwinTestCase):
+    def take(self, settings: FeedSettings) -> None:
+        service = self.worker.service
+        service.take(service.prepare(settings))
+
     def test_places(self) -> None:
         """A limited feed has no places until the parent has granted some."""
         service = self.worker.service
         self.assertFalse(service.published.full())
-        service.take(service.prepare(FeedSettings(max_subscribers=2)))
+        self.take(FeedSettings(max_subscribers=2))
         self.assertTrue(service.published.full())
         service.published.places = 1
         self.assertFalse(service.published.full())
         Watcher(self.worker.feed)
         self.assertTrue(service.published.full())
-        service.take(service.prepare(FeedSettings(max_subscribers=3)))
+        self.take(FeedSettings(max_subscribers=3))
         self.assertEqual(service.published.places, 1)
-        service.take(service.prepare(FeedSettings()))
+        self.take(FeedSettings())
         self.assertFalse(service.published.full())
 
 

@@ -23,16 +23,19 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from livefeed.exceptions import LinkError
 from livefeed.process.certificates import CertificateFiles
 from livefeed.process.endpoints import make_endpoint
 from livefeed.tls.development import development_certificate
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
+from livefeed.workers.messages import Message
 from livefeed.workers.sockets import (
     BindingReactor,
     GroupEndpoint,
     InheritedPort,
     InheritedReactor,
     SocketGroup,
+    WorkerSockets,
     inherited_description,
     is_unix,
 )
@@ -371,3 +374,84 @@ class DescriptionTests(SynchronousTestCase):
         """Unix sockets are told apart by their kind."""
         descriptions = ("unix:/a", "haproxy:unix:/a", "tcp:0", "tls:1")
         self.assertEqual([is_unix(each) for each in descriptions], [True, True, False, False])
+
+
+class Reply:
+    """A link that keeps the messages that it is given, with descriptors of their own, as the real one does."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(Message(message.type, message.facts, (), tuple(map(os.dup, message.fds))))
+
+
+class MessageTests(SocketsTestCase):
+    """Messages of the parent that change the sockets of a worker."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = DrivenReactor()
+        self.addCleanup(self.reactor.close)
+        listening = make_pool(self.reactor)
+        self.owned = self.group(LOCAL, 2)
+        sockets = {0: self.duplicate(self.owned.sockets[0])}
+        port: Any = self.successResultOf(
+            serverFromString(InheritedReactor(listening, sockets), "tcp:1").listen(self.factory)
+        )
+        self.addCleanup(port.stopListening)
+        self.port: InheritedPort = port
+        self.worker = WorkerSockets(0, [LOCAL], [port])
+        self.reply = Reply()
+
+    def duplicate(self, sock: socket.socket) -> socket.socket:
+        return socket.socket(fileno=os.dup(sock.fileno()))
+
+    def receive(self, kind: str, facts: dict[str, Any], *fds: int) -> bool:
+        return self.worker.receive(self.reply, Message(kind, facts, (), fds))
+
+    def test_adopt_and_release(self) -> None:
+        """The sockets of another worker are accepted on until it can do so itself."""
+        fd = os.dup(self.owned.sockets[1].fileno())
+        self.assertTrue(self.receive("adopt", {"owner": 1, "listen": [0]}, fd))
+        self.assertEqual(sorted(self.port.ports), [0, 1])
+        self.assertTrue(self.receive("release", {"owner": 1}))
+        self.assertEqual(sorted(self.port.ports), [0])
+        self.assertRaises(OSError, os.fstat, fd)
+
+    def test_canary(self) -> None:
+        """A socket becomes a connection of its endpoint."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.assertTrue(self.receive("canary", {"listener": 0}, theirs.detach()))
+        ours.send(b"question")
+        turn_until(self.reactor, lambda: bool(self.factory.made and self.factory.made[0].received))
+
+    def test_report_to_a_new_parent(self) -> None:
+        """All sockets are passed on, also those that are meant for other workers."""
+        self.receive("adopt", {"owner": 1, "listen": [0]}, os.dup(self.owned.sockets[1].fileno()))
+        self.assertTrue(self.receive("sockets", {}))
+        (sent,) = self.reply.sent
+        self.assertEqual([*map(list, sent.facts["listen"])], [[LOCAL, 0], [LOCAL, 1]])
+        passed = [socket.socket(fileno=fd) for fd in sent.fds]
+        names = [sock.getsockname() for sock in passed]
+        self.assertEqual(names, [sock.getsockname() for sock in self.owned.sockets.values()])
+        for sock in passed:
+            sock.close()
+
+    def test_impossible_messages(self) -> None:
+        """They end the link, and their descriptors are closed."""
+        for kind, facts, count in (
+            ("adopt", {"owner": 1, "listen": [1]}, 1),
+            ("adopt", {"owner": 1, "listen": [0, 0]}, 1),
+            ("canary", {"listener": 1}, 1),
+            ("canary", {"listener": -1}, 1),
+            ("canary", {"listener": 0}, 0),
+        ):
+            before = open_files()
+            self.assertRaises(LinkError, self.receive, kind, facts, *(os.dup(0) for _ in range(count)))
+            self.assertEqual(open_files(), before)
+
+    def test_other_messages(self) -> None:
+        """They are for somebody else."""
+        self.assertFalse(self.receive("feed", {}))

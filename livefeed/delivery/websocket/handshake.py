@@ -107,18 +107,22 @@ class Handshakes:
         if extensions and (len(extensions) > MAX_OFFERS_BYTES or not _EXTENSIONS.fullmatch(extensions)):
             return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed or too long.")
         if not self.origins.allows_handshake(request.fields.keyed.origin, request.getHeader(b"Host") or b""):
+            delivery.feed.tally.refused["origin"] += 1
             return refuse(request, 403, "Pages of this origin may not subscribe.")
         slots = self.factory.slots
         if slots is not None:
+            delivery.feed.tally.refused["stopping"] += 1
             retry = b"%d" % slots.retry_after_s()
             slots.add()
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", retry)])
         subprotocol = accepted_subprotocol(field_of(request.requestHeaders, b"Sec-WebSocket-Protocol"))
         if delivery.feed.is_gone() and subprotocol != DELTA:
             # A client that speaks the subprotocol is accepted: its messages carry the state of the feed.
+            delivery.feed.tally.refused["expired"] += 1
             state = (b"Livefeed-State", delivery.feed.state.value.encode())
             return refuse_expired(request, delivery.feed.next_tick_s(), [state])
         if delivery.full():
+            delivery.feed.tally.refused["limit"] += 1
             return refuse_one_more(request)
         have = named_version(request.args.get(b"have"))
         connection = self.factory.build(request.getClientAddress(), delivery, have)

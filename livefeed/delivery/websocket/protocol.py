@@ -233,6 +233,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             self._silent -= 1
             return
         if self._silent >= PINGS_UNANSWERED:
+            self.feed.tally.dropped["silent"] += 1
             self.dropConnection(abort=True)
             return
         self._silent = max(self._silent, 0) + 1
@@ -248,6 +249,8 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         self._received += 1
         if self._received > FREE_FRAMES + self._now() - self._opened_at:
             by_delta = self.websocket_protocol_in_use == DELTA
+            if not self.failedByMe:
+                self.feed.tally.dropped["flood"] += 1
             self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, "too many frames")
 
     def _fail_connection(self, code: int = GOING_AWAY, reason: str = "") -> None:

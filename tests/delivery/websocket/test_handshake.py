@@ -210,6 +210,7 @@ class HandshakeTests(WebSocketTestCase):
             (b"null", 403),
         ):
             self.assertEqual((origin, self.handshake(b"Origin: " + origin).status), (origin, status))
+        self.assertEqual(self.feed.tally.refused, {"origin": 4})
 
     def test_origin_is_compared_with_the_target_that_is_absolute(self) -> None:
         """The origin is not compared with Host, which is ignored then (RFC 9112, 3.2.2)."""

@@ -356,6 +356,7 @@ class LivenessTests(WebSocketTestCase):
         self.clock.advance(0.25)
         self.assertEqual((client.transport.disconnected, other.transport.disconnected), (True, True))
         self.assertEqual(client.transport.value(), b"")
+        self.assertEqual(self.feed.tally.dropped, {"silent": 2})
 
     def test_sending_is_no_sign_of_life_of_one_that_does_not_read(self) -> None:
         """It would keep the version that it was sent in memory for as long as it likes."""

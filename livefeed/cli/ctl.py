@@ -1,0 +1,191 @@
+"""``livefeed ctl``: asks a running livefeed for its state, and gives it commands, through the operator's socket."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
+from livefeed.cli.status_text import status_lines
+from livefeed.cli.tables import Cell, Painter, outline, wants_colour
+from livefeed.exceptions import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELP = "ask a running livefeed for its state, and give it commands"
+DESCRIPTION = (
+    "Talks to the operator's socket of a livefeed on this machine. If one instance runs, that is the one; --instance "
+    "or --runtime-dir choose another, as do the variables LIVEFEED_INSTANCE and LIVEFEED_RUNTIME_DIR. Exit codes: "
+    "0 done; 1 the command failed, with the reason on standard error; 2 the command line is wrong, or several "
+    "instances run; 3 no livefeed runs there; 4 (status) a feed is not live."
+)
+
+DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_LIVE = range(5)
+"""The exit codes."""
+
+REFRESH_S = 1.0
+"""Seconds between two reports of ``status --watch``."""
+
+MAX_TIMEOUT_S = 86_400.0
+
+_READ_S, _RELOAD_S, _UPGRADE_S = 10.0, 60.0, 600.0
+
+_COMMANDS = {
+    "status": ("show the feeds, their states and the reasons, and how many follow them", _READ_S),
+    "reload": ("read the settings and certificates again; it changes everything, or nothing", _RELOAD_S),
+    "upgrade": ("start the installed release, and hand over to it once it serves", _UPGRADE_S),
+    "drain": ("take no new clients, and send those that are here away, one after another", _RELOAD_S),
+    "workers": ("show the worker processes", _READ_S),
+    "trace": ("show when a version was pulled, published and delivered", _READ_S),
+}
+"""The commands, with their help and the seconds that they may take unless --timeout says otherwise."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands and their options."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print the report as livefeed gives it, in JSON")
+    which = shared.add_mutually_exclusive_group()
+    which.add_argument("--instance", metavar="NAME", help="the instance [default: the only one that runs]")
+    which.add_argument("--runtime-dir", type=Path, metavar="PATH", help="the runtime directory of the instance")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="ctl_command")
+    for name, (text, timeout_s) in _COMMANDS.items():
+        command = commands.add_parser(name, parents=[shared], help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=timeout_s,
+            metavar="SECONDS",
+            help=f"seconds to wait for the answer [default: {timeout_s:g}]",
+        )
+        if name == "status":
+            command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
+        if name == "trace":
+            command.add_argument("version", metavar="VERSION", help="a version, its beginning, or a sequence")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= MAX_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to {MAX_TIMEOUT_S:g}")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs a command.
+
+    :returns: the exit code.
+    """
+    try:
+        path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+        client = OperatorClient(path, options.timeout)
+        if options.ctl_command == "status" and options.watch:
+            return _watch(client, options)
+        return _run_once(client, options)
+    except CommandError as error:
+        print(f"livefeed: {error}", file=sys.stderr)
+        if isinstance(error, NotRunningError):
+            return NOT_RUNNING
+        return WRONG_USE if isinstance(error, ChoiceError) else FAILED
+    except BrokenPipeError:
+        # The reader, such as head, has enough. Python would complain about it again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return DONE if options.ctl_command == "status" and options.watch else FAILED
+
+
+def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
+    report = _ask(client, options).report()
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        painter = Painter(wants_colour(sys.stdout, os.environ))
+        print("\n".join(_LINES[options.ctl_command](report, painter)))
+    sys.stdout.flush()
+    return _status_code(report) if options.ctl_command == "status" else DONE
+
+
+def _ask(client: OperatorClient, options: argparse.Namespace) -> Answer:
+    name = options.ctl_command
+    if name == "status":
+        return client.get("/status")
+    if name == "workers":
+        return client.get("/-/workers")
+    if name == "trace":
+        return client.get(f"/-/trace/{quote(options.version, safe='')}")
+    return client.post(f"/-/{name}", {})
+
+
+def _status_code(report: Any) -> int:
+    feeds = report.get("feeds", []) if isinstance(report, dict) else []
+    return DONE if all(feed.get("state") == "live" for feed in feeds) else NOT_LIVE
+
+
+def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
+    """Shows the status each second. A livefeed that is started again is shown again."""
+    is_terminal = sys.stdout.isatty()
+    painter = Painter(wants_colour(sys.stdout, os.environ))
+    answered: tuple[float, float] | None = None  # when, and how many requests were answered until then
+    due = time.monotonic()
+    while True:
+        try:
+            report = client.get("/status").report()
+        except NotRunningError as error:
+            lines, answered = [f"{error}; waiting for it"], None
+        else:
+            now = time.monotonic(), float(report.get("answers") or 0)
+            rate = None if answered is None else max(0.0, (now[1] - answered[1]) / (now[0] - answered[0]))
+            answered = now
+            lines = [json.dumps(report)] if options.json else status_lines(report, painter, _now(), rate)
+        if is_terminal and not options.json:
+            # To the first place, and each line up to its end, so that nothing flickers.
+            print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", end="")
+        else:
+            print("\n".join(lines) + ("" if options.json else "\n"))
+        sys.stdout.flush()
+        due = max(due + REFRESH_S, time.monotonic())
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _show_status(report: Any, painter: Painter) -> list[str]:
+    return status_lines(report, painter, _now())
+
+
+def _show_outline(report: Any, _: Painter) -> list[str]:
+    return outline(report) if report not in (None, {}, []) else ["done"]
+
+
+def _show_rows(report: Any, painter: Painter) -> list[str]:
+    """Shows a list of objects as a table, with one column for each member."""
+    rows = report if isinstance(report, list) else []
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return outline(report) if rows else ["there are no workers: one process does everything"]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    is_number = {name: any(isinstance(row.get(name), int | float) for row in rows) for name in names}
+    heads = [Cell(str(name).upper().replace("_", " "), "faint", is_number[name]) for name in names]
+    return painter.table(
+        heads, [[Cell(" ".join(outline(row.get(name))), is_right=is_number[name]) for name in names] for row in rows]
+    )
+
+
+_LINES: dict[str, Callable[[Any, Painter], list[str]]] = {
+    "status": _show_status,
+    "reload": _show_outline,
+    "upgrade": _show_outline,
+    "drain": _show_outline,
+    "workers": _show_rows,
+    "trace": _show_outline,
+}

@@ -1,0 +1,200 @@
+"""Requests to the operator's socket: which livefeed runs on this machine, and its answers.
+
+Rules: no Twisted, which would take most of the time of a command. A livefeed of another user may answer anything: what
+it sends is limited in size and time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from livefeed.exceptions import CommandError
+from livefeed.process.runtime_dir import ADMIN_SOCKET, base_dirs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Size of the largest answer that is read. The status of 64 feeds and 64 workers has 100 KB."""
+
+MAX_INSTANCES = 256
+"""Number of folders in one place that are searched for instances."""
+
+FOR_ALL = Path("/run/livefeed")
+"""Where the service manager and root put instances, which other users may be allowed to reach by their group."""
+
+
+class NotRunningError(CommandError):
+    """No livefeed runs there."""
+
+
+class ChoiceError(CommandError):
+    """Several instances run, and none was chosen."""
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection of HTTP to a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        """HTTPConnection API."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self._timeout_s)
+        self.sock.connect(os.fspath(self._path))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of a livefeed.
+
+    :ivar status: the status code.
+    :ivar body: the content: JSON, for all paths that this tool asks for.
+    """
+
+    status: int
+    body: bytes
+
+    def report(self) -> Any:
+        """Gives the report in the answer.
+
+        :raises CommandError: if the answer is a refusal, with the reason in it; or if it is not JSON.
+        """
+        try:
+            report = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise CommandError(f"livefeed has answered {self.status}, without JSON") from None
+        if self.status == http.client.OK:
+            return report
+        why = report.get("detail") if isinstance(report, dict) else None
+        raise CommandError(str(why or f"livefeed has answered {self.status}"))
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorClient:
+    """Asks one livefeed.
+
+    :ivar path: its operator's socket.
+    :ivar timeout_s: seconds that each step of an answer may take.
+    """
+
+    path: Path
+    timeout_s: float
+
+    def get(self, path: str) -> Answer:
+        """Reads something.
+
+        :raises CommandError: if there is no answer.
+        """
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, arguments: Mapping[str, Any]) -> Answer:
+        """Runs a command.
+
+        :raises CommandError: if there is no answer.
+        """
+        return self._ask("POST", path, json.dumps(arguments))
+
+    def _ask(self, method: str, path: str, content: str | None) -> Answer:
+        connection = _Connection(self.path, self.timeout_s)
+        fields = {} if content is None else {"Content-Type": "application/json"}
+        try:
+            connection.request(method, path, content, fields)
+            response = connection.getresponse()
+            body = response.read(MAX_ANSWER_BYTES + 1)
+        except TimeoutError:
+            why = f"livefeed has not answered within {self.timeout_s:g} s; --timeout allows it more"
+            raise CommandError(f"{self.path}: {why}") from None
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            raise NotRunningError(f"no livefeed runs at {self.path}") from None
+        except PermissionError:
+            why = "this user may not connect; the user of livefeed, root and the group of --admin-group may"
+            raise CommandError(f"{self.path}: {why}") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandError(f"{self.path}: {error or type(error).__name__}") from None
+        finally:
+            connection.close()
+        if len(body) > MAX_ANSWER_BYTES:
+            raise CommandError(f"{self.path}: the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        return Answer(response.status, body)
+
+
+def find_socket(
+    environment: Mapping[str, str], uid: int, *, instance: str | None = None, runtime_dir: Path | None = None
+) -> Path:
+    """Gives the operator's socket of the livefeed that a command is for.
+
+    Without a choice on the command line, that of the variables counts that also set the server's.
+
+    :param environment: all variables.
+    :param uid: the effective user.
+    :param instance: the name of the instance that was chosen; ``None`` for the only one that runs.
+    :param runtime_dir: the runtime directory that was chosen.
+    :raises NotRunningError: if none runs.
+    :raises ChoiceError: if several run, and none was chosen.
+    """
+    if instance is None and runtime_dir is None:
+        instance = environment.get("LIVEFEED_INSTANCE") or None
+        chosen = environment.get("LIVEFEED_RUNTIME_DIR")
+        runtime_dir = Path(chosen) if chosen else None
+    if runtime_dir is not None:
+        return runtime_dir / ADMIN_SOCKET
+    bases = list(dict.fromkeys([*base_dirs(environment, uid), FOR_ALL]))
+    places = [base for base in bases if _is_trusted(base, uid)]
+    if instance is not None:
+        found = [base / instance / ADMIN_SOCKET for base in places]
+        found = [path for path in found if _accepts(path)]
+        if not found:
+            looked = ", ".join(str(base / instance) for base in bases)
+            raise NotRunningError(f"no livefeed runs as the instance {instance!r}; looked for it in {looked}")
+        return found[0]
+    found = [path for base in places for path in _sockets_in(base) if _accepts(path)]
+    if not found:
+        looked = ", ".join(map(str, bases))
+        raise NotRunningError(f"no livefeed runs; looked for its socket in {looked}; --runtime-dir names another place")
+    if len(found) > 1:
+        names = ", ".join(f"{path.parent.name} ({path.parent})" for path in found)
+        raise ChoiceError(f"several livefeeds run; choose one with --instance or --runtime-dir: {names}")
+    return found[0]
+
+
+def _is_trusted(base: Path, uid: int) -> bool:
+    """Tells whether the sockets in a place are those of this user, of root, or of the service manager."""
+    try:
+        found = base.lstat()
+    except OSError:
+        return False
+    # In /tmp, any user can make a folder with any name.
+    return found.st_uid in (0, uid) or base == FOR_ALL
+
+
+def _sockets_in(base: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(base) as entries:
+            names = sorted(entry.name for entry, _ in zip(entries, range(MAX_INSTANCES), strict=False))
+    except OSError:
+        return
+    for name in names:
+        yield base / name / ADMIN_SOCKET
+
+
+def _accepts(path: Path) -> bool:
+    """Tells whether a livefeed listens on a socket, also one that this user may not connect to."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except (BlockingIOError, PermissionError):
+            return True
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,115 @@
+"""The text of ``livefeed ctl status``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from livefeed.cli.tables import Cell, Colour, Painter, count, duration, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STATES: dict[str, Colour] = {"live": "good", "stale": "warning", "expired": "bad"}
+_VERSION_CHARACTERS = 12
+"""Characters of a version that are shown. 48 bits do not repeat within one feed."""
+
+_SOON_DAYS = 14
+_DAY_S = 86_400
+_NEAR = 0.9
+
+
+def status_lines(
+    report: dict[str, Any], painter: Painter, now: datetime, answers_per_s: float | None = None
+) -> list[str]:
+    """Gives the lines of a report of ``/status``.
+
+    :param report: the report.
+    :param now: the present time, for the days until a certificate expires.
+    :param answers_per_s: requests that were answered per second; ``None`` if it is unknown.
+    """
+    lines = [_head(report, painter), ""]
+    feeds = report.get("feeds") or []
+    table = painter.table(
+        [
+            Cell("FEED", "faint"),
+            Cell("STATE", "faint"),
+            Cell("AGE", "faint", is_right=True),
+            Cell("VERSION", "faint"),
+            Cell("WATCHERS", "faint", is_right=True),
+            Cell("WEBSOCKET", "faint", is_right=True),
+            Cell("EVENTS", "faint", is_right=True),
+            Cell("WAITING", "faint", is_right=True),
+        ],
+        [_feed_row(feed) for feed in feeds],
+    )
+    lines.append(table[0])
+    for feed, line in zip(feeds, table[1:], strict=True):
+        lines.append(line)
+        lines += _notes(feed, painter)
+    lines.append("")
+    lines += _facts(report, painter, now, answers_per_s)
+    return lines
+
+
+def _head(report: dict[str, Any], painter: Painter) -> str:
+    if report.get("draining"):
+        readiness = painter.paint("draining", "warning")
+    elif report.get("ready"):
+        readiness = painter.paint("ready", "good")
+    else:
+        readiness = painter.paint("not ready", "bad")
+    name = painter.paint(f"livefeed {printable(str(report.get('livefeed')))}", "strong")
+    instance = printable(str(report.get("instance")))
+    return (
+        f"{name}  {readiness}  instance {instance}, process {report.get('pid')}, up {duration(report.get('uptime_s'))}"
+    )
+
+
+def _feed_row(feed: dict[str, Any]) -> list[Cell]:
+    state = str(feed.get("state"))
+    watchers = feed.get("watchers") or {}
+    return [
+        Cell(str(feed.get("name")), "strong"),
+        Cell(state, _STATES.get(state, "plain")),
+        Cell(duration(feed.get("age_s")), is_right=True),
+        Cell(str(feed.get("version") or "-")[:_VERSION_CHARACTERS]),
+        Cell(count(sum(watchers.values())), is_right=True),
+        *(Cell(count(watchers.get(way)), is_right=True) for way in ("websocket", "events", "waiting")),
+    ]
+
+
+def _notes(feed: dict[str, Any], painter: Painter) -> Iterator[str]:
+    """Gives the lines below a feed: the reason of its state, or the last error of a feed that is live again."""
+    state, reason, error = str(feed.get("state")), feed.get("reason"), feed.get("last_error")
+    if reason:
+        colour = "warning" if state == "live" else _STATES.get(state, "plain")
+        yield "  " + painter.paint(printable(str(reason)), colour)
+    elif error:
+        yield "  " + painter.paint(printable(f"last error at {error.get('at')}: {error.get('why')}"), "faint")
+
+
+def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_s: float | None) -> Iterator[str]:
+    width = len("certificate")
+    connections = report.get("connections") or {}
+    if connections.get("open") is not None:
+        is_near = connections["open"] > _NEAR * (connections.get("most") or float("inf"))
+        text = f"{count(connections['open'])} of {count(connections.get('most'))}"
+        if connections.get("refused"):
+            text += f", {count(connections['refused'])} were refused"
+        yield f"{'connections':{width}}  {painter.paint(text, 'warning' if is_near else 'plain')}"
+    rate = "" if answers_per_s is None else f", {count(answers_per_s)} per second now"
+    yield f"{'answers':{width}}  {count(report.get('answers'))}{rate}"
+    if workers := report.get("workers"):
+        yield f"{'workers':{width}}  {count(len(workers))}"
+    for certificate in report.get("certificates") or []:
+        days = (datetime.fromisoformat(str(certificate.get("expires_at"))) - now).total_seconds() / _DAY_S
+        if days < 0:
+            text, colour = "has expired", "bad"
+        else:
+            text, colour = f"expires in {duration(days * _DAY_S)}", "warning" if days < _SOON_DAYS else "plain"
+        yield f"{'certificate':{width}}  {printable(str(certificate.get('file')))} {painter.paint(text, colour)}"  # type: ignore[arg-type]
+    for reason in report.get("not_ready_because") or []:
+        # The reasons of feeds stand at the feeds.
+        if not str(reason).startswith('feed "'):
+            yield f"{'not ready':{width}}  {painter.paint(printable(str(reason)), 'bad')}"

@@ -1,0 +1,26 @@
+"""Counts of what happened to the watchers of a feed and its parts, by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+DropReason = Literal["silent", "flood"]
+"""Why a subscriber was disconnected: it gave no sign of life, or it sent too much. The fan-out counts errors itself."""
+
+RefusalReason = Literal["origin", "limit", "expired", "stopping"]
+"""Why a request to follow a feed was refused: a page of another origin, as many subscribers as there may be, a document
+that is too old to be shown, or the end of the process or of the feed."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since the start, which a feed shares with its parts.
+
+    :ivar dropped: the subscribers that were disconnected.
+    :ivar refused: the requests to follow the feed that were refused.
+    """
+
+    dropped: Counter[DropReason] = field(default_factory=Counter)
+    refused: Counter[RefusalReason] = field(default_factory=Counter)

@@ -1,0 +1,37 @@
+"""Connections that tell the store of answers which client asks it, for an access log.
+
+They are classes of their own, so that connections without an access log have nothing more to do.
+"""
+
+from __future__ import annotations
+
+from livefeed.transport.connection import Connection
+from livefeed.transport.tls_connection import TLSConnection
+
+
+class LoggedConnection(Connection):
+    """A connection without TLS."""
+
+    __slots__ = ()
+
+    def handle(self, events: int) -> None:
+        """PooledConnection API."""
+        if self._answers is not None:
+            self._answers.peer = self._peer
+        Connection.handle(self, events)
+
+
+class LoggedTLSConnection(TLSConnection):
+    """A connection with TLS."""
+
+    __slots__ = ()
+
+    def handle(self, events: int) -> None:
+        """PooledConnection API."""
+        if self._answers is not None:
+            self._answers.peer = self._peer
+        TLSConnection.handle(self, events)
+
+
+LOGGED = (LoggedConnection, LoggedTLSConnection)
+"""The classes of connections of :class:`livefeed.transport.endpoint.PoolReactor`."""

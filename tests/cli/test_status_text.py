@@ -1,0 +1,86 @@
+"""The text of the status."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.cli.status_text import status_lines
+from livefeed.cli.tables import Painter
+from tests.helpers.status_reports import feed, report
+
+NOW = datetime(2026, 11, 3, 20, tzinfo=UTC)
+
+
+class StatusTests(SynchronousTestCase):
+    """Reports as people read them."""
+
+    def lines(self, *feeds: dict[str, Any], rate: float | None = None, colour: bool = False, **more: Any) -> list[str]:
+        return status_lines(report(*feeds, **more), Painter(colour), NOW, rate)
+
+    def test_live(self) -> None:
+        """All that there is to know at a glance."""
+        self.assertEqual(
+            self.lines(feed()),
+            [
+                "livefeed 1.0  ready  instance default, process 7, up 1 h 1 min",
+                "",
+                "FEED     STATE    AGE  VERSION       WATCHERS  WEBSOCKET  EVENTS  WAITING",
+                "results  live   0.4 s  0123456789ab    10,006     10,000       5        1",
+                "",
+                "connections  10,006 of 19,744",
+                "answers      123,456",
+            ],
+        )
+
+    def test_reasons(self) -> None:
+        """A state has its reason below it, and an error of the past its time."""
+        bad = feed(state="stale", reason="redis: away\x1b[2J", version=None, age_s=None)
+        mended = feed(last_error={"why": "redis: away", "at": "2026-11-03T19:00:00.000Z"})
+        lines = self.lines(bad, mended, ready=False, not_ready_because=['feed "results" is stale: x', "canary: late"])
+        self.assertIn("not ready", lines[0])
+        self.assertEqual(lines[4], "  redis: away\\x1b[2J")
+        self.assertEqual(lines[6], "  last error at 2026-11-03T19:00:00.000Z: redis: away")
+        self.assertEqual(lines[-1], "not ready    canary: late")
+        self.assertEqual(sum("is stale" in line for line in lines), 0)
+
+    def test_colours(self) -> None:
+        """Each state has its own."""
+        for state, code in (("live", "32"), ("stale", "33"), ("expired", "31")):
+            lines = self.lines(feed(state=state, reason="why"), colour=True)
+            self.assertIn(f"\x1b[{code}m{state}\x1b[0m", lines[3])
+            self.assertIn("why", lines[4])
+
+    def test_certificates(self) -> None:
+        """The time that is left, or that there is none."""
+        lines = self.lines(
+            certificates=[
+                {"file": "/a.pem", "expires_at": "2026-11-01T00:00:00.000Z"},
+                {"file": "/b.pem", "expires_at": "2026-12-03T20:00:00.000Z"},
+                {"file": "/c.pem", "expires_at": "2026-11-04T21:00:00.000Z"},
+            ]
+        )
+        self.assertEqual(
+            lines[-3:],
+            [
+                "certificate  /a.pem has expired",
+                "certificate  /b.pem expires in 30 days 0 h",
+                "certificate  /c.pem expires in 1 day 1 h",
+            ],
+        )
+
+    def test_more(self) -> None:
+        """A drain, a rate, workers, refused connections; a transport that does not count its connections."""
+        lines = self.lines(
+            draining=True, rate=1234.5, workers=[{}, {}], connections={"open": 19, "most": 20, "refused": 3}
+        )
+        self.assertIn("draining", lines[0])
+        self.assertEqual(
+            lines[-3:],
+            ["connections  19 of 20, 3 were refused", "answers      123,456, 1,234 per second now", "workers      2"],
+        )
+        self.assertNotIn(
+            "connections", "\n".join(self.lines(connections={"open": None, "most": None, "refused": None}))
+        )

@@ -1,0 +1,79 @@
+"""Text for terminals."""
+
+from __future__ import annotations
+
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.cli.tables import Cell, Painter, count, duration, outline, printable, wants_colour
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TableTests(SynchronousTestCase):
+    def test_columns(self) -> None:
+        """They are aligned, with colours or without, and lines have no blanks at their ends."""
+        heads = [Cell("NAME"), Cell("N", is_right=True), Cell("X")]
+        rows = [
+            [Cell("a", "good"), Cell("1", is_right=True), Cell("")],
+            [Cell("bcdef"), Cell("100", is_right=True), Cell("y")],
+        ]
+        plain = Painter(in_colour=False).table(heads, rows)
+        self.assertEqual(plain, ["NAME     N  X", "a        1", "bcdef  100  y"])
+        coloured = Painter(in_colour=True).table(heads, rows)
+        self.assertEqual(coloured[1], "\x1b[32ma\x1b[0m        1")
+
+    def test_colours(self) -> None:
+        """A terminal has them, unless its user wants none or it cannot show them."""
+        self.assertTrue(wants_colour(_Terminal(), {"TERM": "xterm"}))
+        self.assertFalse(wants_colour(io.StringIO(), {"TERM": "xterm"}))
+        self.assertFalse(wants_colour(_Terminal(), {"NO_COLOR": "1"}))
+        self.assertFalse(wants_colour(_Terminal(), {"TERM": "dumb"}))
+        self.assertEqual(Painter(in_colour=True).paint("a", "plain"), "a")
+
+    @given(st.text())
+    def test_nothing_commands_the_terminal(self, text: str) -> None:
+        """Control characters are escaped, wherever they come from."""
+        self.assertTrue(printable(text).isprintable())
+        (line,) = Painter(in_colour=False).table([Cell(text)], [])
+        self.assertTrue(line.isprintable())
+        self.assertTrue(all(line.isprintable() for line in outline({text: [text, {text: text}]})))
+
+
+class ValueTests(SynchronousTestCase):
+    def test_counts(self) -> None:
+        """Thousands are separated."""
+        self.assertEqual([count(each) for each in (0, 1234.0, None)], ["0", "1,234", "-"])
+
+    def test_durations(self) -> None:
+        """In two units at most."""
+        found = [duration(each) for each in (None, 0.25, 59.9, 60, 3599, 3600, 90_000, 2 * 86_400 + 7300)]
+        self.assertEqual(
+            found, ["-", "0.2 s", "59.9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "1 day 1 h", "2 days 2 h"]
+        )
+
+    def test_outline(self) -> None:
+        """Reports of any shape."""
+        report = {
+            "changed_feeds": ["a", "b"],
+            "n": 1,
+            "ok": True,
+            "none": None,
+            "empty": [],
+            "deep": [{"x": 1}, {"x": 2}],
+        }
+        self.assertEqual(
+            outline(report),
+            ["changed feeds:", "  a", "  b", "n: 1", "ok: yes", "none: -", "empty: -", "deep:", "  x: 1", "", "  x: 2"],
+        )
+        self.assertEqual(outline("text"), ["text"])
+        deep: list[object] = []
+        for _ in range(100):
+            deep = [deep]
+        self.assertEqual(len(outline(deep)), 1)
