@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
+from livefeed.admin.access import read_token
 from livefeed.admin.metrics import Figures
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
-from livefeed.process.certificates import CertificateChoice, CertificateWatch
+from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
 from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
+from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers, reopen_logs
 from livefeed.process.tickets import TicketRotation
-from livefeed.serving import Serving
+from livefeed.serving import Serving, trusted_networks
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
 
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
     from twisted.application.service import MultiService
     from twisted.internet.interfaces import IStreamServerEndpoint
 
-    from livefeed.admin.commands import Arguments
     from livefeed.config.settings import Settings
+    from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
 
@@ -49,11 +52,7 @@ def make_service(
     :param read: reads the settings again, for a reload; by default, they stay the same.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
-    if settings.state_dir is not None:
-        try:
-            check_folder(settings.state_dir)
-        except JournalError as error:
-            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+    check_state_dir(settings)
     serving = Serving(settings, reactor)
     shared = Shared(
         reactor,
@@ -80,12 +79,10 @@ def make_service(
         lag,
         lambda: serving.refusals.counts,
         certificates,
+        certificates.tickets.is_shared,
         clocks.wall(),
     )
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
-    operating.health.obstacles.append(drain.obstacle)
-    operating.status.is_draining = lambda: drain.is_draining
-    operating.commands.register("drain", DrainCommand(drain))
     serving.root.add_assets(operating.public_resources())
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
@@ -94,47 +91,36 @@ def make_service(
             _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
             for each in settings.listen
         )
-        listeners = [*watched]
-        listeners += operating.listeners(partial(endpoint_of, reactor, setting="admin"))
+        listeners = [*watched, *operating.listeners(partial(endpoint_of, reactor, setting="admin"))]
         certificate.check_unused()
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
+    reloaded_certificates = ReloadedCertificates(certificates)
     parts = (
         serving.reloaded(),
         serving.reloaded_drain(drain),
+        reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
     )
-
-    def status() -> str:
-        published = [feed.published for feed in feeds.feeds.values()]
-        states = [(each.feed.name, each.feed.state.value) for each in published]
-        watchers = sum(delivery.followers() for each in published for delivery in each)
-        return status_line(states, watchers, drain.count())
-
-    def is_ready() -> bool:
-        return all(feed.was_tried for feed in feeds.feeds.values())
 
     def reopen() -> None:
         reopen_logs()
         serving.reopen()
 
-    notify = Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+    notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
-        (),
+        (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
         reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,
         notify.end_reload,
     )
-
-    async def reload(_: Arguments) -> dict[str, Any]:
-        return (await reloading.reload()).to_json()
-
-    operating.commands.register("reload", reload)
+    operating.commands.register("reload", reloading.command)
+    _offer_drain(operating, drain)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
@@ -154,6 +140,7 @@ def make_service(
         *(() if memory_watch is None else (memory_watch,)),
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
         notify,  # the first to stop
     ):
@@ -161,10 +148,66 @@ def make_service(
     return services
 
 
+def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: ServiceReactor) -> Notify:
+    """Makes the service that tells the service manager how livefeed is."""
+
+    def status() -> str:
+        published = [feed.published for feed in feeds.feeds.values()]
+        states = [(each.feed.name, each.feed.state.value) for each in published]
+        watchers = sum(delivery.followers() for each in published for delivery in each)
+        return status_line(states, watchers, drain.count())
+
+    def is_ready() -> bool:
+        return all(feed.was_tried for feed in feeds.feeds.values())
+
+    return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+
+
+def _offer_drain(operating: Operating, drain: Drain) -> None:
+    """Offers the drain to the operator, and shows it on the operator's port."""
+    operating.commands.register("drain", DrainCommand(drain))
+    operating.status.is_draining = lambda: drain.is_draining
+    operating.health.obstacles.append(drain.obstacle)
+
+
 def _stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:
     """Closes the sockets of listeners, which are stopped again at the end."""
     stops: list[Callable[[], Any]] = [each.stopService for each in listeners]
     return gatherResults([maybeDeferred(stop) for stop in stops])
+
+
+def check_state_dir(settings: Settings) -> None:
+    """Checks that no file is in the place of the state directory.
+
+    :raises ConfigurationError: if there is one.
+    """
+    if settings.state_dir is not None:
+        try:
+            check_folder(settings.state_dir)
+        except JournalError as error:
+            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+
+
+def _check_fixed(in_use: Settings, serving: Serving, reactor: ServiceReactor, read: Settings) -> None:
+    """Checks the settings that need a restart, so that the restart will work. It may block.
+
+    :param in_use: the settings of the start. What has not changed was checked then.
+    :raises LivefeedError: if one of them cannot work.
+    """
+    check_state_dir(read)
+    trusted_networks(read)
+    certificate = CertificateChoice(read.cert, read.key, read.place("cert"))
+    with read.named():
+        for each in read.listen:
+            if each not in in_use.listen:
+                make_endpoint(*serving.listens_on(each), certificate)
+        for each in read.admin:
+            if each not in in_use.admin:
+                make_endpoint(reactor, each, certificate, "admin")
+        if read.admin_group is not None:
+            group_number(read.admin_group)
+        if read.admin_token is not None:
+            read_token(read.admin_token)
 
 
 def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:

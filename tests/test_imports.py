@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake process sources storage web",
         "serving": "config delivery process transport web",
-        "workers": "config delivery document feed feed_service process serving tls transport web",
+        "workers": "admin config delivery document feed feed_service process serving tls transport web",
         "operating": "admin config process serving tls",
         "service": "admin config feed_service operating process serving storage tls web workers",
         "tap": "config process service",

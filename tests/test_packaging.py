@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
+from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js"))
@@ -165,17 +167,22 @@ class InstalledTests(PackagingTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.binaries = cls.scratch / "venv" / "bin"
+        cls.binaries = cls.scratch / "opt" / "livefeed" / "bin"
         cls.elsewhere = cls.scratch / "elsewhere"
         cls.elsewhere.mkdir()
-        pins = cls.scratch / "constraints.txt"
-        pins.write_text("".join(f"{name}=={version}\n" for name, version in locked().items()))
-        for command in (
-            [sys.executable, "-m", "venv", str(cls.binaries.parent)],
-            [str(cls.binaries / "python"), "-m", "pip", "install", "--quiet", "-c", str(pins), str(cls.wheel)],
-        ):
-            run = subprocess.run(command, cwd=cls.elsewhere, capture_output=True, text=True, check=False)
-            assert run.returncode == 0, run.stdout + run.stderr
+        # By the steps of the recipe for containers, with other paths.
+        build = cls.scratch / "build"
+        build.mkdir()
+        for file in (CHECKOUT / "requirements.txt", cls.wheel):
+            shutil.copy(file, build)
+        steps = [argument for stage, name, argument in instructions() if name == "RUN" and stage == 0]
+        assert len(steps) > 3
+        for step in steps:
+            command = step.replace("/opt/", f"{cls.scratch}/opt/")
+            if command.startswith("python "):
+                command = f"{sys.executable} {command.removeprefix('python ')}"
+            run = subprocess.run(["/bin/sh", "-ec", command], cwd=build, capture_output=True, text=True, check=False)
+            assert run.returncode == 0, (step, run.stdout + run.stderr)
 
     def run_installed(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

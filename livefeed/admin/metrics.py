@@ -6,8 +6,9 @@ Each request computes them anew.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from OpenSSL import SSL
 from prometheus_client import CollectorRegistry, generate_latest
@@ -69,6 +70,8 @@ class Figures:
     :ivar lag: measures the lag of the reactor's loop; ``None`` if nothing does.
     :ivar address_refusals: gives the number of connections that were refused for their address, by reason.
     :ivar certificates: the certificates in use; read again at each request.
+    :ivar tickets_shared: tells whether all TLS contexts share the key of their session tickets; gives ``None`` without
+        TLS.
     :ivar started_at: when the process was started, in seconds since 1970.
     """
 
@@ -80,6 +83,7 @@ class Figures:
     lag: LoopLag | None = None
     address_refusals: Callable[[], Mapping[str, int]] = dict
     certificates: Iterable[Validity] = ()
+    tickets_shared: Callable[[], bool | None] = lambda: None
     started_at: float = 0.0
 
     def samples(self) -> list[Sample]:
@@ -98,6 +102,8 @@ class Figures:
         for validity in self.certificates:
             labels = (("file", str(validity.file)),)
             yield Sample("certificate_not_after_timestamp_seconds", labels, validity.not_after)
+        if (is_shared := self.tickets_shared()) is not None:
+            yield Sample("session_tickets_shared", (), is_shared)
         if self.pool is not None:
             yield Sample("connections", (), len(self.pool.connections))
             yield Sample("max_connections", (), self.pool.capacity)
@@ -144,6 +150,7 @@ def _of_served(published: PublishedFeed) -> Iterator[Sample]:
     # Not the number of the sequence: a version of an earlier process has a greater one than the next versions.
     yield Sample("versions_total", labels, feed.versions)
     yield Sample("codings_made_total", labels, feed.codings_made)
+    yield Sample("hashes_made_total", labels, feed.hashes_made)
     yield Sample("patches_made_total", labels, feed.history.made)
     yield Sample("messages_made_total", labels, published.delivery.messages.made)
     yield from _of_watchers(feed, labels)
@@ -181,6 +188,19 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
     yield Sample("ticks_total", labels, times.ticks)
     yield Sample("tick_lateness_seconds_total", labels, times.late_s)
     yield Sample("tick_lateness_longest_seconds", labels, times.latest_s)
+
+
+def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+    """Gives the samples about worker processes, from the reports that ``/status`` has of them."""
+    states: Counter[str] = Counter()
+    for report in reports:
+        states[str(report["state"])] += 1
+        labels: Labels = (("index", str(report["index"])),)
+        yield Sample("worker_restarts_total", labels, report["restarts"])
+        if report["canary_s"] is not None:
+            yield Sample("canary_seconds", labels, report["canary_s"])
+    for state, count in states.items():
+        yield Sample("workers", (("state", state),), count)
 
 
 def families_of(samples: Iterable[Sample]) -> Iterator[Metric]:

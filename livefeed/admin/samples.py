@@ -74,12 +74,16 @@ _OF_PARENT = _families(
         "tick_lateness_seconds_total": "Total seconds that ticks began later than they were due.",
         "tick_lateness_longest_seconds": "Seconds of the largest lateness of a tick since the start.",
         "max_subscribers": "Largest number of subscribers; 0 for no limit.",
+        "workers": "Number of workers, by state.",
+        "worker_restarts_total": "Number of times that a worker process took the place of another one.",
+        "canary_seconds": "Seconds that the last canary of a worker took; missing if it was not served.",
     },
 )
 _SUMS = _families(
     "sum",
     {
         "codings_made_total": "Number of times that a version was compressed, counted for each coding.",
+        "hashes_made_total": "Number of hashes that were computed for versions and their codings.",
         "patches_made_total": "Number of patches of the whole document that were made.",
         "messages_made_total": "Number of messages of livefeed.delta.v1 about the whole document that were made.",
         "dropped_subscribers_total": "Number of subscribers that were disconnected, by reason.",
@@ -112,7 +116,13 @@ _MAXIMA = _families(
         "loop_lag_longest_seconds": "Seconds of the largest lateness of this timer since the start.",
     },
 )
-_MINIMA = _families("min", {"certificate_not_after_timestamp_seconds": "Time at which a certificate expires."})
+_MINIMA = _families(
+    "min",
+    {
+        "certificate_not_after_timestamp_seconds": "Time at which a certificate expires.",
+        "session_tickets_shared": "1 if sessions are resumed on every worker; 0 if OpenSSL does not allow it.",
+    },
+)
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (*_OF_PARENT, *_SUMS, *_MAXIMA, *_MINIMA)}
 """All families, in the order in which they are shown."""

@@ -99,6 +99,10 @@ class SessionTickets:
         """The reason why contexts do not share the key; ``None`` if they do, or there is none."""
         return self._failure
 
+    def is_shared(self) -> bool | None:
+        """Tells whether contexts share the key; ``None`` as long as there was none."""
+        return self._failure is None if self._is_proved else None
+
     def adopt(self, context: SSL.Context) -> None:
         """Makes a server's context share the key, now and after each rotation, for as long as it exists.
 

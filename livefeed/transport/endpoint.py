@@ -123,7 +123,7 @@ class PoolPort:
         self.pool.admit(sock, self._make_connection())
 
     def _make_connection(self) -> MakeConnection:
-        make: MakeConnection = ConnectionFactory(self.factory, self.context)
+        make: MakeConnection = ConnectionFactory(self.factory, self.context, self.kinds)
         return make if self.before is None else self.before(make)
 
     def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:

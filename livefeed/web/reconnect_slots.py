@@ -104,7 +104,8 @@ class ReconnectSlots:
             # Slots that nobody has taken in time are not made up for.
             self._begin, self._count = first, 0
         slot = int(self._count / (self.returns_per_s * SLOT_S) + _EXACT)
-        return round(1000 * (self._begin - now + slot * SLOT_S))
+        # A slot begins up to its length before its turn.
+        return round(1000 * max(self.first_s, self._begin - now + slot * SLOT_S))
 
     def retry_after_s(self) -> int:
         """Gives the same in whole seconds, rounded up, for ``Retry-After`` (RFC 9110, 10.2.3)."""

@@ -2,6 +2,7 @@
 
 - ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
 - ``canary``: a client that shows that a worker serves the newest version.
+- ``configuration``: the settings on their way to the workers, without secrets.
 - ``feed_events``: the changes of a feed as messages. No I/O.
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
@@ -10,4 +11,6 @@
 - ``processes``: starts, signals and finds processes, and notices their end.
 - ``sockets``: the listening sockets, which the parent binds and keeps, and on which the workers accept.
 - ``supervisor``: starts the workers, replaces dead ones, and kills those that hang.
+- ``worker``: the process of a worker.
+- ``worker_log``: the log of a worker, which goes to the parent.
 """

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IFileDescriptorReceiver, IProtocol, IPullProducer
 from twisted.internet.protocol import ClientFactory, ServerFactory
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -50,6 +51,9 @@ RECONNECT_S = 0.2
 
 HELLO_S = 5.0
 """Seconds in which a worker must say hello, and the parent must answer."""
+
+FLUSH_S = 1.0
+"""Seconds in which the last messages of a worker must be read."""
 
 PAUSE_BYTES = 64 * 1024
 """The number of bytes that are not sent yet from which on a link is paused."""
@@ -352,6 +356,8 @@ class LinkClient(Service):
     _attempt: Any = None  # the connector, for as long as it connects or is connected
     _opened: Link | None = None  # the protocol of the attempt, welcome or not
     _retry: IDelayedCall | None = None
+    _stopped: Deferred[None] | None = None
+    _limit: IDelayedCall | None = None
     _refused: str = ""  # the last reason for which the parent refused, which is logged once
 
     def startService(self) -> None:
@@ -359,16 +365,22 @@ class LinkClient(Service):
         super().startService()
         self._connect()
 
-    def stopService(self) -> None:
-        """IService API."""
+    def stopService(self) -> Deferred[None] | None:
+        """IService API. The Deferred fires when everything is sent, or after :data:`FLUSH_S`."""
         super().stopService()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._opened is not None and self._opened.is_connected:
-            self._opened.close()
-        elif self._attempt is not None:
+        opened = self._opened
+        if opened is not None and opened.is_connected:
+            self._limit = self.reactor.callLater(FLUSH_S, opened.abort)
+            self._stopped = Deferred()
+            stopped = self._stopped
+            opened.close()
+            return stopped
+        if self._attempt is not None:
             self._attempt.disconnect()
+        return None
 
     def _connect(self) -> None:
         self._retry = None
@@ -395,6 +407,11 @@ class LinkClient(Service):
 
     def _note_ended(self) -> None:
         self.link = self._opened = self._attempt = None
+        stopped, self._stopped = self._stopped, None
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+        if stopped is not None:
+            stopped.callback(None)
         if self.running and self._retry is None:
             self._retry = self.reactor.callLater(RECONNECT_S, self._connect)
 

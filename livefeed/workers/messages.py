@@ -247,8 +247,8 @@ class Hello(msgspec.Struct, frozen=True):
     :ivar index: the place of the worker among the others, from 0.
     :ivar feeds: the versions that the worker has, by the names of the feeds.
     :ivar places: the number of subscribers of each feed that the worker may have, by its last lease.
-    :ivar sockets: the number of listening sockets that the worker has, for each description of ``--listen``; empty
-        before the worker listens.
+    :ivar sockets: for each description of ``--listen`` the number of sockets that the worker accepts on; empty before
+        it accepts.
     """
 
     protocol: str
@@ -266,8 +266,8 @@ class Welcome(msgspec.Struct, frozen=True):
     :ivar protocol: :data:`PROTOCOL`.
     :ivar livefeed: the version of the program.
     :ivar pid: the process.
-    :ivar settings: the settings, as :func:`settings_for_workers` gives them.
-    :ivar certificates: for each PEM file the index of the payload that has its bytes.
+    :ivar settings: the settings, as :func:`.configuration.settings_for_workers` gives them.
+    :ivar certificates: for each PEM file the index of the payload that has its bytes: workers need no right to read it.
     :ivar ticket_key: the index of the payload that has the key of TLS tickets; ``None`` for none.
     :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
     :ivar limits: limits of this worker alone, by the names of settings.
@@ -290,21 +290,17 @@ class Welcome(msgspec.Struct, frozen=True):
 class Heartbeat(msgspec.Struct, frozen=True):
     """``heartbeat``: the figures of a worker, twice a second.
 
-    :ivar samples: the metrics of the worker: name, labels, value.
+    :ivar samples: the metrics of the worker, as ``livefeed.admin.totals`` sends and receives them.
     :ivar connections: the number of open connections.
     :ivar capacity: the largest number of connections.
     :ivar watchers: for each feed the number of its subscribers, by transport.
-    :ivar followers: for each feed the number of its subscribers that count for ``--max-subscribers``.
-    :ivar places: for each feed with a lease, its places.
     :ivar lag_s: seconds by which this heartbeat came later than it was due.
     """
 
-    samples: list[tuple[str, dict[str, str], float]]
+    samples: list[Any]
     connections: int
     capacity: int
     watchers: dict[str, dict[str, int]]
-    followers: dict[str, int] = {}
-    places: dict[str, int] = {}
     lag_s: float = 0.0
 
 

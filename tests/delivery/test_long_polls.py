@@ -644,7 +644,7 @@ class TogetherTests(SynchronousTestCase):
             raise MemoryError
 
         for at_stop in (False, True):
-            for owner, name in ((Room, "_rendered"), (Replay, "count")):
+            for owner, name in ((Room, "_rendered"), (Replay, "answered")):
                 served = self.serve(BATCH + 3)
                 calls = iter([fail])
                 unharmed = getattr(owner, name)

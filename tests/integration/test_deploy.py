@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import ssl
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import yaml
 
-from tests.helpers.documentation import code_block
+from livefeed.config.settings import OPTIONS
+from livefeed.feed.persistence import STOP_S
+from livefeed.process.drain import DRAIN_S
+from tests.helpers.container import instructions
+from tests.helpers.documentation import DOCS, code_block
 from tests.integration.harness import HOST, TRANSPORT, WAIT_S, Livefeed, Process, free_port, peer, replace_file
 from tests.integration.proxies import replaced
 
@@ -18,8 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from livefeed.tls.development import DevelopmentCertificate
+    from tests.integration.conftest import Start
 
-OPTIONS = ("--trusted-proxy", f"{HOST}/32", "--ready-public", "true")
+BEHIND_A_PROXY = ("--trusted-proxy", f"{HOST}/32", "--ready-public", "true")
 
 
 @pytest.mark.skipif(TRANSPORT != "fast", reason="Twisted's transport reads no PROXY header before TLS")
@@ -38,7 +48,7 @@ class TestHAProxy:
                 port = free_port()
                 listen = (f"haproxy:tls:{port}:interface={HOST}",)
                 nodes[port] = Livefeed(
-                    *OPTIONS, *source, directory=tmp_path / name, certificate=certificate, listen=listen
+                    *BEHIND_A_PROXY, *source, directory=tmp_path / name, certificate=certificate, listen=listen
                 )
             yield nodes
         finally:
@@ -90,3 +100,122 @@ class TestHAProxy:
                 assert get().json() == {"a": 2}
         finally:
             proxy.close()
+
+
+class TestContainer:
+    """The recipe of the image; the packaging tests run the steps that install livefeed."""
+
+    def only(self, name: str) -> str:
+        """Gives the argument of an instruction that stands once in the last stage."""
+        (found,) = [value for stage, each, value in instructions() if each == name and stage == 1]
+        return found
+
+    def test_process(self) -> None:
+        """It is not root, runs without a shell, and is told to end by the signal that livefeed drains at."""
+        assert all(int(number) > 0 for number in self.only("USER").split(":"))
+        assert json.loads(self.only("ENTRYPOINT")) == ["twistd", "--nodaemon", "--pidfile=", "livefeed"]
+        assert json.loads(self.only("CMD")) == ["--config", "/etc/livefeed/livefeed.toml"]
+        assert self.only("STOPSIGNAL") == "SIGTERM"
+        assert {each for stage, each, _ in instructions() if stage == 1} >= {"FROM", "COPY", "ENV"}
+        assert "RUN" not in {each for stage, each, _ in instructions() if stage == 1}, "the tests do not run it"
+
+    def test_health(self, start: Start, tmp_path: Path) -> None:
+        """The command says whether livefeed answers: 0 while it does, and otherwise 1."""
+        options, _, command = self.only("HEALTHCHECK").partition(" CMD ")
+        assert "--interval=10s" in options
+        program, *arguments = json.loads(command)
+        assert program == "python"
+        livefeed = start()
+        variables = dict(each.split("=", 1) for each in shlex.split(self.only("ENV")))
+        socket = f"{variables['LIVEFEED_RUNTIME_DIR']}/admin.sock"
+        arguments[1] = replaced(arguments[1], {socket: str(livefeed.runtime_dir / "admin.sock")})
+
+        def check() -> int:
+            return subprocess.run(
+                [sys.executable, *arguments], capture_output=True, timeout=WAIT_S, check=False
+            ).returncode
+
+        assert check() == 0
+        assert livefeed.terminate() == 0
+        assert check() == 1
+
+    def test_settings(self) -> None:
+        """They are possible, and fit the ports and volumes of the composition."""
+        settings = tomllib.loads((DOCS / "container" / "livefeed.toml").read_text())
+        compose = yaml.safe_load((DOCS / "container" / "compose.yaml").read_text())["services"]["livefeed"]
+        assert {each.rpartition(":")[2] for each in compose["ports"]} == {settings["listen"][0].removeprefix("tls:")}
+        assert settings["state_dir"] in {each.split(":")[1] for each in compose["volumes"]}
+        assert compose["read_only"] is True
+        assert settings["listen"] == [f"tls:{self.only('EXPOSE')}"]
+        assert set(settings) <= set(OPTIONS)
+        assert int(compose["stop_grace_period"].removesuffix("s")) > DRAIN_S + STOP_S
+        # The operator's socket is in the only other folder that may be written to.
+        assert f"{compose['tmpfs'][0].partition(':')[0]}/" in self.only("ENV")
+
+
+class TestKubernetes:
+    """The manifests."""
+
+    @pytest.fixture
+    def manifests(self) -> dict[str, Any]:
+        """Gives them by their kinds."""
+        return {each["kind"]: each for each in yaml.safe_load_all((DOCS / "deploy" / "kubernetes.yaml").read_text())}
+
+    def pod(self, manifests: dict[str, Any]) -> dict[str, Any]:
+        pod: dict[str, Any] = manifests["Deployment"]["spec"]["template"]["spec"]
+        return pod
+
+    def settings(self, manifests: dict[str, Any]) -> dict[str, Any]:
+        return tomllib.loads(manifests["ConfigMap"]["data"]["livefeed.toml"])
+
+    def test_there_is_time_to_stop(self, manifests: dict[str, Any]) -> None:
+        """The grace period is longer than the phases of the drain; a balancer needs its time before."""
+        settings = self.settings(manifests)
+        phases = settings["drain_delay"] + settings["drain"] + DRAIN_S + STOP_S
+        assert self.pod(manifests)["terminationGracePeriodSeconds"] > phases
+        probe = self.pod(manifests)["containers"][0]["readinessProbe"]
+        assert settings["drain_delay"] > probe["failureThreshold"] * (probe["periodSeconds"] + probe["timeoutSeconds"])
+
+    def test_parts_fit_together(self, manifests: dict[str, Any]) -> None:
+        """Names of ports, volumes and labels, and the paths in the settings."""
+        pod = self.pod(manifests)
+        (container,) = pod["containers"]
+        ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+        settings = self.settings(manifests)
+        assert [int(each.rpartition(":")[2]) for each in settings["listen"]] == [*ports.values()]
+        assert {each["targetPort"] for each in manifests["Service"]["spec"]["ports"]} <= {*ports}
+        for kind in ("startup", "readiness", "liveness"):
+            assert container[f"{kind}Probe"]["httpGet"]["port"] == "http"
+        assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+        mounts = {each["mountPath"] for each in container["volumeMounts"]}
+        assert {settings[name].rpartition("/")[0] for name in ("cert", "key")} <= mounts
+        labels = manifests["Deployment"]["spec"]["template"]["metadata"]["labels"]
+        assert manifests["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+        assert manifests["Service"]["spec"]["selector"] == labels
+        assert manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+        (user,) = [value for stage, each, value in instructions() if each == "USER" and stage == 1]
+        assert user == f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+
+    def test_probes(self, manifests: dict[str, Any], tmp_path: Path, certificate: DevelopmentCertificate) -> None:
+        """With the settings of the manifest, the endpoint for them answers: not ready without a source, but alive."""
+        port = free_port()
+        text = replaced(
+            manifests["ConfigMap"]["data"]["livefeed.toml"],
+            {
+                "tcp:8080": f"tcp:{port}:interface={HOST}",
+                "haproxy:tls:8443": f"haproxy:tls:{free_port()}:interface={HOST}",
+                "/etc/livefeed-tls/tls.crt": str(certificate.cert),
+                "/etc/livefeed-tls/tls.key": str(certificate.key),
+                "redis://redis/0/results": f"file:{tmp_path}/missing.json",
+            },
+        )
+        known = [line for line in text.splitlines() if line.split(" ")[0] in OPTIONS]
+        (tmp_path / "livefeed.toml").write_text("\n".join(known))
+        options = ("--config", str(tmp_path / "livefeed.toml"))
+        container = self.pod(manifests)["containers"][0]
+        with Livefeed(*options, directory=tmp_path, certificate=None, listen=(), live=False) as livefeed:
+            livefeed.wait_for_log("is stale")
+            livefeed.process.wait_for("listening on ", count=2)
+            for kind, status in (("startup", 503), ("readiness", 200), ("liveness", 200)):
+                path = container[f"{kind}Probe"]["httpGet"]["path"]
+                assert httpx.get(f"http://{HOST}:{port}{path}", trust_env=False).status_code == status

@@ -104,7 +104,7 @@ class TestUnit:
             unknown = {
                 option for option in re.findall(r"--([a-z-]+)", options) if option.replace("-", "_") not in OPTIONS
             }
-            assert unknown <= {"workers"}, name
+            assert unknown == set(), name
 
     def test_there_is_time_to_stop(self) -> None:
         """The limit of a stop is longer than the phases of a drain, with the defaults."""

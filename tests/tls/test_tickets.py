@@ -8,13 +8,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from livefeed.tls import tickets
-from livefeed.tls.folder import CertificateFolder
 from livefeed.tls.openssl import TICKET_KEYS_BYTES, TicketKeyCalls, ticket_key_calls
 from livefeed.tls.options import ServedCertificates, server_options
+from livefeed.tls.reloading import Certificates, EndpointCertificates, FolderSource
 from livefeed.tls.symbols import UnknownFunctionError
 from livefeed.tls.tickets import ROTATION_S, SESSION_ID, SessionTickets, TicketKeys, prove
 from tests.helpers.tls import CertificateTestCase, handshake
@@ -110,7 +109,9 @@ class SharingTests(CertificateTestCase):
         shared = SessionTickets()
         path = self.made.cert.parent
         for version in VERSIONS:
-            first, second = self.server(shared), CertificateFolder(path, Clock().seconds, float, self.served(shared))
+            served = self.served(shared)
+            read = Certificates.load(FolderSource(path, "listen"), served.files, 0.0, shared)
+            first, second = self.server(shared), EndpointCertificates(read, served)
             self.assertTrue(self.resumes(first, second.getContext(), version))
 
     def served(self, shared: SessionTickets) -> ServedCertificates:
@@ -150,9 +151,10 @@ class ProofTests(CertificateTestCase):
         """Not for each context; and without a context not at all."""
         proofs: list[int] = []
         shared = SessionTickets(proof=lambda: proofs.append(1))
+        self.assertIsNone(shared.is_shared())
         for _ in range(2):
             server_options(self.made.cert, self.made.key, shared)
-        self.assertEqual((len(proofs), shared.failure), (1, None))
+        self.assertEqual((len(proofs), shared.failure, shared.is_shared()), (1, None, True))
 
     def test_failure(self) -> None:
         """The log has one line, and the contexts work, each with its own key."""
@@ -162,7 +164,7 @@ class ProofTests(CertificateTestCase):
             shared.replace(TicketKeys.new())
         (line,) = [str(formatEvent(event)) for event in events]
         self.assertIn("each TLS context has a key of its own for session tickets: a reason; ", line)
-        self.assertEqual(shared.failure, "a reason")
+        self.assertEqual((shared.failure, shared.is_shared()), ("a reason", False))
         for server in (first, second):
             handshake(server, SSL.Context(SSL.TLS_CLIENT_METHOD))
 

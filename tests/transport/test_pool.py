@@ -403,7 +403,7 @@ class AcceptingTests(PoolTestCase):
         def fail(*arguments: object) -> None:
             raise MemoryError
 
-        patch = MonkeyPatcher((endpoint_module, "Connection", fail))
+        patch = MonkeyPatcher((endpoint_module.ConnectionFactory, "__call__", fail))
         patch.patch()
         self.addCleanup(patch.restore)
         second = self.connect()

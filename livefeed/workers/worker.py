@@ -1,0 +1,387 @@
+"""The process of a worker: it accepts and holds connections, and serves the feeds that the parent sends.
+
+Rules: settings, sockets and documents come over the link; the process reads no settings and pulls nothing. It serves
+for as long as it can: a link that ends changes nothing for its connections. It ends when it is told to, and if no
+parent has come for long.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from livefeed import __version__, clocks
+from livefeed.admin.metrics import Figures
+from livefeed.admin.totals import sent
+from livefeed.document.timestamps import length_of
+from livefeed.exceptions import LivefeedError, StartError, first_line
+from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
+from livefeed.process.certificates import CertificateChoice
+from livefeed.process.endpoints import make_endpoint
+from livefeed.process.loop_lag import LoopLag
+from livefeed.process.reload import Reload
+from livefeed.serving import Serving
+from livefeed.tls.options import ServedCertificates
+from livefeed.tls.tickets import TicketKeys
+from livefeed.workers.configuration import settings_of
+from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
+from livefeed.workers.feeds import LinkedFeedService
+from livefeed.workers.link import LinkClient
+from livefeed.workers.messages import PROTOCOL, Heartbeat, Hello, Lease, Message, Welcome, message_of
+from livefeed.workers.sockets import InheritedPort, InheritedReactor, WorkerSockets, inherited_description
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
+
+    from livefeed.config.settings import Settings
+    from livefeed.process.drain import Drain
+    from livefeed.process.memory import Collector
+    from livefeed.serving import ServiceReactor
+    from livefeed.web.site import Site
+    from livefeed.workers.link import Link, UNIXReactor
+    from livefeed.workers.worker_log import WorkerLog
+
+    class WorkerReactor(ServiceReactor, UNIXReactor):
+        """The parts of a reactor that a worker uses."""
+
+
+HEARTBEAT_S = 0.5
+"""Seconds between two heartbeats."""
+
+_log = Logger()
+
+
+@dataclass(eq=False)
+class Accepting(Service):
+    """Accepts connections on the sockets that the parent has bound.
+
+    :ivar endpoints: make the ports of the sockets.
+    :ivar ports: the ports, in the order of ``--listen``.
+    """
+
+    # required parameters
+    endpoints: Sequence[IStreamServerEndpoint]
+    site: Site
+
+    # internal state
+    ports: list[InheritedPort] = field(default_factory=list)
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        for endpoint in self.endpoints:
+            listening: Deferred[Any] = endpoint.listen(self.site)
+            listening.addCallback(self.ports.append)
+
+    def stopService(self) -> None:
+        """IService API."""
+        super().stopService()
+        for port in self.ports:
+            port.stopListening()
+
+
+@dataclass(eq=False)
+class Served:
+    """Everything that a worker has from its first welcome on.
+
+    :ivar services: all services, which begin to stop in the reverse order, as those of a process without workers.
+    """
+
+    settings: Settings
+    serving: Serving
+    feeds: FeedsService[LinkedFeedService]
+    accepting: Accepting
+    sockets: WorkerSockets
+    certificates: ServedCertificates
+    figures: Figures
+    drain: Drain
+    reload: Reload
+    services: Sequence[Any]
+
+
+@dataclass(eq=False)
+class Worker(MultiService):
+    """The services of a worker.
+
+    :param path: the socket of the link.
+    :param index: the index of the worker among the others.
+    :param reactor: the reactor of the process. Once it stops, the process ends.
+    :param log: sends the log to the parent.
+    :ivar served: everything that clients use; ``None`` before the first welcome.
+    :ivar failed: whether the worker cannot serve with its settings.
+    """
+
+    # required parameters
+    path: Path
+    index: int
+    reactor: WorkerReactor
+    log: WorkerLog
+
+    # internal state
+    served: Served | None = None
+    failed: bool = False
+    _client: LinkClient = field(init=False)
+    _heart: LoopingCall = field(init=False)
+    _due_s: float = 0.0
+    _orphan_after_s: float = 0.0
+    _orphan_call: IDelayedCall | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._client = LinkClient(self.path, self.reactor, self._hello, self._welcome)
+        self._heart = LoopingCall(self._beat)
+        self._heart.clock = self.reactor
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            # The terminal sends the first to all processes of a group; the parent decides.
+            signal.signal(ignored, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self.end, "it received SIGTERM"))
+        self._client.startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """IService API. The link stays until the connections have ended."""
+        return maybeDeferred(super().stopService).addBoth(self._close)
+
+    def _close(self, _: object) -> Deferred[None] | None:
+        if self._heart.running:
+            self._beat()
+            self._heart.stop()
+        if self._orphan_call is not None:
+            self._orphan_call.cancel()
+            self._orphan_call = None
+        return self._client.stopService()
+
+    def end(self, why: str) -> None:
+        """Ends the process, after the connections were ended in order."""
+        if self.running:
+            _log.info("ends: {why}", why=why)
+            self.reactor.stop()
+
+    # The link
+
+    def send(self, message: Message) -> None:
+        """Sends a message to the parent, if there is one."""
+        link = self._client.link
+        if link is not None:
+            link.send(message)
+
+    def _hello(self) -> Hello:
+        if self.served is None:
+            return Hello(PROTOCOL, __version__, os.getpid(), self.index)
+        feeds = self.served.feeds.feeds
+        held = {name: service.held() for name, service in feeds.items()}
+        return Hello(
+            PROTOCOL,
+            __version__,
+            os.getpid(),
+            self.index,
+            {name: each for name, each in held.items() if each is not None},
+            {name: each.published.places for name, each in feeds.items() if each.published.places is not None},
+            [len(port.ports) for port in self.served.accepting.ports],
+        )
+
+    def _welcome(self, link: Link, message: Message) -> None:
+        link.receiver = self
+        welcome = message.read(Welcome)
+        self._orphan_after_s = welcome.orphan_after_s
+        if self._orphan_call is not None:
+            self._orphan_call.cancel()
+            self._orphan_call = None
+        self.log.connect(link)
+        try:
+            if self.served is None:
+                self._serve(message, welcome)
+            else:
+                message.close_fds()
+                self._configure(message)
+        except (LivefeedError, StartError) as error:
+            self.failed = True
+            _log.error("cannot serve: {why}", why=first_line(error))
+            self.end("it cannot serve")
+            return
+        if not self._heart.running:
+            self._due_s = self.reactor.seconds()
+            self._heart.start(HEARTBEAT_S, now=True)
+        link.send(Message("ready"))
+
+    def receive(self, link: Link, message: Message) -> None:
+        """Receiver API."""
+        served = self.served
+        if served is None or self.failed:
+            # It is about to end.
+            message.close_fds()
+            return
+        match message.type:
+            case "feed":
+                self._apply(served, message, message.read(FeedEvent))
+            case "patch":
+                answer = message.read(PatchFacts)
+                service = served.feeds.feeds.get(answer.feed)
+                if service is not None:
+                    service.receive_patch(message, answer)
+            case "configuration":
+                self._configure(message)
+            case "lease":
+                lease = message.read(Lease)
+                service = served.feeds.feeds.get(lease.feed)
+                if service is not None:
+                    service.published.places = lease.places
+            case "drain" | "stop":
+                self.end("the parent says so")
+            case _:
+                if not served.sockets.receive(link, message):
+                    message.close_fds()
+
+    def flushed(self, link: Link) -> None:
+        """Receiver API."""
+        self.log.flush()
+
+    def lost(self, link: Link) -> None:
+        """Receiver API."""
+        self.log.disconnect()
+        if not self.running:
+            return
+        _log.warn("the link to the parent is lost; connections stay, and feeds become stale without news")
+        if self._orphan_after_s and self._orphan_call is None:
+            self._orphan_call = self.reactor.callLater(self._orphan_after_s, self._end_as_orphan)
+
+    def _end_as_orphan(self) -> None:
+        self._orphan_call = None
+        self.end(f"there was no parent for {length_of(self._orphan_after_s)} s")
+
+    def _apply(self, served: Served, message: Message, event: FeedEvent) -> None:
+        service = served.feeds.feeds.get(event.feed)
+        if service is None:
+            # It was removed; the parent counts the events that are on their way.
+            self.send(message_of(SEEN, SeenFacts(event.feed)))
+        else:
+            service.receive(message, event)
+
+    def _configure(self, message: Message) -> None:
+        """Takes the settings of the parent, which has checked them."""
+        served = self.served
+        assert served is not None
+        welcome = message.read(Welcome)
+        served.reload.apply(settings_of(message, welcome))
+        if welcome.ticket_key is not None:
+            served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
+
+    # Serving
+
+    def _serve(self, message: Message, welcome: Welcome) -> None:
+        """Makes everything that clients use, by the first welcome, and starts it."""
+        settings = settings_of(message, welcome)
+        sockets = [socket.socket(fileno=fd) for fd in message.fds]
+        served = self._make(settings, dict(enumerate(settings.listen)), welcome, sockets)
+        if welcome.ticket_key is not None:
+            served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
+        for service in served.services:
+            service.setServiceParent(self)
+        self.served = served
+
+    def _make(
+        self, settings: Settings, descriptions: dict[int, str], welcome: Welcome, sockets: Sequence[socket.socket]
+    ) -> Served:
+        serving = Serving(settings, self.reactor)
+        shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
+        feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
+        for feed in settings.feeds:
+            feeds.add_feed(feed)
+        certificates = ServedCertificates()
+        certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
+        endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
+        endpoints = []
+        with settings.named():
+            for number, description in descriptions.items():
+                reactor, inner = serving.listens_on(description)
+                own = [sock for of, sock in zip(welcome.listen, sockets, strict=True) if of == number]
+                inherited: Any = InheritedReactor(reactor, dict.fromkeys([self.index], own[0]) if own else {})  # type: ignore[arg-type]
+                endpoints.append(endpoint_of(inherited, inherited_description(inner)))
+        accepting = Accepting(endpoints, serving.site)
+        drain = serving.drain(feeds.feeds.values())
+        file_limit, collector = serving.process_services(drain)
+        lag = LoopLag(self.reactor)
+        figures = self._figures(serving, feeds, collector, lag, certificates)
+        reload = Reload(settings, (serving.reloaded(), ReloadedFeeds(feeds)))
+        listen = welcome.settings.get("listen", settings.listen)
+        return Served(
+            settings,
+            serving,
+            feeds,
+            accepting,
+            WorkerSockets(self.index, listen, accepting.ports),
+            certificates,
+            figures,
+            drain,
+            reload,
+            (feeds, file_limit, drain, collector, lag, accepting),
+        )
+
+    def _figures(
+        self,
+        serving: Serving,
+        feeds: FeedsService[LinkedFeedService],
+        collector: Collector,
+        lag: LoopLag,
+        certificates: ServedCertificates,
+    ) -> Figures:
+        return Figures(
+            feeds.feeds.values(),
+            (),
+            serving.site,
+            serving.pool,
+            collector,
+            lag,
+            lambda: serving.refusals.counts,
+            certificates,
+            certificates.tickets.is_shared,
+            clocks.wall(),
+        )
+
+    # Heartbeats
+
+    def _beat(self) -> None:
+        """Sends the figures of this process: its counts and how late it is."""
+        served = self.served
+        if served is None or self._client.link is None:
+            self._due_s = self.reactor.seconds() + HEARTBEAT_S
+            return
+        now = self.reactor.seconds()
+        lag_s, self._due_s = max(0.0, now - self._due_s), now + HEARTBEAT_S
+        pool = served.serving.pool
+        self.send(
+            message_of(
+                "heartbeat",
+                Heartbeat(
+                    sent(served.figures.samples()),
+                    served.drain.count(),
+                    0 if pool is None else pool.capacity,
+                    {name: _watchers(service) for name, service in served.feeds.feeds.items()},
+                    lag_s,
+                ),
+            )
+        )
+
+
+def _watchers(service: LinkedFeedService) -> dict[str, int]:
+    """Gives the number of subscribers of a feed, by transport."""
+    published = service.published
+    total = published.followers()
+    streams = len(published.streams())
+    waiting = sum(delivery.polls.count() for delivery in published)
+    return {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}

@@ -1,0 +1,110 @@
+"""The log of a worker: its lines go to the parent, which logs them, and without a parent to standard error.
+
+Rule: nothing waits for the log. Lines that cannot be sent are kept, up to a limit, and the newest win.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from twisted.logger import ILogObserver, LogLevel, eventAsText, formatTime
+from zope.interface import implementer
+
+from livefeed.workers.messages import Line, message_of
+
+if TYPE_CHECKING:
+    from twisted.logger import LogEvent
+
+    from livefeed.workers.messages import Message
+
+MAX_LINES = 256
+"""The number of lines that are kept for the next parent."""
+
+MAX_CHARACTERS = 16 * 1024
+"""The largest number of characters of a line, which may be a traceback. The end is cut off."""
+
+
+class LogLink(Protocol):
+    """A link to the parent."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Tells whether the parent reads too slowly."""
+
+    def send(self, message: Message, /) -> None:
+        """Sends a message."""
+
+
+@implementer(ILogObserver)
+@dataclass(eq=False)
+class WorkerLog:
+    """Takes the events of Twisted's log.
+
+    :ivar index: the index of the worker.
+    :ivar file: where lines are written while there is no link.
+    :ivar link: the link to the parent; ``None`` without one.
+    :ivar lost: the number of lines that the parent was not sent since the last time that it was told so.
+    """
+
+    # required parameters
+    index: int
+    file: TextIO = field(default_factory=lambda: sys.stderr)
+
+    # internal state
+    link: LogLink | None = None
+    lost: int = 0
+    _kept: deque[Line] = field(default_factory=deque)
+    _is_busy: bool = False
+
+    def __call__(self, event: LogEvent) -> None:
+        """ILogObserver API."""
+        if self._is_busy:
+            # A line about the sending of a line.
+            return
+        self._is_busy = True
+        try:
+            level = event.get("log_level") or LogLevel.info
+            if level is LogLevel.debug:
+                return
+            text = eventAsText(event, includeTimestamp=False, includeSystem=False)[:MAX_CHARACTERS]
+            self._take(event, Line(level.name, str(event.get("log_namespace", ""))[:200], text))
+        finally:
+            self._is_busy = False
+
+    def _take(self, event: LogEvent, line: Line) -> None:
+        if self.link is not None and not self.link.is_paused:
+            self.link.send(message_of("log", line))
+            return
+        self._kept.append(line)
+        if len(self._kept) > MAX_LINES:
+            self._kept.popleft()
+            self.lost += 1
+        if self.link is None:
+            time = formatTime(event.get("log_time"))
+            # There may be nothing at the other end any more, such as a terminal.
+            try:
+                self.file.write(f"{time} worker {self.index}: {line.text}\n")
+                self.file.flush()
+            except OSError:
+                pass
+
+    def connect(self, link: LogLink) -> None:
+        """Sends the lines that were kept, and all others from now on."""
+        self.link = link
+        self.flush()
+
+    def disconnect(self) -> None:
+        """Keeps the lines from now on."""
+        self.link = None
+
+    def flush(self) -> None:
+        """Sends the lines that were kept, unless the parent reads too slowly."""
+        while self._kept and self.link is not None and not self.link.is_paused:
+            self.link.send(message_of("log", self._kept.popleft()))
+        if self.lost and self.link is not None and not self.link.is_paused:
+            text = f"{self.lost} lines of the log are lost: there were too many while the parent did not read them"
+            self.lost = 0
+            self.link.send(message_of("log", Line("warn", "livefeed.workers.worker_log", text)))
