@@ -146,7 +146,11 @@ class Serving:
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
 
     def reloaded_drain(self, drain: Drain) -> SimplePart:
+<<<<<<< HEAD
         """Gives the part of a reload that changes the times of a drain; one that has begun goes on."""
+=======
+        """Gives the part of a reload that changes the times of a drain. A drain that has begun keeps its times."""
+>>>>>>> drain
 
         def take(settings: Settings) -> None:
             drain.times = _drain_times(settings)
@@ -257,3 +261,7 @@ def _warn_of_limits(settings: Settings) -> None:
     for name in _OF_THE_POOL:
         if getattr(settings, name) != getattr(Settings(), name):
             _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+
+
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)

@@ -148,8 +148,8 @@ class OrderTests(ServiceTestCase):
         )
 
     def test_drain_has_its_settings(self) -> None:
-        """Its times, and the listeners of the feeds, but not that of the operator."""
-        services = self.make(**self.admin(LOCAL), drain_delay="2", drain="60", return_after="9")
+        """Its times, and the listeners of the feeds, but not those of the operator's port."""
+        services = self.make(drain_delay="2", drain="60", return_after="9", **self.admin(LOCAL))
         drain = self.one(Drain, services)
         self.assertEqual(drain.times, DrainTimes(2.0, 60.0, 9.0))
         feeds, operators = self.all(Listener, services)
