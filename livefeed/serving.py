@@ -24,6 +24,7 @@ from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.process.reload import SimplePart
+from livefeed.process.signals import reopen_logs
 from livefeed.threads import defer_to_new_thread
 from livefeed.transport.address_limits import AddressLimits, Refusals
 from livefeed.transport.addresses import Networks
@@ -143,9 +144,16 @@ class Serving:
         :param feeds: the feeds that are served; read again at each use.
         :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        settings = self.settings
-        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        times = _drain_times(self.settings)
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def reloaded_drain(self, drain: Drain) -> SimplePart:
+        """Gives the part of a reload that changes the times of a drain; one that has begun goes on."""
+
+        def take(settings: Settings) -> None:
+            drain.times = _drain_times(settings)
+
+        return SimplePart(frozenset({"drain_delay", "drain", "return_after"}), take)
 
     def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
         """Makes the service that limits the connections by memory, to be started after the listeners.
@@ -155,8 +163,9 @@ class Serving:
         """
         return None if self.pool is None else MemoryWatch(self.pool, self.reactor, workers=workers)
 
-    def reopen(self) -> None:
-        """Opens the access log again, after logrotate has renamed its file."""
+    def reopen_logs(self) -> None:
+        """Opens the log file and the access log again, after logrotate has renamed them."""
+        reopen_logs()
         if self.lines is not None:
             self.lines.reopen()
 
@@ -233,6 +242,10 @@ def trusted_networks(settings: Settings) -> Networks:
     """
     with settings.named():
         return Networks.parse(settings.trusted_proxy, "trusted_proxy")
+
+
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
 
 
 def _limits(settings: Settings) -> Limits:

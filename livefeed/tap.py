@@ -51,12 +51,12 @@ _PARAMETERS = {
     "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
     "max-bytes": "largest document that is served, in bytes [default: 1048576]",
     "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
+    "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
+    "access-log-format": "format of these lines: common, combined or json [default: combined]",
     "forwarded-header": (
         "field with which trusted proxies name the address of a client: none, x-forwarded-for or forwarded "
         "[default: none]"
     ),
-    "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
-    "access-log-format": "format of these lines: common, combined or json [default: combined]",
     "address-rate": (
         "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
     ),
@@ -148,9 +148,9 @@ class Options(usage.Options):
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
-            "forwarded-header": usage.CompleteList(["none", "x-forwarded-for", "forwarded"]),
             "access-log": usage.CompleteFiles(),
             "access-log-format": usage.CompleteList(["common", "combined", "json"]),
+            "forwarded-header": usage.CompleteList(["none", "x-forwarded-for", "forwarded"]),
         }
     )
 
