@@ -414,6 +414,10 @@ class ReloadTests(ServiceTestCase):
         listing = request(site, b"GET /-/feeds.json HTTP/1.1").body
         state: list[object] = [pool.limits, site.head_timeout_s, site.max_head_bytes, site.timeOut, drain.times]
         state += [self.one(LogLevels, services).name, [each["name"] for each in json.loads(listing)["feeds"]]]
+        endpoint: Any = self.all(Listener, services)[0].endpoint
+        rates = endpoint._reactor.admits.__self__
+        by = rates._by_address, rates._by_network
+        state += [None if each is None else each._interval_s for each in by]
         for name, service in feeds.feeds.items():
             feed, published, puller = service.feed, service.published, service.puller
             state += [
