@@ -142,9 +142,20 @@ class Serving:
         :param feeds: the feeds that are served; read again at each use.
         :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        settings = self.settings
-        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        times = _drain_times(self.settings)
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def reloaded_drain(self, drain: Drain) -> SimplePart:
+<<<<<<< HEAD
+        """Gives the part of a reload that changes the times of a drain; one that has begun goes on."""
+=======
+        """Gives the part of a reload that changes the times of a drain. A drain that has begun keeps its times."""
+>>>>>>> drain
+
+        def take(settings: Settings) -> None:
+            drain.times = _drain_times(settings)
+
+        return SimplePart(frozenset({"drain_delay", "drain", "return_after"}), take)
 
     def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
         """Makes the service that limits the connections by memory, to be started after the listeners.
@@ -230,6 +241,10 @@ def trusted_networks(settings: Settings) -> Networks:
         return Networks.parse(settings.trusted_proxy, "trusted_proxy")
 
 
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+
+
 def _limits(settings: Settings) -> Limits:
     from livefeed.transport.pool import NO_LIMIT, Limits
 
@@ -246,3 +261,7 @@ def _warn_of_limits(settings: Settings) -> None:
     for name in _OF_THE_POOL:
         if getattr(settings, name) != getattr(Settings(), name):
             _log.warn("{option} has no effect: only the fast transport has this limit", option=option_of(name))
+
+
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)

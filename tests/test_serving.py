@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import Settings
 from livefeed.exceptions import ConfigurationError
+from livefeed.process.drain import DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.line_writer import LineWriter
 from livefeed.serving import Serving
@@ -105,3 +106,22 @@ class ServingTests(SynchronousTestCase):
         """The site has the limits of the settings."""
         site = Serving(Settings(head_timeout=3.0, max_head_bytes=20_000, idle_timeout=9.0), self.reactor).site
         self.assertEqual((site.head_timeout_s, site.max_head_bytes, site.timeOut), (3.0, 20_000, 9.0))
+
+    def test_times_of_a_drain_are_reloaded(self) -> None:
+        """Each of its settings."""
+        serving = Serving(Settings(), self.reactor)
+        drain = serving.drain([])
+        before, after = Settings(), Settings(drain_delay=5.0, drain=90.0, return_after=20.0)
+        prepared = serving.reloaded_drain(drain).prepare(before, after)
+        self.assertEqual(len(prepared.changes()), 3)
+        prepared.commit()
+        self.assertEqual(drain.times, DrainTimes(5.0, 90.0, 20.0))
+
+    def test_memory_limits_the_pool_alone(self) -> None:
+        """Twisted's transport has no such limit."""
+        serving = Serving(Settings(), self.reactor)
+        watch = serving.memory_watch(workers=3)
+        assert watch is not None
+        self.assertIs(watch.pool, serving.pool)
+        self.assertEqual(watch.workers, 3)
+        self.assertIsNone(Serving(Settings(transport="twisted"), self.reactor).memory_watch())

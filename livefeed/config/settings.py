@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -36,6 +36,9 @@ Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 MAX_FEEDS = 64
 """Largest number of feeds in one process. Each feed pulls, checks and compresses in the thread that serves all clients.
 """
+
+MAX_ERRORS = 100
+"""Upper limit of the errors that are given together."""
 
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
@@ -229,14 +232,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
             one.
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
-        folder = folder or Path.cwd()
-        values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
-        config = values.pop("config", None)
-        if config is not None:
-            if not config.value:
-                raise ConfigurationError("'' is not a path", place=config.place)
-            values = from_file(config.value, folder) | values
-        return cls.of(values)
+        return cls.of(merge_layers(options, environment, folder or Path.cwd()))
 
     @classmethod
     def of(cls, values: Mapping[str, SettingValue]) -> Settings:
@@ -276,6 +272,20 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         return settings
 
 
+def merge_layers(options: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> dict[str, SettingValue]:
+    """Merges file, environment and command line to values that are not checked yet; see :meth:`Settings.read`.
+
+    :raises ConfigurationError: if the file cannot be read.
+    """
+    values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
+    config = values.pop("config", None)
+    if config is not None:
+        if not config.value:
+            raise ConfigurationError("'' is not a path", place=config.place)
+        values = from_file(config.value, folder) | values
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class Layers:
     """The layers of settings, as they were at the start. The file is read at each use.
@@ -296,10 +306,55 @@ class Layers:
         """
         return Settings.read(self.options, self.environment, self.folder)
 
+    def read_all(self) -> tuple[Settings | None, list[ConfigurationError]]:
+        """Reads the settings, and gives all errors: after each, it goes on as if the value had not been set.
+
+        :returns: the settings without the wrong values; ``None`` if an error is about no single value.
+        """
+        errors: list[ConfigurationError] = []
+        try:
+            values = merge_layers(self.options, self.environment, self.folder)
+        except ConfigurationError as error:
+            return None, [error]
+        while len(errors) < MAX_ERRORS:
+            try:
+                return Settings.of(values), errors
+            except ConfigurationError as error:
+                errors.append(error)
+                if not _leave_out(values, error.place):
+                    break
+        return None, errors
+
     def warn_of_unknown(self) -> None:
         """Warns of variables of the environment that look like settings and are none."""
         for variable, hint in unknown_variables(self.environment, OPTIONS):
             _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
+
+
+def _leave_out(values: dict[str, SettingValue], place: str) -> bool:
+    """Removes the value that was set at a place, and tells whether there was one."""
+    for name, value in values.items():
+        if value.place == place:
+            del values[name]
+            return True
+    feeds = values.get("feeds")
+    if feeds is None or not isinstance(feeds.value, dict):
+        return False
+    for name in feeds.value:
+        table = feeds.below(name)
+        keys = table.value if isinstance(table.value, dict) else {}
+        wrong = next((key for key in keys if table.below(key).place == place), None)
+        if table.place != place and wrong is None:
+            continue
+        # Without its source, a feed would have one error more.
+        tables = {each: value for each, value in feeds.value.items() if each != name}
+        if wrong is not None and wrong != "source":
+            tables[name] = {key: value for key, value in keys.items() if key != wrong}
+        values["feeds"] = replace(feeds, value=tables)
+        if not tables:
+            del values["feeds"]
+        return True
+    return False
 
 
 _Settings = TypeVar("_Settings", bound=_PlacedSettings)
