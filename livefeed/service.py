@@ -26,7 +26,7 @@ from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.renewal import CertificateRenewal
-from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving, trusted_networks
 from livefeed.storage.journal import check_folder
@@ -108,16 +108,12 @@ def make_service(
         ReloadedFeeds(feeds),
     )
 
-    def reopen() -> None:
-        reopen_logs()
-        serving.reopen()
-
     notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
         (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
-        reopen,
+        serving.reopen_logs,
         serving.in_thread,
         reactor,
         notify.begin_reload,

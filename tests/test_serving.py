@@ -18,7 +18,9 @@ from livefeed.transport.address_limits import BURST_S
 from livefeed.transport.endpoint import KINDS, PoolReactor
 from livefeed.transport.logged import LOGGED
 from livefeed.transport.pool import RESERVED_FILES, Pool
-from livefeed.web.access_log import LoggedSite
+from livefeed.web.access_log import ForwardedReplay, LoggedSite
+from livefeed.web.forwarded import Forwarded
+from livefeed.web.request import Request
 
 
 class ServingTests(SynchronousTestCase):
@@ -83,13 +85,22 @@ class ServingTests(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, Serving, settings, self.reactor)
         self.assertTrue(str(error).startswith("livefeed.toml: trusted_proxy: 10.0.0.1/8 has bits set"), str(error))
 
+    def test_forwarded_header(self) -> None:
+        """Requests find their clients by the field that is set."""
+        self.assertIs(Serving(Settings(), self.reactor).site.requestFactory, Request)
+        settings = Settings(forwarded_header="forwarded", trusted_proxy=("10.0.0.0/8",), access_log="-")
+        serving = Serving(settings, self.reactor)
+        kind: Any = serving.site.requestFactory
+        self.assertEqual(kind.forwarded, Forwarded("forwarded", serving.trusted))
+        self.assertIsInstance(serving.site.replays[True], ForwardedReplay)
+
     def test_access_log(self) -> None:
         """With an access log, site and connections are those that write it; without, nothing is of it."""
         serving = Serving(Settings(), self.reactor)
         assert isinstance(serving.listening, PoolReactor)
         self.assertEqual((serving.lines, serving.listening.kinds), (None, KINDS))
         self.assertNotIsInstance(serving.site, LoggedSite)
-        serving.reopen()
+        serving.reopen_logs()
         serving = Serving(Settings(access_log="/nowhere/access.log", trusted_proxy=("unix",)), self.reactor)
         assert isinstance(serving.listening, PoolReactor)
         assert isinstance(serving.proxied, PoolReactor)
@@ -99,7 +110,7 @@ class ServingTests(SynchronousTestCase):
         self.assertEqual([type(service) for service in cast("Any", files)], [FileLimit, LineWriter])
         self.patch(serving.lines, "reopen", lambda: self.reopened.append(1))
         self.reopened: list[int] = []
-        serving.reopen()
+        serving.reopen_logs()
         self.assertEqual(self.reopened, [1])
 
     def test_settings_of_the_site(self) -> None:
