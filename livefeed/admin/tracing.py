@@ -49,7 +49,7 @@ class DeliveryTimes:
     subscribers: int
 
 
-def sent(feeds: Iterable[ServedFeed], since_s: float) -> list[Any]:
+def sent_deliveries(feeds: Iterable[ServedFeed], since_s: float) -> list[Any]:
     """Gives the deliveries of a worker that have changed, as it sends them: lists, texts and numbers alone.
 
     :param feeds: the feeds that clients follow there.
@@ -76,7 +76,7 @@ class Tracing:
     _of_workers: dict[tuple[str, str], dict[int, DeliveryTimes]] = field(default_factory=dict)  # by feed and version
 
     def report(self, index: int, deliveries: Iterable[Any]) -> None:
-        """Takes the deliveries of a worker, as :func:`sent` gives them. Only those of the last versions are kept.
+        """Takes the deliveries of a worker, as :func:`sent_deliveries` gives them. Those of old versions are forgotten.
 
         :param index: the index of the worker.
         """

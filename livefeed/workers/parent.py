@@ -104,6 +104,7 @@ class Parent(MultiService):
     :param drain_s: gives the seconds that connections may take to end at a stop.
     :param factory: the factory that the endpoints are given.
     :ivar supervisor: decides about the workers.
+    :ivar deliveries: takes the deliveries of a worker, for the trace; the owner may set it.
     """
 
     # required parameters
@@ -122,6 +123,7 @@ class Parent(MultiService):
 
     # internal state
     supervisor: Supervisor = field(init=False)
+    deliveries: Callable[[int, list[Any]], object] = field(default=lambda index, deliveries: None)  # noqa: ARG005
     _server: Service | None = None
     _links: dict[int, _WorkerLink] = field(default_factory=dict)
     _awaited: dict[int, int] | None = (
@@ -327,6 +329,7 @@ class Parent(MultiService):
                 figures = {"connections": beat.connections, "capacity": beat.capacity, "lag_s": beat.lag_s}
                 self.supervisor.heard(index, {**figures, "watchers": beat.watchers})
                 self.figures.report(index, self._incarnations.get(index, 0), beat.samples)
+                self.deliveries(index, beat.deliveries)
             case "ready":
                 worker.is_accepting = True
                 worker.watch()

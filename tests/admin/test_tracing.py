@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.tracing import MAX_KEPT, MAX_MATCHES, Tracing, sent
+from livefeed.admin.tracing import MAX_KEPT, MAX_MATCHES, Tracing, sent_deliveries
 from livefeed.exceptions import CommandError
 from livefeed.feed.trace import PullSteps
 from livefeed.testing import RecordingSubscriber, make_site, publish
@@ -84,9 +84,9 @@ class TracingTests(SynchronousTestCase):
         feed = self.feeds[0]
         publish(feed, b"1")
         (times,) = feed.trace.find("newest")
-        message = json.loads(json.dumps(sent(self.tracing.feeds, NOW)))
+        message = json.loads(json.dumps(sent_deliveries(self.tracing.feeds, NOW)))
         self.assertEqual(message, [["a", times.version, NOW, NOW, 0]])
-        self.assertEqual(sent(self.tracing.feeds, NOW + 1), [])
+        self.assertEqual(sent_deliveries(self.tracing.feeds, NOW + 1), [])
         self.tracing.report(3, message)
         (report,) = self.run_it("newest")
         self.assertEqual([each["process"] for each in report["deliveries"]], ["worker 3"])
