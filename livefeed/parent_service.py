@@ -162,7 +162,7 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
     )
     # These begin once the workers of an earlier parent are found.
     feeds.setServiceParent(parent)
-    Announcement([*listeners, *admin, operators_socket]).setServiceParent(parent)
+    Announcement([operators_socket, *admin, *listeners]).setServiceParent(parent)
     operating.commands.register("reload", reloading.command)
 
     # The first phase of a drain is the parent's; the workers do the others when they are told to end.
