@@ -139,7 +139,7 @@ def test_log_level_and_limits(tmp_path: Path, certificate: DevelopmentCertificat
     ) as livefeed:
         config.write_text("log_level = 'warn'\nmax_head_bytes = 20000\ninterval = 2\nstate_dir = 'state'\n")
         log = hang_up(livefeed, "a restart is needed for state_dir")
-        assert "#info]" not in log, log
+        assert "process.reload#info]" not in log, log
         assert livefeed.http.get("/-/feeds.json").json()["feeds"][0]["interval_s"] == 0.2
         config.write_text("log_level = 'info'\n")
         hang_up(livefeed, "reload: max_head_bytes: 20000 -> 16384")
