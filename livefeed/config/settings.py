@@ -26,6 +26,7 @@ Level = Literal["debug", "info", "warn", "error"]
 """The least important lines that are logged."""
 
 AccessLogFormat = Literal["common", "combined", "json"]
+ForwardedHeader = Literal["none", "x-forwarded-for", "forwarded"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
@@ -71,6 +72,9 @@ _ALLOWED = {
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
+    "forwarded_header": "none, x-forwarded-for or forwarded",
+    "access_log": "a path, unix: and the path of a socket, or -",
+    "access_log_format": "common, combined or json",
     "runtime_dir": "a path",
     "instance": _NAME,
     "admin": "a list of endpoints",
@@ -80,8 +84,6 @@ _ALLOWED = {
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
-    "access_log": "a path, unix: and the path of a socket, or -",
-    "access_log_format": "common, combined or json",
     "drain_delay": _PAUSE,
     "drain": _PAUSE,
     "return_after": _PAUSE,
@@ -173,6 +175,10 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar forwarded_header: the field with which trusted proxies name the address of a client.
+    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
+        socket, or ``-`` for standard output; ``None`` for nowhere.
+    :ivar access_log_format: the format of these lines.
     :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
     :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
     :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
@@ -183,9 +189,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     :ivar log_level: the least important lines that are logged.
-    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
         socket, or ``-`` for standard output; ``None`` for nowhere.
-    :ivar access_log_format: the format of these lines.
     :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
     :ivar drain: seconds over which watchers are sent away if a successor serves them.
     :ivar return_after: seconds after which the first watchers come back after a stop without a successor.
@@ -206,6 +210,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
+    forwarded_header: ForwardedHeader = "none"
+    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    access_log_format: AccessLogFormat = "combined"
     runtime_dir: Path | None = None
     instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
     admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
@@ -215,8 +222,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"
-    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    access_log_format: AccessLogFormat = "combined"
     drain_delay: Pause = 0.0
     drain: Pause = 30.0
     return_after: Pause = 6.0
@@ -263,6 +268,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
             raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.forwarded_header != "none" and not settings.trusted_proxy:
+            why = "the field of any client would be believed: name the networks of the proxies in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("forwarded_header"))
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
@@ -422,7 +430,7 @@ def _typed(name: str, setting: SettingValue) -> Any:
         hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
         hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
         raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
-    if name == "access_log":
+    if name == "access_log" and value is not None:
         return _absolute_log(value, setting.folder)
     return _absolute_source(value, setting.folder) if name == "source" else value
 

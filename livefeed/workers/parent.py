@@ -104,6 +104,7 @@ class Parent(MultiService):
     :param drain_s: gives the seconds that connections may take to end at a stop.
     :param factory: the factory that the endpoints are given.
     :ivar supervisor: decides about the workers.
+    :ivar deliveries: takes the deliveries of a worker, for the trace; the owner may set it.
     """
 
     # required parameters
@@ -122,6 +123,7 @@ class Parent(MultiService):
 
     # internal state
     supervisor: Supervisor = field(init=False)
+    deliveries: Callable[[int, list[Any]], object] = field(default=lambda index, deliveries: None)  # noqa: ARG005
     _server: Service | None = None
     _links: dict[int, _WorkerLink] = field(default_factory=dict)
     _awaited: dict[int, int] | None = (
@@ -211,11 +213,11 @@ class Parent(MultiService):
     def _end_waiting(self) -> None:
         """Goes on without the workers of an earlier parent that have not said hello."""
         self._waiting = None
-        for index, pid in (self._awaited or {}).items():
+        silent, self._awaited = self._awaited or {}, {}
+        for index, pid in silent.items():
             text = "worker {index} of an earlier parent (process {pid}) does not answer, and is killed"
             _log.warn(text, index=index, pid=pid)
             self.processes.kill(pid, signal.SIGKILL)
-        self._awaited = {}
         Deferred.fromCoroutine(self._settle()).addErrback(self._give_up)
 
     async def _settle(self) -> None:
@@ -327,6 +329,7 @@ class Parent(MultiService):
                 figures = {"connections": beat.connections, "capacity": beat.capacity, "lag_s": beat.lag_s}
                 self.supervisor.heard(index, {**figures, "watchers": beat.watchers})
                 self.figures.report(index, self._incarnations.get(index, 0), beat.samples)
+                self.deliveries(index, beat.deliveries)
             case "ready":
                 worker.is_accepting = True
                 worker.watch()
@@ -368,6 +371,9 @@ class Parent(MultiService):
         for index in range(self.count):
             if self.supervisor.is_known(index, pid):
                 self.figures.end(index, self._incarnations.get(index, 0))
+                link = self._links.get(index)
+                if link is not None:
+                    link.lose()  # a canary on it would be taken for one of the next process
         awaited = self._awaited or {}
         for index in [each for each, other in awaited.items() if other == pid]:
             del awaited[index]

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from livefeed import __version__, clocks
 from livefeed.admin.metrics import Figures
 from livefeed.admin.totals import sent
+from livefeed.admin.tracing import sent_deliveries
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
@@ -136,6 +137,7 @@ class Worker(MultiService):
     _client: LinkClient = field(init=False)
     _heart: LoopingCall = field(init=False)
     _due_s: float = 0.0
+    _beat_s: float = 0.0  # when the last heartbeat was sent, by the clock
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
 
@@ -374,6 +376,8 @@ class Worker(MultiService):
             return
         now = self.reactor.seconds()
         lag_s, self._due_s = max(0.0, now - self._due_s), now + HEARTBEAT_S
+        # Times that are told twice do no harm, and those of the moment itself must not be lost.
+        before_s, self._beat_s = self._beat_s, now
         pool = served.serving.pool
         self.send(
             message_of(
@@ -384,6 +388,7 @@ class Worker(MultiService):
                     0 if pool is None else pool.capacity,
                     {name: _watchers(service) for name, service in served.feeds.feeds.items()},
                     lag_s,
+                    sent_deliveries(served.feeds.feeds.values(), before_s),
                 ),
             )
         )

@@ -193,6 +193,13 @@ class OptionTests(SynchronousTestCase):
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
         self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path, or a list of paths")
 
+    def test_forwarded_header(self) -> None:
+        """The field of any client must not be believed."""
+        refusal = self.refusal(forwarded_header="forwarded")
+        self.assertTrue(refusal.startswith("--forwarded-header: the field of any client would be believed"), refusal)
+        parsed = read({"forwarded_header": "forwarded", "trusted_proxy": ["unix"]})
+        self.assertEqual(parsed.forwarded_header, "forwarded")
+
     def test_access_log(self) -> None:
         """Its path is made absolute, also that of a socket; standard output has none."""
         for setting, made in (
