@@ -129,6 +129,7 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         _Figures(operating.totals),
         lambda _: configuration.message("welcome"),
         partial(_question, feeds.feeds),
+        lambda: {name: service.published.max_subscribers for name, service in feeds.feeds.items()},
         lambda: DRAIN_S,
         serving.site,
     )
