@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.config import settings as settings_module
 from livefeed.config.layers import SettingValue
 from livefeed.config.settings import MAX_ERRORS, MAX_FEEDS, OPTIONS, FeedSettings, Layers, Settings, _leave_out
 from livefeed.exceptions import ConfigurationError
@@ -517,6 +518,9 @@ class FileTests(SynchronousTestCase):
         self.assertFalse(_leave_out({}, "elsewhere"))
         feeds = SettingValue({"a": {"source": "demo:"}}, "feeds", self.folder)
         self.assertFalse(_leave_out({"feeds": feeds}, "elsewhere"))
+        self.patch(settings_module, "_leave_out", lambda *_: False)
+        settings, errors = Layers({"interval": "x"}, {}, self.folder).read_all()
+        self.assertEqual((settings, len(errors)), (None, 1))
 
     def test_several_certificates(self) -> None:
         """A list in the file, options that are repeated, and a variable with colons, as PATH has."""
