@@ -60,6 +60,9 @@ TRANSPORT = os.environ.get("LIVEFEED_TEST_TRANSPORT", "fast")
 WORKERS = os.environ.get("LIVEFEED_TEST_WORKERS", "")
 """The number of workers of each livefeed that is not started with another; empty for the default."""
 
+without_workers = pytest.mark.skipif(WORKERS not in ("", "0"), reason="differs with workers, as its comment says")
+"""Marks tests of what is different with workers. A comment above the mark gives the difference."""
+
 TLS = "tls:0:interface=127.0.0.1"
 TCP = "tcp:0:interface=127.0.0.1"
 

@@ -21,6 +21,7 @@ from tests.integration.harness import (
     dead_port,
     handshake,
     replace_file,
+    without_workers,
 )
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def test_origins_differ(livefeed: Livefeed) -> None:
         assert refusal.value.response.status_code == 403
 
 
+# The parent logs the change some milliseconds before its workers serve it.
+@without_workers
 def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> None:
     """It alone is stale, and comes back by itself."""
     document = tmp_path / "etc" / "results.json"
@@ -228,6 +231,8 @@ def test_the_list_follows_the_feeds(livefeed: Livefeed, tmp_path: Path) -> None:
         assert ask("POST").status == 405
 
 
+# Free places move to the worker that needs them within a second, and two are one for each worker.
+@without_workers
 def test_subscribers_of_one_are_limited(livefeed: Livefeed) -> None:
     """One too many is told when to come back, whichever way; the other feeds have room."""
     with livefeed.websocket("/board.ws"), livefeed.websocket("/board/trains") as second:

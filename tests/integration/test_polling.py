@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import WAIT_S, Livefeed, replace_file
+from tests.integration.harness import WAIT_S, Livefeed, replace_file, without_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,6 +304,8 @@ class TestRefusals:
         assert response.headers["Upgrade"].lower() == "websocket"
         assert "upgrade" in response.headers["Connection"].lower()
 
+    # The parent logs the change some milliseconds before its workers serve it.
+    @without_workers
     def test_before_the_first_good_pull_there_is_nothing_yet(self, start: Start, tmp_path: Path) -> None:
         """Until there is a document, answers say when to come back; then it is served."""
         path = tmp_path / "late.json"
