@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import structs
 
+from livefeed import __version__
 from livefeed.config.settings import FeedSettings, Settings
-from livefeed.exceptions import LinkError
+from livefeed.exceptions import ConfigurationError, LinkError
 from livefeed.process.descriptions import split_description
+from livefeed.tls.folder import MAX_FILE_BYTES
+from livefeed.workers.messages import PROTOCOL, Welcome, message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from livefeed.workers.messages import Message, Welcome
+    from livefeed.tls.tickets import TicketKeys
+    from livefeed.workers.messages import Message
 
+_WITH_FILES = ("tls:", "ssl:", "haproxy:tls:", "haproxy:ssl:")
 _UNPULLED = FeedSettings().source
 _OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group")
 _DEFAULTS = {name: getattr(Settings(), name) for name in _OF_THE_PARENT}
@@ -31,6 +36,64 @@ def settings_for_workers(settings: Settings) -> dict[str, Any]:
     feeds = tuple(structs.replace(feed, source=_UNPULLED) for feed in settings.feeds)
     facts: dict[str, Any] = msgspec.to_builtins(structs.replace(settings, feeds=feeds, **_DEFAULTS), enc_hook=os.fspath)
     return facts
+
+
+def welcome_of(
+    settings: Settings,
+    files: Mapping[str, bytes],
+    ticket_keys: TicketKeys | None = None,
+    *,
+    limits: Mapping[str, int] | None = None,
+    want: Iterable[str] = (),
+) -> Message:
+    """Makes the first message to a worker, without sockets. After a reload, its facts are those of ``configuration``.
+
+    :param settings: the settings of the parent, with the paths of a development certificate if that is used.
+    :param files: the certificates and keys; see :func:`read_files`.
+    :param ticket_keys: the key of TLS tickets.
+    :param limits: the worker's own limits, by the names of settings.
+    :param want: the feeds whose newest snapshot the parent wants from the worker.
+    """
+    payloads = [*files.values()]
+    certificates = {path: number for number, path in enumerate(files)}
+    if ticket_keys is not None:
+        payloads.append(ticket_keys.data)
+    facts = Welcome(
+        PROTOCOL,
+        __version__,
+        os.getpid(),
+        settings_for_workers(settings),
+        certificates,
+        None if ticket_keys is None else len(files),
+        limits=dict(limits or {}),
+        want=[*want],
+        orphan_after_s=settings.orphan_after,
+    )
+    return message_of("welcome", facts, payloads)
+
+
+def read_files(settings: Settings) -> dict[str, bytes]:
+    """Reads the certificates and keys that settings name, by their paths. Only root may be able to read them.
+
+    Folders of certificates are not among them: workers read those themselves.
+
+    :raises ConfigurationError: if a file is too large.
+    :raises OSError: if a file cannot be read.
+    """
+    named = [path for path in (settings.cert, settings.key) if path is not None]
+    for description in settings.listen:
+        if not description.startswith(_WITH_FILES):
+            continue
+        values = (part.partition("=")[2] or part for part in split_description(description)[1:])
+        named += [Path(value) for value in values if "/" in value and Path(value).is_file()]
+    files = {}
+    for path in named:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigurationError(f"{path}: a file of certificates has {MAX_FILE_BYTES} bytes at most", "cert")
+        files[str(path)] = data
+    return files
 
 
 def settings_of(message: Message, welcome: Welcome) -> Settings:
@@ -82,6 +145,8 @@ def _replaced(path: Path | None, files: Mapping[str, Path]) -> Path | None:
 
 
 def _with_files(description: str, files: Mapping[str, Path]) -> str:
+    if not description.startswith(_WITH_FILES):
+        return description
     parts = split_description(description)
     changed = []
     for part in parts:
