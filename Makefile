@@ -9,7 +9,7 @@ PORT ?= 8443
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-integration test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -99,6 +99,10 @@ mutants: $(READY)
 # The tests that talk to no other process. With another Python: make test-unit VENV=build/3.13 PYTHON=python3.13
 test-unit: $(READY)
 	$(BIN)/python -m pytest --quiet --ignore tests/integration
+
+# The integration tests again, with two workers.
+test-workers: $(READY) $(CLIENTS)
+	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
 # The integration tests again, with Twisted's own transport.
 test-twisted: $(READY) $(CLIENTS)

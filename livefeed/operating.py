@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from livefeed.admin.access import Access, hosts_of, read_token
 from livefeed.admin.commands import METHODS, Commands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
-from livefeed.admin.metrics import MetricsResource
+from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
 from livefeed.admin.totals import Totals
+from livefeed.admin.tracing import Tracing
 from livefeed.process.instance import Instance, group_number
 from livefeed.process.listener import Listener
 from livefeed.process.runtime_dir import default_runtime_dir
@@ -50,6 +51,7 @@ class Operating:
     :ivar totals: adds the samples of workers to those of this process.
     :ivar status: makes the report of ``/status``; other parts replace ``workers`` and ``is_draining``.
     :ivar access: decides on the requests to endpoints of ``--admin``; its token can be replaced.
+    :ivar tracing: answers the command ``trace``; workers add their deliveries.
     :raises ConfigurationError: if a setting cannot work.
     """
 
@@ -67,6 +69,7 @@ class Operating:
     totals: Totals = field(default_factory=Totals)
     status: Status = field(init=False)
     access: Access = field(init=False)
+    tracing: Tracing = field(init=False)
 
     def __post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
@@ -89,11 +92,13 @@ class Operating:
         place = settings.place("instance" if settings.runtime_dir is None else "runtime_dir") if is_chosen else ""
         self.instance = Instance(path, place, group)
         self.access = Access(reactor, hosts_of(settings.admin), token)
+        self.tracing = Tracing(self.feeds)
         self.commands.register("workers", self._report_workers)
+        self.commands.register("trace", self.tracing.run)
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""
-        return self.totals.combined(self.figures.samples())
+        return self.totals.combined([*self.figures.samples(), *of_workers(self.status.workers())])
 
     async def _report_workers(self, _: Arguments) -> list[Any]:
         return self.status.workers()

@@ -5,27 +5,31 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.logger import Logger
 
 from livefeed import clocks
+from livefeed.admin.access import read_token
 from livefeed.admin.metrics import Figures
 from livefeed.exceptions import CommandError, ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
-from livefeed.process.certificates import CertificateChoice, CertificateWatch
+from livefeed.parent_service import make_parent
+from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
+from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers, reopen_logs
 from livefeed.process.tickets import TicketRotation
-from livefeed.serving import Serving
+from livefeed.serving import Serving, trusted_networks
 from livefeed.storage.journal import check_folder
 from livefeed.tls.options import ServedCertificates
 
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
     from livefeed.admin.commands import Arguments
     from livefeed.config.settings import Settings
+    from livefeed.parent_service import ParentServiceReactor
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
@@ -55,11 +60,9 @@ def make_service(
     :param read: reads the settings again, for a reload; by default, they stay the same.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
-    if settings.state_dir is not None:
-        try:
-            check_folder(settings.state_dir)
-        except JournalError as error:
-            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+    check_state_dir(settings)
+    if settings.workers:
+        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings))
     serving = Serving(settings, reactor)
     shared = Shared(
         reactor,
@@ -102,8 +105,10 @@ def make_service(
         certificate.check_unused()
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
+    reloaded_certificates = ReloadedCertificates(certificates)
     parts = (
         serving.reloaded(),
+        reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
     )
@@ -116,15 +121,15 @@ def make_service(
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
-        (),
+        (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
         reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,
         notify.end_reload,
     )
-
-    _offer_commands(operating, reloading, drain)
+    operating.commands.register("reload", reloading.command)
+    _offer_drain(operating, drain)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
@@ -144,6 +149,7 @@ def make_service(
         *(() if memory_watch is None else (memory_watch,)),
         Announcement([*listeners, operators_socket]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
+        CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
         notify,  # the first to stop
     ):
@@ -166,11 +172,8 @@ def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: 
     return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
 
 
-def _offer_commands(operating: Operating, reloading: Reloading, drain: Drain) -> None:
-    """Offers the commands of the operator, and tells the operator's port of the drain."""
-
-    async def reload(_: Arguments) -> dict[str, Any]:
-        return (await reloading.reload()).to_json()
+def _offer_drain(operating: Operating, drain: Drain) -> None:
+    """Offers the drain to the operator, and shows it on the operator's port."""
 
     async def start_drain(arguments: Arguments) -> dict[str, Any]:
         if arguments.get("undo") is True:
@@ -181,7 +184,6 @@ def _offer_commands(operating: Operating, reloading: Reloading, drain: Drain) ->
             Deferred.fromCoroutine(drain.begin()).addErrback(_log_failure)
         return asdict(drain.report())
 
-    operating.commands.register("reload", reload)
     operating.commands.register("drain", start_drain)
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(lambda: "draining" if drain.is_draining else None)
@@ -195,6 +197,40 @@ def _stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:
     """Closes the sockets of listeners, which are stopped again at the end."""
     stops: list[Callable[[], Any]] = [each.stopService for each in listeners]
     return gatherResults([maybeDeferred(stop) for stop in stops])
+
+
+def check_state_dir(settings: Settings) -> None:
+    """Checks that no file is in the place of the state directory.
+
+    :raises ConfigurationError: if there is one.
+    """
+    if settings.state_dir is not None:
+        try:
+            check_folder(settings.state_dir)
+        except JournalError as error:
+            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
+
+
+def _check_fixed(in_use: Settings, serving: Serving, reactor: ServiceReactor, read: Settings) -> None:
+    """Checks the settings that need a restart, so that the restart will work. It may block.
+
+    :param in_use: the settings of the start. What has not changed was checked then.
+    :raises LivefeedError: if one of them cannot work.
+    """
+    check_state_dir(read)
+    trusted_networks(read)
+    certificate = CertificateChoice(read.cert, read.key, read.place("cert"))
+    with read.named():
+        for each in read.listen:
+            if each not in in_use.listen:
+                make_endpoint(*serving.listens_on(each), certificate)
+        for each in read.admin:
+            if each not in in_use.admin:
+                make_endpoint(reactor, each, certificate, "admin")
+        if read.admin_group is not None:
+            group_number(read.admin_group)
+        if read.admin_token is not None:
+            read_token(read.admin_token)
 
 
 def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:

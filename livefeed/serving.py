@@ -107,8 +107,7 @@ class Serving:
         self.root = Root()
         self._make_site()
         self.in_thread = partial(defer_to_new_thread, reactor)
-        with settings.named():
-            self.trusted = Networks.parse(settings.trusted_proxy, "trusted_proxy")
+        self.trusted = trusted_networks(settings)
         self.refusals = Refusals(reactor)
         self._make_transport()
 
@@ -220,6 +219,15 @@ class Serving:
         kinds = KINDS if self.lines is None else LOGGED
         self.listening = PoolReactor(self.pool, admits, kinds=kinds)
         self.proxied = PoolReactor(self.pool, headers.admits, headers.before, kinds=kinds)
+
+
+def trusted_networks(settings: Settings) -> Networks:
+    """Gives the networks of the proxies that may name the address of a client.
+
+    :raises ConfigurationError: if the setting is impossible.
+    """
+    with settings.named():
+        return Networks.parse(settings.trusted_proxy, "trusted_proxy")
 
 
 def _limits(settings: Settings) -> Limits:

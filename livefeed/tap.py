@@ -30,8 +30,6 @@ _PARAMETERS = {
     ),
     "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
     "interval": "seconds from one pull to the next [default: 1.0]",
-    "cert": "PEM file of the server's certificate and its chain [default: a development one]",
-    "key": "PEM file of the private key of --cert",
     "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
@@ -95,23 +93,17 @@ _REPEATED = {
         "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
         "repeatable [default: none]"
     ),
+    "cert": (
+        "PEM file of the server's certificate and its chain [default: a development one]; repeatable: clients get the "
+        "one with the name that they ask for"
+    ),
+    "key": "PEM file of the private key of --cert; repeatable, in the same order",
     "help": "show this help and exit",
     "version": "show the version and exit",
 }
 
 
-_NOT_REPEATED = (
-    "config",
-    "source",
-    "feed",
-    "state-dir",
-    "cert",
-    "key",
-    "runtime-dir",
-    "instance",
-    "admin-token",
-    "access-log",
-)
+_NOT_REPEATED = ("config", "source", "feed", "state-dir", "runtime-dir", "instance", "admin-token", "access-log")
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -174,6 +166,14 @@ class Options(usage.Options):
     def opt_trusted_proxy(self, network: str) -> None:
         """Adds a network of proxies that may name the address of a client."""
         self._repeated.setdefault("trusted_proxy", []).append(network)
+
+    def opt_cert(self, path: str) -> None:
+        """Adds a certificate."""
+        self._repeated.setdefault("cert", []).append(path)
+
+    def opt_key(self, path: str) -> None:
+        """Adds the private key of a certificate."""
+        self._repeated.setdefault("key", []).append(path)
 
     def opt_admin(self, endpoint: str) -> None:
         """Adds an endpoint to serve the operator's port on."""

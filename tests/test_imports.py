@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "serving": "config delivery process transport web",
         "workers": "admin config delivery document feed feed_service process serving tls transport web",
         "operating": "admin config process serving tls",
-        "service": "admin config feed_service operating process serving storage tls web workers",
+        "parent_service": "admin config feed_service operating process serving tls workers",
+        "service": "admin config feed_service operating parent_service process serving storage tls web",
         "tap": "config process service",
     }.items()
 }

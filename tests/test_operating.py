@@ -51,7 +51,7 @@ class OperatingTests(SynchronousTestCase):
             ("GET /-/live", 200),
             ("GET /-/ready", 200),
             ("GET /-/workers", 200),
-            ("GET /-/trace/1", 501),
+            ("GET /-/trace/1", 409),
             ("GET /-/reload", 405),
             ("GET /-/drain", 405),
             ("GET /-/upgrade", 405),

@@ -38,6 +38,7 @@ from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.process.notify import Notify
+from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import make_service
@@ -128,6 +129,7 @@ class OrderTests(ServiceTestCase):
                 MemoryWatch,
                 Announcement,
                 CertificateWatch,
+                CertificateRenewal,
                 TicketRotation,
                 Notify,
             ],
@@ -373,7 +375,7 @@ _FILES = st.builds(
             "idle_timeout": st.sampled_from(["30", "40"]),
             "max_head_bytes": st.sampled_from(["16384", "20000"]),
             "log_level": st.sampled_from(["'debug'", "'warn'"]),
-            "instance": st.sampled_from(["'one'", "'two'"]),
+            "instance": st.sampled_from(["'green'", "'blue'"]),
         },
     ),
     st.dictionaries(st.sampled_from("abcd"), _FEED_KEYS, min_size=1, max_size=3),
@@ -442,6 +444,24 @@ class ReloadTests(ServiceTestCase):
             self.assertEqual(self.state(services), self.state(fresh))
             self.assertEqual(old != self.state(services), bool(report.changed) or old[5] != self.state(services)[5])
             self.assertNotIn("u:p@", json.dumps(report.to_json()))
+
+    def test_settings_that_need_a_restart_are_checked(self) -> None:
+        """So that the restart will work; those that are possible keep their old value, and are told."""
+        services = self.process("[feeds.a]\nsource = 'demo:'")
+        for wrong, place in (
+            ("admin = ['tls:1:cert=/no/such:key=/no/such']\nadmin_token = 'x'", ":1: admin: /no/such: "),
+            ("admin = ['bogus:1']\nadmin_token = 'x'", ":1: admin: bogus:1: "),
+            ("admin_token = 'x'", ":1: admin_token: "),
+            ("admin_group = 'no-such-group'", ":1: admin_group: "),
+            ("state_dir = 'livefeed.toml'", ":1: state_dir: "),
+            ("trusted_proxy = ['x']", ":1: trusted_proxy: "),
+        ):
+            outcome = self.reload(services, f"{wrong}\n[feeds.b]\nsource = 'demo:'")
+            message = str(self.failureResultOf(outcome, ConfigurationError).value)
+            self.assertTrue(message.startswith(f"{self.path}{place}"), message)
+            self.assertEqual([*self.one(FeedsService, services).feeds], ["a"])
+        report = self.successResultOf(self.reload(services, "instance = 'blue'\n[feeds.a]\nsource = 'demo:'"))
+        self.assertEqual([each.setting for each in report.needs_restart], ["instance"])
 
     def test_two_hundred_reloads(self) -> None:
         """Nothing is left of them: descriptors, timers and objects are no more than after half of them."""

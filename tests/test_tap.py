@@ -101,7 +101,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
         self.assertEqual((feed.push, feed.max_bytes, feed.max_subscribers), ("change", 1000, 5))
         self.assertEqual(feed.allow_origin, ("https://example.org",))
-        self.assertEqual((settings.cert, settings.key), (Path("/c.pem"), Path("/k.pem")))
+        self.assertEqual((settings.cert, settings.key), ((Path("/c.pem"),), (Path("/k.pem"),)))
         self.assertEqual((settings.listen, settings.admin), (("tcp:8080",), ("tcp:9090",)))
         self.assertEqual((settings.admin_token, settings.instance), (Path("/t"), "green"))
         self.assertIs(settings.ready_public, True)

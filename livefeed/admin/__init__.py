@@ -10,4 +10,5 @@
 - ``socket``: the operator's socket in the runtime directory.
 - ``status``: the report about the process and its feeds.
 - ``totals``: the samples of all processes together.
+- ``tracing``: the command that shows when a version was pulled, published and delivered.
 """

@@ -6,8 +6,9 @@ Each request computes them anew.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from OpenSSL import SSL
 from prometheus_client import CollectorRegistry, generate_latest
@@ -187,6 +188,19 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
     yield Sample("ticks_total", labels, times.ticks)
     yield Sample("tick_lateness_seconds_total", labels, times.late_s)
     yield Sample("tick_lateness_longest_seconds", labels, times.latest_s)
+
+
+def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+    """Gives the samples about worker processes, from the reports that ``/status`` has of them."""
+    states: Counter[str] = Counter()
+    for report in reports:
+        states[str(report["state"])] += 1
+        labels: Labels = (("index", str(report["index"])),)
+        yield Sample("worker_restarts_total", labels, report["restarts"])
+        if report["canary_s"] is not None:
+            yield Sample("canary_seconds", labels, report["canary_s"])
+    for state, count in states.items():
+        yield Sample("workers", (("state", state),), count)
 
 
 def families_of(samples: Iterable[Sample]) -> Iterator[Metric]:

@@ -34,7 +34,8 @@ class Status:
     :ivar certificates: the certificates in use; read again at each request.
     :ivar started_at: when the process was started, in seconds since 1970.
     :ivar uptime_s: gives the seconds since then, by the monotonic clock.
-    :ivar workers: gives a report of each worker: an object with any members that JSON has.
+    :ivar workers: gives a report of each worker: an object with ``index``, ``state``, ``restarts``, ``canary_s`` and
+        any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
     """
 

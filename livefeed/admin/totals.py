@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from livefeed.admin.samples import FAMILIES, Labels, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 _Key = tuple[str, Labels]
 
@@ -65,8 +65,8 @@ class Totals:
             totals._add(sample)
         return totals
 
-    def report(self, index: int, incarnation: int, samples: Sequence[Sample]) -> None:
-        """Takes the samples of a worker.
+    def report(self, index: int, incarnation: int, samples: Iterable[Any]) -> None:
+        """Takes the samples of a worker, as :func:`sent` gives them.
 
         :param index: the place of the worker.
         :param incarnation: the number of the process in this place.
@@ -82,7 +82,7 @@ class Totals:
             worker = None
         if worker is None:
             worker = self._workers[index] = _Worker(incarnation)
-        values = {(sample.name, sample.labels): sample.value for sample in samples}
+        values = {(sample.name, sample.labels): sample.value for sample in received(samples)}
         for key, before in worker.values.items():
             if not FAMILIES[key[0]].is_counter:
                 continue

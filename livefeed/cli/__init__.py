@@ -6,4 +6,5 @@
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
+- ``trace_text``: the text of ``livefeed ctl trace``.
 """

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.status_text import status_lines
-from livefeed.cli.tables import Cell, Painter, outline, wants_colour
+from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
+from livefeed.cli.trace_text import trace_lines
 from livefeed.exceptions import CommandError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "trace":
-            command.add_argument("version", metavar="VERSION", help="a version, its beginning, or a sequence")
+            command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
 
 
 def _seconds(text: str) -> float:
@@ -173,12 +174,22 @@ def _show_rows(report: Any, painter: Painter) -> list[str]:
     rows = report if isinstance(report, list) else []
     if not rows or not all(isinstance(row, dict) for row in rows):
         return outline(report) if rows else ["there are no workers: one process does everything"]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    is_number = {name: any(isinstance(row.get(name), int | float) for row in rows) for name in names}
-    heads = [Cell(str(name).upper().replace("_", " "), "faint", is_number[name]) for name in names]
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    is_number = {name: any(isinstance(row.get(name), int | float | dict) for row in rows) for name in names}
+    heads = [Cell(name.removesuffix("_s").upper().replace("_", " "), "faint", is_number[name]) for name in names]
     return painter.table(
-        heads, [[Cell(" ".join(outline(row.get(name))), is_right=is_number[name]) for name in names] for row in rows]
+        heads, [[Cell(_member(name, row.get(name)), is_right=is_number[name]) for name in names] for row in rows]
     )
+
+
+def _member(name: str, value: Any) -> str:
+    """Gives one member of an object as text; of an object with counts, such as that of the watchers, their sum."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Process ids are no amounts.
+        return duration(value) if name.endswith("_s") else str(value) if name == "pid" else count(value)
+    if isinstance(value, dict):
+        return count(sum(each for each in value.values() if isinstance(each, int | float)))
+    return ", ".join(outline(value))
 
 
 _LINES: dict[str, Callable[[Any, Painter], list[str]]] = {
@@ -187,5 +198,5 @@ _LINES: dict[str, Callable[[Any, Painter], list[str]]] = {
     "upgrade": _show_outline,
     "drain": _show_outline,
     "workers": _show_rows,
-    "trace": _show_outline,
+    "trace": trace_lines,
 }

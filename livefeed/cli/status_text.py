@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,9 @@ def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_
     rate = "" if answers_per_s is None else f", {count(answers_per_s)} per second now"
     yield f"{'answers':{width}}  {count(report.get('answers'))}{rate}"
     if workers := report.get("workers"):
-        yield f"{'workers':{width}}  {count(len(workers))}"
+        states = Counter(str(worker.get("state")) for worker in workers)
+        shown = ", ".join(f"{count(number)} {printable(state)}" for state, number in states.items())
+        yield f"{'workers':{width}}  {painter.paint(shown, 'plain' if [*states] == ['ready'] else 'warning')}"
     for certificate in report.get("certificates") or []:
         days = (datetime.fromisoformat(str(certificate.get("expires_at"))) - now).total_seconds() / _DAY_S
         if days < 0:

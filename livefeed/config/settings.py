@@ -63,8 +63,8 @@ _ALLOWED = {
     "head_timeout": _TIME,
     "max_head_bytes": "a whole number from 16384 to 262144",
     "idle_timeout": _TIME,
-    "cert": "a path",
-    "key": "a path",
+    "cert": "a path, or a list of paths",
+    "key": "a path, or a list of paths",
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
@@ -91,6 +91,9 @@ _log = Logger()
 
 REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
+
+LISTS_OF_PATHS = ("cert", "key")
+"""The settings of one path or several. Their variables have a colon between the paths, as ``PATH`` has."""
 
 SCHEMES_OF_PATHS = ("file",)
 """Schemes of sources whose URL is a path, which may be relative to the folder in which it was set."""
@@ -161,8 +164,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar head_timeout: seconds that the head of a request may take.
     :ivar max_head_bytes: size of the largest head of a request, without its line ends; 16 KiB are always accepted.
     :ivar idle_timeout: seconds for which a connection is kept without a request.
-    :ivar cert: the PEM file of the server's certificate and its chain; ``None`` for a development certificate.
-    :ivar key: the PEM file of its private key.
+    :ivar cert: the PEM file of the server's certificate and its chain, or one file for each of several; empty for a
+        development certificate.
+    :ivar key: the PEM file of the private key of each certificate, in the same order.
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
@@ -194,8 +198,8 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     head_timeout: Seconds = 10.0
     max_head_bytes: Annotated[int, msgspec.Meta(ge=16 * 1024, le=256 * 1024)] = 16 * 1024
     idle_timeout: Seconds = 75.0
-    cert: Path | None = None
-    key: Path | None = None
+    cert: tuple[Path, ...] = ()
+    key: tuple[Path, ...] = ()
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
@@ -252,9 +256,13 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
             if 0 < feed.gone_after < feed.stale_after:
                 why = f"{feed.gone_after} is less than {feed.stale_after}, after which a feed is stale; 0 is never"
                 raise ConfigurationError(why, place=feed.place("gone_after"))
-        if (settings.cert is None) != (settings.key is None):
-            place = settings.place("cert" if settings.key is None else "key")
-            raise ConfigurationError("cert and key go together: give both, or none", place=place)
+        if len(settings.cert) != len(settings.key):
+            place = settings.place("key" if len(settings.cert) < len(settings.key) else "cert")
+            why = "cert and key go together: give both, or none"
+            if settings.cert and settings.key:
+                counts = f"there are {len(settings.cert)} certificates and {len(settings.key)} keys"
+                why = f"{counts}: each certificate takes its key, in the same order"
+            raise ConfigurationError(why, place=place)
         is_fast = settings.transport == "fast"
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
@@ -346,9 +354,12 @@ def _typed(name: str, setting: SettingValue) -> Any:
     if name == "feed" and isinstance(setting.value, dict):
         # The table is not shown: its source can contain a password.
         raise ConfigurationError("is not a name; the table of a feed is [feeds.NAME], with an s", place=setting.place)
+    given = setting.value
+    if name in LISTS_OF_PATHS and isinstance(given, str):
+        given = [given] if setting.typed else given.split(":")
     try:
         value = msgspec.convert(
-            setting.value, _TYPES[name], strict=setting.typed, dec_hook=partial(_absolute_path, setting.folder)
+            given, _TYPES[name], strict=setting.typed, dec_hook=partial(_absolute_path, setting.folder)
         )
     except (msgspec.ValidationError, OverflowError):
         # A source can contain a password.

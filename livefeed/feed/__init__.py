@@ -6,4 +6,5 @@
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
 - ``subscription``: the link between a feed and one subscriber, which owes the newest version at most.
 - ``tally``: counts of watchers that were disconnected or refused, by reason.
+- ``trace``: when the last versions were pulled, checked, published and delivered.
 """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.subscription import Subscriber
+    from livefeed.feed.trace import VersionTimes
 
 SLICE = 256
 """The largest number of subscribers that are sent to in one turn of the reactor: 4 ms of work."""
@@ -201,6 +202,7 @@ class Fanout:
     :ivar dropped: the number of subscribers that were disconnected after an error.
     :ivar skipped: the number of versions that slow subscribers were not sent: each was replaced by a newer one.
     :ivar times: how long pushes took.
+    :ivar traced: takes the times of the push of the newest version; ``None`` if nothing does.
     :ivar subscriptions: all subscriptions (a dict, since a set has no order).
     :ivar completed: called when a push has reached all subscribers; ``None`` for nothing.
     """
@@ -217,6 +219,7 @@ class Fanout:
     dropped: int = 0
     skipped: int = 0
     times: PushTimes = field(default_factory=PushTimes)
+    traced: VersionTimes | None = None
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
     completed: Callable[[], object] | None = None
     _unbatched: dict[Subscription, None] = field(default_factory=dict)  # the subscriptions that are in no batch
@@ -254,7 +257,9 @@ class Fanout:
     def push(self) -> None:
         """Begins a push of the newest version to all subscribers."""
         self.pushes += 1
-        self._began_s = self.clock.seconds()
+        self._began_s = now = self.clock.seconds()
+        if self.traced is not None and self.traced.first_s is None:
+            self.traced.first_s = now
         self._begin()
 
     def push_state(self, *, to_all: bool) -> None:
@@ -326,6 +331,9 @@ class Fanout:
             times.ended += 1
             times.spread_s += spread_s
             times.longest_s = max(times.longest_s, spread_s)
+            traced = self.traced
+            if traced is not None and traced.last_s is None and traced.first_s is not None:
+                traced.last_s, traced.subscribers = now, len(self.subscriptions)
 
     def _units(self) -> list[Subscription | Batch]:
         """Gives the batches, and the subscriptions that are in none."""

@@ -19,6 +19,7 @@ from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.timestamps import length_of
 from livefeed.feed.fanout import Fanout
 from livefeed.feed.tally import Tally
+from livefeed.feed.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,6 +120,7 @@ class Feed:
     :ivar codings_made: the number of representations that this process has compressed since the start.
     :ivar hashes_made: the number of hashes that this process has computed for snapshots since the start.
     :ivar tally: counts what happened to the watchers, with those of the parts.
+    :ivar trace: the times of the last versions; those of a part are not kept.
     :ivar history: the versions before the newest one, and the patches from them.
     :ivar fanout: the subscriptions, and the pushes to them.
     :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
@@ -148,6 +150,7 @@ class Feed:
     hashes_made: int = 0
     last_error: LastError | None = None
     tally: Tally = field(default_factory=Tally)
+    trace: Trace = field(default_factory=Trace)
     history: History = field(default_factory=History)
     fanout: Fanout = field(init=False)
     subscriptions: dict[Subscription, None] = field(init=False)  # no property: requests that wait count them
@@ -248,6 +251,9 @@ class Feed:
             self.history.prepare(snapshot, patch)
         self.history.add(snapshot)
         self.is_missing = False
+        if self.whole is None:
+            now = self._now()
+            self.fanout.traced = self.trace.note_published(snapshot, now.measured_s, now.wall_s)
 
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Adds codings that were compressed meanwhile; see :meth:`livefeed.document.snapshot.Snapshot.add`."""

@@ -6,7 +6,7 @@ Rule: a tick never raises. A LoopingCall stops for ever at its first error, and 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakMethod
 
@@ -22,6 +22,7 @@ from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
 from livefeed.feed.feed import State
+from livefeed.feed.trace import PullSteps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,11 +89,13 @@ class _Pulled:
     :ivar snapshot: its snapshot: the newest one if the document is unchanged.
     :ivar patch: the patch from the version before, if it was made already.
     :ivar lacks_codings: whether the slow codings are still to be made.
+    :ivar steps: the times of the pull; ``None`` if the document is unchanged.
     """
 
     snapshot: Snapshot
     patch: bytes | None = None
     lacks_codings: bool = False
+    steps: PullSteps | None = None
 
 
 def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
@@ -239,6 +242,7 @@ class Puller(Service):
                 self.feed.confirm(self._pulled_at)
             elif not self._stopped:
                 self._note_recovery()
+                self.feed.trace.note_pulled(snapshot, pulled.steps)
                 self.feed.publish(snapshot, is_tick=is_tick, patch=pulled.patch)
                 self._note_good()
                 if pulled.lacks_codings:
@@ -272,8 +276,10 @@ class Puller(Service):
             newest = self.feed.snapshot
             if newest is not None and data == newest.data:
                 return _Pulled(newest)
+            pulled_s = self.clock.seconds()
             check_document(data, max_bytes=self.max_bytes)
-            return await self._make(data)
+            steps = PullSteps(self._pulled_at, pulled_s, self.clock.seconds())
+            return replace(await self._make(data), steps=steps)
         finally:
             self._pulling = False
 

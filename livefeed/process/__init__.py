@@ -2,6 +2,7 @@
 
 - ``capacity``: the number of connections, by open files and memory, and its parts for workers.
 - ``certificates``: the choice of the default certificate, and the daily check for expiry.
+- ``certificates``: the choice of the default certificates, their reload, and the daily check for expiry.
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.
 - ``drain``: the orderly end of all connections, in three phases.
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
@@ -17,6 +18,7 @@
 - ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
 - ``signals``: SIGTERM, SIGHUP, SIGUSR1, and reopening the log files.
 - ``reload``: new settings for a process that runs, completely or not at all.
+- ``renewal``: certificates that are renewed while the process runs.
 - ``signals``: SIGTERM, SIGHUP and SIGUSR1, and opening the log files again.
 - ``signals``: SIGTERM, SIGINT, SIGHUP, SIGUSR1, and reopening the log files.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.

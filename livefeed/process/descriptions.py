@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from livefeed.exceptions import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
 MAX_PORT = 65535
 MAX_PORT_DIGITS = 5
@@ -85,21 +85,21 @@ def mistake_in(description: str) -> str:
     return mistake
 
 
-def mistake_in_tls(options: Mapping[str, str], *, is_repeated: bool) -> str:
+def mistake_in_tls(options: Sequence[tuple[str, str]]) -> str:
     """Gives the end of a message about the parts of ``tls:PORT``; ``""`` if the parts are possible.
 
-    :param options: the parts behind the port, by name.
-    :param is_repeated: whether a name occurs more than once.
+    :param options: the parts behind the port, with their names. Certificates and keys may be repeated.
     """
-    for name, value in options.items():
+    for name, value in options:
         if name not in _TLS_PARTS:
             return f": there is no part {name}={_closest_part(name, _TLS_PARTS)}"
         if not value:
             return f": {name}= has no value"
+    names = [name for name, _ in options]
     for name, other in (("cert", "key"), ("key", "cert")):
-        if name in options and other not in options:
-            return f": {name}= takes {other}= as well"
-    return ": a part is there twice" if is_repeated else ""
+        if names.count(name) > names.count(other):
+            return f": {'each ' if other in names else ''}{name}= takes {other}= as well"
+    return ": interface= is there twice" if names.count("interface") > 1 else ""
 
 
 def _missing_kind(description: str) -> str:

@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from livefeed import clocks
 from livefeed.exceptions import ConfigurationError
-from livefeed.process.certificates import CertificateFiles
 from livefeed.process.descriptions import (
     MAX_PORT,
     MAX_PORT_DIGITS,
@@ -29,13 +29,11 @@ from livefeed.process.descriptions import (
     split_description,
 )
 from livefeed.process.socket_file import SocketFileEndpoint
-from livefeed.tls.folder import CertificateFolder
-from livefeed.tls.options import ServedCertificates, Validity, require_callbacks, server_options
+from livefeed.tls.options import ServedCertificates, Validity, require_callbacks
+from livefeed.tls.reloading import Certificates, EndpointCertificates, FolderSource, PairSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from twisted.internet.ssl import CertificateOptions
 
 BACKLOG = 1024
 """Number of connections that may wait to be accepted. Twisted's 50 are used up at once when all clients reconnect."""
@@ -44,6 +42,8 @@ _NOT_INHERITED = (
     "systemd has not passed this socket on; start livefeed by a .socket unit (its [Socket] section needs ListenStream=)"
 )
 _MAX_BACKLOG_DIGITS = 7
+_log = Logger()
+
 # Number of unnamed parts before the length of the queue, by Twisted's parsers.
 _BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "unix": 2, "ssl": 5}
 
@@ -67,7 +67,7 @@ class ListeningReactor(Protocol):
 def make_endpoint(
     reactor: ListeningReactor,
     description: str,
-    certificate: Callable[[], CertificateFiles],
+    certificate: Callable[[], PairSource],
     setting: str = "listen",
     served: ServedCertificates | None = None,
 ) -> IStreamServerEndpoint:
@@ -80,11 +80,11 @@ def make_endpoint(
     :param description: such as ``tls:8443:interface=127.0.0.1``; a colon within a part has a backslash before it.
     :param certificate: gives the files to use if the description names none.
     :param setting: the setting that contains the description; errors name it.
-    :param served: is told the certificates of the endpoint, if their files are known.
+    :param served: reads the files of certificates, and is told the certificates of the endpoint if it knows them.
     :raises ConfigurationError: if there is no such endpoint, or its certificate cannot be used.
     """
     kind, *parts = split_description(description)
-    served = served or ServedCertificates()
+    served = ServedCertificates() if served is None else served
     mistake = mistake_in(description)
     if mistake:
         raise ConfigurationError(f"{description}: {mistake}", setting)
@@ -92,7 +92,7 @@ def make_endpoint(
         require_callbacks(setting)
     if kind == "tls" and parts and parts[0].isdecimal():
         return _tls(reactor, parts, certificate, setting, served)
-    if kind == "tls" and not (parts and Path(parts[0]).is_dir()):
+    if kind == "tls" and not (parts and served.files.is_folder(Path(parts[0]).absolute())):
         why = f"tls: is followed by a port, as in {TLS_FORM}, or by a folder"
         raise ConfigurationError(f"{description}: {why}", setting)
     if kind == "tls":
@@ -127,7 +127,7 @@ class BothFamiliesEndpoint:
 
     reactor: PosixReactorBase
     port: int
-    tls: CertificateOptions | CertificateFolder
+    tls: EndpointCertificates
     backlog: int = BACKLOG
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
@@ -153,23 +153,21 @@ class _BothFamiliesPort(tcp.Port):
 def _tls(
     reactor: ListeningReactor,
     parts: list[str],
-    certificate: Callable[[], CertificateFiles],
+    certificate: Callable[[], PairSource],
     setting: str,
     served: ServedCertificates,
 ) -> IStreamServerEndpoint:
     port = int(parts[0])
-    options = dict(part.partition("=")[::2] for part in parts[1:])
-    why = mistake_in_tls(options, is_repeated=len(options) < len(parts) - 1)
+    options = [part.partition("=")[::2] for part in parts[1:]]
+    why = mistake_in_tls(options)
     if why or port > MAX_PORT:
         raise ConfigurationError(f"tls:{':'.join(parts)} is not {TLS_FORM}{why}", setting)
-    own = "cert" in options
-    files = CertificateFiles(Path(options["cert"]), Path(options["key"])) if own else certificate()
-    try:
-        tls = server_options(files.cert, files.key, served.tickets)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.why, setting if own else error.setting) from None
-    served.replace(tls, [Validity.read(files.cert)])
-    return _on(reactor, port, tls, options.get("interface"))
+    # Absolute, since a daemon changes its working directory.
+    certs, keys = ([Path(value).absolute() for name, value in options if name == wanted] for wanted in ("cert", "key"))
+    source = PairSource(tuple(zip(certs, keys, strict=True)), setting) if certs else certificate()
+    certificates = Certificates.load(source, served.files, clocks.wall(), served.tickets)
+    tls = EndpointCertificates(certificates, served, is_default=not certs)
+    return _on(reactor, port, tls, dict(options).get("interface"))
 
 
 def _tls_folder(
@@ -188,18 +186,19 @@ def _tls_folder(
     )
     if wrong:
         raise ConfigurationError(f"tls:{':'.join(parts)} is not {TLS_FOLDER_FORM}", setting)
-    try:
-        # Absolute, since a daemon changes its working directory.
-        folder = CertificateFolder(Path(options["path"]).absolute(), reactor.seconds, clocks.wall, served)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.why, setting) from None
-    return _on(reactor, int(port), folder, options.get("interface"), int(backlog))
+    source = FolderSource(Path(options["path"]).absolute(), setting)
+    certificates = Certificates.load(source, served.files, clocks.wall(), served.tickets)
+    certificates.log_notes()
+    if certificates.contexts:
+        _log.info("{path}: read certificates for {names}", path=source.path, names=certificates.names())
+    tls = EndpointCertificates(certificates, served)
+    return _on(reactor, int(port), tls, options.get("interface"), int(backlog))
 
 
 def _on(
     reactor: ListeningReactor,
     port: int,
-    tls: CertificateOptions | CertificateFolder,
+    tls: EndpointCertificates,
     interface: str | None,
     backlog: int = BACKLOG,
 ) -> IStreamServerEndpoint:

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError  # noqa:
 from twisted.logger import Logger
 
 from livefeed.config.settings import Settings
-from livefeed.exceptions import ConfigurationError, LivefeedError, StartError, shown
+from livefeed.exceptions import CommandError, ConfigurationError, LivefeedError, StartError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -309,6 +309,18 @@ class Reloading:
     def hang_up(self) -> None:
         """Reloads after SIGHUP. The log has the outcome."""
         self.reload().addErrback(lambda _: None)
+
+    async def command(self, _arguments: object) -> dict[str, Any]:
+        """Reloads at the operator's command.
+
+        :returns: the report as JSON.
+        :raises CommandError: if nothing was changed.
+        """
+        try:
+            report = await self.reload()
+        except LivefeedError as error:
+            raise CommandError(str(error)) from None
+        return report.to_json()
 
     def reload(self) -> Deferred[ReloadReport]:
         """Opens the log files again, reads the settings anew, and applies them. The log has the outcome, too.

@@ -14,12 +14,15 @@ from OpenSSL import SSL
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 
 from livefeed.exceptions import ConfigurationError
+from livefeed.tls.files import LocalFiles
 from livefeed.tls.openssl import set_groups
 from livefeed.tls.tickets import SESSION_ID, SessionTickets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from livefeed.tls.files import PemFiles
 
 CIPHERSUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 """For TLS 1.3. SHA-256 first: processors have instructions for it. SHA-384 has none, and took 5 % of a handshake."""
@@ -73,13 +76,13 @@ class Validity:
         :param now: in seconds since 1970.
         """
         if now > self.not_after:
-            expired = f"has expired, on {_day(self.not_after)}: clients refuse it"
-            return f"the certificate {self.file} {expired}; renew it, and start again"
+            expired = f"has expired, on {day(self.not_after)}: clients refuse it"
+            return f"the certificate {self.file} {expired}; renew it"
         if now < self.not_before:
-            early = f"is not valid before {_day(self.not_before)}: clients refuse it until then"
+            early = f"is not valid before {day(self.not_before)}: clients refuse it until then"
             return f"the certificate {self.file} {early}; is the clock right?"
         if now > self.not_after - EXPIRY_WARNING_S:
-            return f"the certificate {self.file} expires on {_day(self.not_after)}: renew it, and start again"
+            return f"the certificate {self.file} expires on {day(self.not_after)}: renew it"
         return None
 
 
@@ -88,19 +91,25 @@ class ServedCertificates:
     """The certificates that a process serves: each file once, with the certificate in it that expires first.
 
     :ivar tickets: the TLS contexts of the certificates, which share the key of their session tickets.
+    :ivar files: reads the files; a worker has those that its parent has read.
+    :ivar users: the objects that serve them.
     """
 
     # required parameters
     tickets: SessionTickets = field(default_factory=SessionTickets)
+    files: PemFiles = field(default_factory=LocalFiles)
 
     # internal state
+    users: list[object] = field(init=False, default_factory=list)
     _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
 
     def replace(self, user: object, certificates: list[Validity]) -> None:
         """Replaces the certificates of a user.
 
-        :param user: the object that serves them. It lives as long as this one does.
+        :param user: the object that serves them.
         """
+        if id(user) not in self._by_user:
+            self.users.append(user)
         self._by_user[id(user)] = certificates
 
     def __iter__(self) -> Iterator[Validity]:
@@ -111,45 +120,91 @@ class ServedCertificates:
         return iter(first.values())
 
 
-def _day(seconds: float) -> str:
+def day(seconds: float) -> str:
+    """Gives the time of the end of a certificate as messages show it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def server_options(cert: Path, key: Path, tickets: SessionTickets | None = None) -> CertificateOptions:
-    """Gives the TLS configuration of a server: TLS 1.2 and newer.
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A server's certificate with its private key.
+
+    :ivar file: the PEM file of the certificate.
+    :ivar chain: the certificate, followed by those between it and the root.
+    :ivar key_file: the PEM file of the private key.
+    :ivar key: the private key.
+    """
+
+    file: Path
+    chain: tuple[x509.Certificate, ...]
+    key_file: Path
+    key: Any = field(repr=False)
+
+    @property
+    def validity(self) -> Validity:
+        """The time in which the certificate is valid."""
+        return Validity.of(self.file, self.chain[0])
+
+    def names(self) -> list[str]:
+        """Gives the names of the certificate as clients ask for them, in lower case; a wildcard begins with ``*.``."""
+        try:
+            found = self.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (x509.ExtensionNotFound, ValueError):
+            return []
+        return [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
+
+    def options(self, tickets: SessionTickets | None = None) -> CertificateOptions:
+        """Gives the TLS configuration that serves with the pair.
+
+        :param tickets: the contexts that share the key of their session tickets; without it, the context has its own.
+        :raises ConfigurationError: if TLS has no use for the pair.
+        """
+        try:
+            return make_options(self.chain, self.key, tickets)
+        except TypeError:
+            raise ConfigurationError(f"{self.key_file}: TLS has no use for this kind of key", "key") from None
+        except SSL.Error as error:
+            reasons = [reason for _, _, reason in error.args[0]] if error.args else []
+            if "key values mismatch" in reasons:
+                raise ConfigurationError(f"{self.key_file}: it is not the private key of {self.file}", "key") from None
+            why = ", ".join(reasons) or "OpenSSL refuses it"
+            raise ConfigurationError(f"{self.file}: {why} (the key is {self.key_file})", "cert") from None
+
+
+def read_pair(cert: Path, key: Path, files: PemFiles) -> KeyPair:
+    """Reads a certificate and its private key.
 
     :param cert: a PEM file with the server's certificate, followed by those between it and the root.
     :param key: a PEM file with the certificate's private key, not encrypted.
-    :param tickets: the contexts that share the key of their session tickets; without it, the context has its own key.
+    :param files: reads the files.
     :raises ConfigurationError: if a file cannot be read, is not PEM, or the two do not belong together; the message
         names the file.
     """
     try:
-        chain = x509.load_pem_x509_certificates(cert.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"{cert}: {error.strerror}", "cert") from None
+        chain = x509.load_pem_x509_certificates(_read(files, cert, "cert"))
     except ValueError:
         raise ConfigurationError(f"{cert}: there is no certificate in PEM form in it", "cert") from None
     try:
-        private_key = load_pem_private_key(key.read_bytes(), password=None)
-    except OSError as error:
-        raise ConfigurationError(f"{key}: {error.strerror}", "key") from None
+        private_key = load_pem_private_key(_read(files, key, "key"), password=None)
     except TypeError:
         raise ConfigurationError(f"{key}: the private key is encrypted; give one that is not", "key") from None
     except ValueError:
         raise ConfigurationError(f"{key}: there is no private key in PEM form in it", "key") from None
     _check_pair(cert, chain, key, private_key)
     _check_order(cert, chain)
+    return KeyPair(cert, tuple(chain), key, private_key)
+
+
+def _read(files: PemFiles, path: Path, setting: str) -> bytes:
     try:
-        return make_options(chain, private_key, tickets)
-    except TypeError:
-        raise ConfigurationError(f"{key}: TLS has no use for this kind of key", "key") from None
-    except SSL.Error as error:
-        reasons = [reason for _, _, reason in error.args[0]] if error.args else []
-        if "key values mismatch" in reasons:
-            raise ConfigurationError(f"{key}: it is not the private key of {cert}", "key") from None
-        why = ", ".join(reasons) or "OpenSSL refuses it"
-        raise ConfigurationError(f"{cert}: {why} (the key is {key})", "cert") from None
+        return files.read(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.why, setting) from None
+
+
+def server_options(cert: Path, key: Path, tickets: SessionTickets | None = None) -> CertificateOptions:
+    """Gives the TLS configuration of a server with one certificate; see :func:`read_pair`."""
+    return read_pair(cert, key, LocalFiles()).options(tickets)
 
 
 def make_options(

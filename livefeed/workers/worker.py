@@ -25,7 +25,7 @@ from livefeed.admin.totals import sent
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
-from livefeed.process.certificates import CertificateChoice
+from livefeed.process.certificates import CertificateChoice, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.log_level import LogLevels
@@ -34,7 +34,7 @@ from livefeed.process.reload import Reload, SimplePart
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
-from livefeed.workers.configuration import settings_of
+from livefeed.workers.configuration import files_of, settings_of, with_memory_files
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import Settings
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
+    from livefeed.tls.files import GivenFiles
     from livefeed.web.site import Site
     from livefeed.workers.link import Link, UNIXReactor
     from livefeed.workers.worker_log import WorkerLog
@@ -289,7 +290,8 @@ class Worker(MultiService):
         assert served is not None
         welcome = message.read(Welcome)
         try:
-            served.reload.apply(settings_of(message, welcome))
+            served.certificates.files = files_of(message, welcome)
+            served.reload.apply(settings_of(welcome))
         except (LivefeedError, StartError) as error:
             _log.error("the settings of the parent cannot be used, and the old ones stay: {why}", why=first_line(error))
         if welcome.ticket_key is not None:
@@ -313,9 +315,8 @@ class Worker(MultiService):
 
     def _serve(self, message: Message, welcome: Welcome) -> None:
         """Makes everything that clients use, by the first welcome, and starts it."""
-        settings = settings_of(message, welcome)
         sockets = [socket.socket(fileno=fd) for fd in message.fds]
-        served = self._make(settings, dict(enumerate(settings.listen)), welcome, sockets)
+        served = self._make(settings_of(welcome), files_of(message, welcome), welcome, sockets)
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
         self.served = served
@@ -325,20 +326,20 @@ class Worker(MultiService):
         services.setServiceParent(self)
 
     def _make(
-        self, settings: Settings, descriptions: dict[int, str], welcome: Welcome, sockets: Sequence[socket.socket]
+        self, settings: Settings, files: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
     ) -> Served:
         serving = Serving(settings, self.reactor)
         shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
         feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
         for feed in settings.feeds:
             feeds.add_feed(feed)
-        certificates = ServedCertificates()
+        certificates = ServedCertificates(files=files)
         certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
         endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
         endpoints = []
         with settings.named():
-            for number, description in descriptions.items():
-                reactor, inner = serving.listens_on(description)
+            for number, description in enumerate(settings.listen):
+                reactor, inner = serving.listens_on(with_memory_files(description, files))
                 own = [sock for of, sock in zip(welcome.listen, sockets, strict=True) if of == number]
                 inherited: Any = InheritedReactor(reactor, dict.fromkeys([self.index], own[0]) if own else {})  # type: ignore[arg-type]
                 endpoints.append(endpoint_of(inherited, inherited_description(inner)))
@@ -362,14 +363,15 @@ class Worker(MultiService):
         watches = [] if watch is None else [watch]
         log_levels = LogLevels(settings.log_level)
         levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
-        reload = Reload(settings, (serving.reloaded(), levels, ReloadedFeeds(feeds)))
-        listen = welcome.settings.get("listen", settings.listen)
+        reload = Reload(
+            settings, (serving.reloaded(), ReloadedCertificates(certificates), levels, ReloadedFeeds(feeds))
+        )
         return Served(
             settings,
             serving,
             feeds,
             accepting,
-            WorkerSockets(self.index, listen, accepting.ports),
+            WorkerSockets(self.index, settings.listen, accepting.ports),
             certificates,
             figures,
             drain,

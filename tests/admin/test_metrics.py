@@ -14,8 +14,9 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
-from livefeed.admin.metrics import Figures, MetricsResource
+from livefeed.admin.metrics import Figures, MetricsResource, of_workers
 from livefeed.admin.reports import NO_ORIGIN
+from livefeed.admin.samples import Sample, total_of
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
@@ -236,6 +237,22 @@ class ProcessFigureTests(MetricsTestCase):
         figures = Figures((), (), self.site, None, address_refusals=lambda: {"address_rate": 7})
         self.metrics = self.site_of(figures)
         self.assertEqual(self.figure("address_refusals_total", reason="address_rate"), 7)
+
+    def test_workers(self) -> None:
+        """By state; a canary that was not served has no time."""
+        reports = [
+            {"index": 0, "state": "ready", "restarts": 2, "canary_s": 0.5},
+            {"index": 1, "state": "ready", "restarts": 0, "canary_s": None},
+            {"index": 2, "state": "dead", "restarts": 1, "canary_s": None},
+        ]
+        samples = [*of_workers(reports)]
+        self.assertEqual(total_of(samples, "workers", state="ready"), 2)
+        self.assertEqual(total_of(samples, "workers", state="dead"), 1)
+        self.assertEqual(total_of(samples, "worker_restarts_total"), 3)
+        self.assertEqual(
+            [each for each in samples if each.name == "canary_seconds"],
+            [Sample("canary_seconds", (("index", "0"),), 0.5)],
+        )
 
     def test_lag(self) -> None:
         """How late a timer was."""

@@ -163,16 +163,24 @@ class CommandTests(CtlTestCase):
 
     def test_trace(self) -> None:
         """The version is in the path."""
-        self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, []),)), ctl.DONE)
+        self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, [{"feed": "a"}]),)), ctl.DONE)
+        self.assertIn("a  version", self.stdout.getvalue())
         self.assertEqual(self.requests, [("GET", "/-/trace/1.2%2F3", b"")])
 
     def test_workers(self) -> None:
         """A table with a column for each member."""
-        rows = [{"index": 0, "state": "ready", "connections": 1200}, {"index": 1, "state": "starting"}]
+        rows = [
+            {"index": 0, "pid": 12345, "state": "ready", "age_s": 61.0, "watchers": {"events": 1200, "waiting": 1}},
+            {"index": 1, "pid": None, "state": "starting", "serves_for": [0, 2]},
+        ]
         self.run_it("workers", answers=((200, rows),))
         self.assertEqual(
             self.stdout.getvalue().splitlines(),
-            ["INDEX  STATE     CONNECTIONS", "    0  ready            1200", "    1  starting            -"],
+            [
+                "INDEX    PID  STATE           AGE  WATCHERS  SERVES FOR",
+                "    0  12345  ready     1 min 1 s     1,201  -",
+                "    1      -  starting          -         -  0, 2",
+            ],
         )
         self.use(_Output())
         self.run_it("workers", answers=((200, []),))

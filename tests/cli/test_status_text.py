@@ -74,12 +74,19 @@ class StatusTests(SynchronousTestCase):
     def test_more(self) -> None:
         """A drain, a rate, workers, refused connections; a transport that does not count its connections."""
         lines = self.lines(
-            draining=True, rate=1234.5, workers=[{}, {}], connections={"open": 19, "most": 20, "refused": 3}
+            draining=True,
+            rate=1234.5,
+            workers=[{"state": "ready"}, {"state": "dead"}],
+            connections={"open": 19, "most": 20, "refused": 3},
         )
         self.assertIn("draining", lines[0])
         self.assertEqual(
             lines[-3:],
-            ["connections  19 of 20, 3 were refused", "answers      123,456, 1,234 per second now", "workers      2"],
+            [
+                "connections  19 of 20, 3 were refused",
+                "answers      123,456, 1,234 per second now",
+                "workers      1 ready, 1 dead",
+            ],
         )
         self.assertNotIn(
             "connections", "\n".join(self.lines(connections={"open": None, "most": None, "refused": None}))

@@ -57,8 +57,8 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual((feed.allow_origin, feed.max_bytes, feed.max_subscribers), (("*",), 1048576, 0))
         self.assertEqual(feed.max_delta_bytes, 1048576)
         self.assertEqual(defaults.listen, ("tls:8443",))
-        self.assertIsNone(defaults.cert)
-        self.assertIsNone(defaults.key)
+        self.assertEqual(defaults.cert, ())
+        self.assertEqual(defaults.key, ())
 
     def test_text_becomes_typed(self) -> None:
         """All of the command line is text; the settings are not."""
@@ -89,8 +89,8 @@ class OptionTests(SynchronousTestCase):
                 ),
             ),
             listen=("tcp:1", "tcp:2"),
-            cert=Path("/etc/cert.pem"),
-            key=Path("/etc/key.pem"),
+            cert=(Path("/etc/cert.pem"),),
+            key=(Path("/etc/key.pem"),),
         )
         self.assertEqual(without_places(parsed), expected)
 
@@ -104,8 +104,8 @@ class OptionTests(SynchronousTestCase):
     def test_relative_paths_become_absolute(self) -> None:
         """A daemon changes its directory, and must find its files still."""
         parsed = read({"cert": "certs/cert.pem", "key": "certs/key.pem", "source": "file:a%20b.json"})
-        self.assertEqual(parsed.cert, Path.cwd() / "certs/cert.pem")
-        self.assertEqual(parsed.key, Path.cwd() / "certs/key.pem")
+        self.assertEqual(parsed.cert, (Path.cwd() / "certs/cert.pem",))
+        self.assertEqual(parsed.key, (Path.cwd() / "certs/key.pem",))
         self.assertEqual(parsed.feeds[0].source, f"file:{Path.cwd()}/a%20b.json")
         for source in ("file:/srv/a.json", "file:///srv/a.json", "file:", "demo:", "x"):
             self.assertEqual(one(source=source).source, source)
@@ -191,7 +191,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_empty_path(self) -> None:
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
-        self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path")
+        self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path, or a list of paths")
 
     def test_access_log(self) -> None:
         """Its path is made absolute, also that of a socket; standard output has none."""
@@ -271,7 +271,7 @@ class DocumentationTests(SynchronousTestCase):
         path.write_text("\n".join(line.removeprefix("    ") for line in lines))
         parsed = read({"config": str(path)})
         self.assertEqual([feed.feed for feed in parsed.feeds], ["results", "turnout", "departures"])
-        self.assertEqual(parsed.cert, path.parent / "chain.pem")
+        self.assertEqual(parsed.cert, (path.parent / "chain.pem",))
 
 
 class EnvironmentTests(SynchronousTestCase):
@@ -393,8 +393,8 @@ class FileTests(SynchronousTestCase):
             ),
             listen=("tcp:1", "tcp:2"),
             idle_timeout=5.5,
-            cert=self.folder / "certs/c.pem",
-            key=Path("/etc/k.pem"),
+            cert=(self.folder / "certs/c.pem",),
+            key=(Path("/etc/k.pem"),),
         )
         self.assertEqual(without_places(parsed), expected)
 
@@ -469,6 +469,16 @@ class FileTests(SynchronousTestCase):
             raise ConfigurationError("is no source", "source")
         self.assertEqual(str(caught.exception), f"{self.path}:4: feeds.a.source: is no source")
 
+    def test_several_certificates(self) -> None:
+        """A list in the file, options that are repeated, and a variable with colons, as PATH has."""
+        one, two = self.folder / "a b.pem", Path("/c.pem")
+        for parsed in (
+            self.read("cert = ['a b.pem', '/c.pem']\nkey = ['k', 'l']"),
+            self.read("", {"cert": [str(one), "/c.pem"], "key": ["k", "l"]}),
+            self.read("", LIVEFEED_CERT=f"{one}:/c.pem", LIVEFEED_KEY="k:l"),
+        ):
+            self.assertEqual((parsed.cert, len(parsed.key)), ((one, two), 2))
+
     def test_values_that_cannot_be(self) -> None:
         """The message names the key and the allowed values."""
         for text, begin in (
@@ -489,6 +499,12 @@ class FileTests(SynchronousTestCase):
             ("cert = 1", "cert: 1 is not a path"),
             ("cert = ''", "cert: '' is not a path"),
             ("cert = 'c.pem'", "cert: cert and key go together"),
+            (
+                "cert = ['c', 'd']\nkey = 'k'",
+                "cert: there are 2 certificates and 1 keys: each certificate takes its key, in the same order",
+            ),
+            ("cert = 'c'\nkey = ['k', 'l']", "key: there are 1 certificates and 2 keys"),
+            ("cert = ['']\nkey = 'k'", "cert: [''] is not a path"),
             ("listen = 'tcp:1'", "listen: 'tcp:1' is not a list of one endpoint or more; write ['tcp:1']"),
             (
                 "[server]\nlisten = ['tcp:1']",

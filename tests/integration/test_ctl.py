@@ -43,6 +43,8 @@ def test_ctl(start: Start, tmp_path: Path) -> None:
     (feed,) = report["feeds"]
     assert feed["watchers"] == {"websocket": 1, "events": 0, "waiting": 0}
     assert "No such file" in feed["reason"]
+    code, text, _ = ctl("trace", "newest", runtime_dir=livefeed.runtime_dir)
+    assert (code, "the gate has accepted it" in text, "has sent it to" in text) == (0, True, True), text
     code, text, errors = ctl("reload", runtime_dir=livefeed.runtime_dir)
     assert (code, errors) == (0, "")
     assert "unchanged: 1" in text

@@ -240,7 +240,7 @@ class EndTests(WorkerTestCase):
 
     async def test_settings_that_cannot_work(self) -> None:
         """The reason is in the parent's log, and the exit code tells the supervisor."""
-        parent = self.begin(Settings(cert=Path("/nowhere.pem"), key=Path("/nowhere.key")))
+        parent = self.begin(Settings(cert=(Path("/nowhere.pem"),), key=(Path("/nowhere.key"),)))
         parent.listen = "tls:1"
         process = parent.spawn()
         self.assertEqual(await process.end(), 1)

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import clocks
 from livefeed.exceptions import ConfigurationError
 from livefeed.process import certificates
-from livefeed.process.certificates import CertificateChoice, CertificateFiles, CertificateWatch
+from livefeed.process.certificates import CertificateChoice, CertificateWatch
 from livefeed.tls.options import Validity
+from livefeed.tls.reloading import PairSource
 
 
 class CertificateChoiceTests(SynchronousTestCase):
@@ -28,20 +29,22 @@ class CertificateChoiceTests(SynchronousTestCase):
 
     def test_development_certificate(self) -> None:
         """It is made when it is first asked for, with a warning that has the fingerprint."""
-        choice = CertificateChoice(None, None, "--cert")
+        choice = CertificateChoice((), (), "--cert")
         choice.check_unused()
         self.assertEqual([*self.directory.iterdir()], [])
         with capturedLogs() as events:
-            files = choice()
-        self.assertTrue(files.cert.is_file() and files.key.is_file())
+            source = choice()
+            choice()
+        ((cert, key),) = source.pairs
+        self.assertTrue(cert.is_file() and key.is_file() and source.is_development)
         (line,) = [str(formatEvent(event)) for event in events]
-        self.assertIn(f"serving a development certificate, {files.cert}, of the CA ", line)
+        self.assertIn(f"serving a development certificate, {cert}, of the CA ", line)
 
     def test_certificate_of_the_operator(self) -> None:
         """It is given as it was set, and once it is used there is no warning."""
         cert, key = self.directory / "cert.pem", self.directory / "key.pem"
-        choice = CertificateChoice(cert, key, "--cert")
-        self.assertEqual(choice(), CertificateFiles(cert, key))
+        choice = CertificateChoice((cert,), (key,), "--cert")
+        self.assertEqual(choice(), PairSource(((cert, key),)))
         with capturedLogs() as events:
             choice.check_unused()
         self.assertEqual(events, [])
@@ -49,7 +52,7 @@ class CertificateChoiceTests(SynchronousTestCase):
     def test_unused_certificate_of_the_operator(self) -> None:
         """A missing file is refused, and a pair of files that no endpoint serves with has a warning."""
         cert, key = self.directory / "cert.pem", self.directory / "key.pem"
-        choice = CertificateChoice(cert, key, "LIVEFEED_CERT")
+        choice = CertificateChoice((cert,), (key,), "LIVEFEED_CERT")
         for missing in (cert, key):
             error = self.assertRaises(ConfigurationError, choice.check_unused)
             self.assertEqual(error.why, f"{missing}: there is no such file")

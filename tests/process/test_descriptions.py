@@ -102,16 +102,20 @@ class MistakeTests(SynchronousTestCase):
 
     def test_parts_of_tls(self) -> None:
         """The part that is unknown, empty, alone or there twice is named."""
-        for options, is_repeated, why in (
-            ({}, False, ""),
-            ({"interface": "::1", "cert": "c", "key": "k"}, False, ""),
-            ({"interfce": "x"}, False, ": there is no part interfce=; did you mean interface=?"),
-            ({"interface": ""}, False, ": interface= has no value"),
-            ({"cert": "c"}, False, ": cert= takes key= as well"),
-            ({"key": "k"}, False, ": key= takes cert= as well"),
-            ({"interface": "::1"}, True, ": a part is there twice"),
+        pair = [("cert", "c"), ("key", "k")]
+        options: list[tuple[str, str]]
+        for options, why in (
+            ([], ""),
+            ([("interface", "::1"), *pair], ""),
+            ([*pair, *pair], ""),
+            ([("interfce", "x")], ": there is no part interfce=; did you mean interface=?"),
+            ([("interface", "")], ": interface= has no value"),
+            ([("cert", "c")], ": cert= takes key= as well"),
+            ([("key", "k")], ": key= takes cert= as well"),
+            ([*pair, ("cert", "c")], ": each cert= takes key= as well"),
+            ([("interface", "::1")] * 2, ": interface= is there twice"),
         ):
-            self.assertEqual(mistake_in_tls(options, is_repeated=is_repeated), why)
+            self.assertEqual(mistake_in_tls(options), why)
 
 
 class PortOfTests(SynchronousTestCase):

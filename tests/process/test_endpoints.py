@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.endpoints import TCP4ServerEndpoint, quoteStringArgument
@@ -16,26 +16,23 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.process import endpoints
-from livefeed.process.certificates import CertificateFiles
 from livefeed.process.endpoints import BACKLOG, make_endpoint
 from livefeed.process.socket_file import SocketFileEndpoint
-from livefeed.tls.development import development_certificate
-from livefeed.tls.options import ServedCertificates, server_options
+from livefeed.tls.development import DevelopmentCertificate, development_certificate
+from livefeed.tls.files import GivenFiles
+from livefeed.tls.options import ServedCertificates
+from livefeed.tls.reloading import EndpointCertificates, PairSource
 from tests.helpers.ports import close_port
-
-if TYPE_CHECKING:
-    from livefeed.tls.tickets import SessionTickets
 
 
 class ListenTestCase(SynchronousTestCase):
     directory: tempfile.TemporaryDirectory[str]
-    files: CertificateFiles
+    files: DevelopmentCertificate
 
     @classmethod
     def setUpClass(cls) -> None:
         cls.directory = tempfile.TemporaryDirectory()
-        made = development_certificate(Path(cls.directory.name))
-        cls.files = CertificateFiles(made.cert, made.key)
+        cls.files = development_certificate(Path(cls.directory.name))
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -44,20 +41,11 @@ class ListenTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
         self.asked = 0
-        self.used: list[tuple[Path, Path]] = []
-        self.made: list[object] = []
-
-        def record(cert: Path, key: Path, tickets: SessionTickets) -> Any:
-            self.used.append((cert, key))
-            self.made.append(server_options(cert, key, tickets))
-            return self.made[-1]
-
-        self.patch(endpoints, "server_options", record)
         self.patch(endpoints, "_dual_stack", lambda: True)
 
-    def certificate(self) -> CertificateFiles:
+    def certificate(self) -> PairSource:
         self.asked += 1
-        return self.files
+        return PairSource(((self.files.cert, self.files.key),))
 
     def listened(self, description: str) -> tuple[int, Any, int, str]:
         """Gives the port, TLS configuration, backlog and interface of an endpoint that listens."""
@@ -79,7 +67,8 @@ class TlsTests(ListenTestCase):
         """It listens with the configuration of livefeed.tls.options, and lets many connections wait."""
         port, options, backlog, interface = self.listened("tls:8443")
         self.assertEqual((port, backlog, interface), (8443, BACKLOG, "::"))
-        self.assertEqual([options], self.made)
+        self.assertIsInstance(options, EndpointCertificates)
+        self.assertTrue(options.is_default)
 
     def test_without_ipv6(self) -> None:
         """The endpoint serves IPv4 if one socket cannot serve both."""
@@ -93,9 +82,9 @@ class TlsTests(ListenTestCase):
 
     def test_certificate_of_the_operator(self) -> None:
         """A description without files of its own uses those that the callable gives."""
-        make_endpoint(self.reactor, "tls:8443", self.certificate)
+        options = self.listened("tls:8443")[1]
         self.assertEqual(self.asked, 1)
-        self.assertEqual(self.used, [(self.files.cert, self.files.key)])
+        self.assertEqual(options.certificates.source, PairSource(((self.files.cert, self.files.key),)))
 
     def test_certificate_of_its_own(self) -> None:
         """Files in the description are used, and then no development certificate is made."""
@@ -103,9 +92,19 @@ class TlsTests(ListenTestCase):
         cert.write_bytes(self.files.cert.read_bytes())
         key.write_bytes(self.files.key.read_bytes())
         quoted = [quoteStringArgument(str(path)) for path in (cert, key)]
-        make_endpoint(self.reactor, f"tls:8443:cert={quoted[0]}:key={quoted[1]}", self.certificate)
-        self.assertEqual(self.used, [(cert, key)])
+        one, both = f"cert={quoted[0]}:key={quoted[1]}", (cert, key)
+        for parts, pairs in ((one, (both,)), (f"{one}:{one}", (both, both))):
+            options = self.listened(f"tls:8443:{parts}")[1]
+            self.assertEqual(options.certificates.source, PairSource(pairs, "listen"))
+            self.assertFalse(options.is_default)
         self.assertEqual(self.asked, 0)
+
+    def test_files_of_another_process(self) -> None:
+        """A worker reads none itself, and needs no folder to be there."""
+        data = self.files.cert.read_bytes() + self.files.key.read_bytes()
+        served = ServedCertificates(files=GivenFiles({Path("/no/such/folder/a.pem"): data}))
+        make_endpoint(self.reactor, "tls:/no/such/folder:8443", self.certificate, served=served)
+        self.assertEqual([each.file for each in served], [Path("/no/such/folder/a.pem")])
 
     def test_port_range(self) -> None:
         """65535 is the last port, and 0 asks the system for one."""
@@ -166,7 +165,6 @@ class FolderTests(ListenTestCase):
         ):
             port, _, backlog, interface = self.listened(folder + parts)
             self.assertEqual((port, backlog, interface), where, parts)
-        self.assertEqual(self.used, [])
         self.assertEqual(self.asked, 0)
 
     def test_wrong_parts(self) -> None:
@@ -332,7 +330,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
         self.patch(tcp.Port, "createInternetSocket", for_ipv6_alone)
         reactor = SelectReactor()
-        endpoint = make_endpoint(reactor, "tls:0", lambda: CertificateFiles(made.cert, made.key))
+        endpoint = make_endpoint(reactor, "tls:0", lambda: PairSource(((made.cert, made.key),)))
         port: Any = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
         self.addCleanup(close_port, reactor, port)
         self.assertEqual(port.backlog, BACKLOG)

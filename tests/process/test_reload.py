@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
-from livefeed.exceptions import ConfigurationError, StartError
+from livefeed.exceptions import CommandError, ConfigurationError, StartError
 from livefeed.process.reload import (
     READ_S,
     Change,
@@ -263,6 +263,18 @@ class ReloadingTests(SynchronousTestCase):
         outcome = self.reloading.reload()
         self.finish()
         self.successResultOf(outcome)
+
+    def test_command(self) -> None:
+        """The operator gets the report, or the reason."""
+        self.settings = Settings(accept_rate=7)
+        outcome = Deferred.fromCoroutine(self.reloading.command({}))
+        self.finish()
+        changed = [{"setting": "accept_rate", "before": 0, "after": 7}]
+        self.assertEqual(self.successResultOf(outcome)["changed"], changed)
+        self.error = ConfigurationError("no", place="x")
+        outcome = Deferred.fromCoroutine(self.reloading.command({}))
+        self.finish()
+        self.assertEqual(str(self.failureResultOf(outcome, CommandError).value), "x: no")
 
     def test_requests_during_a_reload(self) -> None:
         """They have one more reload together: the file may have changed after the first one has read it."""

@@ -14,8 +14,8 @@ from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.process.certificates import CertificateFiles
 from livefeed.process.endpoints import make_endpoint
+from livefeed.tls.reloading import PairSource
 from tests.helpers.ports import close_port
 
 
@@ -31,7 +31,7 @@ class SocketFileTests(SynchronousTestCase):
 
     def listen(self, options: str = "") -> Any:
         description = f"unix:{self.path}{options}"
-        endpoint = make_endpoint(self.reactor, description, lambda: CertificateFiles(Path(), Path()))
+        endpoint = make_endpoint(self.reactor, description, lambda: PairSource(((Path(), Path()),)))
         return endpoint.listen(Factory.forProtocol(Protocol))
 
     def leave(self) -> None:
@@ -49,7 +49,7 @@ class SocketFileTests(SynchronousTestCase):
             self.assertFalse(self.path.exists())
             self.assertFalse(self.lock.is_symlink())
         self.leave()
-        endpoint = make_endpoint(self.reactor, f"unix:address={self.path}", lambda: CertificateFiles(Path(), Path()))
+        endpoint = make_endpoint(self.reactor, f"unix:address={self.path}", lambda: PairSource(((Path(), Path()),)))
         self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
         self.assertFalse(self.path.exists())
 
@@ -102,7 +102,7 @@ class SocketFileTests(SynchronousTestCase):
         """A real socket takes over the path."""
         self.leave()
         reactor = SelectReactor()
-        endpoint = make_endpoint(reactor, f"unix:{self.path}", lambda: CertificateFiles(Path(), Path()))
+        endpoint = make_endpoint(reactor, f"unix:{self.path}", lambda: PairSource(((Path(), Path()),)))
         port = self.successResultOf(endpoint.listen(Factory.forProtocol(Protocol)))
         self.addCleanup(close_port, reactor, port)
         with socket.socket(socket.AF_UNIX) as client:

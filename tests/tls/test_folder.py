@@ -1,22 +1,22 @@
-"""tls:FOLDER: the certificate that a client gets, and the log lines about the files."""
+"""tls:FOLDER: the certificate that a client gets, and what is refused."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from OpenSSL import SSL
-from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
-from livefeed.tls import folder as folder_module
-from livefeed.tls.folder import LOOK_S, MAX_CHAIN, CertificateFolder
+from livefeed.tls import files
+from livefeed.tls.files import LocalFiles
+from livefeed.tls.folder import MAX_CHAIN
 from livefeed.tls.options import ServedCertificates
+from livefeed.tls.reloading import Certificates, EndpointCertificates, FolderSource
 from tests.authority import Holder
 from tests.helpers.tls import handshake
 
@@ -29,18 +29,9 @@ class FolderTestCase(SynchronousTestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
-        self.clock = Clock()
         self.served = ServedCertificates()
         self.root, self.ca = Holder("root"), Holder("CA")
         self.intermediate = self.root.issue(self.ca)
-        self.lines: list[str] = []
-
-        def record(event: Any) -> None:
-            self.lines.append(formatEvent(event))
-
-        observer: Any = record
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def write(self, file: str, *contents: bytes) -> Path:
         path = self.directory / file
@@ -53,15 +44,20 @@ class FolderTestCase(SynchronousTestCase):
         holder = Holder(names[0])
         self.write(file, self.ca.issue(holder, names, days=days, begins=begins), self.intermediate, holder.pem())
 
-    def folder(self) -> CertificateFolder:
-        return CertificateFolder(self.directory, self.clock.seconds, time.time, self.served)
+    def read(self) -> Certificates:
+        return Certificates.load(FolderSource(self.directory, "listen"), LocalFiles(), time.time())
+
+    def folder(self) -> EndpointCertificates:
+        return EndpointCertificates(self.read(), self.served)
 
     def refusal(self) -> str:
-        return str(self.assertRaises(ConfigurationError, self.folder))
+        error = self.assertRaises(ConfigurationError, self.folder)
+        self.assertEqual(error.setting, "listen")
+        return str(error.why)
 
 
 class ServingTestCase(FolderTestCase):
-    def chain(self, folder: CertificateFolder, name: str = "") -> list[str]:
+    def chain(self, folder: EndpointCertificates, name: str = "") -> list[str]:
         """Gives the subjects of the certificates that a client gets for a server name."""
         client = handshake(folder.getContext(), SSL.Context(SSL.TLS_CLIENT_METHOD), name)
         sent: list[x509.Certificate] = client.get_peer_cert_chain(as_cryptography=True) or []
@@ -82,16 +78,20 @@ class ChoiceTests(ServingTestCase):
         self.assertEqual(self.chain(folder, "x.www.b.test"), ["a.test", "CA"])
 
     def test_an_unknown_name_or_none(self) -> None:
-        """A client without a known name gets the first valid file's certificate. No such request is logged."""
+        """A client without a known name gets the first valid file's certificate."""
         self.add("0.pem", "old.test", days=-1, begins=-2)
         self.add("1.pem", "a.test")
         self.add("2.pem", "b.test")
         folder = self.folder()
-        self.lines.clear()
-        for name in ("", "unknown.test", "other.test", "x" * 60 + ".test"):
-            self.clock.advance(LOOK_S)
+        for name in ("", "unknown.test", "x" * 60 + ".test"):
             self.assertEqual(self.chain(folder, name), ["a.test", "CA"])
-        self.assertEqual(self.lines, [])
+
+    def test_an_empty_folder(self) -> None:
+        """The log says that the folder is empty, and handshakes fail."""
+        folder = self.folder()
+        (note,) = folder.certificates.read.notes
+        self.assertIn("no .pem file here has a certificate for a name", note)
+        self.assertRaises(SSL.Error, self.chain, folder, "a.test")
 
     def test_certificate_and_key_in_files_of_their_own(self) -> None:
         """The files are those of certbot: the certificate twice, and a chain in any order."""
@@ -164,77 +164,6 @@ class ChoiceTests(ServingTestCase):
         self.assertEqual(connection.get_cipher_name(), "TLS_AES_128_GCM_SHA256")
 
 
-class ChangeTests(ServingTestCase):
-    """A folder that changes while it is served from."""
-
-    def test_a_new_name_is_found(self) -> None:
-        """The next client that asks for it gets it, and its expiry is known."""
-        self.add("a.pem", "a.test")
-        folder = self.folder()
-        self.add("b.pem", "b.test", days=3)
-        self.clock.advance(LOOK_S)
-        self.assertEqual(self.chain(folder, "b.test"), ["b.test", "CA"])
-        self.assertEqual({each.file.name for each in self.served}, {"a.pem", "b.pem"})
-        self.assertEqual(len(self.lines), 2)
-
-    def test_is_not_looked_at_for_each_unknown_name(self) -> None:
-        """Only once a second; and read only if something has changed."""
-        self.add("a.pem", "a.test")
-        folder = self.folder()
-        looks: list[Path] = []
-        reads: list[Path] = []
-        stamp, read = folder_module._stamp, folder_module._Contents.read
-
-        def look(path: Path) -> object:
-            looks.append(path)
-            return stamp(path)
-
-        def count(path: Path) -> object:
-            reads.append(path)
-            return read(path)
-
-        self.patch(folder_module, "_stamp", look)
-        self.patch(folder_module._Contents, "read", count)
-        for _ in range(20):
-            self.clock.advance(LOOK_S / 4)
-            self.chain(folder, "unknown.test")
-        self.assertEqual(len(looks), 5)
-        self.assertEqual(reads, [])
-
-    def test_what_is_wrong_later(self) -> None:
-        """A later error, or a missing folder, is logged once, changes nothing, and ends with the next change."""
-        self.add("a.pem", "a.test")
-        folder = self.folder()
-        self.lines.clear()
-        bad = self.write("root.pem", self.root.issue(self.root))
-        for _ in range(3):
-            self.clock.advance(LOOK_S)
-            self.assertEqual(self.chain(folder, "unknown.test"), ["a.test", "CA"])
-        (line,) = self.lines
-        self.assertIn(f"{bad}: a CA that has signed itself", line)
-        bad.unlink()
-        self.clock.advance(LOOK_S)
-        self.chain(folder, "unknown.test")
-        self.assertIn("read certificates for a.test", self.lines[-1])
-        renamed = self.directory.rename(self.directory.with_name(f"{self.directory.name}.old"))
-        self.lines.clear()
-        for _ in range(3):
-            self.clock.advance(LOOK_S)
-            self.assertEqual(self.chain(folder, "unknown.test"), ["a.test", "CA"])
-        renamed.rename(self.directory)
-        (line,) = self.lines
-        self.assertIn(f"{self.directory}: No such file or directory", line)
-
-    def test_an_empty_folder(self) -> None:
-        """The log says that the folder is empty; it can be filled later."""
-        folder = self.folder()
-        self.assertIn("no .pem file here has a certificate for a name", self.lines[-1])
-        self.assertRaises(SSL.Error, self.chain, folder, "a.test")
-        self.add("a.pem", "a.test")
-        self.clock.advance(LOOK_S)
-        self.assertEqual(self.chain(folder, "a.test"), ["a.test", "CA"])
-
-
 class RefusalTests(FolderTestCase):
     """A file that cannot be used is refused in one line that names it."""
 
@@ -273,8 +202,8 @@ class RefusalTests(FolderTestCase):
 
     def test_too_much(self) -> None:
         """The number of files and the bytes of each are limited."""
-        self.patch(folder_module, "MAX_FILES", 2)
-        self.patch(folder_module, "MAX_FILE_BYTES", 10)
+        self.patch(files, "MAX_FILES", 2)
+        self.patch(files, "MAX_FILE_BYTES", 10)
         for number in range(3):
             path = self.write(f"{number}.pem", bytes(9))
         self.assertEqual(self.refusal(), f"{self.directory}: there are more than 2 .pem files or folders in it")
@@ -289,5 +218,4 @@ class RefusalTests(FolderTestCase):
         """livefeed starts all the same, and the log names the file once."""
         self.add("a.pem", "a.test")
         path = self.write("key.pem", self.root.pem())
-        self.folder()
-        self.assertEqual(self.lines[0], f"there is no certificate for a private key in {path}")
+        self.assertEqual(self.read().read.notes, [f"there is no certificate for a private key in {path}"])

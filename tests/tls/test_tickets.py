@@ -8,13 +8,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from livefeed.tls import tickets
-from livefeed.tls.folder import CertificateFolder
 from livefeed.tls.openssl import TICKET_KEYS_BYTES, TicketKeyCalls, ticket_key_calls
 from livefeed.tls.options import ServedCertificates, server_options
+from livefeed.tls.reloading import Certificates, EndpointCertificates, FolderSource
 from livefeed.tls.symbols import UnknownFunctionError
 from livefeed.tls.tickets import ROTATION_S, SESSION_ID, SessionTickets, TicketKeys, prove
 from tests.helpers.tls import CertificateTestCase, handshake
@@ -110,7 +109,9 @@ class SharingTests(CertificateTestCase):
         shared = SessionTickets()
         path = self.made.cert.parent
         for version in VERSIONS:
-            first, second = self.server(shared), CertificateFolder(path, Clock().seconds, float, self.served(shared))
+            served = self.served(shared)
+            read = Certificates.load(FolderSource(path, "listen"), served.files, 0.0, shared)
+            first, second = self.server(shared), EndpointCertificates(read, served)
             self.assertTrue(self.resumes(first, second.getContext(), version))
 
     def served(self, shared: SessionTickets) -> ServedCertificates:

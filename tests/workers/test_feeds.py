@@ -156,6 +156,8 @@ class DifferentialTests(SynchronousTestCase):
             sequences = [sequence for _, sequence, _ in watcher.seen]
             self.assertEqual(sequences, sorted(sequences))
         worker.settle()
+        # A change of state that was due while the event was on its way is made in the next turn of the reactor.
+        parent.clock.advance(0)
         self.assert_same(worker, parent)
         if watcher.seen and worker.feed.snapshot is not None:
             self.assertEqual(watcher.seen[-1][1], worker.feed.snapshot.sequence)

@@ -24,9 +24,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from livefeed.exceptions import LinkError
-from livefeed.process.certificates import CertificateFiles
 from livefeed.process.endpoints import make_endpoint
 from livefeed.tls.development import development_certificate
+from livefeed.tls.reloading import PairSource
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
 from livefeed.workers.messages import Message
 from livefeed.workers.sockets import (
@@ -79,9 +79,9 @@ class SocketsTestCase(SynchronousTestCase):
             make_endpoint(BindingReactor(MemoryReactorClock(), group), description, self.certificate), group
         )
 
-    def certificate(self) -> CertificateFiles:
+    def certificate(self) -> PairSource:
         files = development_certificate(self.directory)
-        return CertificateFiles(files.cert, files.key)
+        return PairSource(((files.cert, files.key),))
 
     def connect(self, address: Any) -> socket.socket:
         """Gives a connection to an address, which the kernel accepts by itself."""

@@ -1,0 +1,91 @@
+"""The command trace."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.admin.tracing import MAX_MATCHES, DeliveryTimes, Tracing
+from livefeed.exceptions import CommandError
+from livefeed.feed.trace import PullSteps
+from livefeed.testing import RecordingSubscriber, make_site, publish
+
+NOW = 1_700_000_000.0
+
+
+class TracingTests(SynchronousTestCase):
+    """Reports about two feeds."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        made = make_site("a", "b", clock=self.clock)
+        self.feeds = [published.feed for published in made.published]
+        feeds: Any = [SimpleNamespace(published=published) for published in made.published]
+        self.tracing = Tracing(feeds)
+
+    def run_it(self, version: str) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(self.tracing.run({"version": version})))
+
+    def refusal(self, arguments: dict[str, Any]) -> str:
+        failure = self.failureResultOf(Deferred.fromCoroutine(self.tracing.run(arguments)), CommandError)
+        return str(failure.value)
+
+    def test_report(self) -> None:
+        """Milliseconds from the beginning of the pull, of the process that serves everything."""
+        feed = self.feeds[0]
+        feed.subscribe(RecordingSubscriber())
+        publish(feed, b"1")
+        (times,) = feed.trace.find("newest")
+        steps = PullSteps(NOW - 0.5, NOW - 0.25, NOW - 0.125)
+        times.asked_s, times.pulled_s, times.checked_s = steps.asked_s, steps.pulled_s, steps.checked_s
+        (report,) = self.run_it(times.version)
+        self.assertEqual(
+            report,
+            {
+                "feed": "a",
+                "version": times.version,
+                "sequence": times.sequence,
+                "published_at": "2023-11-14T22:13:20.000Z",
+                "asked_ms": 0.0,
+                "pulled_ms": 250.0,
+                "checked_ms": 375.0,
+                "published_ms": 500.0,
+                "deliveries": [
+                    {"process": f"process {os.getpid()}", "first_ms": 500.0, "last_ms": 500.0, "subscribers": 1}
+                ],
+            },
+        )
+
+    def test_workers(self) -> None:
+        """Their deliveries take the place of those of the parent, which has no subscribers."""
+
+        async def of_workers(feed: str, version: str) -> list[DeliveryTimes]:
+            return [DeliveryTimes(f"{feed} {len(version)}", NOW, None, 5)]
+
+        publish(self.feeds[1], b"1")
+        self.tracing.of_workers = of_workers
+        (report,) = self.run_it("newest")
+        self.assertEqual(
+            report["deliveries"], [{"process": "b 32", "first_ms": 0.0, "last_ms": None, "subscribers": 5}]
+        )
+
+    def test_several(self) -> None:
+        """The same document in two feeds has the same version; their number is limited."""
+        for feed in self.feeds:
+            publish(feed, b"1")
+        self.assertEqual([each["feed"] for each in self.run_it("newest")], ["a", "b"])
+        for number in range(2000):
+            publish(self.feeds[0], b"%d" % number)
+        digit = self.feeds[0].trace.find("newest")[0].version[0]
+        self.assertLessEqual(len(self.run_it(digit)), MAX_MATCHES)
+
+    def test_refused(self) -> None:
+        """A version must be named, and must be one of the last ones."""
+        self.assertEqual(self.refusal({}), "name a version, its beginning, a sequence, or newest")
+        self.assertEqual(self.refusal({"version": "1.2"}), "none of the last 60 versions of a feed has this name")
