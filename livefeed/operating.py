@@ -93,7 +93,7 @@ class Operating:
         self.instance = Instance(path, place, group)
         self.access = Access(reactor, hosts_of(settings.admin), token)
         self.tracing = Tracing(self.feeds)
-        self.commands.register("workers", self._report_workers)
+        self.commands.offer("workers", self._report_workers)
         self.commands.register("trace", self.tracing.run)
 
     def samples(self) -> list[Sample]:

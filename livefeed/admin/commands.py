@@ -36,6 +36,7 @@ class Commands:
     """The registered commands. A command that changes something runs once at a time."""
 
     _registered: dict[str, Run] = field(default_factory=dict)
+    _defaults: dict[str, Run] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
 
     def register(self, name: str, run: Run) -> None:
@@ -51,13 +52,20 @@ class Commands:
             raise ValueError(f"the command {name!r} is registered already")
         self._registered[name] = run
 
+    def offer(self, name: str, run: Run) -> None:
+        """Offers a command until another part registers it.
+
+        :param name: one of :data:`METHODS`.
+        """
+        self._defaults[name] = run
+
     async def run(self, name: str, arguments: Arguments) -> Any:
         """Runs a command, and gives its report.
 
         :raises NotOfferedError: if it is not registered.
         :raises CommandError: if it failed, or if it is running already.
         """
-        run = self._registered.get(name)
+        run = self._registered.get(name) or self._defaults.get(name)
         if run is None:
             raise NotOfferedError(f"this livefeed does not offer the command {name}")
         if METHODS[name] == "GET":

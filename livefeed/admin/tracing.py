@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError
+from livefeed.feed.trace import VERSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Iterable
 
     from livefeed.admin.commands import Arguments
     from livefeed.delivery.published_feed import PublishedFeed
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_MATCHES = 60
 """Versions in one report. A beginning of a few characters can match many."""
+
+MAX_KEPT = 64 * VERSIONS
+"""Versions of all feeds together whose deliveries by workers are kept: the last ones of 64 feeds."""
 
 
 class ServedFeed(Protocol):
@@ -45,17 +49,49 @@ class DeliveryTimes:
     subscribers: int
 
 
+def sent_deliveries(feeds: Iterable[ServedFeed], since_s: float) -> list[Any]:
+    """Gives the deliveries of a worker that have changed, as it sends them: lists, texts and numbers alone.
+
+    :param feeds: the feeds that clients follow there.
+    :param since_s: when the worker last sent them, by the clock.
+    """
+    return [
+        [feed.name, times.version, times.first_s, times.last_s, times.subscribers]
+        for feed in (each.published.feed for each in feeds)
+        for times in feed.trace.changed_since(since_s)
+    ]
+
+
 @dataclass(slots=True)
 class Tracing:
     """Answers the command.
 
     :ivar feeds: the feeds; read again at each request.
-    :ivar of_workers: gives the deliveries of all workers, for the name of a feed and a version; ``None`` without
-        workers.
     """
 
+    # required parameters
     feeds: Iterable[ServedFeed]
-    of_workers: Callable[[str, str], Awaitable[Iterable[DeliveryTimes]]] | None = field(default=None)
+
+    # internal state
+    _of_workers: dict[tuple[str, str], dict[int, DeliveryTimes]] = field(default_factory=dict)  # by feed and version
+
+    def report(self, index: int, deliveries: Iterable[Any]) -> None:
+        """Takes the deliveries of a worker, as :func:`sent_deliveries` gives them. Those of old versions are forgotten.
+
+        :param index: the index of the worker.
+        """
+        for feed, version, first_s, last_s, subscribers in deliveries:
+            key = str(feed), str(version)
+            of_version = self._of_workers.setdefault(key, {})
+            of_version[index] = DeliveryTimes(f"worker {index}", first_s, last_s, int(subscribers))
+        while len(self._of_workers) > MAX_KEPT:
+            del self._of_workers[next(iter(self._of_workers))]
+
+    def _deliveries(self, feed: str, times: VersionTimes) -> list[DeliveryTimes]:
+        of_version = self._of_workers.get((feed, times.version))
+        if of_version is None:
+            return [DeliveryTimes(f"process {os.getpid()}", times.first_s, times.last_s, times.subscribers)]
+        return [of_version[index] for index in sorted(of_version)]
 
     async def run(self, arguments: Arguments) -> list[dict[str, Any]]:
         """Runs the command.
@@ -70,13 +106,7 @@ class Tracing:
         found = [(feed.name, times) for feed in feeds for times in feed.trace.find(name)]
         if not found:
             raise CommandError("none of the last 60 versions of a feed has this name")
-        reports = []
-        for feed_name, times in found[:MAX_MATCHES]:
-            deliveries = [DeliveryTimes(f"process {os.getpid()}", times.first_s, times.last_s, times.subscribers)]
-            if self.of_workers is not None:
-                deliveries = [*await self.of_workers(feed_name, times.version)]
-            reports.append(_report(feed_name, times, deliveries))
-        return reports
+        return [_report(feed, times, self._deliveries(feed, times)) for feed, times in found[:MAX_MATCHES]]
 
 
 def _report(feed: str, times: VersionTimes, deliveries: list[DeliveryTimes]) -> dict[str, Any]:

@@ -81,6 +81,14 @@ class Trace:
         self._versions.append(times)
         return times
 
+    def changed_since(self, at_s: float) -> list[VersionTimes]:
+        """Gives the versions whose times have changed since then, by the clock."""
+        return [
+            each
+            for each in self._versions
+            if max(each.published_s, each.first_s or each.published_s, each.last_s or each.published_s) >= at_s
+        ]
+
     def find(self, name: str) -> list[VersionTimes]:
         """Gives the versions with a name, the oldest first.
 

@@ -11,13 +11,14 @@ from msgspec import structs
 
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import LinkError
-from livefeed.process.descriptions import split_description
+from livefeed.process.descriptions import PROXIED, split_description
 from livefeed.tls.files import GivenFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from livefeed.workers.messages import Message, Welcome
 
-_OF_TWISTED = ("ssl:", "haproxy:ssl:")
 _UNPULLED = FeedSettings().source
 _OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group")
 _DEFAULTS = {name: getattr(Settings(), name) for name in _OF_THE_PARENT}
@@ -34,38 +35,32 @@ def settings_for_workers(settings: Settings) -> dict[str, Any]:
 
 
 def settings_of(welcome: Welcome) -> Settings:
-    """Gives the settings of a worker: those of its parent, with its own limits.
+    """Gives the settings of a worker: those of the message, with its own limits.
 
     :raises LinkError: if they cannot be read.
     """
     try:
         settings = msgspec.convert(welcome.settings, Settings, dec_hook=_path)
-        return structs.replace(settings, **welcome.limits)
+        settings = structs.replace(settings, **welcome.limits)
     except (msgspec.ValidationError, TypeError) as error:
         raise LinkError(f"the settings cannot be read: {error}") from None
+    return settings
 
 
 def files_of(message: Message, welcome: Welcome) -> GivenFiles:
-    """Gives the certificates and keys that came with a message.
+    """Gives the certificates and keys that the parent has read, by their absolute paths."""
+    return GivenFiles({Path(path).absolute(): message.payload(index) for path, index in welcome.certificates.items()})
 
-    :raises LinkError: if their bytes are missing.
+
+def with_memory_files(description: str, given: GivenFiles) -> str:
+    """Gives the description of an endpoint for a worker.
+
+    Twisted itself reads the files of an endpoint ``ssl:``, so the bytes that the parent has read are put into files in
+    memory. Those of ``tls:`` are read from *given*.
     """
-    return GivenFiles({Path(path): message.payload(index) for path, index in welcome.certificates.items()})
-
-
-def with_memory_files(description: str, files: GivenFiles) -> str:
-    """Replaces the files in the description of an endpoint that Twisted makes, which reads them by itself.
-
-    :returns: the description; the same for endpoints of other kinds.
-    """
-    if not description.startswith(_OF_TWISTED):
+    if split_description(description.removeprefix(PROXIED))[0] != "ssl":
         return description
-    changed = []
-    for part in split_description(description):
-        name, separator, value = part.rpartition("=")
-        data = files.contents.get(Path(value))
-        changed.append(part if data is None else f"{name}{separator}{memory_file(value, data)}")
-    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in changed)
+    return _with_files(description, {str(path): memory_file(path.name, data) for path, data in given.contents.items()})
 
 
 def memory_file(name: str, data: bytes) -> Path:
@@ -83,3 +78,16 @@ def _path(wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str):
         return Path(value)
     raise ValueError("expected a path")
+
+
+def _with_files(description: str, files: Mapping[str, Path]) -> str:
+    """Replaces the paths in a description by others."""
+    parts = split_description(description)
+    changed = []
+    for part in parts:
+        name, separator, value = part.partition("=")
+        file = files.get(value if separator else part)
+        changed.append(part if file is None else f"{name}={file}" if separator else str(file))
+    if changed == parts:
+        return description
+    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in changed)

@@ -295,6 +295,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     :ivar capacity: the largest number of connections.
     :ivar watchers: for each feed the number of its subscribers, by transport.
     :ivar lag_s: seconds by which this heartbeat came later than it was due.
+    :ivar deliveries: the versions whose delivery has changed since the last heartbeat, as ``livefeed.admin.tracing``
+        sends and receives them.
     """
 
     samples: list[Any]
@@ -302,6 +304,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     capacity: int
     watchers: dict[str, dict[str, int]]
     lag_s: float = 0.0
+    deliveries: list[Any] = []
 
 
 class Line(msgspec.Struct, frozen=True):

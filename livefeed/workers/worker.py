@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from livefeed import __version__, clocks
 from livefeed.admin.metrics import Figures
 from livefeed.admin.totals import sent
+from livefeed.admin.tracing import sent_deliveries
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
@@ -141,6 +142,7 @@ class Worker(MultiService):
     _client: LinkClient = field(init=False)
     _heart: LoopingCall = field(init=False)
     _due_s: float = 0.0
+    _beat_s: float = 0.0  # when the last heartbeat was sent, by the clock
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
     _is_ending: bool = False
@@ -241,8 +243,6 @@ class Worker(MultiService):
             case "drain":
                 served.drain.successor = message.read(DrainOrder).successor
                 self.end("the parent says so")
-            case "reopen":
-                served.serving.reopen()
             case _:
                 if not served.sockets.receive(link, message):
                     message.close_fds()
@@ -294,6 +294,8 @@ class Worker(MultiService):
             served.reload.apply(settings_of(welcome))
         except (LivefeedError, StartError) as error:
             _log.error("the settings of the parent cannot be used, and the old ones stay: {why}", why=first_line(error))
+        # The parent sends its settings after SIGHUP, which is also the signal of logrotate.
+        served.serving.reopen_logs()
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
 
@@ -364,7 +366,14 @@ class Worker(MultiService):
         log_levels = LogLevels(settings.log_level)
         levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
         reload = Reload(
-            settings, (serving.reloaded(), ReloadedCertificates(certificates), levels, ReloadedFeeds(feeds))
+            settings,
+            (
+                serving.reloaded(),
+                serving.reloaded_drain(drain),
+                ReloadedCertificates(certificates),
+                levels,
+                ReloadedFeeds(feeds),
+            ),
         )
         return Served(
             settings,
@@ -389,6 +398,8 @@ class Worker(MultiService):
             return
         now = self.reactor.seconds()
         lag_s, self._due_s = max(0.0, now - self._due_s), now + HEARTBEAT_S
+        # Times that are told twice do no harm, and those of the moment itself must not be lost.
+        before_s, self._beat_s = self._beat_s, now
         pool = served.serving.pool
         self.send(
             message_of(
@@ -399,6 +410,7 @@ class Worker(MultiService):
                     0 if pool is None else pool.capacity,
                     {name: _watchers(service) for name, service in served.feeds.feeds.items()},
                     lag_s,
+                    sent_deliveries(served.feeds.feeds.values(), before_s),
                 ),
             )
         )

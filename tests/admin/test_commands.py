@@ -38,6 +38,17 @@ class CommandsTests(SynchronousTestCase):
         error = self.failureResultOf(self.run_one("upgrade"), NotOfferedError)
         self.assertEqual(error.getErrorMessage(), "this livefeed does not offer the command upgrade")
 
+    def test_offered_until_it_is_registered(self) -> None:
+        """A part that knows more takes the place of the default."""
+
+        async def default(_: Arguments) -> str:
+            return "default"
+
+        self.commands.offer("workers", default)
+        self.assertEqual(self.successResultOf(self.run_one("workers")), "default")
+        self.commands.register("workers", self.wait)
+        self.assertNoResult(self.run_one("workers"))
+
     def test_one_at_a_time(self) -> None:
         """A second reload waits for no turn; it can be tried again after the first, however that has ended."""
         self.commands.register("reload", self.wait)

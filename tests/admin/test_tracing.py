@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.tracing import MAX_MATCHES, DeliveryTimes, Tracing
+from livefeed.admin.tracing import MAX_KEPT, MAX_MATCHES, Tracing, sent_deliveries
 from livefeed.exceptions import CommandError
 from livefeed.feed.trace import PullSteps
 from livefeed.testing import RecordingSubscriber, make_site, publish
@@ -63,17 +64,38 @@ class TracingTests(SynchronousTestCase):
         )
 
     def test_workers(self) -> None:
-        """Their deliveries take the place of those of the parent, which has no subscribers."""
-
-        async def of_workers(feed: str, version: str) -> list[DeliveryTimes]:
-            return [DeliveryTimes(f"{feed} {len(version)}", NOW, None, 5)]
-
+        """Their deliveries take the place of those of the parent, which has no subscribers; the last word counts."""
         publish(self.feeds[1], b"1")
-        self.tracing.of_workers = of_workers
+        (times,) = self.feeds[1].trace.find("newest")
+        self.tracing.report(1, [["b", times.version, NOW, None, 0], ["a", "other", NOW, None, 0]])
+        self.tracing.report(0, [["b", times.version, NOW + 0.5, None, 0]])
+        self.tracing.report(1, [["b", times.version, NOW, NOW + 0.25, 5]])
         (report,) = self.run_it("newest")
         self.assertEqual(
-            report["deliveries"], [{"process": "b 32", "first_ms": 0.0, "last_ms": None, "subscribers": 5}]
+            report["deliveries"],
+            [
+                {"process": "worker 0", "first_ms": 500.0, "last_ms": None, "subscribers": 0},
+                {"process": "worker 1", "first_ms": 0.0, "last_ms": 250.0, "subscribers": 5},
+            ],
         )
+
+    def test_sent_by_a_worker(self) -> None:
+        """Its deliveries survive the way through JSON."""
+        feed = self.feeds[0]
+        publish(feed, b"1")
+        (times,) = feed.trace.find("newest")
+        message = json.loads(json.dumps(sent_deliveries(self.tracing.feeds, NOW)))
+        self.assertEqual(message, [["a", times.version, NOW, NOW, 0]])
+        self.assertEqual(sent_deliveries(self.tracing.feeds, NOW + 1), [])
+        self.tracing.report(3, message)
+        (report,) = self.run_it("newest")
+        self.assertEqual([each["process"] for each in report["deliveries"]], ["worker 3"])
+
+    def test_kept(self) -> None:
+        """The number of versions is limited; the oldest go first."""
+        for number in range(MAX_KEPT + 1):
+            self.tracing.report(0, [["a", str(number), NOW, NOW, 0]])
+        self.assertEqual((len(self.tracing._of_workers), ("a", "0") in self.tracing._of_workers), (MAX_KEPT, False))
 
     def test_several(self) -> None:
         """The same document in two feeds has the same version; their number is limited."""

@@ -67,6 +67,20 @@ class TraceTests(FeedTestCase):
         (three,) = feed.trace.find("newest")
         self.assertEqual((two.last_s, three.last_s is not None), (None, True))
 
+    def test_changes(self) -> None:
+        """A process tells another one of what has changed since it last told."""
+        feed = self.feed()
+        for _ in range(SLICE + 1):
+            feed.subscribe(RecordingSubscriber())
+        publish(feed, b"1")
+        self.clock.advance(1)
+        now = self.clock.seconds()
+        publish(feed, b"2")
+        found = {at: [each.sequence[-1] for each in feed.trace.changed_since(now + at)] for at in (-1, 0, 1)}
+        self.assertEqual(found, {-1: ["1", "2"], 0: ["1", "2"], 1: []})
+        self.clock.advance(1)
+        self.assertEqual([each.sequence[-1] for each in feed.trace.changed_since(now + 1)], ["2"])
+
     def test_parts_have_none(self) -> None:
         """There can be many, and their whole has the times."""
         part = Feed("feed/a", clock=self.clock, whole=self.feed())

@@ -235,7 +235,7 @@ class ReplayTests(LogTestCase):
         heads = [b"GET /feed?%d HTTP/1.1\r\n%sUser-Agent: n%d\r\n\r\n" % (n, HOST, n) for n in range(3 * MAX_HEADS)]
         for head in (*heads, *heads):
             self.ask(head)
-        self.assertEqual(len(self.replay._rests), MAX_HEADS)
+        self.assertEqual(len(self.replay._known), MAX_HEADS)
         self.assertLessEqual(len(self.replay._ends), 100)
         self.assertEqual(len(self.replay._sides), 1)
         self.replay.clear()
@@ -316,7 +316,7 @@ class SiteTests(LogTestCase):
     def setUp(self) -> None:
         made = make_site()
         self.log = self.make_log()
-        self.site = LoggedSite(self.log, made.site.resource, reactor=made.feed.clock)
+        self.site = LoggedSite(self.log, None, made.site.resource, reactor=made.feed.clock)
         made.feed.observe(self.site.forget_answers)
         publish(made.feed, b"[1]")
 
