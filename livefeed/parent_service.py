@@ -289,7 +289,7 @@ class _Configuration:
         """Gives ``welcome``, without sockets, or ``configuration``."""
         files = {
             **self._read,
-            **{str(path): data for path, data in self.certificates.contents().items() if self._is_named(path)},
+            **{str(path): data for path, data in self.certificates.contents().items()},
         }
         payloads = [*files.values(), self.tickets.keys.data]
         facts = Welcome(
@@ -332,10 +332,6 @@ class _Configuration:
             if kind in ("tls", "ssl"):
                 paths += [part.partition("=")[2] if "=" in part else part for part in parts]
         return paths
-
-    def _is_named(self, path: Path) -> bool:
-        """Tells whether the settings name a file: those of a folder are read by the workers."""
-        return str(path) in self._named()
 
     def _read_files(self) -> dict[str, bytes]:
         """Reads the certificates and keys that the settings name.

@@ -178,7 +178,8 @@ class Link(TwistedProtocol):
             self._fail()
 
     def _fail(self) -> None:
-        self.abort()
+        # Not at once: the line of the log about it may go over the same link.
+        self.close()
         self.is_connected = False
 
     def fileDescriptorReceived(self, descriptor: int) -> None:

@@ -270,7 +270,7 @@ class Welcome(msgspec.Struct, frozen=True):
     :ivar certificates: for each PEM file the index of the payload that has its bytes: workers need no right to read it.
     :ivar ticket_key: the index of the payload that has the key of TLS tickets; ``None`` for none.
     :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
-    :ivar limits: limits of this worker alone, by the names of settings.
+    :ivar limits: the part of a limit that this worker has, by the name of the setting; and the number of ``workers``.
     :ivar want: the feeds whose newest snapshot the parent wants from the worker.
     :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
     """
@@ -328,11 +328,9 @@ class DrainOrder(msgspec.Struct, frozen=True):
     """``drain``: end the connections, and then the process.
 
     :ivar successor: whether another process listens on the addresses.
-    :ivar drain_s: seconds over which the connections end; ``None`` for the default.
     """
 
     successor: bool = False
-    drain_s: float | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):

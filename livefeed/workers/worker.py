@@ -27,9 +27,11 @@ from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
 from livefeed.process.certificates import CertificateChoice, ReloadedCertificates
+from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
+from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
-from livefeed.process.reload import Reload
+from livefeed.process.reload import Reload, SimplePart
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
@@ -37,7 +39,7 @@ from livefeed.workers.configuration import files_of, settings_of, with_memory_fi
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
-from livefeed.workers.messages import PROTOCOL, Heartbeat, Hello, Lease, Message, Welcome, message_of
+from livefeed.workers.messages import PROTOCOL, DrainOrder, Heartbeat, Hello, Lease, Message, Welcome, message_of
 from livefeed.workers.sockets import InheritedPort, InheritedReactor, WorkerSockets, inherited_description
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
 
     from livefeed.config.settings import Settings
     from livefeed.process.drain import Drain
-    from livefeed.process.memory import Collector
     from livefeed.serving import ServiceReactor
     from livefeed.tls.files import GivenFiles
     from livefeed.web.site import Site
@@ -90,6 +91,10 @@ class Accepting(Service):
     def stopService(self) -> None:
         """IService API."""
         super().stopService()
+        self.stop_listening()
+
+    def stop_listening(self) -> None:
+        """Accepts no more. Connections in the queues wait for another worker: the parent has the sockets open."""
         for port in self.ports:
             port.stopListening()
 
@@ -140,6 +145,7 @@ class Worker(MultiService):
     _beat_s: float = 0.0  # when the last heartbeat was sent, by the clock
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
+    _is_ending: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -170,10 +176,14 @@ class Worker(MultiService):
         return self._client.stopService()
 
     def end(self, why: str) -> None:
-        """Ends the process, after the connections were ended in order."""
-        if self.running:
-            _log.info("ends: {why}", why=why)
-            self.reactor.stop()
+        """Ends the process, after the connections were ended in order; at once if it ends already."""
+        if self._is_ending:
+            if self.served is not None:
+                self.served.drain.hurry()
+            return
+        self._is_ending = True
+        _log.info("ends: {why}", why=why)
+        self.reactor.stop()
 
     # The link
 
@@ -206,16 +216,10 @@ class Worker(MultiService):
             self._orphan_call.cancel()
             self._orphan_call = None
         self.log.connect(link)
-        try:
-            if self.served is None:
-                self._serve(message, welcome)
-            else:
-                message.close_fds()
-                self._configure(message)
-        except (LivefeedError, StartError) as error:
-            self.failed = True
-            _log.error("cannot serve: {why}", why=first_line(error))
-            self.end("it cannot serve")
+        if self.served is not None:
+            message.close_fds()
+            self._configure(message)
+        elif not self._can_serve(message, welcome):
             return
         if not self._heart.running:
             self._due_s = self.reactor.seconds()
@@ -232,19 +236,12 @@ class Worker(MultiService):
         match message.type:
             case "feed":
                 self._apply(served, message, message.read(FeedEvent))
-            case "patch":
-                answer = message.read(PatchFacts)
-                service = served.feeds.feeds.get(answer.feed)
-                if service is not None:
-                    service.receive_patch(message, answer)
+            case "patch" | "lease":
+                self._answer(served, message)
             case "configuration":
                 self._configure(message)
-            case "lease":
-                lease = message.read(Lease)
-                service = served.feeds.feeds.get(lease.feed)
-                if service is not None:
-                    service.published.places = lease.places
-            case "drain" | "stop":
+            case "drain":
+                served.drain.successor = message.read(DrainOrder).successor
                 self.end("the parent says so")
             case _:
                 if not served.sockets.receive(link, message):
@@ -257,7 +254,7 @@ class Worker(MultiService):
     def lost(self, link: Link) -> None:
         """Receiver API."""
         self.log.disconnect()
-        if not self.running:
+        if self._is_ending:
             return
         _log.warn("the link to the parent is lost; connections stay, and feeds become stale without news")
         if self._orphan_after_s and self._orphan_call is None:
@@ -275,13 +272,28 @@ class Worker(MultiService):
         else:
             service.receive(message, event)
 
+    @staticmethod
+    def _answer(served: Served, message: Message) -> None:
+        """Takes the answer of the parent about a patch, or about places for subscribers."""
+        facts: PatchFacts | Lease = message.read(Lease) if message.type == "lease" else message.read(PatchFacts)
+        service = served.feeds.feeds.get(facts.feed)
+        if service is None:
+            return
+        if isinstance(facts, Lease):
+            service.published.places = facts.places
+        else:
+            service.receive_patch(message, facts)
+
     def _configure(self, message: Message) -> None:
-        """Takes the settings of the parent, which has checked them."""
+        """Takes the settings of the parent, which has checked them. If that fails, the old ones stay."""
         served = self.served
         assert served is not None
         welcome = message.read(Welcome)
-        served.certificates.files = files_of(message, welcome)
-        served.reload.apply(settings_of(welcome))
+        try:
+            served.certificates.files = files_of(message, welcome)
+            served.reload.apply(settings_of(welcome))
+        except (LivefeedError, StartError) as error:
+            _log.error("the settings of the parent cannot be used, and the old ones stay: {why}", why=first_line(error))
         # The parent sends its settings after SIGHUP, which is also the signal of logrotate.
         served.serving.reopen_logs()
         if welcome.ticket_key is not None:
@@ -289,73 +301,55 @@ class Worker(MultiService):
 
     # Serving
 
+    def _can_serve(self, message: Message, welcome: Welcome) -> bool:
+        """Begins to serve. If that fails, the process ends, and the log and the exit code tell the parent."""
+        try:
+            self._serve(message, welcome)
+        except (LivefeedError, StartError) as error:
+            _log.error("cannot serve: {why}", why=first_line(error))
+        except Exception:
+            _log.failure("cannot serve")
+        else:
+            return True
+        self.failed = True
+        self.end("it cannot serve")
+        return False
+
     def _serve(self, message: Message, welcome: Welcome) -> None:
         """Makes everything that clients use, by the first welcome, and starts it."""
-        settings = settings_of(welcome)
         sockets = [socket.socket(fileno=fd) for fd in message.fds]
-        given = files_of(message, welcome)
-        served = self._make(settings, given, welcome, sockets)
+        served = self._make(settings_of(welcome), files_of(message, welcome), welcome, sockets)
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
-        for service in served.services:
-            service.setServiceParent(self)
         self.served = served
+        services = DrainedServices(served.drain)
+        for service in served.services:
+            service.setServiceParent(services)
+        services.setServiceParent(self)
 
     def _make(
-        self, settings: Settings, given: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
+        self, settings: Settings, files: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
     ) -> Served:
         serving = Serving(settings, self.reactor)
         shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
         feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
         for feed in settings.feeds:
             feeds.add_feed(feed)
-        certificates = ServedCertificates(files=given)
+        certificates = ServedCertificates(files=files)
         certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
         endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
         endpoints = []
         with settings.named():
             for number, description in enumerate(settings.listen):
-                reactor, inner = serving.listens_on(with_memory_files(description, given))
+                reactor, inner = serving.listens_on(with_memory_files(description, files))
                 own = [sock for of, sock in zip(welcome.listen, sockets, strict=True) if of == number]
                 inherited: Any = InheritedReactor(reactor, dict.fromkeys([self.index], own[0]) if own else {})  # type: ignore[arg-type]
                 endpoints.append(endpoint_of(inherited, inherited_description(inner)))
         accepting = Accepting(endpoints, serving.site)
-        drain = serving.drain(feeds.feeds.values())
+        drain = serving.drain(feeds.feeds.values(), accepting.stop_listening)
         file_limit, collector = serving.process_services(drain)
         lag = LoopLag(self.reactor)
-        figures = self._figures(serving, feeds, collector, lag, certificates)
-        reload = Reload(
-            settings,
-            (
-                serving.reloaded(),
-                serving.reloaded_drain(drain),
-                ReloadedCertificates(certificates),
-                ReloadedFeeds(feeds),
-            ),
-        )
-        listen = welcome.settings.get("listen", settings.listen)
-        return Served(
-            settings,
-            serving,
-            feeds,
-            accepting,
-            WorkerSockets(self.index, listen, accepting.ports),
-            certificates,
-            figures,
-            drain,
-            reload,
-            (feeds, file_limit, drain, collector, lag, accepting),
-        )
-
-    def _figures(
-        self,
-        serving: Serving,
-        feeds: FeedsService[LinkedFeedService],
-        collector: Collector,
-        lag: LoopLag,
-        certificates: ServedCertificates,
-    ) -> Figures:
-        return Figures(
+        figures = Figures(
             feeds.feeds.values(),
             (),
             serving.site,
@@ -366,6 +360,32 @@ class Worker(MultiService):
             certificates,
             certificates.tickets.is_shared,
             clocks.wall(),
+        )
+        watch = serving.memory_watch(max(1, settings.workers) if isinstance(settings.workers, int) else 1)
+        watches = [] if watch is None else [watch]
+        log_levels = LogLevels(settings.log_level)
+        levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
+        reload = Reload(
+            settings,
+            (
+                serving.reloaded(),
+                serving.reloaded_drain(drain),
+                ReloadedCertificates(certificates),
+                levels,
+                ReloadedFeeds(feeds),
+            ),
+        )
+        return Served(
+            settings,
+            serving,
+            feeds,
+            accepting,
+            WorkerSockets(self.index, settings.listen, accepting.ports),
+            certificates,
+            figures,
+            drain,
+            reload,
+            (log_levels, feeds, file_limit, drain, collector, lag, accepting, *watches),
         )
 
     # Heartbeats

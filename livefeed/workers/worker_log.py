@@ -75,8 +75,8 @@ class WorkerLog:
             self._is_busy = False
 
     def _take(self, event: LogEvent, line: Line) -> None:
-        if self.link is not None and not self.link.is_paused:
-            self.link.send(message_of("log", line))
+        if self._can_send():
+            self._send(line)
             return
         self._kept.append(line)
         if len(self._kept) > MAX_LINES:
@@ -102,9 +102,20 @@ class WorkerLog:
 
     def flush(self) -> None:
         """Sends the lines that were kept, unless the parent reads too slowly."""
-        while self._kept and self.link is not None and not self.link.is_paused:
-            self.link.send(message_of("log", self._kept.popleft()))
-        if self.lost and self.link is not None and not self.link.is_paused:
-            text = f"{self.lost} lines of the log are lost: there were too many while the parent did not read them"
-            self.lost = 0
-            self.link.send(message_of("log", Line("warn", "livefeed.workers.worker_log", text)))
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            while self._kept and self._can_send():
+                self._send(self._kept.popleft())
+            if self.lost and self._can_send():
+                text = f"{self.lost} lines of the log are lost: there were too many while the parent did not read them"
+                self.lost = 0
+                self._send(Line("warn", __name__, text))
+        finally:
+            self._is_busy = was_busy
+
+    def _can_send(self) -> bool:
+        return self.link is not None and not self.link.is_paused
+
+    def _send(self, line: Line) -> None:
+        assert self.link is not None
+        self.link.send(message_of("log", line))

@@ -288,5 +288,5 @@ class ConfigurationTests(WorkerTestCase):
         await more.pull(document(8))
         await parent.feed.pull(document(2))
         self.assertEqual(await self.received(plain), json.loads(document(2)))
-        self.assertEqual(len(parent.links), 1)
+        self.assertEqual(len(parent.links), 1, [each.facts["text"] for each in parent.of_type("log")])
         more.feed.stop_watching()

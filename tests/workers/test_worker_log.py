@@ -1,0 +1,88 @@
+"""The log of a worker: to the parent, or kept and written to a file, and never without end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_LINES, WorkerLog
+
+if TYPE_CHECKING:
+    from livefeed.workers.messages import Message
+
+
+@dataclass
+class FakeLink:
+    log: Logger
+    is_paused: bool = False
+    lines: list[str] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
+
+    def send(self, message: Message) -> None:
+        # A line that is logged while one is sent must not be sent again and again.
+        self.log.info("sending")
+        self.lines.append(message.facts["text"])
+        self.levels.append(message.facts["level"])
+
+
+class WorkerLogTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.file = StringIO()
+        self.observer = WorkerLog(3, self.file)
+        self.logger = Logger("a.module", observer=LogPublisher(self.observer))
+        self.link = FakeLink(self.logger)
+
+    def test_with_a_parent(self) -> None:
+        """Lines go to the parent with their level, and nowhere else; debug lines stay."""
+        self.observer.connect(self.link)
+        self.logger.emit(LogLevel.warn, "a {thing}", thing="b")
+        self.logger.debug("c")
+        self.logger.emit(LogLevel.critical, "d" * 2 * MAX_CHARACTERS)
+        self.assertEqual(self.link.lines, ["a b", "d" * MAX_CHARACTERS])
+        self.assertEqual(self.link.levels, ["warn", "critical"])
+        self.assertEqual(self.file.getvalue(), "")
+
+    def test_without_a_parent(self) -> None:
+        """Lines are written, and the next parent is sent them."""
+        self.logger.info("a")
+        self.assertRegex(self.file.getvalue(), r"^\S+ worker 3: a\n$")
+        self.observer.connect(self.link)
+        self.assertEqual(self.link.lines, ["a"])
+        self.observer.disconnect()
+        self.logger.info("b")
+        self.assertEqual(self.link.lines, ["a"])
+        self.assertIn("worker 3: b\n", self.file.getvalue())
+
+    def test_the_newest_lines_win(self) -> None:
+        """The number of lines that are kept is bounded, and the parent is told how many are lost."""
+        for number in range(MAX_LINES + 5):
+            self.logger.info("{number}", number=number)
+        self.observer.connect(self.link)
+        self.assertEqual(self.link.lines[:-1], [str(number) for number in range(5, MAX_LINES + 5)])
+        self.assertTrue(self.link.lines[-1].startswith("5 lines of the log are lost"))
+        self.observer.flush()
+        self.assertEqual(len(self.link.lines), MAX_LINES + 1)
+
+    def test_a_slow_parent(self) -> None:
+        """Nothing is sent until it has caught up, and the lines are not written to the file."""
+        self.observer.connect(self.link)
+        self.link.is_paused = True
+        for number in range(MAX_LINES + 2):
+            self.logger.info("{number}", number=number)
+        self.observer.flush()
+        self.assertEqual((self.link.lines, self.file.getvalue()), ([], ""))
+        self.link.is_paused = False
+        self.observer.flush()
+        self.assertEqual(len(self.link.lines), MAX_LINES + 1)
+
+    def test_a_terminal_that_is_gone(self) -> None:
+        """The worker goes on."""
+        with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+            observer = WorkerLog(3, full)
+            Logger("a", observer=LogPublisher(observer)).info("a")
+            self.assertEqual(len(observer._kept), 1)
+            full.buffer.raw.close()  # type: ignore[attr-defined]
