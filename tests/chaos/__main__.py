@@ -24,8 +24,8 @@ from tests.chaos.arithmetic import Figures, Window, figures
 from tests.chaos.experience import COLUMNS, experience, row
 from tests.chaos.independent import KINDS, Independent
 from tests.chaos.load import Demand, LoadError, build
-from tests.chaos.scenarios import SCENARIOS, NotSupportedError, running
-from tests.chaos.server import ServerError, socket_bytes, supported_options
+from tests.chaos.scenarios import SCENARIOS, Run, running
+from tests.chaos.server import NotSupportedError, ServerError, socket_bytes, supported_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +113,7 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
                 options=supported,
             )
         )
+        stack.callback(_keep_log, name, run)
         unwatched = run.server.memory_bytes()
         run.load.wait_until_current(_CONNECT_S + 2 * demand.total / demand.rate)
         usage = run.load.usage()
@@ -134,7 +135,6 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
         experiences = (
             {kind: experience(events, window) for kind, events in independent.events().items()} if independent else {}
         )
-        log = run.server.log()
         found = figures(run.load.records, run.load.every_s(), window)
     run.notes.append(
         f"memory for each connection: livefeed {memory / demand.total / 1e3:.1f} KB, sockets in the kernel "
@@ -145,7 +145,6 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
         f"the load: {usage.cpu_s / demand.total * 1e3:.2f} ms of a core for each connection that was opened, then "
         f"{(after.cpu_s - usage.cpu_s) / seconds:.3f} cores; a timer of it was {run.lag_ms:.0f} ms late at most"
     )
-    RESULTS.mkdir(parents=True, exist_ok=True)
     result = {
         "scenario": name,
         "options": vars(options),
@@ -157,7 +156,6 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
         "load_lag_ms": run.lag_ms,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(report.plain(result), indent=2) + "\n")
-    (RESULTS / f"{name}.log").write_text(log)
     print(report.table(report.COLUMNS, [report.row(name, found)]))
     for line in (*report.details(found), *run.notes):
         print(f"  {line}")
@@ -167,6 +165,12 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
             print(f"  {kind}: {reason}")
     print(flush=True)
     return found
+
+
+def _keep_log(name: str, run: Run) -> None:
+    """Writes the log of livefeed, also if the scenario has failed."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.log").write_text(run.server.log())
 
 
 def _terminate(*_: object) -> None:

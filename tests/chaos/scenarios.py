@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from tests.chaos.load import FIRST_NETWORK, Demand, Load
-from tests.chaos.server import Publisher, Server, ServerError
+from tests.chaos.server import NotSupportedError, Publisher, Server, ServerError
 from tests.integration.harness import HOST
 
 if TYPE_CHECKING:
@@ -244,10 +244,6 @@ SCENARIOS = {
 }
 
 
-class NotSupportedError(Exception):
-    """This livefeed cannot be put to a scenario."""
-
-
 @contextmanager
 def running(  # noqa: PLR0913 - the options of the command
     scenario: Scenario,
@@ -278,6 +274,6 @@ def running(  # noqa: PLR0913 - the options of the command
         if reason := scenario.refusal(server):
             raise NotSupportedError(reason)
         if not server.has_workers(workers):
-            raise NotSupportedError(f"this livefeed has started {len(server.workers())} of {workers} workers")
+            raise NotSupportedError(f"this livefeed is not ready, with {len(server.workers())} of {workers} workers")
         with Load(program, demand, server.address, directory, first_network=FIRST_NETWORK) as load:
             yield Run(directory, program, workers, server, load, size)

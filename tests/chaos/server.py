@@ -33,8 +33,8 @@ _OPTION = re.compile(r"^\s+--([a-z][a-z-]*)", re.MULTILINE)
 READY_S = 60.0
 """The longest time in seconds that livefeed may take to listen with a live feed."""
 
-WORKERS_S = 20.0
-"""The longest time in seconds from the first feed that is live to the last worker that runs."""
+WORKERS_S = 40.0
+"""The longest time in seconds from the first feed that is live to the last worker that serves."""
 
 STOP_S = 120.0
 """The longest time in seconds that livefeed may take to stop."""
@@ -42,6 +42,10 @@ STOP_S = 120.0
 
 class ServerError(Exception):
     """livefeed does not do what a scenario needs."""
+
+
+class NotSupportedError(Exception):
+    """This livefeed cannot be put to a scenario."""
 
 
 def pss_bytes(pid: int) -> int:
@@ -197,9 +201,9 @@ class Server:
         return sorted(pid for pid, line in self.processes().items() if "livefeed.workers" in line)
 
     def has_workers(self, count: int) -> bool:
-        """Whether so many workers run, as soon as they do."""
+        """Whether so many workers run and livefeed is ready, as soon as it is so."""
         late = time.monotonic() + WORKERS_S
-        while len(self.workers()) < count:
+        while len(self.workers()) < count or not self._is_ready():
             if time.monotonic() > late:
                 return False
             time.sleep(0.2)
@@ -227,11 +231,13 @@ class Server:
     def command(self, name: str) -> None:
         """Gives a command on the operator's socket.
 
-        :raises ServerError: if it fails, or if this livefeed does not have it.
+        :raises NotSupportedError: if this livefeed does not have it.
+        :raises ServerError: if it fails.
         """
-        transport = httpx.HTTPTransport(uds=str(self._runtime_dir / "admin.sock"))
-        with httpx.Client(transport=transport, base_url="http://localhost", trust_env=False, timeout=READY_S) as client:
+        with self._operator() as client:
             response = client.post(f"/-/{name}", json={})
+        if response.status_code == HTTPStatus.NOT_IMPLEMENTED:
+            raise NotSupportedError(f"{name} is not a command of this livefeed as it runs")
         if response.status_code != HTTPStatus.OK:
             raise ServerError(f"{name} was answered {response.status_code}: {response.text}")
 
@@ -272,6 +278,14 @@ class Server:
         for process in self._logs:
             process.close()
         self._stack.close()
+
+    def _operator(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self._runtime_dir / "admin.sock"))
+        return httpx.Client(transport=transport, base_url="http://localhost", trust_env=False, timeout=READY_S)
+
+    def _is_ready(self) -> bool:
+        with self._operator() as client:
+            return client.get("/-/ready").status_code == HTTPStatus.OK
 
     def _is_ours(self, pid: int) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,9 @@ SOURCE = Path(__file__).parent / "watchers" / "record.go"
 
 class RecordTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "records"
 
     def test_round_trip(self) -> None:
         """The largest values fit."""
