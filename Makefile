@@ -9,7 +9,7 @@ PORT ?= 8443
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs ferretdb test test-integration test-sources test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs chaos ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -19,6 +19,7 @@ help:
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
+	@echo "make chaos    reload, restart and kill livefeed while it is watched, and show what the watchers notice; CHAOS=OPTIONS"
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
@@ -89,6 +90,10 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 
+# The load is a program in Go. All options: make chaos CHAOS=--help
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
@@ -99,6 +104,10 @@ mutants: $(READY)
 # The tests that talk to no other process. With another Python: make test-unit VENV=build/3.13 PYTHON=python3.13
 test-unit: $(READY)
 	$(BIN)/python -m pytest --quiet --ignore tests/integration
+
+# The integration tests again, with two workers.
+test-workers: $(READY) $(CLIENTS)
+	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
 # The integration tests again, with Twisted's own transport.
 test-twisted: $(READY) $(CLIENTS)

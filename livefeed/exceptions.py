@@ -47,6 +47,7 @@ class ConfigurationError(LivefeedError):
         super().__init__(f"{place}: {why}" if place else why)
         self.why = why
         self.setting = setting
+        self.place = place
 
 
 def option_of(setting: str) -> str:

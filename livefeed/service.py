@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.logger import Logger
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
 from livefeed.admin.metrics import Figures
-from livefeed.exceptions import CommandError, ConfigurationError, JournalError
+from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
+from livefeed.parent_service import make_parent
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
+from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
@@ -26,7 +26,7 @@ from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.renewal import CertificateRenewal
-from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving, trusted_networks
 from livefeed.storage.journal import check_folder
@@ -37,16 +37,12 @@ if TYPE_CHECKING:
 
     from twisted.application.service import MultiService
     from twisted.internet.interfaces import IStreamServerEndpoint
-    from twisted.python.failure import Failure
 
-    from livefeed.admin.commands import Arguments
     from livefeed.config.settings import Settings
+    from livefeed.parent_service import ParentServiceReactor
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
-
-
-_log = Logger()
 
 
 def make_service(
@@ -59,6 +55,8 @@ def make_service(
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     check_state_dir(settings)
+    if settings.workers:
+        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings))
     serving = Serving(settings, reactor)
     shared = Shared(
         reactor,
@@ -104,21 +102,18 @@ def make_service(
     reloaded_certificates = ReloadedCertificates(certificates)
     parts = (
         serving.reloaded(),
+        serving.reloaded_drain(drain),
         reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
     )
-
-    def reopen() -> None:
-        reopen_logs()
-        serving.reopen()
 
     notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
         (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
-        reopen,
+        serving.reopen_logs,
         serving.in_thread,
         reactor,
         notify.begin_reload,
@@ -170,23 +165,9 @@ def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: 
 
 def _offer_drain(operating: Operating, drain: Drain) -> None:
     """Offers the drain to the operator, and shows it on the operator's port."""
-
-    async def start_drain(arguments: Arguments) -> dict[str, Any]:
-        if arguments.get("undo") is True:
-            if not drain.cancel():
-                raise CommandError("watchers are being sent away already, or no drain has begun: nothing can be undone")
-        else:
-            # The report is that of the beginning. A drain takes a while, and an operator may want to undo it.
-            Deferred.fromCoroutine(drain.begin()).addErrback(_log_failure)
-        return asdict(drain.report())
-
-    operating.commands.register("drain", start_drain)
+    operating.commands.register("drain", DrainCommand(drain))
     operating.status.is_draining = lambda: drain.is_draining
-    operating.health.obstacles.append(lambda: "draining" if drain.is_draining else None)
-
-
-def _log_failure(failure: Failure) -> None:
-    _log.failure("the drain broke", failure)
+    operating.health.obstacles.append(drain.obstacle)
 
 
 def _stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:

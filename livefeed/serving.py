@@ -24,9 +24,11 @@ from livefeed.process.drain import Drain, DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.memory import Collector
 from livefeed.process.reload import SimplePart
+from livefeed.process.signals import reopen_logs
 from livefeed.threads import defer_to_new_thread
 from livefeed.transport.address_limits import AddressLimits, Refusals
 from livefeed.transport.addresses import Networks
+from livefeed.web.forwarded import Forwarded
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
@@ -105,9 +107,9 @@ class Serving:
         settings, reactor = self.settings, self.reactor
         self.subscribers = SubscriberFactory(reactor=reactor)
         self.root = Root()
+        self.trusted = trusted_networks(settings)
         self._make_site()
         self.in_thread = partial(defer_to_new_thread, reactor)
-        self.trusted = trusted_networks(settings)
         self.refusals = Refusals(reactor)
         self._make_transport()
 
@@ -142,9 +144,16 @@ class Serving:
         :param feeds: the feeds that are served; read again at each use.
         :param stop_listening: closes the listening sockets of watchers; it may give a Deferred.
         """
-        settings = self.settings
-        times = DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
+        times = _drain_times(self.settings)
         return Drain(self.site, self.subscribers, feeds, self.pool, self.reactor, times, stop_listening)
+
+    def reloaded_drain(self, drain: Drain) -> SimplePart:
+        """Gives the part of a reload that changes the times of a drain; one that has begun goes on."""
+
+        def take(settings: Settings) -> None:
+            drain.times = _drain_times(settings)
+
+        return SimplePart(frozenset({"drain_delay", "drain", "return_after"}), take)
 
     def memory_watch(self, workers: int = 1) -> MemoryWatch | None:
         """Makes the service that limits the connections by memory, to be started after the listeners.
@@ -154,8 +163,9 @@ class Serving:
         """
         return None if self.pool is None else MemoryWatch(self.pool, self.reactor, workers=workers)
 
-    def reopen(self) -> None:
-        """Opens the access log again, after logrotate has renamed its file."""
+    def reopen_logs(self) -> None:
+        """Opens the log file and the access log again, after logrotate has renamed them."""
+        reopen_logs()
         if self.lines is not None:
             self.lines.reopen()
 
@@ -171,6 +181,8 @@ class Serving:
 
     def _make_site(self) -> None:
         settings, make_site = self.settings, Site
+        field_name = settings.forwarded_header
+        forwarded = None if field_name == "none" else Forwarded(field_name, self.trusted)
         self.lines = None
         if settings.access_log is not None:
             # Imported only here, and the connections, too: without it there is nothing of it.
@@ -182,7 +194,7 @@ class Serving:
 
             log = AccessLog(Format(settings.access_log_format), write, clocks.wall)
             lines = LineWriter(settings.access_log, settings.place("access_log"), self.reactor, log.flush)
-            self.lines, make_site = lines, partial(LoggedSite, log)  # type: ignore[assignment]
+            self.lines, make_site = lines, partial(LoggedSite, log, forwarded)  # type: ignore[assignment]
         self.site = make_site(
             self.root,
             reactor=self.reactor,
@@ -190,6 +202,8 @@ class Serving:
             max_head_bytes=settings.max_head_bytes,
             idle_timeout_s=settings.idle_timeout,
         )
+        if forwarded is not None:
+            self.site.requestFactory = forwarded.request_class()
 
     def _make_transport(self) -> None:
         self.listening, self.proxied, self.pool, self.reserved_files = self.reactor, None, None, None
@@ -228,6 +242,10 @@ def trusted_networks(settings: Settings) -> Networks:
     """
     with settings.named():
         return Networks.parse(settings.trusted_proxy, "trusted_proxy")
+
+
+def _drain_times(settings: Settings) -> DrainTimes:
+    return DrainTimes(settings.drain_delay, settings.drain, settings.return_after)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -53,6 +53,10 @@ _PARAMETERS = {
     "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
     "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
     "access-log-format": "format of these lines: common, combined or json [default: combined]",
+    "forwarded-header": (
+        "field with which trusted proxies name the address of a client: none, x-forwarded-for or forwarded "
+        "[default: none]"
+    ),
     "address-rate": (
         "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
     ),
@@ -146,6 +150,7 @@ class Options(usage.Options):
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
             "access-log": usage.CompleteFiles(),
             "access-log-format": usage.CompleteList(["common", "combined", "json"]),
+            "forwarded-header": usage.CompleteList(["none", "x-forwarded-for", "forwarded"]),
         }
     )
 

@@ -33,13 +33,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "delivery": "document feed transport web",
         "process": "config document tls transport web delivery",
         "admin": "document tls transport web feed intake delivery process",
-        "cli": "process tls",
+        "checks": "admin config document process serving sources storage tls web",
+        "cli": "checks config process tls",
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake process sources storage web",
         "serving": "config delivery process transport web",
         "workers": "admin config delivery document feed feed_service process serving tls transport web",
         "operating": "admin config process serving tls",
-        "service": "admin config feed_service operating process serving storage tls web workers",
+        "parent_service": "admin config feed_service operating process serving tls workers",
+        "service": "admin config feed_service operating parent_service process serving storage tls web",
         "tap": "config process service",
     }.items()
 }

@@ -148,8 +148,8 @@ class OrderTests(ServiceTestCase):
         )
 
     def test_drain_has_its_settings(self) -> None:
-        """Its times, and the listeners of the feeds, but not that of the operator."""
-        services = self.make(**self.admin(LOCAL), drain_delay="2", drain="60", return_after="9")
+        """Its times, and the listeners of the feeds, but not those of the operator's port."""
+        services = self.make(drain_delay="2", drain="60", return_after="9", **self.admin(LOCAL))
         drain = self.one(Drain, services)
         self.assertEqual(drain.times, DrainTimes(2.0, 60.0, 9.0))
         feeds, operators = self.all(Listener, services)
@@ -373,6 +373,8 @@ _FILES = st.builds(
             "handshake_timeout": _TIMES,
             "head_timeout": st.sampled_from(["3", "4"]),
             "idle_timeout": st.sampled_from(["30", "40"]),
+            "drain": st.sampled_from(["3", "4"]),
+            "address_rate": st.sampled_from(["3", "4"]),
             "max_head_bytes": st.sampled_from(["16384", "20000"]),
             "log_level": st.sampled_from(["'debug'", "'warn'"]),
             "instance": st.sampled_from(["'green'", "'blue'"]),
@@ -410,7 +412,7 @@ class ReloadTests(ServiceTestCase):
         site: Any = drain.site
         pool: Any = drain.pool
         listing = request(site, b"GET /-/feeds.json HTTP/1.1").body
-        state: list[object] = [pool.limits, site.head_timeout_s, site.max_head_bytes, site.timeOut]
+        state: list[object] = [pool.limits, site.head_timeout_s, site.max_head_bytes, site.timeOut, drain.times]
         state += [self.one(LogLevels, services).name, [each["name"] for each in json.loads(listing)["feeds"]]]
         for name, service in feeds.feeds.items():
             feed, published, puller = service.feed, service.published, service.puller
@@ -442,7 +444,7 @@ class ReloadTests(ServiceTestCase):
         else:
             report = self.successResultOf(outcome)
             self.assertEqual(self.state(services), self.state(fresh))
-            self.assertEqual(old != self.state(services), bool(report.changed) or old[5] != self.state(services)[5])
+            self.assertEqual(old != self.state(services), bool(report.changed) or old[6] != self.state(services)[6])
             self.assertNotIn("u:p@", json.dumps(report.to_json()))
 
     def test_settings_that_need_a_restart_are_checked(self) -> None:

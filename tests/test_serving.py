@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import Settings
 from livefeed.exceptions import ConfigurationError
+from livefeed.process.drain import DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.line_writer import LineWriter
 from livefeed.serving import Serving
@@ -17,7 +18,9 @@ from livefeed.transport.address_limits import BURST_S
 from livefeed.transport.endpoint import KINDS, PoolReactor
 from livefeed.transport.logged import LOGGED
 from livefeed.transport.pool import RESERVED_FILES, Pool
-from livefeed.web.access_log import LoggedSite
+from livefeed.web.access_log import ForwardedReplay, LoggedSite
+from livefeed.web.forwarded import Forwarded
+from livefeed.web.request import Request
 
 
 class ServingTests(SynchronousTestCase):
@@ -82,13 +85,22 @@ class ServingTests(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, Serving, settings, self.reactor)
         self.assertTrue(str(error).startswith("livefeed.toml: trusted_proxy: 10.0.0.1/8 has bits set"), str(error))
 
+    def test_forwarded_header(self) -> None:
+        """Requests find their clients by the field that is set."""
+        self.assertIs(Serving(Settings(), self.reactor).site.requestFactory, Request)
+        settings = Settings(forwarded_header="forwarded", trusted_proxy=("10.0.0.0/8",), access_log="-")
+        serving = Serving(settings, self.reactor)
+        kind: Any = serving.site.requestFactory
+        self.assertEqual(kind.forwarded, Forwarded("forwarded", serving.trusted))
+        self.assertIsInstance(serving.site.replays[True], ForwardedReplay)
+
     def test_access_log(self) -> None:
         """With an access log, site and connections are those that write it; without, nothing is of it."""
         serving = Serving(Settings(), self.reactor)
         assert isinstance(serving.listening, PoolReactor)
         self.assertEqual((serving.lines, serving.listening.kinds), (None, KINDS))
         self.assertNotIsInstance(serving.site, LoggedSite)
-        serving.reopen()
+        serving.reopen_logs()
         serving = Serving(Settings(access_log="/nowhere/access.log", trusted_proxy=("unix",)), self.reactor)
         assert isinstance(serving.listening, PoolReactor)
         assert isinstance(serving.proxied, PoolReactor)
@@ -98,10 +110,29 @@ class ServingTests(SynchronousTestCase):
         self.assertEqual([type(service) for service in cast("Any", files)], [FileLimit, LineWriter])
         self.patch(serving.lines, "reopen", lambda: self.reopened.append(1))
         self.reopened: list[int] = []
-        serving.reopen()
+        serving.reopen_logs()
         self.assertEqual(self.reopened, [1])
 
     def test_settings_of_the_site(self) -> None:
         """The site has the limits of the settings."""
         site = Serving(Settings(head_timeout=3.0, max_head_bytes=20_000, idle_timeout=9.0), self.reactor).site
         self.assertEqual((site.head_timeout_s, site.max_head_bytes, site.timeOut), (3.0, 20_000, 9.0))
+
+    def test_times_of_a_drain_are_reloaded(self) -> None:
+        """Each of its settings."""
+        serving = Serving(Settings(), self.reactor)
+        drain = serving.drain([])
+        before, after = Settings(), Settings(drain_delay=5.0, drain=90.0, return_after=20.0)
+        prepared = serving.reloaded_drain(drain).prepare(before, after)
+        self.assertEqual(len(prepared.changes()), 3)
+        prepared.commit()
+        self.assertEqual(drain.times, DrainTimes(5.0, 90.0, 20.0))
+
+    def test_memory_limits_the_pool_alone(self) -> None:
+        """Twisted's transport has no such limit."""
+        serving = Serving(Settings(), self.reactor)
+        watch = serving.memory_watch(workers=3)
+        assert watch is not None
+        self.assertIs(watch.pool, serving.pool)
+        self.assertEqual(watch.workers, 3)
+        self.assertIsNone(Serving(Settings(transport="twisted"), self.reactor).memory_watch())

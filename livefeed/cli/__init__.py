@@ -1,6 +1,7 @@
 """The command ``livefeed``.
 
 - ``certs``: the subcommand that makes development certificates.
+- ``check``: the subcommand that does all checks of a start.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.

@@ -162,7 +162,10 @@ def from_file(path: str, start: Path) -> dict[str, SettingValue]:
         if why.startswith(_ABOUT_BARE_TEXT):
             why += "; text is in quotes, and numbers are not"
         at = _AT_LINE.search(why)
-        raise ConfigurationError(f"is not TOML{why}", place=path if at is None else f"{path}:{at[1]}") from None
+        line = None if at is None else at[1]
+        if "(at end of document)" in why:
+            line = f"{text.rstrip().count(chr(10)) + 1}"
+        raise ConfigurationError(f"is not TOML{why}", place=path if line is None else f"{path}:{line}") from None
     folder = (start / path).absolute().parent
     lines = key_lines(text)
     places = {key: FilePlace(path, (key,), lines) for key in table}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -26,6 +26,7 @@ Level = Literal["debug", "info", "warn", "error"]
 """The least important lines that are logged."""
 
 AccessLogFormat = Literal["common", "combined", "json"]
+ForwardedHeader = Literal["none", "x-forwarded-for", "forwarded"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Rate = Annotated[int, msgspec.Meta(ge=0)] | Literal["none"]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
@@ -36,6 +37,9 @@ Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
 MAX_FEEDS = 64
 """Largest number of feeds in one process. Each feed pulls, checks and compresses in the thread that serves all clients.
 """
+
+MAX_ERRORS = 100
+"""Upper limit of the errors that are given together."""
 
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
 _NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
@@ -68,6 +72,9 @@ _ALLOWED = {
     "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
     "address_rate": _COUNT,
     "network_rate": _COUNT,
+    "forwarded_header": "none, x-forwarded-for or forwarded",
+    "access_log": "a path, unix: and the path of a socket, or -",
+    "access_log_format": "common, combined or json",
     "runtime_dir": "a path",
     "instance": _NAME,
     "admin": "a list of endpoints",
@@ -77,8 +84,6 @@ _ALLOWED = {
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
-    "access_log": "a path, unix: and the path of a socket, or -",
-    "access_log_format": "common, combined or json",
     "drain_delay": _PAUSE,
     "drain": _PAUSE,
     "return_after": _PAUSE,
@@ -170,6 +175,10 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar trusted_proxy: the networks of the proxies that may name the address of a client.
     :ivar address_rate: number of new connections a second for each address; 0 for no limit.
     :ivar network_rate: number of new connections a second for each network; 0 for no limit.
+    :ivar forwarded_header: the field with which trusted proxies name the address of a client.
+    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
+        socket, or ``-`` for standard output; ``None`` for nowhere.
+    :ivar access_log_format: the format of these lines.
     :ivar runtime_dir: the folder of the operator's socket; ``None`` for the default one of the instance.
     :ivar instance: the name of the instance, by which ``livefeed ctl`` finds its operator's socket.
     :ivar admin: descriptions of the endpoints to serve the operator's port on, besides its Unix socket.
@@ -180,9 +189,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     :ivar log_level: the least important lines that are logged.
-    :ivar access_log: where a line for each answered request is written: the path of a file, ``unix:`` and the path of a
         socket, or ``-`` for standard output; ``None`` for nowhere.
-    :ivar access_log_format: the format of these lines.
     :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
     :ivar drain: seconds over which watchers are sent away if a successor serves them.
     :ivar return_after: seconds after which the first watchers come back after a stop without a successor.
@@ -203,6 +210,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     trusted_proxy: tuple[str, ...] = ()
     address_rate: Count = 200
     network_rate: Count = 1000
+    forwarded_header: ForwardedHeader = "none"
+    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    access_log_format: AccessLogFormat = "combined"
     runtime_dir: Path | None = None
     instance: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "default"
     admin: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
@@ -212,8 +222,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"
-    access_log: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    access_log_format: AccessLogFormat = "combined"
     drain_delay: Pause = 0.0
     drain: Pause = 30.0
     return_after: Pause = 6.0
@@ -229,14 +237,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
             one.
         :raises ConfigurationError: if a value is not possible; the message names the place where it was set.
         """
-        folder = folder or Path.cwd()
-        values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
-        config = values.pop("config", None)
-        if config is not None:
-            if not config.value:
-                raise ConfigurationError("'' is not a path", place=config.place)
-            values = from_file(config.value, folder) | values
-        return cls.of(values)
+        return cls.of(merge_layers(options, environment, folder or Path.cwd()))
 
     @classmethod
     def of(cls, values: Mapping[str, SettingValue]) -> Settings:
@@ -267,6 +268,9 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         if is_fast and not settings.trusted_proxy and any(each.startswith("haproxy:") for each in settings.listen):
             why = "haproxy: reads the PROXY header of trusted proxies alone: name their networks in trusted_proxy"
             raise ConfigurationError(why, place=settings.place("listen"))
+        if settings.forwarded_header != "none" and not settings.trusted_proxy:
+            why = "the field of any client would be believed: name the networks of the proxies in trusted_proxy"
+            raise ConfigurationError(why, place=settings.place("forwarded_header"))
         if settings.admin and settings.admin_token is None:
             why = "requires admin_token, the file with the token that requests to the operator's port carry"
             raise ConfigurationError(why, place=settings.place("admin"))
@@ -274,6 +278,20 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
             why = "requires the transport fast: Twisted's cannot share its connections among processes"
             raise ConfigurationError(why, place=settings.place("workers"))
         return settings
+
+
+def merge_layers(options: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> dict[str, SettingValue]:
+    """Merges file, environment and command line to values that are not checked yet; see :meth:`Settings.read`.
+
+    :raises ConfigurationError: if the file cannot be read.
+    """
+    values = from_environment(environment, OPTIONS, REPEATABLE, folder) | from_options(options, folder)
+    config = values.pop("config", None)
+    if config is not None:
+        if not config.value:
+            raise ConfigurationError("'' is not a path", place=config.place)
+        values = from_file(config.value, folder) | values
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +314,55 @@ class Layers:
         """
         return Settings.read(self.options, self.environment, self.folder)
 
+    def read_all(self) -> tuple[Settings | None, list[ConfigurationError]]:
+        """Reads the settings, and gives all errors: after each, it goes on as if the value had not been set.
+
+        :returns: the settings without the wrong values; ``None`` if an error is about no single value.
+        """
+        errors: list[ConfigurationError] = []
+        try:
+            values = merge_layers(self.options, self.environment, self.folder)
+        except ConfigurationError as error:
+            return None, [error]
+        while len(errors) < MAX_ERRORS:
+            try:
+                return Settings.of(values), errors
+            except ConfigurationError as error:
+                errors.append(error)
+                if not _leave_out(values, error.place):
+                    break
+        return None, errors
+
     def warn_of_unknown(self) -> None:
         """Warns of variables of the environment that look like settings and are none."""
         for variable, hint in unknown_variables(self.environment, OPTIONS):
             _log.warn("{variable} has no effect: there is no such setting{hint}", variable=variable, hint=hint)
+
+
+def _leave_out(values: dict[str, SettingValue], place: str) -> bool:
+    """Removes the value that was set at a place, and tells whether there was one."""
+    for name, value in values.items():
+        if value.place == place:
+            del values[name]
+            return True
+    feeds = values.get("feeds")
+    if feeds is None or not isinstance(feeds.value, dict):
+        return False
+    for name in feeds.value:
+        table = feeds.below(name)
+        keys = table.value if isinstance(table.value, dict) else {}
+        wrong = next((key for key in keys if table.below(key).place == place), None)
+        if table.place != place and wrong is None:
+            continue
+        # Without its source, a feed would have one error more.
+        tables = {each: value for each, value in feeds.value.items() if each != name}
+        if wrong is not None and wrong != "source":
+            tables[name] = {key: value for key, value in keys.items() if key != wrong}
+        values["feeds"] = replace(feeds, value=tables)
+        if not tables:
+            del values["feeds"]
+        return True
+    return False
 
 
 _Settings = TypeVar("_Settings", bound=_PlacedSettings)

@@ -1,10 +1,10 @@
 """The operating system's process: addresses, certificates, signals, the end, limits, memory, log.
 
 - ``capacity``: the number of connections, by open files and memory, and its parts for workers.
-- ``certificates``: the choice of the default certificate, and the daily check for expiry.
 - ``certificates``: the choice of the default certificates, their reload, and the daily check for expiry.
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.
 - ``drain``: the orderly end of all connections, in three phases.
+- ``drain_command``: the operator's command that begins or undoes a drain.
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
 - ``instance``: the instance that the process is, and its claim to the runtime directory.
 - ``journald``: log lines with priorities, for systemd's journal.
@@ -15,12 +15,10 @@
 - ``loop_lag``: by how much the reactor's timers are late.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
-- ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
-- ``signals``: SIGTERM, SIGHUP, SIGUSR1, and reopening the log files.
 - ``reload``: new settings for a process that runs, completely or not at all.
 - ``renewal``: certificates that are renewed while the process runs.
-- ``signals``: SIGTERM, SIGHUP and SIGUSR1, and opening the log files again.
-- ``signals``: SIGTERM, SIGINT, SIGHUP, SIGUSR1, and reopening the log files.
+- ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
+- ``signals``: SIGTERM, SIGINT, SIGHUP and SIGUSR1, and opening the log files again.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
 - ``tickets``: the rotation of the key of TLS session tickets.
 """

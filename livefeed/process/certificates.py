@@ -41,6 +41,7 @@ class CertificateChoice:
     :ivar certs: the files of the operator's certificates; empty for a development certificate.
     :ivar keys: the files of their private keys.
     :ivar place: where the operator has set the certificates; messages begin with it.
+    :ivar is_used: whether an endpoint has asked for them.
     """
 
     # required parameters
@@ -49,7 +50,7 @@ class CertificateChoice:
     place: str
 
     # internal state
-    _is_used: bool = False
+    is_used: bool = False
     _is_logged: bool = False
 
     def __call__(self) -> PairSource:
@@ -57,7 +58,7 @@ class CertificateChoice:
 
         :raises LivefeedError: if a development certificate is needed and cannot be made.
         """
-        self._is_used = True
+        self.is_used = True
         if self.certs:
             return PairSource(tuple(zip(self.certs, self.keys, strict=True)))
         made = development_certificate(default_directory())
@@ -76,7 +77,7 @@ class CertificateChoice:
 
         :raises ConfigurationError: if one of the files is missing.
         """
-        if self._is_used or not self.certs:
+        if self.is_used or not self.certs:
             return
         for name, files in (("cert", self.certs), ("key", self.keys)):
             for file in files:

@@ -224,6 +224,10 @@ class Drain(Service):
         """Tells whether the process is to be sent no more clients: it is not ready."""
         return self.phase is not Phase.SERVING
 
+    def obstacle(self) -> str | None:
+        """Gives the reason why the process is not ready; ``None`` if no drain has begun."""
+        return f"livefeed is being drained: {self.phase.value}" if self.is_draining else None
+
     def count(self) -> int:
         """Gives the number of open connections."""
         if self.pool is not None:
@@ -310,11 +314,12 @@ class Drain(Service):
         )
 
     async def _release_gradually(self, slots: ReconnectSlots) -> None:
+        over_s = self.times.gradual_s
         sockets, streams, pollers = [*self.subscribers.protocols_open], self._streams(), self._pollers()
         _log.info(
             "{count} watchers are sent away within {seconds} s",
             count=len(sockets) + len(streams) + len(pollers),
-            seconds=self.times.gradual_s,
+            seconds=over_s,
         )
         calls = [
             *(("sockets", each) for each in sockets),
@@ -322,7 +327,7 @@ class Drain(Service):
             *(("pollers", each) for each in pollers),
         ]
         count = len(calls)
-        slices = max(min(count, math.ceil(self.times.gradual_s / SLICE_S)), math.ceil(count / MAX_SLICE))
+        slices = max(min(count, math.ceil(over_s / SLICE_S)), math.ceil(count / MAX_SLICE))
         begun = self.clock.seconds()
         for number in range(slices):
             for kind, each in calls[number * count // slices : (number + 1) * count // slices]:
@@ -332,7 +337,7 @@ class Drain(Service):
                     each.send_away(slots.take_ms())
                 self._add(**{kind: 1})
             # Also without a time between them: other connections get their turn.
-            due = begun + (number + 1) * self.times.gradual_s / slices
+            due = begun + (number + 1) * over_s / slices
             await self._pause(max(due - self.clock.seconds(), 0.0))
             if self._hurried or self.phase is not Phase.RELEASING:
                 break

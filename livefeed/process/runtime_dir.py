@@ -125,6 +125,26 @@ def claim(path: Path, group: int | None = None) -> RuntimeDir:
         raise RuntimeDirError(f"{error.filename or path}: {error.strerror}") from None
 
 
+def inspect(path: Path) -> None:
+    """Checks a runtime directory as far as it exists, without making anything.
+
+    :raises RuntimeDirError: if it could not be claimed.
+    """
+    check_length(path)
+    try:
+        if not path.parent.exists():
+            if not os.access(path.parent.parent, os.W_OK | os.X_OK):
+                raise RuntimeDirError(f"{path.parent}: cannot be made, or the folder above it is missing")
+            return
+        _check_parent(path.parent)
+        if os.path.lexists(path):
+            _check(path)
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            raise RuntimeDirError(f"{path}: Permission denied")
+    except OSError as error:
+        raise RuntimeDirError(f"{error.filename or path}: {error.strerror}") from None
+
+
 def _make(path: Path, mode: int) -> None:
     with suppress(FileExistsError):
         path.mkdir(mode)

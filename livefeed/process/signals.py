@@ -1,4 +1,4 @@
-"""The signals of the process: SIGTERM stops it, a second one at once, and SIGHUP has it reload."""
+"""The signals of the process: SIGTERM stops it, a second one at once; SIGHUP has it reload; SIGUSR1 only warns."""
 
 from __future__ import annotations
 

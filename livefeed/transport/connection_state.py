@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Sequence
 
-    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.internet.interfaces import IAddress, IProtocolFactory
     from twisted.python.failure import Failure
 
     from livefeed.transport.interfaces import AnswerStore, ConnectionPool, ReplayedProtocol, WaitingRoom
@@ -114,7 +114,7 @@ class ConnectionState(StreamSocket):
         self._factory: IProtocolFactory | None = factory
         self.sock = sock
         self.fd = sock.fileno()
-        self._peer = pack_peer(peer)
+        self._peer: int | IAddress = pack_peer(peer)
         self._state: int = OPEN
         self._tls_state: int = READY
         # Only the methods of IProtocol may be called on it while _answers is None.
@@ -174,6 +174,10 @@ class ConnectionState(StreamSocket):
     def getPeer(self) -> Any:
         """ITransport API. The address is known also after the end."""
         return unpack_peer(self._peer)
+
+    def set_peer(self, address: IAddress) -> None:
+        """Has :meth:`getPeer` give another address: that of a client whose proxy has named it."""
+        self._peer = address
 
     @property
     def connected(self) -> bool:

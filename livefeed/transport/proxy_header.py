@@ -237,7 +237,7 @@ class HeaderConnection:
 
     @property
     def polls(self) -> bool:
-        """PooledConnection API."""
+        """PooledConnection API. The client has not sent a request yet."""
         return False
 
     def retire(self) -> None:

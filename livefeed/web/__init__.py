@@ -5,6 +5,7 @@
 - ``channel``: one connection: checks, time limits, back-pressure.
 - ``conditional``: conditional requests. Pure.
 - ``cors``: the origins whose pages may read answers.
+- ``forwarded``: the client's address in X-Forwarded-For or Forwarded.
 - ``interfaces``: the requirements of channels and requests on the objects around them.
 - ``negotiation``: the fields of a request, parsed once. Pure.
 - ``reconnect_slots``: the delays after which refused and released clients come back.

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from livefeed.transport.answer import Repeatable
 from livefeed.transport.interfaces import IDeadlineListener, IReplayed
 from livefeed.web.answers import EVERY_ANSWER, problem, retry_after
-from livefeed.web.interfaces import HalfClosingTransport, RequestSite, TimedTransport
+from livefeed.web.interfaces import HalfClosingTransport, PeeredTransport, RequestSite, TimedTransport
 from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
 from livefeed.web.replay import MAX_FIELDS
 
@@ -443,7 +443,11 @@ class Channel(HTTPChannel):
         """
         transport = self.transport
         # It counts as answered, because it is never finished.
-        ended = self.site.handed_over(self.requests[-1])
+        request = self.requests[-1]
+        if request.is_forwarded and isinstance(transport, PeeredTransport):
+            # From now on the connection is this client's alone.
+            transport.set_peer(request.getClientAddress())
+        ended = self.site.handed_over(request)
         if ended is not None:
             _call_at_end(protocol, ended)
         self.setTimeout(None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from twisted.internet.interfaces import IProtocol
+    from twisted.internet.interfaces import IAddress, IProtocol
 
 
 @runtime_checkable
@@ -29,6 +29,14 @@ class TimedTransport(Protocol):
 
         :param seconds: the delay from now; ``None`` for never.
         """
+
+
+@runtime_checkable
+class PeeredTransport(Protocol):
+    """A transport whose peer can be replaced by the address that a proxy has named. The fast transport is one."""
+
+    def set_peer(self, address: IAddress, /) -> None:
+        """Has ``getPeer`` give this address from now on."""
 
 
 @runtime_checkable

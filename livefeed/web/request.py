@@ -56,6 +56,7 @@ class Request(server.Request):
         wait, or must wait alone.
     :ivar over_capacity: whether the connection exceeds the limit and the request asks for events, which are refused.
     :ivar counts_as: the status under which the metrics count the answer; ``None`` for the status that was sent.
+    :ivar is_forwarded: whether its client is not the peer of the connection, but an address that a proxy has named.
     :ivar hurry: answers a request that waits, without the event that it waits for.
     """
 
@@ -66,6 +67,7 @@ class Request(server.Request):
     waits_for: Host | None = None
     over_capacity = False
     counts_as: int | None = None
+    is_forwarded = False
     hurry: Callable[[], object] = staticmethod(lambda: None)
     channel: RequestChannel  # type: ignore[assignment] # twisted.web names its own class
 

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import LinkError
-from livefeed.process.descriptions import split_description
+from livefeed.process.descriptions import PROXIED, split_description
+from livefeed.tls.files import GivenFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +34,8 @@ def settings_for_workers(settings: Settings) -> dict[str, Any]:
     return facts
 
 
-def settings_of(message: Message, welcome: Welcome) -> Settings:
-    """Gives the settings of a worker: those of the message, with its own limits, and the files that came with it.
+def settings_of(welcome: Welcome) -> Settings:
+    """Gives the settings of a worker: those of the message, with its own limits.
 
     :raises LinkError: if they cannot be read.
     """
@@ -43,21 +44,23 @@ def settings_of(message: Message, welcome: Welcome) -> Settings:
         settings = structs.replace(settings, **welcome.limits)
     except (msgspec.ValidationError, TypeError) as error:
         raise LinkError(f"the settings cannot be read: {error}") from None
-    files = {path: memory_file(path, message.payload(index)) for path, index in welcome.certificates.items()}
-    return with_files(settings, files) if files else settings
+    return settings
 
 
-def with_files(settings: Settings, files: Mapping[str, Path]) -> Settings:
-    """Replaces paths of certificates and keys.
+def files_of(message: Message, welcome: Welcome) -> GivenFiles:
+    """Gives the certificates and keys that the parent has read, by their absolute paths."""
+    return GivenFiles({Path(path).absolute(): message.payload(index) for path, index in welcome.certificates.items()})
 
-    :param files: other paths, by those of the operator.
+
+def with_memory_files(description: str, given: GivenFiles) -> str:
+    """Gives the description of an endpoint for a worker.
+
+    Twisted itself reads the files of an endpoint ``ssl:``, so the bytes that the parent has read are put into files in
+    memory. Those of ``tls:`` are read from *given*.
     """
-    return structs.replace(
-        settings,
-        cert=tuple(_replaced(each, files) for each in settings.cert),
-        key=tuple(_replaced(each, files) for each in settings.key),
-        listen=tuple(_with_files(description, files) for description in settings.listen),
-    )
+    if split_description(description.removeprefix(PROXIED))[0] != "ssl":
+        return description
+    return _with_files(description, {str(path): memory_file(path.name, data) for path, data in given.contents.items()})
 
 
 def memory_file(name: str, data: bytes) -> Path:
@@ -77,11 +80,8 @@ def _path(wanted: type, value: Any) -> Any:
     raise ValueError("expected a path")
 
 
-def _replaced(path: Path, files: Mapping[str, Path]) -> Path:
-    return files.get(str(path), path)
-
-
 def _with_files(description: str, files: Mapping[str, Path]) -> str:
+    """Replaces the paths in a description by others."""
     parts = split_description(description)
     changed = []
     for part in parts:

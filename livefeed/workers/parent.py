@@ -213,11 +213,11 @@ class Parent(MultiService):
     def _end_waiting(self) -> None:
         """Goes on without the workers of an earlier parent that have not said hello."""
         self._waiting = None
-        for index, pid in (self._awaited or {}).items():
+        silent, self._awaited = self._awaited or {}, {}
+        for index, pid in silent.items():
             text = "worker {index} of an earlier parent (process {pid}) does not answer, and is killed"
             _log.warn(text, index=index, pid=pid)
             self.processes.kill(pid, signal.SIGKILL)
-        self._awaited = {}
         Deferred.fromCoroutine(self._settle()).addErrback(self._give_up)
 
     async def _settle(self) -> None:
@@ -371,6 +371,9 @@ class Parent(MultiService):
         for index in range(self.count):
             if self.supervisor.is_known(index, pid):
                 self.figures.end(index, self._incarnations.get(index, 0))
+                link = self._links.get(index)
+                if link is not None:
+                    link.lose()  # a canary on it would be taken for one of the next process
         awaited = self._awaited or {}
         for index in [each for each, other in awaited.items() if other == pid]:
             del awaited[index]

@@ -26,14 +26,14 @@ from livefeed.admin.tracing import sent_deliveries
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
-from livefeed.process.certificates import CertificateChoice
+from livefeed.process.certificates import CertificateChoice, ReloadedCertificates
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.reload import Reload
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
-from livefeed.workers.configuration import settings_of
+from livefeed.workers.configuration import files_of, settings_of, with_memory_files
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from livefeed.process.drain import Drain
     from livefeed.process.memory import Collector
     from livefeed.serving import ServiceReactor
+    from livefeed.tls.files import GivenFiles
     from livefeed.web.site import Site
     from livefeed.workers.link import Link, UNIXReactor
     from livefeed.workers.worker_log import WorkerLog
@@ -279,7 +280,8 @@ class Worker(MultiService):
         served = self.served
         assert served is not None
         welcome = message.read(Welcome)
-        served.reload.apply(settings_of(message, welcome))
+        served.certificates.files = files_of(message, welcome)
+        served.reload.apply(settings_of(welcome))
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
 
@@ -287,9 +289,10 @@ class Worker(MultiService):
 
     def _serve(self, message: Message, welcome: Welcome) -> None:
         """Makes everything that clients use, by the first welcome, and starts it."""
-        settings = settings_of(message, welcome)
+        settings = settings_of(welcome)
         sockets = [socket.socket(fileno=fd) for fd in message.fds]
-        served = self._make(settings, dict(enumerate(settings.listen)), welcome, sockets)
+        given = files_of(message, welcome)
+        served = self._make(settings, given, welcome, sockets)
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
         for service in served.services:
@@ -297,20 +300,20 @@ class Worker(MultiService):
         self.served = served
 
     def _make(
-        self, settings: Settings, descriptions: dict[int, str], welcome: Welcome, sockets: Sequence[socket.socket]
+        self, settings: Settings, given: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
     ) -> Served:
         serving = Serving(settings, self.reactor)
         shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
         feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
         for feed in settings.feeds:
             feeds.add_feed(feed)
-        certificates = ServedCertificates()
+        certificates = ServedCertificates(files=given)
         certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
         endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
         endpoints = []
         with settings.named():
-            for number, description in descriptions.items():
-                reactor, inner = serving.listens_on(description)
+            for number, description in enumerate(settings.listen):
+                reactor, inner = serving.listens_on(with_memory_files(description, given))
                 own = [sock for of, sock in zip(welcome.listen, sockets, strict=True) if of == number]
                 inherited: Any = InheritedReactor(reactor, dict.fromkeys([self.index], own[0]) if own else {})  # type: ignore[arg-type]
                 endpoints.append(endpoint_of(inherited, inherited_description(inner)))
@@ -319,7 +322,15 @@ class Worker(MultiService):
         file_limit, collector = serving.process_services(drain)
         lag = LoopLag(self.reactor)
         figures = self._figures(serving, feeds, collector, lag, certificates)
-        reload = Reload(settings, (serving.reloaded(), ReloadedFeeds(feeds)))
+        reload = Reload(
+            settings,
+            (
+                serving.reloaded(),
+                serving.reloaded_drain(drain),
+                ReloadedCertificates(certificates),
+                ReloadedFeeds(feeds),
+            ),
+        )
         listen = welcome.settings.get("listen", settings.listen)
         return Served(
             settings,

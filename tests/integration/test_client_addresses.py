@@ -90,10 +90,28 @@ def test_without_header(behind: tuple[Livefeed, int], tmp_path: Path) -> None:
             livefeed.tls_context().wrap_socket(socket.create_connection((HOST, port)), server_hostname="localhost")
     livefeed.process.wait_for("connections are refused: they do not begin with a PROXY header")
     for _ in range(2):
-        with connect(port) as sock, contextlib.suppress(ConnectionResetError):
+        # Even connecting fails, if the reset comes soon enough.
+        with contextlib.suppress(ConnectionResetError), connect(port) as sock:
             assert sock.recv(1) == b""
     livefeed.process.wait_for(f"connections are refused: no network in trusted_proxy .* from {CLIENT}")
     assert livefeed.log().count("connections are refused: ") == 2
+
+
+def test_forwarded(start: Start, place: Place, tmp_path: Path) -> None:
+    """A proxy that ends HTTP names its clients, and others cannot."""
+    port = free_port()
+    path = tmp_path / "access.log"
+    proxies = ("--trusted-proxy", HOST, "--forwarded-header", "x-forwarded-for")
+    start(*proxies, "--access-log", str(path), listen=(f"tcp:{port}:interface={HOST}",))
+    proxy = place.haproxy(port, {"    mode http\n": "    mode http\n    option forwardfor\n"})
+    asked = GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 203.0.113.1\r\nConnection: close\r\n\r\n")
+    for to in (proxy.port, proxy.port, port):
+        with connect(to) as sock:
+            sock.sendall(asked)
+            assert sock.recv(12) == b"HTTP/1.1 200"
+    lines = lines_of(path, lambda lines: len(lines) == 3)
+    assert all('"GET /feed HTTP/1.1" 200 ' in line for line in lines)
+    assert len(lines) == 3
 
 
 def test_reopened(start: Start, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from livefeed.config.settings import OPTIONS
+from livefeed.config.settings import OPTIONS, Settings
 from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import DRAIN_S
 from tests.helpers.container import instructions
@@ -148,7 +148,9 @@ class TestContainer:
         assert compose["read_only"] is True
         assert settings["listen"] == [f"tls:{self.only('EXPOSE')}"]
         assert set(settings) <= set(OPTIONS)
-        assert int(compose["stop_grace_period"].removesuffix("s")) > DRAIN_S + STOP_S
+        defaults = Settings()
+        phases = defaults.drain_delay + defaults.drain + DRAIN_S + STOP_S
+        assert int(compose["stop_grace_period"].removesuffix("s")) > phases
         # The operator's socket is in the only other folder that may be written to.
         assert f"{compose['tmpfs'][0].partition(':')[0]}/" in self.only("ENV")
 
@@ -209,8 +211,7 @@ class TestKubernetes:
                 "redis://redis/0/results": f"file:{tmp_path}/missing.json",
             },
         )
-        known = [line for line in text.splitlines() if line.split(" ")[0] in OPTIONS]
-        (tmp_path / "livefeed.toml").write_text("\n".join(known))
+        (tmp_path / "livefeed.toml").write_text(text)
         options = ("--config", str(tmp_path / "livefeed.toml"))
         container = self.pod(manifests)["containers"][0]
         with Livefeed(*options, directory=tmp_path, certificate=None, listen=(), live=False) as livefeed:

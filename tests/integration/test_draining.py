@@ -1,15 +1,21 @@
-"""The phases of a stop that has a delay: livefeed serves on, not ready, until the delay or a second signal ends it."""
+"""The phases of a drain: not ready, watchers are sent away, the rest is cut off."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import struct
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tests.integration.harness import CLOSE, STOP_S, TCP, WAIT_S
+import pytest
+
+from tests.integration.harness import CLOSE, STOP_S, TCP, WAIT_S, client_frame, handshake, replace_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.conftest import Start
 
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -45,3 +51,53 @@ def test_delay_ends_by_itself(start: Start) -> None:
         socket.recv(timeout=WAIT_S)
         assert livefeed.terminate(STOP_S) == 0
     assert "not ready: watchers are sent away in 0.3 s" in livefeed.log()
+
+
+def test_drain_on_demand(start: Start, tmp_path: Path) -> None:
+    """Watchers of all transports are sent away within a second, while those whose turn has not come are served."""
+    document = tmp_path / "document.json"
+    replace_file(document, b"[1]")
+    livefeed = start("--source", f"file:{document}", "--drain", "1", "--push=change", listen=(TCP,))
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        operator = enter(livefeed.operator())
+        assert operator.get("/-/ready").status_code == 200
+        socket, stream, waiting, poller = (enter(livefeed.wire()) for _ in range(4))
+        socket.send(handshake(Sec_WebSocket_Protocol="livefeed.delta.v1"))
+        assert socket.response().status == 101
+        stream.send(b"GET /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stream.until(b"data: [1]\n\n")
+        poller.send(REQUEST)
+        etag = poller.response().headers["ETag"].encode()
+        wait = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\nPrefer: wait=50\r\n\r\n" % etag
+        # The answer to the first request shows that the bytes sent with it have arrived.
+        waiting.send(REQUEST + wait)
+        assert waiting.response().status == 200
+
+        report = operator.post("/-/drain", json={}).json()
+        assert (report["phase"], report["left"]) == ("releasing", 4)
+        payload = socket.frame_of(CLOSE)
+        assert (struct.unpack_from("!H", payload), payload[2:]) == ((3005,), b"come back in 100 ms")
+        socket.send(client_frame(CLOSE, payload[:2]))
+        assert re.search(rb"retry: 1\d\d\n\r\n0\r\n\r\n\Z", stream.rest())
+        response = waiting.response()
+        assert (response.status, response.headers["Connection"]) == (304, "close")
+        assert waiting.rest() == b""
+        # It is served as before until its turn has come.
+        while True:
+            poller.send(REQUEST)
+            response = poller.response()
+            assert response.status == 200
+            if "Connection" in response.headers:
+                break
+        assert response.headers["Connection"] == "close"
+        assert poller.rest() == b""
+
+        livefeed.process.wait_for("1 WebSockets, 1 event streams and 2 connections of pollers were sent away")
+        with pytest.raises(ConnectionRefusedError):
+            livefeed.tcp_socket()
+        ready = operator.get("/-/ready")
+        assert (ready.status_code, ready.json()["reasons"]) == (503, ["livefeed is being drained: released"])
+        assert operator.get("/status").json()["draining"] is True
+        assert operator.post("/-/drain", json={"undo": True}).status_code == 409
+    assert livefeed.terminate(STOP_S) == 0

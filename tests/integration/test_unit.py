@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from livefeed.config.settings import OPTIONS
+from livefeed.config.settings import OPTIONS, Settings
 from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import DRAIN_S
 from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, free_port, peer, run
@@ -109,7 +109,8 @@ class TestUnit:
     def test_there_is_time_to_stop(self) -> None:
         """The limit of a stop is longer than the phases of a drain, with the defaults."""
         (limit,) = values(UNIT.read_text(), "TimeoutStopSec")
-        assert float(limit) > DRAIN_S + STOP_S
+        defaults = Settings()
+        assert float(limit) > defaults.drain_delay + defaults.drain + DRAIN_S + STOP_S
 
     def test_user_and_groups(self, tmp_path: Path) -> None:
         """The users and groups that the unit names are made by systemd-sysusers."""

@@ -277,10 +277,12 @@ class BeginTests(DrainTestCase):
         """Until it is stopped; then nothing is sent away again."""
         drain = self.drain(self.pool(1000, self.channel), gradual_s=1.0)
         self.assertEqual((drain.is_draining, drain.report()), (False, DrainReport("serving", left=1)))
+        self.assertIsNone(drain.obstacle())
         begun = self.begin(drain)
         self.clock.pump([0.1] * 11)
         self.assertEqual(self.successResultOf(begun), DrainReport("released", 1, 1, 1, 0))
         self.assertTrue(drain.is_draining)
+        self.assertEqual(drain.obstacle(), "livefeed is being drained: released")
         self.assertEqual(
             self.events[:4],
             ["stop listening", "send socket away for 100 ms", "send stream away for 100 ms", "retire channel"],

@@ -16,6 +16,7 @@ from livefeed.process.runtime_dir import (
     base_dirs,
     claim,
     default_runtime_dir,
+    inspect,
 )
 
 
@@ -127,3 +128,17 @@ class ClaimTests(SynchronousTestCase):
         shorter = claim(path.with_name(path.name[1:]))
         self.addCleanup(shorter.release)
         self.assertTrue(shorter.is_ours)
+
+    def test_inspected(self) -> None:
+        """What would be refused is refused, and nothing is made."""
+        inspect(self.path)
+        self.assertFalse(self.base.exists())
+        for missing in (self.base / "a" / "b" / "c", Path("/proc/none/of/this")):
+            self.assertIn("cannot be made", str(self.assertRaises(RuntimeDirError, inspect, missing)))
+        self.base.mkdir()
+        inspect(self.path)
+        self.path.touch()
+        error = str(self.assertRaises(RuntimeDirError, inspect, self.path))
+        self.assertEqual(error, f"{self.path}: there is a file where the runtime directory should be")
+        long = self.base / ("x" * MAX_SOCKET_PATH_BYTES)
+        self.assertIn("the path has", str(self.assertRaises(RuntimeDirError, inspect, long)))

@@ -28,7 +28,7 @@ class LoggedTests(CertificateTestCase):
         self.feed = Feed("feed", clock=clock)
         self.lines: list[str] = []
         self.log = AccessLog(Format("common"), lambda data, count: self.lines.extend(data.decode().splitlines()), float)
-        self.site = LoggedSite(self.log, make_site(self.feed, clock=clock).site.resource, reactor=clock)
+        self.site = LoggedSite(self.log, None, make_site(self.feed, clock=clock).site.resource, reactor=clock)
         self.feed.observe(self.site.forget_answers)
         publish(self.feed, b"[1]")
         self.pool = make_pool(self.reactor).pool

@@ -316,7 +316,7 @@ class SiteTests(LogTestCase):
     def setUp(self) -> None:
         made = make_site()
         self.log = self.make_log()
-        self.site = LoggedSite(self.log, made.site.resource, reactor=made.feed.clock)
+        self.site = LoggedSite(self.log, None, made.site.resource, reactor=made.feed.clock)
         made.feed.observe(self.site.forget_answers)
         publish(made.feed, b"[1]")
 

@@ -368,6 +368,19 @@ class StopTests(SupervisorTestCase):
         self.assertIn((101, signal.SIGKILL), self.machine.killed)
         self.successResultOf(stopped)
 
+    def test_hurry(self) -> None:
+        """Workers are killed at once if the operator asks twice, and not before they were told to end."""
+        self.start()
+        self.supervisor.hurry()
+        self.machine.run(2 * SWEEP_S)
+        self.assertEqual(self.machine.killed, [])
+        for process in self.machine.processes.values():
+            process.hangs = True
+        stopped = self.supervisor.stop(3.0)
+        self.supervisor.hurry()
+        self.machine.run(3 * SWEEP_S)
+        self.successResultOf(stopped)
+
     def test_end_that_never_comes(self) -> None:
         """The parent ends although the kernel cannot end a worker."""
         self.start()

@@ -1,0 +1,112 @@
+"""``livefeed check``: does all checks of a start without serving."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from livefeed.checks import Problem, StartChecks
+from livefeed.config.settings import Layers
+
+if TYPE_CHECKING:
+    import argparse
+
+    from livefeed.checks import Pulled
+
+HELP = "check settings without serving"
+DESCRIPTION = (
+    "Does all checks of a start: settings, sources, origins, endpoints, certificates with their keys and dates, and "
+    "folders. Each problem is one line, with file, line and key. The variables LIVEFEED_... count as at a start. The "
+    "exit code is 1 if livefeed would not start, or if a certificate has expired."
+)
+
+
+_LINE = re.compile(r"(.*):([0-9]{1,9}): ")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the subcommand."""
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the file of settings [default: $LIVEFEED_CONFIG]")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
+    parser.add_argument("--pull", action="store_true", help="pull each source once, and show what it gives")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does the checks, prints the problems, or what would be served, and gives the exit code."""
+    layers = Layers({} if options.file is None else {"config": options.file}, dict(os.environ), Path.cwd())
+    settings, errors = layers.read_all()
+    problems = [Problem(error.place, error.why) for error in errors]
+    summary: dict[str, Any] | None = None
+    pulled: list[Pulled] = []
+    if settings is not None:
+        # Imported here: it installs a reactor.
+        from twisted.internet import reactor  # noqa: PLC0415
+
+        checks = StartChecks(settings, cast("Any", reactor), layers.environment)
+        try:
+            checks.run()
+            if options.pull:
+                pulled = _run_until_done(reactor, Deferred.fromCoroutine(checks.pull()))
+            summary = checks.summary()
+        finally:
+            checks.close()
+        problems += checks.problems
+    problems.sort(key=_position)
+    is_good = not any(options.strict or not problem.is_warning for problem in problems)
+    if options.json:
+        report = {
+            "ok": is_good,
+            "problems": [asdict(problem) for problem in problems],
+            "serves": summary,
+            "pulled": [asdict(each) for each in pulled],
+        }
+        print(json.dumps(report, indent=2))
+    else:
+        _print(problems, summary if is_good else None, pulled)
+    return 0 if is_good else 1
+
+
+def _position(problem: Problem) -> tuple[str, int]:
+    """Gives the position of a problem in a file, by which problems are shown."""
+    found = _LINE.match(problem.place)
+    return ("", 0) if found is None else (found[1], int(found[2]))
+
+
+def _run_until_done(reactor: Any, done: Deferred[Any]) -> Any:
+    """Runs the reactor until a Deferred has fired, and gives its result."""
+    results: list[Any] = []
+    done.addBoth(results.append)
+    done.addBoth(lambda _: reactor.callWhenRunning(reactor.stop))
+    reactor.run()
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+def _print(problems: list[Problem], summary: dict[str, Any] | None, pulled: list[Pulled]) -> None:
+    for problem in problems:
+        print(problem)
+    for each in pulled:
+        if each.version is not None:
+            gate = "the gate accepts it" if each.why is None else f"the gate refuses it: {each.why}"
+            print(f"feed {each.feed}: {each.bytes} bytes, version {each.version}: {gate}")
+    if summary is None:
+        return
+    for feed in summary["feeds"]:
+        print(f"feed {feed['feed']}: {feed['source']} every {feed['interval_s']:g} s")
+    for description in summary["listen"]:
+        print(f"listens on {description}")
+    for description in summary["admin"]:
+        print(f"operator's port on {description}")
+    for found in summary["certificates"]:
+        names = ", ".join(found["names"]) or "no name"
+        print(f"certificate {found['file']} for {names}, valid until {found['valid_until']}")

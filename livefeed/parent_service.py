@@ -1,0 +1,404 @@
+"""The wiring of a parent of workers: it pulls the feeds, binds the sockets, and takes the commands.
+
+It accepts no connection of a client: workers do.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from livefeed import __version__, clocks
+from livefeed.admin.metrics import Figures
+from livefeed.admin.totals import received
+from livefeed.exceptions import ConfigurationError
+from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
+from livefeed.operating import Operating
+from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
+from livefeed.process.descriptions import PROXIED, split_description
+from livefeed.process.drain import DRAIN_S, DrainedServices
+from livefeed.process.endpoints import make_endpoint
+from livefeed.process.listener import Announcement, Listener, describe_feeds
+from livefeed.process.log_level import LogLevels
+from livefeed.process.loop_lag import LoopLag
+from livefeed.process.notify import Notify, NotifySocket, status_line
+from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.renewal import CertificateRenewal
+from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.tickets import TicketRotation
+from livefeed.serving import Serving
+from livefeed.tls.options import ServedCertificates
+from livefeed.tls.reloading import PairSource
+from livefeed.workers.broadcast import Broadcast
+from livefeed.workers.canary import Question
+from livefeed.workers.configuration import settings_for_workers
+from livefeed.workers.link import LinkServer
+from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
+from livefeed.workers.parent import Parent
+from livefeed.workers.processes import WorkerProcesses, usable_processors
+from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from twisted.application.service import MultiService
+
+    from livefeed.admin.totals import Totals
+    from livefeed.config.settings import Settings
+    from livefeed.process.drain import Drain
+    from livefeed.process.reload import Change
+    from livefeed.serving import ServiceReactor
+    from livefeed.tls.tickets import SessionTickets, TicketKeys
+    from livefeed.workers.link import UNIXReactor
+    from livefeed.workers.parent import ParentReactor
+    from livefeed.workers.processes import ProcessReactor
+
+    class ParentServiceReactor(ServiceReactor, ParentReactor, ProcessReactor, UNIXReactor):
+        """The parts of a reactor that a parent uses."""
+
+
+LINK_SOCKET = "link.sock"
+"""The name of the socket of the link in the runtime directory."""
+
+_DIVIDED = ("max_connections", "accept_rate", "address_rate", "network_rate")
+"""Limits of which each worker has its part. The kernel spreads connections evenly, also those of one address."""
+
+
+def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callable[[], Settings]) -> MultiService:
+    """Makes the tree of services of a parent.
+
+    :param settings: the operator's settings, with workers.
+    :param read: reads the settings again, for a reload.
+    :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
+    """
+    count = usable_processors() if settings.workers == "auto" else settings.workers
+    settings = structs.replace(settings, listen=tuple(map(with_absolute_folder, settings.listen)))
+    # Its pool listens on nothing: the resources of the feeds are there because the feeds come and go with them.
+    serving = Serving(settings, reactor)
+    if serving.pool is None:
+        raise ConfigurationError("requires the fast transport, which this system does not have", "workers")
+    broadcast = Broadcast({})
+    feeds = _make_feeds(settings, reactor, serving, broadcast)
+    drain = serving.drain(feeds.feeds.values())
+    file_limit, collector = serving.process_services(drain)
+    certificates = ServedCertificates()
+    lag = LoopLag(reactor)
+    figures = Figures(
+        feeds.feeds.values(),
+        feeds.feeds.values(),
+        serving.site,
+        None,
+        collector,
+        lag,
+        lambda: serving.refusals.counts,
+        certificates,
+        certificates.tickets.is_shared,
+        clocks.wall(),
+    )
+    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
+    certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
+    endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
+    with settings.named():
+        endpoints = [_group(reactor, each, count, endpoint_of) for each in settings.listen]
+        names = [feed.feed for feed in settings.feeds]
+        listeners = [
+            Listener(
+                each.group.description, each, serving.site, settings.place("listen"), partial(describe_feeds, names)
+            )
+            for each in endpoints
+        ]
+        admin = operating.listeners(partial(endpoint_of, reactor, setting="admin"))
+        certificate.check_unused()
+    operators_socket = operating.socket()
+    reloaded_certificates = ReloadedCertificates(certificates)
+    configuration = _Configuration(settings, reloaded_certificates, certificates.tickets, count)
+    parent = Parent(
+        count,
+        reactor,
+        lambda: operating.instance.directory,
+        endpoints,
+        WorkerProcesses(reactor, partial(_arguments, operating.instance.path / LINK_SOCKET), os.environ),
+        lambda path, on_hello: LinkServer(path / LINK_SOCKET, reactor, on_hello),
+        broadcast,
+        _Figures(operating.totals),
+        lambda _: configuration.message("welcome"),
+        partial(_question, feeds.feeds),
+        lambda: DRAIN_S,
+        serving.site,
+    )
+    _offer(operating, parent, drain)
+
+    def configure_workers() -> None:
+        broadcast.send_all(configuration.message("configuration"))
+
+    def replace_key(keys: TicketKeys) -> None:
+        certificates.tickets.replace(keys)
+        configure_workers()
+
+    notify = _make_notify(feeds, parent, reactor)
+    log_levels = LogLevels(settings.log_level)
+    parts = (
+        serving.reloaded(),
+        reloaded_certificates,
+        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
+        ReloadedFeeds(feeds),
+        _ReloadedWorkers(configuration, broadcast.send_all),
+    )
+    reloading = Reloading(
+        Reload(settings, parts),
+        read,
+        (reloaded_certificates.look,),
+        reopen_logs,
+        serving.in_thread,
+        reactor,
+        notify.begin_reload,
+        notify.end_reload,
+    )
+    # These begin once the workers of an earlier parent are found.
+    feeds.setServiceParent(parent)
+    Announcement([*listeners, *admin, operators_socket]).setServiceParent(parent)
+    operating.commands.register("reload", reloading.command)
+
+    # The first phase of a drain is the parent's; the workers do the others when they are told to end.
+    services = DrainedServices(drain)
+    for service in (
+        log_levels,
+        SignalHandlers(reactor, reloading.hang_up, partial(_hurry, drain, parent)),
+        operating.instance,
+        file_limit,
+        parent,
+        collector,
+        lag,
+        *listeners,
+        *admin,
+        operators_socket,
+        CertificateWatch(certificates, reactor),
+        CertificateRenewal(reloaded_certificates, serving.in_thread, reactor, configure_workers),
+        TicketRotation(replace_key, reactor),
+        notify,
+    ):
+        service.setServiceParent(services)
+    return services
+
+
+def _make_feeds(
+    settings: Settings, reactor: ServiceReactor, serving: Serving, broadcast: Broadcast
+) -> FeedsService[PulledFeedService]:
+    """Makes the feeds, whose changes are sent to the workers."""
+    shared = Shared(
+        reactor,
+        serving.in_thread,
+        serving.subscribers,
+        settings.state_dir,
+        settings.place("state_dir"),
+        clocks.Boot.current(),
+        broadcast.make_feed,
+    )
+    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
+    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
+        feeds.add_feed(feed).start_later(delay_s)
+    broadcast.feeds = feeds.feeds
+    return feeds
+
+
+def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
+    """Shows the workers and the drain on the operator's port."""
+    operating.status.workers = parent.report
+    parent.deliveries = operating.tracing.report
+    operating.status.is_draining = lambda: drain.is_draining
+    operating.health.obstacles.append(parent.obstacle)
+    operating.health.obstacles.append(lambda: "draining" if drain.is_draining else None)
+
+
+def _hurry(drain: Drain, parent: Parent) -> None:
+    """Ends the process at once, with its workers."""
+    drain.hurry()
+    parent.supervisor.hurry()
+
+
+def _make_notify(feeds: FeedsService[PulledFeedService], parent: Parent, reactor: ServiceReactor) -> Notify:
+    """Makes the service that tells the service manager how livefeed is."""
+
+    def status() -> str:
+        states = [(each.feed.name, each.feed.state.value) for each in feeds.feeds.values()]
+        report = parent.report()
+        watchers = sum(sum(by_way.values()) for each in report for by_way in each["watchers"].values())
+        return status_line(states, watchers, sum(each["connections"] for each in report))
+
+    def is_ready() -> bool:
+        return parent.is_ready() and all(feed.was_tried for feed in feeds.feeds.values())
+
+    return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
+
+
+def _group(reactor: ServiceReactor, description: str, count: int, endpoint_of: Callable[..., Any]) -> GroupEndpoint:
+    """Makes the endpoint of a description. Its sockets are bound, and nothing is accepted on them here."""
+    group = SocketGroup(description, count)
+    return GroupEndpoint(endpoint_of(BindingReactor(reactor, group), description.removeprefix(PROXIED)), group)
+
+
+def _arguments(link: Path, index: int) -> list[str]:
+    """Gives the arguments of the Python program of a worker."""
+    return ["-m", "livefeed.workers", "--link", str(link), "--index", str(index)]
+
+
+def _question(feeds: Mapping[str, PulledFeedService]) -> Question:
+    """Gives the request of canaries: the first feed that has a document which may be shown, or the first of all."""
+    for service in feeds.values():
+        feed = service.feed
+        if feed.snapshot is not None and not feed.is_gone():
+            return Question(feed.name, feed.snapshot.version)
+    return Question(next(iter(feeds), ""), "")
+
+
+@dataclass(slots=True)
+class _Configuration:
+    """What the workers are told at their welcome, and after a reload.
+
+    :ivar settings: the settings of the parent.
+    :ivar certificates: the certificates and keys in use.
+    :ivar tickets: has the key of session tickets.
+    :ivar count: the number of workers, by which limits are divided.
+    """
+
+    # required parameters
+    settings: Settings
+    certificates: ReloadedCertificates
+    tickets: SessionTickets
+    count: int
+
+    # internal state
+    _read: dict[str, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Before privileges are given up: workers need no rights on the files.
+        self._read = self._read_files()
+
+    def message(self, kind: str) -> Message:
+        """Gives ``welcome``, without sockets, or ``configuration``."""
+        files = {
+            **self._read,
+            **{str(path): data for path, data in self.certificates.contents().items() if self._is_named(path)},
+        }
+        payloads = [*files.values(), self.tickets.keys.data]
+        facts = Welcome(
+            PROTOCOL,
+            __version__,
+            os.getpid(),
+            settings_for_workers(self._own()),
+            certificates={path: number for number, path in enumerate(files)},
+            ticket_key=len(payloads) - 1,
+            limits=self._limits(),
+            orphan_after_s=self.settings.orphan_after,
+        )
+        return message_of(kind, facts, payloads)
+
+    def _own(self) -> Settings:
+        """Gives the settings with the files of the development certificate, if that is in use: workers make none."""
+        sources = [each.certificates.source for each in self.certificates.endpoints() if each.is_default]
+        if self.settings.cert or not sources or not isinstance(sources[0], PairSource):
+            return self.settings
+        certs, keys = zip(*sources[0].pairs, strict=True)
+        return structs.replace(self.settings, cert=certs, key=keys)
+
+    def _limits(self) -> dict[str, int]:
+        """Gives the part of each limit that one worker may use. 0 stays what it means."""
+        values = {name: getattr(self.settings, name) for name in _DIVIDED}
+        parts = {name: ceil(value / self.count) for name, value in values.items() if isinstance(value, int) and value}
+        # The parent waits before it tells the workers to end.
+        return {**parts, "drain_delay": 0}
+
+    def _named(self) -> list[str]:
+        """Gives the values in the settings that may be paths of certificates and keys, as they are written there."""
+        settings = self._own()
+        paths = [str(path) for path in (*settings.cert, *settings.key)]
+        for description in settings.listen:
+            kind, *parts = split_description(description.removeprefix(PROXIED))
+            if kind in ("tls", "ssl"):
+                paths += [part.partition("=")[2] if "=" in part else part for part in parts]
+        return paths
+
+    def _is_named(self, path: Path) -> bool:
+        """Tells whether the settings name a file: those of a folder are read by the workers."""
+        return str(path) in self._named()
+
+    def _read_files(self) -> dict[str, bytes]:
+        """Reads the certificates and keys that the settings name.
+
+        :raises ConfigurationError: if one cannot be read.
+        """
+        files: dict[str, bytes] = {}
+        for path in (each for each in self._named() if Path(each).is_file()):
+            try:
+                files[path] = Path(path).read_bytes()
+            except OSError as error:
+                raise ConfigurationError(f"{path}: {error.strerror}") from None
+        return files
+
+
+@dataclass(frozen=True, slots=True)
+class _ReloadedWorkers:
+    """The workers as a part of a reload: they are sent all settings once the other parts have taken them.
+
+    :ivar configuration: makes the message.
+    :ivar send: sends it to all workers.
+    """
+
+    configuration: _Configuration
+    send: Callable[[Message], object]
+    names: frozenset[str] = frozenset()
+
+    def prepare(self, _before: Settings, after: Settings) -> _PreparedWorkers:
+        """Reloadable API."""
+        return _PreparedWorkers(self, after)
+
+
+@dataclass(frozen=True, slots=True)
+class _PreparedWorkers:
+    """Settings that are to be sent to the workers."""
+
+    part: _ReloadedWorkers
+    after: Settings
+
+    def changes(self) -> tuple[Change, ...]:
+        """Prepared API. The other parts report the changes."""
+        return ()
+
+    def commit(self) -> None:
+        """Prepared API."""
+        self.part.configuration.settings = self.after
+        self.part.send(self.part.configuration.message("configuration"))
+
+    def abandon(self) -> None:
+        """Prepared API."""
+
+
+def with_absolute_folder(description: str) -> str:
+    """Makes the folder of ``tls:FOLDER`` absolute: workers may have another working directory."""
+    prefix = PROXIED if description.startswith(PROXIED) else ""
+    kind, *parts = split_description(description.removeprefix(PROXIED))
+    if kind != "tls" or not parts or not Path(parts[0]).is_dir() or Path(parts[0]).is_absolute():
+        return description
+    absolute = [str(Path(parts[0]).absolute()), *parts[1:]]
+    return f"{prefix}tls:" + ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in absolute)
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """Adds up the figures of the workers."""
+
+    totals: Totals
+
+    def report(self, index: int, incarnation: int, samples: list[Any]) -> None:
+        """Figures API."""
+        self.totals.report(index, incarnation, received(samples))
+
+    def end(self, index: int, incarnation: int) -> None:
+        """Figures API."""
+        self.totals.end(index, incarnation)

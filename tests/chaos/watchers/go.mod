@@ -1,0 +1,3 @@
+module livefeed/chaos
+
+go 1.22

@@ -1,0 +1,184 @@
+"""The wiring of a parent: which services there are, and what its workers are told."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed import parent_service, serving
+from livefeed.config.settings import FeedSettings, Settings
+from livefeed.exceptions import ConfigurationError
+from livefeed.feed_service import FeedsService
+from livefeed.process import certificates
+from livefeed.process.instance import Instance
+from livefeed.process.limits import FileLimit
+from livefeed.process.listener import Announcement, Listener
+from livefeed.process.tickets import TicketRotation
+from livefeed.service import make_service
+from livefeed.testing import publish
+from livefeed.tls.development import development_certificate
+from livefeed.workers.broadcast import BroadcastFeed
+from livefeed.workers.messages import Welcome
+from livefeed.workers.parent import Parent
+from tests.helpers.links import MemoryLink
+
+if TYPE_CHECKING:
+    from twisted.application.service import MultiService
+
+    from livefeed.workers.messages import Message
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+
+
+class ParentServiceTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def make(self, **options: Any) -> MultiService:
+        """Makes the services of options of the command line."""
+        given = {"listen": [LOCAL], "workers": "2", "runtime_dir": str(self.folder / "run")}
+        return make_service(Settings.read(given | options, {}), MemoryReactorClock())  # type: ignore[arg-type]
+
+    def parent_of(self, services: MultiService) -> Parent:
+        (parent,) = (each for each in services if isinstance(each, Parent))
+        return parent
+
+    def welcome(self, **options: Any) -> tuple[Welcome, Message]:
+        """Gives the welcome of the workers, and its message."""
+        message = self.parent_of(self.make(**options)).welcome(0)
+        return message.read(Welcome), message
+
+
+class ServiceTests(ParentServiceTestCase):
+    def test_order(self) -> None:
+        """The parent looks for workers before the sockets are bound, and begins the feeds by itself."""
+        services = self.make()
+        kinds = [type(each) for each in services]
+        for earlier, later in ((Instance, Parent), (FileLimit, Parent), (Parent, Listener)):
+            self.assertLess(kinds.index(earlier), kinds.index(later))
+        self.assertEqual([type(each) for each in self.parent_of(services)], [FeedsService, Announcement])
+        self.assertEqual([each for each in services if each.running], [])
+
+    def test_auto(self) -> None:
+        """The number of workers is that of the processors, and so is the number of sockets."""
+        self.patch(parent_service, "usable_processors", lambda: 5)
+        parent = self.parent_of(self.make(workers="auto"))
+        self.assertEqual((parent.count, [each.group.count for each in parent.endpoints]), (5, [5]))
+
+    def test_feeds_are_sent_to_workers(self) -> None:
+        """Each feed tells of its changes."""
+        (feeds, _) = self.parent_of(self.make())
+        self.assertIsInstance(feeds, FeedsService)
+        self.assertEqual([type(each.feed) for each in feeds.feeds.values()], [BroadcastFeed])
+
+    def test_question_of_canaries(self) -> None:
+        """It is for the first feed that has a document, and for any if none has."""
+        parent = self.parent_of(self.make())
+        self.assertEqual((parent.question().feed, parent.question().version), ("feed", ""))
+        (feeds, _) = parent
+        feed = feeds.feeds["feed"].feed
+        publish(feed, b"[1]")
+        self.assertEqual(parent.question().version, feed.snapshot.version)
+
+    def test_command(self) -> None:
+        """The operator is given the report of the workers."""
+        parent = self.parent_of(self.make())
+        report = parent.report()
+        self.assertEqual([(each["index"], each["state"]) for each in report], [(0, "dead"), (1, "dead")])
+
+    def test_deliveries_are_traced(self) -> None:
+        """The trace takes what the workers tell of their deliveries."""
+        parent = self.parent_of(self.make())
+        trace: Any = parent.deliveries
+        trace(1, [["feed", "some version", 1.0, 2.0, 3]])
+        self.assertEqual([*trace.__self__._of_workers], [("feed", "some version")])
+
+    def test_system_without_epoll(self) -> None:
+        """Workers need the fast transport."""
+        self.patch(serving, "select", SimpleNamespace())
+        error = self.assertRaises(ConfigurationError, self.make)
+        self.assertIn("--workers: requires the fast transport", str(error))
+
+    def test_arguments(self) -> None:
+        """A worker is told its parent's socket and its index."""
+        processes = self.parent_of(self.make()).processes
+        link = self.folder / "run" / "link.sock"
+        self.assertEqual(processes.arguments(3), ["-m", "livefeed.workers", "--link", str(link), "--index", "3"])
+
+
+class WelcomeTests(ParentServiceTestCase):
+    def test_limits_are_divided(self) -> None:
+        """Each worker has its part of the limits, rounded up; those that are 0 or none stay."""
+        welcome, _ = self.welcome(
+            workers="3", max_connections="10", accept_rate="100", address_rate="0", network_rate="30"
+        )
+        self.assertEqual(
+            welcome.limits, {"max_connections": 4, "accept_rate": 34, "network_rate": 10, "drain_delay": 0}
+        )
+        welcome, _ = self.welcome(accept_rate="none", address_rate="0", network_rate="0")
+        self.assertEqual(welcome.limits, {"drain_delay": 0})
+
+    def test_secrets_stay_in_the_parent(self) -> None:
+        """A worker pulls nothing, and is not told the passwords of sources."""
+        feeds = (FeedSettings(source="redis://user:secret@localhost/0/a"),)
+        settings = Settings(feeds=feeds, listen=(LOCAL,), workers=2, orphan_after=7.0)
+        message = self.parent_of(make_service(settings, MemoryReactorClock())).welcome(0)  # type: ignore[arg-type]
+        self.assertNotIn("secret", repr(message))
+        self.assertEqual(message.read(Welcome).orphan_after_s, 7.0)
+
+    def test_certificates(self) -> None:
+        """The files of all endpoints are sent as bytes, each once; so is the key of session tickets."""
+        made = development_certificate(self.folder / "certs")
+        own = f"tls:0:interface=127.0.0.1:cert={made.cert}:key={made.key}"
+        welcome, message = self.welcome(
+            listen=["tls:0:interface=127.0.0.1", own], cert=[str(made.cert)], key=[str(made.key)]
+        )
+        self.assertEqual(sorted(welcome.certificates), sorted([str(made.cert), str(made.key)]))
+        self.assertEqual(message.payload(welcome.certificates[str(made.cert)]), made.cert.read_bytes())
+        self.assertEqual(len(message.payloads), 3)
+        self.assertEqual(welcome.ticket_key, 2)
+
+    def test_development_certificate(self) -> None:
+        """The parent makes one, and the workers use it."""
+        self.patch(certificates, "default_directory", lambda: self.folder / "certs")
+        welcome, _ = self.welcome(listen=["tls:0:interface=127.0.0.1", "tls:0:interface=127.0.0.1"])
+        made = development_certificate(self.folder / "certs")
+        self.assertEqual(sorted(welcome.certificates), sorted([str(made.cert), str(made.key)]))
+        self.assertEqual((welcome.settings["cert"], welcome.settings["key"]), ((str(made.cert),), (str(made.key),)))
+
+    def test_folder_of_certificates(self) -> None:
+        """Its path becomes absolute, since workers may have another working directory. They read it by themselves."""
+        folder = self.folder / "a b"
+        folder.mkdir()
+        here = Path.cwd()
+        os.chdir(self.folder)
+        self.addCleanup(os.chdir, here)
+        for description, sent in (
+            ("tls:a b:443", f"tls:{folder}:443"),
+            (f"tls:{folder}:443", f"tls:{folder}:443"),
+            ("haproxy:tls:a b:443", f"haproxy:tls:{folder}:443"),
+            ("tls:8443", "tls:8443"),
+            ("tcp:80", "tcp:80"),
+        ):
+            self.assertEqual(parent_service.with_absolute_folder(description), sent)
+
+    def test_key_of_tickets_is_sent_after_its_rotation(self) -> None:
+        """All workers take the next key."""
+        services = self.make()
+        parent = self.parent_of(services)
+        link: Any = MemoryLink()
+        parent.feeds.add(link, {})
+        link.sent.clear()
+        (rotation,) = (each for each in services if isinstance(each, TicketRotation))
+        before = parent.welcome(0).payloads[-1]
+        rotation._rotate()
+        self.assertEqual([each.type for each in link.sent], ["configuration"])
+        self.assertNotEqual(link.sent[0].payloads[-1], before)

@@ -1,0 +1,515 @@
+"""The parent with workers in memory: links that record, processes that end when they are told to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.exceptions import StartError
+from livefeed.process.endpoints import make_endpoint
+from livefeed.process.runtime_dir import RuntimeDir
+from livefeed.workers.canary import CanaryError, Question
+from livefeed.workers.messages import PROTOCOL, Hello, Message
+from livefeed.workers.parent import ADOPT_S, Parent
+from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
+from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+BEAT: dict[str, Any] = {
+    "samples": [],
+    "connections": 4,
+    "capacity": 100,
+    "watchers": {"feed": {"websocket": 3}},
+}
+
+
+class Reactor(MemoryReactorClock):
+    """A reactor that runs from the start."""
+
+    stopped = False
+
+    def callWhenRunning(self, callable: Any, *args: Any, **kwargs: Any) -> None:  # noqa: A002
+        callable(*args, **kwargs)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@dataclass
+class FakeProcesses:
+    """Processes in memory. Those in `alive` run."""
+
+    ended: Any = None
+    alive: dict[int, int] = field(default_factory=dict)
+    signals: list[tuple[int, int]] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
+    ends_by_itself: bool = True
+    count: int = 0
+
+    def spawn(self, index: int) -> int:
+        self.count += 1
+        self.alive[1000 + self.count] = index
+        return 1000 + self.count
+
+    def hold(self, pid: int) -> bool:
+        self.held.append(pid)
+        return pid in self.alive
+
+    def kill(self, pid: int, number: signal.Signals) -> None:
+        self.signals.append((pid, int(number)))
+        if self.ends_by_itself:
+            self.end(pid)
+
+    def end(self, pid: int) -> None:
+        if self.alive.pop(pid, None) is not None:
+            self.ended(pid, "has ended")
+
+    def let_go(self) -> None:
+        self.held.clear()
+
+
+class FakeLink:
+    """A link to a worker, with a descriptor of its own for each that is sent."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.receiver: Any = None
+        self.sent: list[Message] = []
+        self.is_closed = False
+
+    def send(self, message: Message) -> None:
+        for fd in message.fds:
+            os.fstat(fd)  # it must be open
+        self.sent.append(message)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def kinds(self) -> list[str]:
+        return [message.type for message in self.sent]
+
+    def receive(self, kind: str, facts: dict[str, Any] | None = None, fds: tuple[int, ...] = ()) -> None:
+        self.receiver.receive(self, Message(kind, facts or {}, (), fds))
+
+
+class FakeCanary:
+    """A canary that is served, or not."""
+
+    def __init__(self, parent: ParentTestCase) -> None:
+        self._case = parent
+
+    async def check_all(self) -> float:
+        return await self.check(0)
+
+    async def check(self, endpoint: int) -> float:
+        self._case.canaries += 1
+        if self._case.why_not:
+            raise CanaryError(self._case.why_not)
+        return 0.02
+
+
+@dataclass
+class FakeFeeds:
+    """The feeds that are sent to workers."""
+
+    links: list[Any] = field(default_factory=list)
+    held: list[Any] = field(default_factory=list)
+
+    def add(self, link: Any, held: Any) -> None:
+        self.links.append(link)
+        self.held.append(held)
+
+    def remove(self, link: Any) -> None:
+        if link in self.links:
+            self.links.remove(link)
+
+    def receive(self, link: Any, message: Message) -> bool:
+        return message.type == "seen"
+
+
+@dataclass
+class FakeFigures:
+    """The figures of the workers, in the order in which they came."""
+
+    calls: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def report(self, index: int, incarnation: int, samples: list[Any]) -> None:
+        self.calls.append(("report", index, incarnation))
+
+    def end(self, index: int, incarnation: int) -> None:
+        self.calls.append(("end", index, incarnation))
+
+
+class ParentTestCase(SynchronousTestCase):
+    count = 2
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.directory = RuntimeDir(Path(folder.name), is_ours=True)
+        self.reactor: Any = Reactor()
+        self.processes = FakeProcesses()
+        self.feeds, self.figures = FakeFeeds(), FakeFigures()
+        self.canaries, self.why_not = 0, ""
+        self.greet: Any = None
+        self.pulling = Service()
+        self.logged: Any = self.enterContext(capturedLogs())
+        self.listen = [LOCAL]
+
+    def make(self) -> Parent:
+        """Makes a parent, with the endpoints of `listen`."""
+        self.factory = Factory()
+        endpoints = [self.endpoint(each) for each in self.listen]
+        self.parent = Parent(
+            self.count,
+            self.reactor,
+            lambda: self.directory,
+            endpoints,
+            self.processes,  # type: ignore[arg-type]
+            self.make_server,
+            self.feeds,
+            self.figures,
+            lambda index: Message("welcome", {"protocol": PROTOCOL, "index": index}),
+            lambda: Question("feed", "v"),
+            lambda: 3.0,
+            self.factory,
+        )
+        self.parent.canary_of = lambda link: FakeCanary(self)  # type: ignore[method-assign, assignment, return-value]
+        self.pulling.setServiceParent(self.parent)
+        return self.parent
+
+    def endpoint(self, description: str) -> GroupEndpoint:
+        group = SocketGroup(description, self.count)
+        self.addCleanup(group.stopListening)
+        made = make_endpoint(BindingReactor(self.reactor, group), description, None)  # type: ignore[arg-type]
+        return GroupEndpoint(made, group)
+
+    def make_server(self, path: Path, on_hello: Any) -> Service:
+        self.greet = on_hello
+        return Service()
+
+    def start(self) -> Parent:
+        """Starts a parent as the services of the process do: first it, and then its listeners."""
+        parent = self.make()
+        parent.privilegedStartService()
+        for endpoint in parent.endpoints:
+            self.successResultOf(endpoint.listen(self.factory))
+        parent.startService()
+        self.addCleanup(self.stop, parent)
+        return parent
+
+    def stop(self, parent: Parent) -> None:
+        if parent.running:
+            self.processes.ends_by_itself = True
+            parent.stopService()
+
+    def hello(self, index: int, pid: int, sockets: list[int] | None = None) -> FakeLink:
+        """Has a worker say hello."""
+        link = FakeLink(pid)
+        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or []))
+        return link
+
+    def pid_of(self, index: int) -> int:
+        return self.parent.supervisor.workers[index].pid
+
+    def bring_up(self) -> list[FakeLink]:
+        """Starts a parent, and brings all workers up."""
+        self.start()
+        links = [self.hello(index, self.pid_of(index)) for index in range(self.count)]
+        for link in links:
+            link.receive("ready")
+        self.assertTrue(self.parent.is_ready())
+        return links
+
+    def run_for(self, seconds: float, *beating: FakeLink) -> None:
+        """Lets time pass, with the heartbeats of some workers."""
+        end = self.reactor.seconds() + seconds
+        while self.reactor.seconds() < end:
+            self.reactor.advance(0.1)
+            for link in beating:
+                link.receive("heartbeat", BEAT)
+
+    def lines(self) -> list[str]:
+        return [formatEvent(event) for event in self.logged]
+
+
+class StartTests(ParentTestCase):
+    def test_workers_get_their_sockets(self) -> None:
+        """Each is welcome with the socket that is meant for it, and sent the feeds from then on."""
+        self.start()
+        self.assertTrue(self.pulling.running)
+        for index in range(2):
+            link = self.hello(index, self.pid_of(index))
+            (welcome,) = link.sent
+            self.assertEqual((welcome.type, welcome.facts["listen"], welcome.facts["index"]), ("welcome", [0], index))
+            group = self.parent.endpoints[0].group
+            self.assertEqual(welcome.fds, (group.sockets[index].fileno(),))
+            self.assertIs(self.feeds.links[-1], link)
+
+    def test_ready(self) -> None:
+        """A worker is ready when it accepts and has served its canary; that is tried often until then."""
+        self.start()
+        self.why_not = "it is slow"
+        link = self.hello(0, self.pid_of(0))
+        self.assertEqual(self.canaries, 0)
+        link.receive("ready")
+        self.assertEqual((self.canaries, self.parent.supervisor.workers[0].state), (1, State.STARTING))
+        self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 0, 1")
+        self.why_not = ""
+        self.run_for(0.3, link)
+        self.assertEqual(self.parent.supervisor.workers[0].state, State.READY)
+        self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 1")
+        self.assertFalse(self.parent.is_ready())
+
+    def test_other_process_in_the_directory(self) -> None:
+        """Two parents cannot have the same runtime directory."""
+        self.directory = RuntimeDir(Path("/x"), is_ours=False, why_not="another livefeed uses /x (process 7)")
+        error = self.assertRaises(StartError, self.make().privilegedStartService)
+        self.assertIn("--workers: another livefeed uses /x (process 7)", str(error))
+
+    def test_strangers_are_refused(self) -> None:
+        """A process that is none of the workers gets nothing."""
+        self.start()
+        for index, pid in ((0, 5), (7, self.pid_of(0)), (-1, 5)):
+            link = self.hello(index, pid)
+            self.assertEqual((link.kinds(), link.is_closed), (["refused"], True))
+        self.assertEqual(self.feeds.links, [])
+
+
+class MessageTests(ParentTestCase):
+    def test_heartbeats(self) -> None:
+        """Their figures are reported, and their samples added up for each process."""
+        link, _ = self.bring_up()
+        link.receive("heartbeat", BEAT)
+        report = self.parent.report()[0]
+        self.assertEqual((report["connections"], report["watchers"]), (4, {"feed": {"websocket": 3}}))
+        self.processes.end(self.pid_of(0))
+        self.hello(0, self.pid_of(0)).receive("heartbeat", BEAT)
+        self.assertEqual(self.figures.calls, [("report", 0, 1), ("end", 0, 1), ("report", 0, 3)])
+
+    def test_log(self) -> None:
+        """A line of a worker is one of the parent, of the same level."""
+        link, _ = self.bring_up()
+        link.receive("log", {"level": "warn", "namespace": "livefeed.transport.pool", "text": "full {x}"})
+        (event,) = [each for each in self.logged if each["log_namespace"] == "livefeed.transport.pool"]
+        self.assertEqual((formatEvent(event), event["log_level"]), ("worker 0: full {x}", LogLevel.warn))
+
+    def test_unknown_message(self) -> None:
+        """It is ignored, and its descriptors are closed: a newer worker may say more."""
+        link, _ = self.bring_up()
+        fd = os.dup(0)
+        link.receive("song", {}, (fd,))
+        self.assertRaises(OSError, os.fstat, fd)
+        link.receive("seen")
+
+    def test_canary_of_a_ready_worker(self) -> None:
+        """It is repeated every second; a report tells when it is not served."""
+        links = self.bring_up()
+        before = self.canaries
+        self.run_for(3.0, *links)
+        self.assertIn(self.canaries - before, range(4, 9))
+        self.why_not = "it is slow"
+        self.run_for(1.5, *links)
+        self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 0, 1")
+        self.assertTrue(self.parent.is_ready())
+
+
+class FailureTests(ParentTestCase):
+    def test_dead_worker(self) -> None:
+        """Its socket is lent to the other one if the next process takes long, and then given back."""
+        _, other = self.bring_up()
+        self.processes.end(self.pid_of(0))
+        self.run_for(LEND_S + 0.3, other)
+        adopt = other.sent[-1]
+        self.assertEqual((adopt.type, adopt.facts), ("adopt", {"owner": 0, "listen": [0]}))
+        self.assertEqual(adopt.fds, (self.parent.endpoints[0].group.sockets[0].fileno(),))
+        link = self.hello(0, self.pid_of(0))
+        link.receive("ready")
+        self.assertEqual((other.sent[-1].type, other.sent[-1].facts), ("release", {"owner": 0}))
+
+    def test_link_that_ends(self) -> None:
+        """The canaries end with it, and the worker may connect again."""
+        link, other = self.bring_up()
+        link.receiver.lost(link)
+        self.assertNotIn(link, self.feeds.links)
+        again = self.hello(0, self.pid_of(0), sockets=[1])
+        self.assertEqual((again.sent[0].facts["listen"], again.sent[0].fds), ([], ()))
+        again.receive("ready")
+        self.run_for(1.0, again, other)
+        self.assertTrue(self.parent.is_ready())
+
+    def test_second_link_of_a_worker(self) -> None:
+        """It takes the place of the first, which may only look alive."""
+        link, _ = self.bring_up()
+        again = self.hello(0, self.pid_of(0), sockets=[1])
+        self.assertTrue(link.is_closed)
+        self.assertEqual([each in self.feeds.links for each in (link, again)], [False, True])
+        link.receiver.lost(link)
+        self.assertIn(again, self.feeds.links)
+
+    def test_hanging_worker(self) -> None:
+        """A worker without heartbeats is killed."""
+        _, other = self.bring_up()
+        pid = self.pid_of(0)
+        self.run_for(HEARTBEAT_S + LATE_S + 0.5, other)
+        self.assertEqual(self.processes.signals[0], (pid, signal.SIGKILL))
+
+
+class StopTests(ParentTestCase):
+    def test_stop(self) -> None:
+        """The workers are told to end, and the stop has ended when they have."""
+        links = self.bring_up()
+        self.processes.ends_by_itself = False
+        stopped: Deferred[Any] = self.parent.stopService()
+        self.assertEqual([number for _, number in self.processes.signals], [signal.SIGTERM] * 2)
+        self.assertNoResult(stopped)
+        self.assertFalse(self.pulling.running)
+        self.assertEqual(self.hello(0, self.pid_of(0)).kinds(), ["refused"])
+        for pid in tuple(self.processes.alive):
+            self.processes.end(pid)
+        self.successResultOf(stopped)
+        self.assertTrue(all(link.is_closed for link in links))
+        for link in links:
+            link.receiver.lost(link)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class AdoptionTests(ParentTestCase):
+    """A parent that starts while workers of an earlier one run."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.before = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+        self.addCleanup(self.before.close)
+
+    def orphan(self, index: int, pid: int) -> None:
+        """Has a worker run, with its lock."""
+        self.processes.alive[pid] = index
+        fd = os.open(self.directory.path / f"worker-{index}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        os.write(fd, b"%d\n" % pid)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self.addCleanup(os.close, fd)
+
+    def give(self, link: FakeLink, *owners: int, description: str = LOCAL) -> None:
+        """Has a worker pass on its sockets."""
+        fds = tuple(os.dup(self.before.fileno()) for _ in owners)
+        link.receive("sockets", {"listen": [[description, owner] for owner in owners]}, fds)
+
+    def test_adopted(self) -> None:
+        """The worker goes on with its socket, the feeds begin afterwards, and only the missing worker is started."""
+        self.orphan(1, 77)
+        self.start()
+        self.assertFalse(self.pulling.running)
+        self.assertEqual(self.processes.alive, {77: 1})
+        link = self.hello(1, 77, sockets=[1])
+        self.assertEqual((link.kinds(), link.sent[0].fds), (["welcome", "sockets"], ()))
+        self.assertFalse(self.pulling.running)
+        self.give(link, 1)
+        self.assertTrue(self.pulling.running)
+        self.assertEqual(sorted(self.processes.alive.values()), [0, 1])
+        group = self.parent.endpoints[0].group
+        self.assertEqual(
+            {sock.getsockname() for sock in group.sockets.values()}, {self.before.getsockname()}, group.sockets
+        )
+        self.assertEqual(self.parent.supervisor.workers[1].state, State.READY)
+        self.assertEqual(self.processes.held, [77])
+
+    def test_lent_sockets(self) -> None:
+        """A socket that the worker serves for a dead one is kept, and the worker stops to serve it."""
+        self.orphan(1, 77)
+        self.start()
+        link = self.hello(1, 77, sockets=[2])
+        self.give(link, 0, 1)
+        self.assertEqual((link.sent[-1].type, link.sent[-1].facts), ("release", {"owner": 0}))
+        self.assertEqual(sorted(self.parent.endpoints[0].group.sockets), [0, 1])
+
+    def test_worker_that_does_not_answer(self) -> None:
+        """It is killed after some seconds, and the start goes on."""
+        self.orphan(0, 77)
+        self.start()
+        self.run_for(ADOPT_S + 0.2)
+        self.assertEqual(self.processes.signals, [(77, signal.SIGKILL)])
+        self.assertTrue(self.pulling.running)
+        self.assertEqual(sorted(self.processes.alive.values()), [0, 1])
+        self.assertIn("worker 0 of an earlier parent (process 77) does not answer, and is killed", self.lines())
+
+    def test_worker_that_ends_meanwhile(self) -> None:
+        """Nothing is waited for any more."""
+        self.orphan(0, 77)
+        self.start()
+        self.processes.end(77)
+        self.assertTrue(self.pulling.running)
+
+    def test_worker_that_has_ended_before(self) -> None:
+        """Its lock says that it runs, and its process is gone: all starts as usual."""
+        self.orphan(0, 77)
+        self.processes.alive.clear()
+        self.start()
+        self.assertTrue(self.pulling.running)
+        self.assertTrue(all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in self.sockets()))
+
+    def sockets(self) -> list[socket.socket]:
+        return [*self.parent.endpoints[0].group.sockets.values()]
+
+    def test_fewer_workers(self) -> None:
+        """A worker that has no place any more ends in order."""
+        self.orphan(5, 77)
+        self.start()
+        link = self.hello(5, 77, sockets=[1])
+        self.assertEqual(link.kinds(), ["refused"])
+        self.assertEqual(self.processes.signals, [(77, signal.SIGTERM)])
+        self.assertTrue(self.pulling.running)
+
+    def test_other_endpoints(self) -> None:
+        """A worker with other endpoints ends in order: it cannot serve those of this parent."""
+        self.orphan(0, 77)
+        self.start()
+        link = self.hello(0, 77, sockets=[1, 1])
+        self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
+
+    def test_failure_to_bind(self) -> None:
+        """If a missing socket cannot be bound, the process ends with the reason."""
+        self.orphan(0, 77)
+        parent = self.start()
+        link = self.hello(0, 77, sockets=[1])
+        self.patch(parent.endpoints[0].group, "settle", self.fail_to_bind)
+        self.give(link, 0)
+        self.assertTrue(self.reactor.stopped)
+        self.assertIn("livefeed: the start fails: no room", self.lines())
+
+    def fail_to_bind(self, adopted: dict[int, socket.socket]) -> None:
+        for sock in adopted.values():
+            sock.close()
+        raise OSError("no room")
+
+    def test_unix_socket(self) -> None:
+        """The shared socket of the workers is kept at its path."""
+        path = self.directory.path / "s"
+        self.listen = [f"unix:{path}"]
+        before = socket.socket(socket.AF_UNIX)
+        self.addCleanup(before.close)
+        before.bind(str(path))
+        before.listen()
+        self.before = before
+        self.orphan(1, 77)
+        self.start()
+        self.give(self.hello(1, 77, sockets=[1]), 1, description=self.listen[0])
+        (sock,) = self.sockets()
+        self.assertEqual(sock.getsockname(), str(path))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
