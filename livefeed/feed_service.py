@@ -19,7 +19,7 @@ from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
-from livefeed.intake.puller import Puller
+from livefeed.intake.puller import Puller, close_source
 from livefeed.process.reload import Change, differences
 from livefeed.sources import make_source
 from livefeed.storage.journal import Journal
@@ -288,7 +288,7 @@ class PulledFeedService(FeedService):
 
     def abandon(self) -> None:
         """FeedService API."""
-        self.puller.source.close()
+        close_source(self.puller.source)
         if self._journal is not None and self._journal.running:
             # Nothing is being written yet, so its stop is immediate.
             self._journal.stopService()
@@ -318,7 +318,7 @@ class PreparedChange:
     def abandon(self) -> None:
         """Frees the source."""
         if self.source is not None:
-            self.source.close()
+            close_source(self.source)
 
 
 _F = TypeVar("_F", bound=FeedService)

@@ -30,7 +30,7 @@ from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
 from livefeed.process.reload import Reload, Reloading, SimplePart
 from livefeed.process.renewal import CertificateRenewal
-from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
@@ -129,6 +129,7 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         _Figures(operating.totals),
         lambda _: configuration.message("welcome"),
         partial(_question, feeds.feeds),
+        lambda: {name: service.published.max_subscribers for name, service in feeds.feeds.items()},
         lambda: DRAIN_S,
         serving.site,
     )
@@ -141,10 +142,15 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         certificates.tickets.replace(keys)
         configure_workers()
 
+    def reopen() -> None:
+        serving.reopen_logs()
+        broadcast.send_all(Message("reopen"))
+
     notify = _make_notify(feeds, parent, reactor)
     log_levels = LogLevels(settings.log_level)
     parts = (
         serving.reloaded(),
+        serving.reloaded_drain(drain),
         reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
@@ -154,7 +160,7 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         Reload(settings, parts),
         read,
         (reloaded_certificates.look,),
-        reopen_logs,
+        reopen,
         serving.in_thread,
         reactor,
         notify.begin_reload,
@@ -162,7 +168,7 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
     )
     # These begin once the workers of an earlier parent are found.
     feeds.setServiceParent(parent)
-    Announcement([*listeners, *admin, operators_socket]).setServiceParent(parent)
+    Announcement([operators_socket, *admin, *listeners]).setServiceParent(parent)
     operating.commands.register("reload", reloading.command)
 
     # The first phase of a drain is the parent's; the workers do the others when they are told to end.
@@ -213,7 +219,7 @@ def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
     parent.deliveries = operating.tracing.report
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(parent.obstacle)
-    operating.health.obstacles.append(lambda: "draining" if drain.is_draining else None)
+    operating.health.obstacles.append(drain.obstacle)
 
 
 def _hurry(drain: Drain, parent: Parent) -> None:
@@ -300,12 +306,16 @@ class _Configuration:
         return message_of(kind, facts, payloads)
 
     def _own(self) -> Settings:
-        """Gives the settings with the files of the development certificate, if that is in use: workers make none."""
+        """Gives the settings with the number of workers, and the files of the development certificate if one is used.
+
+        Workers make none.
+        """
+        settings = structs.replace(self.settings, workers=self.count)
         sources = [each.certificates.source for each in self.certificates.endpoints() if each.is_default]
-        if self.settings.cert or not sources or not isinstance(sources[0], PairSource):
-            return self.settings
+        if settings.cert or not sources or not isinstance(sources[0], PairSource):
+            return settings
         certs, keys = zip(*sources[0].pairs, strict=True)
-        return structs.replace(self.settings, cert=certs, key=keys)
+        return structs.replace(settings, cert=certs, key=keys)
 
     def _limits(self) -> dict[str, int]:
         """Gives the part of each limit that one worker may use. 0 stays what it means."""

@@ -138,7 +138,7 @@ def make_service(
         lag,
         *listeners,
         *(() if memory_watch is None else (memory_watch,)),
-        Announcement([*listeners, operators_socket]),  # behind everything that can end the start
+        Announcement([operators_socket, *listeners]),  # behind everything that can end the start
         CertificateWatch(certificates, reactor),
         CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),

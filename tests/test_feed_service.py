@@ -438,6 +438,21 @@ class TransactionTests(FeedsTestCase):
         self.successResultOf(self.feeds.prepare([self.settings("b", b"[2]")]).commit())
         self.assertEqual((self.names(), self.get("/b").body), (["b"], b"[2]"))
 
+    def test_source_that_breaks_when_it_is_closed(self) -> None:
+        """As one of another package may: the transaction is whole all the same, and the log has the error."""
+        self.add("a", b"[1]")
+        self.add("b", b"[2]")
+        self.start()
+
+        def fail(source: MemorySource) -> None:
+            raise RuntimeError(source)
+
+        self.patch(MemorySource, "close", fail)
+        self.feeds.prepare([self.settings("c")]).abandon()
+        self.successResultOf(self.feeds.prepare([self.settings("a", b"[3]", source="d")]).commit())
+        self.assertEqual((self.names(), self.get("/a").body), (["a"], b"[3]"))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+
     def test_before_the_start(self) -> None:
         """Nothing is pulled, and no file is made."""
         self.feeds = self.make_feeds(self.state_dir)

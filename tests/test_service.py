@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hypothesis import given, reject
+from hypothesis import HealthCheck, given, reject
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from msgspec import structs
@@ -369,7 +369,7 @@ _FILES = st.builds(
         optional={
             "interval": st.sampled_from(["2", "3"]),
             "max_connections": st.sampled_from(["10", "20"]),
-            "accept_rate": st.sampled_from(["10", "-1"]),
+            "accept_rate": st.sampled_from(["10", "20", "30", "-1"]),
             "handshake_timeout": _TIMES,
             "head_timeout": st.sampled_from(["3", "4"]),
             "idle_timeout": st.sampled_from(["30", "40"]),
@@ -414,6 +414,10 @@ class ReloadTests(ServiceTestCase):
         listing = request(site, b"GET /-/feeds.json HTTP/1.1").body
         state: list[object] = [pool.limits, site.head_timeout_s, site.max_head_bytes, site.timeOut, drain.times]
         state += [self.one(LogLevels, services).name, [each["name"] for each in json.loads(listing)["feeds"]]]
+        endpoint: Any = self.all(Listener, services)[0].endpoint
+        rates = endpoint._reactor.admits.__self__
+        by = rates._by_address, rates._by_network
+        state += [None if each is None else each._interval_s for each in by]
         for name, service in feeds.feeds.items():
             feed, published, puller = service.feed, service.published, service.puller
             state += [
@@ -425,7 +429,7 @@ class ReloadTests(ServiceTestCase):
         return state
 
     @given(_FILES, _FILES)
-    @settings_of_hypothesis(max_examples=40, deadline=None)
+    @settings_of_hypothesis(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
     def test_state_is_that_of_a_start(self, before: str, after: str) -> None:
         """With the new settings if they are possible, except for those that need a restart; otherwise the old ones."""
         try:

@@ -430,7 +430,7 @@ def _typed(name: str, setting: SettingValue) -> Any:
         hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
         hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
         raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
-    if name == "access_log":
+    if name == "access_log" and value is not None:
         return _absolute_log(value, setting.folder)
     return _absolute_source(value, setting.folder) if name == "source" else value
 

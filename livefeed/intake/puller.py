@@ -113,6 +113,14 @@ def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
     return call
 
 
+def close_source(source: Source) -> None:
+    """Closes a source. One of another package may break: that must not hold up a stop, or half of a reload."""
+    try:
+        source.close()
+    except Exception:
+        _log.failure("closing the source {source} broke", source=str(source))
+
+
 @dataclass(eq=False)
 class Puller(Service):
     """The service that pulls a feed's document from its source.
@@ -211,7 +219,7 @@ class Puller(Service):
         if self._fetching is not None:
             self._fetching.cancel()
         self.feed.stop_watching()
-        self.source.close()
+        close_source(self.source)
         self._spent.forget()
 
     async def tick(self) -> None:

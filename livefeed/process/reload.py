@@ -79,7 +79,7 @@ class ReloadReport:
         for change in self.needs_restart:
             _log.warn("reload: a restart is needed for {change}", change=change)
         _log.info(
-            "reloaded: {changed} changes, and {waiting} that need a restart; {feeds} feeds",
+            "reloaded (changes: {changed}, waiting for a restart: {waiting}, feeds: {feeds})",
             changed=len(self.changed),
             waiting=len(self.needs_restart),
             feeds=sum(self.counts.values()) - self.counts.get("removed", 0),

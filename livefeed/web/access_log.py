@@ -193,14 +193,14 @@ class LoggedReplay(Replay):
     :param log: gets the lines.
     """
 
-    __slots__ = ("_beginnings", "_ends", "_log", "_parts", "_rests", "_sides")
+    __slots__ = ("_beginnings", "_ends", "_known", "_log", "_parts", "_sides")
 
     def __init__(self, log: AccessLog) -> None:
         Replay.__init__(self)
         self._log = log
         self._beginnings = log.beginnings
         self._parts = log.parts
-        self._rests: dict[bytes, bytes] = {}  # by head
+        self._known: dict[bytes, tuple[Answer, bytes]] = {}  # by head, with the second and last part of the line
         self._sides: dict[Answer, tuple[bytes, bytes, bytes]] = {}  # two pieces, and both together
         self._ends: dict[tuple[bytes, bytes], bytes] = {}  # by the fields
 
@@ -209,13 +209,14 @@ class LoggedReplay(Replay):
 
         To call that of the base, and to look for the fields afterwards, takes twice as long.
         """
-        heads = self._heads
-        are_few = len(heads) < MAX_HEADS
-        answer = heads.get(head) if are_few else None
+        known = self._known
+        are_few = len(known) < MAX_HEADS
+        found = known.get(head) if are_few else None
         add = self._parts.append
-        if answer is not None:
+        if found is not None:
+            answer, rest = found
             add(self._beginnings.get(self.peer) or self._log.beginning_of(self.peer))
-            add(self._rests[head])
+            add(rest)
             answer.times += 1
             return answer
         match = _match_head(head)
@@ -224,10 +225,11 @@ class LoggedReplay(Replay):
             return None
         groups = match.groups(b"\n")
         key = b"\r".join(_key_groups(groups))
-        answer = self._answers.get(key) or self._find_variant(key)
-        if answer is None:
+        stored = self._answers.get(key) or self._find_variant(key)
+        if stored is None:
             self.missed = key
             return None
+        answer = stored
         target, query, agent, referer = groups[:4]
         before, after, both = self._sides.get(answer) or self._new_sides(answer, target)
         end = self._ends.get((referer, agent)) or self._new_end(referer, agent)
@@ -237,8 +239,7 @@ class LoggedReplay(Replay):
             self._log.limit()
         add(self._beginnings.get(self.peer) or self._log.beginning_of(self.peer))
         if are_few:
-            heads[head] = answer
-            self._rests[head] = both + end
+            known[head] = answer, both + end
         add(both)
         add(end)
         answer.times += 1
@@ -258,7 +259,7 @@ class LoggedReplay(Replay):
         """Forgets all answers, and hands on the lines about them."""
         Replay.clear(self)
         # The second parts have the time in them.
-        self._rests.clear()
+        self._known.clear()
         self._sides.clear()
         self._log.flush()
 

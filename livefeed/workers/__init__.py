@@ -5,6 +5,7 @@
 - ``configuration``: the settings on their way to the workers, without secrets.
 - ``feed_events``: the changes of a feed as messages. No I/O.
 - ``feeds``: the feeds of a worker, which follow those of the parent.
+- ``leases``: divides the places of limited feeds among the workers. No I/O.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
 - ``messages``: the messages of the link as bytes. No I/O.
 - ``parent``: connects processes, links, sockets and canaries, and finds the workers of an earlier parent.

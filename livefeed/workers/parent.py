@@ -20,8 +20,9 @@ from twisted.logger import Logger, LogLevel
 
 from livefeed.exceptions import LinkError, StartError, first_line
 from livefeed.workers.canary import Canary, CanaryError, Way
+from livefeed.workers.leases import Leases
 from livefeed.workers.link import REFUSED
-from livefeed.workers.messages import Heartbeat, Line, Message, message_of
+from livefeed.workers.messages import Heartbeat, Lease, Line, Message, message_of
 from livefeed.workers.processes import running_workers
 from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_unix
 from livefeed.workers.supervisor import State, Supervisor
@@ -101,6 +102,7 @@ class Parent(MultiService):
     :param figures: takes the figures of the workers.
     :param welcome: gives the answer to the hello of a worker, without sockets.
     :param question: gives the request of canaries.
+    :param limits: gives the number of subscribers that each feed may have, by name; 0 for no limit.
     :param drain_s: gives the seconds that connections may take to end at a stop.
     :param factory: the factory that the endpoints are given.
     :ivar supervisor: decides about the workers.
@@ -118,12 +120,14 @@ class Parent(MultiService):
     figures: Figures
     welcome: Callable[[int], Message]
     question: Callable[[], Question]
+    limits: Callable[[], Mapping[str, int]]
     drain_s: Callable[[], float]
     factory: object
 
     # internal state
     supervisor: Supervisor = field(init=False)
     deliveries: Callable[[int, list[Any]], object] = field(default=lambda index, deliveries: None)  # noqa: ARG005
+    _leases: Leases = field(init=False)
     _server: Service | None = None
     _links: dict[int, _WorkerLink] = field(default_factory=dict)
     _awaited: dict[int, int] | None = (
@@ -138,6 +142,7 @@ class Parent(MultiService):
         super().__init__()
         self.supervisor = Supervisor(self.count, self.reactor, self, self)
         self.processes.ended = self._note_ended
+        self._leases = Leases(self.limits, self._send_lease)
         self._numbers = counting(1)
         self._ways = [Way.of(each.group.description) for each in self.endpoints]
 
@@ -275,6 +280,7 @@ class Parent(MultiService):
         self.supervisor.heard(index)
         self._welcome(index, link, hello)
         self.feeds.add(link, hello.feeds)
+        self._leases.connect(index, hello.places)
         if is_awaited:
             link.send(Message("sockets"))
 
@@ -330,6 +336,7 @@ class Parent(MultiService):
                 self.supervisor.heard(index, {**figures, "watchers": beat.watchers})
                 self.figures.report(index, self._incarnations.get(index, 0), beat.samples)
                 self.deliveries(index, beat.deliveries)
+                self._leases.report(index, {name: sum(ways.values()) for name, ways in beat.watchers.items()})
             case "ready":
                 worker.is_accepting = True
                 worker.watch()
@@ -342,6 +349,11 @@ class Parent(MultiService):
             case _:
                 if not self.feeds.receive(worker.link, message):
                     message.close_fds()
+
+    def _send_lease(self, index: int, name: str, places: int | None) -> None:
+        worker = self._links.get(index)
+        if worker is not None:
+            worker.link.send(message_of("lease", Lease(name, places)))
 
     # Processes and lending, for the supervisor
 
@@ -371,6 +383,7 @@ class Parent(MultiService):
         for index in range(self.count):
             if self.supervisor.is_known(index, pid):
                 self.figures.end(index, self._incarnations.get(index, 0))
+                self._leases.disconnect(index)
                 link = self._links.get(index)
                 if link is not None:
                     link.lose()  # a canary on it would be taken for one of the next process

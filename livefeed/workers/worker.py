@@ -282,6 +282,8 @@ class Worker(MultiService):
         welcome = message.read(Welcome)
         served.certificates.files = files_of(message, welcome)
         served.reload.apply(settings_of(welcome))
+        # The parent sends its settings after SIGHUP, which is also the signal of logrotate.
+        served.serving.reopen_logs()
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
 

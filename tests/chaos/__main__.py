@@ -53,7 +53,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scenario", action="append", choices=[*SCENARIOS], help="repeatable; all but hold if missing")
     parser.add_argument("--subscribers", type=int, default=1000, help="WebSockets [1000]")
     parser.add_argument("--deltas", type=float, default=0.25, help="share of them with livefeed.delta.v1 [0.25]")
-    parser.add_argument("--pollers", type=int, default=200, help="clients that poll once a second [200]")
+    parser.add_argument(
+        "--pollers", type=int, default=200, help="clients that poll on connections that they keep [200]"
+    )
+    parser.add_argument("--poll-every", type=float, default=1.0, help="seconds from one poll to the next [1]")
     parser.add_argument("--idle", type=int, default=0, help="clients that poll once a minute [0]")
     parser.add_argument("--workers", type=int, default=2, help="worker processes; 0: one process [2]")
     parser.add_argument("--connections", type=int, default=60_000, help="of hold: a third of each kind [60000]")
@@ -79,7 +82,15 @@ def demand_of(name: str, options: argparse.Namespace) -> Demand:
         subscribers = pollers = options.connections // 3
         idle = options.connections - subscribers - pollers
     deltas = round(subscribers * options.deltas)
-    return Demand(subscribers - deltas, deltas, pollers, idle, rate=options.connect_rate, resume=options.resume)
+    return Demand(
+        subscribers - deltas,
+        deltas,
+        pollers,
+        idle,
+        rate=options.connect_rate,
+        poll_s=options.poll_every,
+        resume=options.resume,
+    )
 
 
 def measure(name: str, options: argparse.Namespace, program: Path, supported: set[str]) -> Figures:

@@ -64,6 +64,7 @@ class Demand:
     """The watchers that are wanted.
 
     :ivar rate: first connections per second, of all processes together.
+    :ivar poll_s: seconds from one poll of a poller to the next.
     :ivar ignore_slots: whether watchers come back after one to two seconds, wherever the server sends them.
     :ivar resume: whether they resume their TLS sessions.
     """
@@ -73,6 +74,7 @@ class Demand:
     pollers: int = 0
     idle: int = 0
     rate: float = 100.0
+    poll_s: float = 1.0
     ignore_slots: bool = False
     resume: bool = False
 
@@ -93,7 +95,7 @@ class Demand:
     def every_s(self) -> list[float]:
         """Gives for each watcher the seconds from one poll to the next; 0 for subscribers."""
         subscribers = [0.0] * (self.websockets + self.deltas)
-        return subscribers + [1.0] * self.pollers + [IDLE_EVERY_S] * self.idle
+        return subscribers + [self.poll_s] * self.pollers + [IDLE_EVERY_S] * self.idle
 
     def options(self) -> list[str]:
         """Gives the options of the program."""
@@ -101,6 +103,7 @@ class Demand:
         return [
             *counts,
             f"-rate={self.rate}",
+            f"-every={self.poll_s}s",
             f"-idle-every={IDLE_EVERY_S}s",
             f"-ignore-slots={str(self.ignore_slots).lower()}",
             f"-resume={str(self.resume).lower()}",

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.layers import SettingValue
-from livefeed.config.settings import MAX_FEEDS, OPTIONS, FeedSettings, Layers, Settings
+from livefeed.config.settings import MAX_ERRORS, MAX_FEEDS, OPTIONS, FeedSettings, Layers, Settings, _leave_out
 from livefeed.exceptions import ConfigurationError
 
 
@@ -505,6 +505,18 @@ class FileTests(SynchronousTestCase):
         self.path.write_text("stale_after = 9\ngone_after = 5\n")
         settings, errors = Layers({"config": str(self.path)}, {}, self.folder).read_all()
         self.assertEqual(([error.place[-13:] for error in errors], settings is None), (["2: gone_after"], False))
+
+    def test_most_errors_at_once(self) -> None:
+        """Their number is limited, and an error that belongs to no value ends them."""
+        self.path.write_text("".join(f"x{number} = 1\n" for number in range(MAX_ERRORS + 5)))
+        settings, errors = Layers({"config": str(self.path)}, {}, self.folder).read_all()
+        self.assertEqual((settings, len(errors)), (None, MAX_ERRORS))
+        self.path.write_text("admin = ['tcp:1']\n[feeds.a]\nsource = 'demo:'\n")
+        settings, errors = Layers({"config": str(self.path)}, {"LIVEFEED_CERT": "c"}, self.folder).read_all()
+        self.assertEqual((len(errors), settings is None), (2, False))
+        self.assertFalse(_leave_out({}, "elsewhere"))
+        feeds = SettingValue({"a": {"source": "demo:"}}, "feeds", self.folder)
+        self.assertFalse(_leave_out({"feeds": feeds}, "elsewhere"))
 
     def test_several_certificates(self) -> None:
         """A list in the file, options that are repeated, and a variable with colons, as PATH has."""

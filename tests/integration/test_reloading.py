@@ -105,10 +105,10 @@ def test_feeds_come_change_and_go(counting: Counting, tmp_path: Path, certificat
         see()
         pulls = len([line for line in livefeed.log().splitlines() if 'feed "stays"' in line])
         config.write_text(stays + "[feeds.comes]\nsource = 'demo:?seed=7'\nallow_origin = ['https://a.example']\n")
-        log = hang_up(livefeed, "reloaded: ")
+        log = hang_up(livefeed, "reloaded ")
         assert "reload: feeds.comes is added: 'demo:'" in log
         assert "reload: feeds.goes is removed: it was 'demo:'" in log
-        assert "reloaded: 2 changes, and 0 that need a restart; 2 feeds" in log
+        assert "reloaded (changes: 2, waiting for a restart: 0, feeds: 2)" in log
         see()
         assert livefeed.http.get("/comes").headers.get("Access-Control-Allow-Origin") is None
         assert livefeed.http.get("/goes").status_code == 404
@@ -121,7 +121,7 @@ def test_feeds_come_change_and_go(counting: Counting, tmp_path: Path, certificat
         assert f"{config}:8: feeds.comes.interval: 'x' is not a number of seconds" in log
         see()
         config.write_text(stays + "max_subscribers = 9\n[feeds.comes]\nsource = 'demo:?seed=8'\n")
-        log = hang_up(livefeed, "reloaded: ")
+        log = hang_up(livefeed, "reloaded ")
         assert "reload: feeds.comes.source: 'demo:' -> 'demo: (with other credentials or options)'" in log
         assert "reload: feeds.stays.max_subscribers: 0 -> 9" in log
         see()
@@ -139,7 +139,7 @@ def test_log_level_and_limits(tmp_path: Path, certificate: DevelopmentCertificat
     ) as livefeed:
         config.write_text("log_level = 'warn'\nmax_head_bytes = 20000\ninterval = 2\nstate_dir = 'state'\n")
         log = hang_up(livefeed, "a restart is needed for state_dir")
-        assert log.count("\n") == 1, log
+        assert "process.reload#info]" not in log, log
         assert livefeed.http.get("/-/feeds.json").json()["feeds"][0]["interval_s"] == 0.2
         config.write_text("log_level = 'info'\n")
         hang_up(livefeed, "reload: max_head_bytes: 20000 -> 16384")

@@ -11,11 +11,16 @@ from twisted.logger import capturedLogs, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import clocks
+from livefeed.config.settings import Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.process import certificates
 from livefeed.process.certificates import CertificateChoice, CertificateWatch
+from livefeed.process.reload import Reload
+from livefeed.tls.files import GivenFiles
 from livefeed.tls.options import Validity
 from livefeed.tls.reloading import PairSource
+from tests.authority import Holder
+from tests.helpers.certificates import CertificatesTestCase
 
 
 class CertificateChoiceTests(SynchronousTestCase):
@@ -86,3 +91,68 @@ class CertificateWatchTests(SynchronousTestCase):
         first, second = events
         self.assertIn("a.pem expires on 1970-01-02", first)
         self.assertIn("a.pem has expired", second)
+
+
+class ReloadedCertificatesTests(CertificatesTestCase):
+    """ReloadedCertificates."""
+
+    def reload(self, **settings: Any) -> Reload:
+        return Reload(Settings(cert=(self.cert,), key=(self.key,)), [self.part])
+
+    def test_files_are_read_again(self) -> None:
+        """Without a wait for their settling; those that are the same stay, with their contexts."""
+        endpoint = self.endpoint()
+        reload = self.reload()
+        before = endpoint.certificates
+        self.assertEqual(reload.apply(reload.settings).changed, ())
+        self.assertIs(endpoint.certificates, before)
+        self.write("b.test")
+        (change,) = reload.apply(reload.settings).changed
+        self.assertEqual(change.setting, f"certificate {self.cert}")
+        self.assertTrue(change.before.startswith("valid until 20"), change)
+        self.assertEqual(self.name(endpoint), "b.test")
+
+    def test_other_files(self) -> None:
+        """Endpoints without files of their own serve with those of the settings; the others stay."""
+        own = PairSource(((self.cert, self.key),), "listen")
+        default, other = self.endpoint(), self.endpoint(own, is_default=False)
+        reload = self.reload()
+        cert, key = self.cert, self.key
+        self.cert, self.key = self.folder / "b.pem", self.folder / "b.key"
+        self.write("b.test")
+        report = reload.apply(Settings(cert=(cert, self.cert), key=(key, self.key)))
+        self.assertEqual((self.name(default), self.name(other)), ("a.test, b.test", "a.test"))
+        self.assertEqual([each.setting for each in report.changed], [f"certificate {self.cert}"])
+
+    def test_refused(self) -> None:
+        """The message has the place of the setting, and nothing changes."""
+        endpoint = self.endpoint()
+        reload = self.reload()
+        self.key.write_bytes(Holder("other").pem())
+        read = Settings(cert=(self.cert,), key=(self.key,), places={"key": "x.toml:3: key"})
+        error = self.assertRaises(ConfigurationError, reload.apply, read)
+        self.assertTrue(str(error).startswith(f"x.toml:3: key: {self.key}: it is not the private key"), error)
+        self.assertEqual(self.name(endpoint), "a.test")
+
+    def test_read_in_a_thread_before(self) -> None:
+        """What was read there is used, for the same files."""
+        endpoint = self.endpoint()
+        reload = self.reload()
+        self.write("b.test")
+        self.part.look(reload.settings)
+        self.write("c.test")
+        reload.apply(reload.settings)
+        self.assertEqual(self.name(endpoint), "b.test")
+        reload.apply(reload.settings)
+        self.assertEqual(self.name(endpoint), "c.test")
+
+    def test_worker(self) -> None:
+        """It is given the bytes of all files."""
+        endpoint = self.endpoint()
+        self.write("b.test")
+        self.part.served.files = GivenFiles({path: path.read_bytes() for path in (self.cert, self.key)})
+        self.assertNotIn(self.cert.read_bytes(), self.part.contents().values())
+        self.cert.unlink()
+        self.reload().apply(self.reload().settings)
+        self.assertEqual(self.name(endpoint), "b.test")
+        self.assertEqual(set(self.part.contents()), {self.cert, self.key})

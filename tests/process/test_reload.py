@@ -165,7 +165,7 @@ class ReportTests(SynchronousTestCase):
                 "reload: feeds.b is added: 'file:/b.json'",
                 "reload: feeds.c is removed: it was ***@h/0/k'",
                 "reload: a restart is needed for listen: ['tcp:1'] -> ['tcp:2']",
-                "reloaded: 3 changes, and 1 that need a restart; 3 feeds",
+                "reloaded (changes: 3, waiting for a restart: 1, feeds: 3)",
             ],
         )
         self.assertEqual(

@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import clocks
-from livefeed.config.settings import Settings
-from livefeed.exceptions import ConfigurationError
 from livefeed.process import renewal
-from livefeed.process.certificates import ReloadedCertificates
-from livefeed.process.reload import Reload
 from livefeed.process.renewal import LOOK_S, CertificateRenewal
-from livefeed.tls.files import GivenFiles, LocalFiles
-from livefeed.tls.options import ServedCertificates
-from livefeed.tls.reloading import Certificates, EndpointCertificates, FolderSource, PairSource
+from livefeed.tls.reloading import FolderSource, PairSource
 from tests.authority import Holder
+from tests.helpers.certificates import CertificatesTestCase
 
 if TYPE_CHECKING:
-    from livefeed.tls.reloading import CertificateSource
-
-
-class CertificatesTestCase(SynchronousTestCase):
-    """Endpoints with certificates in a folder."""
-
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.folder = Path(directory.name)
-        self.ca = Holder("CA")
-        self.served = ServedCertificates()
-        self.part = ReloadedCertificates(self.served)
-        self.cert, self.key = self.folder / "a.pem", self.folder / "a.key"
-        self.write("a.test")
-        self.lines: list[str] = []
-
-        def record(event: Any) -> None:
-            self.lines.append(formatEvent(event))
-
-        observer: Any = record
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
-
-    def write(self, name: str, days: int = 90) -> None:
-        """Writes a certificate and its key."""
-        holder = Holder(name)
-        self.cert.write_bytes(self.ca.issue(holder, [name], days=days))
-        self.key.write_bytes(holder.pem())
-
-    def endpoint(self, source: CertificateSource | None = None, *, is_default: bool = True) -> EndpointCertificates:
-        read = Certificates.load(source or PairSource(((self.cert, self.key),)), LocalFiles(), clocks.wall())
-        return EndpointCertificates(read, self.served, is_default)
-
-    def name(self, endpoint: EndpointCertificates) -> str:
-        """Gives the name for which an endpoint has a certificate."""
-        return endpoint.certificates.names()
+    from pathlib import Path
 
 
 class RenewalTests(CertificatesTestCase):
@@ -194,68 +149,3 @@ class RenewalTests(CertificatesTestCase):
         """Nothing is looked at."""
         self.start()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-class ReloadedCertificatesTests(CertificatesTestCase):
-    """ReloadedCertificates."""
-
-    def reload(self, **settings: Any) -> Reload:
-        return Reload(Settings(cert=(self.cert,), key=(self.key,)), [self.part])
-
-    def test_files_are_read_again(self) -> None:
-        """Without a wait for their settling; those that are the same stay, with their contexts."""
-        endpoint = self.endpoint()
-        reload = self.reload()
-        before = endpoint.certificates
-        self.assertEqual(reload.apply(reload.settings).changed, ())
-        self.assertIs(endpoint.certificates, before)
-        self.write("b.test")
-        (change,) = reload.apply(reload.settings).changed
-        self.assertEqual(change.setting, f"certificate {self.cert}")
-        self.assertTrue(change.before.startswith("valid until 20"), change)
-        self.assertEqual(self.name(endpoint), "b.test")
-
-    def test_other_files(self) -> None:
-        """Endpoints without files of their own serve with those of the settings; the others stay."""
-        own = PairSource(((self.cert, self.key),), "listen")
-        default, other = self.endpoint(), self.endpoint(own, is_default=False)
-        reload = self.reload()
-        cert, key = self.cert, self.key
-        self.cert, self.key = self.folder / "b.pem", self.folder / "b.key"
-        self.write("b.test")
-        report = reload.apply(Settings(cert=(cert, self.cert), key=(key, self.key)))
-        self.assertEqual((self.name(default), self.name(other)), ("a.test, b.test", "a.test"))
-        self.assertEqual([each.setting for each in report.changed], [f"certificate {self.cert}"])
-
-    def test_refused(self) -> None:
-        """The message has the place of the setting, and nothing changes."""
-        endpoint = self.endpoint()
-        reload = self.reload()
-        self.key.write_bytes(Holder("other").pem())
-        read = Settings(cert=(self.cert,), key=(self.key,), places={"key": "x.toml:3: key"})
-        error = self.assertRaises(ConfigurationError, reload.apply, read)
-        self.assertTrue(str(error).startswith(f"x.toml:3: key: {self.key}: it is not the private key"), error)
-        self.assertEqual(self.name(endpoint), "a.test")
-
-    def test_read_in_a_thread_before(self) -> None:
-        """What was read there is used, for the same files."""
-        endpoint = self.endpoint()
-        reload = self.reload()
-        self.write("b.test")
-        self.part.look(reload.settings)
-        self.write("c.test")
-        reload.apply(reload.settings)
-        self.assertEqual(self.name(endpoint), "b.test")
-        reload.apply(reload.settings)
-        self.assertEqual(self.name(endpoint), "c.test")
-
-    def test_worker(self) -> None:
-        """It is given the bytes of all files."""
-        endpoint = self.endpoint()
-        self.write("b.test")
-        self.part.served.files = GivenFiles({path: path.read_bytes() for path in (self.cert, self.key)})
-        self.assertNotIn(self.cert.read_bytes(), self.part.contents().values())
-        self.cert.unlink()
-        self.reload().apply(self.reload().settings)
-        self.assertEqual(self.name(endpoint), "b.test")
-        self.assertEqual(set(self.part.contents()), {self.cert, self.key})

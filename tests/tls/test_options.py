@@ -24,7 +24,16 @@ from livefeed.exceptions import ConfigurationError
 from livefeed.process.endpoints import make_endpoint
 from livefeed.sources import make_source
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
-from livefeed.tls.options import EXPIRY_WARNING_S, Validity, require_callbacks, server_options
+from livefeed.tls.files import LocalFiles
+from livefeed.tls.options import (
+    EXPIRY_WARNING_S,
+    KeyPair,
+    ServedCertificates,
+    Validity,
+    read_pair,
+    require_callbacks,
+    server_options,
+)
 from tests.authority import Holder
 from tests.helpers.tls import handshake, self_signed
 
@@ -269,6 +278,29 @@ class CallbackTests(SynchronousTestCase):
 
 def _no_certificate() -> PairSource:
     raise AssertionError
+
+
+class KeyPairTests(TlsTestCase):
+    """KeyPair, and the register of what is served."""
+
+    def test_names(self) -> None:
+        """Those of the extension, in lower case; a certificate without it has none."""
+        pair = read_pair(self.made.cert, self.made.key, LocalFiles())
+        self.assertEqual(pair.names(), ["localhost"])
+        self.assertEqual(pair.validity, Validity.read(self.made.cert))
+        key = ec.generate_private_key(ec.SECP256R1())
+        bare = KeyPair(self.made.cert, (self_signed(key, "a.test", days=1),), self.made.key, key)
+        self.assertEqual(bare.names(), [])
+
+    def test_served(self) -> None:
+        """Each file once, with the certificate that expires first; a user replaces its own, and is known once."""
+        served = ServedCertificates()
+        one, two, a, b = object(), object(), Path("a"), Path("b")
+        served.replace(one, [Validity(a, 0, 9), Validity(a, 0, 5), Validity(b, 0, 7)])
+        served.replace(two, [Validity(b, 0, 8)])
+        self.assertEqual([(each.file, each.not_after) for each in served], [(a, 5), (b, 7)])
+        served.replace(one, [])
+        self.assertEqual(([each.not_after for each in served], served.users), ([8], [one, two]))
 
 
 class ValidityTests(TlsTestCase):

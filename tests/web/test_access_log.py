@@ -235,7 +235,7 @@ class ReplayTests(LogTestCase):
         heads = [b"GET /feed?%d HTTP/1.1\r\n%sUser-Agent: n%d\r\n\r\n" % (n, HOST, n) for n in range(3 * MAX_HEADS)]
         for head in (*heads, *heads):
             self.ask(head)
-        self.assertEqual(len(self.replay._rests), MAX_HEADS)
+        self.assertEqual(len(self.replay._known), MAX_HEADS)
         self.assertLessEqual(len(self.replay._ends), 100)
         self.assertEqual(len(self.replay._sides), 1)
         self.replay.clear()

@@ -166,6 +166,7 @@ class ParentTestCase(SynchronousTestCase):
         self.processes = FakeProcesses()
         self.feeds, self.figures = FakeFeeds(), FakeFigures()
         self.canaries, self.why_not = 0, ""
+        self.limits: dict[str, int] = {}
         self.greet: Any = None
         self.pulling = Service()
         self.logged: Any = self.enterContext(capturedLogs())
@@ -186,6 +187,7 @@ class ParentTestCase(SynchronousTestCase):
             self.figures,
             lambda index: Message("welcome", {"protocol": PROTOCOL, "index": index}),
             lambda: Question("feed", "v"),
+            lambda: self.limits,
             lambda: 3.0,
             self.factory,
         )
@@ -301,6 +303,19 @@ class MessageTests(ParentTestCase):
         self.processes.end(self.pid_of(0))
         self.hello(0, self.pid_of(0)).receive("heartbeat", BEAT)
         self.assertEqual(self.figures.calls, [("report", 0, 1), ("end", 0, 1), ("report", 0, 3)])
+
+    def test_leases(self) -> None:
+        """The places of a limited feed are divided among the workers, and follow their subscribers."""
+        self.limits = {"feed": 10}
+        one, other = self.bring_up()
+        for _ in range(2):
+            for link in (one, other):
+                link.receive("heartbeat", BEAT | {"watchers": {}})
+        leases = [[each.facts for each in link.sent if each.type == "lease"][-1] for link in (one, other)]
+        self.assertEqual(leases, [{"feed": "feed", "places": 5}] * 2)
+        self.processes.end(self.pid_of(0))
+        other.receive("heartbeat", BEAT | {"watchers": {"feed": {"websocket": 3, "events": 2}}})
+        self.assertEqual(other.sent[-1].facts, {"feed": "feed", "places": 10})
 
     def test_log(self) -> None:
         """A line of a worker is one of the parent, of the same level."""
@@ -513,3 +528,29 @@ class AdoptionTests(ParentTestCase):
         self.assertEqual(sock.getsockname(), str(path))
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
+
+
+class ManyDeathsTests(ParentTestCase):
+    def test_nothing_is_left_over(self) -> None:
+        """After 20 deaths there are as many descriptors, timers, links and readers as after the first ones."""
+        links = self.bring_up()
+        counts = []
+        for _ in range(20):
+            self.processes.end(self.pid_of(0))
+            links[0].receiver.lost(links[0])
+            self.run_for(35.0, links[1])  # the longest pause before a start
+            links[0] = self.hello(0, self.pid_of(0))
+            links[0].receive("ready")
+            self.run_for(1.0, *links)
+            counts.append(
+                (
+                    len(list(Path("/proc/self/fd").iterdir())),
+                    len(self.reactor.getDelayedCalls()),
+                    len(self.feeds.links),
+                    len(self.parent._links),
+                )
+            )
+            for link in links:
+                link.sent.clear()
+        self.assertEqual(len(set(counts)), 1, counts)
+        self.assertTrue(self.parent.is_ready())

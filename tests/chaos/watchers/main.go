@@ -71,6 +71,9 @@ func main() {
 	flag.BoolVar(&settings.resume, "resume", false, "resume the TLS session of the connection before")
 	flag.Parse()
 
+	// One processor is enough for each process: there are several, and the server needs some. With more of them, Go
+	// looks for work on the others whenever one has none.
+	runtime.GOMAXPROCS(1)
 	recorder, err := newRecorder(*records)
 	if err != nil {
 		log.Fatal(err)
@@ -126,15 +129,12 @@ func status(watchers []*Watcher) map[string]int64 {
 			}
 		}
 	}
-	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory)
 	return map[string]int64{
 		"watchers":  int64(len(watchers)),
 		"connected": connected,
 		"newest":    newest,
 		"current":   current, // connected, and at most one version behind, except for idle pollers, which ask too rarely
 		"lag_us":    lag.Swap(0),
-		"memory":    int64(memory.Sys),
 	}
 }
 

@@ -156,6 +156,11 @@ type head struct {
 	closes   bool
 }
 
+// fields has the names of the fields that are read, by their lengths: most others need no comparison.
+var fields = [32]string{
+	4: "ETag", 10: "Connection", 11: "Retry-After", 14: "Content-Length", 17: "Livefeed-Sequence",
+}
+
 func (watcher *Watcher) readHead() (*head, error) {
 	line, err := watcher.reader.ReadSlice('\n')
 	if err != nil {
@@ -178,17 +183,21 @@ func (watcher *Watcher) readHead() (*head, error) {
 			return answer, nil
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
+		if len(name) >= len(fields) {
+			continue
+		}
 		value = bytes.TrimSpace(value)
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
+		switch field := fields[len(name)]; {
+		case field == "" || !strings.EqualFold(string(name), field):
+		case field == "Content-Length":
 			answer.length, err = strconv.Atoi(string(value))
-		case bytes.EqualFold(name, []byte("ETag")):
+		case field == "ETag":
 			answer.tag = string(value)
-		case bytes.EqualFold(name, []byte("Livefeed-Sequence")):
+		case field == "Livefeed-Sequence":
 			answer.sequence = string(value)
-		case bytes.EqualFold(name, []byte("Connection")):
+		case field == "Connection":
 			answer.closes = bytes.EqualFold(value, []byte("close"))
-		case bytes.EqualFold(name, []byte("Retry-After")):
+		case field == "Retry-After":
 			var seconds int
 			seconds, err = strconv.Atoi(string(value))
 			// The seconds are whole, so that each client adds a part of a second.
@@ -307,7 +316,6 @@ func (watcher *Watcher) poll() *ending {
 		// An end of the connection is noticed between the polls, as in every client with a pool of connections.
 		watcher.conn.SetReadDeadline(watcher.nextPoll)
 		_, err = watcher.reader.Peek(1)
-		watcher.conn.SetReadDeadline(time.Time{})
 		if err == nil {
 			watcher.record(closed, byProtocol, 0)
 			return &ending{cause: byProtocol}
@@ -321,8 +329,8 @@ func (watcher *Watcher) poll() *ending {
 
 // ask sends one request. It gives the answer, and whether one had begun.
 func (watcher *Watcher) ask() (*head, bool, error) {
-	watcher.conn.SetDeadline(time.Now().Add(answerLimit))
-	defer watcher.conn.SetDeadline(time.Time{})
+	// A request is too short for its write to wait.
+	watcher.conn.SetReadDeadline(time.Now().Add(answerLimit))
 	condition := ""
 	if watcher.tag != "" {
 		condition = "If-None-Match: " + watcher.tag + "\r\n"
