@@ -216,6 +216,7 @@ def _make_feeds(
 def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
     """Shows the workers and the drain on the operator's port."""
     operating.status.workers = parent.report
+    parent.deliveries = operating.tracing.report
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(parent.obstacle)
     operating.health.obstacles.append(drain.obstacle)

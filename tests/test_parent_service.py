@@ -94,6 +94,13 @@ class ServiceTests(ParentServiceTestCase):
         report = parent.report()
         self.assertEqual([(each["index"], each["state"]) for each in report], [(0, "dead"), (1, "dead")])
 
+    def test_deliveries_are_traced(self) -> None:
+        """The trace takes what the workers tell of their deliveries."""
+        parent = self.parent_of(self.make())
+        trace: Any = parent.deliveries
+        trace(1, [["feed", "some version", 1.0, 2.0, 3]])
+        self.assertEqual([*trace.__self__._of_workers], [("feed", "some version")])
+
     def test_system_without_epoll(self) -> None:
         """Workers need the fast transport."""
         self.patch(serving, "select", SimpleNamespace())
