@@ -258,7 +258,7 @@ class ListenerTests(ServiceTestCase):
     def test_all_listeners_are_announced(self) -> None:
         """Those of the operator's port, too."""
         services = self.make(**self.admin(LOCAL))
-        announced = [*self.all(Listener, services), self.one(OperatorSocket, services)]
+        announced = [self.one(OperatorSocket, services), *self.all(Listener, services)]
         self.assertEqual(self.one(Announcement, services).listeners, announced)
 
     def test_certificate_of_the_settings(self) -> None:
