@@ -403,6 +403,18 @@ class OrphanTests(TwinTestCase):
         self.assertEqual([state for *_, state in watcher.seen], ["live", "stale", "expired"])
         self.assertIsNotNone(self.worker.feed.snapshot)
 
+    def test_a_picture_of_a_lapsed_feed(self) -> None:
+        """A worker that starts while the feed is stale by silence knows that, and is live again with its parent."""
+        self.theirs.start_watching(4.0)
+        self.publish(0)
+        self.clock.advance(5)
+        worker = self.connect()
+        self.assertIs(worker.feed.state, State.STALE)
+        self.assertEqual(worker.feed.picture(), self.theirs.picture())
+        self.theirs.skip_tick()
+        worker.settle()
+        self.assertIs(worker.feed.state, State.LIVE)
+
     def test_a_new_parent_that_has_pulled_nothing(self) -> None:
         """The worker keeps its document, and its state until that lapses."""
         self.theirs.start_watching(4.0)
