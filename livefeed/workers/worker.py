@@ -206,6 +206,7 @@ class Worker(MultiService):
             {name: each for name, each in held.items() if each is not None},
             {name: each.published.places for name, each in feeds.items() if each.published.places is not None},
             [len(port.ports) for port in self.served.accepting.ports],
+            [*self.served.sockets.descriptions],
         )
 
     def _welcome(self, link: Link, message: Message) -> None:
