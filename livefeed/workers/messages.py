@@ -249,6 +249,7 @@ class Hello(msgspec.Struct, frozen=True):
     :ivar places: the number of subscribers of each feed that the worker may have, by its last lease.
     :ivar sockets: for each description of ``--listen`` the number of sockets that the worker accepts on; empty before
         it accepts.
+    :ivar listen: these descriptions; empty before it accepts.
     """
 
     protocol: str
@@ -258,6 +259,7 @@ class Hello(msgspec.Struct, frozen=True):
     feeds: dict[str, Held] = {}
     places: dict[str, int] = {}
     sockets: list[int] = []
+    listen: list[str] = []
 
 
 class Welcome(msgspec.Struct, frozen=True):

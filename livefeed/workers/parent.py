@@ -286,9 +286,8 @@ class Parent(MultiService):
 
     def _can_continue(self, index: int, hello: Hello) -> bool:
         """Tells whether a worker of an earlier parent has the endpoints and the place of a worker of this one."""
-        return (
-            index < self.count and len(hello.sockets) == len(self.endpoints) and not self.supervisor.workers[index].pid
-        )
+        listen = [each.group.description for each in self.endpoints]
+        return index < self.count and hello.listen == listen and not self.supervisor.workers[index].pid
 
     def _refuse(self, link: Link, index: int) -> None:
         why = "there is no place for it: this parent has other workers or endpoints"

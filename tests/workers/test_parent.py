@@ -220,10 +220,13 @@ class ParentTestCase(SynchronousTestCase):
             self.processes.ends_by_itself = True
             parent.stopService()
 
-    def hello(self, index: int, pid: int, sockets: list[int] | None = None) -> FakeLink:
-        """Has a worker say hello."""
+    def hello(
+        self, index: int, pid: int, sockets: list[int] | None = None, listen: list[str] | None = None
+    ) -> FakeLink:
+        """Has a worker say hello. One that accepts has the endpoints of the parent, unless others are given."""
         link = FakeLink(pid)
-        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or []))
+        endpoints = listen or (self.listen if sockets else [])
+        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or [], listen=[*endpoints]))
         return link
 
     def pid_of(self, index: int) -> int:
@@ -494,7 +497,14 @@ class AdoptionTests(ParentTestCase):
         """A worker with other endpoints ends in order: it cannot serve those of this parent."""
         self.orphan(0, 77)
         self.start()
-        link = self.hello(0, 77, sockets=[1, 1])
+        link = self.hello(0, 77, sockets=[1], listen=["tcp:1:interface=127.0.0.1"])
+        self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
+
+    def test_more_endpoints(self) -> None:
+        """A worker with more endpoints ends as well."""
+        self.orphan(0, 77)
+        self.start()
+        link = self.hello(0, 77, sockets=[1, 1], listen=[*self.listen, "tcp:1:interface=127.0.0.1"])
         self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
 
     def test_failure_to_bind(self) -> None:
