@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
+from twisted.internet.defer import gatherResults, maybeDeferred
 
 from livefeed import __version__, clocks
 from livefeed.admin.metrics import Figures
@@ -23,6 +24,7 @@ from livefeed.operating import Operating
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.descriptions import PROXIED, split_description
 from livefeed.process.drain import DRAIN_S, DrainedServices
+from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
@@ -134,6 +136,9 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         serving.site,
     )
     _offer(operating, parent, drain)
+    # Before the workers: none of them is to be given a socket during a drain.
+    drain.stop_listening = lambda: gatherResults([maybeDeferred(each.stopService) for each in listeners])
+    drain.others = parent.releasing
 
     def configure_workers() -> None:
         broadcast.send_all(configuration.message("configuration"))
@@ -214,7 +219,8 @@ def _make_feeds(
 
 
 def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
-    """Shows the workers and the drain on the operator's port."""
+    """Shows the workers on the operator's port, and offers the drain."""
+    operating.commands.register("drain", DrainCommand(drain))
     operating.status.workers = parent.report
     parent.deliveries = operating.tracing.report
     operating.status.is_draining = lambda: drain.is_draining

@@ -8,14 +8,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import parent_service, serving
+from livefeed.admin.commands import Commands
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed_service import FeedsService
 from livefeed.process import certificates
+from livefeed.process.drain import DrainReport
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
@@ -112,6 +115,61 @@ class ServiceTests(ParentServiceTestCase):
         processes = self.parent_of(self.make()).processes
         link = self.folder / "run" / "link.sock"
         self.assertEqual(processes.arguments(3), ["-m", "livefeed.workers", "--link", str(link), "--index", "3"])
+
+
+class DrainTests(ParentServiceTestCase):
+    """The first phase is the parent's; then its sockets are closed, and the workers send everybody away."""
+
+    def run_command(self, **arguments: Any) -> dict[str, Any]:
+        return self.successResultOf(Deferred.fromCoroutine(self.commands.run("drain", arguments)))
+
+    def setUp(self) -> None:
+        super().setUp()
+        made: list[Any] = []
+        register = Commands.register
+
+        def note(commands: Commands, name: str, command: Any) -> None:
+            made.append(commands)
+            register(commands, name, command)
+
+        self.patch(Commands, "register", note)
+        self.services: Any = self.make(drain_delay="5")
+        self.commands = made[0]
+        self.parent = self.parent_of(self.services)
+        self.addCleanup(lambda: [each.group.stopListening() for each in self.parent.endpoints])
+        self.listener = next(each for each in self.services if isinstance(each, Listener))
+        self.listener.privilegedStartService()
+        self.group = self.parent.endpoints[0].group
+
+    def test_drain(self) -> None:
+        """Watchers are sent away once the sockets are closed."""
+        self.assertEqual(self.run_command()["phase"], "not ready")
+        self.assertEqual(len(self.group.sockets), 2)
+        self.assertFalse(self.parent.supervisor.is_releasing)
+        self.parent.supervisor.workers[0].pid = 7
+        self.services.drain.clock.advance(5)
+        self.assertEqual((self.run_command()["phase"], self.group.sockets), ("releasing", {}))
+        assert self.parent.releasing.order is not None
+        self.assertEqual(self.parent.releasing.order.facts, {"successor": True})
+        self.parent.releasing.take(0, DrainReport("released", 3, 2, 1, 4))
+        report = {"phase": "released", "sockets": 3, "streams": 2, "pollers": 1, "left": 4}
+        self.assertEqual(self.run_command(), report)
+
+    def test_undo(self) -> None:
+        """Nothing has changed for the workers then."""
+        self.run_command()
+        self.assertEqual(self.run_command(undo=True)["phase"], "serving")
+        self.services.drain.clock.advance(60)
+        self.assertEqual(len(self.group.sockets), 2)
+        self.assertIsNone(self.parent.releasing.order)
+
+    def test_hurry(self) -> None:
+        """A second signal waits for no worker."""
+        self.parent.supervisor.workers[0].pid = 7
+        self.run_command()
+        self.services.drain.clock.advance(5)
+        self.services.drain.hurry()
+        self.assertEqual(self.run_command()["phase"], "released")
 
 
 class WelcomeTests(ParentServiceTestCase):
