@@ -22,6 +22,7 @@ from livefeed.process.drain import DrainReport
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
+from livefeed.process.reload import Reloading
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import make_service
 from livefeed.testing import publish
@@ -174,12 +175,14 @@ class DrainTests(ParentServiceTestCase):
 
 class WelcomeTests(ParentServiceTestCase):
     def test_limits_are_divided(self) -> None:
-        """Each worker has its part of the limits, rounded up; those that are 0 or none stay."""
-        welcome, _ = self.welcome(
-            workers="3", max_connections="10", accept_rate="100", address_rate="0", network_rate="30"
+        """The parts of the workers add up to the limits; none is 0, and limits that are 0 or none stay."""
+        parent = self.parent_of(
+            self.make(workers="3", max_connections="10", accept_rate="2", address_rate="0", network_rate="30")
         )
+        parts = [parent.welcome(index).read(Welcome).limits for index in range(3)]
         self.assertEqual(
-            welcome.limits, {"max_connections": 4, "accept_rate": 34, "network_rate": 10, "drain_delay": 0}
+            {name: [each[name] for each in parts] for name in parts[0]},
+            {"max_connections": [4, 3, 3], "accept_rate": [1, 1, 1], "network_rate": [10] * 3, "drain_delay": [0] * 3},
         )
         welcome, _ = self.welcome(accept_rate="none", address_rate="0", network_rate="0")
         self.assertEqual(welcome.limits, {"drain_delay": 0})
@@ -227,6 +230,41 @@ class WelcomeTests(ParentServiceTestCase):
             ("tcp:80", "tcp:80"),
         ):
             self.assertEqual(parent_service.with_absolute_folder(description), sent)
+
+    def test_configuration_of_each_worker(self) -> None:
+        """After a change each worker is sent its own part of the limits."""
+        services = self.make(max_connections="3")
+        parent = self.parent_of(services)
+        links: Any = [MemoryLink(), MemoryLink()]
+        for index, link in enumerate(links):
+            parent._links[index] = SimpleNamespace(index=index, link=link)  # type: ignore[assignment]
+            parent.feeds.add(link, {})
+        (rotation,) = (each for each in services if isinstance(each, TicketRotation))
+        rotation._rotate()
+        parts = [link.sent[-1].read(Welcome).limits["max_connections"] for link in links]
+        self.assertEqual(parts, [2, 1])
+
+    def test_reload_checks_what_needs_a_restart(self) -> None:
+        """A file that is wrong is found now, and not at the restart."""
+        reloading: list[Any] = []
+
+        def note(*arguments: Any) -> Any:
+            reloading.append(arguments)
+            return Reloading(*arguments)
+
+        self.patch(parent_service, "Reloading", note)
+        self.make()
+        checks = reloading[0][2]
+        for options, place in (
+            ({"listen": ["nonsense:1"]}, "--listen"),
+            ({"admin_token": str(self.folder / "none")}, "--admin-token"),
+            ({"trusted_proxy": ["nonsense"]}, "--trusted-proxy"),
+        ):
+            given = {"listen": [LOCAL], "workers": "2", "runtime_dir": str(self.folder / "run")} | options
+            error = self.assertRaises(
+                ConfigurationError, lambda read: [check(read) for check in checks], Settings.read(given, {})
+            )
+            self.assertIn(place, str(error))
 
     def test_key_of_tickets_is_sent_after_its_rotation(self) -> None:
         """All workers take the next key."""

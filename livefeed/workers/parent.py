@@ -357,6 +357,10 @@ class Parent(MultiService):
                 if not self.feeds.receive(worker.link, message):
                     message.close_fds()
 
+    def index_of(self, link: object) -> int:
+        """Gives the index of the worker with a link; 0 if it has ended."""
+        return next((index for index, worker in self._links.items() if worker.link is link), 0)
+
     def _send_all(self, message: Message) -> None:
         for worker in tuple(self._links.values()):
             worker.link.send(message)
