@@ -251,6 +251,8 @@ class Worker(MultiService):
             case "drain":
                 served.drain.successor = message.read(DrainOrder).successor
                 self.end("the parent says so")
+            case "let_go":
+                self._let_go(served.drain, successor=message.read(DrainOrder).successor)
             case _:
                 if not served.sockets.receive(link, message):
                     message.close_fds()
@@ -264,9 +266,20 @@ class Worker(MultiService):
         self.log.disconnect()
         if self._is_ending:
             return
+        if self.served is not None and self.served.drain.is_draining:
+            # It accepts no more, and would be in the way of the workers of the next parent.
+            self.end("the parent has ended during a drain")
+            return
         _log.warn("the link to the parent is lost; connections stay, and feeds become stale without news")
         if self._orphan_after_s and self._orphan_call is None:
             self._orphan_call = self.reactor.callLater(self._orphan_after_s, self._end_as_orphan)
+
+    @staticmethod
+    def _let_go(drain: Drain, *, successor: bool) -> None:
+        """Sends the watchers away. A second order, after another link, changes nothing."""
+        if not drain.is_draining:
+            draining = Deferred.fromCoroutine(drain.begin(successor=successor))
+            draining.addErrback(lambda failure: _log.failure("the drain has failed", failure))
 
     def _end_as_orphan(self) -> None:
         self._orphan_call = None
@@ -420,6 +433,7 @@ class Worker(MultiService):
                     {name: _watchers(service) for name, service in served.feeds.feeds.items()},
                     lag_s,
                     sent_deliveries(served.feeds.feeds.values(), before_s),
+                    served.drain.report(),
                 ),
             )
         )

@@ -242,6 +242,22 @@ class EndTests(WorkerTestCase):
         parent.link.send(Message("drain"))
         self.assertEqual(await process.end(), 0)
 
+    async def test_drain(self) -> None:
+        """The parent can have it send its watchers away; it runs on, and ends when the parent has ended."""
+        parent = self.begin(Settings(drain=0.0))
+        await parent.feed.pull(document(0))
+        process = await parent.start_worker()
+        plain = await self.subscribe(parent)
+        await self.received(plain)
+        parent.link.send(Message("let_go", {"successor": True}))
+        with self.assertRaises(websockets.exceptions.ConnectionClosed):
+            await self.received(plain)
+        await until(lambda: parent.of_type("heartbeat")[-1].facts["drain"]["phase"] == "released")
+        report = parent.of_type("heartbeat")[-1].facts["drain"]
+        self.assertEqual(report["sockets"], 1)
+        parent.link.close()
+        self.assertEqual(await process.end(), 0)
+
     async def test_settings_that_cannot_work(self) -> None:
         """The reason is in the parent's log, and the exit code tells the supervisor."""
         parent = self.begin(Settings(cert=(Path("/nowhere.pem"),), key=(Path("/nowhere.key"),)))
