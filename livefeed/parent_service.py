@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
+from twisted.internet.defer import gatherResults, maybeDeferred
 
 from livefeed import __version__, clocks
 from livefeed.admin.metrics import Figures
@@ -20,9 +20,11 @@ from livefeed.admin.totals import received
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
+from livefeed.process.capacity import share
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.descriptions import PROXIED, split_description
 from livefeed.process.drain import DRAIN_S, DrainedServices
+from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
@@ -70,11 +72,17 @@ _DIVIDED = ("max_connections", "accept_rate", "address_rate", "network_rate")
 """Limits of which each worker has its part. The kernel spreads connections evenly, also those of one address."""
 
 
-def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callable[[], Settings]) -> MultiService:
+def make_parent(
+    settings: Settings,
+    reactor: ParentServiceReactor,
+    read: Callable[[], Settings],
+    check_fixed: Callable[[Settings, Serving, ServiceReactor, Settings], None],
+) -> MultiService:
     """Makes the tree of services of a parent.
 
     :param settings: the operator's settings, with workers.
     :param read: reads the settings again, for a reload.
+    :param check_fixed: checks those settings that need a restart, given those in use and those that were read.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     count = usable_processors() if settings.workers == "auto" else settings.workers
@@ -127,16 +135,19 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         lambda path, on_hello: LinkServer(path / LINK_SOCKET, reactor, on_hello),
         broadcast,
         _Figures(operating.totals),
-        lambda _: configuration.message("welcome"),
+        partial(configuration.message, "welcome"),
         partial(_question, feeds.feeds),
         lambda: {name: service.published.max_subscribers for name, service in feeds.feeds.items()},
         lambda: DRAIN_S,
         serving.site,
     )
     _offer(operating, parent, drain)
+    # Before the workers: none of them is to be given a socket during a drain.
+    drain.stop_listening = lambda: gatherResults([maybeDeferred(each.stopService) for each in listeners])
+    drain.others = parent.releasing
 
     def configure_workers() -> None:
-        broadcast.send_all(configuration.message("configuration"))
+        broadcast.send_each(lambda link: configuration.message("configuration", parent.index_of(link)))
 
     def replace_key(keys: TicketKeys) -> None:
         certificates.tickets.replace(keys)
@@ -154,12 +165,12 @@ def make_parent(settings: Settings, reactor: ParentServiceReactor, read: Callabl
         reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
-        _ReloadedWorkers(configuration, broadcast.send_all),
+        _ReloadedWorkers(configuration, configure_workers),
     )
     reloading = Reloading(
         Reload(settings, parts),
         read,
-        (reloaded_certificates.look,),
+        (partial(check_fixed, settings, serving, reactor), reloaded_certificates.look),
         reopen,
         serving.in_thread,
         reactor,
@@ -214,7 +225,8 @@ def _make_feeds(
 
 
 def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
-    """Shows the workers and the drain on the operator's port."""
+    """Shows the workers on the operator's port, and offers the drain."""
+    operating.commands.register("drain", DrainCommand(drain))
     operating.status.workers = parent.report
     parent.deliveries = operating.tracing.report
     operating.status.is_draining = lambda: drain.is_draining
@@ -286,8 +298,8 @@ class _Configuration:
         # Before privileges are given up: workers need no rights on the files.
         self._read = self._read_files()
 
-    def message(self, kind: str) -> Message:
-        """Gives ``welcome``, without sockets, or ``configuration``."""
+    def message(self, kind: str, index: int) -> Message:
+        """Gives ``welcome``, without sockets, or ``configuration``, for the worker with an index."""
         files = {
             **self._read,
             **{str(path): data for path, data in self.certificates.contents().items()},
@@ -300,7 +312,7 @@ class _Configuration:
             settings_for_workers(self._own()),
             certificates={path: number for number, path in enumerate(files)},
             ticket_key=len(payloads) - 1,
-            limits=self._limits(),
+            limits=self._limits(index),
             orphan_after_s=self.settings.orphan_after,
         )
         return message_of(kind, facts, payloads)
@@ -317,10 +329,12 @@ class _Configuration:
         certs, keys = zip(*sources[0].pairs, strict=True)
         return structs.replace(settings, cert=certs, key=keys)
 
-    def _limits(self) -> dict[str, int]:
-        """Gives the part of each limit that one worker may use. 0 stays what it means."""
+    def _limits(self, index: int) -> dict[str, int]:
+        """Gives the part of each limit that a worker may use. 0 stays what it means."""
         values = {name: getattr(self.settings, name) for name in _DIVIDED}
-        parts = {name: ceil(value / self.count) for name, value in values.items() if isinstance(value, int) and value}
+        parts = {
+            name: share(value, self.count, index) for name, value in values.items() if isinstance(value, int) and value
+        }
         # The parent waits before it tells the workers to end.
         return {**parts, "drain_delay": 0}
 
@@ -357,7 +371,7 @@ class _ReloadedWorkers:
     """
 
     configuration: _Configuration
-    send: Callable[[Message], object]
+    send: Callable[[], object]
     names: frozenset[str] = frozenset()
 
     def prepare(self, _before: Settings, after: Settings) -> _PreparedWorkers:
@@ -379,7 +393,7 @@ class _PreparedWorkers:
     def commit(self) -> None:
         """Prepared API."""
         self.part.configuration.settings = self.after
-        self.part.send(self.part.configuration.message("configuration"))
+        self.part.send()
 
     def abandon(self) -> None:
         """Prepared API."""

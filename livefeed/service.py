@@ -56,7 +56,7 @@ def make_service(
     """
     check_state_dir(settings)
     if settings.workers:
-        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings))
+        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings), _check_fixed)
     serving = Serving(settings, reactor)
     shared = Shared(
         reactor,

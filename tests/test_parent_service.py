@@ -8,17 +8,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import parent_service, serving
+from livefeed.admin.commands import Commands
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed_service import FeedsService
 from livefeed.process import certificates
+from livefeed.process.drain import DrainReport
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
+from livefeed.process.reload import Reloading
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import make_service
 from livefeed.testing import publish
@@ -114,14 +118,71 @@ class ServiceTests(ParentServiceTestCase):
         self.assertEqual(processes.arguments(3), ["-m", "livefeed.workers", "--link", str(link), "--index", "3"])
 
 
+class DrainTests(ParentServiceTestCase):
+    """The first phase is the parent's; then its sockets are closed, and the workers send everybody away."""
+
+    def run_command(self, **arguments: Any) -> dict[str, Any]:
+        return self.successResultOf(Deferred.fromCoroutine(self.commands.run("drain", arguments)))
+
+    def setUp(self) -> None:
+        super().setUp()
+        made: list[Any] = []
+        register = Commands.register
+
+        def note(commands: Commands, name: str, command: Any) -> None:
+            made.append(commands)
+            register(commands, name, command)
+
+        self.patch(Commands, "register", note)
+        self.services: Any = self.make(drain_delay="5")
+        self.commands = made[0]
+        self.parent = self.parent_of(self.services)
+        self.addCleanup(lambda: [each.group.stopListening() for each in self.parent.endpoints])
+        self.listener = next(each for each in self.services if isinstance(each, Listener))
+        self.listener.privilegedStartService()
+        self.group = self.parent.endpoints[0].group
+
+    def test_drain(self) -> None:
+        """Watchers are sent away once the sockets are closed."""
+        self.assertEqual(self.run_command()["phase"], "not ready")
+        self.assertEqual(len(self.group.sockets), 2)
+        self.assertFalse(self.parent.supervisor.is_releasing)
+        self.parent.supervisor.workers[0].pid = 7
+        self.services.drain.clock.advance(5)
+        self.assertEqual((self.run_command()["phase"], self.group.sockets), ("releasing", {}))
+        assert self.parent.releasing.order is not None
+        self.assertEqual(self.parent.releasing.order.facts, {"successor": True})
+        self.parent.releasing.take(0, DrainReport("released", 3, 2, 1, 4))
+        report = {"phase": "released", "sockets": 3, "streams": 2, "pollers": 1, "left": 4}
+        self.assertEqual(self.run_command(), report)
+
+    def test_undo(self) -> None:
+        """Nothing has changed for the workers then."""
+        self.run_command()
+        self.assertEqual(self.run_command(undo=True)["phase"], "serving")
+        self.services.drain.clock.advance(60)
+        self.assertEqual(len(self.group.sockets), 2)
+        self.assertIsNone(self.parent.releasing.order)
+
+    def test_hurry(self) -> None:
+        """A second signal waits for no worker."""
+        self.parent.supervisor.workers[0].pid = 7
+        self.run_command()
+        self.services.drain.clock.advance(5)
+        self.services.drain.hurry()
+        self.assertEqual(self.run_command()["phase"], "released")
+
+
 class WelcomeTests(ParentServiceTestCase):
     def test_limits_are_divided(self) -> None:
-        """Each worker has its part of the limits, rounded up; those that are 0 or none stay."""
-        welcome, _ = self.welcome(
-            workers="3", max_connections="10", accept_rate="100", address_rate="0", network_rate="30"
+        """The parts of the workers add up to the limits; none is 0, and limits that are 0 or none stay."""
+        parent = self.parent_of(
+            self.make(workers="3", max_connections="10", accept_rate="2", address_rate="0", network_rate="30")
         )
+        parts = [parent.welcome(index).read(Welcome).limits for index in range(3)]
         self.assertEqual(
-            welcome.limits, {"max_connections": 4, "accept_rate": 34, "network_rate": 10, "drain_delay": 0}
+            {name: [each[name] for each in parts] for name in parts[0]},
+            {"max_connections": [4, 3, 3], "accept_rate": [1, 1, 1], "network_rate": [10] * 3, "drain_delay": [0] * 3},
         )
         welcome, _ = self.welcome(accept_rate="none", address_rate="0", network_rate="0")
         self.assertEqual(welcome.limits, {"drain_delay": 0})
@@ -169,6 +230,41 @@ class WelcomeTests(ParentServiceTestCase):
             ("tcp:80", "tcp:80"),
         ):
             self.assertEqual(parent_service.with_absolute_folder(description), sent)
+
+    def test_configuration_of_each_worker(self) -> None:
+        """After a change each worker is sent its own part of the limits."""
+        services = self.make(max_connections="3")
+        parent = self.parent_of(services)
+        links: Any = [MemoryLink(), MemoryLink()]
+        for index, link in enumerate(links):
+            parent._links[index] = SimpleNamespace(index=index, link=link)  # type: ignore[assignment]
+            parent.feeds.add(link, {})
+        (rotation,) = (each for each in services if isinstance(each, TicketRotation))
+        rotation._rotate()
+        parts = [link.sent[-1].read(Welcome).limits["max_connections"] for link in links]
+        self.assertEqual(parts, [2, 1])
+
+    def test_reload_checks_what_needs_a_restart(self) -> None:
+        """A file that is wrong is found now, and not at the restart."""
+        reloading: list[Any] = []
+
+        def note(*arguments: Any) -> Any:
+            reloading.append(arguments)
+            return Reloading(*arguments)
+
+        self.patch(parent_service, "Reloading", note)
+        self.make()
+        checks = reloading[0][2]
+        for options, place in (
+            ({"listen": ["nonsense:1"]}, "--listen"),
+            ({"admin_token": str(self.folder / "none")}, "--admin-token"),
+            ({"trusted_proxy": ["nonsense"]}, "--trusted-proxy"),
+        ):
+            given = {"listen": [LOCAL], "workers": "2", "runtime_dir": str(self.folder / "run")} | options
+            error = self.assertRaises(
+                ConfigurationError, lambda read: [check(read) for check in checks], Settings.read(given, {})
+            )
+            self.assertIn(place, str(error))
 
     def test_key_of_tickets_is_sent_after_its_rotation(self) -> None:
         """All workers take the next key."""

@@ -69,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
+        if name == "drain":
+            command.add_argument("--undo", action="store_true", help="be ready again, if nobody was sent away yet")
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
 
@@ -123,6 +125,8 @@ def _ask(client: OperatorClient, options: argparse.Namespace) -> Answer:
         return client.get("/-/workers")
     if name == "trace":
         return client.get(f"/-/trace/{quote(options.version, safe='')}")
+    if name == "drain" and options.undo:
+        return client.post("/-/drain", {"undo": True})
     return client.post(f"/-/{name}", {})
 
 

@@ -145,6 +145,19 @@ class Connections(Protocol):
         """Closes the connections without a request."""
 
 
+class Others(Protocol):
+    """Other processes whose watchers are sent away with those of this one; livefeed's workers."""
+
+    def release(self, *, successor: bool) -> Deferred[None]:
+        """Does phase 2 in them. The Deferred fires at its end, and never fails."""
+
+    def hurry(self) -> None:
+        """Waits for them no longer."""
+
+    def report(self) -> DrainReport:
+        """Gives their counts so far. The phase in it has no meaning."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrainTimes:
     """The times of a drain, in seconds.
@@ -197,6 +210,7 @@ class Drain(Service):
     :ivar times: the times of the phases.
     :ivar stop_listening: closes the listening sockets of watchers, or leaves them to a successor; it may give a
         Deferred.
+    :ivar others: other processes that drain with this one; ``None`` if there are none.
     :ivar successor: whether a successor listens on the address when this process is told to stop.
     :ivar phase: the phase of the drain.
     """
@@ -211,6 +225,7 @@ class Drain(Service):
     stop_listening: Callable[[], Any] = lambda: None
 
     # internal state
+    others: Others | None = None
     successor: bool = False
     phase: Phase = Phase.SERVING
     _report: DrainReport = field(default_factory=DrainReport)
@@ -235,8 +250,9 @@ class Drain(Service):
         return len(self.subscribers.protocols_open) + len(self._streams()) + len(self.site.channels)
 
     def report(self) -> DrainReport:
-        """Gives the counts of the drain so far."""
-        return replace(self._report, phase=self.phase.value, left=self.count())
+        """Gives the counts of the drain so far, with those of the other processes."""
+        own = replace(self._report, phase=self.phase.value, left=self.count())
+        return own if self.others is None else replace(own.plus(self.others.report()), phase=own.phase)
 
     # Phases 1 and 2
 
@@ -275,6 +291,8 @@ class Drain(Service):
         """Goes to the end of phase 3 at once: whatever is left is cut off as soon as the process stops."""
         self._hurried = True
         self._wake()
+        if self.others is not None:
+            self.others.hurry()
 
     async def prepare_stop(self) -> None:
         """Does what precedes the stop: phase 1, and phase 2 if a successor listens or a drain is under way."""
@@ -296,6 +314,11 @@ class Drain(Service):
         """Sends the watchers away, gradually if there is a successor."""
         self.phase = Phase.RELEASING
         await maybeDeferred(self.stop_listening)
+        if self.others is not None:
+            released = self.others.release(successor=successor)
+            if self._hurried:
+                self.others.hurry()
+            await released
         slots = self._slots(successor=successor)
         if successor:
             await self._release_gradually(slots)

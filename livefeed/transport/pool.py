@@ -466,7 +466,8 @@ class Pool:
 
     def _resume(self) -> None:
         """Accepts again where the accept rate was reached."""
-        paced = tuple(self._paced)
+        # The kernel reports them in this order. The first one may take the whole allowance, so it is the last one now.
+        paced = (*self._paced[1:], *self._paced[:1])
         self._cease_pacing()
         for fd in paced:
             self._epoll.modify(fd, select.EPOLLIN)

@@ -30,7 +30,8 @@ MAX_HOPS = 16
 """Upper limit of the addresses that are looked at, from the last one on."""
 
 MAX_BYTES = 4096
-"""Upper limit of the value of the field, all its lines together. A longer one is malformed."""
+"""Upper limit of the bytes of the field that are looked at, all its lines together, from the last one on. A longer
+``Forwarded`` is malformed, since its elements can only be told apart from the first one on."""
 
 # An address of IPv4, or one of IPv6, in brackets if there is a port. The kernel's parser checks the rest.
 _NODE = re.compile(
@@ -65,14 +66,15 @@ class Forwarded:
         """
         if not values or not self.trusted.has_address(peer):
             return peer
-        value = b",".join(values)
-        if len(value) > MAX_BYTES:
-            return peer
-        split = _hops_of_forwarded if self.field == "forwarded" else _hops_of_list
-        try:
-            hops = split(value.decode("ascii"))
-        except ValueError:
-            return peer
+        # Not as ASCII: one other byte of the client's own would hide all that proxies have added behind it.
+        value = b",".join(values).decode("latin-1")
+        if self.field == "forwarded":
+            try:
+                hops = _hops_of_forwarded(value)
+            except MalformedFieldError:
+                return peer
+        else:
+            hops = _hops_of_list(value)
         found = peer
         for hop in reversed(hops[-MAX_HOPS:]):
             host = _host_of(hop)
@@ -121,14 +123,17 @@ def _host_of(node: str) -> str | None:
 
 
 def _hops_of_list(value: str) -> list[str]:
-    return [hop.strip(" \t") for hop in value.split(",")]
+    """Gives the last hops of a list. Those before them may be anything, of any length."""
+    return [hop.strip(" \t") for hop in value[-MAX_BYTES:].rsplit(",", MAX_HOPS)[-MAX_HOPS:]]
 
 
 def _hops_of_forwarded(value: str) -> list[str]:
     """Gives the hops of ``Forwarded``; ``""`` for an element that names none.
 
-    :raises MalformedFieldError: if the value is malformed.
+    :raises MalformedFieldError: if the value is malformed, or longer than :data:`MAX_BYTES`.
     """
+    if len(value) > MAX_BYTES:
+        raise MalformedFieldError
     hops, names = [""], set[str]()
     for pair in _pairs(value):
         if pair["separator"] == ",":

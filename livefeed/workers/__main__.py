@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--link", type=Path, required=True, help="the socket of the parent")
     parser.add_argument("--index", type=int, required=True, help="the index of the worker")
     options = parser.parse_args(arguments)
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        # The terminal sends the first to all processes of a group, also to one that still imports; the parent decides.
+        signal.signal(ignored, signal.SIG_IGN)
     lock = take_lock(lock_path(options.link.parent, options.index))
     if lock is None:
         print(f"worker {options.index} runs already", file=sys.stderr)

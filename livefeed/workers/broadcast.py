@@ -235,9 +235,13 @@ class Broadcast:
                 askers.pop(link, None)
 
     def send_all(self, message: Message) -> None:
-        """Sends a message to all workers, such as ``configuration``, and the pictures of feeds that are new to them."""
+        """Sends the same message to all workers, and the pictures of feeds that are new to them."""
+        self.send_each(lambda _: message)
+
+    def send_each(self, make: Callable[[Recipient], Message]) -> None:
+        """Sends each worker a message of its own, such as ``configuration``, and the pictures of feeds new to it."""
         for link, progress in self._links.items():
-            link.send(message)
+            link.send(make(link))
             for name in progress.keys() - self.feeds.keys():
                 del progress[name]
             for name, service in self.feeds.items():

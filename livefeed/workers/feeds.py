@@ -200,8 +200,15 @@ class LinkedFeedService(FeedService):
             raise LinkError("a version came without its snapshot")
         if self._is_old(event.snapshot):
             return
-        snapshot = snapshot_of(message, event.snapshot, self.feed.snapshot)
-        patch = None if event.patch is None else message.payload(event.patch)
+        newest = self.feed.snapshot
+        snapshot = snapshot_of(message, event.snapshot, newest)
+        # A patch after a version that was ignored leads from that one, and not from the newest one here.
+        patch = None if event.patch is None or self._ignored is not None else message.payload(event.patch)
+        if newest is not None and newest.version == snapshot.version and newest is not snapshot:
+            # A new parent counts anew, and its sequence is that of all workers.
+            self.feed.complete(snapshot)
+        elif newest is None or newest.version != snapshot.version:
+            self._ignored = None
         self.feed.publish(
             snapshot, is_tick=event.is_tick, patch=patch, confirmed=moment_of(event.confirmed), at_s=event.at_s
         )

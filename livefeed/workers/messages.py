@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from livefeed.exceptions import LinkError
+from livefeed.process.drain import DrainReport
 
 if TYPE_CHECKING:
     import builtins
@@ -249,6 +250,7 @@ class Hello(msgspec.Struct, frozen=True):
     :ivar places: the number of subscribers of each feed that the worker may have, by its last lease.
     :ivar sockets: for each description of ``--listen`` the number of sockets that the worker accepts on; empty before
         it accepts.
+    :ivar listen: these descriptions; empty before it accepts.
     """
 
     protocol: str
@@ -258,6 +260,7 @@ class Hello(msgspec.Struct, frozen=True):
     feeds: dict[str, Held] = {}
     places: dict[str, int] = {}
     sockets: list[int] = []
+    listen: list[str] = []
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -297,6 +300,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     :ivar lag_s: seconds by which this heartbeat came later than it was due.
     :ivar deliveries: the versions whose delivery has changed since the last heartbeat, as ``livefeed.admin.tracing``
         sends and receives them.
+    :ivar drain: how far the worker has sent its watchers away.
     """
 
     samples: list[Any]
@@ -305,6 +309,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     watchers: dict[str, dict[str, int]]
     lag_s: float = 0.0
     deliveries: list[Any] = []
+    drain: DrainReport = DrainReport()
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -325,7 +330,7 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class DrainOrder(msgspec.Struct, frozen=True):
-    """``drain``: end the connections, and then the process.
+    """``drain``: end the connections, and then the process. ``let_go``: send the watchers away, and run on.
 
     :ivar successor: whether another process listens on the addresses.
     """

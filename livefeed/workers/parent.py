@@ -24,6 +24,7 @@ from livefeed.workers.leases import Leases
 from livefeed.workers.link import REFUSED
 from livefeed.workers.messages import Heartbeat, Lease, Line, Message, message_of
 from livefeed.workers.processes import running_workers
+from livefeed.workers.releasing import WorkersRelease
 from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_unix
 from livefeed.workers.supervisor import State, Supervisor
 
@@ -106,6 +107,7 @@ class Parent(MultiService):
     :param drain_s: gives the seconds that connections may take to end at a stop.
     :param factory: the factory that the endpoints are given.
     :ivar supervisor: decides about the workers.
+    :ivar releasing: has the workers send their watchers away.
     :ivar deliveries: takes the deliveries of a worker, for the trace; the owner may set it.
     """
 
@@ -126,6 +128,7 @@ class Parent(MultiService):
 
     # internal state
     supervisor: Supervisor = field(init=False)
+    releasing: WorkersRelease = field(init=False)
     deliveries: Callable[[int, list[Any]], object] = field(default=lambda index, deliveries: None)  # noqa: ARG005
     _leases: Leases = field(init=False)
     _server: Service | None = None
@@ -141,6 +144,7 @@ class Parent(MultiService):
     def __post_init__(self) -> None:
         super().__init__()
         self.supervisor = Supervisor(self.count, self.reactor, self, self)
+        self.releasing = WorkersRelease(self.supervisor, self._send_all)
         self.processes.ended = self._note_ended
         self._leases = Leases(self.limits, self._send_lease)
         self._numbers = counting(1)
@@ -283,12 +287,13 @@ class Parent(MultiService):
         self._leases.connect(index, hello.places)
         if is_awaited:
             link.send(Message("sockets"))
+        if self.releasing.order is not None:
+            link.send(self.releasing.order)
 
     def _can_continue(self, index: int, hello: Hello) -> bool:
         """Tells whether a worker of an earlier parent has the endpoints and the place of a worker of this one."""
-        return (
-            index < self.count and len(hello.sockets) == len(self.endpoints) and not self.supervisor.workers[index].pid
-        )
+        listen = [each.group.description for each in self.endpoints]
+        return index < self.count and hello.listen == listen and not self.supervisor.workers[index].pid
 
     def _refuse(self, link: Link, index: int) -> None:
         why = "there is no place for it: this parent has other workers or endpoints"
@@ -336,6 +341,7 @@ class Parent(MultiService):
                 self.supervisor.heard(index, {**figures, "watchers": beat.watchers})
                 self.figures.report(index, self._incarnations.get(index, 0), beat.samples)
                 self.deliveries(index, beat.deliveries)
+                self.releasing.take(index, beat.drain)
                 self._leases.report(index, {name: sum(ways.values()) for name, ways in beat.watchers.items()})
             case "ready":
                 worker.is_accepting = True
@@ -349,6 +355,14 @@ class Parent(MultiService):
             case _:
                 if not self.feeds.receive(worker.link, message):
                     message.close_fds()
+
+    def index_of(self, link: object) -> int:
+        """Gives the index of the worker with a link; 0 if it has ended."""
+        return next((index for index, worker in self._links.items() if worker.link is link), 0)
+
+    def _send_all(self, message: Message) -> None:
+        for worker in tuple(self._links.values()):
+            worker.link.send(message)
 
     def _send_lease(self, index: int, name: str, places: int | None) -> None:
         worker = self._links.get(index)
@@ -380,13 +394,13 @@ class Parent(MultiService):
             worker.link.send(message_of("release", OwnerFacts(owner)))
 
     def _note_ended(self, pid: int, why: str) -> None:
-        for index in range(self.count):
-            if self.supervisor.is_known(index, pid):
-                self.figures.end(index, self._incarnations.get(index, 0))
-                self._leases.disconnect(index)
-                link = self._links.get(index)
-                if link is not None:
-                    link.lose()  # a canary on it would be taken for one of the next process
+        ended = [index for index in range(self.count) if self.supervisor.is_known(index, pid)]
+        for index in ended:
+            self.figures.end(index, self._incarnations.get(index, 0))
+            self._leases.disconnect(index)
+            link = self._links.get(index)
+            if link is not None:
+                link.lose()  # a canary on it would be taken for one of the next process
         awaited = self._awaited or {}
         for index in [each for each, other in awaited.items() if other == pid]:
             del awaited[index]
@@ -394,6 +408,8 @@ class Parent(MultiService):
                 self._waiting.cancel()
                 self._end_waiting()
         self.supervisor.ended(pid, why)
+        for index in ended:
+            self.releasing.end(index)
 
     # Canaries
 
@@ -421,7 +437,9 @@ class Parent(MultiService):
         return all(each.state is State.READY for each in self.supervisor.workers)
 
     def obstacle(self) -> str | None:
-        """Gives the reason why not all workers serve the newest version; ``None`` if they do."""
+        """Gives the reason why not all workers serve the newest version; ``None`` if they do, or need not any more."""
+        if self.supervisor.is_releasing:
+            return None
         missing = [
             each.index for each in self.supervisor.workers if each.state is not State.READY or each.canary_s is None
         ]
@@ -476,7 +494,8 @@ class _WorkerLink:
         canary = parent.canary_of(self.link)
         every_s = max(CANARY_S, parent.count / CANARIES_PER_S)
         turn = 0
-        while True:
+        # During a drain nothing new is accepted, not even a canary.
+        while not supervisor.is_releasing:
             is_ready = supervisor.workers[self.index].state is State.READY
             try:
                 if is_ready:

@@ -132,6 +132,7 @@ class Supervisor:
     :param lending: has workers serve the sockets of others.
     :ivar workers: all workers, by index.
     :ivar is_stopping: whether all workers were told to end.
+    :ivar is_releasing: whether the workers send their watchers away: they accept no more, and none is replaced.
     """
 
     # required parameters
@@ -143,6 +144,8 @@ class Supervisor:
     # internal state
     workers: list[Worker] = field(init=False)
     is_stopping: bool = False
+    is_releasing: bool = False
+    _is_hurried: bool = False
     _retired: dict[int, float] = field(
         default_factory=dict
     )  # processes that were told to end, and when they are killed
@@ -174,7 +177,7 @@ class Supervisor:
         """
         self.is_stopping = True
         now = self.clock.seconds()
-        self._deadline_s = now + drain_s + KILL_S
+        self._deadline_s = now if self._is_hurried else now + drain_s + KILL_S
         for worker in self._alive():
             worker.state = State.DRAINING
             self.processes.kill(worker.pid, signal.SIGTERM)
@@ -187,9 +190,18 @@ class Supervisor:
         return stopped
 
     def hurry(self) -> None:
-        """Kills the workers that have been told to end, instead of waiting for their connections."""
+        """Kills the workers once they have been told to end, instead of waiting for their connections."""
+        self._is_hurried = True
         if self.is_stopping:
             self._deadline_s = self.clock.seconds()
+
+    def release(self) -> None:
+        """Takes note that the workers are told to send their watchers away, and run on until :meth:`stop`."""
+        self.is_releasing = True
+
+    def alive(self) -> list[int]:
+        """Gives the indexes of the workers whose processes run."""
+        return [each.index for each in self._alive()]
 
     def retire(self, pid: int, drain_s: float) -> None:
         """Tells a process to end that is none of the workers, such as one of an earlier parent with more of them."""
@@ -239,7 +251,7 @@ class Supervisor:
         :param why: the reason for the log.
         """
         worker = self.workers[index]
-        if worker.canary_s is not None:
+        if worker.canary_s is not None and not self.is_releasing:
             worker.canary_s = None
             _log.warn("worker {index} does not serve its canary: {why}", index=index, why=why)
 
@@ -262,7 +274,7 @@ class Supervisor:
             {
                 "index": each.index,
                 "pid": each.pid or None,
-                "state": str(each.state),
+                "state": str(State.DRAINING if self.is_releasing and each.pid else each.state),
                 "age_s": now - each.since_s if each.pid else None,
                 "connections": each.figures.get("connections", 0),
                 "watchers": each.figures.get("watchers", {}),
@@ -285,11 +297,11 @@ class Supervisor:
         for worker in self.workers:
             worker.heard_s += paused_s
             if worker.state is State.DEAD:
-                if now >= worker.next_s and not self.is_stopping:
+                if now >= worker.next_s and not (self.is_stopping or self.is_releasing):
                     self._spawn(worker)
             elif worker.state is not State.DRAINING:
                 self._kill_if_hung(worker, now)
-        if not self.is_stopping:
+        if not (self.is_stopping or self.is_releasing):
             self._lend_what_is_down(now)
         self._kill_what_is_overdue(now)
 
@@ -327,7 +339,12 @@ class Supervisor:
         late_s = self._silence_s(worker)
         if late_s >= LATE_S:
             self._kill(worker, f"its heartbeat is {length_of(late_s)} s late")
-        elif worker.state is State.STARTING and now - worker.since_s >= START_S:
+        elif (
+            worker.state is State.STARTING
+            and now - worker.since_s >= START_S
+            # No canary is served during a drain. One that has said nothing yet is waited for in vain.
+            and (worker.heard_s == inf or not self.is_releasing)
+        ):
             self._kill(worker, f"it was not ready after {length_of(START_S)} s")
 
     def _kill(self, worker: Worker, why: str) -> None:
@@ -352,6 +369,10 @@ class Supervisor:
             if each.borrower == worker.index:
                 each.borrower = None  # lent to another one by the next sweep
         if self.is_stopping:
+            return
+        if self.is_releasing:
+            text = "worker {index} (process {pid}) {why}; none takes its place during a drain"
+            _log.warn(text, index=worker.index, pid=pid or "none", why=why)
             return
         worker.restarts += 1
         when = f"in {length_of(pause_s)} s" if pause_s else "now"

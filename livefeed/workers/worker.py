@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 0.5
 """Seconds between two heartbeats."""
 
+UNWELCOME_S = 60.0
+"""Seconds after which a worker ends that no parent has welcomed. A parent kills one that is not ready after 30 s."""
+
 _log = Logger()
 
 
@@ -156,10 +159,10 @@ class Worker(MultiService):
     def startService(self) -> None:
         """IService API."""
         super().startService()
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-            # The terminal sends the first to all processes of a group; the parent decides.
-            signal.signal(ignored, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self.end, "it received SIGTERM"))
+        # A parent that was killed meanwhile has not told the time for orphans.
+        self._orphan_after_s = UNWELCOME_S
+        self._orphan_call = self.reactor.callLater(self._orphan_after_s, self._end_as_orphan)
         self._client.startService()
 
     def stopService(self) -> Deferred[Any]:
@@ -206,6 +209,7 @@ class Worker(MultiService):
             {name: each for name, each in held.items() if each is not None},
             {name: each.published.places for name, each in feeds.items() if each.published.places is not None},
             [len(port.ports) for port in self.served.accepting.ports],
+            [*self.served.sockets.descriptions],
         )
 
     def _welcome(self, link: Link, message: Message) -> None:
@@ -219,6 +223,8 @@ class Worker(MultiService):
         if self.served is not None:
             message.close_fds()
             self._configure(message)
+            # They may have been renamed while nobody could say so.
+            self.served.serving.reopen_logs()
         elif not self._can_serve(message, welcome):
             return
         if not self._heart.running:
@@ -240,9 +246,13 @@ class Worker(MultiService):
                 self._answer(served, message)
             case "configuration":
                 self._configure(message)
+            case "reopen":
+                served.serving.reopen_logs()
             case "drain":
                 served.drain.successor = message.read(DrainOrder).successor
                 self.end("the parent says so")
+            case "let_go":
+                self._let_go(served.drain, successor=message.read(DrainOrder).successor)
             case _:
                 if not served.sockets.receive(link, message):
                     message.close_fds()
@@ -256,9 +266,20 @@ class Worker(MultiService):
         self.log.disconnect()
         if self._is_ending:
             return
+        if self.served is not None and self.served.drain.is_draining:
+            # It accepts no more, and would be in the way of the workers of the next parent.
+            self.end("the parent has ended during a drain")
+            return
         _log.warn("the link to the parent is lost; connections stay, and feeds become stale without news")
         if self._orphan_after_s and self._orphan_call is None:
             self._orphan_call = self.reactor.callLater(self._orphan_after_s, self._end_as_orphan)
+
+    @staticmethod
+    def _let_go(drain: Drain, *, successor: bool) -> None:
+        """Sends the watchers away. A second order, after another link, changes nothing."""
+        if not drain.is_draining:
+            draining = Deferred.fromCoroutine(drain.begin(successor=successor))
+            draining.addErrback(lambda failure: _log.failure("the drain has failed", failure))
 
     def _end_as_orphan(self) -> None:
         self._orphan_call = None
@@ -294,8 +315,6 @@ class Worker(MultiService):
             served.reload.apply(settings_of(welcome))
         except (LivefeedError, StartError) as error:
             _log.error("the settings of the parent cannot be used, and the old ones stay: {why}", why=first_line(error))
-        # The parent sends its settings after SIGHUP, which is also the signal of logrotate.
-        served.serving.reopen_logs()
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
 
@@ -398,6 +417,9 @@ class Worker(MultiService):
             return
         now = self.reactor.seconds()
         lag_s, self._due_s = max(0.0, now - self._due_s), now + HEARTBEAT_S
+        if self._client.link.is_paused:
+            # The parent is suspended. It takes its own pause into account, and a backlog would fill the memory.
+            return
         # Times that are told twice do no harm, and those of the moment itself must not be lost.
         before_s, self._beat_s = self._beat_s, now
         pool = served.serving.pool
@@ -411,6 +433,7 @@ class Worker(MultiService):
                     {name: _watchers(service) for name, service in served.feeds.feeds.items()},
                     lag_s,
                     sent_deliveries(served.feeds.feeds.values(), before_s),
+                    served.drain.report(),
                 ),
             )
         )

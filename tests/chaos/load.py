@@ -118,7 +118,7 @@ class Status:
     """The state of all watchers.
 
     :ivar connected: those that are served.
-    :ivar current: those of them that are at most one version behind the newest of their process.
+    :ivar current: those of them that are at most two versions behind the newest of their process, and all idle pollers.
     :ivar lag_ms: the longest delay of a timer in a process of the load since the last status: of the load itself.
     """
 

@@ -161,6 +161,11 @@ class CommandTests(CtlTestCase):
         self.run_it("reload", answers=((200, {}),))
         self.assertEqual(self.stdout.getvalue(), "done\n")
 
+    def test_undo_of_a_drain(self) -> None:
+        """It is the same command with an argument."""
+        self.assertEqual(self.run_it("drain", "--undo", answers=((200, {"phase": "serving"}),)), ctl.DONE)
+        self.assertEqual(self.requests, [("POST", "/-/drain", b'{"undo": true}')])
+
     def test_trace(self) -> None:
         """The version is in the path."""
         self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, [{"feed": "a"}]),)), ctl.DONE)

@@ -222,3 +222,22 @@ def test_two_parents(start: Start, tmp_path: Path) -> None:
     assert code == 1
     assert "another livefeed uses" in output
     answer(livefeed)
+
+
+def test_drain(start: Start) -> None:
+    """Both workers send their watchers away and run on, without sockets, until the parent is told to end."""
+    livefeed = start(*TWO, "--drain", "0.5", listen=(TCP,))
+    pids = [each["pid"] for each in wait_until_ready(livefeed)]
+    with subscribers(livefeed, 12) as wires, livefeed.operator() as client:
+        assert client.post("/-/drain", json={"successor": True}).json()["phase"] == "releasing"
+        wait_until(lambda: client.post("/-/drain", json={}).json()["phase"] == "released", livefeed.log)
+        for wire in wires:
+            wire.frame_of(0x8)
+        assert client.post("/-/drain", json={}).json()["sockets"] == 12
+        with pytest.raises(ConnectionRefusedError), livefeed.wire():
+            pass
+        assert client.get("/-/ready").status_code == 503
+    after = workers(livefeed)
+    assert [(each["pid"], each["state"], each["restarts"]) for each in after] == [(pid, "draining", 0) for pid in pids]
+    assert livefeed.terminate() == 0
+    assert not any(map(is_alive, pids))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -187,6 +188,8 @@ class UnsentTests(SynchronousTestCase):
 
     def test_with_tls(self) -> None:
         """The unsent bytes are those of the socket below TLS."""
-        made = development_certificate(Path(self.mktemp()))
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        made = development_certificate(Path(folder.name))
         sock = self.connect(TLSMemoryBIOFactory(server_options(made.cert, made.key), False, self.factory, self.reactor))
         self.assert_progress_is_seen(TLSClient(sock, SSL.Context(SSL.TLS_CLIENT_METHOD)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ class FreeingReactorTests(SynchronousTestCase):
         freeing: Any = FreeingReactor(self.reactor)
         endpoint: Any
         if family == socket.AF_UNIX:
-            path = Path(self.mktemp())
+            folder = tempfile.TemporaryDirectory()
+            self.addCleanup(folder.cleanup)
+            path = Path(folder.name) / "socket"
             listening.bind(str(path))
             endpoint = UNIXClientEndpoint(freeing, str(path), timeout=TIMEOUT_S)
         else:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -61,6 +62,11 @@ class Listener:
         if self.failures:
             raise self.failures.pop(0)
         return self._sock.accept()
+
+
+def _recorded(protocols: list[Recorder], address: object) -> Recorder:
+    protocols.append(Recorder())
+    return protocols[-1]
 
 
 class PoolTestCase(SynchronousTestCase):
@@ -279,6 +285,26 @@ class AcceptingTests(PoolTestCase):
         before = len(self.protocols)
         self.pass_time(0.5)
         self.assertGreater(len(self.protocols), before)
+
+    def test_listeners_take_turns(self) -> None:
+        """A crowd on one listener does not keep the clients of the others from being accepted."""
+        self.listen(accept_rate=100)
+        accepted = []
+        addresses = [self.address]
+        for _ in range(2):
+            protocols: list[Recorder] = []
+            factory: Any = Factory()
+            factory.buildProtocol = partial(_recorded, protocols)
+            accepted.append(protocols)
+            self.add_listener(factory)
+            addresses.append(self.address)
+        for self.address in addresses:
+            for _ in range(80):
+                self.connect()
+        self.reactor.settle()
+        self.pass_time(0.9)
+        counts = [len(each) for each in (self.protocols, *accepted)]
+        self.assertTrue(all(20 < count < 50 for count in counts), counts)
 
     def test_no_limit(self) -> None:
         """All that wait are accepted, and nothing is counted."""

@@ -69,6 +69,14 @@ class XForwardedForTests(SynchronousTestCase):
         ):
             self.assertEqual(client("x-forwarded-for", value), expected, value)
 
+    def test_a_client_cannot_hide(self) -> None:
+        """Whatever a client has sent, the proxy adds its address behind it, and that is found."""
+        for sent in (b"\xe9", b"\xff" * MAX_BYTES, b"x" * MAX_BYTES, b"," * MAX_BYTES, b'"\\'):
+            found: Any = Forwarded("x-forwarded-for", TRUSTED).client(PROXY, [sent + b", 192.0.2.1"])
+            self.assertEqual(found.host, "192.0.2.1", sent[:8])
+        found = Forwarded("forwarded", TRUSTED).client(PROXY, [b'for="\xe9", for=192.0.2.1'])
+        self.assertEqual(found.host, "192.0.2.1")
+
     def test_many_hops(self) -> None:
         """A chain of proxies ends somewhere."""
         chain = ["192.0.2.1", *(f"10.0.1.{n}" for n in range(MAX_HOPS))]
@@ -116,6 +124,12 @@ class ForwardedTests(SynchronousTestCase):
             "192.0.2.43",
         ):
             self.assertEqual(client("forwarded", value), "10.0.0.1", value)
+
+    def test_too_long(self) -> None:
+        """A value that is too long is not believed at all."""
+        element = "for=192.0.2.43;by=" + "x" * MAX_BYTES
+        self.assertEqual(client("forwarded", element[:MAX_BYTES]), "192.0.2.43")
+        self.assertEqual(client("forwarded", element[: MAX_BYTES + 1]), "10.0.0.1")
 
     def test_the_other_field(self) -> None:
         """Only the field that the operator named is read."""

@@ -403,6 +403,18 @@ class OrphanTests(TwinTestCase):
         self.assertEqual([state for *_, state in watcher.seen], ["live", "stale", "expired"])
         self.assertIsNotNone(self.worker.feed.snapshot)
 
+    def test_a_picture_of_a_lapsed_feed(self) -> None:
+        """A worker that starts while the feed is stale by silence knows that, and is live again with its parent."""
+        self.theirs.start_watching(4.0)
+        self.publish(0)
+        self.clock.advance(5)
+        worker = self.connect()
+        self.assertIs(worker.feed.state, State.STALE)
+        self.assertEqual(worker.feed.picture(), self.theirs.picture())
+        self.theirs.skip_tick()
+        worker.settle()
+        self.assertIs(worker.feed.state, State.LIVE)
+
     def test_a_new_parent_that_has_pulled_nothing(self) -> None:
         """The worker keeps its document, and its state until that lapses."""
         self.theirs.start_watching(4.0)
@@ -440,6 +452,44 @@ class OrphanTests(TwinTestCase):
         self.worker.settle()
         self.assertEqual(self.worker.feed.snapshot, parent.feed.snapshot)
         self.assertEqual(parent.broadcast.payload_bytes, 0)
+
+    def test_a_new_parent_that_pulls_the_same_version(self) -> None:
+        """The same holds if the worker comes before the pull: no client sees that the sequence goes back."""
+        self.publish(1)
+        self.worker.settle()
+        self.clock.advance(1)
+        parent = ParentTwin(self.clock)
+        self.addCleanup(parent.close)
+        self.worker.parent = parent
+        self.worker.connect()
+        self.worker.settle()
+        publish(parent.feed, DOCUMENTS[1])
+        self.worker.settle()
+        self.assertEqual(self.worker.feed.snapshot, parent.feed.snapshot)
+        self.assertEqual(self.worker.feed.fanout.newest, parent.feed.snapshot)
+        self.assertEqual(parent.broadcast.payload_bytes, 0)
+
+    def test_a_patch_after_an_older_version(self) -> None:
+        """It leads from the version that was ignored, and is not sent to clients with the newer one."""
+        parent = ParentTwin(self.clock)
+        self.addCleanup(parent.close)
+        publish(parent.feed, DOCUMENTS[0])
+        other = parent.worker()
+        self.addCleanup(other.close)
+        self.clock.advance(1)
+        self.publish(1)
+        self.worker.settle()
+        newer = Snapshot.bare(DOCUMENTS[1], Sequence(1, 1)).version
+        self.worker.parent = parent
+        self.worker.connect()
+        self.worker.settle()
+        other.service.history.use(self.version_of(0))
+        other.settle()
+        publish(parent.feed, DOCUMENTS[2])
+        self.worker.settle()
+        assert self.worker.feed.snapshot is not None
+        self.assertEqual(self.worker.feed.snapshot.data, DOCUMENTS[2])
+        self.assertIsNone(self.worker.feed.history.patch(newer))
 
     def test_an_older_version(self) -> None:
         """It never replaces a newer one, and the log says so once. The next version of that parent does."""

@@ -220,10 +220,13 @@ class ParentTestCase(SynchronousTestCase):
             self.processes.ends_by_itself = True
             parent.stopService()
 
-    def hello(self, index: int, pid: int, sockets: list[int] | None = None) -> FakeLink:
-        """Has a worker say hello."""
+    def hello(
+        self, index: int, pid: int, sockets: list[int] | None = None, listen: list[str] | None = None
+    ) -> FakeLink:
+        """Has a worker say hello. One that accepts has the endpoints of the parent, unless others are given."""
         link = FakeLink(pid)
-        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or []))
+        endpoints = listen or (self.listen if sockets else [])
+        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or [], listen=[*endpoints]))
         return link
 
     def pid_of(self, index: int) -> int:
@@ -385,6 +388,45 @@ class FailureTests(ParentTestCase):
         self.assertEqual(self.processes.signals[0], (pid, signal.SIGKILL))
 
 
+class DrainTests(ParentTestCase):
+    """All workers send their watchers away, and run on."""
+
+    def beat(self, link: FakeLink, phase: str, sockets: int) -> None:
+        report = {"phase": phase, "sockets": sockets, "streams": 0, "pollers": 0, "left": 1}
+        link.receive("heartbeat", BEAT | {"drain": report})
+
+    def test_release(self) -> None:
+        """Each is told so, and their heartbeats tell the progress; no canary is sent any more."""
+        links = self.bring_up()
+        released = self.parent.releasing.release(successor=True)
+        self.assertEqual([each.sent[-1].type for each in links], ["let_go"] * 2)
+        self.beat(links[0], "released", 3)
+        before = self.canaries
+        self.why_not = "it accepts no more"
+        self.run_for(1.5)
+        self.assertIn(self.canaries - before, range(3))  # those that were under way
+        self.assertIsNone(self.parent.obstacle())
+        self.beat(links[1], "releasing", 2)
+        self.assertNoResult(released)
+        self.beat(links[1], "released", 4)
+        self.successResultOf(released)
+        self.assertEqual((self.parent.releasing.report().sockets, self.parent.releasing.report().left), (7, 2))
+
+    def test_death_and_new_link(self) -> None:
+        """A dead worker is not waited for, and one that connects again is told again."""
+        links = self.bring_up()
+        released = self.parent.releasing.release(successor=False)
+        self.beat(links[0], "releasing", 3)
+        self.processes.end(self.pid_of(0))
+        self.assertEqual(self.parent.supervisor.alive(), [1])
+        again = self.hello(1, self.pid_of(1), sockets=[0])
+        self.assertEqual((again.sent[-1].type, again.sent[-1].facts), ("let_go", {"successor": False}))
+        self.assertNoResult(released)
+        self.beat(again, "released", 4)
+        self.successResultOf(released)
+        self.assertEqual(self.parent.releasing.report().left, 1)
+
+
 class StopTests(ParentTestCase):
     def test_stop(self) -> None:
         """The workers are told to end, and the stop has ended when they have."""
@@ -494,7 +536,14 @@ class AdoptionTests(ParentTestCase):
         """A worker with other endpoints ends in order: it cannot serve those of this parent."""
         self.orphan(0, 77)
         self.start()
-        link = self.hello(0, 77, sockets=[1, 1])
+        link = self.hello(0, 77, sockets=[1], listen=["tcp:1:interface=127.0.0.1"])
+        self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
+
+    def test_more_endpoints(self) -> None:
+        """A worker with more endpoints ends as well."""
+        self.orphan(0, 77)
+        self.start()
+        link = self.hello(0, 77, sockets=[1, 1], listen=[*self.listen, "tcp:1:interface=127.0.0.1"])
         self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
 
     def test_failure_to_bind(self) -> None:

@@ -193,6 +193,65 @@ class StartTests(SupervisorTestCase):
         self.assertEqual(self.states(), ["ready", "ready"])
 
 
+class ReleaseTests(SupervisorTestCase):
+    """A drain: the workers send their watchers away, and run on."""
+
+    def test_workers_run_on(self) -> None:
+        """Nobody is killed or replaced because no canary is served, or lends its sockets."""
+        self.start()
+        self.supervisor.release()
+        self.supervisor.unserved(0, "it accepts no more")
+        self.machine.run(START_S + 5.0)
+        self.assertEqual((self.machine.killed, self.machine.served, len(self.machine.spawned)), ([], {}, 2))
+        self.assertEqual([each["state"] for each in self.supervisor.report()], ["draining"] * 2)
+        self.assertFalse(any("canary" in line for line in self.lines()))
+
+    def test_death(self) -> None:
+        """A dead worker is not replaced, and its sockets are not lent."""
+        self.start()
+        self.supervisor.release()
+        self.lines()
+        self.machine.end(101)
+        self.machine.run(LEND_S + 40.0)
+        self.assertEqual((self.supervisor.alive(), len(self.machine.spawned), self.machine.served), ([1], 2, {}))
+        self.assertEqual(
+            self.lines(),
+            ["worker 0 (process 101) ended with exit code 1; none takes its place during a drain"],
+        )
+        self.assertEqual(self.supervisor.report()[0]["state"], "dead")
+
+    def test_hanging_worker(self) -> None:
+        """It is killed all the same: its watchers wait for nothing."""
+        self.start()
+        self.supervisor.release()
+        self.machine.processes[101].hangs = True
+        self.machine.run(HEARTBEAT_S + LATE_S + 1.0)
+        self.assertEqual(self.machine.killed, [(101, signal.SIGKILL)])
+
+    def test_starting_worker(self) -> None:
+        """One that beats runs on; one that says nothing is killed, as otherwise."""
+        self.machine.ready_after_s = START_S * 2
+        self.supervisor.start()
+        self.machine.processes[101].hangs = True
+        self.supervisor.release()
+        self.machine.run(START_S + 1.0)
+        self.assertEqual((self.machine.killed, self.supervisor.alive()), ([(101, signal.SIGKILL)], [1]))
+
+    def test_stop(self) -> None:
+        """It ends the workers as before a drain, and at once if it was hurried."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self.setUp()
+            self.start()
+            self.supervisor.release()
+            if number is signal.SIGKILL:
+                self.machine.processes[101].hangs = self.machine.processes[102].hangs = True
+                self.supervisor.hurry()
+            stopped = self.supervisor.stop(3.0)
+            self.machine.run(2 * SWEEP_S)
+            self.successResultOf(stopped)
+            self.assertEqual(self.machine.killed[-1][1], number)
+
+
 class DeathTests(SupervisorTestCase):
     def test_dead_worker_is_replaced_at_once(self) -> None:
         """The others go on, and the log has one line for the end and one for the next worker."""

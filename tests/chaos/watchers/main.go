@@ -124,7 +124,8 @@ func status(watchers []*Watcher) map[string]int64 {
 	for _, watcher := range watchers {
 		if watcher.connected.Load() {
 			connected++
-			if watcher.kind == idle || watcher.number.Load() >= newest-1 {
+			// A poller may be one version behind until its next poll, and another while that is answered.
+			if watcher.kind == idle || watcher.number.Load() >= newest-2 {
 				current++
 			}
 		}
@@ -133,7 +134,7 @@ func status(watchers []*Watcher) map[string]int64 {
 		"watchers":  int64(len(watchers)),
 		"connected": connected,
 		"newest":    newest,
-		"current":   current, // connected, and at most one version behind, except for idle pollers, which ask too rarely
+		"current":   current, // connected, and at most two versions behind, except for idle pollers, which ask too rarely
 		"lag_us":    lag.Swap(0),
 	}
 }

@@ -1,0 +1,92 @@
+"""The services of a worker, with a reactor in memory and without a parent."""
+
+from __future__ import annotations
+
+import io
+import signal
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.workers.messages import Message
+from livefeed.workers.worker import UNWELCOME_S, Worker
+from livefeed.workers.worker_log import WorkerLog
+
+
+class FakeLink:
+    """A link to a parent that reads or does not."""
+
+    is_paused = False
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+class FakeServed:
+    """Everything that clients use, as far as the tests need it."""
+
+    def __init__(self) -> None:
+        self.serving, self.figures, self.drain, self.feeds = self, self, self, self
+        self.pool, self.reopened = None, 0
+
+    def values(self) -> list[Any]:
+        return []
+
+    def items(self) -> list[Any]:
+        return []
+
+    def samples(self) -> list[Any]:
+        return []
+
+    def count(self) -> int:
+        return 0
+
+    def reopen_logs(self) -> None:
+        self.reopened += 1
+
+
+class WorkerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.file = io.StringIO()
+        self.worker = Worker(Path("/nowhere/link.sock"), 0, self.reactor, WorkerLog(0, self.file))  # type: ignore[arg-type]
+        # The handlers of the test process stay.
+        self.patch(signal, "signal", lambda *_: None)
+
+    def test_never_welcome(self) -> None:
+        """A worker whose parent was killed before it said welcome ends, and looks for another one until then."""
+        self.worker.startService()
+        self.assertEqual(len(self.reactor.unixClients), 1)
+        self.reactor.advance(UNWELCOME_S - 1)
+        self.assertFalse(self.reactor.hasStopped)
+        self.reactor.advance(1)
+        self.assertTrue(self.reactor.hasStopped)
+        self.successResultOf(self.worker.stopService())
+
+    def serve(self) -> tuple[FakeServed, FakeLink]:
+        served, link = FakeServed(), FakeLink()
+        self.worker.served, self.worker._client.link = served, link  # type: ignore[assignment]
+        return served, link
+
+    def test_a_parent_that_does_not_read(self) -> None:
+        """No heartbeats queue for it, however long it is suspended."""
+        _, link = self.serve()
+        self.worker._beat()
+        link.is_paused = True
+        for _ in range(3):
+            self.worker._beat()
+        self.assertEqual([each.type for each in link.sent], ["heartbeat"])
+        link.is_paused = False
+        self.worker._beat()
+        self.assertEqual([each.type for each in link.sent], ["heartbeat", "heartbeat"])
+
+    def test_reopen(self) -> None:
+        """The logs are opened again as soon as the parent says so: its settings may be wrong, and not be sent."""
+        served, link = self.serve()
+        self.worker.receive(link, Message("reopen"))  # type: ignore[arg-type]
+        self.assertEqual(served.reopened, 1)
