@@ -47,7 +47,7 @@ from livefeed.workers.processes import WorkerProcesses, usable_processors
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from twisted.application.service import MultiService
 
@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 
 LINK_SOCKET = "link.sock"
 """The name of the socket of the link in the runtime directory."""
+
+FORGET_S = 10.0
+"""Seconds after the removal of a feed at which its counts are forgotten: no worker reports them any more by then."""
 
 _DIVIDED = ("max_connections", "accept_rate", "address_rate", "network_rate")
 """Limits of which each worker has its part. The kernel spreads connections evenly, also those of one address."""
@@ -149,6 +152,11 @@ def make_parent(
     def configure_workers() -> None:
         broadcast.send_each(lambda link: configuration.message("configuration", parent.index_of(link)))
 
+    def forget_feeds(names: Iterable[str]) -> None:
+        for name in names:
+            if name not in feeds.feeds:
+                operating.totals.forget_feed(name)
+
     def replace_key(keys: TicketKeys) -> None:
         certificates.tickets.replace(keys)
         configure_workers()
@@ -165,7 +173,9 @@ def make_parent(
         reloaded_certificates,
         SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
         ReloadedFeeds(feeds),
-        _ReloadedWorkers(configuration, configure_workers),
+        _ReloadedWorkers(
+            configuration, configure_workers, lambda names: reactor.callLater(FORGET_S, forget_feeds, names)
+        ),
     )
     reloading = Reloading(
         Reload(settings, parts),
@@ -368,15 +378,18 @@ class _ReloadedWorkers:
 
     :ivar configuration: makes the message.
     :ivar send: sends it to all workers.
+    :ivar remove: is given the names of the feeds that were removed.
     """
 
     configuration: _Configuration
     send: Callable[[], object]
+    remove: Callable[[Iterable[str]], object]
     names: frozenset[str] = frozenset()
 
-    def prepare(self, _before: Settings, after: Settings) -> _PreparedWorkers:
+    def prepare(self, before: Settings, after: Settings) -> _PreparedWorkers:
         """Reloadable API."""
-        return _PreparedWorkers(self, after)
+        removed = {each.feed for each in before.feeds} - {each.feed for each in after.feeds}
+        return _PreparedWorkers(self, after, frozenset(removed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +398,7 @@ class _PreparedWorkers:
 
     part: _ReloadedWorkers
     after: Settings
+    removed: frozenset[str]
 
     def changes(self) -> tuple[Change, ...]:
         """Prepared API. The other parts report the changes."""
@@ -394,6 +408,8 @@ class _PreparedWorkers:
         """Prepared API."""
         self.part.configuration.settings = self.after
         self.part.send()
+        if self.removed:
+            self.part.remove(self.removed)
 
     def abandon(self) -> None:
         """Prepared API."""

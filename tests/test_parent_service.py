@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +23,7 @@ from livefeed.process.drain import DrainReport
 from livefeed.process.instance import Instance
 from livefeed.process.limits import FileLimit
 from livefeed.process.listener import Announcement, Listener
-from livefeed.process.reload import Reloading
+from livefeed.process.reload import Reload, Reloading
 from livefeed.process.tickets import TicketRotation
 from livefeed.service import make_service
 from livefeed.testing import publish
@@ -243,6 +244,33 @@ class WelcomeTests(ParentServiceTestCase):
         rotation._rotate()
         parts = [link.sent[-1].read(Welcome).limits["max_connections"] for link in links]
         self.assertEqual(parts, [2, 1])
+
+    def test_counts_of_a_removed_feed(self) -> None:
+        """They are forgotten once no worker reports them any more, unless the feed is there again."""
+        made: list[Any] = []
+
+        def note(*arguments: Any) -> Any:
+            made.append(Reload(*arguments))
+            return made[-1]
+
+        self.patch(parent_service, "Reload", note)
+        settings = Settings(
+            feeds=tuple(FeedSettings(feed=name) for name in ("a", "b", "c")),
+            listen=(LOCAL,),
+            workers=2,
+            runtime_dir=self.folder / "run",
+        )
+        clock: Any = MemoryReactorClock()
+        parent = self.parent_of(make_service(settings, clock))
+        totals = parent.figures.totals  # type: ignore[attr-defined]
+        forgotten: list[str] = []
+        self.patch(type(totals), "forget_feed", lambda _, name: forgotten.append(name))
+        one, *_ = settings.feeds
+        made[0].apply(structs.replace(settings, feeds=(one,)))
+        made[0].apply(structs.replace(settings, feeds=(one, FeedSettings(feed="c"))))
+        self.assertEqual(forgotten, [])
+        clock.advance(parent_service.FORGET_S)
+        self.assertEqual(forgotten, ["b"])
 
     def test_reload_checks_what_needs_a_restart(self) -> None:
         """A file that is wrong is found now, and not at the restart."""

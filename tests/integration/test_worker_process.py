@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 from pathlib import Path
@@ -310,3 +311,25 @@ class ConfigurationTests(WorkerTestCase):
         self.assertEqual(await self.received(plain), json.loads(document(2)))
         self.assertEqual(len(parent.links), 1, [each.facts["text"] for each in parent.of_type("log")])
         more.feed.stop_watching()
+
+    async def test_descriptors(self) -> None:
+        """Many configurations with certificates leave no descriptor open."""
+        parent = self.begin()
+        await parent.feed.pull(document(0))
+        process = await parent.start_worker()
+        descriptors = f"/proc/{process.pid}/fd"
+        parent.welcome_facts = {"certificates": {"/a/chain.pem": 0, "/a/key.pem": 1}}
+        first = parent.settings.feeds[0]
+
+        async def configure(name: str, times: int) -> int:
+            """Gives the number of descriptors after some configurations, of which the last one adds a feed."""
+            parent.settings = Settings(feeds=(first, FeedSettings(feed=name, interval=3600.0)))
+            for _ in range(times):
+                parent.broadcast.send_all(message_of("configuration", parent.welcome(), (b"one", b"two")))
+            while (await self.get(parent, f"/{name}")).status_code == 404:
+                pass
+            return len(os.listdir(descriptors))  # noqa: PTH208 - Path blocks in the eyes of the linter
+
+        before = await configure("one", 1)
+        # Connections of the test may still be open.
+        self.assertLess(await configure("many", 50), before + 10)
