@@ -42,7 +42,7 @@ _READ_S, _RELOAD_S, _UPGRADE_S = 10.0, 60.0, 600.0
 _COMMANDS = {
     "status": ("show the feeds, their states and the reasons, and how many follow them", _READ_S),
     "reload": ("read the settings and certificates again; it changes everything, or nothing", _RELOAD_S),
-    "upgrade": ("start the installed release, and hand over to it once it serves", _UPGRADE_S),
+    "upgrade": ("start the installed release, and hand over to it once it serves (not offered yet)", _UPGRADE_S),
     "drain": ("take no new clients, and send those that are here away, one after another", _RELOAD_S),
     "workers": ("show the worker processes", _READ_S),
     "trace": ("show when a version was pulled, published and delivered", _READ_S),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
 
+_ABOUT_SIGUSR2 = "received SIGUSR2, which changes nothing: a new release needs a restart"
+
 _log = Logger()
 
 
@@ -79,10 +81,11 @@ class SignalHandlers(Service):
             signal.signal(signal.SIGINT, self._interrupt)
 
     def _handle_others(self) -> None:
-        # By default, both signals end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
+        # By default, these signals end the process at once. With a log file, twistd itself rotates it on SIGUSR1.
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.hang_up))
         if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
+        signal.signal(signal.SIGUSR2, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR2))
 
     def _terminate(self, number: int, frame: object) -> None:
         if not self._stopping:

@@ -40,8 +40,9 @@ would otherwise wait until it is killed and its successor is ready, which is lon
 LEND_S = 1.0
 """Seconds after which another worker accepts on the sockets of one that is not ready."""
 
-START_S = 30.0
-"""Seconds that a worker may take from its start until it is ready. Python and its libraries take one to three."""
+START_S = 120.0
+"""Seconds that a worker may take from its start until it is ready. Python and its libraries take one to three, and more
+than thirty on a machine that is busy with ten other processes. Meanwhile other workers accept on its sockets."""
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds from a death to the next start, by the number of deaths in a row before it."""

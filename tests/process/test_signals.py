@@ -100,6 +100,12 @@ class SignalTests(SynchronousTestCase):
         self.handlers[signal.SIGUSR1](signal.SIGUSR1, None)
         self.assertIn("there is no log file", self.events[-1])
 
+    def test_usr2(self) -> None:
+        """Does not end the process, and says why."""
+        self.start()
+        self.handlers[signal.SIGUSR2](signal.SIGUSR2, None)
+        self.assertIn("a new release needs a restart", self.events[-1])
+
     def test_usr1_of_twistd_is_left_alone(self) -> None:
         """It rotates the log file."""
         self.before = lambda number, frame: None

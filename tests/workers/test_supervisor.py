@@ -178,7 +178,7 @@ class StartTests(SupervisorTestCase):
         self.machine.ready_after_s = START_S * 2
         self.supervisor.start()
         self.machine.run(START_S + 1.0)
-        self.assertIn("worker 0 (process 101) is killed: it was not ready after 30 s", self.lines())
+        self.assertIn("worker 0 (process 101) is killed: it was not ready after 120 s", self.lines())
         self.assertEqual(len(self.machine.spawned), 4)
 
     def test_system_that_refuses(self) -> None:
