@@ -55,6 +55,8 @@ MAX_HEADS = 256
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNSAFE = re.compile(rb"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+# In UTF-8: the control characters that JSON may contain as they are, and the line ends of Unicode.
+_CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 _match_head = head_pattern(logged=True).match
 _key_groups = itemgetter(0, *range(4, 5 + len(KEYED)))
 
@@ -100,7 +102,7 @@ class Format:
         begin = {"time": self._time.decode(), "method": method_text, "target": target_text}
         # The first part of the line has opened the object, and the last one closes it.
         rest = {"version": version_text, "status": status, "bytes": size}
-        return msgspec.json.encode(begin)[1:-2], b'",' + msgspec.json.encode(rest)[1:-1]
+        return _json(begin)[1:-2], b'",' + _json(rest)[1:-1]
 
     def end(self, referer: bytes | None, agent: bytes | None) -> bytes:
         """Gives the last part of a line, with its end.
@@ -110,7 +112,7 @@ class Format:
         """
         if self._is_json:
             fields = {"referer": _text_or_none(referer), "user_agent": _text_or_none(agent)}
-            return b",%s\n" % msgspec.json.encode(fields)[1:]
+            return b",%s\n" % _json(fields)[1:]
         if self._is_combined:
             return b' "%s" "%s"\n' % (_escaped(referer or b"-"), _escaped(agent or b"-"))
         return b"\n"
@@ -132,6 +134,11 @@ def _escaped(value: bytes) -> bytes:
 def _escape(match: re.Match[bytes]) -> bytes:
     byte = match[0]
     return b"\\" + byte if byte in b'"\\' else b"\\x%02x" % byte[0]
+
+
+def _json(value: object) -> bytes:
+    """Gives a value as JSON without control characters, which terminals and readers of lines would obey."""
+    return _CONTROL.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), msgspec.json.encode(value))
 
 
 def _text(value: bytes) -> str:

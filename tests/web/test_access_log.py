@@ -117,11 +117,20 @@ class FormatTests(LogTestCase):
         facts = json.loads(self.line("json", request_line=request_line, referer=value, agent=value))
         self.assertEqual(facts["user_agent"], value.decode())
 
+    def test_controls_in_json(self) -> None:
+        """JSON need not escape all control characters, but a terminal that shows the log would obey them."""
+        value = "a\x7f\x85\x9b31m\u2028\u2029\u00e9".encode()
+        line = self.line("json", request_line=(b"GET", value, value), referer=value, agent=value)
+        self.assertEqual(line.count(r"a\u007f\u0085\u009b31m\u2028\u2029" + "\u00e9"), 4)
+        facts = json.loads(line)
+        self.assertEqual([facts[name] for name in ("target", "version", "referer")], [value.decode()] * 3)
+
     @given(st.binary(), st.sampled_from(["common", "combined", "json"]))
     def test_any_bytes(self, value: bytes, name: FormatName) -> None:
         """Whatever a client sends is one line of printable ASCII, or one object."""
         line = self.line(name, request_line=(value, value, b"HTTP/1.1"), referer=value, agent=value)
         self.assertTrue(line.isprintable() or name == "json")
+        self.assertNotRegex(line, "[\x00-\x1f\x7f-\x9f\u2028\u2029]")
         if name == "json":
             self.assertEqual(json.loads(line)["status"], 200)
         elif name == "combined":
