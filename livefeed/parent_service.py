@@ -239,6 +239,8 @@ def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
     operating.commands.register("drain", DrainCommand(drain))
     operating.status.workers = parent.report
     parent.deliveries = operating.tracing.report
+    if operating.settings.ready_public:
+        parent.is_livefeed_ready = lambda: not operating.health.why_not_ready()
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(parent.obstacle)
     operating.health.obstacles.append(drain.obstacle)

@@ -99,6 +99,13 @@ class ServiceTests(ParentServiceTestCase):
         report = parent.report()
         self.assertEqual([(each["index"], each["state"]) for each in report], [(0, "dead"), (1, "dead")])
 
+    def test_public_readiness(self) -> None:
+        """Workers are told the readiness only if they answer questions about it."""
+        self.assertIsNone(self.parent_of(self.make()).is_livefeed_ready)
+        is_ready = self.parent_of(self.make(ready_public="true")).is_livefeed_ready
+        assert is_ready is not None
+        self.assertFalse(is_ready())
+
     def test_deliveries_are_traced(self) -> None:
         """The trace takes what the workers tell of their deliveries."""
         parent = self.parent_of(self.make())

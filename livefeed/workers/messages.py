@@ -338,6 +338,12 @@ class DrainOrder(msgspec.Struct, frozen=True):
     successor: bool = False
 
 
+class Readiness(msgspec.Struct, frozen=True):
+    """``readiness``: whether livefeed is ready, for the public ``/-/ready``. It is sent when that changes."""
+
+    ready: bool
+
+
 class Lease(msgspec.Struct, frozen=True):
     """``lease``: the number of subscribers of a feed that a worker may have.
 

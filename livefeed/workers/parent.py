@@ -22,7 +22,7 @@ from livefeed.exceptions import LinkError, StartError, first_line
 from livefeed.workers.canary import Canary, CanaryError, Way
 from livefeed.workers.leases import Leases
 from livefeed.workers.link import REFUSED
-from livefeed.workers.messages import Heartbeat, Lease, Line, Message, message_of
+from livefeed.workers.messages import Heartbeat, Lease, Line, Message, Readiness, message_of
 from livefeed.workers.processes import running_workers
 from livefeed.workers.releasing import WorkersRelease
 from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_unix
@@ -108,6 +108,8 @@ class Parent(MultiService):
     :param factory: the factory that the endpoints are given.
     :ivar supervisor: decides about the workers.
     :ivar releasing: has the workers send their watchers away.
+    :ivar is_livefeed_ready: tells whether clients may be sent here, for the public port; the owner may set it. Without
+        it, nothing is sent.
     :ivar deliveries: takes the deliveries of a worker, for the trace; the owner may set it.
     """
 
@@ -129,6 +131,7 @@ class Parent(MultiService):
     # internal state
     supervisor: Supervisor = field(init=False)
     releasing: WorkersRelease = field(init=False)
+    is_livefeed_ready: Callable[[], bool] | None = None
     deliveries: Callable[[int, list[Any]], object] = field(default=lambda index, deliveries: None)  # noqa: ARG005
     _leases: Leases = field(init=False)
     _server: Service | None = None
@@ -342,6 +345,8 @@ class Parent(MultiService):
                 self.figures.report(index, self._incarnations.get(index, 0), beat.samples)
                 self.deliveries(index, beat.deliveries)
                 self.releasing.take(index, beat.drain)
+                if self.is_livefeed_ready is not None:
+                    worker.tell_readiness(ready=self.is_livefeed_ready())
                 self._leases.report(index, {name: sum(ways.values()) for name, ways in beat.watchers.items()})
             case "ready":
                 worker.is_accepting = True
@@ -460,6 +465,7 @@ class _WorkerLink:
 
     # internal state
     is_accepting: bool = False
+    _told: bool | None = None  # whether the worker was told last that livefeed is ready
     _watching: Deferred[None] | None = None
     _is_lost: bool = False
 
@@ -482,6 +488,12 @@ class _WorkerLink:
                 self._watching.cancel()
             self.parent.note_lost(self)
             self.link.close()
+
+    def tell_readiness(self, *, ready: bool) -> None:
+        """Tells the worker whether livefeed is ready, if it was not told so before."""
+        if ready is not self._told:
+            self._told = ready
+            self.link.send(message_of("readiness", Readiness(ready)))
 
     def watch(self) -> None:
         """Sends canaries as long as the link lasts, once the worker accepts and the feeds have begun."""

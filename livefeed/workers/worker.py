@@ -20,6 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed import __version__, clocks
+from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import Figures
 from livefeed.admin.totals import sent
 from livefeed.admin.tracing import sent_deliveries
@@ -39,7 +40,17 @@ from livefeed.workers.configuration import files_of, settings_of, with_memory_fi
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
-from livefeed.workers.messages import PROTOCOL, DrainOrder, Heartbeat, Hello, Lease, Message, Welcome, message_of
+from livefeed.workers.messages import (
+    PROTOCOL,
+    DrainOrder,
+    Heartbeat,
+    Hello,
+    Lease,
+    Message,
+    Readiness,
+    Welcome,
+    message_of,
+)
 from livefeed.workers.sockets import InheritedPort, InheritedReactor, WorkerSockets, inherited_description
 
 if TYPE_CHECKING:
@@ -102,6 +113,22 @@ class Accepting(Service):
             port.stopListening()
 
 
+@dataclass(slots=True)
+class WorkerHealth(Health):
+    """Decides whether livefeed is ready, as the parent says, or by the feeds of this process while there is none.
+
+    :ivar told: what the parent has said last; ``None`` if nothing, or if the link is lost.
+    """
+
+    told: bool | None = None
+
+    def why_not_ready(self) -> list[str]:
+        """Health API. Only the operator's port of the parent gives its reasons."""
+        if self.told is None:
+            return Health.why_not_ready(self)
+        return [] if self.told else ["the parent is not ready"]
+
+
 @dataclass(eq=False)
 class Served:
     """Everything that a worker has from its first welcome on.
@@ -117,6 +144,7 @@ class Served:
     certificates: ServedCertificates
     figures: Figures
     drain: Drain
+    health: WorkerHealth
     reload: Reload
     services: Sequence[Any]
 
@@ -251,6 +279,8 @@ class Worker(MultiService):
             case "drain":
                 served.drain.successor = message.read(DrainOrder).successor
                 self.end("the parent says so")
+            case "readiness":
+                served.health.told = message.read(Readiness).ready
             case "let_go":
                 self._let_go(served.drain, successor=message.read(DrainOrder).successor)
             case _:
@@ -264,6 +294,8 @@ class Worker(MultiService):
     def lost(self, link: Link) -> None:
         """Receiver API."""
         self.log.disconnect()
+        if self.served is not None:
+            self.served.health.told = None
         if self._is_ending:
             return
         if self.served is not None and self.served.drain.is_draining:
@@ -366,6 +398,9 @@ class Worker(MultiService):
                 endpoints.append(endpoint_of(inherited, inherited_description(inner)))
         accepting = Accepting(endpoints, serving.site)
         drain = serving.drain(feeds.feeds.values(), accepting.stop_listening)
+        health = WorkerHealth(feeds.feeds.values(), [drain.obstacle])
+        if settings.ready_public:
+            serving.root.add_assets({"live": LiveResource(), "ready": ReadyResource(health, is_public=True)})
         file_limit, collector = serving.process_services(drain)
         lag = LoopLag(self.reactor)
         figures = Figures(
@@ -403,6 +438,7 @@ class Worker(MultiService):
             certificates,
             figures,
             drain,
+            health,
             reload,
             (log_levels, feeds, file_limit, drain, collector, lag, accepting, *watches),
         )

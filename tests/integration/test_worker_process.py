@@ -144,6 +144,28 @@ class ServingTests(WorkerTestCase):
         self.assertEqual(documents, [json.loads(document(number)) for number in (0, 1)])
 
 
+class ReadinessTests(WorkerTestCase):
+    async def test_public(self) -> None:
+        """The parent decides while there is one, and otherwise the worker's own feeds."""
+        parent = self.begin(Settings(feeds=(FeedSettings(interval=3600.0),), ready_public=True))
+        await parent.start_worker()
+
+        async def becomes(code: int) -> None:
+            while (await self.get(parent, "/-/ready")).status_code != code:
+                pass
+
+        self.assertEqual((await self.get(parent, "/-/live")).json(), {"live": True})
+        await becomes(503)
+        parent.link.send(Message("readiness", {"ready": True}))
+        await becomes(200)
+        self.assertEqual((await self.get(parent, "/-/ready")).json(), {"ready": True})
+        await parent.feed.pull(document(0))
+        parent.link.send(Message("readiness", {"ready": False}))
+        await becomes(503)
+        await parent.die()
+        await becomes(200)
+
+
 class SlowTests(WorkerTestCase):
     async def test_a_suspended_worker(self) -> None:
         """It receives the version on its way and the newest one, and the parent keeps none for it."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -319,6 +320,19 @@ class MessageTests(ParentTestCase):
         self.processes.end(self.pid_of(0))
         other.receive("heartbeat", BEAT | {"watchers": {"feed": {"websocket": 3, "events": 2}}})
         self.assertEqual(other.sent[-1].facts, {"feed": "feed", "places": 10})
+
+    def test_readiness(self) -> None:
+        """Each worker is told with its heartbeat when the readiness has changed, and after a new link."""
+        links = self.bring_up()
+        links[0].receive("heartbeat", BEAT)
+        for ready in (False, True):
+            self.parent.is_livefeed_ready = partial(bool, ready)
+            for link in links * 2:
+                link.receive("heartbeat", BEAT)
+        again = self.hello(0, self.pid_of(0), sockets=[1])
+        again.receive("heartbeat", BEAT)
+        told = [[each.facts["ready"] for each in link.sent if each.type == "readiness"] for link in (*links, again)]
+        self.assertEqual(told, [[False, True], [False, True], [True]])
 
     def test_log(self) -> None:
         """A line of a worker is one of the parent, of the same level."""
