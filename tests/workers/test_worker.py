@@ -46,6 +46,9 @@ class FakeServed:
     def count(self) -> int:
         return 0
 
+    def report(self) -> None:
+        return None
+
     def reopen_logs(self) -> None:
         self.reopened += 1
 
