@@ -109,9 +109,10 @@ test-unit: $(READY)
 test-workers: $(READY) $(CLIENTS)
 	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
 
-# The integration tests again, with Twisted's own transport.
+# The integration tests again, with Twisted's own transport, which workers do not have.
+WORKERS := tests/integration/test_workers.py tests/integration/test_worker_process.py
 test-twisted: $(READY) $(CLIENTS)
-	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
+	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %) $(WORKERS:%=--ignore %)
 
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
 # A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for

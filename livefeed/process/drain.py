@@ -430,8 +430,11 @@ class Drain(Service):
         if before is not Phase.RELEASED:
             self._let_go(self._slots(successor=self.successor))
         deadline = self.clock.seconds() + DRAIN_S
-        while self.count() and self.clock.seconds() < deadline and not self._hurried:
+        while self.count() and self.clock.seconds() < deadline:
+            # Also after hurry(): what the watchers are told must leave before their connections are reset.
             await deferLater(self.clock, _POLL_S)
+            if self._hurried:
+                break
         left: list[Any] = [*self.subscribers.protocols_open, *self._streams(), *self.site.channels]
         for protocol in left:
             protocol.transport.abortConnection()

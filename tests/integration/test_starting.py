@@ -454,7 +454,7 @@ class TestEndpoints:
                 with livefeed.tcp_socket() as sock, pytest.raises(ssl.SSLCertVerificationError):
                     context.wrap_socket(sock, server_hostname=f"{number}.test")
             livefeed.process.signal(signal.SIGHUP)
-            livefeed.wait_for_log("reloaded: 0 changes", start=mark)
+            livefeed.wait_for_log(r"reloaded \(changes: 0", start=mark)
             assert len(livefeed.log(mark).splitlines()) == 1, livefeed.log(mark)
             assert not (tmp_path / "data").exists()
 
