@@ -431,6 +431,9 @@ class Feed:
         if snapshot is not None and (self.snapshot is None or self.snapshot.version != snapshot.version):
             self._take(snapshot, patch)
         elif snapshot is not None:
+            if self.snapshot is not None and self.snapshot.sequence != snapshot.sequence:
+                # It has changed and changed back: like subscribers who were too slow for that, all are sent it again.
+                self.fanout.take(snapshot)
             self.snapshot = self.fanout.newest = snapshot
         self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
         self._failing, self._lapsed = picture.failing, picture.has_lapsed
