@@ -6,34 +6,31 @@ It accepts no connection of a client: workers do.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
-from twisted.internet.defer import gatherResults, maybeDeferred
 
-from livefeed import __version__, clocks
-from livefeed.admin.metrics import Figures
+from livefeed import __version__
 from livefeed.admin.totals import received
 from livefeed.exceptions import ConfigurationError
-from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
 from livefeed.process.capacity import share
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.descriptions import PROXIED, split_description
-from livefeed.process.drain import DRAIN_S, DrainedServices
-from livefeed.process.drain_command import DrainCommand
+from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
-from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
+from livefeed.pulling import check_fixed, make_feeds, offer_drain, reloaded_parts, stop_all
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
@@ -53,6 +50,7 @@ if TYPE_CHECKING:
 
     from livefeed.admin.totals import Totals
     from livefeed.config.settings import Settings
+    from livefeed.feed_service import FeedsService, PulledFeedService
     from livefeed.process.drain import Drain
     from livefeed.process.reload import Change
     from livefeed.serving import ServiceReactor
@@ -79,13 +77,11 @@ def make_parent(
     settings: Settings,
     reactor: ParentServiceReactor,
     read: Callable[[], Settings],
-    check_fixed: Callable[[Settings, Serving, ServiceReactor, Settings], None],
 ) -> MultiService:
     """Makes the tree of services of a parent.
 
     :param settings: the operator's settings, with workers.
     :param read: reads the settings again, for a reload.
-    :param check_fixed: checks those settings that need a restart, given those in use and those that were read.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     count = usable_processors() if settings.workers == "auto" else settings.workers
@@ -95,24 +91,15 @@ def make_parent(
     if serving.pool is None:
         raise ConfigurationError("requires the fast transport, which this system does not have", "workers")
     broadcast = Broadcast({})
-    feeds = _make_feeds(settings, reactor, serving, broadcast)
+    feeds = make_feeds(serving, broadcast.make_feed)
+    broadcast.feeds = feeds.feeds
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
     lag = LoopLag(reactor)
-    figures = Figures(
-        feeds.feeds.values(),
-        feeds.feeds.values(),
-        serving.site,
-        None,
-        collector,
-        lag,
-        lambda: serving.refusals.counts,
-        certificates,
-        certificates.tickets.is_shared,
-        clocks.wall(),
-    )
-    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
+    figures = serving.figures(feeds.feeds.values(), feeds.feeds.values(), collector, lag, certificates)
+    # Without connections: the workers count theirs.
+    operating = Operating(settings, reactor, feeds.feeds.values(), replace(figures, pool=None), certificates)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
@@ -141,12 +128,11 @@ def make_parent(
         partial(configuration.message, "welcome"),
         partial(_question, feeds.feeds),
         lambda: {name: service.published.max_subscribers for name, service in feeds.feeds.items()},
-        lambda: DRAIN_S,
         serving.site,
     )
     _offer(operating, parent, drain)
     # Before the workers: none of them is to be given a socket during a drain.
-    drain.stop_listening = lambda: gatherResults([maybeDeferred(each.stopService) for each in listeners])
+    drain.stop_listening = partial(stop_all, listeners)
     drain.others = parent.releasing
 
     def configure_workers() -> None:
@@ -168,11 +154,7 @@ def make_parent(
     notify = _make_notify(feeds, parent, reactor)
     log_levels = LogLevels(settings.log_level)
     parts = (
-        serving.reloaded(),
-        serving.reloaded_drain(drain),
-        reloaded_certificates,
-        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
-        ReloadedFeeds(feeds),
+        *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
         _ReloadedWorkers(
             configuration, configure_workers, lambda names: reactor.callLater(FORGET_S, forget_feeds, names)
         ),
@@ -180,7 +162,7 @@ def make_parent(
     reloading = Reloading(
         Reload(settings, parts),
         read,
-        (partial(check_fixed, settings, serving, reactor), reloaded_certificates.look),
+        (partial(check_fixed, serving), reloaded_certificates.look),
         reopen,
         serving.in_thread,
         reactor,
@@ -214,36 +196,14 @@ def make_parent(
     return services
 
 
-def _make_feeds(
-    settings: Settings, reactor: ServiceReactor, serving: Serving, broadcast: Broadcast
-) -> FeedsService[PulledFeedService]:
-    """Makes the feeds, whose changes are sent to the workers."""
-    shared = Shared(
-        reactor,
-        serving.in_thread,
-        serving.subscribers,
-        settings.state_dir,
-        settings.place("state_dir"),
-        clocks.Boot.current(),
-        broadcast.make_feed,
-    )
-    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
-    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
-        feeds.add_feed(feed).start_later(delay_s)
-    broadcast.feeds = feeds.feeds
-    return feeds
-
-
 def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
     """Shows the workers on the operator's port, and offers the drain."""
-    operating.commands.register("drain", DrainCommand(drain))
     operating.status.workers = parent.report
     parent.deliveries = operating.tracing.report
     if operating.settings.ready_public:
         parent.is_livefeed_ready = lambda: not operating.health.why_not_ready()
-    operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(parent.obstacle)
-    operating.health.obstacles.append(drain.obstacle)
+    offer_drain(operating, drain)
 
 
 def _hurry(drain: Drain, parent: Parent) -> None:
@@ -289,7 +249,7 @@ def _question(feeds: Mapping[str, PulledFeedService]) -> Question:
 
 @dataclass(slots=True)
 class _Configuration:
-    """What the workers are told at their welcome, and after a reload.
+    """The message with settings and certificates that workers get at their welcome, and after a reload.
 
     :ivar settings: the settings of the parent.
     :ivar certificates: the certificates and keys in use.

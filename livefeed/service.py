@@ -4,41 +4,33 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-
-from livefeed import clocks
-from livefeed.admin.access import read_token
-from livefeed.admin.metrics import Figures
-from livefeed.exceptions import ConfigurationError, JournalError
-from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
 from livefeed.operating import Operating
 from livefeed.parent_service import make_parent
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
-from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
-from livefeed.process.instance import group_number
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
-from livefeed.process.reload import Reload, Reloading, SimplePart
+from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.serving import Serving, trusted_networks
-from livefeed.storage.journal import check_folder
+from livefeed.pulling import check_fixed, check_state_dir, make_feeds, offer_drain, reloaded_parts, stop_all
+from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from twisted.application.service import MultiService
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.config.settings import Settings
+    from livefeed.feed_service import FeedsService, PulledFeedService
     from livefeed.parent_service import ParentServiceReactor
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
@@ -56,36 +48,15 @@ def make_service(
     """
     check_state_dir(settings)
     if settings.workers:
-        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings), _check_fixed)
+        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings))
     serving = Serving(settings, reactor)
-    shared = Shared(
-        reactor,
-        serving.in_thread,
-        serving.subscribers,
-        settings.state_dir,
-        settings.place("state_dir"),
-        clocks.Boot.current(),
-    )
-    feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
-    for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
-        feeds.add_feed(feed).start_later(delay_s)
+    feeds = make_feeds(serving)
     watched: list[Listener] = []
-    drain = serving.drain(feeds.feeds.values(), partial(_stop_all, watched))
+    drain = serving.drain(feeds.feeds.values(), partial(stop_all, watched))
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
     lag = LoopLag(reactor)
-    figures = Figures(
-        feeds.feeds.values(),
-        feeds.feeds.values(),
-        serving.site,
-        serving.pool,
-        collector,
-        lag,
-        lambda: serving.refusals.counts,
-        certificates,
-        certificates.tickets.is_shared,
-        clocks.wall(),
-    )
+    figures = serving.figures(feeds.feeds.values(), feeds.feeds.values(), collector, lag, certificates)
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
     serving.root.add_assets(operating.public_resources())
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
@@ -100,19 +71,12 @@ def make_service(
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
     reloaded_certificates = ReloadedCertificates(certificates)
-    parts = (
-        serving.reloaded(),
-        serving.reloaded_drain(drain),
-        reloaded_certificates,
-        SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level)),
-        ReloadedFeeds(feeds),
-    )
-
+    parts = reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds)
     notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
-        (partial(_check_fixed, settings, serving, reactor), reloaded_certificates.look),
+        (partial(check_fixed, serving), reloaded_certificates.look),
         serving.reopen_logs,
         serving.in_thread,
         reactor,
@@ -120,7 +84,7 @@ def make_service(
         notify.end_reload,
     )
     operating.commands.register("reload", reloading.command)
-    _offer_drain(operating, drain)
+    offer_drain(operating, drain)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
@@ -161,53 +125,6 @@ def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: 
         return all(feed.was_tried for feed in feeds.feeds.values())
 
     return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
-
-
-def _offer_drain(operating: Operating, drain: Drain) -> None:
-    """Offers the drain to the operator, and shows it on the operator's port."""
-    operating.commands.register("drain", DrainCommand(drain))
-    operating.status.is_draining = lambda: drain.is_draining
-    operating.health.obstacles.append(drain.obstacle)
-
-
-def _stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:
-    """Closes the sockets of listeners, which are stopped again at the end."""
-    stops: list[Callable[[], Any]] = [each.stopService for each in listeners]
-    return gatherResults([maybeDeferred(stop) for stop in stops])
-
-
-def check_state_dir(settings: Settings) -> None:
-    """Checks that no file is in the place of the state directory.
-
-    :raises ConfigurationError: if there is one.
-    """
-    if settings.state_dir is not None:
-        try:
-            check_folder(settings.state_dir)
-        except JournalError as error:
-            raise ConfigurationError(str(error), place=settings.place("state_dir")) from None
-
-
-def _check_fixed(in_use: Settings, serving: Serving, reactor: ServiceReactor, read: Settings) -> None:
-    """Checks the settings that need a restart, so that the restart will work. It may block.
-
-    :param in_use: the settings of the start. What has not changed was checked then.
-    :raises LivefeedError: if one of them cannot work.
-    """
-    check_state_dir(read)
-    trusted_networks(read)
-    certificate = CertificateChoice(read.cert, read.key, read.place("cert"))
-    with read.named():
-        for each in read.listen:
-            if each not in in_use.listen:
-                make_endpoint(*serving.listens_on(each), certificate)
-        for each in read.admin:
-            if each not in in_use.admin:
-                make_endpoint(reactor, each, certificate, "admin")
-        if read.admin_group is not None:
-            group_number(read.admin_group)
-        if read.admin_token is not None:
-            read_token(read.admin_token)
 
 
 def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:

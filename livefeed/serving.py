@@ -14,6 +14,7 @@ from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from livefeed import clocks
+from livefeed.admin.metrics import Figures
 from livefeed.config.settings import Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
@@ -46,9 +47,12 @@ if TYPE_CHECKING:
         IReactorUNIX,
     )
 
+    from livefeed.admin.metrics import PulledFeed, ServedFeed
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
     from livefeed.process.line_writer import LineWriter
+    from livefeed.process.loop_lag import LoopLag
+    from livefeed.tls.options import ServedCertificates
     from livefeed.transport.pool import Limits, Pool
 
     class ServiceReactor(
@@ -168,6 +172,32 @@ class Serving:
         reopen_logs()
         if self.lines is not None:
             self.lines.reopen()
+
+    def figures(
+        self,
+        served: Iterable[ServedFeed],
+        pulled: Iterable[PulledFeed],
+        collector: Collector,
+        lag: LoopLag,
+        certificates: ServedCertificates,
+    ) -> Figures:
+        """Makes the samples of this process.
+
+        :param served: the feeds that clients follow here; read again at each request.
+        :param pulled: the feeds that this process pulls; empty in a worker.
+        """
+        return Figures(
+            served,
+            pulled,
+            self.site,
+            self.pool,
+            collector,
+            lag,
+            lambda: self.refusals.counts,
+            certificates,
+            certificates.tickets.is_shared,
+            clocks.wall(),
+        )
 
     def process_services(self, drain: Drain) -> tuple[IService, Collector]:
         """Makes the services for the limit of open files, with the access log, and for the garbage collector."""

@@ -37,11 +37,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "cli": "checks config process tls",
         "testing": "delivery document feed intake sources web",
         "feed_service": "config delivery document feed intake process sources storage web",
-        "serving": "config delivery process transport web",
+        "serving": "admin config tls delivery process transport web",
         "workers": "admin config delivery document feed feed_service process serving tls transport web",
         "operating": "admin config process serving tls",
-        "parent_service": "admin config feed_service operating process serving tls workers",
-        "service": "admin config feed_service operating parent_service process serving storage tls web",
+        "pulling": "admin config feed feed_service operating process serving storage",
+        "parent_service": "admin config feed_service operating process pulling serving tls workers",
+        "service": "config feed_service operating parent_service process pulling serving tls web",
         "tap": "config process service",
     }.items()
 }

@@ -482,7 +482,7 @@ class Feed:
         if self.state is State.LIVE:
             due_s = min(due_s, self._lapses_in_s())
         if due_s < inf and self.whole is None:
-            # What another process has told may be older than the patience.
+            # A message of another process may be older than the patience.
             self._watch_call = self.clock.callLater(max(0.0, due_s), self._end_watch)
 
     def _end_watch(self) -> None:

@@ -431,7 +431,7 @@ class Drain(Service):
             self._let_go(self._slots(successor=self.successor))
         deadline = self.clock.seconds() + DRAIN_S
         while self.count() and self.clock.seconds() < deadline:
-            # Also after hurry(): what the watchers are told must leave before their connections are reset.
+            # Also after hurry(): the messages to the watchers must leave before their connections are reset.
             await deferLater(self.clock, _POLL_S)
             if self._hurried:
                 break

@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from livefeed.exceptions import LinkError, StartError, first_line
+from livefeed.process.drain import DRAIN_S
 from livefeed.workers.canary import Canary, CanaryError, Way
 from livefeed.workers.leases import Leases
 from livefeed.workers.link import REFUSED
@@ -104,7 +105,6 @@ class Parent(MultiService):
     :param welcome: gives the answer to the hello of a worker, without sockets.
     :param question: gives the request of canaries.
     :param limits: gives the number of subscribers that each feed may have, by name; 0 for no limit.
-    :param drain_s: gives the seconds that connections may take to end at a stop.
     :param factory: the factory that the endpoints are given.
     :ivar supervisor: decides about the workers.
     :ivar releasing: has the workers send their watchers away.
@@ -125,7 +125,6 @@ class Parent(MultiService):
     welcome: Callable[[int], Message]
     question: Callable[[], Question]
     limits: Callable[[], Mapping[str, int]]
-    drain_s: Callable[[], float]
     factory: object
 
     # internal state
@@ -210,7 +209,7 @@ class Parent(MultiService):
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
         stopping = [maybeDeferred(service.stopService) for service in reversed(self.services) if service.running]
-        stopping.append(self.supervisor.stop(self.drain_s()))
+        stopping.append(self.supervisor.stop(DRAIN_S))
         return gatherResults(stopping).addBoth(self._close)
 
     def _close(self, result: Any) -> Any:
@@ -305,7 +304,7 @@ class Parent(MultiService):
         if self._awaited is not None and self._awaited.get(index) == link.pid:
             del self._awaited[index]
             _log.info("worker {index} of an earlier parent (process {pid}) ends", index=index, pid=link.pid)
-            self.supervisor.retire(link.pid, self.drain_s())
+            self.supervisor.retire(link.pid, DRAIN_S)
             if not self._awaited and self._waiting is not None:
                 self._waiting.cancel()
                 self._end_waiting()

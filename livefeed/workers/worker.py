@@ -19,9 +19,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from livefeed import __version__, clocks
+from livefeed import __version__
 from livefeed.admin.health import Health, LiveResource, ReadyResource
-from livefeed.admin.metrics import Figures
 from livefeed.admin.totals import sent
 from livefeed.admin.tracing import sent_deliveries
 from livefeed.document.timestamps import length_of
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
 
+    from livefeed.admin.metrics import Figures
     from livefeed.config.settings import Settings
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
@@ -403,18 +403,7 @@ class Worker(MultiService):
             serving.root.add_assets({"live": LiveResource(), "ready": ReadyResource(health, is_public=True)})
         file_limit, collector = serving.process_services(drain)
         lag = LoopLag(self.reactor)
-        figures = Figures(
-            feeds.feeds.values(),
-            (),
-            serving.site,
-            serving.pool,
-            collector,
-            lag,
-            lambda: serving.refusals.counts,
-            certificates,
-            certificates.tickets.is_shared,
-            clocks.wall(),
-        )
+        figures = serving.figures(feeds.feeds.values(), (), collector, lag, certificates)
         watch = serving.memory_watch(max(1, settings.workers) if isinstance(settings.workers, int) else 1)
         watches = [] if watch is None else [watch]
         log_levels = LogLevels(settings.log_level)

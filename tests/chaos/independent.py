@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
+from tests.helpers.chromium import chromium_options
 from tests.integration.harness import Process
 
 if TYPE_CHECKING:
@@ -91,23 +92,7 @@ class Browsers:
             raise
 
     def _start(self, port: int, streams: int, profile: Path) -> Chrome:
-        options = ChromeOptions()
-        options.binary_location = _program("chromium")
-        options.accept_insecure_certs = True
-        for argument in (
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-proxy-server",
-            f"--user-data-dir={profile}",
-        ):
-            options.add_argument(argument)
+        options = chromium_options(_program("chromium"), profile)
         browser = self._stack.enter_context(Chrome(options=options, service=Service(_program("chromedriver"))))
         browser.get(f"https://localhost:{port}/-/feeds.json")
         urls = [f"https://c{index // _HOST_STREAMS}.localhost:{port}/feed.sse" for index in range(streams)]

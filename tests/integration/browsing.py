@@ -7,9 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
+from tests.helpers.chromium import chromium_options
 from tests.integration.harness import HOST, WAIT_S, peer
 
 if TYPE_CHECKING:
@@ -36,23 +37,7 @@ function follow(url) {
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A headless Chromium that accepts the development certificate."""
     chromium, driver = peer("chromium", "chromium"), peer("chromedriver", "chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = chromium
-    options.accept_insecure_certs = True
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-proxy-server",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(argument)
+    options = chromium_options(chromium, tmp_path_factory.mktemp("chromium"))
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with Chrome(options=options, service=Service(driver)) as chrome:
         chrome.set_script_timeout(WAIT_S)

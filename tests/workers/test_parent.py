@@ -189,7 +189,6 @@ class ParentTestCase(SynchronousTestCase):
             lambda index: Message("welcome", {"protocol": PROTOCOL, "index": index}),
             lambda: Question("feed", "v"),
             lambda: self.limits,
-            lambda: 3.0,
             self.factory,
         )
         self.parent.canary_of = lambda link: FakeCanary(self)  # type: ignore[method-assign, assignment, return-value]
