@@ -130,6 +130,8 @@ class ElfFile:
         at, size, count, _ = _HEADER.unpack_from(data)
         if size != _SECTION.size or count > MAX_SECTIONS:
             raise UnknownFunctionError(f"{name} has other sections than expected")
+        if at + count * size > len(data):
+            raise UnknownFunctionError(f"{name} is cut off")
         self._sections = [_Section(*_SECTION.unpack_from(data, at + index * size)) for index in range(count)]
 
     def function(self, table: int, name: str) -> tuple[int, bytes]:
