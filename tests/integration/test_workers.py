@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from livefeed.workers.processes import running_workers, usable_processors
+from livefeed.workers.locks import running_workers
+from livefeed.workers.processes import usable_processors
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import (
     HOST,
@@ -116,7 +117,7 @@ def test_connections_are_spread(start: Start, listen: str) -> None:
     assert re.search(r'livefeed_answers_total\{[^}]*status="200"\} [4-9]\d', livefeed.metrics())
     assert livefeed.terminate() == 0
     assert not any(map(is_alive, pids))
-    assert running_workers(livefeed.runtime_dir) == {}
+    assert running_workers(livefeed.runtime_dir) == []
 
 
 def test_auto(start: Start) -> None:
@@ -169,7 +170,7 @@ def test_crash_loop(start: Start, tmp_path: Path) -> None:
     """A worker that ends at once is started ever more rarely, and another one serves its socket."""
     directory = tmp_path / "run"
     directory.mkdir(0o700)
-    lock = os.open(directory / "worker-0.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(directory / "worker-0-0.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         # It finds its place taken.
         fcntl.flock(lock, fcntl.LOCK_EX)

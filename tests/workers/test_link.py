@@ -80,7 +80,7 @@ class LinkTestCase(TestCase):
         return server
 
     def connect(self, protocol: str = PROTOCOL) -> LinkClient:
-        client = LinkClient(self.path, reactor, lambda: Hello(protocol, "1", os.getpid(), 3), self.on_welcome)
+        client = LinkClient([self.path], reactor, lambda: Hello(protocol, "1", os.getpid(), 3), self.on_welcome)
         client.startService()
         self.addCleanup(self.leave, client)
         return client
