@@ -85,11 +85,7 @@ def make_parent(
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     count = usable_processors() if settings.workers == "auto" else settings.workers
-    absolute = partial(with_absolute_folder, start=Path.cwd())  # twistd changes to --rundir later
-
-    def adapt(given: Settings) -> Settings:
-        return structs.replace(given, listen=tuple(map(absolute, given.listen)))
-
+    adapt = partial(_with_absolute_folders, start=Path.cwd())  # twistd changes to --rundir later
     settings = adapt(settings)
     # Its pool listens on nothing: the resources of the feeds are there because the feeds come and go with them.
     serving = Serving(settings, reactor)
@@ -109,10 +105,13 @@ def make_parent(
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         endpoints = [_group(reactor, each, count, endpoint_of) for each in settings.listen]
-        names = [feed.feed for feed in settings.feeds]
         listeners = [
             Listener(
-                each.group.description, each, serving.site, settings.place("listen"), partial(describe_feeds, names)
+                each.group.description,
+                each,
+                serving.site,
+                settings.place("listen"),
+                partial(describe_feeds, [feed.feed for feed in settings.feeds]),
             )
             for each in endpoints
         ]
@@ -380,6 +379,11 @@ class _PreparedWorkers:
 
     def abandon(self) -> None:
         """Prepared API."""
+
+
+def _with_absolute_folders(settings: Settings, start: Path) -> Settings:
+    listen = (with_absolute_folder(each, start) for each in settings.listen)
+    return structs.replace(settings, listen=tuple(listen))
 
 
 def with_absolute_folder(description: str, start: Path) -> str:
