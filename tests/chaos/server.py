@@ -267,14 +267,14 @@ class Server:
         if "the reload has changed nothing:" in text:
             raise ServerError(text)
 
-    def command(self, name: str) -> None:
+    def command(self, name: str, **arguments: bool) -> None:
         """Gives a command on the operator's socket.
 
         :raises NotSupportedError: if this livefeed does not have it.
         :raises ServerError: if it fails.
         """
         with self._operator() as client:
-            response = client.post(f"/-/{name}", json={})
+            response = client.post(f"/-/{name}", json=arguments)
         if response.status_code == HTTPStatus.NOT_IMPLEMENTED:
             raise NotSupportedError(f"{name} is not a command of this livefeed as it runs")
         if response.status_code != HTTPStatus.OK:
