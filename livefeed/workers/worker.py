@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
     from livefeed.admin.metrics import Figures
     from livefeed.config.settings import Settings
+    from livefeed.process.capacity import MemoryWatch
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
     from livefeed.tls.files import GivenFiles
@@ -136,6 +137,7 @@ class Served:
     """Everything that a worker has from its first welcome on.
 
     :ivar services: all services, which begin to stop in the reverse order, as those of a process without workers.
+    :ivar watch: limits the connections by memory, once there are sockets: the capacity depends on the endpoints.
     """
 
     settings: Settings
@@ -149,6 +151,7 @@ class Served:
     health: WorkerHealth
     reload: Reload
     services: Sequence[Any]
+    watch: MemoryWatch | None
 
 
 @dataclass(eq=False)
@@ -183,6 +186,7 @@ class Worker(MultiService):
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
     _is_ending: bool = False
+    _services: MultiService | None = None
     _has_accepted: bool = False  # whether it was ever given sockets
 
     def __post_init__(self) -> None:
@@ -329,6 +333,8 @@ class Worker(MultiService):
         if not self._has_accepted and any(port.ports for port in served.accepting.ports):
             self._has_accepted = True
             self.lock.tell(Activity.ACCEPTING)
+            if served.watch is not None:
+                served.watch.setServiceParent(self._services)
 
     def _drain(self, drain: Drain, *, successor: bool, ends: bool) -> None:
         """Sends the watchers away. A second order, after another link, changes nothing.
@@ -403,7 +409,7 @@ class Worker(MultiService):
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
         self.served = served
-        services = DrainedServices(served.drain)
+        services = self._services = DrainedServices(served.drain)
         for service in served.services:
             service.setServiceParent(services)
         services.setServiceParent(self)
@@ -438,7 +444,6 @@ class Worker(MultiService):
         lag = LoopLag(self.reactor)
         figures = serving.figures(feeds.feeds.values(), (), collector, lag, certificates)
         watch = serving.memory_watch(max(1, settings.workers) if isinstance(settings.workers, int) else 1)
-        watches = [] if watch is None else [watch]
         log_levels = LogLevels(settings.log_level)
         levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
         reload = Reload(
@@ -462,7 +467,8 @@ class Worker(MultiService):
             drain,
             health,
             reload,
-            (log_levels, feeds, file_limit, drain, collector, lag, accepting, *watches),
+            (log_levels, feeds, file_limit, drain, collector, lag, accepting),
+            watch,
         )
 
     # Heartbeats
