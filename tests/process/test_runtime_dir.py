@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -61,7 +62,7 @@ class ClaimTests(SynchronousTestCase):
         self.addCleanup(claimed.release)
         self.assertTrue(claimed.is_ours)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o700)
-        self.assertEqual((self.path / "lock").read_text(), f"{os.getpid()}\n")
+        self.assertEqual((self.path / "lock").read_text(), f"{os.getpid()}\nformat 1\n")
         self.assertFalse(os.get_inheritable(claimed.lock))
 
     def test_group_may_pass(self) -> None:
@@ -84,6 +85,23 @@ class ClaimTests(SynchronousTestCase):
         third = claim(self.path)
         self.addCleanup(third.release)
         self.assertTrue(third.is_ours)
+
+    def test_locks_of_other_releases(self) -> None:
+        """A lock that is held is refused and stays, whatever its text; the text of a free one does not count."""
+        claim(self.path).release()
+        lock = self.path / "lock"
+        for text, named in (("123\n", "(process 123)"), ("123\nformat 9\nx\n", "(process 123)"), ("{}", "")):
+            with lock.open("w") as held:
+                held.write(text)
+                held.flush()
+                fcntl.flock(held, fcntl.LOCK_EX)
+                second = claim(self.path)
+                self.assertTrue(second.is_taken)
+                self.assertTrue(second.why_not.endswith(f"another livefeed uses {self.path} {named}".strip()))
+                self.assertEqual(lock.read_text(), text)
+            third = claim(self.path)
+            self.assertTrue(third.is_ours)
+            third.release()
 
     def test_link(self) -> None:
         """A symbolic link could have been made by somebody else."""
