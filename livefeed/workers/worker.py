@@ -35,6 +35,7 @@ from livefeed.process.reload import Reload, SimplePart
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
+from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import files_of, settings_of, with_memory_files
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
 from livefeed.workers.feeds import LinkedFeedService
@@ -456,7 +457,7 @@ class Worker(MultiService):
             serving,
             feeds,
             accepting,
-            WorkerSockets(self.index, settings.listen, accepting.ports),
+            WorkerSockets(self.index, settings.listen, accepting.ports, UncountedSite(serving.site)),
             certificates,
             figures,
             drain,
