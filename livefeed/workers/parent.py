@@ -54,8 +54,8 @@ CANARY_S = 2.0
 """Seconds between two canaries of a worker that is ready. Its heartbeats tell sooner that it hangs."""
 
 CANARIES_PER_S = 2.0
-"""The largest number of canaries of all workers together per second. One takes 2 ms of the parent and 1 ms of the worker
-with TLS, and 10,000 deliveries take 150: each second of two workers was 2 % of everything."""
+"""The largest number of canaries of all workers together per second. With TLS, one takes 2 ms of the parent and 1 ms of
+the worker, and 10,000 deliveries take 150 ms: one per second, of two workers, is 2 % of them."""
 
 RETRY_S = 0.1
 """Seconds between two canaries of a worker that is not ready."""
