@@ -146,7 +146,8 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
     )
     seconds = window.end - window.begin
     run.notes.append(
-        f"the load: {usage.cpu_s / demand.total * 1e3:.2f} ms of a core for each connection that was opened, then "
+        f"the load: {usage.cpu_s / demand.total * 1e3:.2f} ms of a core for each connection, with everything "
+        f"that came until the last was open, then "
         f"{(after.cpu_s - usage.cpu_s) / seconds:.3f} cores; a timer of it was {run.lag_ms:.0f} ms late at most"
     )
     result = {
