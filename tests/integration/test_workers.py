@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from livefeed.workers.locks import running_workers
+from livefeed.workers.locks import Activity, running_workers
 from livefeed.workers.processes import usable_processors
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import (
@@ -223,6 +223,38 @@ def test_killed_parent(start: Start, certificate: DevelopmentCertificate, tmp_pa
                     assert order(answer(following)) > ended
                 assert following.terminate() == 0
                 assert not any(map(is_alive, pids))
+
+
+def test_crash_during_a_drain(start: Start, tmp_path: Path) -> None:
+    """Workers that send their watchers away are fed by the next parent, whose own workers accept, and end with it."""
+    listen = f"tcp:{free_port()}:interface={HOST}"
+    livefeed = start(*TWO, "--drain", "3600", listen=(listen,))
+    pids = [each["pid"] for each in wait_until_ready(livefeed)]
+    with subscribers(livefeed, 12) as wires:
+        with livefeed.operator() as client:
+            assert client.post("/-/drain", json={"successor": True}).json()["phase"] == "releasing"
+        wait_until(
+            lambda: {each.activity for each in running_workers(livefeed.runtime_dir)} == {Activity.DRAINING},
+            livefeed.log,
+        )
+        livefeed.process.signal(signal.SIGKILL)
+        options = (*TWO, "--runtime-dir", str(livefeed.runtime_dir))
+        with Livefeed(*options, directory=tmp_path, certificate=None, listen=(listen,)) as following:
+            following.runtime_dir = livefeed.runtime_dir
+            own = [each for each in workers(following) if each["state"] != "draining"]
+            earlier = [each for each in workers(following) if each["state"] == "draining"]
+            assert [(each["generation"], each["index"]) for each in own + earlier] == [(1, 0), (1, 1), (0, 0), (0, 1)]
+            assert [each["pid"] for each in earlier] == pids
+            wait_until(lambda: [each["state"] for each in workers(following)][:2] == ["ready"] * 2, following.log)
+            assert order(answer(following))
+            stayed = [wire for wire in wires if is_open(wire)]
+            # Each worker has sent away the first of its watchers, and the others follow within the hour.
+            assert len(stayed) >= len(wires) - 2
+            for wire in stayed:
+                assert wire.sock.recv(1)
+            assert following.terminate() == 0
+            assert not any(map(is_open, stayed))
+            assert not any(map(is_alive, pids))
 
 
 def test_two_parents(start: Start, tmp_path: Path) -> None:
