@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 import websockets.exceptions
 import websockets.sync.client
 from twisted.internet.defer import Deferred
@@ -24,6 +25,8 @@ from tests.helpers.worker_process import RealParent, until
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
+
+pytestmark = pytest.mark.chosen
 
 
 def document(number: int) -> bytes:

@@ -19,7 +19,6 @@ from tests.integration.harness import (
     HOST,
     TCP,
     TLS,
-    TRANSPORT,
     WAIT_S,
     Livefeed,
     Polling,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
-pytestmark = pytest.mark.skipif(TRANSPORT != "fast", reason="workers have the fast transport")
+pytestmark = pytest.mark.chosen
 
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 TWO = ("--workers", "2", "--interval", "0.2")
