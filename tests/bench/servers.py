@@ -179,10 +179,13 @@ class Livefeed(Server):
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
-        arguments += ["--instance", f"bench-{self.port}"]
-        arguments += ["--workers", str(self.workers)] if self.workers else []
+        arguments += self.more_arguments()
         root = self.root()
         self.run("env", f"PYTHONPATH={root}", *UNIT, *arguments, directory=root)
+
+    def more_arguments(self) -> list[str]:
+        """Gives the options that not every livefeed has."""
+        return ["--instance", f"bench-{self.port}", *(["--workers", str(self.workers)] if self.workers else [])]
 
     def longest_pause_ms(self) -> float:
         """Gives how long the garbage collector has stopped it at most, since it was last asked."""
@@ -204,6 +207,9 @@ class OtherLivefeed(Livefeed):
     def root(self) -> Path:
         assert self.setting.other is not None
         return self.setting.other
+
+    def more_arguments(self) -> list[str]:
+        return []
 
 
 class LivefeedWorkers(Livefeed):
