@@ -274,7 +274,6 @@ class Welcome(msgspec.Struct, frozen=True):
     :ivar ticket_key: the index of the payload that has the key of TLS tickets; ``None`` for none.
     :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
     :ivar limits: the part of a limit that this worker has, by the name of the setting; and the number of ``workers``.
-    :ivar want: the feeds whose newest snapshot the parent wants from the worker.
     :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
     """
 
@@ -286,7 +285,6 @@ class Welcome(msgspec.Struct, frozen=True):
     ticket_key: int | None = None
     listen: list[int] = []
     limits: dict[str, int] = {}
-    want: list[str] = []
     orphan_after_s: float = 300.0
 
 
@@ -318,15 +316,6 @@ class Line(msgspec.Struct, frozen=True):
     level: str
     namespace: str
     text: str
-
-
-class Delivered(msgspec.Struct, frozen=True):
-    """``delivered``: when a worker has begun and ended to send a version to its subscribers, by the monotonic clock."""
-
-    feed: str
-    sequence: tuple[int, int]
-    first_s: float
-    last_s: float
 
 
 class DrainOrder(msgspec.Struct, frozen=True):
