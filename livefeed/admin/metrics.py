@@ -196,10 +196,17 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
 
 
 def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
-    """Gives the samples about worker processes, from the reports that ``/status`` has of them."""
+    """Gives the samples about worker processes, from the reports that ``/status`` has of them.
+
+    Workers of earlier generations, which end, are only counted.
+    """
+    reports = [*reports]
+    newest = max((report["generation"] for report in reports), default=0)
     states: Counter[str] = Counter()
     for report in reports:
         states[str(report["state"])] += 1
+        if report["generation"] != newest:
+            continue
         labels: Labels = (("index", str(report["index"])),)
         yield Sample("worker_restarts_total", labels, report["restarts"])
         if report["canary_s"] is not None:
