@@ -35,8 +35,9 @@ from livefeed.process.reload import Reload, SimplePart
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
+from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import files_of, settings_of, with_memory_files
-from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
+from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts, SnapshotQuestion
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
 from livefeed.workers.locks import Activity
@@ -286,7 +287,7 @@ class Worker(MultiService):
         match message.type:
             case "feed":
                 self._apply(served, message, message.read(FeedEvent))
-            case "patch" | "lease":
+            case "patch" | "lease" | "snapshot":
                 self._answer(served, message)
             case "configuration":
                 self._configure(message)
@@ -363,13 +364,16 @@ class Worker(MultiService):
 
     @staticmethod
     def _answer(served: Served, message: Message) -> None:
-        """Takes the answer of the parent about a patch, or about places for subscribers."""
-        facts: PatchFacts | Lease = message.read(Lease) if message.type == "lease" else message.read(PatchFacts)
+        """Takes what the parent says about a patch or about places for subscribers, or asks about a newest version."""
+        kinds: dict[str, type[PatchFacts | Lease | SnapshotQuestion]] = {"lease": Lease, "snapshot": SnapshotQuestion}
+        facts = message.read(kinds.get(message.type, PatchFacts))
         service = served.feeds.feeds.get(facts.feed)
         if service is None:
             return
         if isinstance(facts, Lease):
             service.published.places = facts.places
+        elif isinstance(facts, SnapshotQuestion):
+            service.tell(facts)
         else:
             service.receive_patch(message, facts)
 
@@ -461,7 +465,7 @@ class Worker(MultiService):
             serving,
             feeds,
             accepting,
-            WorkerSockets(self.index, settings.listen, accepting.ports),
+            WorkerSockets(self.index, settings.listen, accepting.ports, UncountedSite(serving.site)),
             certificates,
             figures,
             drain,
