@@ -162,6 +162,10 @@ def _check_parent(path: Path) -> None:
     for found in (path.lstat(), path.stat()):
         if found.st_uid not in (0, os.geteuid()):
             raise RuntimeDirError(_about_owner(path, found.st_uid))
+    # The group of the user is often the user's own; members of others are strangers.
+    may_write = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid()))
+    if may_write and not found.st_mode & stat.S_ISVTX:
+        raise RuntimeDirError(f"{path}: other users may rename what is in it; `chmod go-w {path}` forbids it")
 
 
 def _check(path: Path) -> None:

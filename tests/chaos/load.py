@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tests.chaos import records
-from tests.chaos.server import pss_bytes
+from tests.chaos.server import cpu_seconds, pss_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,6 @@ FIRST_NETWORK = 16
 """The second number of the source addresses of the first process; the other processes have those after it."""
 
 _STOP_S = 30.0
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class LoadError(Exception):
@@ -84,11 +83,21 @@ class Demand:
         return self.websockets + self.deltas + self.pollers + self.idle
 
     def split(self, most: int = PROCESS_WATCHERS) -> list[Demand]:
-        """Gives the demands of the processes; each kind is divided evenly."""
-        parts = max(1, -(-self.total // most))
+        """Gives the demands of the processes. Subscribers and pollers have processes of their own.
+
+        A process that reads the deliveries of thousands at the same time would be late with its polls.
+        """
+        subscribers = replace(self, pollers=0, idle=0)
+        pollers = replace(self, websockets=0, deltas=0)
+        parts = [part for each in (subscribers, pollers) if each.total for part in each.divide(most)]
+        return [replace(part, rate=self.rate * part.total / self.total) for part in parts] or [self]
+
+    def divide(self, most: int) -> list[Demand]:
+        """Gives as few demands as possible of at most so many watchers; each kind is divided evenly."""
+        parts = -(-self.total // most)
         shares = [[count // parts + (index < count % parts) for index in range(parts)] for count in self._counts()]
         return [
-            replace(self, websockets=websockets, deltas=deltas, pollers=pollers, idle=idle, rate=self.rate / parts)
+            replace(self, websockets=websockets, deltas=deltas, pollers=pollers, idle=idle)
             for websockets, deltas, pollers, idle in zip(*shares, strict=True)
         ]
 
@@ -217,10 +226,7 @@ class Load:
 
     def usage(self) -> Usage:
         """Gives the processor time and the memory of the processes."""
-        cpu = 0.0
-        for process in self._processes:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            cpu += (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+        cpu = sum(cpu_seconds(process.pid) for process in self._processes)
         return Usage(cpu, sum(pss_bytes(process.pid) for process in self._processes))
 
     def stop(self) -> None:

@@ -131,6 +131,25 @@ class ClaimTests(SynchronousTestCase):
         self.path.chmod(0o770)
         self.assertIn("other users may write to it; `chmod go-w", self.refusal())
 
+    def test_parent_writable_by_others(self) -> None:
+        """Others could put a folder of their own in its place, unless the parent is as /tmp."""
+        self.base.mkdir()
+        for mode, allowed in ((0o777, False), (0o1777, True), (0o775, True), (0o755, True)):
+            self.base.chmod(mode)
+            if allowed:
+                claim(self.path).release()
+            else:
+                self.assertIn("other users may rename what is in it; `chmod go-w", self.refusal())
+                error = str(self.assertRaises(RuntimeDirError, inspect, self.path))
+                self.assertIn("other users may rename", error)
+        self.base.chmod(0o775)
+        if os.geteuid() == 0:
+            os.chown(self.base, -1, os.getegid() + 1)
+        else:
+            mine = os.getegid()
+            self.patch(os, "getegid", lambda: mine + 1)
+        self.assertIn("other users may rename", self.refusal())
+
     def test_lock_that_cannot_be_opened(self) -> None:
         """A link in the place of the lock is refused, and named."""
         self.base.mkdir()
