@@ -108,7 +108,7 @@ class Figures:
         if (is_shared := self.tickets_shared()) is not None:
             yield Sample("session_tickets_shared", (), is_shared)
         if self.pool is not None:
-            yield Sample("connections", (), len(self.pool.connections))
+            yield Sample("connections", (), self.pool.count)
             yield Sample("max_connections", (), self.pool.capacity)
             yield Sample("connections_accepted_total", (), self.pool.accepted)
             yield Sample("connections_refused_total", (), self.pool.refused)

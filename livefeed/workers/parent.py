@@ -63,11 +63,12 @@ ADOPT_S = 3.0
 """Seconds that workers of an earlier parent have to say hello and pass on their sockets. They look for a parent five
 times a second. One that does not is killed, and another one takes its place."""
 
-CANARY_S = 1.0
-"""Seconds between two canaries of a worker that is ready."""
+CANARY_S = 2.0
+"""Seconds between two canaries of a worker that is ready. Its heartbeats tell sooner that it hangs."""
 
-CANARIES_PER_S = 4.0
-"""The largest number of canaries of all workers together per second. One takes 2 ms of the parent with TLS."""
+CANARIES_PER_S = 2.0
+"""The largest number of canaries of all workers together per second. With TLS, one takes 2 ms of the parent and 1 ms of
+the worker, and 10,000 deliveries take 150 ms: one per second, of two workers, is 2 % of them."""
 
 RETRY_S = 0.1
 """Seconds between two canaries of a worker that is not ready."""
@@ -186,6 +187,7 @@ class Parent(MultiService):
     def __post_init__(self) -> None:
         super().__init__()
         self.supervisor = Supervisor(self.count, self.reactor, self, self)
+        self.supervisor.can_lend = self.has_sockets
         self.earlier = EarlierWorkers(self.reactor, self.processes, self)
         self.releasing = WorkersRelease(self.supervisor, self._send_all)
         self.processes.ended = self._note_ended
@@ -336,7 +338,7 @@ class Parent(MultiService):
             if running.generation < self.generation and running.activity is not Activity.WAITING:
                 self._expect(running, told.get(running.pid))
         remove_left_over(path, self.generation)
-        self.has_sockets = True
+        self.has_sockets = self.supervisor.can_lend = True
         for worker in self._links.values():
             self._share_out(worker)
         for service in self:

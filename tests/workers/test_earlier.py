@@ -40,7 +40,7 @@ class EarlierTestCase(SynchronousTestCase):
         self.messages: list[Message] = []
         self.fed: list[object] = []
         self.heard, self.forgotten = 0, list[int]()
-        self.earlier = EarlierWorkers(self.clock, self, self)  # type: ignore[arg-type]
+        self.earlier = EarlierWorkers(self.clock, self, self)
         self.logged: Any = self.enterContext(capturedLogs())
 
     # The parent

@@ -383,13 +383,13 @@ class MessageTests(ParentTestCase):
         link.receive("seen")
 
     def test_canary_of_a_ready_worker(self) -> None:
-        """It is repeated every second; a report tells when it is not served."""
+        """It is repeated every two seconds; a report tells when it is not served."""
         links = self.bring_up()
         before = self.canaries
-        self.run_for(3.0, *links)
+        self.run_for(6.0, *links)
         self.assertIn(self.canaries - before, range(4, 9))
         self.why_not = "it is slow"
-        self.run_for(1.5, *links)
+        self.run_for(2.5, *links)
         self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 0, 1")
         self.assertTrue(self.parent.is_ready())
 
