@@ -25,7 +25,7 @@ from livefeed.workers.canary import CanaryError, Question
 from livefeed.workers.earlier import UNHEARD_S
 from livefeed.workers.locks import lock_path
 from livefeed.workers.messages import PROTOCOL, Hello, LeftWorker, Message
-from livefeed.workers.parent import ADOPT_S, Parent
+from livefeed.workers.parent import ADOPT_S, PAUSED_S, ROUNDS, Parent
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
 
@@ -543,6 +543,24 @@ class AdoptionTests(ParentTestCase):
         self.assertTrue(self.pulling.running)
         self.assertEqual(sorted(self.processes.alive.values()), [0, 1])
         self.assertIn("worker 0 of an earlier parent (process 77) does not answer, and is killed", self.lines())
+
+    def test_pause_of_this_process(self) -> None:
+        """It may not have read what the worker has said: the worker is given the time again, but not for ever."""
+        self.orphan(0, 77)
+        self.start()
+        self.reactor.advance(ADOPT_S + PAUSED_S + 0.1)
+        self.assertEqual(self.processes.signals, [])
+        self.give(self.hello(0, 77, sockets=[1]), 0)
+        self.assertTrue(self.pulling.running)
+
+    def test_pauses_without_end(self) -> None:
+        """The start goes on after a number of them."""
+        self.orphan(0, 77)
+        self.start()
+        for _ in range(ROUNDS):
+            self.assertEqual(self.processes.signals, [])
+            self.reactor.advance(ADOPT_S + PAUSED_S + 0.1)
+        self.assertEqual(self.processes.signals, [(77, signal.SIGKILL)])
 
     def test_worker_that_ends_meanwhile(self) -> None:
         """Nothing is waited for any more."""
