@@ -221,6 +221,13 @@ class Feed:
         """Whether something was heard of the source, by this process or by one whose feed this one follows."""
         return self._heard_at > -inf
 
+    def recall(self, versions: Iterable[StoredVersion]) -> None:
+        """Takes versions before the newest one, from which patches can be made: those of an earlier process.
+
+        :param versions: the oldest first. The newest one of this feed may be among them.
+        """
+        self.history.recall_before(version.data for version in versions)
+
     def next_sequence(self) -> Sequence:
         """Gives the sequence for the next version."""
         return self._sequence.next()
