@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import Settings
 from livefeed.exceptions import CommandError, ConfigurationError, LinkError, StartError
-from livefeed.feed_service import FeedsService
 from livefeed.process.instance import Instance
 from livefeed.process.listener import Listener
 from livefeed.process.program import Program
@@ -107,8 +106,7 @@ class UpgradingTestCase(SynchronousTestCase):
             pass
 
     def feed(self, services: MultiService) -> Any:
-        (feeds,) = (each for each in self.holdings(services).parent if isinstance(each, FeedsService))
-        return feeds.feeds["feed"].feed
+        return self.holdings(services).feeds.feeds["feed"].feed
 
     def let_go(self) -> Message:
         """Has the old parent let go, and gives the commit."""

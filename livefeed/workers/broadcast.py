@@ -250,17 +250,17 @@ class Broadcast:
                 service.feed.continue_after(Sequence(*held[name].sequence))
             self._send_picture(link, service.feed)
 
+    def show_all(self, link: Recipient) -> None:
+        """Sends the picture of each feed on a link, whatever is not confirmed yet: nothing follows it."""
+        for service in tuple(self.feeds.values()):
+            self._send_picture(link, service.feed)
+
     def holders(self, name: str) -> list[tuple[Sequence, Recipient]]:
         """Gives the workers that had a version of a feed when they said hello, and its sequence; the newest first."""
         found = [(each[name].said, link) for link, each in self._links.items() if name in each]
         return sorted(
             ((said, link) for said, link in found if said is not None), key=lambda each: each[0], reverse=True
         )
-
-    def show_all(self, link: Recipient) -> None:
-        """Sends the picture of each feed on a link, whatever is not confirmed yet: nothing follows it."""
-        for service in tuple(self.feeds.values()):
-            self._send_picture(link, service.feed)
 
     def remove(self, link: Recipient) -> None:
         """Sends a worker nothing more."""

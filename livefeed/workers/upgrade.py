@@ -49,7 +49,8 @@ READY_S = 180.0
 """Seconds from then until its workers serve. One of them may take 120 s on a busy machine."""
 
 COMMIT_S = 20.0
-"""Seconds from the commit until the new parent has taken over. Nothing is pulled meanwhile. It takes 50 ms."""
+"""Seconds from the commit until the new parent has taken over. Nothing is pulled meanwhile. It takes less than one
+second, also on a busy machine; a disk that hangs takes more."""
 
 LINGER_S = 0.2
 """Seconds after which this process ends, once the new parent has taken over: the operator is answered before."""
