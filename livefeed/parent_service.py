@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from livefeed import __version__
-from livefeed.admin.totals import received
+from livefeed.admin.totals import received, sent
 from livefeed.exceptions import ConfigurationError
 from livefeed.operating import Operating
 from livefeed.process.capacity import share
@@ -41,6 +41,7 @@ from livefeed.workers.link import LinkServer
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.parent import Parent
 from livefeed.workers.processes import WorkerProcesses, usable_processors
+from livefeed.workers.recall import Recall
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def make_parent(
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     count = usable_processors() if settings.workers == "auto" else settings.workers
-    settings = structs.replace(settings, listen=tuple(map(with_absolute_folder, settings.listen)))
+    adapt = partial(_with_absolute_folders, start=Path.cwd())  # twistd changes to --rundir later
+    settings = adapt(settings)
     # Its pool listens on nothing: the resources of the feeds are there because the feeds come and go with them.
     serving = Serving(settings, reactor)
     if serving.pool is None:
@@ -104,10 +106,13 @@ def make_parent(
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         endpoints = [_group(reactor, each, count, endpoint_of) for each in settings.listen]
-        names = [feed.feed for feed in settings.feeds]
         listeners = [
             Listener(
-                each.group.description, each, serving.site, settings.place("listen"), partial(describe_feeds, names)
+                each.group.description,
+                each,
+                serving.site,
+                settings.place("listen"),
+                partial(describe_feeds, [feed.feed for feed in settings.feeds]),
             )
             for each in endpoints
         ]
@@ -122,7 +127,9 @@ def make_parent(
         lambda: operating.instance.directory,
         endpoints,
         WorkerProcesses(reactor, partial(_arguments, operating.instance.path / LINK_SOCKET), os.environ),
-        lambda path, on_hello: LinkServer(path / LINK_SOCKET, reactor, on_hello),
+        lambda path, on_hello, generation, is_published: LinkServer(
+            path / LINK_SOCKET, reactor, on_hello, generation=generation, is_published=is_published
+        ),
         broadcast,
         _Figures(operating.totals),
         partial(configuration.message, "welcome"),
@@ -161,7 +168,7 @@ def make_parent(
     )
     reloading = Reloading(
         Reload(settings, parts),
-        read,
+        lambda: adapt(read()),
         (partial(check_fixed, serving), reloaded_certificates.look),
         reopen,
         serving.in_thread,
@@ -170,7 +177,7 @@ def make_parent(
         notify.end_reload,
     )
     # These begin once the workers of an earlier parent are found.
-    feeds.setServiceParent(parent)
+    Recall(feeds, broadcast, reactor).setServiceParent(parent)
     Announcement([operators_socket, *admin, *listeners]).setServiceParent(parent)
     operating.commands.register("reload", reloading.command)
 
@@ -209,7 +216,7 @@ def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
 def _hurry(drain: Drain, parent: Parent) -> None:
     """Ends the process at once, with its workers."""
     drain.hurry()
-    parent.supervisor.hurry()
+    parent.hurry()
 
 
 def _make_notify(feeds: FeedsService[PulledFeedService], parent: Parent, reactor: ServiceReactor) -> Notify:
@@ -233,9 +240,9 @@ def _group(reactor: ServiceReactor, description: str, count: int, endpoint_of: C
     return GroupEndpoint(endpoint_of(BindingReactor(reactor, group), description.removeprefix(PROXIED)), group)
 
 
-def _arguments(link: Path, index: int) -> list[str]:
+def _arguments(link: Path, generation: int, index: int) -> list[str]:
     """Gives the arguments of the Python program of a worker."""
-    return ["-m", "livefeed.workers", "--link", str(link), "--index", str(index)]
+    return ["-m", "livefeed.workers", "--link", str(link), "--generation", str(generation), "--index", str(index)]
 
 
 def _question(feeds: Mapping[str, PulledFeedService]) -> Question:
@@ -377,13 +384,21 @@ class _PreparedWorkers:
         """Prepared API."""
 
 
-def with_absolute_folder(description: str) -> str:
-    """Makes the folder of ``tls:FOLDER`` absolute: workers may have another working directory."""
+def _with_absolute_folders(settings: Settings, start: Path) -> Settings:
+    listen = (with_absolute_folder(each, start) for each in settings.listen)
+    return structs.replace(settings, listen=tuple(listen))
+
+
+def with_absolute_folder(description: str, start: Path) -> str:
+    """Makes the folder of ``tls:FOLDER`` absolute: workers may have another working directory.
+
+    :param start: the working directory at the start.
+    """
     prefix = PROXIED if description.startswith(PROXIED) else ""
     kind, *parts = split_description(description.removeprefix(PROXIED))
-    if kind != "tls" or not parts or not Path(parts[0]).is_dir() or Path(parts[0]).is_absolute():
+    if kind != "tls" or not parts or Path(parts[0]).is_absolute() or not (start / parts[0]).is_dir():
         return description
-    absolute = [str(Path(parts[0]).absolute()), *parts[1:]]
+    absolute = [str(start / parts[0]), *parts[1:]]
     return f"{prefix}tls:" + ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in absolute)
 
 
@@ -400,3 +415,7 @@ class _Figures:
     def end(self, index: int, incarnation: int) -> None:
         """Figures API."""
         self.totals.end(index, incarnation)
+
+    def last(self, index: int) -> list[Any]:
+        """Figures API."""
+        return sent(self.totals.of_worker(index))

@@ -31,6 +31,7 @@ from livefeed.tls.development import development_certificate
 from livefeed.workers.broadcast import BroadcastFeed
 from livefeed.workers.messages import Welcome
 from livefeed.workers.parent import Parent
+from livefeed.workers.recall import Recall
 from tests.helpers.links import MemoryLink
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ServiceTests(ParentServiceTestCase):
         kinds = [type(each) for each in services]
         for earlier, later in ((Instance, Parent), (FileLimit, Parent), (Parent, Listener)):
             self.assertLess(kinds.index(earlier), kinds.index(later))
-        self.assertEqual([type(each) for each in self.parent_of(services)], [FeedsService, Announcement])
+        self.assertEqual([type(each) for each in self.parent_of(services)], [Recall, Announcement])
         self.assertEqual([each for each in services if each.running], [])
 
     def test_auto(self) -> None:
@@ -80,7 +81,8 @@ class ServiceTests(ParentServiceTestCase):
 
     def test_feeds_are_sent_to_workers(self) -> None:
         """Each feed tells of its changes."""
-        (feeds, _) = self.parent_of(self.make())
+        (recall, _) = self.parent_of(self.make())
+        feeds = recall.feeds
         self.assertIsInstance(feeds, FeedsService)
         self.assertEqual([type(each.feed) for each in feeds.feeds.values()], [BroadcastFeed])
 
@@ -88,7 +90,7 @@ class ServiceTests(ParentServiceTestCase):
         """It is for the first feed that has a document, and for any if none has."""
         parent = self.parent_of(self.make())
         self.assertEqual((parent.question().feed, parent.question().version), ("feed", ""))
-        (feeds, _) = parent
+        feeds = next(iter(parent)).feeds
         feed = feeds.feeds["feed"].feed
         publish(feed, b"[1]")
         self.assertEqual(parent.question().version, feed.snapshot.version)
@@ -110,7 +112,7 @@ class ServiceTests(ParentServiceTestCase):
         """The trace takes what the workers tell of their deliveries."""
         parent = self.parent_of(self.make())
         trace: Any = parent.deliveries
-        trace(1, [["feed", "some version", 1.0, 2.0, 3]])
+        trace(1, "worker 1", [["feed", "some version", 1.0, 2.0, 3]])
         self.assertEqual([*trace.__self__._of_workers], [("feed", "some version")])
 
     def test_system_without_epoll(self) -> None:
@@ -120,10 +122,13 @@ class ServiceTests(ParentServiceTestCase):
         self.assertIn("--workers: requires the fast transport", str(error))
 
     def test_arguments(self) -> None:
-        """A worker is told its parent's socket and its index."""
+        """A worker is told its parent's socket, its generation and its index."""
         processes = self.parent_of(self.make()).processes
         link = self.folder / "run" / "link.sock"
-        self.assertEqual(processes.arguments(3), ["-m", "livefeed.workers", "--link", str(link), "--index", "3"])
+        self.assertEqual(
+            processes.arguments(2, 3),
+            ["-m", "livefeed.workers", "--link", str(link), "--generation", "2", "--index", "3"],
+        )
 
 
 class DrainTests(ParentServiceTestCase):
@@ -227,9 +232,6 @@ class WelcomeTests(ParentServiceTestCase):
         """Its path becomes absolute, since workers may have another working directory. They read it by themselves."""
         folder = self.folder / "a b"
         folder.mkdir()
-        here = Path.cwd()
-        os.chdir(self.folder)
-        self.addCleanup(os.chdir, here)
         for description, sent in (
             ("tls:a b:443", f"tls:{folder}:443"),
             (f"tls:{folder}:443", f"tls:{folder}:443"),
@@ -237,7 +239,24 @@ class WelcomeTests(ParentServiceTestCase):
             ("tls:8443", "tls:8443"),
             ("tcp:80", "tcp:80"),
         ):
-            self.assertEqual(parent_service.with_absolute_folder(description), sent)
+            self.assertEqual(parent_service.with_absolute_folder(description, self.folder), sent)
+
+    def test_folder_of_certificates_in_a_reload(self) -> None:
+        """It is the same folder, also after twistd has changed the working directory: nothing needs a restart."""
+        (self.folder / "certs").mkdir()
+        made: list[Any] = []
+
+        def note(*arguments: Any) -> Any:
+            made.append(Reloading(*arguments))
+            return made[-1]
+
+        self.patch(parent_service, "Reloading", note)
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        self.make(listen=["tls:certs:0"], runtime_dir=str(self.folder / "run"))
+        os.chdir("/")
+        listen = (f"tls:{self.folder}/certs:0",)
+        self.assertEqual((made[0].reload_parts.settings.listen, made[0].read().listen), (listen, listen))
 
     def test_configuration_of_each_worker(self) -> None:
         """After a change each worker is sent its own part of the limits."""

@@ -2,8 +2,9 @@
 
 Rules: no line costs more than a tenth of a replayed request. A line has three parts, all of which are kept as bytes.
 The client's address makes the first one. The request line and the answer make the second one, which has the time, too.
-The fields ``Referer`` and ``User-Agent`` make the last one. So an answer that is repeated adds references to a list,
-which is joined and handed on each quarter of a second. All that a client sent is escaped, and ``Authorization`` and
+The fields ``Referer`` and ``User-Agent`` make the last one. So an answer that is repeated for a head that was seen
+before adds its peer to a list, and the lines of all of them are joined and handed on each quarter of a second: lines of
+different requests may change places within that time. All that a client sent is escaped, and ``Authorization`` and
 other fields than those two are never read.
 
 Without an access log none of this is used: :class:`LoggedSite` and the connections of
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter, deque
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -26,12 +28,13 @@ from livefeed.web.replay import KEYED, Replay, head_pattern
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Hashable
 
     from twisted.internet.interfaces import IAddress
 
     from livefeed.transport.answer import Answer
     from livefeed.transport.interfaces import RoomMember
+    from livefeed.web.channel import Channel
     from livefeed.web.forwarded import Forwarded
     from livefeed.web.request import Request
 
@@ -83,11 +86,11 @@ class Format:
         return b"%s - - " % (client.encode("ascii", "backslashreplace") or b"-")
 
     def sides(
-        self, request_line: tuple[bytes, bytes, bytes], status: int, size: int | None, now: float
+        self, request_line: tuple[bytes, bytes, bytes] | None, status: int, size: int | None, now: float
     ) -> tuple[bytes, bytes]:
         """Gives the second part of a line as two pieces: up to the end of the target, and what is behind it.
 
-        :param request_line: the method, the target and the version of the protocol.
+        :param request_line: the method, the target and the version of the protocol; ``None`` if they are not known.
         :param size: the bytes of the content that was sent; ``None`` if they are not counted.
         :param now: the time, in seconds since 1970.
         """
@@ -95,9 +98,14 @@ class Format:
             self._second = int(now)
             self._time = self._time_of(self._second)
         if not self._is_json:
+            outcome = b'" %d %s' % (status, b"%d" % size if size else b"-")
+            if request_line is None:
+                return b'[%s] "-' % self._time, outcome
             method, target, version = map(_escaped, request_line)
-            before = b'[%s] "%s %s' % (self._time, method, target)
-            return before, b' %s" %d %s' % (version, status, b"%d" % size if size else b"-")
+            return b'[%s] "%s %s' % (self._time, method, target), b" %s%s" % (version, outcome)
+        if request_line is None:
+            unknown = {"time": self._time.decode(), "method": None, "target": None, "version": None}
+            return _json({**unknown, "status": status, "bytes": size})[1:-1], b""
         method_text, target_text, version_text = map(_text, request_line)
         begin = {"time": self._time.decode(), "method": method_text, "target": target_text}
         # The first part of the line has opened the object, and the last one closes it.
@@ -157,6 +165,7 @@ class AccessLog:
     :param wall: gives the time, in seconds since 1970.
     :ivar parts: the parts of lines, in their order.
     :ivar beginnings: the first parts of lines, by the peers of connections.
+    :ivar gatherers: called before the lines are written; each adds the parts of lines that wait elsewhere.
     """
 
     def __init__(self, form: Format, write: Callable[[bytes, int], object], wall: Callable[[], float]) -> None:
@@ -164,6 +173,7 @@ class AccessLog:
         self.wall = wall
         self.parts: list[bytes] = []
         self.beginnings: dict[int | IAddress, bytes] = {}
+        self.gatherers: list[Callable[[], object]] = []
         self._write = write
 
     def beginning_of(self, peer: int | IAddress) -> bytes:
@@ -187,6 +197,8 @@ class AccessLog:
 
     def flush(self) -> None:
         """Writes the lines."""
+        for gather in self.gatherers:
+            gather()
         if self.parts:
             data = b"".join(self.parts)
             # It stays the same list, which stores of answers refer to.
@@ -200,31 +212,32 @@ class LoggedReplay(Replay):
     :param log: gets the lines.
     """
 
-    __slots__ = ("_beginnings", "_ends", "_known", "_log", "_parts", "_sides")
+    __slots__ = ("_beginnings", "_ends", "_known", "_log", "_look_up", "_parts", "_repeated", "_sides")
 
     def __init__(self, log: AccessLog) -> None:
         Replay.__init__(self)
         self._log = log
         self._beginnings = log.beginnings
         self._parts = log.parts
-        self._known: dict[bytes, tuple[Answer, bytes]] = {}  # by head, with the second and last part of the line
+        # By head, with the function that adds a peer to the list below.
+        self._known: dict[bytes, tuple[Answer, Callable[[int | IAddress], object]]] = {}
+        self._look_up: Callable[[bytes], Any] = self._known.get
+        # The peers to whom an answer was repeated since the last lines, with the rest of their lines.
+        self._repeated: list[tuple[Answer, bytes, list[int | IAddress]]] = []
         self._sides: dict[Answer, tuple[bytes, bytes, bytes]] = {}  # two pieces, and both together
         self._ends: dict[tuple[bytes, bytes], bytes] = {}  # by the fields
+        log.gatherers.append(self._gather)
 
     def find(self, head: bytes) -> Answer | None:
         """AnswerStore API. The same as that of the base, with the parts of a line.
 
         To call that of the base, and to look for the fields afterwards, takes twice as long.
         """
-        known = self._known
-        are_few = len(known) < MAX_HEADS
-        found = known.get(head) if are_few else None
-        add = self._parts.append
+        found: tuple[Answer, Callable[[int | IAddress], object]] | None = self._look_up(head)
         if found is not None:
-            answer, rest = found
-            add(self._beginnings.get(self.peer) or self._log.beginning_of(self.peer))
-            add(rest)
-            answer.times += 1
+            # It is counted with the lines.
+            answer, add = found
+            add(self.peer)
             return answer
         match = _match_head(head)
         if match is None:
@@ -244,13 +257,38 @@ class LoggedReplay(Replay):
             # Many clients put the time there. The pieces of all other lines are shared.
             both = before + _escaped(query) + after
             self._log.limit()
-        add(self._beginnings.get(self.peer) or self._log.beginning_of(self.peer))
-        if are_few:
-            known[head] = answer, both + end
-        add(both)
-        add(end)
-        answer.times += 1
+        known = self._known
+        if len(known) < MAX_HEADS:
+            peers = [self.peer]
+            self._repeated.append((answer, both + end, peers))
+            known[head] = answer, peers.append
+            if len(known) == MAX_HEADS:
+                # To hash each head in vain takes longer than to give it to a list that keeps nothing.
+                self._look_up = deque[bytes](maxlen=0).append
+        else:
+            self._parts += (self._beginnings.get(self.peer) or self._log.beginning_of(self.peer), both, end)
+            answer.times += 1
         return answer
+
+    def _gather(self) -> None:
+        """Adds the lines of the answers that were repeated, and counts these."""
+        beginnings, beginning_of = self._beginnings, self._log.beginning_of
+        for answer, rest, peers in self._repeated:
+            if not peers:
+                continue
+            try:
+                # It takes a quarter of the time of a look at each.
+                lines = rest.join(map(beginnings.__getitem__, peers))
+            except KeyError:
+                lines = rest.join([beginnings.get(peer) or beginning_of(peer) for peer in peers])
+            self._parts += (lines, rest)
+            answer.times += len(peers)
+            peers.clear()
+
+    def counts(self) -> Counter[Hashable]:
+        """Gives the number of repeated answers by label."""
+        self._gather()
+        return Replay.counts(self)
 
     def answered(self, answer: Answer, head: bytes, connections: Collection[RoomMember]) -> None:
         """AnswerStore API. The heads of those that waited are not kept: their lines name the target of the first."""
@@ -267,6 +305,8 @@ class LoggedReplay(Replay):
         Replay.clear(self)
         # The second parts have the time in them.
         self._known.clear()
+        self._repeated.clear()
+        self._look_up = self._known.get
         self._sides.clear()
         self._log.flush()
 
@@ -343,7 +383,7 @@ class Facts(NamedTuple):
     """The facts of a line about a request that was rendered.
 
     :ivar client: the client's address; ``""`` if it has none.
-    :ivar request_line: the method, the target and the version of the protocol.
+    :ivar request_line: the method, the target and the version of the protocol; ``None`` if they are not known.
     :ivar status: the status code.
     :ivar size: the bytes of the content that was sent; ``None`` if they are not counted.
     :ivar referer: the field ``Referer``; ``None`` if it was not sent.
@@ -351,7 +391,7 @@ class Facts(NamedTuple):
     """
 
     client: str
-    request_line: tuple[bytes, bytes, bytes]
+    request_line: tuple[bytes, bytes, bytes] | None
     status: int
     size: int | None
     referer: bytes | None
@@ -360,10 +400,30 @@ class Facts(NamedTuple):
     @classmethod
     def of(cls, request: Request, size: int | None) -> Facts:
         """Gives the facts of a request that was answered."""
-        headers = request.requestHeaders
-        referer, agent = (headers.getRawHeaders(name, [None])[0] for name in (b"Referer", b"User-Agent"))
         request_line = request.method, request.uri, request.clientproto
-        return cls(host_of(request.getClientAddress()), request_line, request.code, size, referer, agent)
+        client = host_of(request.getClientAddress())
+        return cls(client, request_line, request.code, size, *_fields_of(request))
+
+    @classmethod
+    def of_refusal(cls, channel: Channel, forwarded: Forwarded | None, status: int, size: int) -> Facts:
+        """Gives the facts of bytes that were refused: those about the request as far as it has arrived.
+
+        :param forwarded: the rule by which proxies name clients; ``None`` if they do not.
+        """
+        client, request_line = channel.transport.getPeer(), channel.request_line
+        if request_line is None:
+            return cls(host_of(client), None, status, size, None, None)
+        request = channel.requests[-1]
+        if forwarded is not None:
+            values = request.requestHeaders.getRawHeaders(forwarded.field.encode(), [])
+            client = forwarded.client(client, values)
+        return cls(host_of(client), request_line, status, size, *_fields_of(request))
+
+
+def _fields_of(request: Request) -> tuple[bytes | None, bytes | None]:
+    """Gives the fields ``Referer`` and ``User-Agent`` of a request; ``None`` for one that was not sent."""
+    headers = request.requestHeaders
+    return headers.getRawHeaders(b"Referer", [None])[0], headers.getRawHeaders(b"User-Agent", [None])[0]
 
 
 class LoggedSite(Site):
@@ -377,6 +437,7 @@ class LoggedSite(Site):
     def __init__(self, log: AccessLog, forwarded: Forwarded | None, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._log = log
+        self._forwarded = forwarded
         make_replay = partial(LoggedReplay, log) if forwarded is None else partial(ForwardedReplay, log, forwarded)
         self.replays = {secure: make_replay() for secure in (False, True)}
 
@@ -385,6 +446,11 @@ class LoggedSite(Site):
         super().log(request)
         if not request.channel.has_waited:
             self._log.add(Facts.of(request, request.sentLength))
+
+    def count_refusal(self, channel: Channel, status: int, size: int) -> None:
+        """ChannelSite API. Adds its line, too."""
+        super().count_refusal(channel, status, size)
+        self._log.add(Facts.of_refusal(channel, self._forwarded, status, size))
 
     def handed_over(self, request: Request) -> Callable[[], object]:
         """ChannelSite API. The line is added when the connection ends."""

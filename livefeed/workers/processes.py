@@ -2,13 +2,10 @@
 
 A worker that this process has started is its child. A worker of an earlier parent is not, and is held by a descriptor
 (pidfd_open(2)): an id could belong to another process by the time that it is used.
-
-Each worker holds the lock of its index for as long as it lives, so that the next parent finds it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -31,10 +28,6 @@ if TYPE_CHECKING:
         """The parts of a reactor that processes need."""
 
 
-MAX_INDEX = 1023
-"""The largest index of a worker: more than one for each processor of the largest machines."""
-
-_MAX_LOCK_BYTES = 32
 _PRIVATE = ("LIVEFEED_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 """The beginnings of the names of variables that a worker must not see: its parent's settings and messages."""
 
@@ -58,46 +51,6 @@ def usable_processors(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("
             if each == cgroups:
                 break
     return max(1, round(count))
-
-
-def lock_path(directory: Path, index: int) -> Path:
-    """Gives the lock of a worker.
-
-    :param directory: the runtime directory of the instance.
-    :param index: the index of the worker.
-    """
-    return directory / f"worker-{index}.lock"
-
-
-def running_workers(directory: Path) -> dict[int, int]:
-    """Gives the process ids of all workers that hold their lock, by index: those of an earlier parent.
-
-    :param directory: the runtime directory of the instance.
-    """
-    found = {}
-    for path in directory.glob("worker-*.lock"):
-        index = path.name.removeprefix("worker-").removesuffix(".lock")
-        if index.isdecimal() and len(index) <= len(str(MAX_INDEX)) and int(index) <= MAX_INDEX:
-            pid = _holder(path)
-            if pid is not None:
-                found[int(index)] = pid
-    return found
-
-
-def _holder(path: Path) -> int | None:
-    """Gives the id of the process that holds a lock; ``None`` if none does."""
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(lock, _MAX_LOCK_BYTES, 0).strip()
-        return int(text) if text.isdigit() else None
-    finally:
-        os.close(lock)
-    return None
 
 
 def environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
@@ -149,14 +102,14 @@ class WorkerProcesses:
     """Starts workers, and signals them.
 
     :param reactor: starts and watches.
-    :param arguments: gives the arguments of the Python program of a worker, by its index.
+    :param arguments: gives the arguments of the Python program of a worker, by its generation and index.
     :param environment: the variables of this process.
     :ivar ended: is told of each process that has ended, and how; set by the owner.
     """
 
     # required parameters
     reactor: ProcessReactor
-    arguments: Callable[[int], list[str]]
+    arguments: Callable[[int, int], list[str]]
     environment: Mapping[str, str]
 
     # internal state
@@ -164,9 +117,12 @@ class WorkerProcesses:
     _children: set[int] = field(default_factory=set)
     _held: dict[int, _Held] = field(default_factory=dict)
 
-    def spawn(self, index: int) -> int:
-        """Processes API."""
-        command = [sys.executable, *self.arguments(index)]
+    def spawn(self, generation: int, index: int) -> int:
+        """Starts a worker, and gives its process id.
+
+        :raises OSError: if the system refuses.
+        """
+        command = [sys.executable, *self.arguments(generation, index)]
         pids: list[int] = []
         child = _Child(lambda why: self._note_child_ended(pids[0], why))
         # Standard input and outputs are the same as those of this process, and everything else is closed.

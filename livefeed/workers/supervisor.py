@@ -133,6 +133,8 @@ class Supervisor:
     :param lending: has workers serve the sockets of others.
     :ivar workers: all workers, by index.
     :ivar is_stopping: whether all workers were told to end.
+    :ivar can_lend: whether there are sockets; without them the workers prove themselves for an upgrade.
+    :ivar has_resigned: whether the next parent takes over: nothing is started, killed or lent.
     :ivar is_releasing: whether the workers send their watchers away: they accept no more, and none is replaced.
     """
 
@@ -146,6 +148,8 @@ class Supervisor:
     workers: list[Worker] = field(init=False)
     is_stopping: bool = False
     is_releasing: bool = False
+    can_lend: bool = True
+    has_resigned: bool = False
     _is_hurried: bool = False
     _retired: dict[int, float] = field(
         default_factory=dict
@@ -194,7 +198,8 @@ class Supervisor:
         """Kills the workers once they have been told to end, instead of waiting for their connections."""
         self._is_hurried = True
         if self.is_stopping:
-            self._deadline_s = self.clock.seconds()
+            now = self._deadline_s = self.clock.seconds()
+            self._retired = {pid: min(each, now) for pid, each in self._retired.items()}
 
     def release(self) -> None:
         """Takes note that the workers are told to send their watchers away, and run on until :meth:`stop`."""
@@ -295,6 +300,8 @@ class Supervisor:
         # While this process did not run, it read no heartbeats either.
         paused_s = max(0.0, now - self._swept_s - 2 * SWEEP_S)
         self._swept_s = now
+        if self.has_resigned:
+            return
         for worker in self.workers:
             worker.heard_s += paused_s
             if worker.state is State.DEAD:
@@ -376,6 +383,8 @@ class Supervisor:
             _log.warn(text, index=worker.index, pid=pid or "none", why=why)
             return
         worker.restarts += 1
+        if self.has_resigned:
+            return
         when = f"in {length_of(pause_s)} s" if pause_s else "now"
         text = "worker {index} (process {pid}) {why}; another one starts {when}"
         _log.warn(text, index=worker.index, pid=pid or "none", why=why, when=when)
@@ -388,7 +397,7 @@ class Supervisor:
                 worker.down_s = min(worker.down_s, worker.heard_s)
             if worker.borrower is not None and not self._can_borrow(self.workers[worker.borrower]):
                 self._take_back(worker)
-            if worker.borrower is None and now - worker.down_s >= LEND_S:
+            if worker.borrower is None and now - worker.down_s >= LEND_S and self.can_lend:
                 self._lend(worker)
 
     def _can_borrow(self, worker: Worker) -> bool:

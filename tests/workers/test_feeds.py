@@ -253,6 +253,20 @@ class PatchTests(TwinTestCase):
         questions = [each for each in self.worker.to_parent.sent if each.type == "patch"]
         self.assertEqual((len(questions), history.made, self.theirs.history.made), (1, 0, 3))
 
+    def test_first_patch_comes_with_the_version(self) -> None:
+        """The parent is told as soon as a client has the version before, and once for each version."""
+        self.publish(0)
+        self.worker.settle()
+        history = self.worker.feed.history
+        for _ in range(2):
+            history.want()
+        self.assertEqual([each.type for each in self.worker.to_parent.sent].count("wanted"), 1)
+        self.worker.settle()
+        self.publish(1)
+        self.worker.settle()
+        self.assertIsNotNone(history.patch(self.version_of(0)))
+        self.assertEqual([each.type for each in self.worker.to_parent.sent].count("patch"), 0)
+
     def test_patches_that_nobody_uses(self) -> None:
         """They are not made, from the second version on that nobody has used one to."""
         self.publish(0)
@@ -539,27 +553,6 @@ class PlacesTests(TwinTestCase):
         self.assertEqual(service.published.places, 1)
         self.take(FeedSettings())
         self.assertFalse(service.published.full())
-
-
-class DeliveredTests(TwinTestCase):
-    def test_once_for_each_version(self) -> None:
-        """The parent learns when a version has reached all subscribers, once."""
-        for number in (0, 0, 1):
-            self.publish(number)
-            self.worker.settle()
-            self.clock.advance(1)
-        self.theirs.mark_stale("away")
-        self.worker.settle()
-        told = [each.facts for each in self.worker.to_parent.sent if each.type == "delivered"]
-        assert self.theirs.snapshot is not None
-        epoch = self.theirs.snapshot.sequence.epoch
-        self.assertEqual(
-            told,
-            [
-                {"feed": "feed", "sequence": (epoch, 1), "first_s": 0.0, "last_s": 0.0},
-                {"feed": "feed", "sequence": (epoch, 2), "first_s": 2.0, "last_s": 2.0},
-            ],
-        )
 
 
 class ImpossibleEventTests(TwinTestCase):
