@@ -1,7 +1,8 @@
 """The locks of the workers: each holds one for as long as it lives, so that parents find the workers of earlier ones.
 
 The name of the file has the generation and the index of the worker: two generations run beside each other during an
-upgrade. Its content is the id of the process and what the worker does.
+upgrade. Its content is the id of the process and what the worker does, and the number of this format on a second line.
+The content counts only while the lock is held.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from livefeed.exceptions import RuntimeDirError, newer_format
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 MAX_INDEX = 1023
 """The largest index of a worker: more than one for each processor of the largest machines."""
 
-_MAX_LOCK_BYTES = 32
+FORMAT = 1
+"""The number of the format of a lock's content."""
+
+_LINE_BYTES = 32
+_MAX_LOCK_BYTES = 64
+_FORMAT = re.compile(r"format (\d{1,9})")
 _NAME = re.compile(r"worker-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,3})\.lock")
 
 
@@ -83,8 +91,9 @@ class WorkerLock:
     def tell(self, activity: Activity) -> None:
         """Writes what the worker does now. A full disk is ignored: the parent has it from the worker itself."""
         # One call with one length: a reader finds the old text or the new one.
+        line = f"{os.getpid()} {activity}".ljust(_LINE_BYTES - 1)
         with suppress(OSError):
-            os.pwrite(self.descriptor, f"{os.getpid()} {activity}".ljust(_MAX_LOCK_BYTES - 1).encode() + b"\n", 0)
+            os.pwrite(self.descriptor, f"{line}\nformat {FORMAT}\n".encode(), 0)
 
 
 def lock_path(directory: Path, generation: int, index: int) -> Path:
@@ -100,6 +109,7 @@ def running_workers(directory: Path) -> list[RunningWorker]:
 
     :param directory: the runtime directory of the instance.
     :returns: in the order of generations and indexes.
+    :raises RuntimeDirError: if a worker of a newer livefeed runs whose lock this one does not understand.
     """
     found = []
     for path in directory.glob("worker-*.lock"):
@@ -138,7 +148,10 @@ def remove_left_over(directory: Path, generation: int) -> None:
 
 
 def _content_of_held(path: Path) -> tuple[int, Activity] | None:
-    """Gives the process that holds a lock, and what it does; ``None`` if none does."""
+    """Gives the process that holds a lock, and what it does; ``None`` if none does.
+
+    :raises RuntimeDirError: if the content has the format of a newer livefeed.
+    """
     try:
         lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -146,7 +159,12 @@ def _content_of_held(path: Path) -> tuple[int, Activity] | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid, _, activity = os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").strip().partition(" ")
+        line, _, rest = os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").partition("\n")
+        numbered = _FORMAT.match(rest)
+        if numbered is not None and int(numbered[1]) > FORMAT:
+            remedy = "end the process that holds it with the newer livefeed first"
+            raise RuntimeDirError(newer_format(path, int(numbered[1]), FORMAT, remedy)) from None
+        pid, _, activity = line.strip().partition(" ")
         if not pid.isdecimal():
             return None
         return int(pid), Activity(activity) if activity in [*Activity] else Activity.WAITING

@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, mayb
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
-from livefeed.exceptions import LinkError, StartError, first_line
+from livefeed.exceptions import LinkError, RuntimeDirError, StartError, first_line
 from livefeed.process.drain import DRAIN_S
 from livefeed.workers.canary import Canary, CanaryError, Way
 from livefeed.workers.earlier import EarlierWorkers
@@ -207,7 +207,7 @@ class Parent(MultiService):
     def privilegedStartService(self) -> None:
         """IService API. Looks for workers of an earlier parent, before anything is bound.
 
-        :raises StartError: if another process uses the runtime directory.
+        :raises StartError: if another process uses the runtime directory, or workers of a newer livefeed do.
         """
         Service.privilegedStartService(self)
         if self._running is not None:
@@ -217,7 +217,10 @@ class Parent(MultiService):
             directory = self.directory()
             if not directory.is_ours:
                 raise StartError(f"livefeed: --workers: {directory.why_not}; set another --instance or --runtime-dir")
-            self._running = running_workers(directory.path)
+            try:
+                self._running = running_workers(directory.path)
+            except RuntimeDirError as error:
+                raise StartError(f"livefeed: --workers: {error}") from None
             self.generation = generation_after(self._running)
         for endpoint in self.endpoints:
             group = endpoint.group

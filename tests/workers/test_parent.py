@@ -321,6 +321,14 @@ class StartTests(ParentTestCase):
         error = self.assertRaises(StartError, self.make().privilegedStartService)
         self.assertIn("--workers: another livefeed uses /x (process 7)", str(error))
 
+    def test_workers_of_a_newer_livefeed(self) -> None:
+        """They are neither taken over nor killed: the start fails before anything is bound."""
+        self.orphan(0, 77, activity="accepting\nformat 2")
+        error = self.assertRaises(StartError, self.make().privilegedStartService)
+        self.assertIn("--workers: ", str(error))
+        self.assertIn("has format 2, of a newer livefeed", str(error))
+        self.assertEqual(self.processes.signals, [])
+
     def test_strangers_are_refused(self) -> None:
         """A process that is none of the workers gets nothing."""
         self.start()
