@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "operating": "admin config process serving tls",
         "pulling": "admin config feed feed_service operating process serving storage",
         "parent_service": "admin config feed_service operating process pulling serving tls workers",
-        "service": "config feed_service operating parent_service process pulling serving tls web",
+        "service": "config feed_service operating parent_service process pulling serving tls web workers",
         "tap": "config process service",
     }.items()
 }

@@ -7,6 +7,7 @@
 - ``feed_events``: the changes of a feed as messages. No I/O.
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
+- ``left_over``: tells of the workers that an ended parent has left behind.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
 - ``locks``: the locks by which a parent finds the workers of earlier ones.
 - ``messages``: the messages of the link as bytes. No I/O.
