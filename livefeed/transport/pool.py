@@ -100,7 +100,8 @@ class _Listener:
     """A socket that listens.
 
     :ivar make_connection: the factory of its connections.
-    :ivar cost_s: the measured processor seconds of a new connection.
+    :ivar cost_s: the processor seconds of a new connection.
+    :ivar measure: gives these seconds once they are needed; ``None`` if they were measured, or need not be.
     :ivar price: the part of the pool's allowance that a new connection takes.
     """
 
@@ -108,6 +109,7 @@ class _Listener:
     make_connection: MakeConnection
     admits: Callable[[object], bool] | None
     cost_s: float
+    measure: Callable[[], float] | None = None
     price: float = 0.0
 
 
@@ -184,6 +186,7 @@ class Pool:
         admits: Callable[[object], bool] | None = None,
         *,
         cost_s: float = ACCEPT_COST_S,
+        measure: Callable[[], float] | None = None,
     ) -> None:
         """Accepts connections of a socket.
 
@@ -192,10 +195,11 @@ class Pool:
         :param admits: tells whether a peer may connect, by the name that ``accept`` gives; others are reset. ``None``
             to admit all.
         :param cost_s: the processor seconds of a new connection, with its handshake.
+        :param measure: gives better ones; called once the accept rate depends on them. ``None`` if there are none.
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s)
+        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s, measure)
         self._set_price(listener)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
@@ -458,6 +462,8 @@ class Pool:
     def _set_price(self, listener: _Listener) -> None:
         """Sets the price of a connection: processor seconds, or the time between two connections at a given rate."""
         rate = self.limits.accept_rate
+        if rate == 0 and listener.measure is not None:
+            listener.cost_s, listener.measure = listener.measure(), None
         listener.price = listener.cost_s if rate == 0 else max(1 / rate, 0.0)
         self._max_price = max(self._max_price, listener.price)
 

@@ -9,6 +9,7 @@
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``following``: the feeds of a new parent before it pulls.
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
+- ``left_over``: tells of the workers that an ended parent has left behind.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
 - ``locks``: the locks by which a parent finds the workers of earlier ones.
 - ``messages``: the messages of the link as bytes. No I/O.
