@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed import clocks
-from livefeed.workers.processes import lock_path
+from livefeed.workers.processes import content_of_lock, lock_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def take_lock(path: Path) -> int | None:
         os.close(lock)
         return None
     os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    os.pwrite(lock, content_of_lock(), 0)
     return lock
 
 

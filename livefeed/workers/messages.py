@@ -14,6 +14,7 @@ an error of the program or of another program, and not of a client.
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -55,13 +56,18 @@ class Message:
     :ivar type: the type of the message, such as ``hello``.
     :ivar facts: values that JSON has. The names ``type``, ``sizes`` and ``fds`` are reserved.
     :ivar payloads: bytes that are not JSON, or are large.
-    :ivar fds: descriptors. The receiver of a message owns its descriptors, and closes them.
+    :ivar fds: descriptors. The sender closes its own. The receiver takes those that it keeps, by :meth:`take_fds` or
+        :meth:`take_sockets`; the link closes the others once the message was received.
     """
 
     type: str
     facts: dict[str, Any] = field(default_factory=dict)
     payloads: tuple[bytes, ...] = ()
     fds: tuple[int, ...] = ()
+    _untaken: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._untaken.extend(self.fds)
 
     def read(self, kind: builtins.type[_Facts]) -> _Facts:
         """Gives the facts as an object of their type.
@@ -83,9 +89,32 @@ class Message:
             raise LinkError(f"a message {self.type} has {len(self.payloads)} payloads, and not one number {index}")
         return self.payloads[index]
 
+    def take_fds(self) -> list[int]:
+        """Gives the descriptors of a received message to the caller, who closes them."""
+        taken = self._untaken[:]
+        self._untaken.clear()
+        return taken
+
+    def take_sockets(self) -> list[socket.socket]:
+        """Gives the descriptors of a received message to the caller as sockets.
+
+        :raises LinkError: if one is no socket. All of them are closed then.
+        """
+        sockets: list[socket.socket] = []
+        fds = self.take_fds()
+        try:
+            for fd in fds:
+                sockets.append(socket.socket(fileno=fd))  # noqa: PERF401 - those before an error are closed
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            close_all(fds[len(sockets) :])
+            raise LinkError(f"a message {self.type} has a descriptor that is no socket: {error.strerror}") from None
+        return sockets
+
     def close_fds(self) -> None:
-        """Closes the descriptors of a message that nobody uses."""
-        close_all(self.fds)
+        """Closes the descriptors of a received message that were not taken."""
+        close_all(self.take_fds())
 
 
 def close_all(fds: Iterable[int]) -> None:

@@ -26,7 +26,7 @@ from livefeed.workers.link import REFUSED
 from livefeed.workers.messages import Heartbeat, Lease, Line, Message, Readiness, message_of
 from livefeed.workers.processes import running_workers
 from livefeed.workers.releasing import WorkersRelease
-from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_unix
+from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_listening, is_unix
 from livefeed.workers.supervisor import State, Supervisor
 
 if TYPE_CHECKING:
@@ -177,10 +177,7 @@ class Parent(MultiService):
         Service.startService(self)
         self._server = self.make_server(self.directory().path, self._greet)
         self._server.startService()
-        assert self._awaited is not None
-        for index, pid in tuple(self._awaited.items()):
-            if not self.processes.hold(pid):
-                del self._awaited[index]
+        self._hold_awaited()
         if self._awaited:
             _log.info("workers of an earlier parent run: {indexes}", indexes=_listed(self._awaited))
             self._waiting = self.reactor.callLater(ADOPT_S, self._end_waiting)
@@ -188,6 +185,19 @@ class Parent(MultiService):
             self.reactor.callWhenRunning(self._end_waiting)
         else:
             self._begin()
+
+    def _hold_awaited(self) -> None:
+        """Holds the workers of an earlier parent. From then on, their ids cannot pass to other processes unnoticed."""
+        awaited = self._awaited or {}
+        for index, pid in tuple(awaited.items()):
+            if not self.processes.hold(pid):
+                del awaited[index]
+        running = running_workers(self.directory().path) if awaited else {}
+        for index, pid in tuple(awaited.items()):
+            if running.get(index) != pid:
+                # It has ended before it was held, which may be another process.
+                del awaited[index]
+                self.processes.let_go(pid)
 
     def _is_deferred(self) -> bool:
         return any(endpoint.group.is_deferred for endpoint in self.endpoints)
@@ -206,8 +216,13 @@ class Parent(MultiService):
     def stopService(self) -> Deferred[Any]:
         """IService API. Fires when all workers have ended, after the time to drain and some seconds at the latest."""
         Service.stopService(self)
-        if self._waiting is not None and self._waiting.active():
-            self._waiting.cancel()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+        awaited, self._awaited = self._awaited or {}, {}
+        for index, pid in awaited.items():
+            if not self.supervisor.is_known(index, pid):
+                self.supervisor.retire(pid, DRAIN_S)
         stopping = [maybeDeferred(service.stopService) for service in reversed(self.services) if service.running]
         stopping.append(self.supervisor.stop(DRAIN_S))
         return gatherResults(stopping).addBoth(self._close)
@@ -216,6 +231,7 @@ class Parent(MultiService):
         for link in tuple(self._links.values()):
             link.link.close()
         self.processes.let_go()
+        _close_all(self._adopted)
         server, self._server = self._server, None
         return result if server is None else maybeDeferred(server.stopService).addCallback(lambda _: result)
 
@@ -224,6 +240,8 @@ class Parent(MultiService):
     def _end_waiting(self) -> None:
         """Goes on without the workers of an earlier parent that have not said hello."""
         self._waiting = None
+        if not self.running:
+            return
         silent, self._awaited = self._awaited or {}, {}
         for index, pid in silent.items():
             text = "worker {index} of an earlier parent (process {pid}) does not answer, and is killed"
@@ -231,14 +249,21 @@ class Parent(MultiService):
             self.processes.kill(pid, signal.SIGKILL)
         Deferred.fromCoroutine(self._settle()).addErrback(self._give_up)
 
+    def _await_no_more(self, index: int) -> None:
+        """Waits no more for a worker of an earlier parent, and goes on if it was the last one."""
+        awaited = self._awaited
+        if awaited and awaited.pop(index, None) is not None and not awaited and self._waiting is not None:
+            self._waiting.cancel()
+            self._end_waiting()
+
     async def _settle(self) -> None:
         adopted, self._adopted = self._adopted, {}
         for endpoint in self.endpoints:
             found = adopted.pop(endpoint.group.description, {})
             await endpoint.settle(found, self.factory)
-        for others in adopted.values():
-            for sock in others.values():
-                sock.close()
+        _close_all(adopted)
+        if not self.running:
+            return
         self._begin()
         for link in self._links.values():
             link.watch()
@@ -250,22 +275,21 @@ class Parent(MultiService):
 
     def _take_sockets(self, index: int, link: Link, message: Message) -> None:
         facts = message.read(SocketsFacts)
-        sockets = [socket.socket(fileno=fd) for fd in message.fds]
-        if len(sockets) != len(facts.listen):
+        if len(message.fds) != len(facts.listen):
             raise LinkError("a message sockets does not name each of its sockets")
+        sockets = message.take_sockets()
         known = {each.group.description for each in self.endpoints}
         for (description, owner), sock in zip(facts.listen, sockets, strict=True):
             of_endpoint = self._adopted.setdefault(description, {})
             owner_here = 0 if is_unix(description) or sock.family == socket.AF_UNIX else owner
-            if self._has_begun or description not in known or owner_here in of_endpoint:
+            is_wanted = description in known and owner_here not in of_endpoint and is_listening(sock)
+            if self._has_begun or not is_wanted:
                 sock.close()
             else:
                 of_endpoint[owner_here] = sock
             if owner != index and self.running:
                 link.send(message_of("release", OwnerFacts(owner)))
-        if self._awaited is not None and self._awaited.pop(index, None) is not None and not self._awaited:
-            self._waiting.cancel()
-            self._end_waiting()
+        self._await_no_more(index)
 
     # Links
 
@@ -288,7 +312,10 @@ class Parent(MultiService):
         self.feeds.add(link, hello.feeds)
         self._leases.connect(index, hello.places)
         if is_awaited:
+            worker.is_asked = True
             link.send(Message("sockets"))
+        elif sum(hello.sockets) > 0:
+            self._repeat_loans(index, link, hello)
         if self.releasing.order is not None:
             link.send(self.releasing.order)
 
@@ -302,12 +329,9 @@ class Parent(MultiService):
         link.send(Message(REFUSED, {"why": why}))
         link.close()
         if self._awaited is not None and self._awaited.get(index) == link.pid:
-            del self._awaited[index]
             _log.info("worker {index} of an earlier parent (process {pid}) ends", index=index, pid=link.pid)
             self.supervisor.retire(link.pid, DRAIN_S)
-            if not self._awaited and self._waiting is not None:
-                self._waiting.cancel()
-                self._end_waiting()
+            self._await_no_more(index)
 
     def _welcome(self, index: int, link: Link, hello: Hello) -> None:
         message = self.welcome(index)
@@ -353,12 +377,14 @@ class Parent(MultiService):
             case "log":
                 _log_line(index, message.read(Line))
             case "sockets":
+                if not worker.is_asked:
+                    raise LinkError("a message sockets has come that was not asked for")
+                worker.is_asked = False
                 self._take_sockets(index, worker.link, message)
                 worker.is_accepting = True
                 worker.watch()
             case _:
-                if not self.feeds.receive(worker.link, message):
-                    message.close_fds()
+                self.feeds.receive(worker.link, message)
 
     def index_of(self, link: object) -> int:
         """Gives the index of the worker with a link; 0 if it has ended."""
@@ -384,12 +410,28 @@ class Parent(MultiService):
         """Processes API."""
         self.processes.kill(pid, number)
 
-    def lend(self, owner: int, to: int) -> None:
+    def lend(self, owner: int, to: int) -> bool:
         """Lending API. Shared sockets are not lent: the worker accepts on them already."""
         worker = self._links.get(to)
+        if worker is None:
+            return False
+        self._lend_on(worker.link, owner)
+        return True
+
+    def _lend_on(self, link: Link, owner: int) -> None:
         listen, fds = self._listen_of(owner, also_shared=False)
-        if worker is not None and listen:
-            worker.link.send(message_of("adopt", AdoptFacts(owner, listen), (), fds))
+        if listen:
+            link.send(message_of("adopt", AdoptFacts(owner, listen), (), fds))
+
+    def _repeat_loans(self, index: int, link: Link, hello: Hello) -> None:
+        """Tells a worker for which others it is to accept: messages about it may have been lost with its last link."""
+        lent = self.supervisor.lent_to(index)
+        if sum(hello.sockets) > len(self._listen_of(index, also_shared=True)[0]):
+            for owner in range(self.count):
+                if owner != index and owner not in lent:
+                    link.send(message_of("release", OwnerFacts(owner)))
+        for owner in lent:
+            self._lend_on(link, owner)
 
     def take_back(self, owner: int, borrower: int) -> None:
         """Lending API."""
@@ -405,12 +447,8 @@ class Parent(MultiService):
             link = self._links.get(index)
             if link is not None:
                 link.lose()  # a canary on it would be taken for one of the next process
-        awaited = self._awaited or {}
-        for index in [each for each, other in awaited.items() if other == pid]:
-            del awaited[index]
-            if not awaited and self._waiting is not None:
-                self._waiting.cancel()
-                self._end_waiting()
+        for index in [each for each, other in (self._awaited or {}).items() if other == pid]:
+            self._await_no_more(index)
         self.supervisor.ended(pid, why)
         for index in ended:
             self.releasing.end(index)
@@ -455,6 +493,7 @@ class _WorkerLink:
     """The link to a worker that was welcome.
 
     :ivar is_accepting: whether the worker accepts on its sockets.
+    :ivar is_asked: whether it was asked for its sockets, and has not answered.
     """
 
     # required parameters
@@ -464,6 +503,7 @@ class _WorkerLink:
 
     # internal state
     is_accepting: bool = False
+    is_asked: bool = False
     _told: bool | None = None  # whether the worker was told last that livefeed is ready
     _watching: Deferred[None] | None = None
     _is_lost: bool = False
@@ -526,6 +566,14 @@ def _log_line(index: int, line: Line) -> None:
     level = _LEVELS.get(line.level, LogLevel.info)
     logger = Logger(line.namespace)
     logger.emit(level, "worker {index}: {text}", index=index, text=line.text)
+
+
+def _close_all(adopted: dict[str, dict[int, socket.socket]]) -> None:
+    """Closes sockets of an earlier parent that are not used."""
+    for sockets in adopted.values():
+        for sock in sockets.values():
+            sock.close()
+    adopted.clear()
 
 
 def _listed(indexes: Iterable[int]) -> str:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 MAX_INDEX = 1023
 """The largest index of a worker: more than one for each processor of the largest machines."""
 
-_MAX_LOCK_BYTES = 32
+_MAX_LOCK_BYTES = 64
+_LOOKS = 10
+"""The number of looks at a lock whose holder does not say which process it is."""
+
+_LOOK_S = 0.01
+"""Seconds between two of them: a worker writes its name some microseconds after it has taken its lock."""
+
 _PRIVATE = ("LIVEFEED_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 """The beginnings of the names of variables that a worker must not see: its parent's settings and messages."""
 
@@ -84,20 +91,43 @@ def running_workers(directory: Path) -> dict[int, int]:
     return found
 
 
+def content_of_lock() -> bytes:
+    """Gives the bytes by which the lock of this process names it: its id, and when it was started."""
+    return b"%d %d\n" % (os.getpid(), _start_of(os.getpid()) or 0)
+
+
 def _holder(path: Path) -> int | None:
-    """Gives the id of the process that holds a lock; ``None`` if none does."""
+    """Gives the id of the process that holds a lock; ``None`` if none does, or if it does not say which one it is."""
     try:
         lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(lock, _MAX_LOCK_BYTES, 0).strip()
-        return int(text) if text.isdigit() else None
+        for _ in range(_LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid, _, start = os.pread(lock, _MAX_LOCK_BYTES, 0).strip().partition(b" ")
+                # A worker that starts holds its lock for a moment before it has replaced the name of the one before.
+                # By now another process may have the id of that one.
+                if pid.isdigit() and start.isdigit() and _start_of(int(pid)) == int(start):
+                    return int(pid)
+                time.sleep(_LOOK_S)
+            else:
+                return None
     finally:
         os.close(lock)
     return None
+
+
+def _start_of(pid: int) -> int | None:
+    """Gives when a process was started, in clock ticks since the start of the machine; ``None`` without the process."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name of the program is in parentheses, and may have others in it; the start is the 22nd field (proc(5)).
+    return int(status.rpartition(b")")[2].split()[19])
 
 
 def environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
@@ -202,9 +232,12 @@ class WorkerProcesses:
                 # It stays a zombie, and its id in use, until its end has been noticed.
                 os.kill(pid, number)
 
-    def let_go(self) -> None:
-        """Watches processes no more that this one has not started."""
-        for pid in tuple(self._held):
+    def let_go(self, *pids: int) -> None:
+        """Watches processes no more that this one has not started.
+
+        :param pids: their ids; none for all of them.
+        """
+        for pid in pids or tuple(self._held):
             self._forget(pid)
 
     def _note_child_ended(self, pid: int, why: str) -> None:

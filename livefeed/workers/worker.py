@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,6 +52,7 @@ from livefeed.workers.messages import (
 from livefeed.workers.sockets import InheritedPort, InheritedReactor, WorkerSockets, inherited_description
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -249,7 +249,6 @@ class Worker(MultiService):
             self._orphan_call = None
         self.log.connect(link)
         if self.served is not None:
-            message.close_fds()
             self._configure(message)
             # They may have been renamed while nobody could say so.
             self.served.serving.reopen_logs()
@@ -265,7 +264,6 @@ class Worker(MultiService):
         served = self.served
         if served is None or self.failed:
             # It is about to end.
-            message.close_fds()
             return
         match message.type:
             case "feed":
@@ -284,8 +282,7 @@ class Worker(MultiService):
             case "let_go":
                 self._let_go(served.drain, successor=message.read(DrainOrder).successor)
             case _:
-                if not served.sockets.receive(link, message):
-                    message.close_fds()
+                served.sockets.receive(link, message)
 
     def flushed(self, link: Link) -> None:
         """Receiver API."""
@@ -342,11 +339,19 @@ class Worker(MultiService):
         served = self.served
         assert served is not None
         welcome = message.read(Welcome)
+        before = served.certificates.files
         try:
             served.certificates.files = files_of(message, welcome)
             served.reload.apply(settings_of(welcome))
         except (LivefeedError, StartError) as error:
+            served.certificates.files = before
             _log.error("the settings of the parent cannot be used, and the old ones stay: {why}", why=first_line(error))
+        except Exception:
+            # The end of the link would help nothing: the same settings come with the next welcome.
+            served.certificates.files = before
+            _log.failure("the settings of the parent broke, and the old ones stay")
+        # Feeds that were removed end by themselves.
+        served.reload.ended()
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
 
@@ -368,7 +373,7 @@ class Worker(MultiService):
 
     def _serve(self, message: Message, welcome: Welcome) -> None:
         """Makes everything that clients use, by the first welcome, and starts it."""
-        sockets = [socket.socket(fileno=fd) for fd in message.fds]
+        sockets = message.take_sockets()
         served = self._make(settings_of(welcome), files_of(message, welcome), welcome, sockets)
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))

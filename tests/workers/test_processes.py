@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from livefeed.workers import processes as processes_module
+from livefeed.workers.__main__ import take_lock
 from livefeed.workers.processes import (
     MAX_INDEX,
     WorkerProcesses,
+    content_of_lock,
     environment_of_workers,
     lock_path,
     running_workers,
@@ -120,6 +124,9 @@ class HeldTests(ProcessesTestCase):
         processes.hold(process.pid)
         processes.let_go()
         self.assertEqual((open_files(), process.poll()), (before, None))
+        processes.hold(process.pid)
+        processes.let_go(process.pid)
+        self.assertEqual(open_files(), before)
 
 
 class LockTests(SynchronousTestCase):
@@ -139,13 +146,41 @@ class LockTests(SynchronousTestCase):
     def test_held_locks(self) -> None:
         """Each lock that is held names a process. Others were left behind, or are none."""
         self.assertEqual(lock_path(self.directory, 3).name, "worker-3.lock")
-        self.lock("worker-0.lock", b"123\n")
-        self.lock("worker-1.lock", b"124\n", is_held=False)
+        self.patch(processes_module, "_LOOK_S", 0)
+        self.patch(processes_module, "_start_of", lambda pid: 7 if pid < 200 else None)
+        self.lock("worker-0.lock", b"123 7\n")
+        self.lock("worker-1.lock", b"124 7\n", is_held=False)
         self.lock("worker-2.lock", b"nobody")
-        self.lock("worker-x.lock", b"125\n")
-        self.lock(f"worker-{MAX_INDEX + 1}.lock", b"126\n")
+        self.lock("worker-x.lock", b"125 7\n")
+        self.lock(f"worker-{MAX_INDEX + 1}.lock", b"126 7\n")
+        self.lock("worker-6.lock", b"127 8\n")
+        self.lock("worker-7.lock", b"200 7\n")
         (self.directory / "worker-5.lock").symlink_to("worker-0.lock")
         self.assertEqual(running_workers(self.directory), {0: 123})
+
+    def test_id_of_another_process(self) -> None:
+        """A lock that still names its holder before the present one names nobody until that is replaced."""
+        self.lock("worker-0.lock", b"%d 1\n" % os.getpid())
+        self.patch(processes_module, "_LOOK_S", 0)
+        self.assertEqual(running_workers(self.directory), {})
+        looks: list[float] = []
+
+        def name_itself(seconds: float) -> None:
+            looks.append(seconds)
+            (self.directory / "worker-0.lock").write_bytes(content_of_lock())
+
+        self.patch(time, "sleep", name_itself)
+        self.assertEqual((running_workers(self.directory), len(looks)), ({0: os.getpid()}, 1))
+
+    def test_lock_of_a_worker(self) -> None:
+        """It names the process, whatever was in the file before."""
+        path = self.directory / "worker-0.lock"
+        path.write_text("4194304 99999999999999\n")
+        lock = take_lock(path)
+        assert lock is not None
+        self.addCleanup(os.close, lock)
+        self.assertEqual(running_workers(self.directory), {0: os.getpid()})
+        self.assertIsNone(take_lock(path))
 
     def test_looking_leaves_the_lock_free(self) -> None:
         """A worker can take its lock afterwards."""
