@@ -26,7 +26,7 @@ from livefeed.process.instance import group_number
 from livefeed.process.runtime_dir import default_runtime_dir, inspect
 from livefeed.serving import trusted_networks
 from livefeed.sources import make_source
-from livefeed.storage.journal import check_folder
+from livefeed.storage.journal import Journal, check_folder
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import ServedCertificates, day
 from livefeed.tls.reloading import EndpointCertificates, PairSource
@@ -237,6 +237,9 @@ class StartChecks:
         existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
         if not os.access(existing, os.W_OK | os.X_OK):
             self._add(Problem(place, f"{existing}: this user may not write there"))
+        for feed in self.settings.feeds:
+            with self._reported(place):
+                Journal(folder / f"{feed.feed}.versions", feed.max_bytes).inspect()
 
     def _check_operators_port(self) -> None:
         settings = self.settings

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from livefeed import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
@@ -77,6 +79,20 @@ def closest(name: str, names: Iterable[str], prefix: str = "") -> str:
     """
     found = get_close_matches(name[:64], names, n=1)
     return f"; did you mean {prefix}{found[0]}?" if found else ""
+
+
+def newer_format(path: object, found: object, known: object, remedy: str) -> str:
+    """Gives the message about a file that a newer livefeed has written, and that is left as it is.
+
+    :param path: the file.
+    :param found: the format of the file.
+    :param known: the newest format that this livefeed reads.
+    :param remedy: the way to start this livefeed all the same.
+    """
+    return (
+        f"{path}: has format {found}, of a newer livefeed, and livefeed {__version__} reads formats up to {known}; the "
+        f"file was not changed; start the newer livefeed again, or {remedy}"
+    )
 
 
 class JournalError(LivefeedError):

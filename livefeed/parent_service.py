@@ -85,7 +85,8 @@ def make_parent(
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     count = usable_processors() if settings.workers == "auto" else settings.workers
-    settings = structs.replace(settings, listen=tuple(map(with_absolute_folder, settings.listen)))
+    adapt = partial(_with_absolute_folders, start=Path.cwd())  # twistd changes to --rundir later
+    settings = adapt(settings)
     # Its pool listens on nothing: the resources of the feeds are there because the feeds come and go with them.
     serving = Serving(settings, reactor)
     if serving.pool is None:
@@ -104,10 +105,13 @@ def make_parent(
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         endpoints = [_group(reactor, each, count, endpoint_of) for each in settings.listen]
-        names = [feed.feed for feed in settings.feeds]
         listeners = [
             Listener(
-                each.group.description, each, serving.site, settings.place("listen"), partial(describe_feeds, names)
+                each.group.description,
+                each,
+                serving.site,
+                settings.place("listen"),
+                partial(describe_feeds, [feed.feed for feed in settings.feeds]),
             )
             for each in endpoints
         ]
@@ -161,7 +165,7 @@ def make_parent(
     )
     reloading = Reloading(
         Reload(settings, parts),
-        read,
+        lambda: adapt(read()),
         (partial(check_fixed, serving), reloaded_certificates.look),
         reopen,
         serving.in_thread,
@@ -377,13 +381,21 @@ class _PreparedWorkers:
         """Prepared API."""
 
 
-def with_absolute_folder(description: str) -> str:
-    """Makes the folder of ``tls:FOLDER`` absolute: workers may have another working directory."""
+def _with_absolute_folders(settings: Settings, start: Path) -> Settings:
+    listen = (with_absolute_folder(each, start) for each in settings.listen)
+    return structs.replace(settings, listen=tuple(listen))
+
+
+def with_absolute_folder(description: str, start: Path) -> str:
+    """Makes the folder of ``tls:FOLDER`` absolute: workers may have another working directory.
+
+    :param start: the working directory at the start.
+    """
     prefix = PROXIED if description.startswith(PROXIED) else ""
     kind, *parts = split_description(description.removeprefix(PROXIED))
-    if kind != "tls" or not parts or not Path(parts[0]).is_dir() or Path(parts[0]).is_absolute():
+    if kind != "tls" or not parts or Path(parts[0]).is_absolute() or not (start / parts[0]).is_dir():
         return description
-    absolute = [str(Path(parts[0]).absolute()), *parts[1:]]
+    absolute = [str(start / parts[0]), *parts[1:]]
     return f"{prefix}tls:" + ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in absolute)
 
 

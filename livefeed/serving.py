@@ -197,6 +197,7 @@ class Serving:
             certificates,
             certificates.tickets.is_shared,
             clocks.wall(),
+            self.lines,
         )
 
     def process_services(self, drain: Drain) -> tuple[IService, Collector]:

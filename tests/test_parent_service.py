@@ -227,9 +227,6 @@ class WelcomeTests(ParentServiceTestCase):
         """Its path becomes absolute, since workers may have another working directory. They read it by themselves."""
         folder = self.folder / "a b"
         folder.mkdir()
-        here = Path.cwd()
-        os.chdir(self.folder)
-        self.addCleanup(os.chdir, here)
         for description, sent in (
             ("tls:a b:443", f"tls:{folder}:443"),
             (f"tls:{folder}:443", f"tls:{folder}:443"),
@@ -237,7 +234,24 @@ class WelcomeTests(ParentServiceTestCase):
             ("tls:8443", "tls:8443"),
             ("tcp:80", "tcp:80"),
         ):
-            self.assertEqual(parent_service.with_absolute_folder(description), sent)
+            self.assertEqual(parent_service.with_absolute_folder(description, self.folder), sent)
+
+    def test_folder_of_certificates_in_a_reload(self) -> None:
+        """It is the same folder, also after twistd has changed the working directory: nothing needs a restart."""
+        (self.folder / "certs").mkdir()
+        made: list[Any] = []
+
+        def note(*arguments: Any) -> Any:
+            made.append(Reloading(*arguments))
+            return made[-1]
+
+        self.patch(parent_service, "Reloading", note)
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        self.make(listen=["tls:certs:0"], runtime_dir=str(self.folder / "run"))
+        os.chdir("/")
+        listen = (f"tls:{self.folder}/certs:0",)
+        self.assertEqual((made[0].reload_parts.settings.listen, made[0].read().listen), (listen, listen))
 
     def test_configuration_of_each_worker(self) -> None:
         """After a change each worker is sent its own part of the limits."""

@@ -37,10 +37,11 @@ MAX_TOKEN_BYTES = 4096
 """Size of the largest file of a token. A larger file was named by mistake."""
 
 MAX_FAILURES = 5
-"""Wrong tokens from one address within a second, after which all its requests are refused until the second is over."""
+"""Wrong tokens from one address within a second, after which the next ones are told to come back. The right token is
+always served: other users and proxies of the same address must not lock the operator out."""
 
 MAX_ADDRESSES = 1024
-"""Addresses whose wrong tokens are counted within a second. When there are more, all are refused."""
+"""Addresses whose wrong tokens are counted within a second. When there are more, the others are told to come back."""
 
 WINDOW_S = 1.0
 """Seconds for which wrong tokens are counted."""
@@ -157,18 +158,17 @@ class Access:
         return True
 
     def _without_token(self, request: Request, token: bytes) -> Denial | None:
+        scheme, _, given = (_first(request, b"Authorization") or b"").partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token):
+            return None
         now = self.clock.seconds()
         if now - self._window_at >= WINDOW_S:
             self._window_at = now
             self._failures.clear()
         address = _network(request)
         failures = self._failures.get(address, 0)
-        if failures >= MAX_FAILURES or len(self._failures) >= MAX_ADDRESSES:
-            # The token is not compared, so a guess tells nothing.
+        if failures >= MAX_FAILURES or (not failures and len(self._failures) >= MAX_ADDRESSES):
             return _TOO_MANY
-        scheme, _, given = (_first(request, b"Authorization") or b"").partition(b" ")
-        if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token):
-            return None
         self._failures[address] = failures + 1
         return _WRONG_TOKEN
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.feed.feed import Feed
     from livefeed.intake.puller import Puller
+    from livefeed.process.line_writer import LineWriter
     from livefeed.process.loop_lag import LoopLag
     from livefeed.process.memory import Collector as GarbageCollector
     from livefeed.tls.options import Validity
@@ -73,6 +74,7 @@ class Figures:
     :ivar tickets_shared: tells whether all TLS contexts share the key of their session tickets; gives ``None`` without
         TLS.
     :ivar started_at: when the process was started, in seconds since 1970.
+    :ivar lines: writes the access log; ``None`` if there is none.
     """
 
     served: Iterable[ServedFeed]
@@ -85,6 +87,7 @@ class Figures:
     certificates: Iterable[Validity] = ()
     tickets_shared: Callable[[], bool | None] = lambda: None
     started_at: float = 0.0
+    lines: LineWriter | None = None
 
     def samples(self) -> list[Sample]:
         """Gives all samples, as of now."""
@@ -111,6 +114,8 @@ class Figures:
             yield Sample("connections_refused_total", (), self.pool.refused)
             yield Sample("handshakes_total", (), self.pool.handshakes)
             yield Sample("failed_handshakes_total", (), self.pool.failed_handshakes)
+        if self.lines is not None:
+            yield Sample("access_log_dropped_lines_total", (), self.lines.dropped)
         for reason, count in self.address_refusals().items():
             yield Sample("address_refusals_total", (("reason", reason),), count)
         if self.lag is not None:

@@ -96,6 +96,7 @@ _SUMS = _families(
         "answers_total": "Number of requests that were answered.",
         "refusals_total": "Number of requests to follow a feed that were refused, by reason.",
         "address_refusals_total": "Number of connections that were refused before TLS for their address, by reason.",
+        "access_log_dropped_lines_total": "Number of lines of the access log that could not be written.",
         "connections": "Number of open connections.",
         "max_connections": "Largest number of open connections.",
         "connections_accepted_total": "Number of accepted connections since the start.",

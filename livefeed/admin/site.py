@@ -5,6 +5,7 @@ Rule: everything that this site answers has passed :class:`.access.Access`.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +22,7 @@ from livefeed.web.resources import Node
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from twisted.internet.interfaces import IAddress, IReactorTime
     from twisted.python.failure import Failure
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 64
 """Connections at a time to one endpoint of the operator's port. Each takes one of the 256 open files that are set aside
-for everything but watchers; one more is closed at once."""
+for everything but watchers. One more takes the place of the oldest one that is idle, and is closed if none is."""
+
+UNKNOWN_IDLE_S = 5
+"""Seconds for which a connection may be idle before one of its requests had access: everybody can open connections, and
+the operator's clients send a request at once."""
 
 MAX_CONTENT_BYTES = 64 * 1024
 """Size of the largest content of a command. It is a JSON object with a few members."""
@@ -48,7 +53,25 @@ _log = Logger()
 
 
 class OperatorChannel(Channel):
-    """A connection of HTTP whose requests may have content: the arguments of a command."""
+    """A connection of HTTP whose requests may have content: the arguments of a command.
+
+    :ivar is_known: whether one of its requests had access.
+    :ivar number: counts the connections of the site in their order.
+    """
+
+    is_known = False
+    number = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way, apart from one whose head or content has not arrived."""
+        return not self._handlingRequest
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """TimeoutMixin API. Clients without access get little time to begin with a request."""
+        if period is not None and not (self.is_known or self._in_head):
+            period = min(period, UNKNOWN_IDLE_S)
+        return super().setTimeout(period)
 
     def takes_content(self) -> bool:
         """Channel API. Only content whose length is known, so that a request that is too large is refused at once."""
@@ -70,10 +93,26 @@ class OperatorSite(Site):
 
     def __init__(self, resource: IResource, *, reactor: IReactorTime) -> None:
         super().__init__(resource, reactor=reactor, head_timeout_s=CONTENT_TIMEOUT_S)
+        self._numbers: Iterator[int] = count()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """IProtocolFactory API. A connection too many is closed."""
-        return None if len(self.channels) >= MAX_CONNECTIONS else super().buildProtocol(addr)
+        """IProtocolFactory API. A connection too many takes the place of an idle one, or is closed."""
+        if len(self.channels) >= MAX_CONNECTIONS and not self._make_room():
+            return None
+        channel: Any = super().buildProtocol(addr)
+        channel.number = next(self._numbers)
+        return channel
+
+    def _make_room(self) -> bool:
+        """Ends the oldest idle connection, first of those that never had access. Returns whether there was one."""
+        channels: set[Any] = self.channels
+        idle = min((each for each in channels if each.is_idle), key=lambda it: (it.is_known, it.number), default=None)
+        if idle is None:
+            return False
+        # Before its end arrives: the next connection must not find it again.
+        channels.discard(idle)
+        idle.forceAbortClient()
+        return True
 
 
 class OperatorRoot(Node):
@@ -100,6 +139,8 @@ class OperatorRoot(Node):
         denial = self._access.denial(request)
         if denial is not None:
             return _Denied(denial)
+        channel: Any = request.channel
+        channel.is_known = True
         return super().getChildWithDefault(path, request)
 
 

@@ -3,11 +3,15 @@
 A record is a head, one line of JSON, and the document's bytes with a line feed behind them. A confirmation is one line:
 the hash of a head, a space, and the head.
 
-Rule: a stored version is only returned if its bytes are those that were stored, by their hash.
+Rules: a stored version is only returned if its bytes are those that were stored, by their hash. Each head has the
+number of its format. Members of a head that a reader does not know are passed over, so that a new member needs no new
+number; a reader refuses a greater number than its own. In every format, a head begins with the version, and has the
+number among its first :data:`MAX_HEAD_BYTES` bytes.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -20,21 +24,38 @@ MAX_HEAD_BYTES = 256
 MAX_CONFIRMATION_BYTES = 512
 """The longest confirmation, in bytes. A disk writes a sector of this size as a whole."""
 
+FORMAT = 1
+"""The number of the format that is written. Heads of the format 0 have no number."""
+
 _HEAD_BEGIN = b'{"version"'
+_NUMBERED = re.compile(rb'(?:[0-9a-f]{32} )?\{"version".*?"format": ?(\d{1,9})', re.DOTALL)
 
 
 class DamagedRecordError(ValueError):
     """A record or a confirmation is not one that was written."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class NewerFormatError(ValueError):
+    """A record or a confirmation has a format that this livefeed does not know.
+
+    :ivar format: the number of the format.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.format = number
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The line in front of a version's bytes.
 
     :ivar version: the hash of the document; see :func:`.snapshot.version_of`.
+    :ivar format: the number of the format of the record.
     :ivar bytes: the number of the document's bytes.
     """
 
     version: str
+    format: int = 0
     epoch: int
     number: int
     at: float
@@ -74,7 +95,9 @@ class StoredVersion:
 
         :param line: the line that :meth:`confirmation` gave.
         :raises DamagedRecordError: if it is no such line.
+        :raises NewerFormatError: if it has a format that this livefeed does not know.
         """
+        check_format(line)
         digest, _, head = line.removesuffix(b"\n").partition(b" ")
         said = parse_head(head)
         if digest != version_of(head).encode():
@@ -89,16 +112,37 @@ class StoredVersion:
 
     def _head(self) -> bytes:
         """Gives the line in front of the version's bytes, without its line feed."""
-        numbers = self.sequence.epoch, self.sequence.number
-        head = Head(version_of(self.data), *numbers, self.at, len(self.data), self.boot, self.since_boot_s)
+        head = Head(
+            version=version_of(self.data),
+            format=FORMAT,
+            epoch=self.sequence.epoch,
+            number=self.sequence.number,
+            at=self.at,
+            bytes=len(self.data),
+            boot=self.boot,
+            since_boot_s=self.since_boot_s,
+        )
         return msgspec.json.encode(head)
+
+
+def check_format(line: bytes) -> None:
+    """Checks the format of a head or a confirmation, complete or not.
+
+    :param line: its first :data:`MAX_HEAD_BYTES` bytes are enough.
+    :raises NewerFormatError: if this livefeed does not know the format.
+    """
+    numbered = _NUMBERED.match(line)
+    if numbered is not None and int(numbered[1]) > FORMAT:
+        raise NewerFormatError(int(numbered[1]))
 
 
 def parse_head(line: bytes) -> Head:
     """Reads a head, with or without its line feed.
 
     :raises DamagedRecordError: if it is none.
+    :raises NewerFormatError: if it has a format that this livefeed does not know.
     """
+    check_format(line)
     try:
         head = msgspec.json.decode(line, type=Head)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -36,6 +36,10 @@ with all its codings and patches, the sources, and the peaks of the allocator.""
 RELIEF = 1.5
 """Clients are taken again once this many times the reserve is left."""
 
+RELIEF_S = 30.0
+"""Seconds for which the reserve must be left, so that clients are taken again with less than that: other processes may
+keep the memory. If it is not enough, the next shortage follows, with two lines in the log a minute at most."""
+
 CHECK_S = 1.0
 """Seconds between two looks at the memory. At 1,000 new connections per second it falls by 48 MB in between, a fifth of
 the largest reserve; a look took 0.6 ms of a busy processor."""
@@ -252,6 +256,7 @@ class MemoryWatch(Service):
 
     # internal state
     is_short: bool = False
+    _enough_since: float | None = None  # in a shortage, by the clock
     capacity: Capacity = field(default_factory=lambda: Capacity(0, ""))
     _loop: LoopingCall = field(init=False)
 
@@ -294,8 +299,8 @@ class MemoryWatch(Service):
         """Looks at the memory that is left. The end of the last of several shortages ends the hold."""
         memories = self.files.read()
         if self.is_short:
-            if all(each.left > (RELIEF - 1) * each.reserve for each in memories):
-                self.is_short = False
+            if self._is_relieved(memories):
+                self.is_short, self._enough_since = False, None
                 self.pool.hold(held=False)
                 _log.info("there is enough memory again: more clients are taken")
             return
@@ -309,3 +314,14 @@ class MemoryWatch(Service):
                     count=self.pool.hold(held=True),
                 )
                 return
+
+    def _is_relieved(self, memories: Iterable[Memory]) -> bool:
+        """Tells whether a shortage is over: much memory is left, or enough has been left for some time."""
+        now = self.clock.seconds()
+        if any(each.left < 0 for each in memories):
+            self._enough_since = None
+            return False
+        if self._enough_since is None:
+            self._enough_since = now
+        is_much = all(each.left > (RELIEF - 1) * each.reserve for each in memories)
+        return is_much or now - self._enough_since >= RELIEF_S

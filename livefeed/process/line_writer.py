@@ -62,7 +62,7 @@ class Output(Protocol):
 
 
 class FileOutput:
-    """A file, which is appended to.
+    """A file, which is appended to, or a pipe with a name (fifo(7)).
 
     :param path: its path.
     """
@@ -74,17 +74,27 @@ class FileOutput:
 
     def open(self) -> None:
         """Output API."""
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        # Without O_NONBLOCK a pipe that no program reads would block the start; with it, the error is ENXIO.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(self._path, flags, _MODE)
+        os.set_blocking(fd, True)
         self.close()
         self._fd = fd
         self._is_torn = False
 
     def write(self, data: bytes) -> None:
         """Output API. After a full disk, the next line begins at the beginning of a line."""
+        if self._fd < 0:
+            self.open()
         view = memoryview(b"\n" + data if self._is_torn else data)
         self._is_torn = True
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except BrokenPipeError:
+            # The next attempt opens it again, as another program may read it by then.
+            self.close()
+            raise
         self._is_torn = False
 
     def close(self) -> None:
@@ -235,7 +245,8 @@ class LineWriter(Service):
         try:
             self._output.open()
         except OSError as error:
-            if not isinstance(self._output, SocketOutput):
+            may_come = isinstance(self._output, SocketOutput) or error.errno == errno.ENXIO
+            if not may_come:
                 raise StartError(f"livefeed: {self._place}: {self._target}: {error.strerror}") from None
             _log.warn("{place}: {target}: {why}; it is tried again", **self._names(error.strerror or str(error)))
 

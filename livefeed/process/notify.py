@@ -126,7 +126,7 @@ class Notify(Service):
     clock: IReactorTime
 
     # internal state
-    _owed: list[str] = field(init=False, default_factory=list)  # lines of state that could not be sent yet
+    _owed: list[str] = field(init=False, default_factory=list)  # changes of state that could not be sent yet
     _was_ready: bool = False
     _sent_status: str = ""
     _sent_phase: str = ""
@@ -167,8 +167,16 @@ class Notify(Service):
 
     def _tell(self, line: str) -> None:
         if self.manager is not None:
-            self._owed.append(line)
+            self._owe(line)
             self._send_owed()
+
+    def _owe(self, line: str) -> None:
+        """Puts a change of state behind the others. It replaces an earlier one of its kind, so there are a few at most.
+
+        Of several reloads that the service manager has not heard of, the last one matters.
+        """
+        name = line.partition("=")[0]
+        self._owed = [*(each for each in self._owed if each.partition("=")[0] != name), line]
 
     def _send_owed(self) -> None:
         """Sends the changes of state in their order. One that cannot be sent waits for the next turn."""
@@ -179,7 +187,7 @@ class Notify(Service):
         try:
             if not self._was_ready and self.running and self.is_ready():
                 self._was_ready = True
-                self._owed.append("READY=1")
+                self._owe("READY=1")
             self._send_owed()
             self._send_status()
         except Exception:

@@ -30,8 +30,14 @@ MAX_SOCKET_PATH_BYTES = 107
 LONGEST_NAME_BYTES = 24
 """Bytes that are left for the name of a socket in the runtime directory, with the slash before it."""
 
+LOCK_FORMAT = 1
+"""The number of the format of the lock's text, which is the id of the process on the first line, and then this number.
+
+The lock itself is that of the kernel, in any format; the text only names its holder.
+"""
+
 _LOCK = "lock"
-_MAX_LOCK_BYTES = 32
+_MAX_LOCK_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,10 @@ def _check_parent(path: Path) -> None:
     for found in (path.lstat(), path.stat()):
         if found.st_uid not in (0, os.geteuid()):
             raise RuntimeDirError(_about_owner(path, found.st_uid))
+    # The group of the user is often the user's own; members of others are strangers.
+    may_write = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid()))
+    if may_write and not found.st_mode & stat.S_ISVTX:
+        raise RuntimeDirError(f"{path}: other users may rename what is in it; `chmod go-w {path}` forbids it")
 
 
 def _check(path: Path) -> None:
@@ -180,7 +190,7 @@ def _lock(path: Path) -> RuntimeDir:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").strip()
+        holder = os.pread(descriptor, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").partition("\n")[0]
         os.close(descriptor)
         whose = f" (process {holder})" if holder.isdecimal() else ""
         return RuntimeDir(path, is_ours=False, why_not=f"another livefeed uses {path}{whose}", is_taken=True)
@@ -188,5 +198,5 @@ def _lock(path: Path) -> RuntimeDir:
         os.close(descriptor)
         raise
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    os.pwrite(descriptor, b"%d\nformat %d\n" % (os.getpid(), LOCK_FORMAT), 0)
     return RuntimeDir(path, is_ours=True, lock=descriptor)

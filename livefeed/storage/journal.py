@@ -3,7 +3,8 @@
 A second, small file says when a pull last gave the newest of them.
 
 Rules: this file knows no feed. A version is appended in one write, and a record that a killed process left incomplete
-counts as not written. The format of the records is that of :mod:`livefeed.document.stored_version`.
+counts as not written. The format of the records is that of :mod:`livefeed.document.stored_version`. A file that a newer
+livefeed has written in another format is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from livefeed.document.history import MAX_BYTES, VERSIONS
 from livefeed.document.stored_version import (
+    FORMAT,
     MAX_CONFIRMATION_BYTES,
     MAX_HEAD_BYTES,
     DamagedRecordError,
+    NewerFormatError,
+    check_format,
     is_beginning_of_head,
     parse_head,
     stored_version,
 )
-from livefeed.exceptions import JournalError
+from livefeed.exceptions import JournalError, newer_format
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +73,8 @@ class Journal:
         """Locks the file and reads it.
 
         :returns: its versions, the oldest first. The newest has the time of its last confirmation, if that was written.
-        :raises JournalError: if another process uses the file, or it cannot be read or written.
+        :raises JournalError: if another process uses the file, it has the format of a newer livefeed, or it cannot be
+            read or written.
         """
         check_folder(self.path.parent)
         try:
@@ -89,10 +94,25 @@ class Journal:
         except BlockingIOError:
             self.close()
             raise JournalError(f"{self.path}: another process keeps its versions there") from None
+        except JournalError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise JournalError(f"{error.filename or self.path}: {error.strerror or error}") from None
         return list(self._versions)
+
+    def inspect(self) -> None:
+        """Checks that the file can be read, without locking or changing anything. It need not exist.
+
+        :raises JournalError: if it has the format of a newer livefeed, or cannot be read.
+        """
+        try:
+            found, _ = self._read()
+            if found:
+                self._confirmed(found[-1])
+        except OSError as error:
+            raise JournalError(f"{error.filename or self.path}: {error.strerror or error}") from None
 
     def append(self, version: StoredVersion) -> None:
         """Writes a version after the others. It survives the end of the process, but not a crash of the machine.
@@ -156,6 +176,8 @@ class Journal:
         try:
             # It confirms another version if the process was killed before it wrote a confirmation of this one.
             return newest.confirmed_by(line)
+        except NewerFormatError as error:
+            raise self._refusal(self._confirmation, error) from None
         except DamagedRecordError:
             # A process that is killed before it writes leaves an empty file.
             self.unconfirmed = self._confirmation if line else None
@@ -181,10 +203,19 @@ class Journal:
                         return list(found), False
                     if len(data) <= self.max_version_bytes:
                         found.append(version)
+                # The heads of another format may be longer.
+                check_format(line)
+            except NewerFormatError as error:
+                raise self._refusal(self.path, error) from None
             except DamagedRecordError:
                 return list(found), False
         # Or while it wrote this line, which is then the beginning of a head.
         return list(found), is_beginning_of_head(line)
+
+    @staticmethod
+    def _refusal(path: Path, error: NewerFormatError) -> JournalError:
+        remedy = "move the file away to start without its versions, or give another --state-dir"
+        return JournalError(newer_format(path, error.format, FORMAT, remedy))
 
     def _rewrite(self) -> None:
         """Replaces the file by a new one with the versions that are kept."""

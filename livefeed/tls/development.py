@@ -1,4 +1,8 @@
-"""A development CA and the certificate that it signs, for trying livefeed on one machine."""
+"""A development CA and the certificate that it signs, for trying livefeed on one machine.
+
+Rule: a file with a private key also has the format of its pair, as text in front of the key (RFC 7468, 2). A pair that
+a newer livefeed has made in another format is neither used nor replaced.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, newer_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +39,11 @@ LEAF_DAYS = 397
 """Days that a server's certificate is valid. Browsers accept no certificate that is valid for more than 398."""
 
 RENEW_BEFORE = timedelta(days=7)
+
+FORMAT = 1
+"""The number of the format of the pairs that are made. Pairs of the format 0 have no number."""
+
+_FORMAT = re.compile(rb"livefeed-development-format: (\d{1,9})\r?\n")
 
 _ORGANIZATION = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "livefeed development")
 
@@ -81,11 +90,14 @@ def development_certificate(
     :param directory: the directory of ``ca.pem``, ``ca.key``, ``cert.pem`` and ``key.pem``; it is made if necessary.
     :param names: the host names and IP addresses of the certificate.
     :param force: makes all files anew.
-    :raises ConfigurationError: if the directory cannot be read or written, or holds other files with these names.
+    :raises ConfigurationError: if the directory cannot be read or written, or holds other files with these names, or
+        those of a newer livefeed.
     """
     wanted = tuple(dict.fromkeys(_normalise(name) for name in names))
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not force:
+            _check_formats(directory / "ca.key", directory / "key.pem")
         ca = None if force else _load(directory / "ca.pem", directory / "ca.key", wanted)
         leaf = None if ca is None else _load(directory / "cert.pem", directory / "key.pem", wanted)
         if ca is not None and leaf is not None and not _signed(ca, leaf):
@@ -106,6 +118,18 @@ def development_certificate(
         fingerprint=leaf.certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
         made=made,
     )
+
+
+def _check_formats(*keys: Path) -> None:
+    """Checks the formats of pairs by the files with their keys, which need not exist.
+
+    :raises ConfigurationError: if a newer livefeed has made one.
+    """
+    for path in keys:
+        numbered = _FORMAT.match(path.read_bytes()) if path.exists() else None
+        if numbered is not None and int(numbered[1]) > FORMAT:
+            remedy = "remove or rename the files of both pairs to have new ones"
+            raise ConfigurationError(newer_format(path, int(numbered[1]), FORMAT, remedy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +205,8 @@ def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair
         builder = builder.add_extension(authority, critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     certificate = builder.sign(key if issuer is None else issuer.key, hashes.SHA256())
-    _write(key_path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    text = b"livefeed-development-format: %d\n" % FORMAT
+    _write(key_path, text + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     _write(cert_path, certificate.public_bytes(Encoding.PEM), 0o644)
     return _Pair(certificate, key)
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -82,6 +83,8 @@ class TicketKeys:
 class SessionTickets:
     """The TLS contexts of a process, and the key that they share.
 
+    A reload makes contexts in a thread, while the key may be replaced in another one.
+
     :ivar keys: the key in use.
     """
 
@@ -90,6 +93,7 @@ class SessionTickets:
     proof: Callable[[], str | None] = field(default=lambda: prove())  # noqa: PLW0108 - it is defined below
 
     # internal state
+    _lock: Lock = field(init=False, default_factory=Lock)
     _contexts: WeakSet[SSL.Context] = field(init=False, default_factory=WeakSet)
     _failure: str | None = field(init=False, default=None)
     _is_proved: bool = field(init=False, default=False)
@@ -110,27 +114,29 @@ class SessionTickets:
 
         :param context: its session ID context is :data:`SESSION_ID`.
         """
-        if not self._is_proved:
-            self._is_proved = True
-            self._failure = self.proof()
-            if self._failure is not None:
-                _log.warn(
-                    "each TLS context has a key of its own for session tickets: {why}; a client that comes back to "
-                    "another worker, or after the certificate was renewed, does a full handshake",
-                    why=self._failure,
-                )
-        if self._failure is None:
-            self._contexts.add(context)
-            self.keys.apply(context)
+        with self._lock:
+            if not self._is_proved:
+                self._failure = self.proof()
+                self._is_proved = True
+                if self._failure is not None:
+                    _log.warn(
+                        "each TLS context has a key of its own for session tickets: {why}; a client that comes back to "
+                        "another worker, or after the certificate was renewed, does a full handshake",
+                        why=self._failure,
+                    )
+            if self._failure is None:
+                self._contexts.add(context)
+                self.keys.apply(context)
 
     def replace(self, keys: TicketKeys) -> None:
         """Replaces the key of all contexts. Tickets of the old key are answered with a full handshake.
 
         :param keys: the next key: of :meth:`TicketKeys.new`, or from the parent.
         """
-        self.keys = keys
-        for context in self._contexts:
-            keys.apply(context)
+        with self._lock:
+            self.keys = keys
+            for context in self._contexts:
+                keys.apply(context)
 
 
 def prove() -> str | None:

@@ -140,35 +140,36 @@ class BearerTests(AccessTestCase):
             self.clock.advance(1)
 
     def test_wrong_tokens_are_limited(self) -> None:
-        """After some, an address is refused for the rest of the second, even with the right token."""
+        """After some, an address is told to wait with the next ones; the right token is always served."""
         self.assertEqual([self.status(b"x" * 16) for _ in range(MAX_FAILURES)], [401] * MAX_FAILURES)
-        self.assertEqual((self.status(b"x" * 16), self.status(TOKEN)), (429, 429))
+        self.assertEqual((self.status(b"x" * 16), self.status(TOKEN)), (429, 404))
         self.address = IPv4Address("TCP", "192.0.2.2", 1)
-        self.assertEqual(self.status(TOKEN), 404)
+        self.assertEqual((self.status(TOKEN), self.status(b"x" * 16)), (404, 401))
         self.address = IPv4Address("TCP", "192.0.2.1", 1)
         self.clock.advance(1)
-        self.assertEqual(self.status(TOKEN), 404)
+        self.assertEqual(self.status(b"x" * 16), 401)
 
     def test_networks(self) -> None:
         """A client has all addresses of an IPv6 network, and an address of IPv4 in two forms."""
         for one, other, status in (
             ("2001:db8::1", "2001:db8::2", 429),
-            ("2001:db8::1", "2001:db8:0:1::1", 404),
+            ("2001:db8::1", "2001:db8:0:1::1", 401),
             ("fe80::1%eth0", "fe80::2%eth0", 429),
-            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", 404),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", 401),
         ):
             self.clock.advance(1)
             self.address = IPv6Address("TCP", one, 1)
             for _ in range(MAX_FAILURES):
                 self.status()
             self.address = IPv6Address("TCP", other, 1)
-            self.assertEqual(self.status(TOKEN), status, (one, other))
+            self.assertEqual(self.status(), status, (one, other))
 
     def test_many_addresses(self) -> None:
-        """Their number is limited, so that they do not fill the memory."""
+        """Their number is limited, so that they do not fill the memory. The right token is served all the same."""
         for number in range(MAX_ADDRESSES):
             self.access._failures[str(number)] = 1
-        self.assertEqual(self.status(TOKEN), 429)
+        self.assertEqual((self.status(), self.status(TOKEN)), (429, 404))
+        self.assertEqual(len(self.access._failures), MAX_ADDRESSES)
         self.clock.advance(1)
-        self.assertEqual(self.status(TOKEN), 404)
-        self.assertEqual(self.access._failures, {})
+        self.assertEqual(self.status(), 401)
+        self.assertEqual(len(self.access._failures), 1)

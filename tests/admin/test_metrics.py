@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
@@ -20,6 +20,7 @@ from livefeed.admin.samples import Sample, total_of
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
+from livefeed.process.line_writer import LineWriter
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, make_site, request
@@ -237,6 +238,14 @@ class ProcessFigureTests(MetricsTestCase):
         figures = Figures((), (), self.site, None, address_refusals=lambda: {"address_rate": 7})
         self.metrics = self.site_of(figures)
         self.assertEqual(self.figure("address_refusals_total", reason="address_rate"), 7)
+
+    def test_access_log(self) -> None:
+        """The lines that were dropped; nothing without an access log."""
+        self.assertIsNone(self.figure("access_log_dropped_lines_total"))
+        lines = LineWriter("-", "", MemoryReactor(), bool)
+        lines._not_taken = 3
+        self.metrics = self.site_of(Figures((), (), self.site, None, lines=lines))
+        self.assertEqual(self.figure("access_log_dropped_lines_total"), 3)
 
     def test_workers(self) -> None:
         """By state; a canary that was not served has no time."""

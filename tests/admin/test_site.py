@@ -18,12 +18,14 @@ from livefeed.admin.site import (
     CONTENT_TIMEOUT_S,
     MAX_CONNECTIONS,
     MAX_CONTENT_BYTES,
+    UNKNOWN_IDLE_S,
     CommandResource,
     OperatorRoot,
     OperatorSite,
 )
 from livefeed.exceptions import CommandError
 from livefeed.testing import Response
+from livefeed.web.site import IDLE_TIMEOUT_S
 
 JSON = b"Content-Type: application/json"
 
@@ -162,11 +164,45 @@ class LimitTests(SiteTestCase):
     """The limits of the site."""
 
     def test_connections(self) -> None:
-        """One too many is closed; there is room again when another has ended."""
-        channels = [self.open()[0] for _ in range(MAX_CONNECTIONS)]
+        """One too many is closed if all are busy; there is room again when one has ended."""
+        channels = [self.send(b"GET /-/trace/1.1")[0] for _ in range(MAX_CONNECTIONS)]
         self.assertIsNone(self.site.buildProtocol(None))
         channels[0].connectionLost(Failure(ConnectionLost()))
         self.assertIsNotNone(self.site.buildProtocol(None))
+
+    def test_idle_connections_make_room(self) -> None:
+        """One too many takes the place of the oldest idle one, of those first that never had access."""
+        known = self.send(b"GET /-/trace/1.1")[1]
+        self.answer.callback([])
+        self.assertEqual(Response.parse(known.value()).status, 200)
+        self.answer = Deferred()
+        busy = self.send(b"POST /-/reload", JSON, content=b"{}")[1]
+        denied = self.send(b"GET /-/trace/1.1", b"Origin: null")[1]
+        channel, in_a_head = self.open()
+        channel.dataReceived(b"GET / HTTP/1.1\r\n")
+        silent = [self.open()[1] for _ in range(MAX_CONNECTIONS - 4)]
+        opened = [self.open()[1] for _ in range(MAX_CONNECTIONS - 2)]
+        self.assertTrue(all(each.disconnected for each in (denied, in_a_head, *silent)))
+        self.assertFalse(any(each.disconnected for each in (known, busy, *opened)))
+        self.assertEqual(len(self.site.channels), MAX_CONNECTIONS)
+        channels: set[Any] = self.site.channels
+        for each in channels:
+            each.is_known = True
+        self.open()
+        self.assertEqual((known.disconnected, busy.disconnected), (True, False))
+
+    def test_idle_time(self) -> None:
+        """A connection is idle for a short time, unless one of its requests had access."""
+        self.answer.callback([])
+        known = self.send(b"GET /-/trace/1.1")[1]
+        silent = self.open()[1]
+        denied = self.send(b"GET /-/trace/1.1", b"Origin: null")[1]
+        self.clock.advance(UNKNOWN_IDLE_S - 1)
+        self.assertFalse(any(each.disconnecting for each in (known, silent, denied)))
+        self.clock.advance(1)
+        self.assertEqual([each.disconnecting for each in (known, silent, denied)], [False, True, True])
+        self.clock.advance(IDLE_TIMEOUT_S)
+        self.assertTrue(known.disconnecting)
 
     def test_slow_content(self) -> None:
         """Content that does not come is waited for as long as a head, and each byte does not prolong that."""

@@ -123,6 +123,7 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
             independent = Independent(run.server.port, options.clients, run.server.authority, directory, options.kind)
             stack.enter_context(independent)
             run.wait_for(independent.served, "not all independent clients are served", _CONNECT_S)
+        own = run.server.usage()
         run.begin()
         run.happen()
         scenario.act(run)
@@ -131,6 +132,7 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
         run.observe(max(seconds, _CLIENTS_S) if options.clients else seconds)
         window = Window(run.began_at, run.event_at, time.monotonic())
         after = run.load.usage()
+        run.notes.append(run.server.usage().since(own, window.end - window.begin))
         run.load.stop()
         experiences = (
             {kind: experience(events, window) for kind, events in independent.events().items()} if independent else {}

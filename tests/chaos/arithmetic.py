@@ -164,6 +164,7 @@ class Figures:
     :ivar drops: these connections, by cause or code.
     :ivar missed: pairs of a watcher and a version that it has missed.
     :ivar missed_by: the watchers with such a version.
+    :ivar missed_connected: those of these pairs whose watcher had the same connection all the time.
     :ivar late_s: the longest time from a deadline to the version.
     :ivar reverted: messages with a lower sequence than the one before.
     :ivar failed: requests on open connections without a good answer, by status or cause.
@@ -182,6 +183,7 @@ class Figures:
     drops: Mapping[str, int]
     missed: int
     missed_by: int
+    missed_connected: int
     late_s: float
     reverted: int
     failed: Mapping[str, int]
@@ -298,6 +300,11 @@ def _sum_up(
         drops=dict(counts.drops),
         missed=sum(count for count, _ in late) + sum(older),
         missed_by=sum(1 for (count, _), turned in zip(late, older, strict=True) if count or turned),
+        missed_connected=sum(
+            count + turned
+            for watcher, (count, _), turned in zip(watchers, late, older, strict=True)
+            if not (watcher.drops or watcher.absences)
+        ),
         late_s=max((worst for _, worst in late), default=0.0),
         reverted=counts.reverted,
         failed=dict(counts.failed),

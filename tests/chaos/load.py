@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tests.chaos import records
-from tests.chaos.server import pss_bytes
+from tests.chaos.server import cpu_seconds, pss_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,6 @@ FIRST_NETWORK = 16
 """The second number of the source addresses of the first process; the other processes have those after it."""
 
 _STOP_S = 30.0
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class LoadError(Exception):
@@ -217,10 +216,7 @@ class Load:
 
     def usage(self) -> Usage:
         """Gives the processor time and the memory of the processes."""
-        cpu = 0.0
-        for process in self._processes:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            cpu += (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+        cpu = sum(cpu_seconds(process.pid) for process in self._processes)
         return Usage(cpu, sum(pss_bytes(process.pid) for process in self._processes))
 
     def stop(self) -> None:

@@ -60,7 +60,10 @@ def details(figures: Figures) -> list[str]:
         if counts
     ]
     if figures.missed:
-        lines.append(f"the latest version came {figures.late_s:.2f} s after its deadline")
+        lines.append(
+            f"the latest version came {figures.late_s:.2f} s after its deadline; {figures.missed_connected} were "
+            "missed by watchers that had the same connection all the time"
+        )
     if figures.retried or figures.reverted:
         lines.append(f"{figures.retried} requests sent again, {figures.reverted} sequences that fell")
     lines.append(

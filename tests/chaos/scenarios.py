@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 OUTAGE_S = 3.0
 """Seconds between the death of the parent and the start of the next."""
 
-DRAINED_S = 4.0
-"""Seconds from the beginning of a drain to SIGTERM."""
+DRAINED_S = 3.0
+"""Seconds from the beginning of a drain to SIGTERM: all watchers are sent away at once, and come back after 6 s."""
 
 BACK_S = 150.0
 """The longest time in seconds that watchers may take to be back: slots end after 60 s at most."""
@@ -188,8 +188,8 @@ def _restart(run: Run) -> None:
 
 
 def _drain(run: Run) -> None:
-    """Sends the watchers away, as before a machine is taken out of service, and starts livefeed again."""
-    run.server.command("drain")
+    """Sends the watchers away, and starts livefeed again. They have no other server to go to meanwhile."""
+    run.server.command("drain", successor=False)
     run.observe(DRAINED_S)
     run.server.terminate()
     run.server.start()

@@ -146,6 +146,14 @@ class AbsenceTests(SynchronousTestCase):
         found = history.figures(0.0, 0.0)
         self.assertEqual((found.missed, found.refused), (5, {"refused": 3}))  # 6 to 10
 
+    def test_the_watchers_of_other_processes(self) -> None:
+        """Versions that are missed on a connection that stays are counted apart."""
+        history = History().receive(0, 0, 20).receive(1, 0, 5).receive(2, 0, 5)
+        history.add(105.5, 1, Event.CLOSED, 2).add(105.5, 1, Event.SLOT, 1500)
+        history.receive(1, 11, 20, late_s=0.0).receive(2, 8, 20)
+        found = history.figures(0.0, 0.0, 0.0)
+        self.assertEqual((found.missed, found.missed_by, found.missed_connected), (5, 2, 1))
+
     def test_a_refusal_with_a_slot(self) -> None:
         """A server that is there may move the slot."""
         history = History().receive(0, 0, 20).receive(1, 0, 5)

@@ -23,6 +23,7 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(len(cells), len(report.COLUMNS))
         self.assertEqual(cells[:7], ["worker", "2", "1", "1 by 1", "0", "0", "-, 1 not"])
         self.assertIn("ends: 1 reset", report.details(found))
+        self.assertIn("; 0 were missed by watchers", report.details(found)[1])
         json.dumps(report.plain(asdict(found)), allow_nan=False)
 
     def test_table(self) -> None:

@@ -13,7 +13,9 @@ from livefeed.document.stored_version import (
     MAX_CONFIRMATION_BYTES,
     MAX_HEAD_BYTES,
     DamagedRecordError,
+    NewerFormatError,
     StoredVersion,
+    check_format,
     is_beginning_of_head,
     parse_head,
     stored_version,
@@ -72,6 +74,42 @@ class RecordTests(SynchronousTestCase):
             self.assertTrue(is_beginning_of_head(head[:end]), end)
         for line in (b"x", b"\0", b'{"versoin"', b'{"version"' + b"x" * MAX_HEAD_BYTES):
             self.assertFalse(is_beginning_of_head(line))
+
+
+class FormatTests(SynchronousTestCase):
+    """The number of the format in each head."""
+
+    def test_number_is_written(self) -> None:
+        """A later release knows by it what it reads."""
+        self.assertEqual(parse_head(VERSION.record().partition(b"\n")[0]).format, 1)
+
+    def test_without_a_number(self) -> None:
+        """The first releases wrote none."""
+        old = VERSION.record().replace(b'"format":1,', b"")
+        self.assertEqual(parse_head(old.partition(b"\n")[0]).format, 0)
+        self.assertEqual(read(old), VERSION)
+
+    def test_unknown_members_are_passed_over(self) -> None:
+        """A later release may add them under the same number."""
+        self.assertEqual(read(VERSION.record().replace(b'"format":1,', b'"format":1,"signed":[true],')), VERSION)
+
+    def test_greater_number(self) -> None:
+        """It is no damage, wherever the number is, and whatever else the head has or lacks."""
+        head, line = VERSION.record().partition(b"\n")[0], VERSION.confirmation()
+        for newer in (
+            head.replace(b'"format":1', b'"format":2'),
+            head.replace(b'"format":1,', b"").replace(b"}", b',"format":2}'),
+            b'{"version":"x","format": 2,"chain":' + b"[" * 1000,
+            b'{"version":["x"],"format":2}',
+        ):
+            error = self.assertRaises(NewerFormatError, parse_head, newer)
+            self.assertEqual(error.format, 2)
+        self.assertRaises(NewerFormatError, VERSION.confirmed_by, line.replace(b'"format":1', b'"format":12'))
+
+    def test_other_numbers(self) -> None:
+        """A document in a damaged file may have a number of the same name."""
+        for line in (b"", b'{"format":2}', b'["version","format":2]', b'{"version":"x","format":"2"}'):
+            check_format(line)
 
 
 class ConfirmationTests(SynchronousTestCase):

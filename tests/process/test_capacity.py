@@ -16,6 +16,7 @@ from livefeed.process.capacity import (
     BYTES_PER_CONNECTION,
     CHECK_S,
     MAX_RESERVE,
+    RELIEF_S,
     Capacity,
     Memory,
     MemoryFiles,
@@ -257,6 +258,22 @@ class WatchTests(FilesTestCase):
                 )
         self.watch.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_others_keep_the_memory(self) -> None:
+        """Clients are not held off for ever: after some time the reserve is enough."""
+        pool = FakePool()
+        self.machine(1000, 700)
+        self.start(pool)
+        for available in (99, 101, 99, *[120] * int(RELIEF_S)):
+            self.machine(1000, available)
+            self.after_a_check()
+            self.assertTrue(pool.held)
+        (line,) = self.after_a_check()
+        self.assertEqual((line, pool.held), ("there is enough memory again: more clients are taken", False))
+        self.machine(1000, 99)
+        self.assertEqual((len(self.after_a_check()), pool.held), (1, True))
+        self.machine(1000, 120)
+        self.assertEqual((self.after_a_check(), pool.held), ([], True))
 
     def test_any_limit_counts(self) -> None:
         """A cgroup may be full although the machine has memory, and the other way round."""

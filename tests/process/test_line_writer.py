@@ -157,6 +157,47 @@ class FileTests(WriterTestCase):
         self.assertEqual(path.read_bytes(), b"123\n2\n3\n")
 
 
+class PipeTests(WriterTestCase):
+    """A pipe with a name."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = str(self.directory / "pipe")
+        os.mkfifo(self.path)
+
+    def read_end(self) -> int:
+        fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        os.set_blocking(fd, True)
+        return fd
+
+    def test_program_that_reads(self) -> None:
+        """It gets the lines, and so does the next program after it."""
+        reader = self.read_end()
+        output = FileOutput(self.path)
+        output.open()
+        output.write(b"1\n")
+        self.assertEqual(os.read(reader, 100), b"1\n")
+        os.close(reader)
+        self.assertRaises(BrokenPipeError, output.write, b"2\n")
+        error = self.assertRaises(OSError, output.write, b"3\n")
+        self.assertEqual(error.errno, errno.ENXIO)
+        reader = self.read_end()
+        self.addCleanup(os.close, reader)
+        output.write(b"4\n")
+        self.assertEqual(os.read(reader, 100), b"4\n")
+        output.close()
+
+    def test_nobody_reads_yet(self) -> None:
+        """The start does not wait for a program, which may come later."""
+        with capturedLogs() as logs:
+            writer = self.started(self.path)
+        self.assertIn("No such device or address; it is tried again", str(formatEvent(logs[0])))
+        reader = self.read_end()
+        self.addCleanup(os.close, reader)
+        writer.write(b"1\n", 1)
+        self.assertEqual(os.read(reader, 100), b"1\n")
+
+
 class SocketTests(WriterTestCase):
     """A Unix socket."""
 

@@ -232,6 +232,21 @@ class ServiceTests(NotifyTestCase):
         told = self.manager.told()
         self.assertEqual([line.partition("=")[0] for line in told], ["RELOADING", "READY", "STATUS"])
 
+    def test_manager_that_hangs_for_long(self) -> None:
+        """The changes of state that wait are few: of each kind the last one, in their order."""
+        service = self.notify()
+        assert service.manager is not None
+        while service.manager.send("FILL=1"):
+            pass
+        for _ in range(100):
+            service.begin_reload()
+            service.end_reload()
+        service.hand_over(4711)
+        self.manager.told()
+        self.clock.advance(0)
+        told = self.manager.told()
+        self.assertEqual([line.partition("=")[0] for line in told], ["RELOADING", "READY", "MAINPID", "STATUS"])
+
     def test_errors_do_not_end_it(self) -> None:
         """An error of the line of status is logged, and the next turn comes."""
         service = self.notify()

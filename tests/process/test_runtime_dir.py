@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -61,7 +62,7 @@ class ClaimTests(SynchronousTestCase):
         self.addCleanup(claimed.release)
         self.assertTrue(claimed.is_ours)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o700)
-        self.assertEqual((self.path / "lock").read_text(), f"{os.getpid()}\n")
+        self.assertEqual((self.path / "lock").read_text(), f"{os.getpid()}\nformat 1\n")
         self.assertFalse(os.get_inheritable(claimed.lock))
 
     def test_group_may_pass(self) -> None:
@@ -84,6 +85,23 @@ class ClaimTests(SynchronousTestCase):
         third = claim(self.path)
         self.addCleanup(third.release)
         self.assertTrue(third.is_ours)
+
+    def test_locks_of_other_releases(self) -> None:
+        """A lock that is held is refused and stays, whatever its text; the text of a free one does not count."""
+        claim(self.path).release()
+        lock = self.path / "lock"
+        for text, named in (("123\n", "(process 123)"), ("123\nformat 9\nx\n", "(process 123)"), ("{}", "")):
+            with lock.open("w") as held:
+                held.write(text)
+                held.flush()
+                fcntl.flock(held, fcntl.LOCK_EX)
+                second = claim(self.path)
+                self.assertTrue(second.is_taken)
+                self.assertTrue(second.why_not.endswith(f"another livefeed uses {self.path} {named}".strip()))
+                self.assertEqual(lock.read_text(), text)
+            third = claim(self.path)
+            self.assertTrue(third.is_ours)
+            third.release()
 
     def test_link(self) -> None:
         """A symbolic link could have been made by somebody else."""
@@ -112,6 +130,25 @@ class ClaimTests(SynchronousTestCase):
         self.path.mkdir()
         self.path.chmod(0o770)
         self.assertIn("other users may write to it; `chmod go-w", self.refusal())
+
+    def test_parent_writable_by_others(self) -> None:
+        """Others could put a folder of their own in its place, unless the parent is as /tmp."""
+        self.base.mkdir()
+        for mode, allowed in ((0o777, False), (0o1777, True), (0o775, True), (0o755, True)):
+            self.base.chmod(mode)
+            if allowed:
+                claim(self.path).release()
+            else:
+                self.assertIn("other users may rename what is in it; `chmod go-w", self.refusal())
+                error = str(self.assertRaises(RuntimeDirError, inspect, self.path))
+                self.assertIn("other users may rename", error)
+        self.base.chmod(0o775)
+        if os.geteuid() == 0:
+            os.chown(self.base, -1, os.getegid() + 1)
+        else:
+            mine = os.getegid()
+            self.patch(os, "getegid", lambda: mine + 1)
+        self.assertIn("other users may rename", self.refusal())
 
     def test_lock_that_cannot_be_opened(self) -> None:
         """A link in the place of the lock is refused, and named."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed import __version__
 from livefeed.document.history import VERSIONS
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.document.stored_version import StoredVersion
@@ -80,6 +81,25 @@ class KeepingTests(JournalTestCase):
         head = b'{"version":"%b","epoch":1700,"number":1,"at":1700000001.25,"bytes":2}\n' % version_of(b"[]").encode()
         self.path.write_bytes(head + b"[]\n")
         self.assertEqual(self.found(), [StoredVersion(b"[]", Sequence(1700, 1), 1_700_000_001.25, "", 0.0)])
+
+    def test_files_of_release_0_2_0(self) -> None:
+        """Their bytes have no number of a format."""
+        self.path.parent.mkdir()
+        self.path.write_bytes(
+            b'{"version":"f9d86028c6e0d64e225186f96acb6933","epoch":1700000000000,"number":3,"at":1700000000.25,'
+            b'"bytes":8,"boot":"0a1b2c3d-0a1b-2c3d-4e5f-60718293a4b5","since_boot_s":5.5}\n{"a": 1}\n'
+        )
+        self.path.with_suffix(".confirmed").write_bytes(
+            b'cd011616285ab693eb2a1a13fab82c83 {"version":"f9d86028c6e0d64e225186f96acb6933","epoch":1700000000000,'
+            b'"number":3,"at":1700000060.25,"bytes":8,"boot":"0a1b2c3d-0a1b-2c3d-4e5f-60718293a4b5",'
+            b'"since_boot_s":65.5}\n'
+        )
+        boot = "0a1b2c3d-0a1b-2c3d-4e5f-60718293a4b5"
+        kept = StoredVersion(b'{"a": 1}', Sequence(1_700_000_000_000, 3), 1_700_000_060.25, boot, 65.5)
+        self.assertEqual(self.found(), [kept])
+        # The versions are written anew, in the format of this release.
+        self.assertEqual(self.found(), [kept])
+        self.assertIn(b'"format":1', self.path.read_bytes())
 
     def confirm(self, kept: StoredVersion) -> None:
         """Has a process confirm a version."""
@@ -256,7 +276,12 @@ class DamageTests(JournalTestCase):
         whole = bytearray(self.path.read_bytes())
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
         self.path.write_bytes(whole)
-        documents = [kept.data for kept in self.found()]
+        try:
+            documents = [kept.data for kept in self.found()]
+        except JournalError:
+            # The byte was the number of a format. Nothing is lost then.
+            self.assertEqual(self.path.read_bytes(), whole)
+            return
         self.assertEqual(documents, [kept.data for kept in versions[: len(documents)]])
 
     def test_another_file(self) -> None:
@@ -265,6 +290,63 @@ class DamageTests(JournalTestCase):
         for content in (b"\0" * 5000, b"{}\n", b"x" * 5000, b'{"version":"","epoch":1,"number":1,"at":0,"bytes":-5}\n'):
             self.path.write_bytes(content)
             self.assertEqual(self.found(), [])
+
+
+class NewerTests(JournalTestCase):
+    """Files that a newer livefeed has written."""
+
+    def assert_refused(self, path: Path, data: bytes) -> None:
+        """Asserts that a file with some bytes is refused, and that no file changes."""
+        path.write_bytes(data)
+        before = {each: each.read_bytes() for each in self.path.parent.iterdir()}
+        for attempt in (self.journal().open, self.journal().inspect):
+            error = self.assertRaises(JournalError, attempt)
+            text = f"{path}: has format 2, of a newer livefeed, and livefeed {__version__} reads formats up to 1; the "
+            self.assertTrue(str(error).startswith(text), error)
+            self.assertIn("move the file away", str(error))
+            self.assertEqual({each: each.read_bytes() for each in self.path.parent.iterdir()}, before)
+
+    def test_newer_format(self) -> None:
+        """The newer livefeed has all its versions when it is started again."""
+        self.keep(version(1), version(2))
+        whole = self.path.read_bytes()
+        at = whole.rindex(b'"format":1')
+        second = whole[:at] + b'"format":2' + whole[at + 10 :]
+        for data in (
+            whole.replace(b'"format":1', b'"format":2'),
+            # Appended to a file of this release, cut, and with heads that are longer than those of this release.
+            *(second, second[: at + 20], second[: at + 10] + b',"chain":"' + b"x" * 1000),
+        ):
+            self.assert_refused(self.path, data)
+        self.path.write_bytes(whole)
+        self.assertEqual(self.found(), [version(1), version(2)])
+
+    def test_newer_confirmation(self) -> None:
+        """It is left as it is, too."""
+        self.keep(version(1))
+        line = version(1).confirmation().replace(b'"format":1', b'"format":2')
+        self.assert_refused(self.path.with_suffix(".confirmed"), line)
+
+    def test_lock_is_free_after_a_refusal(self) -> None:
+        """The newer livefeed can be started while this process still runs."""
+        self.keep(version(1))
+        whole = self.path.read_bytes()
+        self.assert_refused(self.path, whole.replace(b'"format":1', b'"format":2'))
+        self.path.write_bytes(whole)
+        self.assertEqual(self.found(), [version(1)])
+
+    def test_inspection(self) -> None:
+        """It makes and changes nothing, and damage is no reason against a start."""
+        self.journal().inspect()
+        self.assertFalse(self.path.parent.exists())
+        self.keep(version(1))
+        self.path.write_bytes(self.path.read_bytes() + b"garbage\n")
+        before = self.path.read_bytes()
+        self.journal().inspect()
+        self.assertEqual(self.path.read_bytes(), before)
+        self.path.unlink()
+        self.path.mkdir()
+        self.assertRaises(JournalError, self.journal().inspect)
 
 
 class TroubleTests(JournalTestCase):

@@ -146,6 +146,17 @@ class MakingTests(CertificatesTestCase):
 class KeepingTests(CertificatesTestCase):
     """Files that are kept, and files that are made anew."""
 
+    def test_pair_of_release_0_2_0(self) -> None:
+        """Its keys have no number of a format, and are used."""
+        self.make()
+        for name in ("ca.key", "key.pem"):
+            path = self.directory / name
+            self.assertTrue(path.read_bytes().startswith(b"livefeed-development-format: 1\n-----BEGIN"))
+            path.write_bytes(path.read_bytes().partition(b"\n")[2])
+        before = self.contents()
+        self.assertFalse(self.make().made)
+        self.assertEqual(self.contents(), before)
+
     def test_second_time_keeps_everything(self) -> None:
         """A valid certificate is not replaced, because clients may already trust it."""
         made = self.make()
@@ -263,6 +274,26 @@ class RefusalTests(CertificatesTestCase):
         before = (self.directory / "ca.key").read_bytes()
         self.assertIn("ca.key", self.refusal())
         self.assertEqual((self.directory / "ca.key").read_bytes(), before)
+
+    def test_pair_of_a_newer_livefeed(self) -> None:
+        """It is refused, and all files stay, even if others are missing or expired."""
+        self.make()
+        for name in ("ca.key", "key.pem"):
+            path = self.directory / name
+            key = path.read_bytes()
+            path.write_bytes(key.replace(b"format: 1\n", b"format: 2\n"))
+            before = self.contents()
+            why = self.refusal()
+            self.assertTrue(why.startswith(f"{path}: has format 2, of a newer livefeed"), why)
+            self.assertIn("remove or rename", why)
+            self.assertEqual(self.contents(), before)
+            path.write_bytes(key)
+        (self.directory / "key.pem").write_bytes(b"livefeed-development-format: 2\nanother kind of key")
+        for name in ("cert.pem", "ca.pem", "ca.key"):
+            (self.directory / name).unlink()
+            self.refusal()
+            self.assertEqual((self.directory / "key.pem").read_bytes()[31:], b"another kind of key")
+        self.assertTrue(self.make(force=True).made)
 
     def test_directory_that_cannot_be_made(self) -> None:
         """The message names the obstacle and the alternative."""

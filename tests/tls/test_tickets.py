@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,26 @@ class SharingTests(CertificateTestCase):
         for version in VERSIONS:
             self.assertFalse(self.resumes(server, server, version, lambda: shared.replace(TicketKeys.new())))
             self.assertTrue(self.resumes(server, server, version))
+
+    def test_rotation_while_a_context_is_made(self) -> None:
+        """A reload makes it in a thread: it has the next key in the end."""
+        shared = SessionTickets()
+        following = TicketKeys.new()
+        applied: list[TicketKeys] = []
+        rotating = threading.Thread(target=shared.replace, args=(following,))
+
+        def apply(keys: TicketKeys, _: SSL.Context) -> bool:
+            if not applied:
+                rotating.start()
+                rotating.join(0.2)  # without an order between the two, it ends here
+            applied.append(keys)
+            return True
+
+        self.patch(TicketKeys, "apply", apply)
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        shared.adopt(context)
+        rotating.join()
+        self.assertEqual(applied[1:], [following])
 
     def test_rotation_is_longer_than_a_ticket(self) -> None:
         """OpenSSL's tickets last two hours."""

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -74,6 +75,8 @@ func main() {
 	// One processor is enough for each process: there are several, and the server needs some. With more of them, Go
 	// looks for work on the others whenever one has none.
 	runtime.GOMAXPROCS(1)
+	// Each collection looks at the stacks of all watchers, and few of them have made garbage.
+	debug.SetGCPercent(300)
 	recorder, err := newRecorder(*records)
 	if err != nil {
 		log.Fatal(err)

@@ -36,7 +36,7 @@ const (
 	answerLimit  = 15 * time.Second // for an answer
 	silenceLimit = 90 * time.Second // of a subscriber: livefeed sends a byte every 30 s
 	maxFrame     = 4 << 20
-	bufferBytes  = 1024 // for a line of a head, and for the beginning of a document
+	bufferBytes  = 4608 // for a document of 4 KB in a record of TLS: each is read by one call of the system
 )
 
 // Watcher is one client.
@@ -54,10 +54,19 @@ type Watcher struct {
 	version   string
 	tag       string
 	conn      *tls.Conn
+	raw       *bufio.Reader // of the bytes of TLS
 	reader    *bufio.Reader
 	nextPoll  time.Time
 	isNew     bool // no document has come on this connection yet
 }
+
+// buffered is a connection whose bytes are read ahead: TLS asks for the head of a record first, and then for the rest.
+type buffered struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (conn *buffered) Read(data []byte) (int, error) { return conn.reader.Read(data) }
 
 // ending is the end of a connection by the server, or the failure of one.
 type ending struct {
@@ -76,7 +85,7 @@ func newWatcher(settings *Settings, recorder *Recorder, kind Kind, index int) *W
 	}
 	return &Watcher{
 		settings: settings, recorder: recorder, kind: kind, id: settings.first + index,
-		source: settings.source(index), config: config, epoch: -1,
+		source: settings.source(index), config: config, epoch: -1, raw: bufio.NewReaderSize(nil, bufferBytes),
 	}
 }
 
@@ -128,7 +137,8 @@ func (watcher *Watcher) connect() error {
 	if err != nil {
 		return err
 	}
-	watcher.conn = tls.Client(raw, watcher.config)
+	watcher.raw.Reset(raw)
+	watcher.conn = tls.Client(&buffered{raw, watcher.raw}, watcher.config)
 	raw.SetDeadline(begin.Add(connectLimit))
 	if err := watcher.conn.Handshake(); err != nil {
 		return err
