@@ -17,7 +17,7 @@ import os
 import socket
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -42,6 +42,15 @@ MAX_PAYLOAD_BYTES = 1024 * 1024 * 1024
 
 MAX_FDS = 1024
 """The largest number of descriptors of a message, and of those that wait for their message."""
+
+MAX_TEXT = 1024
+"""The largest number of characters of a name or a text in a report of a worker: labels, versions, names of feeds."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A number that a worker counts, or of a sequence, as JSON has it for everybody."""
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+"""A name or a short text."""
 
 _RESERVED = frozenset(("type", "sizes", "fds"))
 _NEWLINE = b"\n"
@@ -263,9 +272,9 @@ class Held(msgspec.Struct, frozen=True):
     :ivar codings: the names of the content codings that the worker has it in.
     """
 
-    version: str
-    sequence: tuple[int, int]
-    codings: list[str] = []
+    version: Text
+    sequence: tuple[Count, Count]
+    codings: list[Text] = []
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -286,9 +295,9 @@ class Hello(msgspec.Struct, frozen=True):
     livefeed: str
     pid: int
     index: int
-    feeds: dict[str, Held] = {}
-    places: dict[str, int] = {}
-    sockets: list[int] = []
+    feeds: dict[Text, Held] = {}
+    places: dict[Text, Count] = {}
+    sockets: list[Count] = []
     listen: list[str] = []
 
 
@@ -332,12 +341,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
     :ivar drain: how far the worker has sent its watchers away.
     """
 
-    samples: list[Any]
-    connections: int
-    capacity: int
-    watchers: dict[str, dict[str, int]]
+    samples: list[tuple[Text, list[tuple[Text, Text]], float]]
+    connections: Count
+    capacity: Count
+    watchers: dict[Text, dict[Text, Count]]
     lag_s: float = 0.0
-    deliveries: list[Any] = []
+    deliveries: list[tuple[Text, Text, float | None, float | None, Count]] = []
     drain: DrainReport = DrainReport()
 
 

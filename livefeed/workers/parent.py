@@ -20,6 +20,7 @@ from twisted.logger import Logger, LogLevel
 
 from livefeed.exceptions import LinkError, StartError, first_line
 from livefeed.process.drain import DRAIN_S
+from livefeed.workers.allowance import Allowance
 from livefeed.workers.canary import Canary, CanaryError, Way
 from livefeed.workers.leases import Leases
 from livefeed.workers.link import REFUSED
@@ -28,6 +29,7 @@ from livefeed.workers.processes import running_workers
 from livefeed.workers.releasing import WorkersRelease
 from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_listening, is_unix
 from livefeed.workers.supervisor import State, Supervisor
+from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -360,6 +362,8 @@ class Parent(MultiService):
     def receive(self, worker: _WorkerLink, message: Message) -> None:
         """Takes a message of a worker."""
         index = worker.index
+        if not worker.allowance.take(message.type):
+            return
         match message.type:
             case "heartbeat":
                 beat = message.read(Heartbeat)
@@ -375,7 +379,7 @@ class Parent(MultiService):
                 worker.is_accepting = True
                 worker.watch()
             case "log":
-                _log_line(index, message.read(Line))
+                _log_line(index, message.read(Line), worker.allowance)
             case "sockets":
                 if not worker.is_asked:
                     raise LinkError("a message sockets has come that was not asked for")
@@ -492,6 +496,7 @@ class Parent(MultiService):
 class _WorkerLink:
     """The link to a worker that was welcome.
 
+    :ivar allowance: limits the number of its messages.
     :ivar is_accepting: whether the worker accepts on its sockets.
     :ivar is_asked: whether it was asked for its sockets, and has not answered.
     """
@@ -502,11 +507,15 @@ class _WorkerLink:
     link: Link
 
     # internal state
+    allowance: Allowance = field(init=False)
     is_accepting: bool = False
     is_asked: bool = False
     _told: bool | None = None  # whether the worker was told last that livefeed is ready
     _watching: Deferred[None] | None = None
     _is_lost: bool = False
+
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(self.parent.reactor.seconds)
 
     def receive(self, link: Link, message: Message) -> None:
         """Receiver API."""
@@ -561,11 +570,15 @@ class _WorkerLink:
             await deferLater(parent.reactor, every_s if is_ready else RETRY_S)
 
 
-def _log_line(index: int, line: Line) -> None:
+def _log_line(index: int, line: Line, allowance: Allowance) -> None:
     """Writes a line of a worker's log into that of the parent."""
     level = _LEVELS.get(line.level, LogLevel.info)
-    logger = Logger(line.namespace)
-    logger.emit(level, "worker {index}: {text}", index=index, text=line.text)
+    logger = Logger(line.namespace[:MAX_NAMESPACE])
+    left_out, allowance.left_out = allowance.left_out, 0
+    if left_out:
+        text = "worker {index}: {count} lines of its log are left out: there were too many"
+        _log.warn(text, index=index, count=left_out)
+    logger.emit(level, "worker {index}: {text}", index=index, text=line.text[:MAX_CHARACTERS])
 
 
 def _close_all(adopted: dict[str, dict[int, socket.socket]]) -> None:

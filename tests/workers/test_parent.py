@@ -22,11 +22,13 @@ from livefeed.exceptions import LinkError, StartError
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.runtime_dir import RuntimeDir
 from livefeed.workers import processes
+from livefeed.workers.allowance import RATES
 from livefeed.workers.canary import CanaryError, Question
 from livefeed.workers.messages import PROTOCOL, Hello, Message
 from livefeed.workers.parent import ADOPT_S, Parent
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
+from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_NAMESPACE
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -340,6 +342,53 @@ class MessageTests(ParentTestCase):
         link.receive("log", {"level": "warn", "namespace": "livefeed.transport.pool", "text": "full {x}"})
         (event,) = [each for each in self.logged if each["log_namespace"] == "livefeed.transport.pool"]
         self.assertEqual((formatEvent(event), event["log_level"]), ("worker 0: full {x}", LogLevel.warn))
+
+    def test_impossible_reports(self) -> None:
+        """A heartbeat or a hello with other values than livefeed sends is an error of the link, and changes nothing."""
+        link, _ = self.bring_up()
+        sample = ["connections", [["a", "b"]], 1.0]
+        heartbeats: list[dict[str, Any]] = [
+            {"watchers": {"feed": {"websocket": -3}}},
+            {"watchers": {"f" * 2000: {}}},
+            {"connections": -1},
+            {"samples": [["connections", [["a"]], 1.0]]},
+            {"samples": [["connections", [], "x"]]},
+            {"samples": [["connections", [["a", "b" * 2000]], 1.0]]},
+            {"deliveries": [["feed", "v"]]},
+            {"deliveries": [["feed", "v", 1.0, None, -1]]},
+        ]
+        for wrong in heartbeats:
+            with self.subTest(wrong), self.assertRaisesRegex(LinkError, "a message heartbeat cannot be read"):
+                link.receive("heartbeat", BEAT | wrong)
+        self.assertEqual(self.figures.calls, [])
+        link.receive("heartbeat", BEAT | {"samples": [sample], "deliveries": [["feed", "v", None, 2.0, 3]]})
+        self.assertEqual(self.figures.calls, [("report", 0, 1)])
+        hellos: list[dict[str, Any]] = [
+            {"places": {"feed": -1}},
+            {"feeds": {"feed": {"version": "v", "sequence": [2**60, 1]}}},
+        ]
+        for wrong in hellos:
+            facts = {"protocol": PROTOCOL, "livefeed": "1", "pid": 1, "index": 0}
+            with self.subTest(wrong), self.assertRaises(LinkError):
+                Message("hello", facts | wrong).read(Hello)
+
+    def test_floods(self) -> None:
+        """Too many heartbeats end the link. Of too many lines of a log some are written, cut off, and a count."""
+        link, other = self.bring_up()
+        line = {"level": "info", "namespace": "n" * 1000, "text": "x" * 100_000}
+        for _ in range(2000):
+            link.receive("log", line)
+        written = [each for each in self.logged if each["log_namespace"].startswith("nn")]
+        self.assertEqual(len(written), RATES["log"][0])
+        self.assertLess(len(formatEvent(written[0])), MAX_CHARACTERS + 20)
+        self.assertEqual(len(written[0]["log_namespace"]), MAX_NAMESPACE)
+        self.reactor.advance(1.0)
+        link.receive("log", line)
+        self.assertIn("worker 0: 1000 lines of its log are left out: there were too many", self.lines())
+        with self.assertRaisesRegex(LinkError, "too many messages"):
+            for _ in range(2000):
+                link.receive("heartbeat", BEAT)
+        other.receive("heartbeat", BEAT)
 
     def test_unknown_message(self) -> None:
         """It is ignored: a newer worker may say more."""
