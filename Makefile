@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, docs, all tests, and those of the transports on both: what CI runs"
+	@echo "make check    format, lint, types, docs, all tests, and the integration tests in all three runs: what CI runs"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
@@ -59,13 +59,19 @@ run: certs
 
 test: test-unit test-integration test-sources
 
-# The tests with real processes, browsers and proxies, except those of the sources. They use the fast transport.
+# The tests with real processes, browsers and proxies, except those of the sources, on the fast transport. The runs with
+# Twisted's transport and with workers leave out the tests of what does not differ: tests/integration/runs.py has the rule.
 test-integration: $(READY) $(CLIENTS)
-	$(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
+	$(BIN)/python -m pytest --quiet tests/integration -m "not sources"
 
-SOURCES := $(patsubst %,tests/integration/test_%.py,every_source redis mongo origin files plugins)
 test-sources: $(READY)
-	$(BIN)/python -m pytest --quiet $(SOURCES)
+	$(BIN)/python -m pytest --quiet tests/integration -m sources
+
+test-twisted: $(READY) $(CLIENTS)
+	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration
+
+test-workers: $(READY) $(CLIENTS)
+	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration
 
 # Builds the wheel and the sdist, installs the wheel into an environment of its own, and runs its commands there.
 wheel-test: $(READY)
@@ -105,15 +111,6 @@ mutants: $(READY)
 test-unit: $(READY)
 	$(BIN)/python -m pytest --quiet --ignore tests/integration
 
-# The integration tests again, with two workers.
-test-workers: $(READY) $(CLIENTS)
-	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %)
-
-# The integration tests again, with Twisted's own transport, which workers do not have.
-WORKERS := tests/integration/test_workers.py tests/integration/test_worker_process.py
-test-twisted: $(READY) $(CLIENTS)
-	LIVEFEED_TEST_TRANSPORT=twisted $(BIN)/python -m pytest --quiet tests/integration $(SOURCES:%=--ignore %) $(WORKERS:%=--ignore %)
-
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
 # A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
 # each request.
@@ -135,7 +132,8 @@ bench-peers:
 	@echo "  apt install nginx libnginx-mod-nchan varnish hitch wrk golang-go"
 	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
 
-check: lint types docs test test-twisted
+# The longest of them first: with --jobs, no other is left to run beside the last one.
+check: lint test-integration test-workers test-twisted test-sources test-unit types docs
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from livefeed import __version__
-from livefeed.admin.totals import received
+from livefeed.admin.totals import received, sent
 from livefeed.exceptions import ConfigurationError
 from livefeed.operating import Operating
 from livefeed.process.capacity import share
@@ -126,7 +126,9 @@ def make_parent(
         lambda: operating.instance.directory,
         endpoints,
         WorkerProcesses(reactor, partial(_arguments, operating.instance.path / LINK_SOCKET), os.environ),
-        lambda path, on_hello: LinkServer(path / LINK_SOCKET, reactor, on_hello),
+        lambda path, on_hello, generation, is_published: LinkServer(
+            path / LINK_SOCKET, reactor, on_hello, generation=generation, is_published=is_published
+        ),
         broadcast,
         _Figures(operating.totals),
         partial(configuration.message, "welcome"),
@@ -213,7 +215,7 @@ def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
 def _hurry(drain: Drain, parent: Parent) -> None:
     """Ends the process at once, with its workers."""
     drain.hurry()
-    parent.supervisor.hurry()
+    parent.hurry()
 
 
 def _make_notify(feeds: FeedsService[PulledFeedService], parent: Parent, reactor: ServiceReactor) -> Notify:
@@ -237,9 +239,9 @@ def _group(reactor: ServiceReactor, description: str, count: int, endpoint_of: C
     return GroupEndpoint(endpoint_of(BindingReactor(reactor, group), description.removeprefix(PROXIED)), group)
 
 
-def _arguments(link: Path, index: int) -> list[str]:
+def _arguments(link: Path, generation: int, index: int) -> list[str]:
     """Gives the arguments of the Python program of a worker."""
-    return ["-m", "livefeed.workers", "--link", str(link), "--index", str(index)]
+    return ["-m", "livefeed.workers", "--link", str(link), "--generation", str(generation), "--index", str(index)]
 
 
 def _question(feeds: Mapping[str, PulledFeedService]) -> Question:
@@ -412,3 +414,7 @@ class _Figures:
     def end(self, index: int, incarnation: int) -> None:
         """Figures API."""
         self.totals.end(index, incarnation)
+
+    def last(self, index: int) -> list[Any]:
+        """Figures API."""
+        return sent(self.totals.of_worker(index))

@@ -110,7 +110,7 @@ class ServiceTests(ParentServiceTestCase):
         """The trace takes what the workers tell of their deliveries."""
         parent = self.parent_of(self.make())
         trace: Any = parent.deliveries
-        trace(1, [["feed", "some version", 1.0, 2.0, 3]])
+        trace(1, "worker 1", [["feed", "some version", 1.0, 2.0, 3]])
         self.assertEqual([*trace.__self__._of_workers], [("feed", "some version")])
 
     def test_system_without_epoll(self) -> None:
@@ -120,10 +120,13 @@ class ServiceTests(ParentServiceTestCase):
         self.assertIn("--workers: requires the fast transport", str(error))
 
     def test_arguments(self) -> None:
-        """A worker is told its parent's socket and its index."""
+        """A worker is told its parent's socket, its generation and its index."""
         processes = self.parent_of(self.make()).processes
         link = self.folder / "run" / "link.sock"
-        self.assertEqual(processes.arguments(3), ["-m", "livefeed.workers", "--link", str(link), "--index", "3"])
+        self.assertEqual(
+            processes.arguments(2, 3),
+            ["-m", "livefeed.workers", "--link", str(link), "--generation", "2", "--index", "3"],
+        )
 
 
 class DrainTests(ParentServiceTestCase):

@@ -108,7 +108,7 @@ class Figures:
         if (is_shared := self.tickets_shared()) is not None:
             yield Sample("session_tickets_shared", (), is_shared)
         if self.pool is not None:
-            yield Sample("connections", (), len(self.pool.connections))
+            yield Sample("connections", (), self.pool.count)
             yield Sample("max_connections", (), self.pool.capacity)
             yield Sample("connections_accepted_total", (), self.pool.accepted)
             yield Sample("connections_refused_total", (), self.pool.refused)
@@ -196,10 +196,17 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
 
 
 def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
-    """Gives the samples about worker processes, from the reports that ``/status`` has of them."""
+    """Gives the samples about worker processes, from the reports that ``/status`` has of them.
+
+    Workers of earlier generations, which end, are only counted.
+    """
+    reports = [*reports]
+    newest = max((report["generation"] for report in reports), default=0)
     states: Counter[str] = Counter()
     for report in reports:
         states[str(report["state"])] += 1
+        if report["generation"] != newest:
+            continue
         labels: Labels = (("index", str(report["index"])),)
         yield Sample("worker_restarts_total", labels, report["restarts"])
         if report["canary_s"] is not None:

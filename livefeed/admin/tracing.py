@@ -75,15 +75,16 @@ class Tracing:
     # internal state
     _of_workers: dict[tuple[str, str], dict[int, DeliveryTimes]] = field(default_factory=dict)  # by feed and version
 
-    def report(self, index: int, deliveries: Iterable[Any]) -> None:
+    def report(self, place: int, name: str, deliveries: Iterable[Any]) -> None:
         """Takes the deliveries of a worker, as :func:`sent_deliveries` gives them. Those of old versions are forgotten.
 
-        :param index: the index of the worker.
+        :param place: a number that no other worker has at the time; reports are in this order.
+        :param name: the name of the worker.
         """
         for feed, version, first_s, last_s, subscribers in deliveries:
             key = str(feed), str(version)
             of_version = self._of_workers.setdefault(key, {})
-            of_version[index] = DeliveryTimes(f"worker {index}", first_s, last_s, int(subscribers))
+            of_version[place] = DeliveryTimes(name, first_s, last_s, int(subscribers))
         while len(self._of_workers) > MAX_KEPT:
             del self._of_workers[next(iter(self._of_workers))]
 

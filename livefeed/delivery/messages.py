@@ -147,6 +147,9 @@ class Messages:
         if self.feed.state is State.EXPIRED:
             # The event has no id, so a client that comes back has no version.
             return wrap(self._message("state"), "")
+        if have is None or have == snapshot.version:
+            # A client has this version now, or is about to have it, so the patch to the next one will be used.
+            self.feed.history.want()
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
         if have is None:

@@ -102,7 +102,7 @@ class PoolPort:
         """IListeningPort API."""
         prepare_for_pool(self.sock)
         self.factory.doStart()
-        self.pool.listen(self.sock, self._make_connection(), self.admits, cost_s=self.cost_s)
+        self.pool.listen(self.sock, self._make_connection(self.factory), self.admits, cost_s=self.cost_s)
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -115,15 +115,16 @@ class PoolPort:
                 self.on_stop()
         return succeed(None)
 
-    def admit(self, sock: socket.socket) -> None:
-        """Takes a connected socket as a connection of this port, as if it had been accepted here.
+    def admit(self, sock: socket.socket, factory: IProtocolFactory) -> None:
+        """Takes a connected socket as a connection of this port, as if it had been accepted here, and counts it not.
 
         :param sock: connected; the pool closes it.
+        :param factory: makes its protocol, in place of that of the port.
         """
-        self.pool.admit(sock, self._make_connection())
+        self.pool.admit(sock, self._make_connection(factory))
 
-    def _make_connection(self) -> MakeConnection:
-        make: MakeConnection = ConnectionFactory(self.factory, self.context, self.kinds)
+    def _make_connection(self, factory: IProtocolFactory) -> MakeConnection:
+        make: MakeConnection = ConnectionFactory(factory, self.context, self.kinds)
         return make if self.before is None else self.before(make)
 
     def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:

@@ -103,12 +103,14 @@ class ConnectionPool(Protocol):
     :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
     :ivar handshakes: number of TLS handshakes that succeeded.
     :ivar failed_handshakes: number of connections that ended before their TLS handshake succeeded.
+    :ivar guests: the descriptors of open connections that count nowhere.
     """
 
     deadlines: dict[PooledConnection, float]
     did_more: bool
     handshakes: int
     failed_handshakes: int
+    guests: set[int]
 
     @property
     def reactor(self) -> TimedReactor:

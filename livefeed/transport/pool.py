@@ -130,6 +130,7 @@ class Pool:
     :ivar handshakes: number of TLS handshakes that succeeded since the start.
     :ivar failed_handshakes: number of connections that ended before their TLS handshake succeeded.
     :ivar capacity: upper limit of open connections; 0 before the pool listens.
+    :ivar guests: the descriptors of open connections that :meth:`admit` has taken, which count nowhere.
     """
 
     # required parameters
@@ -148,6 +149,7 @@ class Pool:
     failed_handshakes: int = 0
     rested: int = 0
     capacity: int = 0
+    guests: set[int] = field(default_factory=set)
     _most_by_memory: int = 0  # 0 if it is not known
     _held_at: int | None = None  # number of connections since which no more are taken
     _over: int = 0  # connections over the limit, which do not count as open ones
@@ -217,6 +219,11 @@ class Pool:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return max(soft - RESERVED_FILES, 16)
 
+    @property
+    def count(self) -> int:
+        """The number of open connections, without :attr:`guests`."""
+        return len(self.connections) - len(self.guests)
+
     def limit_by_memory(self, connections: int) -> None:
         """Limits the number of connections where no setting does.
 
@@ -227,7 +234,7 @@ class Pool:
 
     def hold(self, *, held: bool) -> int:
         """Takes no more connections than there are, or takes them again. Returns their number."""
-        count = len(self.connections) - self._over
+        count = self.count - self._over
         self._held_at = count if held else None
         self._set_capacity()
         return count
@@ -249,6 +256,7 @@ class Pool:
         """
         if not self._running:
             self._begin()
+        self.guests.add(sock.fileno())
         self._take(sock, None, make_connection, too_many=False)
 
     def pollers(self) -> list[PooledConnection]:
@@ -354,7 +362,7 @@ class Pool:
         # A comparison takes 50 ns per connection; a timer would take ten times as long, and 500 bytes.
         for connection in [each for each, deadline in self.deadlines.items() if deadline <= now]:
             connection.expire()
-        if self._is_full and len(self.connections) - self._over < self.capacity * 0.9:
+        if self._is_full and self.count - self._over < self.capacity * 0.9:
             self._is_full = False
             _log.info("the number of connections is below the limit again")
         for fd in self._resting:
@@ -397,7 +405,7 @@ class Pool:
 
     def _admit(self, sock: socket.socket, peer: object, listener: _Listener) -> None:
         # Connections over the limit do not count: clients that were told to come back must find free places.
-        too_many = len(self.connections) - self._over >= self.capacity
+        too_many = self.count - self._over >= self.capacity
         if too_many:
             self.refused += 1
             if not self._is_full:
@@ -419,6 +427,7 @@ class Pool:
         except Exception:
             # No memory, in the process or in the kernel: this client alone is sent away.
             self.log_failure("accepting", make_connection)
+            self.guests.discard(sock.fileno())
             sock.close()
             return False
         connection.over_capacity = too_many
@@ -489,6 +498,7 @@ class Pool:
                 if self.connections.pop(connection.fd, None) is not None:
                     self._epoll.unregister(connection.fd)
                     self._over -= connection.over_capacity
+                    self.guests.discard(connection.fd)
                     self.deadlines.pop(connection, None)
                     connection.close()
         self._cease_if_idle()

@@ -178,7 +178,7 @@ class TLSConnection(Connection):
         """Closes the socket, tells the protocol, and removes the reference of OpenSSL to the connection."""
         is_lost = self._state == LOST
         if is_lost and self._tls_state in _UNFINISHED:
-            self.pool.failed_handshakes += 1
+            self.pool.failed_handshakes += self.fd not in self.pool.guests
         super().close()
         if is_lost:
             self._ssl.set_app_data(None)
@@ -249,7 +249,7 @@ class TLSConnection(Connection):
             self._protocol_failed("the TLS handshake")
         else:
             self._tls_state = READY
-            self.pool.handshakes += 1
+            self.pool.handshakes += self.fd not in self.pool.guests
             self._watch(EPOLLIN)
             super().start()
             if IHandshakeListener.providedBy(self._protocol):

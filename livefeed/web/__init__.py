@@ -15,4 +15,5 @@
 - ``request``: one request: limits, and the answer to a failure.
 - ``resources``: the base of all resources, and small content such as pages.
 - ``site``: the factory of channels.
+- ``uncounted``: a site for the requests with which livefeed checks itself.
 """

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from livefeed.transport.answer import Answer
     from livefeed.transport.interfaces import RoomMember
+    from livefeed.web.channel import Channel
     from livefeed.web.forwarded import Forwarded
     from livefeed.web.request import Request
 
@@ -83,11 +84,11 @@ class Format:
         return b"%s - - " % (client.encode("ascii", "backslashreplace") or b"-")
 
     def sides(
-        self, request_line: tuple[bytes, bytes, bytes], status: int, size: int | None, now: float
+        self, request_line: tuple[bytes, bytes, bytes] | None, status: int, size: int | None, now: float
     ) -> tuple[bytes, bytes]:
         """Gives the second part of a line as two pieces: up to the end of the target, and what is behind it.
 
-        :param request_line: the method, the target and the version of the protocol.
+        :param request_line: the method, the target and the version of the protocol; ``None`` if they are not known.
         :param size: the bytes of the content that was sent; ``None`` if they are not counted.
         :param now: the time, in seconds since 1970.
         """
@@ -95,9 +96,14 @@ class Format:
             self._second = int(now)
             self._time = self._time_of(self._second)
         if not self._is_json:
+            outcome = b'" %d %s' % (status, b"%d" % size if size else b"-")
+            if request_line is None:
+                return b'[%s] "-' % self._time, outcome
             method, target, version = map(_escaped, request_line)
-            before = b'[%s] "%s %s' % (self._time, method, target)
-            return before, b' %s" %d %s' % (version, status, b"%d" % size if size else b"-")
+            return b'[%s] "%s %s' % (self._time, method, target), b" %s%s" % (version, outcome)
+        if request_line is None:
+            unknown = {"time": self._time.decode(), "method": None, "target": None, "version": None}
+            return _json({**unknown, "status": status, "bytes": size})[1:-1], b""
         method_text, target_text, version_text = map(_text, request_line)
         begin = {"time": self._time.decode(), "method": method_text, "target": target_text}
         # The first part of the line has opened the object, and the last one closes it.
@@ -343,7 +349,7 @@ class Facts(NamedTuple):
     """The facts of a line about a request that was rendered.
 
     :ivar client: the client's address; ``""`` if it has none.
-    :ivar request_line: the method, the target and the version of the protocol.
+    :ivar request_line: the method, the target and the version of the protocol; ``None`` if they are not known.
     :ivar status: the status code.
     :ivar size: the bytes of the content that was sent; ``None`` if they are not counted.
     :ivar referer: the field ``Referer``; ``None`` if it was not sent.
@@ -351,7 +357,7 @@ class Facts(NamedTuple):
     """
 
     client: str
-    request_line: tuple[bytes, bytes, bytes]
+    request_line: tuple[bytes, bytes, bytes] | None
     status: int
     size: int | None
     referer: bytes | None
@@ -360,10 +366,30 @@ class Facts(NamedTuple):
     @classmethod
     def of(cls, request: Request, size: int | None) -> Facts:
         """Gives the facts of a request that was answered."""
-        headers = request.requestHeaders
-        referer, agent = (headers.getRawHeaders(name, [None])[0] for name in (b"Referer", b"User-Agent"))
         request_line = request.method, request.uri, request.clientproto
-        return cls(host_of(request.getClientAddress()), request_line, request.code, size, referer, agent)
+        client = host_of(request.getClientAddress())
+        return cls(client, request_line, request.code, size, *_fields_of(request))
+
+    @classmethod
+    def of_refusal(cls, channel: Channel, forwarded: Forwarded | None, status: int, size: int) -> Facts:
+        """Gives the facts of bytes that were refused: those about the request as far as it has arrived.
+
+        :param forwarded: the rule by which proxies name clients; ``None`` if they do not.
+        """
+        client, request_line = channel.transport.getPeer(), channel.request_line
+        if request_line is None:
+            return cls(host_of(client), None, status, size, None, None)
+        request = channel.requests[-1]
+        if forwarded is not None:
+            values = request.requestHeaders.getRawHeaders(forwarded.field.encode(), [])
+            client = forwarded.client(client, values)
+        return cls(host_of(client), request_line, status, size, *_fields_of(request))
+
+
+def _fields_of(request: Request) -> tuple[bytes | None, bytes | None]:
+    """Gives the fields ``Referer`` and ``User-Agent`` of a request; ``None`` for one that was not sent."""
+    headers = request.requestHeaders
+    return headers.getRawHeaders(b"Referer", [None])[0], headers.getRawHeaders(b"User-Agent", [None])[0]
 
 
 class LoggedSite(Site):
@@ -377,6 +403,7 @@ class LoggedSite(Site):
     def __init__(self, log: AccessLog, forwarded: Forwarded | None, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._log = log
+        self._forwarded = forwarded
         make_replay = partial(LoggedReplay, log) if forwarded is None else partial(ForwardedReplay, log, forwarded)
         self.replays = {secure: make_replay() for secure in (False, True)}
 
@@ -385,6 +412,11 @@ class LoggedSite(Site):
         super().log(request)
         if not request.channel.has_waited:
             self._log.add(Facts.of(request, request.sentLength))
+
+    def count_refusal(self, channel: Channel, status: int, size: int) -> None:
+        """ChannelSite API. Adds its line, too."""
+        super().count_refusal(channel, status, size)
+        self._log.add(Facts.of_refusal(channel, self._forwarded, status, size))
 
     def handed_over(self, request: Request) -> Callable[[], object]:
         """ChannelSite API. The line is added when the connection ends."""

@@ -95,8 +95,11 @@ class ChannelSite(RequestSite, Protocol):
         :returns: a function to call when the connection has ended; ``None`` for none.
         """
 
-    def count_refusal(self, status: int, *, is_secure: bool) -> None:
-        """Counts the refusal of bytes of which no request was made."""
+    def count_refusal(self, channel: Channel, status: int, size: int, /) -> None:
+        """Counts the refusal of bytes of which no request was made.
+
+        :param size: the bytes of the content that is sent.
+        """
 
     def rest(self, channel: Channel, /) -> None:
         """Calls :meth:`Channel.go_on` after all other connections had a turn."""
@@ -307,10 +310,16 @@ class Channel(HTTPChannel):
 
     # Writing and closing
 
+    @property
+    def request_line(self) -> tuple[bytes, bytes, bytes] | None:
+        """The method, the target and the version of the request that is read; ``None`` if none is known."""
+        return None if self._command is None else (self._command, self._path, self._version)
+
     def refuse(self, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answers bytes of which no request is made, and closes the connection."""
-        self.site.count_refusal(status, is_secure=self.isSecure())
         fields_of_problem, body = problem(status, detail)
+        content = b"" if self._method == b"HEAD" else body
+        self.site.count_refusal(self, status, len(content))
         fields = [
             *EVERY_ANSWER,
             (b"Date", datetimeToString()),
@@ -324,7 +333,7 @@ class Channel(HTTPChannel):
                 b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()),
                 *(b"%s: %s\r\n" % field for field in fields),
                 b"\r\n",
-                b"" if self._method == b"HEAD" else body,
+                content,
             ]
         )
         self.loseConnection()

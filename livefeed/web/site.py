@@ -123,9 +123,9 @@ class Site(server.Site):
         self.log(request)
         return None
 
-    def count_refusal(self, status: int, *, is_secure: bool) -> None:
-        """Counts the refusal of bytes of which no request was made."""
-        self._counts[label(status, is_secure=is_secure)] += 1
+    def count_refusal(self, channel: Channel, status: int, size: int) -> None:
+        """ChannelSite API."""
+        self._counts[label(status, is_secure=channel.isSecure())] += 1
 
     def _clear_later(self) -> None:
         # At each full second, because Date changes then, and in between for Livefeed-Next. The wall clock is read each

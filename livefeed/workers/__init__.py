@@ -4,10 +4,12 @@
 - ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
 - ``canary``: a client that shows that a worker serves the newest version.
 - ``configuration``: the settings on their way to the workers, without secrets.
+- ``earlier``: the workers of earlier generations, which are sent away after an upgrade.
 - ``feed_events``: the changes of a feed as messages. No I/O.
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
+- ``locks``: the locks by which a parent finds the workers of earlier ones.
 - ``messages``: the messages of the link as bytes. No I/O.
 - ``parent``: connects processes, links, sockets and canaries, and finds the workers of an earlier parent.
 - ``processes``: starts, signals and finds processes, and notices their end.

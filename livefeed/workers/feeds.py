@@ -86,14 +86,18 @@ class LinkedHistory(History):
         """History API. If the parent did not send the patch, it is asked for it, and clients are sent the document."""
         if version is None or self._newest is None or version not in self._versions:
             return None
-        if not self._is_used:
-            self._is_used = True
-            self.use(self._newest.version)
+        self.want()
         patch = self._patches.get(version)
         if patch is None and version not in self._asked and len(self._asked) < MAX_PATCHES:
             self._asked.add(version)
             self.ask(version, self._newest.version)
         return patch
+
+    def want(self) -> None:
+        """History API. The parent is told once for each version, so that the patch to the next one comes with it."""
+        if self._newest is not None and not self._is_used:
+            self._is_used = True
+            self.use(self._newest.version)
 
     def ask_again(self) -> None:
         """Has patches asked for again: the parent has forgotten the questions."""

@@ -54,8 +54,8 @@ class _Held:
 class Leases:
     """Divides the places of the feeds among the workers that are connected.
 
-    Each has as many as it has subscribers, and an equal part of those that are free. A heartbeat comes twice a second:
-    for that long, a worker may refuse a subscriber although another one has a free place.
+    Each has as many as it has subscribers, and an equal part of those that are free, unless it drains. A heartbeat
+    comes twice a second: for that long, a worker may refuse a subscriber although another one has a free place.
 
     :param limits: gives the limit of each feed, by name; 0 for none.
     :param send: tells a worker, by its index, the places of a feed; ``None`` for no limit.
@@ -67,21 +67,34 @@ class Leases:
 
     # internal state
     _held: dict[str, dict[int, _Held]] = field(default_factory=dict)
+    _leaving: set[int] = field(default_factory=set)  # workers that are given no free places
 
-    def connect(self, index: int, places: Mapping[str, int]) -> None:
+    def connect(self, index: int, places: Mapping[str, int], *, is_leaving: bool = False) -> None:
         """Adds a worker that has said hello.
 
         :param places: the places that it has by an earlier lease, by the names of the feeds.
+        :param is_leaving: whether it sends its subscribers away.
         """
         self.disconnect(index)
+        if is_leaving:
+            self._leaving.add(index)
         for name in self.limits():
             self._held.setdefault(name, {})[index] = _Held(before=places.get(name, 0))
         self._divide_all()
 
     def disconnect(self, index: int) -> None:
         """Takes note that a worker has ended: its places are free. One that only lost its link keeps them."""
+        self._leaving.discard(index)
         for workers in self._held.values():
             workers.pop(index, None)
+
+    def places_of(self, index: int) -> dict[str, int]:
+        """Gives the places that a worker may use, by the names of the feeds."""
+        return {
+            name: workers[index].taken()
+            for name, workers in self._held.items()
+            if index in workers and workers[index].granted is not None
+        }
 
     def report(self, index: int, followers: Mapping[str, int]) -> None:
         """Takes the heartbeat of a worker.
@@ -109,11 +122,11 @@ class Leases:
 
     def _divide(self, name: str, limit: int, workers: Mapping[int, _Held]) -> None:
         spare = max(0, limit - sum(held.followers for held in workers.values()))
-        part, rest = divmod(spare, len(workers))
-        wanted = {
-            index: held.followers + part + (number < rest)
-            for number, (index, held) in enumerate(sorted(workers.items()))
-        }
+        staying = [index for index in sorted(workers) if index not in self._leaving]
+        part, rest = divmod(spare, len(staying)) if staying else (0, 0)
+        wanted = {index: held.followers for index, held in workers.items()}
+        for number, index in enumerate(staying):
+            wanted[index] += part + (number < rest)
         # First those that give places back; what they have is not free before they say so.
         for index, held in workers.items():
             if held.granted is None or wanted[index] < held.granted:
@@ -122,7 +135,7 @@ class Leases:
         for index, held in sorted(workers.items()):
             more = min(wanted[index], held.taken() + free) - (held.granted or 0)
             # Not for a single place, unless the worker has none left: each heartbeat would move some.
-            if more > 0 and (more > 1 or held.followers >= (held.granted or 0)):
+            if more > 0 and index not in self._leaving and (more > 1 or held.followers >= (held.granted or 0)):
                 free -= max(0, (held.granted or 0) + more - held.taken())
                 self._grant(index, name, held, (held.granted or 0) + more)
 

@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
@@ -36,8 +37,7 @@ from livefeed.workers.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IReactorUNIX
     from twisted.python.failure import Failure
@@ -86,7 +86,10 @@ class Receiver(Protocol):
     """The requirements of a link on its user."""
 
     def receive(self, link: Link, message: Message, /) -> None:
-        """Takes a message. Descriptors that it leaves in it are closed afterwards. An exception ends the link."""
+        """Takes a message, and the ownership of its descriptors. An exception ends the link.
+
+        Descriptors that were not taken from the message before the exception are closed.
+        """
 
     def flushed(self, link: Link, /) -> None:
         """Takes note that everything is sent: a link that was paused is not any more."""
@@ -231,16 +234,19 @@ class Link(TwistedProtocol):
             self._fail(error)
             return
         for message in messages:
-            # An exception at an earlier one may have ended the link.
-            if self.is_connected:
-                try:
-                    self.receiver.receive(self, message)
-                except LinkError as error:
-                    self._fail(error)
-                except Exception:
-                    _log.failure("a message on the link to the process {pid} broke; the link ends", pid=self.pid)
-                    self._end_after_failure()
-            message.close_fds()
+            if not self.is_connected:
+                # An exception at an earlier one may have ended the link.
+                message.close_fds()
+                continue
+            try:
+                self.receiver.receive(self, message)
+            except LinkError as error:
+                message.close_fds()
+                self._fail(error)
+            except Exception:
+                message.close_fds()
+                _log.failure("a message on the link to the process {pid} broke; the link ends", pid=self.pid)
+                self._end_after_failure()
 
     def _fail(self, error: LinkError) -> None:
         if self.is_connected:
@@ -329,6 +335,7 @@ class _Greeting:
         if message.type == self.first:
             self.greet(link, message)
             return
+        message.close_fds()
         if message.type != REFUSED or self.refused is None:
             raise LinkError(f"the first message is {message.type}, and not {self.first}")
         self.refused(first_line(message.facts.get("why", "")))
@@ -354,6 +361,7 @@ class _Nobody:
 
     def receive(self, link: Link, message: Message) -> None:
         """Receiver API."""
+        message.close_fds()
 
     def flushed(self, link: Link) -> None:
         """Receiver API."""
@@ -366,7 +374,10 @@ class _Nobody:
 class LinkServer(Service):
     """Listens for workers, in the parent.
 
-    :param path: the socket, in a folder that no other user can write to. Another parent must not use it.
+    The socket has a name of its generation, and the workers of the generation find it by that. Once it is published,
+    the workers of all generations find it by the common name, which is a symbolic link.
+
+    :param path: the common name of the socket, in a folder that no other user can write to.
     :param on_hello: called with each worker that has said hello in the same protocol. It sets the receiver of the link
         and sends ``welcome``.
     :param max_payload_bytes: the largest size in bytes of all payloads of a message from a worker.
@@ -377,11 +388,18 @@ class LinkServer(Service):
     reactor: UNIXReactor
     on_hello: Callable[[Link, Hello], None]
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    generation: int = 0
+    is_published: bool = True
 
     # internal state
     _port: Any = None
     _strangers: int = 0  # connections that have not said hello
     _is_crowded: bool = False
+
+    @property
+    def own_path(self) -> Path:
+        """The name of the socket for this generation."""
+        return own_name(self.path, self.generation)
 
     def startService(self) -> None:
         """IService API.
@@ -393,14 +411,33 @@ class LinkServer(Service):
         factory.noisy = False
         factory.buildProtocol = self._build  # type: ignore[method-assign,assignment]
         try:
-            _remove_socket(self.path)
-            self._port = self.reactor.listenUNIX(str(self.path), factory, mode=0o600)
+            if self.is_published:
+                _remove_socket(self.path)
+            _remove_socket(self.own_path)
+            self._port = self.reactor.listenUNIX(str(self.own_path), factory, mode=0o600)
+            if self.is_published:
+                self.publish()
         except Exception as error:
             raise StartError(f"livefeed: {self.path}: the link to the workers: {first_line(error)}") from None
+
+    def publish(self) -> None:
+        """Has workers of all generations find this server from now on, instead of an earlier one.
+
+        :raises OSError: if the name cannot be made.
+        """
+        new = self.path.with_name(f"{self.own_path.name}.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(self.own_path.name)
+        new.rename(self.path)
+        self.is_published = True
 
     def stopService(self) -> Any:
         """IService API. The links stay until their receivers close them, or the process ends."""
         super().stopService()
+        with contextlib.suppress(OSError):
+            # It may be that of the next parent.
+            if self.path.readlink() == Path(self.own_path.name):
+                self.path.unlink()
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
 
@@ -424,6 +461,7 @@ class LinkServer(Service):
             self._is_crowded = False
 
     def _greet(self, link: Link, message: Message) -> None:
+        message.close_fds()
         name = message.facts.get("protocol")
         if name != PROTOCOL:
             why = f"it speaks {str(name)[:64]}, and livefeed {__version__} speaks {PROTOCOL}"
@@ -440,26 +478,47 @@ class LinkServer(Service):
 def _remove_socket(path: Path) -> None:
     """Removes the socket that a parent has left behind that was killed."""
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISSOCK(mode) or stat.S_ISLNK(mode)):
             raise LinkError("there is a file that is no socket")
         path.unlink()
+
+
+def own_name(path: Path, generation: int) -> Path:
+    """Gives the name of a parent's socket for the workers of its generation.
+
+    :param path: the common name.
+    """
+    return path.with_name(f"{path.stem}-{generation}{path.suffix}")
+
+
+def link_paths(path: Path, generation: int) -> tuple[Path, Path]:
+    """Gives the names by which a worker looks for a parent, in this order.
+
+    Its own parent is there until the next one has taken its place.
+
+    :param path: the common name.
+    """
+    return own_name(path, generation), path
 
 
 @dataclass(eq=False)
 class LinkClient(Service):
     """Connects to the parent, in a worker, and connects again for as long as the service runs.
 
-    :param path: the socket.
+    :param paths: the names of the socket, in the order in which they are tried.
     :param hello: gives the first message of a link.
     :param on_welcome: called with the link and the answer of the parent. It sets the receiver of the link.
+    :param on_refused: called when the parent has refused the worker.
     :ivar link: the link, once it is welcome; ``None`` without one.
     """
 
     # required parameters
-    path: Path
+    paths: Sequence[Path]
     reactor: UNIXReactor
     hello: Callable[[], Hello]
     on_welcome: Callable[[Link, Message], None]
+    on_refused: Callable[[], object] = lambda: None
 
     # internal state
     link: Link | None = None
@@ -468,6 +527,7 @@ class LinkClient(Service):
     _retry: IDelayedCall | None = None
     _stopped: Deferred[None] | None = None
     _limit: IDelayedCall | None = None
+    _tried: int = 0  # the number of names that were tried without success since the last pause
     _refused: str = ""  # the last reason for which the parent refused, which is logged once
     _opened_s: float = 0.0  # when the link was opened, by the clock
     _short: int = 0  # number of links in a row that have ended soon
@@ -496,7 +556,8 @@ class LinkClient(Service):
 
     def _connect(self) -> None:
         self._retry = None
-        self._attempt = self.reactor.connectUNIX(str(self.path), _ClientFactory(self), timeout=HELLO_S)
+        path = self.paths[self._tried]
+        self._attempt = self.reactor.connectUNIX(str(path), _ClientFactory(self), timeout=HELLO_S)
 
     def _build(self) -> Link:
         greeting = _Greeting("welcome", self._greet, self._note_refused)
@@ -509,11 +570,13 @@ class LinkClient(Service):
         if why != self._refused:
             self._refused = why
             _log.warn("the parent refuses this worker: {why}", why=why)
+        self.on_refused()
 
     def _greet(self, link: Link, message: Message) -> None:
         if message.facts.get("protocol") != PROTOCOL:
             raise LinkError(f"the parent speaks {str(message.facts.get('protocol'))[:64]}, and not {PROTOCOL}")
         self._refused = ""
+        self._tried = -1
         self.link = link
         self.on_welcome(link, message)
 
@@ -529,9 +592,10 @@ class LinkClient(Service):
         if stopped is not None:
             stopped.callback(None)
         if self.running and self._retry is None:
-            # The first one that ends soon may have been that of a parent that was restarted.
+            self._tried = (self._tried + 1) % len(self.paths)
+            # The first link that ends soon may have been that of a parent that was restarted.
             pause_s = min(RECONNECT_S * 2 ** min(max(self._short - 1, 0), 16), max(RECONNECT_S, MAX_RECONNECT_S))
-            self._retry = self.reactor.callLater(pause_s, self._connect)
+            self._retry = self.reactor.callLater(0.0 if self._tried else pause_s, self._connect)
 
 
 class _ClientFactory(ClientFactory):

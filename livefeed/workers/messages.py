@@ -65,8 +65,8 @@ class Message:
     :ivar type: the type of the message, such as ``hello``.
     :ivar facts: values that JSON has. The names ``type``, ``sizes`` and ``fds`` are reserved.
     :ivar payloads: bytes that are not JSON, or are large.
-    :ivar fds: descriptors. The sender closes its own. The receiver takes those that it keeps, by :meth:`take_fds` or
-        :meth:`take_sockets`; the link closes the others once the message was received.
+    :ivar fds: descriptors. The sender closes its own. The receiver of a message owns its descriptors: it takes those
+        that it keeps, by :meth:`take_fds` or :meth:`take_sockets`, and closes the others.
     """
 
     type: str
@@ -289,6 +289,9 @@ class Hello(msgspec.Struct, frozen=True):
     :ivar sockets: for each description of ``--listen`` the number of sockets that the worker accepts on; empty before
         it accepts.
     :ivar listen: these descriptions; empty before it accepts.
+    :ivar numbers: for each of them the numbers of these sockets among those of the description.
+    :ivar generation: the generation of the worker.
+    :ivar is_draining: whether it sends its watchers away.
     """
 
     protocol: str
@@ -299,6 +302,9 @@ class Hello(msgspec.Struct, frozen=True):
     places: dict[Text, Count] = {}
     sockets: list[Count] = []
     listen: list[str] = []
+    numbers: list[list[int]] = []
+    generation: int = 0
+    is_draining: bool = False
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -311,6 +317,8 @@ class Welcome(msgspec.Struct, frozen=True):
     :ivar certificates: for each PEM file the index of the payload that has its bytes: workers need no right to read it.
     :ivar ticket_key: the index of the payload that has the key of TLS tickets; ``None`` for none.
     :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
+    :ivar numbers: the number of the socket among those of its description, for each descriptor of the message; without
+        them, each is that of the index of the worker.
     :ivar limits: the part of a limit that this worker has, by the name of the setting; and the number of ``workers``.
     :ivar want: the feeds whose newest snapshot the parent wants from the worker.
     :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
@@ -323,6 +331,7 @@ class Welcome(msgspec.Struct, frozen=True):
     certificates: dict[str, int] = {}
     ticket_key: int | None = None
     listen: list[int] = []
+    numbers: list[int] = []
     limits: dict[str, int] = {}
     want: list[str] = []
     orphan_after_s: float = 300.0
@@ -348,6 +357,23 @@ class Heartbeat(msgspec.Struct, frozen=True):
     lag_s: float = 0.0
     deliveries: list[tuple[Text, Text, float | None, float | None, Count]] = []
     drain: DrainReport = DrainReport()
+
+
+class LeftWorker(msgspec.Struct, frozen=True):
+    """A worker that a parent leaves to the next one.
+
+    :ivar generation: the generation of the worker.
+    :ivar index: its place in that.
+    :ivar pid: its process.
+    :ivar places: the number of subscribers of each limited feed that it may have.
+    :ivar samples: its last metrics, as in ``heartbeat``.
+    """
+
+    generation: int
+    index: int
+    pid: int
+    places: dict[str, int] = {}
+    samples: list[Any] = []
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -1,5 +1,8 @@
 """The parent of workers: finds those of an earlier parent, connects processes, links, sockets and canaries.
 
+A parent of an upgrade begins without the sockets: its workers prove themselves, while the parent before it goes on.
+Once it takes over, it gives them the sockets, and has the workers of earlier generations send their watchers away.
+
 Rules: everything here can be made anew from the messages of the workers, because a parent may be killed at any time.
 The feeds are pulled only after the workers of an earlier parent have said which versions they have, so that sequences
 never go back.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count as counting
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,10 +26,19 @@ from livefeed.exceptions import LinkError, StartError, first_line
 from livefeed.process.drain import DRAIN_S
 from livefeed.workers.allowance import Allowance
 from livefeed.workers.canary import Canary, CanaryError, Way
+from livefeed.workers.earlier import EarlierWorkers
 from livefeed.workers.leases import Leases
 from livefeed.workers.link import REFUSED
-from livefeed.workers.messages import Heartbeat, Lease, Line, Message, Readiness, message_of
-from livefeed.workers.processes import running_workers
+from livefeed.workers.locks import (
+    Activity,
+    RunningWorker,
+    generation_after,
+    holder_of,
+    lock_path,
+    remove_left_over,
+    running_workers,
+)
+from livefeed.workers.messages import Heartbeat, Lease, LeftWorker, Line, Message, Readiness, message_of
 from livefeed.workers.releasing import WorkersRelease
 from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_listening, is_unix
 from livefeed.workers.supervisor import State, Supervisor
@@ -39,6 +52,7 @@ if TYPE_CHECKING:
 
     from livefeed.process.runtime_dir import RuntimeDir
     from livefeed.workers.canary import CanaryReactor, Question
+    from livefeed.workers.earlier import EarlierWorker
     from livefeed.workers.link import Link
     from livefeed.workers.messages import Held, Hello
     from livefeed.workers.processes import WorkerProcesses
@@ -52,11 +66,12 @@ ADOPT_S = 3.0
 """Seconds that workers of an earlier parent have to say hello and pass on their sockets. They look for a parent five
 times a second. One that does not is killed, and another one takes its place."""
 
-CANARY_S = 1.0
-"""Seconds between two canaries of a worker that is ready."""
+CANARY_S = 2.0
+"""Seconds between two canaries of a worker that is ready. Its heartbeats tell sooner that it hangs."""
 
-CANARIES_PER_S = 4.0
-"""The largest number of canaries of all workers together per second. One takes 2 ms of the parent with TLS."""
+CANARIES_PER_S = 2.0
+"""The largest number of canaries of all workers together per second. With TLS, one takes 2 ms of the parent and 1 ms of
+the worker, and 10,000 deliveries take 150 ms: one per second, of two workers, is 2 % of them."""
 
 RETRY_S = 0.1
 """Seconds between two canaries of a worker that is not ready."""
@@ -90,6 +105,25 @@ class Figures(Protocol):
     def end(self, index: int, incarnation: int, /) -> None:
         """Takes note that a process has ended."""
 
+    def last(self, index: int, /) -> list[Any]:
+        """Gives the last samples of the process with an index, as :meth:`report` takes them."""
+
+
+class Server(Protocol):
+    """Accepts the links: livefeed's ``LinkServer``."""
+
+    def startService(self) -> None:
+        """IService API."""
+
+    def stopService(self) -> Any:
+        """IService API."""
+
+    def publish(self) -> None:
+        """Has workers of earlier generations find this server, instead of that of the parent before.
+
+        :raises OSError: if that fails.
+        """
+
 
 @dataclass(eq=False)
 class Parent(MultiService):
@@ -100,14 +134,17 @@ class Parent(MultiService):
     :param directory: gives the runtime directory.
     :param endpoints: the endpoints of ``--listen``.
     :param processes: starts workers and signals them.
-    :param make_server: makes the service that accepts links, from the runtime directory and a function that is called
-        with each link that has said hello.
+    :param make_server: makes the service that accepts links, from the runtime directory, a function that is called with
+        each link that has said hello, the generation, and whether workers of earlier generations may find it.
     :param feeds: sends the feeds to the workers.
     :param figures: takes the figures of the workers.
     :param welcome: gives the answer to the hello of a worker, without sockets.
     :param question: gives the request of canaries.
     :param limits: gives the number of subscribers that each feed may have, by name; 0 for no limit.
     :param factory: the factory that the endpoints are given.
+    :param generation: the number of parents by upgrade before this one. A parent that is no upgrade finds it itself.
+    :param has_sockets: whether the workers may accept from the start, and not after :meth:`take_over`.
+    :ivar earlier: the workers of earlier generations.
     :ivar supervisor: decides about the workers.
     :ivar releasing: has the workers send their watchers away.
     :ivar is_livefeed_ready: tells whether clients may be sent here, for the public port; the owner may set it. Without
@@ -121,25 +158,30 @@ class Parent(MultiService):
     directory: Callable[[], RuntimeDir]
     endpoints: Sequence[GroupEndpoint]
     processes: WorkerProcesses
-    make_server: Callable[[Path, Callable[[Link, Hello], None]], Service]
+    make_server: Callable[[Path, Callable[[Link, Hello], None], int, bool], Server]
     feeds: Feeds
     figures: Figures
     welcome: Callable[[int], Message]
     question: Callable[[], Question]
     limits: Callable[[], Mapping[str, int]]
     factory: object
+    generation: int = 0
+    has_sockets: bool = True
 
     # internal state
     supervisor: Supervisor = field(init=False)
+    earlier: EarlierWorkers = field(init=False)
     releasing: WorkersRelease = field(init=False)
     is_livefeed_ready: Callable[[], bool] | None = None
-    deliveries: Callable[[int, list[Any]], object] = field(default=lambda index, deliveries: None)  # noqa: ARG005
+    deliveries: Callable[[int, str, list[Any]], object] = field(default=lambda place, name, deliveries: None)  # noqa: ARG005
     _leases: Leases = field(init=False)
-    _server: Service | None = None
+    _has_leases: bool = False
+    _server: Server | None = None
     _links: dict[int, _WorkerLink] = field(default_factory=dict)
-    _awaited: dict[int, int] | None = (
-        None  # workers of an earlier parent that have not passed on their sockets, by index
-    )
+    _running: list[RunningWorker] | None = None  # those of earlier parents, as the start has found them
+    _awaited: dict[int, RunningWorker] = field(
+        default_factory=dict
+    )  # those of this generation that have not passed on their sockets, by process
     _adopted: dict[str, dict[int, socket.socket]] = field(default_factory=dict)
     _incarnations: dict[int, int] = field(default_factory=dict)
     _waiting: Any = None
@@ -148,6 +190,7 @@ class Parent(MultiService):
     def __post_init__(self) -> None:
         super().__init__()
         self.supervisor = Supervisor(self.count, self.reactor, self, self)
+        self.earlier = EarlierWorkers(self.reactor, self.processes, self)
         self.releasing = WorkersRelease(self.supervisor, self._send_all)
         self.processes.ended = self._note_ended
         self._leases = Leases(self.limits, self._send_lease)
@@ -162,44 +205,71 @@ class Parent(MultiService):
         :raises StartError: if another process uses the runtime directory.
         """
         Service.privilegedStartService(self)
-        if self._awaited is not None:
+        if self._running is not None:
             return
-        directory = self.directory()
-        if not directory.is_ours:
-            raise StartError(f"livefeed: --workers: {directory.why_not}; set another --instance or --runtime-dir")
-        self._awaited = running_workers(directory.path)
+        self._running = []
+        if self.has_sockets:
+            directory = self.directory()
+            if not directory.is_ours:
+                raise StartError(f"livefeed: --workers: {directory.why_not}; set another --instance or --runtime-dir")
+            self._running = running_workers(directory.path)
+            self.generation = generation_after(self._running)
         for endpoint in self.endpoints:
-            endpoint.group.is_deferred = bool(self._awaited)
+            group = endpoint.group
+            # Nothing listens before somebody accepts. A Unix socket cannot be bound without listening.
+            is_new = not self.has_sockets and not group.sockets and not is_unix(group.description)
+            group.is_deferred = bool(self._running) or is_new
         for service in self:
             service.privilegedStartService()
 
     def startService(self) -> None:
-        """IService API. The services in this one begin now, or when the workers of an earlier parent are found."""
+        """IService API. The services in this one begin now, or when the workers of an earlier parent are found.
+
+        Without sockets they begin after :meth:`take_over`.
+        """
         self.privilegedStartService()
         Service.startService(self)
-        self._server = self.make_server(self.directory().path, self._greet)
+        path = self.directory().path
+        self._server = self.make_server(path, self._greet, self.generation, self.has_sockets)
         self._server.startService()
-        self._hold_awaited()
-        if self._awaited:
-            _log.info("workers of an earlier parent run: {indexes}", indexes=_listed(self._awaited))
+        if not self.has_sockets:
+            self._has_begun = True
+            self.reactor.callWhenRunning(self._start_workers)
+            return
+        self._find_workers()
+        remove_left_over(path, self.generation)
+        if self._awaited or self.earlier.unheard():
             self._waiting = self.reactor.callLater(ADOPT_S, self._end_waiting)
         elif self._is_deferred():
             self.reactor.callWhenRunning(self._end_waiting)
         else:
             self._begin()
 
-    def _hold_awaited(self) -> None:
-        """Holds the workers of an earlier parent. From then on, their ids cannot pass to other processes unnoticed."""
-        awaited = self._awaited or {}
-        for index, pid in tuple(awaited.items()):
-            if not self.processes.hold(pid):
-                del awaited[index]
-        running = running_workers(self.directory().path) if awaited else {}
-        for index, pid in tuple(awaited.items()):
-            if running.get(index) != pid:
-                # It has ended before it was held, which may be another process.
-                del awaited[index]
-                self.processes.let_go(pid)
+    def _find_workers(self) -> None:
+        """Has the workers that run wait for this parent, according to their generation and activity."""
+        for each in self._running or ():
+            if each.activity is Activity.WAITING:
+                # It has no clients, and is in the way of a worker of this parent.
+                if self._hold(each):
+                    self.processes.kill(each.pid, signal.SIGKILL)
+            elif each.generation == self.generation and each.activity is Activity.ACCEPTING:
+                if self._hold(each):
+                    self._awaited[each.pid] = each
+            else:
+                self._expect(each)
+        if self._awaited:
+            indexes = _listed(each.index for each in self._awaited.values())
+            _log.info("workers of an earlier parent run: {indexes}", indexes=indexes)
+
+    def _hold(self, worker: RunningWorker) -> bool:
+        """Watches a worker of an earlier parent. From then on, its id cannot pass to another process unnoticed."""
+        if not self.processes.hold(worker.pid):
+            return False
+        if holder_of(lock_path(self.directory().path, worker.generation, worker.index)) == worker.pid:
+            return True
+        # It has ended before it was held, and the process that is held may be another one.
+        self.processes.let_go(worker.pid)
+        return False
 
     def _is_deferred(self) -> bool:
         return any(endpoint.group.is_deferred for endpoint in self.endpoints)
@@ -209,6 +279,7 @@ class Parent(MultiService):
         self._has_begun = True
         for service in self:
             service.startService()
+        self._grant_places()
         self.reactor.callWhenRunning(self._start_workers)
 
     def _start_workers(self) -> None:
@@ -221,42 +292,148 @@ class Parent(MultiService):
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
-        awaited, self._awaited = self._awaited or {}, {}
-        for index, pid in awaited.items():
-            if not self.supervisor.is_known(index, pid):
-                self.supervisor.retire(pid, DRAIN_S)
+        silent, self._awaited = self._awaited, {}
+        for each in silent.values():
+            if not self.supervisor.is_known(each.index, each.pid):
+                self.supervisor.retire(each.pid, DRAIN_S)
         stopping = [maybeDeferred(service.stopService) for service in reversed(self.services) if service.running]
-        stopping.append(self.supervisor.stop(DRAIN_S))
+        if not self.supervisor.has_resigned:
+            stopping += self.supervisor.stop(DRAIN_S), self.earlier.stop()
         return gatherResults(stopping).addBoth(self._close)
 
     def _close(self, result: Any) -> Any:
         for link in tuple(self._links.values()):
             link.link.close()
+        self.earlier.leave()
         self.processes.let_go()
         _close_all(self._adopted)
         server, self._server = self._server, None
         return result if server is None else maybeDeferred(server.stopService).addCallback(lambda _: result)
 
+    def hurry(self) -> None:
+        """Kills all workers once they have been told to end, instead of waiting for their connections."""
+        self.supervisor.hurry()
+        self.earlier.hurry()
+
+    # Upgrades
+
+    def resign(self) -> None:
+        """Starts, kills and lends nothing from now on: the next parent takes over."""
+        self.supervisor.has_resigned = True
+
+    def resume(self) -> None:
+        """Goes on after :meth:`resign`: the next parent has failed."""
+        self.supervisor.has_resigned = False
+        for worker in self._links.values():
+            self._share_out(worker)
+
+    def workers_to_leave(self) -> list[LeftWorker]:
+        """Gives the workers that run, for the next parent: with their counts and their places of limited feeds."""
+        own = [
+            (RunningWorker(self.generation, index, self.supervisor.workers[index].pid), index)
+            for index in self.supervisor.alive()
+        ]
+        return [
+            LeftWorker(of.generation, of.index, of.pid, self._leases.places_of(place), self.figures.last(place))
+            for of, place in [*own, *((each.of, each.place) for each in self.earlier)]
+        ]
+
+    def take_over(self, left: Iterable[LeftWorker] = ()) -> None:
+        """Takes the place of the parent before this one, and begins: sockets, workers of earlier generations, feeds.
+
+        :param left: the workers of that parent, as far as it has told; all others are found by their locks.
+        :raises OSError: if the name of the link's socket cannot be made. Nothing was done then.
+        :raises CannotListenError: if an endpoint that is new cannot be listened on. Nothing was done then.
+        """
+        assert self._server is not None
+        for endpoint in self.endpoints:
+            if endpoint.group.is_deferred:
+                endpoint.group.settle({})
+        path = self.directory().path
+        self._server.publish()
+        told = {each.pid: each for each in left}
+        for running in running_workers(path):
+            if running.generation < self.generation and running.activity is not Activity.WAITING:
+                self._expect(running, told.get(running.pid))
+        remove_left_over(path, self.generation)
+        self.has_sockets = True
+        for worker in self._links.values():
+            self._share_out(worker)
+        for service in self:
+            service.startService()
+        self._grant_places()
+
+    def _expect(self, of: RunningWorker, left: LeftWorker | None = None) -> None:
+        """Has a worker of an earlier generation send its watchers away as soon as it says hello."""
+        if not self._hold(of):
+            return
+        worker = self.earlier.expect(of, None if left is None else left.places)
+        if worker is None:
+            return
+        self._incarnations[worker.place] = next(self._numbers)
+        if left is not None:
+            self._leases.connect(worker.place, left.places, is_leaving=True)
+            self.figures.report(worker.place, self._incarnations[worker.place], left.samples)
+
+    def welcome_earlier(self, worker: EarlierWorker, hello: Hello) -> None:
+        """Owner API."""
+        assert worker.link is not None
+        # It keeps its sockets until it has read the order to drain.
+        worker.link.send(self.welcome(hello.index % self.count))
+        self.feeds.add(worker.link, hello.feeds)
+        self._leases.connect(worker.place, hello.places, is_leaving=True)
+
+    def take_message(self, worker: EarlierWorker, message: Message) -> None:
+        """Owner API."""
+        match message.type:
+            case "heartbeat":
+                beat = message.read(Heartbeat)
+                self._take_figures(worker.place, worker.name, beat)
+                if self.is_livefeed_ready is not None and worker.link is not None:
+                    worker.told = _tell_readiness(worker.link, worker.told, ready=self.is_livefeed_ready())
+            case "log":
+                _log_line(worker.name, message.read(Line), worker.allowance)
+            case _:
+                if worker.link is not None:
+                    self.feeds.receive(worker.link, message)
+
+    def part_from(self, link: Link) -> None:
+        """Owner API."""
+        self.feeds.remove(link)
+
+    def note_heard(self) -> None:
+        """Owner API."""
+        if self._waiting is not None:
+            self._end_waiting_if_complete()
+        else:
+            self._grant_places()
+
+    def forget(self, worker: EarlierWorker) -> None:
+        """Owner API."""
+        self.figures.end(worker.place, self._incarnations.pop(worker.place, 0))
+        self._leases.disconnect(worker.place)
+        with suppress(OSError):
+            lock_path(self.directory().path, worker.of.generation, worker.of.index).unlink()
+
     # Workers of an earlier parent
+
+    def _end_waiting_if_complete(self) -> None:
+        if not self._awaited and not self.earlier.unheard() and self._waiting is not None:
+            self._waiting.cancel()
+            self._end_waiting()
 
     def _end_waiting(self) -> None:
         """Goes on without the workers of an earlier parent that have not said hello."""
         self._waiting = None
         if not self.running:
             return
-        silent, self._awaited = self._awaited or {}, {}
-        for index, pid in silent.items():
+        silent, self._awaited = self._awaited, {}
+        for each in silent.values():
             text = "worker {index} of an earlier parent (process {pid}) does not answer, and is killed"
-            _log.warn(text, index=index, pid=pid)
-            self.processes.kill(pid, signal.SIGKILL)
+            _log.warn(text, index=each.index, pid=each.pid)
+            self.processes.kill(each.pid, signal.SIGKILL)
+        self.earlier.kill_unheard()
         Deferred.fromCoroutine(self._settle()).addErrback(self._give_up)
-
-    def _await_no_more(self, index: int) -> None:
-        """Waits no more for a worker of an earlier parent, and goes on if it was the last one."""
-        awaited = self._awaited
-        if awaited and awaited.pop(index, None) is not None and not awaited and self._waiting is not None:
-            self._waiting.cancel()
-            self._end_waiting()
 
     async def _settle(self) -> None:
         adopted, self._adopted = self._adopted, {}
@@ -268,6 +445,7 @@ class Parent(MultiService):
             return
         self._begin()
         for link in self._links.values():
+            self._share_out(link)
             link.watch()
 
     def _give_up(self, failure: Any) -> None:
@@ -275,12 +453,13 @@ class Parent(MultiService):
         _log.critical("livefeed: the start fails: {why}", why=first_line(failure.value))
         self.reactor.stop()
 
-    def _take_sockets(self, index: int, link: Link, message: Message) -> None:
+    def _take_sockets(self, worker: _WorkerLink, message: Message) -> None:
         facts = message.read(SocketsFacts)
         if len(message.fds) != len(facts.listen):
             raise LinkError("a message sockets does not name each of its sockets")
         sockets = message.take_sockets()
-        known = {each.group.description for each in self.endpoints}
+        known = {each.group.description: number for number, each in enumerate(self.endpoints)}
+        worker.sockets = {(known[description], owner) for description, owner in facts.listen if description in known}
         for (description, owner), sock in zip(facts.listen, sockets, strict=True):
             of_endpoint = self._adopted.setdefault(description, {})
             owner_here = 0 if is_unix(description) or sock.family == socket.AF_UNIX else owner
@@ -289,37 +468,51 @@ class Parent(MultiService):
                 sock.close()
             else:
                 of_endpoint[owner_here] = sock
-            if owner != index and self.running:
-                link.send(message_of("release", OwnerFacts(owner)))
-        self._await_no_more(index)
+        if self._awaited.pop(worker.link.pid, None) is not None:
+            self._end_waiting_if_complete()
 
     # Links
 
     def _greet(self, link: Link, hello: Hello) -> None:
         """Takes a worker that has said hello, or refuses a process that is none."""
         index, pid = hello.index, link.pid
-        is_awaited = self._awaited is not None and self._awaited.get(index) == pid and bool(hello.sockets)
+        if self.supervisor.is_stopping or self.supervisor.has_resigned:
+            self._refuse(link, index)
+            return
+        if self.earlier.greet(link, hello):
+            return
+        is_awaited = pid in self._awaited and bool(hello.sockets)
         if is_awaited and self._can_continue(index, hello):
             self.supervisor.adopt(index, pid)
-        elif not self.supervisor.is_known(index, pid) or self.supervisor.is_stopping:
+            self._incarnations[index] = next(self._numbers)
+        elif not self.supervisor.is_known(index, pid):
             self._refuse(link, index)
             return
         before = self._links.pop(index, None)
         if before is not None:
             before.lose()
-        worker = self._links[index] = _WorkerLink(self, index, link)
+        worker = self._links[index] = _WorkerLink(self, index, link, hello.places)
         link.receiver = worker
         self.supervisor.heard(index)
-        self._welcome(index, link, hello)
+        self._welcome(worker, hello)
         self.feeds.add(link, hello.feeds)
-        self._leases.connect(index, hello.places)
+        if self._has_leases:
+            self._leases.connect(index, hello.places)
         if is_awaited:
             worker.is_asked = True
             link.send(Message("sockets"))
-        elif sum(hello.sockets) > 0:
-            self._repeat_loans(index, link, hello)
+        elif self._has_begun:
+            self._share_out(worker)
         if self.releasing.order is not None:
             link.send(self.releasing.order)
+
+    def _grant_places(self) -> None:
+        """Divides the places of limited feeds, once all workers have said which ones they have."""
+        if self._has_leases or not self.has_sockets or self.earlier.untold():
+            return
+        self._has_leases = True
+        for worker in self._links.values():
+            self._leases.connect(worker.index, worker.places)
 
     def _can_continue(self, index: int, hello: Hello) -> bool:
         """Tells whether a worker of an earlier parent has the endpoints and the place of a worker of this one."""
@@ -330,28 +523,50 @@ class Parent(MultiService):
         why = "there is no place for it: this parent has other workers or endpoints"
         link.send(Message(REFUSED, {"why": why}))
         link.close()
-        if self._awaited is not None and self._awaited.get(index) == link.pid:
+        if self._awaited.pop(link.pid, None) is not None:
             _log.info("worker {index} of an earlier parent (process {pid}) ends", index=index, pid=link.pid)
             self.supervisor.retire(link.pid, DRAIN_S)
-            self._await_no_more(index)
+            self._end_waiting_if_complete()
 
-    def _welcome(self, index: int, link: Link, hello: Hello) -> None:
-        message = self.welcome(index)
-        listen: list[int] = []
-        fds: list[int] = []
-        if not hello.sockets:
-            listen, fds = self._listen_of(index, also_shared=True)
-        link.send(Message(message.type, {**message.facts, "listen": listen}, message.payloads, tuple(fds)))
+    def _welcome(self, worker: _WorkerLink, hello: Hello) -> None:
+        message = self.welcome(worker.index)
+        wanted = {} if hello.sockets else self._sockets_for(worker.index)
+        listen, numbers = [endpoint for endpoint, _ in wanted], [number for _, number in wanted]
+        fds = tuple(sock.fileno() for sock in wanted.values())
+        facts = {**message.facts, "listen": listen, "numbers": numbers}
+        worker.link.send(Message(message.type, facts, message.payloads, fds))
+        numbers_of = hello.numbers or [[worker.index][:count] for count in hello.sockets]
+        has = {(endpoint, number) for endpoint, numbers in enumerate(numbers_of) for number in numbers}
+        worker.sockets = has or {*wanted}
 
-    def _listen_of(self, index: int, *, also_shared: bool) -> tuple[list[int], list[int]]:
-        """Gives the endpoints and the descriptors of the sockets that are meant for a worker."""
-        found = [
-            (number, sock.fileno())
+    def _sockets_for(self, index: int) -> dict[tuple[int, int], socket.socket]:
+        """Gives the sockets that a worker is to accept on: its own, and those of the workers that it serves for.
+
+        :returns: the sockets, by the index of the endpoint and the number by which the worker knows the socket. That of
+            a shared socket is the index of the worker; only its own are shared with it already.
+        """
+        if not self.has_sockets:
+            return {}
+        return {
+            (number, index if endpoint.group.is_shared else of): sock
             for number, endpoint in enumerate(self.endpoints)
-            if also_shared or not endpoint.group.is_shared
-            for _, sock in endpoint.group.sockets_of(index)
-        ]
-        return [number for number, _ in found], [fd for _, fd in found]
+            for owner in (index, *self.supervisor.lent_to(index))
+            for of, sock in endpoint.group.sockets_of(owner)
+        }
+
+    def _share_out(self, worker: _WorkerLink) -> None:
+        """Gives a worker the sockets that it is to accept on, and takes the others from it."""
+        if self.supervisor.has_resigned or self.supervisor.is_releasing:
+            return
+        wanted = self._sockets_for(worker.index)
+        missing = [each for each in wanted if each not in worker.sockets]
+        for number in sorted({number for _, number in missing}):
+            listen = [endpoint for endpoint, of in missing if of == number]
+            fds = [wanted[endpoint, number].fileno() for endpoint in listen]
+            worker.link.send(message_of("adopt", AdoptFacts(number, listen), (), fds))
+        for number in sorted({number for _, number in worker.sockets} - {number for _, number in wanted}):
+            worker.link.send(message_of("release", OwnerFacts(number)))
+        worker.sockets = {*wanted}
 
     def note_lost(self, worker: _WorkerLink) -> None:
         """Takes note that a link has ended."""
@@ -362,6 +577,8 @@ class Parent(MultiService):
     def receive(self, worker: _WorkerLink, message: Message) -> None:
         """Takes a message of a worker."""
         index = worker.index
+        if message.type != "sockets":
+            message.close_fds()
         if not worker.allowance.take(message.type):
             return
         match message.type:
@@ -369,29 +586,36 @@ class Parent(MultiService):
                 beat = message.read(Heartbeat)
                 figures = {"connections": beat.connections, "capacity": beat.capacity, "lag_s": beat.lag_s}
                 self.supervisor.heard(index, {**figures, "watchers": beat.watchers})
-                self.figures.report(index, self._incarnations.get(index, 0), beat.samples)
-                self.deliveries(index, beat.deliveries)
+                self._take_figures(index, f"worker {index}", beat)
                 self.releasing.take(index, beat.drain)
                 if self.is_livefeed_ready is not None:
-                    worker.tell_readiness(ready=self.is_livefeed_ready())
-                self._leases.report(index, {name: sum(ways.values()) for name, ways in beat.watchers.items()})
+                    worker.told = _tell_readiness(worker.link, worker.told, ready=self.is_livefeed_ready())
             case "ready":
                 worker.is_accepting = True
                 worker.watch()
             case "log":
-                _log_line(index, message.read(Line), worker.allowance)
+                _log_line(f"worker {index}", message.read(Line), worker.allowance)
             case "sockets":
                 if not worker.is_asked:
                     raise LinkError("a message sockets has come that was not asked for")
                 worker.is_asked = False
-                self._take_sockets(index, worker.link, message)
+                self._take_sockets(worker, message)
                 worker.is_accepting = True
                 worker.watch()
             case _:
                 self.feeds.receive(worker.link, message)
 
+    def _take_figures(self, place: int, name: str, beat: Heartbeat) -> None:
+        self.figures.report(place, self._incarnations.get(place, 0), beat.samples)
+        self.deliveries(place, name, beat.deliveries)
+        if self._has_leases:
+            self._leases.report(place, {name: sum(ways.values()) for name, ways in beat.watchers.items()})
+
     def index_of(self, link: object) -> int:
-        """Gives the index of the worker with a link; 0 if it has ended."""
+        """Gives the index of the worker with a link, among those of this parent; 0 if it has ended."""
+        earlier = self.earlier.of_link(link)
+        if earlier is not None:
+            return earlier.of.index % self.count
         return next((index for index, worker in self._links.items() if worker.link is link), 0)
 
     def _send_all(self, message: Message) -> None:
@@ -408,7 +632,7 @@ class Parent(MultiService):
     def spawn(self, index: int) -> int:
         """Processes API."""
         self._incarnations[index] = next(self._numbers)
-        return self.processes.spawn(index)
+        return self.processes.spawn(self.generation, index)
 
     def kill(self, pid: int, number: signal.Signals) -> None:
         """Processes API."""
@@ -419,31 +643,18 @@ class Parent(MultiService):
         worker = self._links.get(to)
         if worker is None:
             return False
-        self._lend_on(worker.link, owner)
+        self._share_out(worker)
         return True
-
-    def _lend_on(self, link: Link, owner: int) -> None:
-        listen, fds = self._listen_of(owner, also_shared=False)
-        if listen:
-            link.send(message_of("adopt", AdoptFacts(owner, listen), (), fds))
-
-    def _repeat_loans(self, index: int, link: Link, hello: Hello) -> None:
-        """Tells a worker for which others it is to accept: messages about it may have been lost with its last link."""
-        lent = self.supervisor.lent_to(index)
-        if sum(hello.sockets) > len(self._listen_of(index, also_shared=True)[0]):
-            for owner in range(self.count):
-                if owner != index and owner not in lent:
-                    link.send(message_of("release", OwnerFacts(owner)))
-        for owner in lent:
-            self._lend_on(link, owner)
 
     def take_back(self, owner: int, borrower: int) -> None:
         """Lending API."""
         worker = self._links.get(borrower)
         if worker is not None:
-            worker.link.send(message_of("release", OwnerFacts(owner)))
+            self._share_out(worker)
 
     def _note_ended(self, pid: int, why: str) -> None:
+        if self.earlier.ended(pid):
+            return
         ended = [index for index in range(self.count) if self.supervisor.is_known(index, pid)]
         for index in ended:
             self.figures.end(index, self._incarnations.get(index, 0))
@@ -451,8 +662,8 @@ class Parent(MultiService):
             link = self._links.get(index)
             if link is not None:
                 link.lose()  # a canary on it would be taken for one of the next process
-        for index in [each for each, other in (self._awaited or {}).items() if other == pid]:
-            self._await_no_more(index)
+        if self._awaited.pop(pid, None) is not None:
+            self._end_waiting_if_complete()
         self.supervisor.ended(pid, why)
         for index in ended:
             self.releasing.end(index)
@@ -476,7 +687,8 @@ class Parent(MultiService):
 
     def report(self) -> list[dict[str, Any]]:
         """Gives the facts about all workers, for the operator."""
-        return self.supervisor.report()
+        own = [{**each, "generation": self.generation} for each in self.supervisor.report()]
+        return own + self.earlier.report()
 
     def is_ready(self) -> bool:
         """Tells whether all workers are ready."""
@@ -496,21 +708,25 @@ class Parent(MultiService):
 class _WorkerLink:
     """The link to a worker that was welcome.
 
+    :ivar places: the places of limited feeds that the worker had by an earlier lease.
     :ivar allowance: limits the number of its messages.
-    :ivar is_accepting: whether the worker accepts on its sockets.
+    :ivar is_accepting: whether the worker accepts on the sockets that it was given.
     :ivar is_asked: whether it was asked for its sockets, and has not answered.
+    :ivar sockets: these sockets, by the index of the endpoint and the number by which the worker knows the socket.
     """
 
     # required parameters
     parent: Parent
     index: int
     link: Link
+    places: Mapping[str, int]
 
     # internal state
     allowance: Allowance = field(init=False)
     is_accepting: bool = False
     is_asked: bool = False
-    _told: bool | None = None  # whether the worker was told last that livefeed is ready
+    sockets: set[tuple[int, int]] = field(default_factory=set)
+    told: bool | None = None  # whether the worker was told last that livefeed is ready
     _watching: Deferred[None] | None = None
     _is_lost: bool = False
 
@@ -536,12 +752,6 @@ class _WorkerLink:
                 self._watching.cancel()
             self.parent.note_lost(self)
             self.link.close()
-
-    def tell_readiness(self, *, ready: bool) -> None:
-        """Tells the worker whether livefeed is ready, if it was not told so before."""
-        if ready is not self._told:
-            self._told = ready
-            self.link.send(message_of("readiness", Readiness(ready)))
 
     def watch(self) -> None:
         """Sends canaries as long as the link lasts, once the worker accepts and the feeds have begun."""
@@ -570,15 +780,21 @@ class _WorkerLink:
             await deferLater(parent.reactor, every_s if is_ready else RETRY_S)
 
 
-def _log_line(index: int, line: Line, allowance: Allowance) -> None:
+def _tell_readiness(link: Link, told: bool | None, *, ready: bool) -> bool:
+    """Tells a worker whether livefeed is ready, if it was not told so before, and gives it."""
+    if ready is not told:
+        link.send(message_of("readiness", Readiness(ready)))
+    return ready
+
+
+def _log_line(name: str, line: Line, allowance: Allowance) -> None:
     """Writes a line of a worker's log into that of the parent."""
     level = _LEVELS.get(line.level, LogLevel.info)
     logger = Logger(line.namespace[:MAX_NAMESPACE])
     left_out, allowance.left_out = allowance.left_out, 0
     if left_out:
-        text = "worker {index}: {count} lines of its log are left out: there were too many"
-        _log.warn(text, index=index, count=left_out)
-    logger.emit(level, "worker {index}: {text}", index=index, text=line.text[:MAX_CHARACTERS])
+        _log.warn("{name}: {count} lines of its log are left out: there were too many", name=name, count=left_out)
+    logger.emit(level, "{name}: {text}", name=name, text=line.text[:MAX_CHARACTERS])
 
 
 def _close_all(adopted: dict[str, dict[int, socket.socket]]) -> None:

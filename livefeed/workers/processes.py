@@ -2,17 +2,13 @@
 
 A worker that this process has started is its child. A worker of an earlier parent is not, and is held by a descriptor
 (pidfd_open(2)): an id could belong to another process by the time that it is used.
-
-Each worker holds the lock of its index for as long as it lives, so that the next parent finds it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,16 +27,6 @@ if TYPE_CHECKING:
     class ProcessReactor(IReactorFDSet, IReactorProcess):
         """The parts of a reactor that processes need."""
 
-
-MAX_INDEX = 1023
-"""The largest index of a worker: more than one for each processor of the largest machines."""
-
-_MAX_LOCK_BYTES = 64
-_LOOKS = 10
-"""The number of looks at a lock whose holder does not say which process it is."""
-
-_LOOK_S = 0.01
-"""Seconds between two of them: a worker writes its name some microseconds after it has taken its lock."""
 
 _PRIVATE = ("LIVEFEED_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 """The beginnings of the names of variables that a worker must not see: its parent's settings and messages."""
@@ -65,69 +51,6 @@ def usable_processors(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("
             if each == cgroups:
                 break
     return max(1, round(count))
-
-
-def lock_path(directory: Path, index: int) -> Path:
-    """Gives the lock of a worker.
-
-    :param directory: the runtime directory of the instance.
-    :param index: the index of the worker.
-    """
-    return directory / f"worker-{index}.lock"
-
-
-def running_workers(directory: Path) -> dict[int, int]:
-    """Gives the process ids of all workers that hold their lock, by index: those of an earlier parent.
-
-    :param directory: the runtime directory of the instance.
-    """
-    found = {}
-    for path in directory.glob("worker-*.lock"):
-        index = path.name.removeprefix("worker-").removesuffix(".lock")
-        if index.isdecimal() and len(index) <= len(str(MAX_INDEX)) and int(index) <= MAX_INDEX:
-            pid = _holder(path)
-            if pid is not None:
-                found[int(index)] = pid
-    return found
-
-
-def content_of_lock() -> bytes:
-    """Gives the bytes by which the lock of this process names it: its id, and when it was started."""
-    return b"%d %d\n" % (os.getpid(), _start_of(os.getpid()) or 0)
-
-
-def _holder(path: Path) -> int | None:
-    """Gives the id of the process that holds a lock; ``None`` if none does, or if it does not say which one it is."""
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        for _ in range(_LOOKS):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pid, _, start = os.pread(lock, _MAX_LOCK_BYTES, 0).strip().partition(b" ")
-                # A worker that starts holds its lock for a moment before it has replaced the name of the one before.
-                # By now another process may have the id of that one.
-                if pid.isdigit() and start.isdigit() and _start_of(int(pid)) == int(start):
-                    return int(pid)
-                time.sleep(_LOOK_S)
-            else:
-                return None
-    finally:
-        os.close(lock)
-    return None
-
-
-def _start_of(pid: int) -> int | None:
-    """Gives when a process was started, in clock ticks since the start of the machine; ``None`` without the process."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name of the program is in parentheses, and may have others in it; the start is the 22nd field (proc(5)).
-    return int(status.rpartition(b")")[2].split()[19])
 
 
 def environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:
@@ -179,14 +102,14 @@ class WorkerProcesses:
     """Starts workers, and signals them.
 
     :param reactor: starts and watches.
-    :param arguments: gives the arguments of the Python program of a worker, by its index.
+    :param arguments: gives the arguments of the Python program of a worker, by its generation and index.
     :param environment: the variables of this process.
     :ivar ended: is told of each process that has ended, and how; set by the owner.
     """
 
     # required parameters
     reactor: ProcessReactor
-    arguments: Callable[[int], list[str]]
+    arguments: Callable[[int, int], list[str]]
     environment: Mapping[str, str]
 
     # internal state
@@ -194,9 +117,12 @@ class WorkerProcesses:
     _children: set[int] = field(default_factory=set)
     _held: dict[int, _Held] = field(default_factory=dict)
 
-    def spawn(self, index: int) -> int:
-        """Processes API."""
-        command = [sys.executable, *self.arguments(index)]
+    def spawn(self, generation: int, index: int) -> int:
+        """Starts a worker, and gives its process id.
+
+        :raises OSError: if the system refuses.
+        """
+        command = [sys.executable, *self.arguments(generation, index)]
         pids: list[int] = []
         child = _Child(lambda why: self._note_child_ended(pids[0], why))
         # Standard input and outputs are the same as those of this process, and everything else is closed.

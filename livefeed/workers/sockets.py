@@ -308,9 +308,12 @@ class InheritedPort:
         if port is not None:
             port.stopListening()
 
-    def admit(self, sock: socket.socket) -> None:
-        """Takes a connected socket as a connection of this endpoint, as if it had been accepted here."""
-        self.make_port(sock).admit(sock)
+    def admit(self, sock: socket.socket, factory: IProtocolFactory) -> None:
+        """Takes a connected socket as a connection of this endpoint, as if it had been accepted here.
+
+        :param factory: makes its protocol.
+        """
+        self.make_port(sock).admit(sock, factory)
 
     def startListening(self) -> None:
         """IListeningPort API. The sockets listen already."""
@@ -381,14 +384,16 @@ class WorkerSockets:
     :param index: the index of the worker.
     :param descriptions: the descriptions of the endpoints, as the parent has them.
     :param ports: the ports of the endpoints, in the same order.
+    :param canaries: makes the protocols of the clients with which the parent checks this worker.
     """
 
     index: int
     descriptions: Sequence[str]
     ports: Sequence[InheritedPort]
+    canaries: IProtocolFactory
 
     def receive(self, link: Replying, message: Message) -> bool:
-        """Takes a message about sockets, and the descriptors that it uses.
+        """Takes a message about sockets, and the ownership of its descriptors.
 
         :returns: whether it was one; any other message is for the caller.
         :raises LinkError: if it cannot be read.
@@ -419,7 +424,7 @@ class WorkerSockets:
         endpoint = message.read(CanaryFacts).listener
         if len(message.fds) != 1 or not 0 <= endpoint < len(self.ports):
             raise LinkError("a message canary has no socket, or names an endpoint that there is not")
-        self.ports[endpoint].admit(message.take_sockets()[0])
+        self.ports[endpoint].admit(message.take_sockets()[0], self.canaries)
 
     def _report(self) -> Message:
         """Gives the sockets to a new parent, which has none."""

@@ -87,7 +87,7 @@ class Lending(Protocol):
     """Sockets that a worker serves for another one."""
 
     def lend(self, owner: int, to: int) -> bool:
-        """Has a worker accept on the sockets of another one as well.
+        """Has a worker, which is the borrower already, accept on the sockets of another one as well.
 
         :returns: whether it could be told so; without a link it cannot.
         :raises LinkError: if the message could not be sent.
@@ -138,6 +138,7 @@ class Supervisor:
     :param lending: has workers serve the sockets of others.
     :ivar workers: all workers, by index.
     :ivar is_stopping: whether all workers were told to end.
+    :ivar has_resigned: whether the next parent takes over: nothing is started, killed or lent.
     :ivar is_releasing: whether the workers send their watchers away: they accept no more, and none is replaced.
     """
 
@@ -151,6 +152,7 @@ class Supervisor:
     workers: list[Worker] = field(init=False)
     is_stopping: bool = False
     is_releasing: bool = False
+    has_resigned: bool = False
     _is_hurried: bool = False
     _retired: dict[int, float] = field(
         default_factory=dict
@@ -186,7 +188,7 @@ class Supervisor:
         now = self.clock.seconds()
         self._deadline_s = now if self._is_hurried else now + drain_s + KILL_S
         if self._is_hurried:
-            self._hurry_retired()
+            self._hurry_retired(now)
         for worker in self._alive():
             worker.state = State.DRAINING
             self.processes.kill(worker.pid, signal.SIGTERM)
@@ -202,12 +204,12 @@ class Supervisor:
         """Kills the workers once they have been told to end, instead of waiting for their connections."""
         self._is_hurried = True
         if self.is_stopping:
-            self._deadline_s = self.clock.seconds()
-            self._hurry_retired()
+            now = self._deadline_s = self.clock.seconds()
+            self._hurry_retired(now)
 
-    def _hurry_retired(self) -> None:
-        for pid, deadline_s in self._retired.items():
-            self._retired[pid] = deadline_s if deadline_s == inf else self.clock.seconds()
+    def _hurry_retired(self, now: float) -> None:
+        # Those that were killed have an infinite time.
+        self._retired = {pid: each if each == inf else min(each, now) for pid, each in self._retired.items()}
 
     def release(self) -> None:
         """Takes note that the workers are told to send their watchers away, and run on until :meth:`stop`."""
@@ -311,6 +313,8 @@ class Supervisor:
         # While this process did not run, it read no heartbeats either.
         paused_s = max(0.0, now - self._swept_s - 2 * SWEEP_S)
         self._swept_s = now
+        if self.has_resigned:
+            return
         for worker in self.workers:
             worker.heard_s += paused_s
             if worker.state is State.DEAD:
@@ -392,6 +396,8 @@ class Supervisor:
             _log.warn(text, index=worker.index, pid=pid or "none", why=why)
             return
         worker.restarts += 1
+        if self.has_resigned:
+            return
         when = f"in {length_of(pause_s)} s" if pause_s else "now"
         text = "worker {index} (process {pid}) {why}; another one starts {when}"
         _log.warn(text, index=worker.index, pid=pid or "none", why=why, when=when)
@@ -415,21 +421,25 @@ class Supervisor:
         able = [each for each in self.workers if each is not owner and self._can_borrow(each)]
         lent = [each.borrower for each in self.workers]
         for borrower in sorted(able, key=lambda each: lent.count(each.index)):
-            try:
-                if not self.lending.lend(owner.index, borrower.index):
-                    continue
-            except LinkError as error:
-                # The next sweep tries again, and the log has it once.
-                if owner.index not in self._unlent:
-                    self._unlent.add(owner.index)
-                    text = "the sockets of worker {owner} cannot be given to worker {index}: {why}"
-                    _log.warn(text, owner=owner.index, index=borrower.index, why=first_line(error))
-                continue
-            owner.borrower = borrower.index
-            self._unlent.discard(owner.index)
-            text = "worker {index} also accepts on the sockets of worker {owner} until that is ready"
-            _log.info(text, index=borrower.index, owner=owner.index)
-            return
+            if self._lend_to(owner, borrower):
+                text = "worker {index} also accepts on the sockets of worker {owner} until that is ready"
+                _log.info(text, index=borrower.index, owner=owner.index)
+                return
+
+    def _lend_to(self, owner: Worker, borrower: Worker) -> bool:
+        owner.borrower = borrower.index
+        try:
+            if self.lending.lend(owner.index, borrower.index):
+                self._unlent.discard(owner.index)
+                return True
+        except LinkError as error:
+            # The next sweep tries again, and the log has it once.
+            if owner.index not in self._unlent:
+                self._unlent.add(owner.index)
+                text = "the sockets of worker {owner} cannot be given to worker {index}: {why}"
+                _log.warn(text, owner=owner.index, index=borrower.index, why=first_line(error))
+        owner.borrower = None
+        return False
 
     def _take_back(self, owner: Worker) -> None:
         borrower, owner.borrower = owner.borrower, None

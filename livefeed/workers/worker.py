@@ -34,10 +34,12 @@ from livefeed.process.reload import Reload, SimplePart
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
+from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import files_of, settings_of, with_memory_files
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
+from livefeed.workers.locks import Activity
 from livefeed.workers.messages import (
     PROTOCOL,
     DrainOrder,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from livefeed.tls.files import GivenFiles
     from livefeed.web.site import Site
     from livefeed.workers.link import Link, UNIXReactor
+    from livefeed.workers.locks import WorkerLock
     from livefeed.workers.worker_log import WorkerLog
 
     class WorkerReactor(ServiceReactor, UNIXReactor):
@@ -153,19 +156,23 @@ class Served:
 class Worker(MultiService):
     """The services of a worker.
 
-    :param path: the socket of the link.
+    :param paths: the names of the socket of the link, in the order in which they are tried.
     :param index: the index of the worker among the others.
     :param reactor: the reactor of the process. Once it stops, the process ends.
     :param log: sends the log to the parent.
+    :param lock: takes note of what the worker does, for the next parent.
+    :param generation: the number of parents by upgrade before the one that has started it.
     :ivar served: everything that clients use; ``None`` before the first welcome.
     :ivar failed: whether the worker cannot serve with its settings.
     """
 
     # required parameters
-    path: Path
+    paths: Sequence[Path]
     index: int
     reactor: WorkerReactor
     log: WorkerLog
+    lock: WorkerLock
+    generation: int = 0
 
     # internal state
     served: Served | None = None
@@ -177,10 +184,11 @@ class Worker(MultiService):
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
     _is_ending: bool = False
+    _has_accepted: bool = False  # whether it was ever given sockets
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._client = LinkClient(self.path, self.reactor, self._hello, self._welcome)
+        self._client = LinkClient(self.paths, self.reactor, self._hello, self._welcome, self._note_refused)
         self._heart = LoopingCall(self._beat)
         self._heart.clock = self.reactor
 
@@ -213,6 +221,7 @@ class Worker(MultiService):
                 self.served.drain.hurry()
             return
         self._is_ending = True
+        self.lock.tell(Activity.DRAINING)
         _log.info("ends: {why}", why=why)
         self.reactor.stop()
 
@@ -226,7 +235,8 @@ class Worker(MultiService):
 
     def _hello(self) -> Hello:
         if self.served is None:
-            return Hello(PROTOCOL, __version__, os.getpid(), self.index)
+            return Hello(PROTOCOL, __version__, os.getpid(), self.index, generation=self.generation)
+        drain, ports = self.served.drain, self.served.accepting.ports
         feeds = self.served.feeds.feeds
         held = {name: service.held() for name, service in feeds.items()}
         return Hello(
@@ -236,8 +246,11 @@ class Worker(MultiService):
             self.index,
             {name: each for name, each in held.items() if each is not None},
             {name: each.published.places for name, each in feeds.items() if each.published.places is not None},
-            [len(port.ports) for port in self.served.accepting.ports],
+            [len(port.ports) for port in ports],
             [*self.served.sockets.descriptions],
+            [[*port.ports] for port in ports],
+            self.generation,
+            self._is_ending or drain.is_draining,
         )
 
     def _welcome(self, link: Link, message: Message) -> None:
@@ -249,6 +262,7 @@ class Worker(MultiService):
             self._orphan_call = None
         self.log.connect(link)
         if self.served is not None:
+            message.close_fds()
             self._configure(message)
             # They may have been renamed while nobody could say so.
             self.served.serving.reopen_logs()
@@ -264,6 +278,7 @@ class Worker(MultiService):
         served = self.served
         if served is None or self.failed:
             # It is about to end.
+            message.close_fds()
             return
         match message.type:
             case "feed":
@@ -274,15 +289,14 @@ class Worker(MultiService):
                 self._configure(message)
             case "reopen":
                 served.serving.reopen_logs()
-            case "drain":
-                served.drain.successor = message.read(DrainOrder).successor
-                self.end("the parent says so")
+            case "drain" | "let_go":
+                self._drain(served.drain, successor=message.read(DrainOrder).successor, ends=message.type == "drain")
             case "readiness":
                 served.health.told = message.read(Readiness).ready
-            case "let_go":
-                self._let_go(served.drain, successor=message.read(DrainOrder).successor)
             case _:
-                served.sockets.receive(link, message)
+                if not served.sockets.receive(link, message):
+                    message.close_fds()
+                self._note_sockets(served)
 
     def flushed(self, link: Link) -> None:
         """Receiver API."""
@@ -295,6 +309,10 @@ class Worker(MultiService):
             self.served.health.told = None
         if self._is_ending:
             return
+        if not self._has_accepted:
+            # An upgrade has failed. Another parent has no use for it.
+            self.end("the parent has ended before it gave sockets")
+            return
         if self.served is not None and self.served.drain.is_draining:
             # It accepts no more, and would be in the way of the workers of the next parent.
             self.end("the parent has ended during a drain")
@@ -303,10 +321,26 @@ class Worker(MultiService):
         if self._orphan_after_s and self._orphan_call is None:
             self._orphan_call = self.reactor.callLater(self._orphan_after_s, self._end_as_orphan)
 
-    @staticmethod
-    def _let_go(drain: Drain, *, successor: bool) -> None:
-        """Sends the watchers away. A second order, after another link, changes nothing."""
-        if not drain.is_draining:
+    def _note_refused(self) -> None:
+        """Ends a worker without clients that the parent does not want: it is of an upgrade that has failed."""
+        if not self._has_accepted:
+            self.end("the parent refuses it, and it has no clients")
+
+    def _note_sockets(self, served: Served) -> None:
+        if not self._has_accepted and any(port.ports for port in served.accepting.ports):
+            self._has_accepted = True
+            self.lock.tell(Activity.ACCEPTING)
+
+    def _drain(self, drain: Drain, *, successor: bool, ends: bool) -> None:
+        """Sends the watchers away. A second order, after another link, changes nothing.
+
+        :param ends: whether the process ends afterwards.
+        """
+        if ends and not self._is_ending:
+            drain.successor = successor
+            self.end("the parent says so")
+        elif not ends and not drain.is_draining:
+            self.lock.tell(Activity.DRAINING)
             draining = Deferred.fromCoroutine(drain.begin(successor=successor))
             draining.addErrback(lambda failure: _log.failure("the drain has failed", failure))
 
@@ -382,6 +416,7 @@ class Worker(MultiService):
         for service in served.services:
             service.setServiceParent(services)
         services.setServiceParent(self)
+        self._note_sockets(served)
 
     def _make(
         self, settings: Settings, files: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
@@ -395,11 +430,13 @@ class Worker(MultiService):
         certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
         endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
         endpoints = []
+        numbers = welcome.numbers or [self.index] * len(sockets)
+        given = [*zip(welcome.listen, numbers, sockets, strict=True)]
         with settings.named():
-            for number, description in enumerate(settings.listen):
+            for endpoint, description in enumerate(settings.listen):
                 reactor, inner = serving.listens_on(with_memory_files(description, files))
-                own = [sock for of, sock in zip(welcome.listen, sockets, strict=True) if of == number]
-                inherited: Any = InheritedReactor(reactor, dict.fromkeys([self.index], own[0]) if own else {})  # type: ignore[arg-type]
+                own = {number: sock for of, number, sock in given if of == endpoint}
+                inherited: Any = InheritedReactor(reactor, own)  # type: ignore[arg-type]
                 endpoints.append(endpoint_of(inherited, inherited_description(inner)))
         accepting = Accepting(endpoints, serving.site)
         drain = serving.drain(feeds.feeds.values(), accepting.stop_listening)
@@ -428,7 +465,7 @@ class Worker(MultiService):
             serving,
             feeds,
             accepting,
-            WorkerSockets(self.index, settings.listen, accepting.ports),
+            WorkerSockets(self.index, settings.listen, accepting.ports, UncountedSite(serving.site)),
             certificates,
             figures,
             drain,

@@ -248,16 +248,18 @@ class ProcessFigureTests(MetricsTestCase):
         self.assertEqual(self.figure("access_log_dropped_lines_total"), 3)
 
     def test_workers(self) -> None:
-        """By state; a canary that was not served has no time."""
+        """By state; a canary that was not served has no time. Those of earlier generations have no figures beside."""
         reports = [
-            {"index": 0, "state": "ready", "restarts": 2, "canary_s": 0.5},
-            {"index": 1, "state": "ready", "restarts": 0, "canary_s": None},
-            {"index": 2, "state": "dead", "restarts": 1, "canary_s": None},
+            {"index": 0, "generation": 1, "state": "ready", "restarts": 2, "canary_s": 0.5},
+            {"index": 1, "generation": 1, "state": "ready", "restarts": 0, "canary_s": None},
+            {"index": 2, "generation": 1, "state": "dead", "restarts": 1, "canary_s": None},
+            {"index": 0, "generation": 0, "state": "draining", "restarts": 0, "canary_s": None},
         ]
         samples = [*of_workers(reports)]
         self.assertEqual(total_of(samples, "workers", state="ready"), 2)
         self.assertEqual(total_of(samples, "workers", state="dead"), 1)
-        self.assertEqual(total_of(samples, "worker_restarts_total"), 3)
+        self.assertEqual(total_of(samples, "workers", state="draining"), 1)
+        self.assertEqual([each.value for each in samples if each.name == "worker_restarts_total"], [2, 0, 1])
         self.assertEqual(
             [each for each in samples if each.name == "canary_seconds"],
             [Sample("canary_seconds", (("index", "0"),), 0.5)],

@@ -67,9 +67,9 @@ class TracingTests(SynchronousTestCase):
         """Their deliveries take the place of those of the parent, which has no subscribers; the last word counts."""
         publish(self.feeds[1], b"1")
         (times,) = self.feeds[1].trace.find("newest")
-        self.tracing.report(1, [["b", times.version, NOW, None, 0], ["a", "other", NOW, None, 0]])
-        self.tracing.report(0, [["b", times.version, NOW + 0.5, None, 0]])
-        self.tracing.report(1, [["b", times.version, NOW, NOW + 0.25, 5]])
+        self.tracing.report(1, "worker 1", [["b", times.version, NOW, None, 0], ["a", "other", NOW, None, 0]])
+        self.tracing.report(0, "worker 0", [["b", times.version, NOW + 0.5, None, 0]])
+        self.tracing.report(1, "worker 1", [["b", times.version, NOW, NOW + 0.25, 5]])
         (report,) = self.run_it("newest")
         self.assertEqual(
             report["deliveries"],
@@ -87,14 +87,14 @@ class TracingTests(SynchronousTestCase):
         message = json.loads(json.dumps(sent_deliveries(self.tracing.feeds, NOW)))
         self.assertEqual(message, [["a", times.version, NOW, NOW, 0]])
         self.assertEqual(sent_deliveries(self.tracing.feeds, NOW + 1), [])
-        self.tracing.report(3, message)
+        self.tracing.report(3, "worker 3", message)
         (report,) = self.run_it("newest")
         self.assertEqual([each["process"] for each in report["deliveries"]], ["worker 3"])
 
     def test_kept(self) -> None:
         """The number of versions is limited; the oldest go first."""
         for number in range(MAX_KEPT + 1):
-            self.tracing.report(0, [["a", str(number), NOW, NOW, 0]])
+            self.tracing.report(0, "worker 0", [["a", str(number), NOW, NOW, 0]])
         self.assertEqual((len(self.tracing._of_workers), ("a", "0") in self.tracing._of_workers), (MAX_KEPT, False))
 
     def test_several(self) -> None:

@@ -27,7 +27,20 @@ from livefeed.sources.demo import DemoSource
 from livefeed.tls.development import development_certificate
 from tests.bench import following, load, report
 from tests.bench.results import OURS, Audience, Found, Kept
-from tests.bench.servers import KINDS, LOAD_CORE, Livefeed, Server, Setting, missing, missing_tools
+from tests.bench.servers import (
+    COMPARED,
+    KINDS,
+    LOAD_CORE,
+    ONE_WORKER,
+    OTHER,
+    TWO_WORKERS,
+    Livefeed,
+    LivefeedWorkers,
+    Server,
+    Setting,
+    missing,
+    missing_tools,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +104,12 @@ REQUEST_ROWS = (
     Row("HTTP, identical heads, 200 connections", "identical", 200, plain=True),
 )
 QUICK_ROWS = REQUEST_ROWS[:3]
+WORKER_ROWS = tuple(
+    replace(row, title=f"{row.title}; with workers")
+    for row in REQUEST_ROWS
+    if row.script == "304" or (row.script, row.connections) == ("different", 200)
+)
+"""The same requests to livefeed in one process, with one worker, and with two, which have one core together."""
 
 
 def main() -> int:
@@ -103,12 +122,20 @@ def main() -> int:
     parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions count in each")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--waiting", type=int, nargs="*", default=[5000], help="long polls at a time")
-    parser.add_argument("--servers", nargs="*", default=list(KINDS), choices=list(KINDS), metavar="NAME")
+    parser.add_argument("--servers", nargs="*", default=list(COMPARED), choices=list(KINDS), metavar="NAME")
+    parser.add_argument(
+        "--other",
+        type=Path,
+        metavar="DIRECTORY",
+        help="compare with the livefeed of another checkout",
+    )
     parser.add_argument(
         "--rows", nargs="*", default=[""], metavar="WORDS", help="of the requests: with this in the title"
     )
     parser.add_argument(
-        "--only", choices=["requests", "subscribers", "waiting", "memory", "following"], help="one part of it"
+        "--only",
+        choices=["requests", "subscribers", "waiting", "memory", "following", "workers"],
+        help="one part of it",
     )
     parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
     parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
@@ -116,6 +143,10 @@ def main() -> int:
     if options.tables:
         print(report.document(Kept.read(KEPT)))
         return 0
+    if options.other:
+        if options.write or options.only not in ("requests", "subscribers"):
+            parser.error("--other needs --only requests or --only subscribers, and is not kept")
+        options.servers = [OURS, OTHER]
     every = QUICK_ROWS if options.quick else REQUEST_ROWS
     rows = [row for row in every if any(words in row.title for words in options.rows)]
     if not rows:
@@ -138,7 +169,7 @@ def main() -> int:
             print(f"left out: {name}: not installed: {', '.join(missing(name))} (make bench-peers says how)")
     found = Found()
     with tempfile.TemporaryDirectory() as directory:
-        setting = make_setting(Path(directory))
+        setting = replace(make_setting(Path(directory)), other=options.other and options.other.resolve())
         if options.only in (None, "requests"):
             measure_requests(setting, names, rows, options, found)
         if options.only in (None, "subscribers"):
@@ -154,7 +185,11 @@ def main() -> int:
             measure_crowd(setting, found)
         if options.only in (None, "following") and not options.quick:
             measure_following(setting, max(options.subscribers), options.rounds, found)
+        if options.only in (None, "workers") and not options.quick:
+            measure_requests(setting, [OURS, ONE_WORKER, TWO_WORKERS], list(WORKER_ROWS), options, found)
+            measure_subscribers(setting, [OURS, ONE_WORKER, TWO_WORKERS], max(options.subscribers), options, found)
     print(report.table(found.medians()))
+    print("\n".join(report.workers(found.medians(), found.spread)))
     if options.write:
         kept = Kept.read(KEPT)
         kept.merge(found)
@@ -229,7 +264,7 @@ def does(server: Server, row: Row) -> bool:
 
 def holders_of(names: list[str], count: int) -> list[str]:
     """Gives the servers that can have `count` subscribers, and prints the others."""
-    holders = [name for name in names if name in (OURS, ON_TWISTED, "nginx + nchan")]
+    holders = [name for name in names if name in (OURS, OTHER, ON_TWISTED, ONE_WORKER, TWO_WORKERS, "nginx + nchan")]
     if count > MOST_ON_TWISTED and ON_TWISTED in holders:
         holders.remove(ON_TWISTED)
         print(f"left out: {ON_TWISTED}: {count:,} subscribers take it more than a second", flush=True)
@@ -262,11 +297,16 @@ def measure_subscribers(
     """
     seconds = options.fan_out_seconds
     title = f"HTTPS, {count:,} long polls" if waiting else f"WebSocket, {count:,} subscribers with TLS"
+    if TWO_WORKERS in names:
+        title += "; with workers"
     with ExitStack() as stack:
         holders = [hold(setting, name, count, stack, waiting=waiting) for name in names]
         for _ in range(options.fan_out_rounds):
             for holder in holders:
                 holder.rounds.append(measure_turn(setting, holder, count, seconds))
+        found.spread += [
+            holder.server.connections() for holder in holders if isinstance(holder.server, LivefeedWorkers)
+        ]
         for holder in holders:
             # The polls are measured afterwards, so that their cost does not count as deliveries.
             p99_ms, failed = measure_polls(setting, holder, POLLED_S / 4 if options.quick else POLLED_S)
@@ -305,16 +345,18 @@ def measure_turn(setting: Setting, holder: Holder, count: int, seconds: int) -> 
     server.resume()
     with publishing(setting, server) as published:
         holder.subscribers.run(RESUMED_S)
-        before, started = server.cpu_seconds(), time.monotonic()
+        before, first, started = server.cpu_seconds(), server.first_cpu_seconds(), time.monotonic()
         done = holder.subscribers.run(seconds)
         server.pause()
         elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
+        first = server.first_cpu_seconds() - first
     # Deliveries that are under way count, since their processor time does.
     done += holder.subscribers.run(DRAINED_S)
     return load.Measured(
         rate=len(done) / elapsed,
         cpu_us=cpu / max(len(done), 1) * 1e6,
         p50_ms=last_delivery(done, published, count),
+        first_ms=first / seconds * 1e3,
     )
 
 

@@ -84,6 +84,8 @@ class Measured:
     :ivar p50_ms: half took no longer.
     :ivar p99_ms: 99 of 100 took no longer.
     :ivar memory_bytes: the server's memory for each connection, where it was measured.
+    :ivar first_ms: processor time per second of the process that was started first, in milliseconds, where it was
+        measured: of the parent, if there are workers.
     :ivar ratio: livefeed's processor time divided by the server's in the same round; 0 if it is not known.
     """
 
@@ -93,6 +95,7 @@ class Measured:
     p99_ms: float = 0
     memory_bytes: float = 0
     errors: int = 0
+    first_ms: float = 0
     ratio: float = 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import following
 from tests.bench.results import CROWD, OURS, WIRE, Kept, Run
+from tests.bench.servers import ONE_WORKER, TWO_WORKERS
 
 if TYPE_CHECKING:
     from tests.bench.load import Measured
@@ -62,7 +63,18 @@ GOALS = (
 def document(kept: Kept) -> str:
     """Gives the part of ``docs/benchmarks.md`` that shows the kept results, as Markdown."""
     wire = [following.wire_table(kept.wire)] if kept.wire else []
-    return "\n".join([standing(kept), *wire, table(kept.rows), "", *conditions(kept)])
+    return "\n".join([standing(kept), *wire, table(kept.rows), *workers(kept.rows, kept.spread), "", *conditions(kept)])
+
+
+def workers(medians: Medians, spread: list[list[int]]) -> list[str]:
+    """Gives the sentences about the parent of workers, and about the connections of each."""
+    names = (OURS, ONE_WORKER, TWO_WORKERS)
+    rows = [(name, by_name[name]) for by_name in medians.values() if TWO_WORKERS in by_name for name in names]
+    lines = [
+        f"{name}: the first process takes {row.first_ms:.1f} ms in each second." for name, row in rows if row.first_ms
+    ]
+    lines += [f"Connections of the workers: {', '.join(map(str, each))}." for each in spread]
+    return ["", *lines] if lines else []
 
 
 def standing(kept: Kept) -> str:

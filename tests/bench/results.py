@@ -68,6 +68,7 @@ class Kept:
     rows: dict[str, dict[str, Measured]] = field(default_factory=dict)
     crowd: list[Audience] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
+    spread: list[list[int]] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
 
     @classmethod
@@ -86,6 +87,7 @@ class Kept:
         self.runs |= found.runs()
         self.crowd = found.crowd or self.crowd
         self.wire = found.wire or self.wire
+        self.spread = found.spread or self.spread
 
 
 @dataclass
@@ -93,12 +95,14 @@ class Found:
     """The measurements of the bench so far.
 
     :ivar seconds: of each measurement, by title.
+    :ivar spread: the connections of each worker, for each livefeed with workers.
     """
 
     rounds: dict[str, dict[str, list[Measured]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     crowd: list[Audience] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
+    spread: list[list[int]] = field(default_factory=list)
 
     def note(self, title: str, name: str, got: Measured, *, seconds: float) -> None:
         """Adds the figures of one round of a row for one server."""

@@ -37,11 +37,13 @@ class Setting:
 
     :ivar directory: the directory that they may write to.
     :ivar document: the file that they serve.
+    :ivar other: the directory of another checkout of livefeed, to be compared with this one; ``None`` if there is none.
     """
 
     directory: Path
     document: Path
     certificate: DevelopmentCertificate
+    other: Path | None = None
 
 
 @dataclass
@@ -141,8 +143,11 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Gives the processor time that they have taken."""
-        # As clock_getcpuclockid(3) makes them: each process's own clock, in nanoseconds, where /proc has hundredths.
-        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.pids())
+        return sum(map(_cpu_seconds, self.pids()))
+
+    def first_cpu_seconds(self) -> float:
+        """Gives the processor time of the process that was started first: the parent, if there are workers."""
+        return _cpu_seconds(self.processes[0].pid)
 
     def memory_bytes(self) -> int:
         """Gives the memory in bytes that they have in use, with shared memory counted once."""
@@ -159,6 +164,11 @@ class Livefeed(Server):
 
     transport = "fast"
     source: str | None = None
+    workers = 0
+
+    def root(self) -> Path:
+        """Gives the directory with the source code."""
+        return Path(__file__).parents[2]
 
     def start(self) -> None:
         certificate = self.setting.certificate
@@ -169,8 +179,13 @@ class Livefeed(Server):
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
-        arguments += ["--instance", f"bench-{self.port}"]
-        self.run("env", *UNIT, *arguments, directory=Path(__file__).parents[2])
+        arguments += self.more_arguments()
+        root = self.root()
+        self.run("env", f"PYTHONPATH={root}", *UNIT, *arguments, directory=root)
+
+    def more_arguments(self) -> list[str]:
+        """Gives the options that not every livefeed has."""
+        return ["--instance", f"bench-{self.port}", *(["--workers", str(self.workers)] if self.workers else [])]
 
     def longest_pause_ms(self) -> float:
         """Gives how long the garbage collector has stopped it at most, since it was last asked."""
@@ -184,6 +199,44 @@ class LivefeedDemo(Livefeed):
     """livefeed with its demonstration, of which each second a little changes."""
 
     source = "demo:"
+
+
+class OtherLivefeed(Livefeed):
+    """livefeed from another checkout, with the interpreter and the packages of this one."""
+
+    def root(self) -> Path:
+        assert self.setting.other is not None
+        return self.setting.other
+
+    def more_arguments(self) -> list[str]:
+        return []
+
+
+class LivefeedWorkers(Livefeed):
+    """livefeed with workers, which share the servers' core with their parent."""
+
+    workers = 2
+
+    def start(self) -> None:
+        log = self.setting.directory / f"{self.slug}.log"
+        known = log.stat().st_size if log.exists() else 0
+        super().start()
+        # The port takes connections as soon as the parent has bound it.
+        deadline = time.monotonic() + START_S
+        while log.read_bytes()[known:].count(b" is ready (process ") < self.workers:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name}: its workers are not ready after {START_S} s")
+            time.sleep(0.05)
+
+    def connections(self) -> list[int]:
+        """Gives the number of open files of each worker; few of them are not connections."""
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(self.pids()[1:])]
+
+
+class LivefeedWorker(LivefeedWorkers):
+    """livefeed with one worker: the difference to one process is that of the code, and not of the shared core."""
+
+    workers = 1
 
 
 class LivefeedTwisted(Livefeed):
@@ -349,6 +402,8 @@ class VarnishHitch(Server):
             self._origin.stop()
 
 
+ONE_WORKER, TWO_WORKERS, OTHER = "livefeed, one worker", "livefeed, two workers", "livefeed, the other"
+
 KINDS: dict[str, tuple[type[Server], tuple[str, ...]]] = {
     "livefeed": (Livefeed, ()),
     "nginx": (Nginx, ("nginx",)),
@@ -357,8 +412,15 @@ KINDS: dict[str, tuple[type[Server], tuple[str, ...]]] = {
     "varnish behind hitch": (VarnishHitch, ("nginx", "varnishd", "hitch")),
     "twisted.web": (TwistedWeb, ()),
     "livefeed, Twisted's transport": (LivefeedTwisted, ()),
+    ONE_WORKER: (LivefeedWorker, ()),
+    TWO_WORKERS: (LivefeedWorkers, ()),
+    OTHER: (OtherLivefeed, ()),
 }
 """The servers, in the order of their turns, and what must be installed for each."""
+
+
+COMPARED = tuple(name for name in KINDS if name not in (ONE_WORKER, TWO_WORKERS, OTHER))
+"""The servers of the tables that compare livefeed with others: one process has one core."""
 
 
 def missing(name: str) -> list[str]:
@@ -370,6 +432,11 @@ def missing_tools(names: list[str]) -> list[str]:
     """Gives the missing tools of the bench itself for these servers: gzip makes nginx's coded file."""
     needed = ["taskset", "wrk"] + ["gzip"] * any("nginx" in KINDS[name][1] for name in names)
     return [need for need in needed if not shutil.which(need)]
+
+
+def _cpu_seconds(pid: int) -> float:
+    # As clock_getcpuclockid(3) makes it: the process's own clock, in nanoseconds, where /proc has hundredths.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def free_ports(count: int) -> list[int]:

@@ -57,6 +57,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--pollers", type=int, default=200, help="clients that poll on connections that they keep [200]"
     )
     parser.add_argument("--poll-every", type=float, default=1.0, help="seconds from one poll to the next [1]")
+    parser.add_argument("--tick", type=float, default=1.0, help="seconds from one version to the next [1]")
     parser.add_argument("--idle", type=int, default=0, help="clients that poll once a minute [0]")
     parser.add_argument("--workers", type=int, default=2, help="worker processes; 0: one process [2]")
     parser.add_argument("--connections", type=int, default=60_000, help="of hold: a third of each kind [60000]")
@@ -109,6 +110,7 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
                 program,
                 workers=options.workers,
                 size=options.document_bytes,
+                tick_s=options.tick,
                 settings=options.settings + (_ONE_ADDRESS if options.clients else ""),
                 options=supported,
             )
@@ -130,7 +132,7 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
         run.wait_until_back()
         seconds = options.seconds if name == "hold" else scenario.observe_s
         run.observe(max(seconds, _CLIENTS_S) if options.clients else seconds)
-        window = Window(run.began_at, run.event_at, time.monotonic())
+        window = Window(run.began_at, run.event_at, time.monotonic(), options.tick)
         after = run.load.usage()
         run.notes.append(run.server.usage().since(own, window.end - window.begin))
         run.load.stop()
@@ -144,7 +146,8 @@ def measure(name: str, options: argparse.Namespace, program: Path, supported: se
     )
     seconds = window.end - window.begin
     run.notes.append(
-        f"the load: {usage.cpu_s / demand.total * 1e3:.2f} ms of a core for each connection that was opened, then "
+        f"the load: {usage.cpu_s / demand.total * 1e3:.2f} ms of a core for each connection, with everything "
+        f"that came until the last was open, then "
         f"{(after.cpu_s - usage.cpu_s) / seconds:.3f} cores; a timer of it was {run.lag_ms:.0f} ms late at most"
     )
     result = {

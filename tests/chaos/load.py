@@ -83,11 +83,21 @@ class Demand:
         return self.websockets + self.deltas + self.pollers + self.idle
 
     def split(self, most: int = PROCESS_WATCHERS) -> list[Demand]:
-        """Gives the demands of the processes; each kind is divided evenly."""
-        parts = max(1, -(-self.total // most))
+        """Gives the demands of the processes. Subscribers and pollers have processes of their own.
+
+        A process that reads the deliveries of thousands at the same time would be late with its polls.
+        """
+        subscribers = replace(self, pollers=0, idle=0)
+        pollers = replace(self, websockets=0, deltas=0)
+        parts = [part for each in (subscribers, pollers) if each.total for part in each.divide(most)]
+        return [replace(part, rate=self.rate * part.total / self.total) for part in parts] or [self]
+
+    def divide(self, most: int) -> list[Demand]:
+        """Gives as few demands as possible of at most so many watchers; each kind is divided evenly."""
+        parts = -(-self.total // most)
         shares = [[count // parts + (index < count % parts) for index in range(parts)] for count in self._counts()]
         return [
-            replace(self, websockets=websockets, deltas=deltas, pollers=pollers, idle=idle, rate=self.rate / parts)
+            replace(self, websockets=websockets, deltas=deltas, pollers=pollers, idle=idle)
             for websockets, deltas, pollers, idle in zip(*shares, strict=True)
         ]
 

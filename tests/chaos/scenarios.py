@@ -253,11 +253,13 @@ def running(  # noqa: PLR0913 - the options of the command
     *,
     workers: int,
     size: int,
+    tick_s: float,
     settings: str,
     options: set[str],
 ) -> Iterator[Run]:
     """Gives a livefeed whose watchers are all served and up to date.
 
+    :param tick_s: seconds from one version to the next, and from one tick of livefeed to the next.
     :param options: the names of the options that livefeed has.
     :raises NotSupportedError: if livefeed lacks the scenario's subject.
     """
@@ -268,8 +270,8 @@ def running(  # noqa: PLR0913 - the options of the command
     demand = replace(demand, ignore_slots=scenario.ignore_slots)
     path = directory / "document.json"
     with (
-        Publisher(path, size=size),
-        Server(directory, {"feed": path}, workers=workers, settings=settings) as server,
+        Publisher(path, size=size, interval_s=tick_s),
+        Server(directory, {"feed": path}, workers=workers, settings=f"interval = {tick_s}\n{settings}") as server,
     ):
         if reason := scenario.refusal(server):
             raise NotSupportedError(reason)

@@ -96,13 +96,17 @@ class ServerUsage:
     measured: int
 
     def since(self, before: ServerUsage, seconds: float) -> str:
-        """Gives the usage of a time, for the report; that of processes that have ended is unknown.
+        """Gives the usage of a time, for the report. That of processes that have ended is unknown; a new parent counts
+        from its start.
 
         :param before: the usage at the begin of the time.
         :param seconds: its length.
         """
         cores = {pid: (cpu_s - before.cpu_s.get(pid, 0.0)) / seconds for pid, cpu_s in self.cpu_s.items()}
-        late_ms = (self.late_s - before.late_s) / max(1, self.measured - before.measured) * 1e3
+        late_s, measured = self.late_s, self.measured
+        if self.parent == before.parent:
+            late_s, measured = late_s - before.late_s, measured - before.measured
+        late_ms = late_s / max(1, measured) * 1e3
         return (
             f"livefeed: {sum(cores.values()):.3f} cores, of which {cores.get(self.parent, 0.0):.3f} by the process "
             f"that was started last; its timers were {late_ms:.1f} ms late on average"

@@ -21,6 +21,7 @@ class DemandTests(SynchronousTestCase):
             self.assertEqual(sum(getattr(part, name) for part in parts), getattr(demand, name))
         self.assertAlmostEqual(sum(part.rate for part in parts), 30.0)
         self.assertTrue(all(part.ignore_slots for part in parts))
+        self.assertFalse([part for part in parts if part.websockets + part.deltas and part.pollers + part.idle])
         self.assertLessEqual(max(part.total for part in parts), most + 3)  # each kind may have one more
 
     def test_intervals(self) -> None:

@@ -145,6 +145,14 @@ class MessagesTests(SynchronousTestCase):
                 watcher.write(message)
                 self.assertEqual(json.loads(watcher.document), json.loads(document(4)))
 
+    def test_patch_to_the_next_version_is_prepared_for_the_first_client(self) -> None:
+        """Once a client has the newest version, or is sent it; a client without messages needs none."""
+        for number, have in enumerate((None, version_of(document(1)))):
+            publish(self.feed, document(number))
+            self.assertIsNone(self.feed.history.preparation(document(9)))
+            self.messages.get(have, plain)
+            self.assertIsNotNone(self.feed.history.preparation(document(9)))
+
     def test_patch_that_is_hardly_smaller_is_not_sent(self) -> None:
         """The document is safer, then. The sizes on the wire are compared."""
         publish(self.feed, b'{"a":"one thing"}')

@@ -119,6 +119,7 @@ class RealParent:
     processes: list[WorkerProcess] = field(default_factory=list)
     lost_links: int = 0
     welcome_facts: dict[str, Any] = field(default_factory=dict)
+    listens: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -153,7 +154,7 @@ class RealParent:
         return self.links[-1]
 
     def welcome(self) -> Welcome:
-        listen = [] if self.hellos and self.hellos[-1].sockets else [0]
+        listen = [] if self.hellos and self.hellos[-1].sockets else self.listens
         settings = settings_for_workers(self.settings)
         settings["listen"] = [self.listen]
         return Welcome(PROTOCOL, __version__, os.getpid(), settings, listen=listen, **self.welcome_facts)

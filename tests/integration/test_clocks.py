@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.harness import TCP, TLS, TRANSPORT, TWIST, TWISTD, WAIT_S, Livefeed, missing_peer, replace_file
+from tests.integration.harness import TLS, TWIST, TWISTD, WAIT_S, Livefeed, missing_peer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.processes
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 STEPS_S = (-MINUTE_S, -HOUR_S, -DAY_S, HOUR_S)
@@ -237,7 +239,7 @@ def sequence(answer: httpx.Response) -> tuple[int, int]:
 )
 def test_every_reactor(start: Start, wall: WallClock, command: tuple[str, ...]) -> None:
     """Twisted's others are told the time in the same way, by both programs that run it; the demo shows the time."""
-    livefeed = start(command=wall.command(*command), listen=(TLS if TRANSPORT == "fast" else TCP,))
+    livefeed = start(command=wall.command(*command), listen=(TLS,))
     with livefeed.websocket() as subscriber:
         subscriber.recv(timeout=WAIT_S)
         wall.set_by(-HOUR_S)

@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.harness import TEXT, WAIT_S
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.processes
 
 LIVEFEED = str(Path(sys.executable).with_name("livefeed"))
 

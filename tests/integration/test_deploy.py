@@ -19,7 +19,7 @@ from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import DRAIN_S
 from tests.helpers.container import instructions
 from tests.helpers.documentation import DOCS, code_block
-from tests.integration.harness import HOST, TRANSPORT, WAIT_S, Livefeed, Process, free_port, peer, replace_file
+from tests.integration.harness import HOST, WAIT_S, Livefeed, Process, free_port, peer, replace_file
 from tests.integration.proxies import replaced
 
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
+pytestmark = pytest.mark.peers
+
 BEHIND_A_PROXY = ("--trusted-proxy", f"{HOST}/32", "--ready-public", "true")
 
 
-@pytest.mark.skipif(TRANSPORT != "fast", reason="Twisted's transport reads no PROXY header before TLS")
 class TestHAProxy:
     """HAProxy in front of two nodes, with TLS passed through."""
 
@@ -198,7 +199,6 @@ class TestKubernetes:
         (user,) = [value for stage, each, value in instructions() if each == "USER" and stage == 1]
         assert user == f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
 
-    @pytest.mark.skipif(TRANSPORT != "fast", reason="Twisted's transport reads no PROXY header before TLS")
     def test_probes(self, manifests: dict[str, Any], tmp_path: Path, certificate: DevelopmentCertificate) -> None:
         """With the settings of the manifest, the endpoint for them answers: not ready without a source, but alive."""
         port = free_port()

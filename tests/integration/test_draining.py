@@ -79,6 +79,7 @@ def test_drain_on_demand(start: Start, tmp_path: Path) -> None:
         waiting.send(REQUEST + wait)
         assert waiting.response().status == 200
 
+        livefeed.wait_for_connections(4)
         report = operator.post("/-/drain", json={}).json()
         assert (report["phase"], report["left"]) == ("releasing", 4)
         payload = socket.frame_of(CLOSE)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from livefeed.tls.development import DevelopmentCertificate
 
+pytestmark = pytest.mark.sources
+
 INTERVAL_S = "0.2"
 FLOOD_BYTES = 10 * 1024 * 1024
 STALE_TICKS = 2

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
     from tests.integration.harness import Livefeed
 
+pytestmark = pytest.mark.sources
+
 LONG_TICK = ("--interval", "30")
 """The tick is so late that only the kernel can have told of a change within a test."""
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
+pytestmark = pytest.mark.sources
+
 FAST = ("--interval", "0.1")
 TICK_S = 1.0
 LIVE = 'feed "feed" is live'

@@ -6,12 +6,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.harness import HOST, TCP, TWISTD, Polling, Redis
 from tests.integration.origin_store import WilfulOrigin, answer_of
 from tests.integration.stores.redis import StringStore
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.sources
 
 SILENT = 12
 """More feeds than the reactor has threads."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
     from tests.integration.harness import Livefeed
 
+pytestmark = pytest.mark.sources
+
 DOCUMENT = b'\t{"a": 1.50,  "b": 12345678901234567890 ,\r\n "c":"\xc3\xbc\\u00fc"}  \n'
 FAST = ("--interval", "0.1")
 LIVE, STALE = 'feed "feed" is live', 'feed "feed" is stale'

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
     from tests.integration.harness import Livefeed
 
+pytestmark = pytest.mark.peers
+
 FIRST = b'{"count": 1.50, "big": 12345678901234567890, "name": "a { b, c: \\" d", "empty": []}'
 SECOND = b'{"count": 2.25}'
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.helpers.documentation import code_block
 from tests.helpers.packages import install
 from tests.integration.harness import WAIT_S
@@ -12,9 +14,9 @@ from tests.integration.harness import WAIT_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.sources
 
 
 def test_installed_source_is_served(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

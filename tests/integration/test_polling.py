@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import WAIT_S, Livefeed, replace_file, without_workers
+from tests.integration.harness import WAIT_S, Livefeed, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,8 +304,6 @@ class TestRefusals:
         assert response.headers["Upgrade"].lower() == "websocket"
         assert "upgrade" in response.headers["Connection"].lower()
 
-    # The parent logs the change some milliseconds before its workers serve it.
-    @without_workers
     def test_before_the_first_good_pull_there_is_nothing_yet(self, start: Start, tmp_path: Path) -> None:
         """Until there is a document, answers say when to come back; then it is served."""
         path = tmp_path / "late.json"
@@ -318,8 +316,7 @@ class TestRefusals:
             assert response.headers["Access-Control-Allow-Origin"] == "*"
             assert "ETag" not in response.headers
         replace_file(path, DOCUMENT)
-        livefeed.wait_for_log('feed "feed" is live')
-        response = livefeed.http.get("/feed")
+        response = livefeed.answer_in_state("live")
         assert response.status_code == 200
         assert response.content == DOCUMENT
         assert response.headers["Livefeed-State"] == "live"

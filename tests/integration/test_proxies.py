@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
     from tests.integration.proxies import Cache, Place
 
+pytestmark = pytest.mark.peers
+
 EVENTS = {"Accept": "text/event-stream"}
 STREAMS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/feed.sse", {}),

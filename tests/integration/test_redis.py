@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
     from tests.integration.harness import Livefeed
 
+pytestmark = pytest.mark.sources
+
 FAST = ("--interval", "0.2")
 RARELY = ("--interval", "3600")
 STALE = 'feed "feed" is stale'

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Start
 
+pytestmark = pytest.mark.processes
+
 DELTA = "livefeed.delta.v1"
 
 
@@ -147,5 +149,5 @@ def test_too_old_to_be_shown(start: Start, path: Path) -> None:
     mark = livefeed.mark()
     replace_file(path, document(3))
     livefeed.wait_for_log("is live", start=mark)
-    answer = livefeed.http.get("/feed")
+    answer = livefeed.answer_in_state("live")
     assert (answer.content, answer.headers["Livefeed-State"]) == (document(3), "live")

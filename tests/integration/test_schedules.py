@@ -57,7 +57,7 @@ from livefeed.feed.feed import Feed
 from livefeed.intake import puller
 from livefeed.testing import MemorySource, make_site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool, settle
-from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, handshake, replace_file
+from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, Livefeed, Wire, replace_file
 from tests.integration.watching import Events, Following, Ledger, Polling, Session, Tick, Watcher, WebSocket
 
 if TYPE_CHECKING:
@@ -618,9 +618,7 @@ class ProcessStage:
     _is_waiting: bool = False  # whether there is a poll that may have been answered meanwhile
 
     def __enter__(self) -> Self:
-        self._clerk = self._stack.enter_context(self.livefeed.wire())
-        self._clerk.send(handshake(Sec_WebSocket_Protocol=DELTA))
-        assert self._clerk.response().status == 101
+        self._clerks = self._stack.enter_context(self.livefeed.subscriber_of_each(DELTA))
         replace_file(self.path, self._document[0])
         self.ledger = Ledger(PART if self.part else "", state="live")
         said = self._wait_for("live")
@@ -658,14 +656,17 @@ class ProcessStage:
         return Tick(given is not None, changed, self.ledger.newest.data is not None, turned)
 
     def _wait_for(self, state: str, after: str = "") -> dict[str, Any]:
-        """Returns when livefeed has pulled the present document, and gives its answer.
+        """Returns when livefeed has pulled the present document, and gives its answer; with workers, that of the last.
 
         :param after: when it must have been pulled, where nothing else tells.
         """
+        return [self._wait_for_one(clerk, state, after) for clerk in self._clerks][-1]
+
+    def _wait_for_one(self, clerk: Wire, state: str, after: str) -> dict[str, Any]:
         version = version_of(self._document[0])
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
-            message: dict[str, Any] = json.loads(self._clerk.frame_of(TEXT))
+            message: dict[str, Any] = json.loads(clerk.frame_of(TEXT))
             if (message["version"], message["state"]) == (version, state) and message["at"] >= after:
                 return message
         raise AssertionError(f"the document is not {state}, and of version {version}")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import select
 import ssl
 import time
@@ -165,13 +164,6 @@ class Audience:
             if not sum(phone.read(1024 * KIB) for phone in self.phones):
                 select.select([phone.sock for phone in self.phones], [], [], WAIT_S)
 
-    def resident_bytes(self) -> int:
-        """Gives how much memory the process has in use."""
-        text = Path(f"/proc/{self.livefeed.pid}/smaps_rollup").read_text()
-        match = re.search(r"^Rss:\s+(\d+) kB$", text, re.MULTILINE)
-        assert match is not None, text
-        return int(match[1]) * KIB
-
     def queued_bytes(self) -> int:
         """Gives how much the kernel keeps for these clients that they have not taken."""
         queued = 0
@@ -209,12 +201,12 @@ def test_phone_on_a_bad_line(
                 time.sleep(min(PIECE_S, left))
                 fast.read()
                 slow.read()
-        costs = (slow.resident_bytes() - fast.resident_bytes()) // CLIENTS
+        costs = (slow.livefeed.resident_bytes() - fast.livefeed.resident_bytes()) // CLIENTS
         queued = [crowd.queued_bytes() // CLIENTS for crowd in (fast, slow)]
         behind = {way: max(max(phone.behind, default=0) for phone in slow.phones if phone.way == way) for way in WAYS}
         print(
             f"\n{size // KIB} KB: a slow client costs {costs / KIB:.1f} KB more than a fast one, of "
-            f"{fast.resident_bytes() // KIB // KIB} MB for {CLIENTS}; in the kernel {queued[1] / KIB:.1f} KB "
+            f"{fast.livefeed.resident_bytes() // KIB // KIB} MB for {CLIENTS}; in the kernel {queued[1] / KIB:.1f} KB "
             f"and {queued[0] / KIB:.1f} KB; it was as many versions behind: {behind}"
         )
         # Twisted's own transport encrypts a document for each of its readers at once.

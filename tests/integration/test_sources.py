@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Start
 
+pytestmark = pytest.mark.sources
+
 DOCUMENT = b'\t{"a": 1.50,  "b": 12345678901234567890 ,\r\n "c":"\xc3\xbc\\u00fc"}  \n'
 NOT_DOCUMENTS = (
     b"",

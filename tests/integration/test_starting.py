@@ -51,6 +51,7 @@ def assert_refused(code: int, output: str, *mentioned: str) -> None:
         assert words in output, output
 
 
+@pytest.mark.startup
 class TestOptions:
     @pytest.mark.parametrize(
         ("option", "value"),
@@ -195,6 +196,7 @@ class TestOptions:
         assert re.fullmatch(r"livefeed \d+\.\d+\S*\n", output)
 
 
+@pytest.mark.startup
 class TestSettingsFile:
     @pytest.mark.parametrize("command", [TWISTD, TWIST], ids=["twistd", "twist"])
     @pytest.mark.parametrize(
@@ -273,6 +275,7 @@ class TestSettingsFile:
         assert livefeed.http.get("/of_file").status_code == 200
 
 
+@pytest.mark.startup
 class TestDevelopmentCertificate:
     def test_is_made_once_and_used_again(self, tmp_path: Path) -> None:
         """Without --cert one is made in the data home, logged, kept to its owner, and used by the next start."""
@@ -312,6 +315,7 @@ class TestDevelopmentCertificate:
         assert_refused(code, output, str(tmp_path / "data"), "--cert")
 
 
+@pytest.mark.processes
 class TestCommands:
     @pytest.mark.parametrize("command", [TWIST, PYTHON_M_TWISTED], ids=["twist", "python -m twisted"])
     def test_the_other_commands_serve_too(self, start: Start, command: tuple[str, ...]) -> None:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import HOST, TRANSPORT
+from tests.integration.harness import HOST
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.chosen
 
 CONNECTIONS = 16
 """Number of connections, which the kernel spreads over the workers by chance: all go to one of two in one of 30,000
 runs."""
 
 
-@pytest.mark.skipif(TRANSPORT != "fast", reason="workers need the fast transport")
 def test_sessions_are_resumed_on_every_worker(start: Start) -> None:
     """With a key of its own in each worker, half of the connections would do a full handshake."""
     livefeed = start("--workers", "2")

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from livefeed.web.site import Site
 
+pytestmark = pytest.mark.chosen
+
 DOCUMENTS = tuple(b'{"votes": [%s]}' % b", ".join(b"1.50" for _ in range(count)) for count in (20, 60))
 ETAGS = tuple(b'"%s%s"' % (version_of(data).encode(), suffix) for data in DOCUMENTS for suffix in (b"", b"-gzip"))
 KEY = base64.b64encode(bytes(16))

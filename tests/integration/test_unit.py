@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
+pytestmark = pytest.mark.processes
+
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "docs" / "systemd"
 UNIT = UNITS / "livefeed.service"
@@ -58,6 +60,7 @@ def values(text: str, key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", text.replace("\\\n", ""), re.MULTILINE)
 
 
+@pytest.mark.startup
 class TestUnit:
     def verify(self, folder: Path, *drop_ins: str) -> list[str]:
         """Gives the complaints of systemd about the service and its socket."""

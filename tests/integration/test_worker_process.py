@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 import websockets.exceptions
 import websockets.sync.client
 from twisted.internet.defer import Deferred
@@ -24,6 +25,8 @@ from tests.helpers.worker_process import RealParent, until
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
+
+pytestmark = pytest.mark.chosen
 
 
 def document(number: int) -> bytes:
@@ -281,6 +284,37 @@ class EndTests(WorkerTestCase):
         parent.link.close()
         self.assertEqual(await process.end(), 0)
 
+    async def test_drain_with_another_parent(self) -> None:
+        """A worker that sends its watchers away finds the next parent, is fed by it until its end, and then ends."""
+        parent = self.begin(Settings(feeds=(FeedSettings(interval=3600.0),), drain=2.0))
+        await parent.feed.pull(document(0))
+        process = await parent.start_worker()
+        watchers = [await self.subscribe(parent) for _ in range(2)]
+        for watcher in watchers:
+            await self.received(watcher)
+        parent.link.send(Message("drain", {"successor": True}))
+        await until(lambda: parent.of_type("heartbeat")[-1].facts["drain"]["phase"] == "releasing")
+        await parent.die()
+        parent.begin()
+        await until(lambda: len(parent.hellos) == 2)
+        hello = parent.hellos[1]
+        self.assertEqual((hello.is_draining, hello.numbers, hello.generation), (True, [[]], 0))
+        # A second order does not cut anybody off.
+        parent.link.send(Message("drain", {"successor": True}))
+        self.assertEqual(await process.end(), 0)
+        for watcher in watchers:
+            with self.assertRaises(websockets.exceptions.ConnectionClosed):
+                await self.received(watcher)
+
+    async def test_without_sockets(self) -> None:
+        """A worker that was never given sockets has no clients, and ends when its parent does."""
+        parent = self.begin()
+        parent.listens = []
+        process = await parent.start_worker()
+        self.assertTrue((parent.path.parent / "worker-0-0.lock").read_text().startswith(f"{process.pid} waiting "))
+        await parent.die()
+        self.assertEqual(await process.end(), 0)
+
     async def test_settings_that_cannot_work(self) -> None:
         """The reason is in the parent's log, and the exit code tells the supervisor."""
         parent = self.begin(Settings(cert=(Path("/nowhere.pem"),), key=(Path("/nowhere.key"),)))
@@ -293,12 +327,12 @@ class EndTests(WorkerTestCase):
         """A second process with the same index ends at once, and the first one is not disturbed."""
         parent = self.begin()
         first = await parent.start_worker()
-        lock = parent.path.with_name("worker-0.lock")
-        self.assertEqual(lock.read_text(), f"{first.pid}\n")
+        lock = parent.path.with_name("worker-0-0.lock")
+        self.assertEqual(lock.read_text().strip(), f"{first.pid} accepting")
         second = parent.spawn()
         self.assertEqual(await second.end(), 3)
-        self.assertEqual(second.lines, ["worker 0 runs already\n"])
-        self.assertEqual(lock.read_text(), f"{first.pid}\n")
+        self.assertEqual(second.lines, ["worker 0 of generation 0 runs already\n"])
+        self.assertEqual(lock.read_text().strip(), f"{first.pid} accepting")
 
 
 class ConfigurationTests(WorkerTestCase):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from livefeed.workers.processes import running_workers, usable_processors
+from livefeed.workers.locks import Activity, running_workers
+from livefeed.workers.processes import usable_processors
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import (
     HOST,
     TCP,
     TLS,
-    TRANSPORT,
     WAIT_S,
     Livefeed,
     Polling,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
-pytestmark = pytest.mark.skipif(TRANSPORT != "fast", reason="workers have the fast transport")
+pytestmark = pytest.mark.chosen
 
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 TWO = ("--workers", "2", "--interval", "0.2")
@@ -101,9 +101,13 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("listen", [TLS, TCP], ids=["tls", "tcp"])
-def test_connections_are_spread(start: Start, listen: str) -> None:
-    """The kernel spreads them over the workers; the parent adds up the figures, and ends with all of them."""
-    livefeed = start(*TWO, listen=(listen,))
+def test_connections_are_spread(start: Start, listen: str, tmp_path: Path) -> None:
+    """The kernel spreads them over the workers; the parent adds up the figures, and ends with all of them.
+
+    The requests of the parent's canaries, which are mostly answered with 304, count nowhere.
+    """
+    log = tmp_path / "access.log"
+    livefeed = start(*TWO, "--access-log", str(log), listen=(listen,))
     pids = [each["pid"] for each in wait_until_ready(livefeed)]
     with contextlib.ExitStack() as stack:
         for _ in range(40):
@@ -113,10 +117,15 @@ def test_connections_are_spread(start: Start, listen: str) -> None:
         wait_until(lambda: sum(each["connections"] for each in workers(livefeed)) >= 40, livefeed.log)
         # Less than 6 of 40 has a probability of 2 in a million.
         assert all(each["connections"] >= 6 for each in workers(livefeed))
-    assert re.search(r'livefeed_answers_total\{[^}]*status="200"\} [4-9]\d', livefeed.metrics())
+    metrics = livefeed.metrics()
+    assert re.search(r'livefeed_answers_total\{[^}]*status="200"\} [4-9]\d', metrics)
+    assert 'status="304"' not in metrics
     assert livefeed.terminate() == 0
+    lines = log.read_text().splitlines()
+    assert len(lines) >= 40
+    assert all(line.startswith("127.0.0.1 ") for line in lines), lines
     assert not any(map(is_alive, pids))
-    assert running_workers(livefeed.runtime_dir) == {}
+    assert running_workers(livefeed.runtime_dir) == []
 
 
 def test_auto(start: Start) -> None:
@@ -169,7 +178,7 @@ def test_crash_loop(start: Start, tmp_path: Path) -> None:
     """A worker that ends at once is started ever more rarely, and another one serves its socket."""
     directory = tmp_path / "run"
     directory.mkdir(0o700)
-    lock = os.open(directory / "worker-0.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(directory / "worker-0-0.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         # It finds its place taken.
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -213,6 +222,38 @@ def test_killed_parent(start: Start, certificate: DevelopmentCertificate, tmp_pa
                     assert order(answer(following)) > ended
                 assert following.terminate() == 0
                 assert not any(map(is_alive, pids))
+
+
+def test_crash_during_a_drain(start: Start, tmp_path: Path) -> None:
+    """Workers that send their watchers away are fed by the next parent, whose own workers accept, and end with it."""
+    listen = f"tcp:{free_port()}:interface={HOST}"
+    livefeed = start(*TWO, "--drain", "3600", listen=(listen,))
+    pids = [each["pid"] for each in wait_until_ready(livefeed)]
+    with subscribers(livefeed, 12) as wires:
+        with livefeed.operator() as client:
+            assert client.post("/-/drain", json={"successor": True}).json()["phase"] == "releasing"
+        wait_until(
+            lambda: {each.activity for each in running_workers(livefeed.runtime_dir)} == {Activity.DRAINING},
+            livefeed.log,
+        )
+        livefeed.process.signal(signal.SIGKILL)
+        options = (*TWO, "--runtime-dir", str(livefeed.runtime_dir))
+        with Livefeed(*options, directory=tmp_path, certificate=None, listen=(listen,)) as following:
+            following.runtime_dir = livefeed.runtime_dir
+            own = [each for each in workers(following) if each["state"] != "draining"]
+            earlier = [each for each in workers(following) if each["state"] == "draining"]
+            assert [(each["generation"], each["index"]) for each in own + earlier] == [(1, 0), (1, 1), (0, 0), (0, 1)]
+            assert [each["pid"] for each in earlier] == pids
+            wait_until(lambda: [each["state"] for each in workers(following)][:2] == ["ready"] * 2, following.log)
+            assert order(answer(following))
+            stayed = [wire for wire in wires if is_open(wire)]
+            # Each worker has sent away the first of its watchers, and the others follow within the hour.
+            assert len(stayed) >= len(wires) - 2
+            for wire in stayed:
+                assert wire.sock.recv(1)
+            assert following.terminate() == 0
+            assert not any(map(is_open, stayed))
+            assert not any(map(is_alive, pids))
 
 
 def test_two_parents(start: Start, tmp_path: Path) -> None:

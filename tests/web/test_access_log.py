@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, ClassVar
 
 from hypothesis import given
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.testing import make_site, publish
+from livefeed.transport.addresses import Networks
 from livefeed.transport.answer import Answer, Repeatable
 from livefeed.transport.peer import pack_peer
 from livefeed.web import access_log
@@ -27,6 +29,8 @@ from livefeed.web.access_log import (
     LoggedReplay,
     LoggedSite,
 )
+from livefeed.web.channel import HEAD_TIMEOUT_S
+from livefeed.web.forwarded import Forwarded
 from livefeed.web.replay import Replay
 
 NOW = 1_764_430_579.9  # 29 November 2025, 15:36:19
@@ -325,6 +329,7 @@ class SiteTests(LogTestCase):
     def setUp(self) -> None:
         made = make_site()
         self.log = self.make_log()
+        self.clock: Any = made.feed.clock
         self.site = LoggedSite(self.log, None, made.site.resource, reactor=made.feed.clock)
         made.feed.observe(self.site.forget_answers)
         publish(made.feed, b"[1]")
@@ -354,6 +359,57 @@ class SiteTests(LogTestCase):
         self.assertEqual(second, f'2001:db8::1 - - {time} "HEAD /nothing HTTP/1.1" 404 - "-" "-"')
         self.assertTrue(third.startswith(f'- - - {time} "GET / HTTP/1.0" 200 '), third)
         self.assertEqual(sum(self.site.counts().values()), 3)
+
+    def test_refusals(self) -> None:
+        """Bytes that are no request have a line, with what is known of them."""
+        self.ask(b"nonsense\r\n\r\n")
+        self.ask(b"GET /feed?n=1 HTTP/1.1\r\n" + FIELDS + b"\r\n")
+        self.ask(b"HEAD /feed HTTP/1.1\r\n" + FIELDS + b"Host: a\x01b\r\n\r\n")
+        self.ask(b"GET /" + b"x" * 20_000)
+        self.ask(b"GET /feed HTTP/1.1\r\n" + FIELDS + b"X: " + b"x" * 20_000)
+        self.ask(b"GET /feed HTTP/1.1\r\n" + FIELDS)
+        self.clock.advance(HEAD_TIMEOUT_S)
+        self.ask(b"GET / HTTP/1.1\r\n" + FIELDS)
+        self.ask(b"G")
+        self.clock.advance(HEAD_TIMEOUT_S)
+        fields = '"https://example.org/" "curl/8.5"'
+        lines = [line.partition("] ")[2] for line in self.shown()]
+        sizes = r"(\d\d\d) \d+"
+        self.assertEqual(
+            [re.sub(sizes, r"\1 N", line) for line in lines],
+            [
+                '"-" 400 N "-" "-"',
+                f'"GET /feed?n=1 HTTP/1.1" 400 N {fields}',
+                f'"HEAD /feed HTTP/1.1" 400 - {fields}',
+                '"-" 414 N "-" "-"',
+                f'"GET /feed HTTP/1.1" 431 N {fields}',
+                f'"GET /feed HTTP/1.1" 408 N {fields}',
+                f'"GET / HTTP/1.1" 408 N {fields}',
+                '"-" 408 N "-" "-"',
+            ],
+        )
+        self.assertTrue(self.lines[0].startswith("192.0.2.1 - - ["))
+        self.assertEqual(sum(self.site.counts().values()), 8)
+
+    def test_refusals_in_json(self) -> None:
+        """What is not known is null."""
+        self.log.form = Format("json")
+        self.ask(b"nonsense\r\n\r\n")
+        (line,) = map(json.loads, self.shown())
+        names = ("client", "method", "target", "version", "status", "referer", "user_agent")
+        self.assertEqual([line[name] for name in names], ["192.0.2.1", None, None, None, 400, None, None])
+        self.assertGreater(line["bytes"], 0)
+        self.assertEqual(line["time"], "2025-11-29T15:36:19Z")
+
+    def test_refusals_behind_a_proxy(self) -> None:
+        """The client is the one that a trusted proxy names."""
+        site = self.site
+        rule = Forwarded("x-forwarded-for", Networks.parse(("10.0.0.0/8",), ""))
+        self.site = LoggedSite(self.log, rule, site.resource, reactor=self.clock)
+        for address in ("10.0.0.1", "192.0.2.9"):
+            head = b"GET / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+            self.ask(head, IPv4Address("TCP", address, 5))
+        self.assertEqual([line.partition(" ")[0] for line in self.shown()], ["192.0.2.7", "192.0.2.9"])
 
     def test_websocket(self) -> None:
         """A WebSocket has one line, when it ends."""

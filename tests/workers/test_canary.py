@@ -18,6 +18,8 @@ from livefeed.transport.address_limits import Refusals
 from livefeed.transport.addresses import Networks
 from livefeed.transport.endpoint import PoolReactor
 from livefeed.transport.proxy_header import ProxyHeaders
+from livefeed.web.site import Site
+from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.canary import CANARY_S, MAX_HEAD_BYTES, Canary, CanaryError, Question, Way
 from livefeed.workers.sockets import InheritedPort
 from tests.helpers.driven import DrivenReactor, make_pool, turn_until
@@ -37,6 +39,7 @@ def open_files() -> int:
 
 class CanaryTestCase(SynchronousTestCase):
     way = PLAIN
+    canaries: Any
 
     def setUp(self) -> None:
         super().setUp()
@@ -55,12 +58,13 @@ class CanaryTestCase(SynchronousTestCase):
 
     def port_of(self, listening: PoolReactor, factory: Any, context: Any = None) -> InheritedPort:
         """Gives the port of a worker's endpoint."""
+        self.canaries = UncountedSite(factory) if isinstance(factory, Site) else factory
         return InheritedPort(lambda sock: listening.port(sock, factory, context, 0.0))
 
     def give(self, endpoint: int, fd: int) -> None:
         """Passes a socket on as the link does: with a descriptor of its own."""
         self.assertEqual(endpoint, 0)
-        self.port.admit(socket.socket(fileno=os.dup(fd)))
+        self.port.admit(socket.socket(fileno=os.dup(fd)), self.canaries)
 
     def publish(self, document: bytes = DOCUMENT) -> str:
         """Publishes a document in the worker, and gives its version."""
@@ -92,7 +96,7 @@ class PlainTests(CanaryTestCase):
         self.assertEqual(self.delay_s(), 0.0)
         self.reactor.settle()
         self.assertEqual((len(self.pool.connections), open_files()), (0, before))
-        self.assertEqual(self.pool.accepted, 0)
+        self.assertEqual((self.pool.accepted, self.pool.handshakes, self.memory.site.counts()), (0, 0, {}))
 
     def test_document(self) -> None:
         """The whole document is read if the worker has another one than was asked for."""
@@ -186,6 +190,8 @@ class EncryptedTests(CertificateTestCase, CanaryTestCase):
         self.delay_s()
         self.newest = Question("feed", "newer")
         self.assertIn("the newest is newer", self.refusal())
+        self.reactor.settle()
+        self.assertEqual((self.pool.handshakes, self.pool.failed_handshakes), (0, 0))
 
     def test_plain_answer(self) -> None:
         """A worker that does not speak TLS on this endpoint has not served its canary."""

@@ -253,6 +253,20 @@ class PatchTests(TwinTestCase):
         questions = [each for each in self.worker.to_parent.sent if each.type == "patch"]
         self.assertEqual((len(questions), history.made, self.theirs.history.made), (1, 0, 3))
 
+    def test_first_patch_comes_with_the_version(self) -> None:
+        """The parent is told as soon as a client has the version before, and once for each version."""
+        self.publish(0)
+        self.worker.settle()
+        history = self.worker.feed.history
+        for _ in range(2):
+            history.want()
+        self.assertEqual([each.type for each in self.worker.to_parent.sent].count("wanted"), 1)
+        self.worker.settle()
+        self.publish(1)
+        self.worker.settle()
+        self.assertIsNotNone(history.patch(self.version_of(0)))
+        self.assertEqual([each.type for each in self.worker.to_parent.sent].count("patch"), 0)
+
     def test_patches_that_nobody_uses(self) -> None:
         """They are not made, from the second version on that nobody has used one to."""
         self.publish(0)

@@ -55,6 +55,23 @@ class DivisionTests(LeasesTestCase):
         self.beat(0, 5)
         self.assertEqual(self.places[0], 10)
 
+    def test_worker_that_drains(self) -> None:
+        """It is given no free places, and those of subscribers that it has sent away are for the others."""
+        self.leases.connect(2, {"feed": 6}, is_leaving=True)
+        for index in range(2):
+            self.leases.connect(index, {})
+        for _ in range(4):
+            for index, followers in ((0, 0), (1, 0), (2, 6)):
+                self.beat(index, followers)
+        self.assertEqual(self.leases.places_of(2), {"feed": 6})
+        self.assertEqual((self.places[0], self.places[1]), (2, 2))
+        for _ in range(3):
+            for index, followers in ((2, 1), (0, 2), (1, 0)):
+                self.beat(index, followers)
+        self.assertEqual(self.leases.places_of(2), {"feed": 1})
+        self.assertEqual(self.places[2], 0)
+        self.assertGreaterEqual(self.places[0] or 0, 5)
+
     def test_worker_of_an_earlier_parent(self) -> None:
         """The places that it has are not granted to others before it has given them back."""
         self.leases.connect(0, {"feed": 8})
@@ -83,7 +100,7 @@ class PropertyTests(SynchronousTestCase):
     @given(st.data())
     def test_no_place_is_granted_twice(self, data: st.DataObject) -> None:
         """In whatever order workers take subscribers, read leases, report and die, there are never too many places."""
-        limit = data.draw(st.integers(1, 12))
+        limit, leaving = data.draw(st.integers(1, 12)), data.draw(st.integers(0, 3))
         granted: dict[int, list[int]] = {}
         leases = Leases(lambda: {"feed": limit}, lambda index, _, places: granted[index].append(places or 0))
         places: dict[int, int] = {}
@@ -94,7 +111,7 @@ class PropertyTests(SynchronousTestCase):
             step = data.draw(st.sampled_from(["beat", "read", "follow", "leave", "die"]))
             if index not in places:
                 granted[index], places[index], followers[index], unread[index] = [], 0, 0, 0
-                leases.connect(index, {})
+                leases.connect(index, {}, is_leaving=index == leaving)
             elif step == "beat":
                 # What was sent before the last heartbeat has been read.
                 while unread[index]:

@@ -30,6 +30,7 @@ from livefeed.workers.link import (
     Link,
     LinkClient,
     LinkServer,
+    link_paths,
 )
 from livefeed.workers.messages import PROTOCOL, Hello, Message, encode, message_of
 
@@ -56,6 +57,7 @@ class Recorder:
             self.taken += message.take_fds()
         if self.broken is not None:
             raise self.broken
+        message.close_fds()
 
     def flushed(self, link: Link) -> None:
         self.flushes += 1
@@ -97,16 +99,21 @@ class LinkTestCase(TestCase):
         self.worker = Recorder()
         self.parent_link: Link | None = None
         self.welcomes = 0
+        self.refusals: list[object] = []
+        self.others: list[Hello] = []
+        self.other_links: list[Link] = []
         self.welcome = Message("welcome", {"protocol": PROTOCOL})
 
-    def serve(self) -> LinkServer:
-        server = LinkServer(self.path, reactor, self.on_hello)
+    def serve(self, **upgrade: Any) -> LinkServer:
+        server = LinkServer(self.path, reactor, self.on_hello, **upgrade)
         server.startService()
         self.addCleanup(self.stop, server)
         return server
 
-    def connect(self, protocol: str = PROTOCOL) -> LinkClient:
-        client = LinkClient(self.path, reactor, lambda: Hello(protocol, "1", os.getpid(), 3), self.on_welcome)
+    def connect(self, protocol: str = PROTOCOL, generation: int = 0) -> LinkClient:
+        hello = Hello(protocol, "1", os.getpid(), 3, generation=generation)
+        paths = link_paths(self.path, generation)
+        client = LinkClient(paths, reactor, lambda: hello, self.on_welcome, lambda: self.refusals.append(None))
         client.startService()
         self.addCleanup(self.leave, client)
         return client
@@ -244,7 +251,7 @@ class ReconnectTests(LinkTestCase):
     async def test_links_that_end_soon(self) -> None:
         """They are made ever more rarely, one after the other: each costs the parent the pictures of all feeds."""
         clock = Clock()
-        client = LinkClient(self.path, UNIXClock(clock), lambda: Hello(PROTOCOL, "1", 1, 0), self.on_welcome)  # type: ignore[arg-type]
+        client = LinkClient([self.path], UNIXClock(clock), lambda: Hello(PROTOCOL, "1", 1, 0), self.on_welcome)  # type: ignore[arg-type]
         client.startService()
         pauses = []
         for lived_s in (0.1, 0.1, 0.1, 0.1, 0.1, SETTLED_S, 0.1):
@@ -269,6 +276,58 @@ class ReconnectTests(LinkTestCase):
         await until(lambda: unconnected._retry)
         unconnected.stopService()
         self.assertIsNone(unconnected._retry)
+
+
+class GenerationTests(LinkTestCase):
+    async def test_a_parent_that_waits(self) -> None:
+        """Workers of its generation find it, and all others find the earlier parent until it takes over."""
+        self.patch(link_module, "RECONNECT_S", 0.01)
+        before, after = self.serve(), self.serve(generation=1, is_published=False)
+        after.on_hello = self.on_other_hello
+        self.connect(generation=1)
+        await until(lambda: self.others)
+        self.connect()
+        await until(lambda: self.hellos)
+        self.assertEqual([each.generation for each in (*self.others, *self.hellos)], [1, 0])
+        after.publish()
+        await before.stopService()
+        assert self.parent_link is not None
+        self.parent_link.abort()
+        await until(lambda: len(self.others) == 2)
+        self.assertEqual(self.others[1].generation, 0)
+        await after.stopService()
+        self.assertEqual([*self.path.parent.iterdir()], [])
+        for link in self.other_links:
+            link.abort()
+
+    def on_other_hello(self, link: Link, hello: Hello) -> None:
+        self.others.append(hello)
+        self.other_links.append(link)
+        link.receiver = self.parent
+        link.send(self.welcome)
+
+    async def test_left_by_a_parent_that_was_killed(self) -> None:
+        """Both names are made anew."""
+        self.path.symlink_to("link-3.sock")
+        self.path.with_name("link-0.sock.new").symlink_to("link-0.sock")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(self.path.with_name("link-0.sock")))
+        self.serve()
+        self.connect()
+        await until(lambda: self.welcomes)
+
+    async def test_refused(self) -> None:
+        """The worker is told each time, and looks for another parent."""
+        self.patch(link_module, "RECONNECT_S", 0.01)
+        server = self.serve()
+        server.on_hello = self.refuse
+        self.connect()
+        await until(lambda: len(self.refusals) == 2)
+
+    @staticmethod
+    def refuse(link: Link, hello: Hello) -> None:
+        link.send(Message("refused", {"why": "there is no place"}))
+        link.close()
 
 
 class ErrorTests(LinkTestCase):

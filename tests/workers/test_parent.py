@@ -21,10 +21,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.exceptions import LinkError, StartError
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.runtime_dir import RuntimeDir
-from livefeed.workers import processes
+from livefeed.workers import locks
 from livefeed.workers.allowance import RATES
 from livefeed.workers.canary import CanaryError, Question
-from livefeed.workers.messages import PROTOCOL, Hello, Message
+from livefeed.workers.earlier import UNHEARD_S
+from livefeed.workers.locks import lock_path
+from livefeed.workers.messages import PROTOCOL, Hello, LeftWorker, Message
 from livefeed.workers.parent import ADOPT_S, Parent
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
@@ -65,7 +67,7 @@ class FakeProcesses:
     ends_by_itself: bool = True
     count: int = 0
 
-    def spawn(self, index: int) -> int:
+    def spawn(self, generation: int, index: int) -> int:
         self.count += 1
         self.alive[1000 + self.count] = index
         return 1000 + self.count
@@ -111,6 +113,23 @@ class FakeLink:
         self.receiver.receive(self, Message(kind, facts or {}, (), fds))
 
 
+@dataclass
+class FakeServer:
+    """The server of the links."""
+
+    generation: int
+    is_published: bool
+
+    def startService(self) -> None:
+        pass
+
+    def stopService(self) -> None:
+        pass
+
+    def publish(self) -> None:
+        self.is_published = True
+
+
 class FakeCanary:
     """A canary that is served, or not."""
 
@@ -151,12 +170,17 @@ class FakeFigures:
     """The figures of the workers, in the order in which they came."""
 
     calls: list[tuple[str, int, int]] = field(default_factory=list)
+    samples: dict[int, list[Any]] = field(default_factory=dict)
 
     def report(self, index: int, incarnation: int, samples: list[Any]) -> None:
         self.calls.append(("report", index, incarnation))
+        self.samples[index] = samples
 
     def end(self, index: int, incarnation: int) -> None:
         self.calls.append(("end", index, incarnation))
+
+    def last(self, index: int) -> list[Any]:
+        return self.samples.get(index, [])
 
 
 class ParentTestCase(SynchronousTestCase):
@@ -175,8 +199,9 @@ class ParentTestCase(SynchronousTestCase):
         self.pulling = Service()
         self.logged: Any = self.enterContext(capturedLogs())
         self.listen = [LOCAL]
+        self.patch(locks, "_start_of", lambda pid: pid)
 
-    def make(self) -> Parent:
+    def make(self, **upgrade: Any) -> Parent:
         """Makes a parent, with the endpoints of `listen`."""
         self.factory = Factory()
         endpoints = [self.endpoint(each) for each in self.listen]
@@ -193,6 +218,7 @@ class ParentTestCase(SynchronousTestCase):
             lambda: Question("feed", "v"),
             lambda: self.limits,
             self.factory,
+            **upgrade,
         )
         self.parent.canary_of = lambda link: FakeCanary(self)  # type: ignore[method-assign, assignment, return-value]
         self.pulling.setServiceParent(self.parent)
@@ -204,9 +230,10 @@ class ParentTestCase(SynchronousTestCase):
         made = make_endpoint(BindingReactor(self.reactor, group), description, None)  # type: ignore[arg-type]
         return GroupEndpoint(made, group)
 
-    def make_server(self, path: Path, on_hello: Any) -> Service:
+    def make_server(self, path: Path, on_hello: Any, generation: int, is_published: bool) -> FakeServer:
         self.greet = on_hello
-        return Service()
+        self.server = FakeServer(generation, is_published)
+        return self.server
 
     def start(self) -> Parent:
         """Starts a parent as the services of the process do: first it, and then its listeners."""
@@ -224,13 +251,21 @@ class ParentTestCase(SynchronousTestCase):
             parent.stopService()
 
     def hello(
-        self, index: int, pid: int, sockets: list[int] | None = None, listen: list[str] | None = None
+        self, index: int, pid: int, sockets: list[int] | None = None, listen: list[str] | None = None, **others: Any
     ) -> FakeLink:
         """Has a worker say hello. One that accepts has the endpoints of the parent, unless others are given."""
         link = FakeLink(pid)
         endpoints = listen or (self.listen if sockets else [])
-        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or [], listen=[*endpoints]))
+        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or [], listen=[*endpoints], **others))
         return link
+
+    def orphan(self, index: int, pid: int, generation: int = 0, activity: str = "accepting") -> None:
+        """Has a worker run, with its lock."""
+        self.processes.alive[pid] = index
+        fd = os.open(lock_path(self.directory.path, generation, index), os.O_RDWR | os.O_CREAT, 0o600)
+        os.write(fd, f"{pid} {pid} {activity}\n".encode())
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self.addCleanup(os.close, fd)
 
     def pid_of(self, index: int) -> int:
         return self.parent.supervisor.workers[index].pid
@@ -397,13 +432,13 @@ class MessageTests(ParentTestCase):
         link.receive("seen")
 
     def test_canary_of_a_ready_worker(self) -> None:
-        """It is repeated every second; a report tells when it is not served."""
+        """It is repeated every two seconds; a report tells when it is not served."""
         links = self.bring_up()
         before = self.canaries
-        self.run_for(3.0, *links)
+        self.run_for(6.0, *links)
         self.assertIn(self.canaries - before, range(4, 9))
         self.why_not = "it is slow"
-        self.run_for(1.5, *links)
+        self.run_for(2.5, *links)
         self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 0, 1")
         self.assertTrue(self.parent.is_ready())
 
@@ -456,7 +491,7 @@ class FailureTests(ParentTestCase):
         self.assertEqual((adopt.type, adopt.facts, len(adopt.fds)), ("adopt", {"owner": 0, "listen": [0]}, 1))
         third.receiver.lost(third)
         self.hello(0, self.pid_of(0)).receive("ready")
-        last = self.hello(1, self.pid_of(1), sockets=[2])
+        last = self.hello(1, self.pid_of(1), sockets=[2], numbers=[[0, 1]])
         self.assertEqual((last.sent[-1].type, last.sent[-1].facts), ("release", {"owner": 0}))
 
     def test_hanging_worker(self) -> None:
@@ -532,15 +567,6 @@ class AdoptionTests(ParentTestCase):
         super().setUp()
         self.before = socket.create_server(("127.0.0.1", 0), reuse_port=True)
         self.addCleanup(self.before.close)
-        self.patch(processes, "_start_of", lambda pid: pid)
-
-    def orphan(self, index: int, pid: int) -> None:
-        """Has a worker run, with its lock."""
-        self.processes.alive[pid] = index
-        fd = os.open(self.directory.path / f"worker-{index}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        os.pwrite(fd, b"%d %d\n" % (pid, pid), 0)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        self.addCleanup(os.close, fd)
 
     def give(self, link: FakeLink, *owners: int, description: str = LOCAL) -> None:
         """Has a worker pass on its sockets."""
@@ -601,7 +627,8 @@ class AdoptionTests(ParentTestCase):
         hold = self.processes.hold
 
         def hold_late(pid: int) -> bool:
-            self.patch(processes, "_start_of", lambda pid: pid + 1)
+            self.patch(locks, "_start_of", lambda pid: pid + 1)
+            self.patch(locks, "_LOOK_S", 0)
             return hold(pid)
 
         self.patch(self.processes, "hold", hold_late)
@@ -724,6 +751,282 @@ class AdoptionTests(ParentTestCase):
         self.assertEqual(sock.getsockname(), str(path))
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
+
+
+class EarlierGenerationTests(ParentTestCase):
+    """A parent that starts after a crash, while workers of two generations run."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.before = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+        self.addCleanup(self.before.close)
+
+    def orphans(self) -> None:
+        """Has a worker of generation 4 run that accepts, and one of generation 3 that drains."""
+        self.orphan(0, 77, 4)
+        self.orphan(0, 66, 3, "draining")
+
+    def adopt(self) -> FakeLink:
+        """Has the worker that accepts say hello, and pass on its socket."""
+        link = self.hello(0, 77, sockets=[1], numbers=[[0]], generation=4)
+        link.receive("sockets", {"listen": [[LOCAL, 0]]}, (os.dup(self.before.fileno()),))
+        return link
+
+    def test_both_are_waited_for(self) -> None:
+        """The one that accepts goes on, and the other one is fed until it ends; the feeds begin after both."""
+        self.orphans()
+        parent = self.start()
+        self.assertEqual((parent.generation, self.server.generation), (4, 4))
+        self.adopt()
+        self.assertFalse(self.pulling.running)
+        earlier = self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
+        self.assertTrue(self.pulling.running)
+        self.assertEqual((earlier.kinds(), earlier.sent[0].fds), (["welcome"], ()))
+        self.assertIn(earlier, self.feeds.links)
+        earlier.receive("heartbeat", BEAT)
+        facts = [(each["generation"], each["index"], each["pid"], each["state"]) for each in parent.report()]
+        self.assertEqual(facts, [(4, 0, 77, "ready"), (4, 1, 1001, "starting"), (3, 0, 66, "draining")])
+        self.assertEqual(parent.report()[2]["watchers"], {"feed": {"websocket": 3}})
+
+    def test_end_of_an_earlier_worker(self) -> None:
+        """None takes its place, its counts stay, and its lock is removed."""
+        self.orphans()
+        parent = self.start()
+        self.adopt()
+        earlier = self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
+        earlier.receive("heartbeat", BEAT)
+        self.processes.end(66)
+        self.assertEqual((earlier.is_closed, earlier in self.feeds.links), (True, False))
+        self.assertEqual(sorted(self.processes.alive), [77, 1001])
+        self.assertEqual([call[0] for call in self.figures.calls if call[1] < 0], ["report", "end"])
+        self.assertEqual(len(parent.report()), 2)
+        self.assertFalse(lock_path(self.directory.path, 3, 0).exists())
+        self.assertTrue(lock_path(self.directory.path, 4, 0).exists())
+
+    def test_crash_before_the_order_to_drain(self) -> None:
+        """Workers of two generations accept: the earlier ones are sent away."""
+        self.orphan(0, 77, 4)
+        self.orphan(1, 66, 3)
+        self.start()
+        self.adopt()
+        earlier = self.hello(1, 66, sockets=[1], generation=3)
+        self.assertEqual([(each.type, each.facts.get("successor")) for each in earlier.sent[1:]], [("drain", True)])
+
+    def test_worker_of_a_failed_upgrade(self) -> None:
+        """It has no clients, and is in the way: it is killed."""
+        self.orphan(0, 77, 4)
+        self.orphan(0, 88, 5, "waiting")
+        parent = self.start()
+        self.assertEqual((parent.generation, self.processes.signals), (4, [(88, signal.SIGKILL)]))
+        self.adopt()
+        self.assertTrue(self.pulling.running)
+
+    def test_all_drain(self) -> None:
+        """The new workers have another generation, since the locks are taken, and start at once."""
+        self.orphan(0, 66, 3, "draining")
+        parent = self.start()
+        self.assertEqual(parent.generation, 4)
+        self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
+        self.assertTrue(self.pulling.running)
+        self.assertEqual(sorted(self.processes.alive.values()), [0, 0, 1])
+
+    def test_silent_earlier_worker(self) -> None:
+        """It is killed after some seconds, and the start goes on."""
+        self.orphans()
+        self.start()
+        own = self.adopt()
+        self.run_for(ADOPT_S + 0.2, own)
+        self.assertEqual(self.processes.signals, [(66, signal.SIGKILL)])
+        self.assertTrue(self.pulling.running)
+
+    def test_earlier_worker_that_hangs(self) -> None:
+        """It is killed when its heartbeat is late."""
+        self.orphans()
+        self.start()
+        own = self.adopt()
+        self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
+        self.run_for(HEARTBEAT_S + LATE_S + 1.0, own)
+        self.assertIn((66, signal.SIGKILL), self.processes.signals)
+        self.assertNotIn((77, signal.SIGKILL), self.processes.signals)
+
+    def test_stop(self) -> None:
+        """Earlier workers are told to hurry, and the stop waits for them."""
+        self.orphans()
+        parent = self.start()
+        self.adopt()
+        self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
+        self.processes.ends_by_itself = False
+        stopped: Deferred[Any] = parent.stopService()
+        for pid in (77, 1001):
+            self.processes.end(pid)
+        self.assertNoResult(stopped)
+        self.assertIn((66, signal.SIGTERM), self.processes.signals)
+        parent.hurry()
+        self.assertIn((66, signal.SIGKILL), self.processes.signals)
+        self.processes.end(66)
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_places(self) -> None:
+        """Places that an earlier worker has are granted to nobody else, and it is given none that are free."""
+        self.limits = {"feed": 10}
+        self.orphans()
+        self.start()
+        own = self.adopt()
+        self.assertNotIn("lease", own.kinds())
+        earlier = self.hello(0, 66, sockets=[0], generation=3, is_draining=True, places={"feed": 6})
+        for _ in range(2):
+            own.receive("heartbeat", BEAT | {"watchers": {}})
+        self.assertEqual([each.facts["places"] for each in own.sent if each.type == "lease"][-1], 4)
+        for _ in range(2):
+            earlier.receive("heartbeat", BEAT)
+        own.receive("heartbeat", BEAT | {"watchers": {}})
+        self.assertEqual([each.facts["places"] for each in own.sent if each.type == "lease"][-1], 7)
+        self.processes.end(66)
+        own.receive("heartbeat", BEAT | {"watchers": {}})
+        self.assertEqual([each.facts["places"] for each in own.sent if each.type == "lease"][-1], 10)
+
+
+class UpgradeTests(ParentTestCase):
+    """A parent that takes the place of another one, while that runs."""
+
+    def begin(self) -> list[FakeLink]:
+        """Starts the next parent, whose workers are ready, and have no sockets."""
+        self.directory = RuntimeDir(self.directory.path, is_ours=False, why_not="another livefeed uses it")
+        for index in (0, 1):
+            self.orphan(index, 60 + index, 6)
+        self.parent = parent = self.make(generation=7, has_sockets=False)
+        self.addCleanup(self.stop, parent)
+        parent.privilegedStartService()
+        for endpoint in parent.endpoints:
+            self.successResultOf(endpoint.listen(self.factory))
+        parent.startService()
+        links = [self.hello(index, self.pid_of(index), generation=7) for index in range(self.count)]
+        for link in links:
+            link.receive("ready")
+        return links
+
+    def is_listening(self) -> set[int]:
+        sockets = self.parent.endpoints[0].group.sockets.values()
+        return {sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in sockets}
+
+    def test_before_it_takes_over(self) -> None:
+        """Its workers prove themselves without sockets; nothing is pulled, and nobody is let in."""
+        self.limits = {"feed": 10}
+        links = self.begin()
+        self.assertTrue(self.parent.is_ready())
+        self.assertEqual([(each.sent[0].facts["listen"], each.sent[0].fds) for each in links], [([], ())] * 2)
+        self.run_for(LEND_S + 1.0, *links)
+        self.assertEqual([each.kinds() for each in links], [["welcome"]] * 2)
+        self.assertEqual((self.pulling.running, self.server.is_published, self.server.generation), (False, False, 7))
+        self.assertEqual(self.is_listening(), {0})
+        self.assertEqual(self.hello(0, 60, sockets=[1], generation=6).kinds(), ["refused"])
+
+    def test_takes_over(self) -> None:
+        """The workers are given the sockets, those of the earlier parent are sent away, and the feeds begin."""
+        self.limits = {"feed": 10}
+        links = self.begin()
+        left = [LeftWorker(6, index, 60 + index, {"feed": 3}, [["a", [], 1.0]]) for index in (0, 1)]
+        self.parent.take_over(left)
+        self.assertTrue(self.server.is_published)
+        self.assertEqual(self.is_listening(), {1})
+        group = self.parent.endpoints[0].group
+        for index, link in enumerate(links):
+            adopt = link.sent[1]
+            self.assertEqual((adopt.type, adopt.facts), ("adopt", {"owner": index, "listen": [0]}))
+            self.assertEqual(adopt.fds, (group.sockets[index].fileno(),))
+        self.assertTrue(self.pulling.running)
+        self.assertEqual([call[0] for call in self.figures.calls if call[1] < 0], ["report"] * 2)
+        self.assertEqual(sum(each.sent[-1].facts["places"] for each in links), 4)
+        earlier = self.hello(0, 60, sockets=[1], generation=6)
+        self.assertEqual(earlier.kinds(), ["welcome", "drain"])
+        self.assertEqual([each["pid"] for each in self.parent.report()], [1001, 1002, 60, 61])
+        # A worker that starts afterwards is given its socket with the welcome.
+        self.processes.end(1001)
+        again = self.hello(0, self.pid_of(0), generation=7)
+        self.assertEqual((again.sent[0].facts["listen"], again.sent[0].facts["numbers"]), ([0], [0]))
+
+    def test_nothing_was_told(self) -> None:
+        """Without the word of the earlier parent, places are granted once its workers have said theirs."""
+        self.limits = {"feed": 10}
+        links = self.begin()
+        self.parent.take_over()
+        self.assertEqual([each.kinds() for each in links], [["welcome", "adopt"]] * 2)
+        self.hello(0, 60, sockets=[1], generation=6, places={"feed": 5})
+        self.processes.end(61)
+        self.assertEqual(sum(each.sent[-1].facts["places"] for each in links), 5)
+
+    def test_earlier_workers_that_do_not_come(self) -> None:
+        """They are killed."""
+        links = self.begin()
+        self.parent.take_over()
+        self.run_for(UNHEARD_S + 1.0, *links)
+        self.assertEqual(self.processes.signals, [(60, signal.SIGKILL), (61, signal.SIGKILL)])
+
+    def test_stop_before_it_takes_over(self) -> None:
+        """Its own workers end, and those of the other parent are left alone."""
+        self.begin()
+        self.processes.ends_by_itself = False
+        self.parent.stopService()
+        self.assertEqual(self.processes.signals, [(1001, signal.SIGTERM), (1002, signal.SIGTERM)])
+
+    def test_more_sockets_than_workers(self) -> None:
+        """Each worker accepts on several, and another one takes all of them while it is down."""
+        self.count = 3
+        links = self.begin()
+        extra = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(extra.close)
+        groups = [self.parent.endpoints[0].group]
+        self.patch(groups[0], "sockets_of", lambda index: [(index, extra), (index + 3, extra)])
+        self.parent.take_over()
+        self.assertEqual([each.facts["owner"] for each in links[1].sent[1:]], [1, 4])
+        self.processes.end(self.pid_of(1))
+        self.run_for(LEND_S + 0.3, links[0], links[2])
+        self.assertEqual([each.facts["owner"] for each in links[0].sent[3:]], [1, 4])
+        again = self.hello(1, self.pid_of(1))
+        self.assertEqual((again.sent[0].facts["listen"], again.sent[0].facts["numbers"]), ([0, 0], [1, 4]))
+        again.receive("ready")
+        self.assertEqual(
+            [(each.type, each.facts["owner"]) for each in links[0].sent[5:]], [("release", 1), ("release", 4)]
+        )
+
+
+class ResigningTests(ParentTestCase):
+    """A parent whose place is taken."""
+
+    def test_left_workers(self) -> None:
+        """The next parent is told their counts and places."""
+        self.limits = {"feed": 10}
+        links = self.bring_up()
+        for link in links * 2:
+            link.receive("heartbeat", BEAT | {"watchers": {}, "samples": [["a", [], 2.0]]})
+        self.assertEqual(
+            self.parent.workers_to_leave(),
+            [LeftWorker(0, index, 1001 + index, {"feed": 5}, [("a", [], 2.0)]) for index in (0, 1)],
+        )
+
+    def test_resigned(self) -> None:
+        """Nothing is started, killed or lent; no worker is told to end by its stop."""
+        links = self.bring_up()
+        self.parent.resign()
+        self.processes.end(self.pid_of(0))
+        self.run_for(HEARTBEAT_S + LATE_S + 2.0)
+        self.assertEqual((self.processes.signals, sorted(self.processes.alive)), ([], [1002]))
+        self.assertEqual(links[1].kinds(), ["welcome"])
+        self.assertEqual(self.hello(1, 1002, sockets=[1]).kinds(), ["refused"])
+        self.successResultOf(self.parent.stopService())
+        self.assertEqual(self.processes.signals, [])
+
+    def test_resumed(self) -> None:
+        """After a failure, dead workers are replaced, and their sockets lent meanwhile."""
+        links = self.bring_up()
+        self.parent.resign()
+        self.processes.end(self.pid_of(0))
+        self.run_for(LEND_S, links[1])
+        self.parent.resume()
+        self.run_for(0.5, links[1])
+        self.assertEqual(sorted(self.processes.alive), [1002, 1003])
+        self.assertEqual((links[1].sent[-1].type, links[1].sent[-1].facts), ("adopt", {"owner": 0, "listen": [0]}))
 
 
 class ManyDeathsTests(ParentTestCase):

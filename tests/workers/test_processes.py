@@ -1,15 +1,12 @@
-"""Processes of workers with real processes: their start, signals, end and locks."""
+"""Processes of workers with real processes: their start, signals and end."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from livefeed.workers import processes as processes_module
-from livefeed.workers.__main__ import take_lock
 from livefeed.workers.processes import (
-    MAX_INDEX,
     WorkerProcesses,
-    content_of_lock,
     environment_of_workers,
-    lock_path,
-    running_workers,
     usable_processors,
 )
 
@@ -47,7 +38,7 @@ class ProcessesTestCase(TestCase):
 
     def processes(self, program: str, environment: dict[str, str] | None = None) -> WorkerProcesses:
         """Gives processes that run a program of Python."""
-        made = WorkerProcesses(reactor, lambda index: ["-S", "-c", program, str(index)], environment or {})
+        made = WorkerProcesses(reactor, lambda _, index: ["-S", "-c", program, str(index)], environment or {})
         made.ended = self.note
         return made
 
@@ -62,14 +53,14 @@ class ChildTests(ProcessesTestCase):
         """A child is told its index, sees no settings of its parent, and its end is told with its exit code."""
         program = "import os, sys; sys.exit(int(sys.argv[1]) if 'LIVEFEED_CERT' not in os.environ else 1)"
         processes = self.processes(program, {"LIVEFEED_CERT": "/c"})
-        pid = processes.spawn(7)
+        pid = processes.spawn(0, 7)
         await self.next_end
         self.assertEqual(self.ends, [(pid, "ended with exit code 7")])
 
     async def test_signal(self) -> None:
         """A signal ends it. Afterwards its id is sent no signal any more, since it may be another process's."""
         processes = self.processes("import time; time.sleep(60)")
-        pid = processes.spawn(0)
+        pid = processes.spawn(0, 0)
         processes.kill(pid, signal.SIGKILL)
         await self.next_end
         self.assertEqual(self.ends, [(pid, "was ended by signal 9")])
@@ -84,7 +75,7 @@ class ChildTests(ProcessesTestCase):
         os.set_inheritable(writer, True)
         self.addCleanup(os.close, reader)
         processes = self.processes(f"import os, sys; sys.exit(os.path.exists('/proc/self/fd/{writer}'))")
-        processes.spawn(0)
+        processes.spawn(0, 0)
         await self.next_end
         os.close(writer)
         self.assertEqual([why for _, why in self.ends], ["ended with exit code 0"])
@@ -127,67 +118,6 @@ class HeldTests(ProcessesTestCase):
         processes.hold(process.pid)
         processes.let_go(process.pid)
         self.assertEqual(open_files(), before)
-
-
-class LockTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = Path(directory.name)
-
-    def lock(self, name: str, content: bytes, *, is_held: bool = True) -> None:
-        """Makes the lock of a worker."""
-        fd = os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o600)
-        self.addCleanup(os.close, fd)
-        os.write(fd, content)
-        if is_held:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-
-    def test_held_locks(self) -> None:
-        """Each lock that is held names a process. Others were left behind, or are none."""
-        self.assertEqual(lock_path(self.directory, 3).name, "worker-3.lock")
-        self.patch(processes_module, "_LOOK_S", 0)
-        self.patch(processes_module, "_start_of", lambda pid: 7 if pid < 200 else None)
-        self.lock("worker-0.lock", b"123 7\n")
-        self.lock("worker-1.lock", b"124 7\n", is_held=False)
-        self.lock("worker-2.lock", b"nobody")
-        self.lock("worker-x.lock", b"125 7\n")
-        self.lock(f"worker-{MAX_INDEX + 1}.lock", b"126 7\n")
-        self.lock("worker-6.lock", b"127 8\n")
-        self.lock("worker-7.lock", b"200 7\n")
-        (self.directory / "worker-5.lock").symlink_to("worker-0.lock")
-        self.assertEqual(running_workers(self.directory), {0: 123})
-
-    def test_id_of_another_process(self) -> None:
-        """A lock that still names its holder before the present one names nobody until that is replaced."""
-        self.lock("worker-0.lock", b"%d 1\n" % os.getpid())
-        self.patch(processes_module, "_LOOK_S", 0)
-        self.assertEqual(running_workers(self.directory), {})
-        looks: list[float] = []
-
-        def name_itself(seconds: float) -> None:
-            looks.append(seconds)
-            (self.directory / "worker-0.lock").write_bytes(content_of_lock())
-
-        self.patch(time, "sleep", name_itself)
-        self.assertEqual((running_workers(self.directory), len(looks)), ({0: os.getpid()}, 1))
-
-    def test_lock_of_a_worker(self) -> None:
-        """It names the process, whatever was in the file before."""
-        path = self.directory / "worker-0.lock"
-        path.write_text("4194304 99999999999999\n")
-        lock = take_lock(path)
-        assert lock is not None
-        self.addCleanup(os.close, lock)
-        self.assertEqual(running_workers(self.directory), {0: os.getpid()})
-        self.assertIsNone(take_lock(path))
-
-    def test_looking_leaves_the_lock_free(self) -> None:
-        """A worker can take its lock afterwards."""
-        self.lock("worker-0.lock", b"123\n", is_held=False)
-        self.assertEqual(running_workers(self.directory), {})
-        with contextlib.closing((self.directory / "worker-0.lock").open("rb")) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class EnvironmentTests(SynchronousTestCase):

@@ -343,9 +343,10 @@ class InheritedTests(SocketsTestCase):
         """One end of a pair of sockets is a connection like any other, and is not counted as accepted."""
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
-        self.accept_on({}).admit(theirs)
+        self.accept_on({}).admit(theirs, self.factory)
         self.assert_served(ours)
-        self.assertEqual(self.listening.pool.accepted, 0)
+        pool = self.listening.pool
+        self.assertEqual((pool.accepted, pool.count, len(pool.connections)), (0, 0, 1))
 
     def test_stop_leaves_the_parents_sockets(self) -> None:
         """Connections that come afterwards wait in the kernel."""
@@ -401,7 +402,7 @@ class MessageTests(SocketsTestCase):
         )
         self.addCleanup(port.stopListening)
         self.port: InheritedPort = port
-        self.worker = WorkerSockets(0, [LOCAL], [port])
+        self.worker = WorkerSockets(0, [LOCAL], [port], self.factory)
         self.reply = Reply()
 
     def duplicate(self, sock: socket.socket) -> socket.socket:

@@ -11,6 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
+from livefeed.workers.locks import WorkerLock
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.worker import UNWELCOME_S, Worker
 from livefeed.workers.worker_log import WorkerLog
@@ -69,7 +70,9 @@ class WorkerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.file = io.StringIO()
-        self.worker = Worker(Path("/nowhere/link.sock"), 0, self.reactor, WorkerLog(0, self.file))  # type: ignore[arg-type]
+        reactor: Any = self.reactor
+        log = WorkerLog(0, self.file)
+        self.worker = Worker((Path("/nowhere/link.sock"),), 0, reactor, log, WorkerLock(-1))
         # The handlers of the test process stay.
         self.patch(signal, "signal", lambda *_: None)
 
