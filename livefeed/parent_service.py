@@ -41,6 +41,7 @@ from livefeed.workers.link import LinkServer
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.parent import Parent
 from livefeed.workers.processes import WorkerProcesses, usable_processors
+from livefeed.workers.recall import Recall
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def make_parent(
         notify.end_reload,
     )
     # These begin once the workers of an earlier parent are found.
-    feeds.setServiceParent(parent)
+    Recall(feeds, broadcast, reactor).setServiceParent(parent)
     Announcement([operators_socket, *admin, *listeners]).setServiceParent(parent)
     operating.commands.register("reload", reloading.command)
 

@@ -20,7 +20,7 @@ from livefeed import __version__
 from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js"))
+STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", "splices.js"))
 OF_EXTRAS = ("livefeed.sources.mongo.",)
 """Packages that cannot be imported without an extra."""
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)

@@ -31,6 +31,7 @@ from livefeed.tls.development import development_certificate
 from livefeed.workers.broadcast import BroadcastFeed
 from livefeed.workers.messages import Welcome
 from livefeed.workers.parent import Parent
+from livefeed.workers.recall import Recall
 from tests.helpers.links import MemoryLink
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ServiceTests(ParentServiceTestCase):
         kinds = [type(each) for each in services]
         for earlier, later in ((Instance, Parent), (FileLimit, Parent), (Parent, Listener)):
             self.assertLess(kinds.index(earlier), kinds.index(later))
-        self.assertEqual([type(each) for each in self.parent_of(services)], [FeedsService, Announcement])
+        self.assertEqual([type(each) for each in self.parent_of(services)], [Recall, Announcement])
         self.assertEqual([each for each in services if each.running], [])
 
     def test_auto(self) -> None:
@@ -80,7 +81,8 @@ class ServiceTests(ParentServiceTestCase):
 
     def test_feeds_are_sent_to_workers(self) -> None:
         """Each feed tells of its changes."""
-        (feeds, _) = self.parent_of(self.make())
+        (recall, _) = self.parent_of(self.make())
+        feeds = recall.feeds
         self.assertIsInstance(feeds, FeedsService)
         self.assertEqual([type(each.feed) for each in feeds.feeds.values()], [BroadcastFeed])
 
@@ -88,7 +90,7 @@ class ServiceTests(ParentServiceTestCase):
         """It is for the first feed that has a document, and for any if none has."""
         parent = self.parent_of(self.make())
         self.assertEqual((parent.question().feed, parent.question().version), ("feed", ""))
-        (feeds, _) = parent
+        feeds = next(iter(parent)).feeds
         feed = feeds.feeds["feed"].feed
         publish(feed, b"[1]")
         self.assertEqual(parent.question().version, feed.snapshot.version)

@@ -8,6 +8,7 @@
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``snapshot``: one version, with everything that is computed from it.
+- ``splices``: copies of bytes from one version to another, with text in between, and how they are applied.
 - ``stored_version``: one version as it is stored in a file.
 - ``timestamps``: times and durations as text.
 """

@@ -204,7 +204,6 @@ class Fanout:
     :ivar times: how long pushes took.
     :ivar traced: takes the times of the push of the newest version; ``None`` if nothing does.
     :ivar subscriptions: all subscriptions (a dict, since a set has no order).
-    :ivar completed: called when a push has reached all subscribers; ``None`` for nothing.
     """
 
     # required parameters
@@ -221,7 +220,6 @@ class Fanout:
     times: PushTimes = field(default_factory=PushTimes)
     traced: VersionTimes | None = None
     subscriptions: dict[Subscription, None] = field(default_factory=dict)
-    completed: Callable[[], object] | None = None
     _unbatched: dict[Subscription, None] = field(default_factory=dict)  # the subscriptions that are in no batch
     _batches: dict[Batch, None] = field(default_factory=dict)
     _open: dict[_BatchKey, Batch] = field(default_factory=dict)  # the batches that new subscriptions may join
@@ -321,8 +319,6 @@ class Fanout:
             self._note_end(now)
             # A complete push leaves the start where it was: it is moved on by a third.
             self._turn += len(self._units()) // 3 + 1
-            if self.completed is not None:
-                self.completed()
 
     def _note_end(self, now: float) -> None:
         if self._began_s is not None:

@@ -193,6 +193,34 @@ class Feed:
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
         self._change_state_if_due()
 
+    def resume(self, picture: Picture, snapshot: Snapshot) -> None:
+        """Takes the newest version and the state of an earlier process from one that has followed it.
+
+        This comes before anything is published, and after :meth:`restore`. The settings of this feed stay. The versions
+        that follow belong to a later epoch.
+
+        :param picture: the feed of the other process, whose clock is the same.
+        :param snapshot: its newest version, which is not older than the one of this feed; the snapshot of this feed if
+            that is the same.
+        """
+        if snapshot is not self.snapshot:
+            self.snapshot = self.fanout.newest = snapshot
+            self.history.add(snapshot)
+        if snapshot.sequence >= self._sequence:
+            self._sequence = Sequence(snapshot.sequence.epoch + 1, 0)
+        self.tick_at = picture.tick_at_s
+        self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
+        self._failing, self._lapsed = picture.failing, picture.has_lapsed
+        self.patience_s = picture.patience_s
+        self._enter(picture.state)
+        self._change_state_if_due()
+        self._notify_observers()
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether something was heard of the source, by this process or by one whose feed this one follows."""
+        return self._heard_at > -inf
+
     def next_sequence(self) -> Sequence:
         """Gives the sequence for the next version."""
         return self._sequence.next()
@@ -412,7 +440,8 @@ class Feed:
     def follow(self, picture: Picture, snapshot: Snapshot | None, patch: bytes | None = None) -> None:
         """Becomes like the same feed of another process, after an unknown number of its transitions.
 
-        Subscribers are sent the newest version if they do not have it, and otherwise the state.
+        Subscribers are sent the newest version if they do not have it, and otherwise the state. Only news are a sign of
+        life: a new parent shows a feed before it has heard anything of its source.
 
         :param picture: that feed. While the document of this one is newer, only its settings and patience count.
         :param snapshot: the newest snapshot of that feed, which may be the newest one of this feed; ``None`` if it has
@@ -420,32 +449,40 @@ class Feed:
         :param patch: the patch from the newest version of this feed to that snapshot, if it was made.
         """
         before = self.state
+        is_later = picture.tick_at_s > self.tick_at or picture.heard_at_s > self._heard_at
+        is_same = snapshot is not None and self.snapshot is not None and self.snapshot.version == snapshot.version
+        knows_less = is_same and picture.heard_at_s < self._heard_at and picture.failing is None
         self.interval_s, self.push = picture.interval_s, picture.push
         self.stale_after_s, self.gone_after_s = picture.stale_after_s, picture.gone_after_s
         self.history.max_document_bytes = picture.max_delta_bytes
-        self.patience_s = picture.patience_s
-        self.tick_at = picture.tick_at_s
+        # A process that has not begun to pull has no patience yet.
+        self.patience_s = picture.patience_s if picture.patience_s < inf else self.patience_s
+        self.tick_at = max(self.tick_at, picture.tick_at_s)
         if snapshot is None and self.snapshot is not None:
             self._change_state_if_due()
             return
-        if snapshot is not None and (self.snapshot is None or self.snapshot.version != snapshot.version):
+        if snapshot is not None and not is_same:
             self._take(snapshot, patch)
         elif snapshot is not None:
             if self.snapshot is not None and self.snapshot.sequence != snapshot.sequence:
                 # It has changed and changed back: like subscribers who were too slow for that, all are sent it again.
                 self.fanout.take(snapshot)
             self.snapshot = self.fanout.newest = snapshot
-        self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
-        self._failing, self._lapsed = picture.failing, picture.has_lapsed
-        self._pushed_in_between = picture.is_between_ticks
-        self._enter(picture.state)
-        self._watch()
+        if knows_less:
+            self._change_state_if_due()
+        else:
+            self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
+            self._failing, self._lapsed = picture.failing, picture.has_lapsed
+            self._pushed_in_between = picture.is_between_ticks
+            self._enter(picture.state)
+            self._watch()
         self._notify_observers()
         is_shown_again = before is State.EXPIRED and not self.is_gone()
-        if self.fanout.is_unpushed or is_shown_again or (self.push == "tick" and self.state is State.LIVE):
+        repeats = self.push == "tick" and is_later
+        if self.fanout.is_unpushed or is_shown_again or (repeats and self.state is State.LIVE):
             self.pushed_at = self.clock.seconds()
             self.fanout.push()
-        elif self.state is not before or self.push == "tick":
+        elif self.state is not before or repeats:
             self.fanout.push_state(to_all=self.state is not before and self.is_gone())
 
     def _enter(self, state: State) -> None:

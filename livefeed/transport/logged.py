@@ -8,6 +8,9 @@ from __future__ import annotations
 from livefeed.transport.connection import Connection
 from livefeed.transport.tls_connection import TLSConnection
 
+# To look them up at their classes would take 20 ns more.
+_handle, _handle_tls = Connection.handle, TLSConnection.handle
+
 
 class LoggedConnection(Connection):
     """A connection without TLS."""
@@ -16,9 +19,10 @@ class LoggedConnection(Connection):
 
     def handle(self, events: int) -> None:
         """PooledConnection API."""
-        if self._answers is not None:
-            self._answers.peer = self._peer
-        Connection.handle(self, events)
+        answers = self._answers
+        if answers is not None:
+            answers.peer = self._peer
+        _handle(self, events)
 
 
 class LoggedTLSConnection(TLSConnection):
@@ -28,9 +32,10 @@ class LoggedTLSConnection(TLSConnection):
 
     def handle(self, events: int) -> None:
         """PooledConnection API."""
-        if self._answers is not None:
-            self._answers.peer = self._peer
-        TLSConnection.handle(self, events)
+        answers = self._answers
+        if answers is not None:
+            answers.peer = self._peer
+        _handle_tls(self, events)
 
 
 LOGGED = (LoggedConnection, LoggedTLSConnection)

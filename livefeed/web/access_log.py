@@ -2,8 +2,9 @@
 
 Rules: no line costs more than a tenth of a replayed request. A line has three parts, all of which are kept as bytes.
 The client's address makes the first one. The request line and the answer make the second one, which has the time, too.
-The fields ``Referer`` and ``User-Agent`` make the last one. So an answer that is repeated adds references to a list,
-which is joined and handed on each quarter of a second. All that a client sent is escaped, and ``Authorization`` and
+The fields ``Referer`` and ``User-Agent`` make the last one. So an answer that is repeated for a head that was seen
+before adds its peer to a list, and the lines of all of them are joined and handed on each quarter of a second: lines of
+different requests may change places within that time. All that a client sent is escaped, and ``Authorization`` and
 other fields than those two are never read.
 
 Without an access log none of this is used: :class:`LoggedSite` and the connections of
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter, deque
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -26,7 +28,7 @@ from livefeed.web.replay import KEYED, Replay, head_pattern
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Hashable
 
     from twisted.internet.interfaces import IAddress
 
@@ -163,6 +165,7 @@ class AccessLog:
     :param wall: gives the time, in seconds since 1970.
     :ivar parts: the parts of lines, in their order.
     :ivar beginnings: the first parts of lines, by the peers of connections.
+    :ivar gatherers: called before the lines are written; each adds the parts of lines that wait elsewhere.
     """
 
     def __init__(self, form: Format, write: Callable[[bytes, int], object], wall: Callable[[], float]) -> None:
@@ -170,6 +173,7 @@ class AccessLog:
         self.wall = wall
         self.parts: list[bytes] = []
         self.beginnings: dict[int | IAddress, bytes] = {}
+        self.gatherers: list[Callable[[], object]] = []
         self._write = write
 
     def beginning_of(self, peer: int | IAddress) -> bytes:
@@ -193,6 +197,8 @@ class AccessLog:
 
     def flush(self) -> None:
         """Writes the lines."""
+        for gather in self.gatherers:
+            gather()
         if self.parts:
             data = b"".join(self.parts)
             # It stays the same list, which stores of answers refer to.
@@ -206,31 +212,32 @@ class LoggedReplay(Replay):
     :param log: gets the lines.
     """
 
-    __slots__ = ("_beginnings", "_ends", "_known", "_log", "_parts", "_sides")
+    __slots__ = ("_beginnings", "_ends", "_known", "_log", "_look_up", "_parts", "_repeated", "_sides")
 
     def __init__(self, log: AccessLog) -> None:
         Replay.__init__(self)
         self._log = log
         self._beginnings = log.beginnings
         self._parts = log.parts
-        self._known: dict[bytes, tuple[Answer, bytes]] = {}  # by head, with the second and last part of the line
+        # By head, with the function that adds a peer to the list below.
+        self._known: dict[bytes, tuple[Answer, Callable[[int | IAddress], object]]] = {}
+        self._look_up: Callable[[bytes], Any] = self._known.get
+        # The peers to whom an answer was repeated since the last lines, with the rest of their lines.
+        self._repeated: list[tuple[Answer, bytes, list[int | IAddress]]] = []
         self._sides: dict[Answer, tuple[bytes, bytes, bytes]] = {}  # two pieces, and both together
         self._ends: dict[tuple[bytes, bytes], bytes] = {}  # by the fields
+        log.gatherers.append(self._gather)
 
     def find(self, head: bytes) -> Answer | None:
         """AnswerStore API. The same as that of the base, with the parts of a line.
 
         To call that of the base, and to look for the fields afterwards, takes twice as long.
         """
-        known = self._known
-        are_few = len(known) < MAX_HEADS
-        found = known.get(head) if are_few else None
-        add = self._parts.append
+        found: tuple[Answer, Callable[[int | IAddress], object]] | None = self._look_up(head)
         if found is not None:
-            answer, rest = found
-            add(self._beginnings.get(self.peer) or self._log.beginning_of(self.peer))
-            add(rest)
-            answer.times += 1
+            # It is counted with the lines.
+            answer, add = found
+            add(self.peer)
             return answer
         match = _match_head(head)
         if match is None:
@@ -250,13 +257,38 @@ class LoggedReplay(Replay):
             # Many clients put the time there. The pieces of all other lines are shared.
             both = before + _escaped(query) + after
             self._log.limit()
-        add(self._beginnings.get(self.peer) or self._log.beginning_of(self.peer))
-        if are_few:
-            known[head] = answer, both + end
-        add(both)
-        add(end)
-        answer.times += 1
+        known = self._known
+        if len(known) < MAX_HEADS:
+            peers = [self.peer]
+            self._repeated.append((answer, both + end, peers))
+            known[head] = answer, peers.append
+            if len(known) == MAX_HEADS:
+                # To hash each head in vain takes longer than to give it to a list that keeps nothing.
+                self._look_up = deque[bytes](maxlen=0).append
+        else:
+            self._parts += (self._beginnings.get(self.peer) or self._log.beginning_of(self.peer), both, end)
+            answer.times += 1
         return answer
+
+    def _gather(self) -> None:
+        """Adds the lines of the answers that were repeated, and counts these."""
+        beginnings, beginning_of = self._beginnings, self._log.beginning_of
+        for answer, rest, peers in self._repeated:
+            if not peers:
+                continue
+            try:
+                # It takes a quarter of the time of a look at each.
+                lines = rest.join(map(beginnings.__getitem__, peers))
+            except KeyError:
+                lines = rest.join([beginnings.get(peer) or beginning_of(peer) for peer in peers])
+            self._parts += (lines, rest)
+            answer.times += len(peers)
+            peers.clear()
+
+    def counts(self) -> Counter[Hashable]:
+        """Gives the number of repeated answers by label."""
+        self._gather()
+        return Replay.counts(self)
 
     def answered(self, answer: Answer, head: bytes, connections: Collection[RoomMember]) -> None:
         """AnswerStore API. The heads of those that waited are not kept: their lines name the target of the first."""
@@ -273,6 +305,8 @@ class LoggedReplay(Replay):
         Replay.clear(self)
         # The second parts have the time in them.
         self._known.clear()
+        self._repeated.clear()
+        self._look_up = self._known.get
         self._sides.clear()
         self._log.flush()
 

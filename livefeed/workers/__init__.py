@@ -13,6 +13,7 @@
 - ``messages``: the messages of the link as bytes. No I/O.
 - ``parent``: connects processes, links, sockets and canaries, and finds the workers of an earlier parent.
 - ``processes``: starts, signals and finds processes, and notices their end.
+- ``recall``: has a new parent take the newest versions from its workers, before it pulls.
 - ``releasing``: has the workers send their watchers away during a drain, and adds up their reports.
 - ``sockets``: the listening sockets, which the parent binds and keeps, and on which the workers accept.
 - ``supervisor``: starts the workers, replaces dead ones, and kills those that hang.

@@ -16,6 +16,7 @@ from livefeed.workers.feed_events import (
     EVENT,
     PATCH,
     SEEN,
+    SNAPSHOT,
     WANTED,
     FeedEvent,
     Happening,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import Push
     from livefeed.document.snapshot import Snapshot
     from livefeed.document.stored_version import StoredVersion
+    from livefeed.feed.feed import Picture
     from livefeed.workers.messages import Held, Message
 
 WINDOW = 8
@@ -159,6 +161,11 @@ class BroadcastFeed(Feed):
         super().start_watching(patience_s)
         self.broadcast.show(self)
 
+    def resume(self, picture: Picture, snapshot: Snapshot) -> None:
+        """Feed API."""
+        super().resume(picture, snapshot)
+        self.broadcast.show(self)
+
     def continue_after(self, sequence: Sequence) -> None:
         """Has the next version be later than one that a worker has of an earlier parent, whatever the clock says."""
         if sequence > self._sequence:
@@ -174,6 +181,7 @@ class BroadcastFeed(Feed):
 class _Progress:
     """One feed on one link.
 
+    :ivar said: the sequence of the version that the worker had when it said hello; ``None`` for none.
     :ivar version: the version that the worker has, or will have when it has read everything; ``None`` for none.
     :ivar codings: the codings that it has it in.
     :ivar unseen: the number of events that it has not confirmed.
@@ -181,6 +189,7 @@ class _Progress:
     :ivar is_due: whether events were left out, so that a picture is owed.
     """
 
+    said: Sequence | None = None
     version: str | None = None
     codings: set[str] = field(default_factory=set)
     unseen: int = 0
@@ -198,6 +207,7 @@ class Broadcast:
 
     :param feeds: the services of the feeds, by name; read again at each use.
     :param make_feed: has the arguments of ``Feed``, and makes a feed that is sent to the workers.
+    :ivar recall: takes the answers of workers about their newest versions; set by the owner.
     :ivar payload_bytes: the number of bytes of documents, codings and patches that were sent since the start.
     """
 
@@ -205,6 +215,7 @@ class Broadcast:
     feeds: Mapping[str, HasFeed]
 
     # internal state
+    recall: Callable[[Recipient, Message], object] = field(default=lambda link, message: None)  # noqa: ARG005
     payload_bytes: int = 0
     _links: dict[Recipient, dict[str, _Progress]] = field(default_factory=dict)
     _demanded: dict[str, str] = field(default_factory=dict)  # by feed, the version to which patches are used
@@ -224,12 +235,21 @@ class Broadcast:
 
         :param held: the versions that it has, as it said in ``hello``.
         """
-        progress = {name: _Progress(each.version, set(each.codings)) for name, each in held.items()}
+        progress = {
+            name: _Progress(Sequence(*each.sequence), each.version, set(each.codings)) for name, each in held.items()
+        }
         self._links[link] = progress
         for name, service in self.feeds.items():
             if name in held and isinstance(service.feed, BroadcastFeed):
                 service.feed.continue_after(Sequence(*held[name].sequence))
             self._send_picture(link, service.feed)
+
+    def holders(self, name: str) -> list[tuple[Sequence, Recipient]]:
+        """Gives the workers that had a version of a feed when they said hello, and its sequence; the newest first."""
+        found = [(each[name].said, link) for link, each in self._links.items() if name in each]
+        return sorted(
+            ((said, link) for said, link in found if said is not None), key=lambda each: each[0], reverse=True
+        )
 
     def remove(self, link: Recipient) -> None:
         """Sends a worker nothing more."""
@@ -265,6 +285,8 @@ class Broadcast:
             self._note_demand(wanted.feed, wanted.to)
         elif message.type == PATCH:
             self._note_question(link, message.read(PatchFacts))
+        elif message.type == SNAPSHOT:
+            self.recall(link, message)
         else:
             return False
         return True

@@ -34,6 +34,10 @@ PATCH = "patch"
 WANTED = "wanted"
 """The type of the message by which a worker tells that it uses patches to the newest version of a feed."""
 
+SNAPSHOT = "snapshot"
+"""The type of the message by which a new parent asks for the newest version of a feed, and of the answer, which has the
+facts of a picture."""
+
 Happening = Literal["begin_tick", "publish", "skip_tick", "mark_stale", "confirm", "codings", "picture"]
 
 _Moment = tuple[float, float, bool]
@@ -139,6 +143,20 @@ class PatchFacts(msgspec.Struct, frozen=True):
     base: str
     to: str
     found: bool = False
+
+
+class SnapshotQuestion(msgspec.Struct, frozen=True):
+    """``snapshot``: the question of a new parent.
+
+    :ivar max_bytes: the size of the largest document that the parent takes.
+    :ivar version: the version that the parent has; empty for none.
+    :ivar codings: the codings in which it has that version.
+    """
+
+    feed: str
+    max_bytes: int
+    version: str = ""
+    codings: list[str] = []
 
 
 def moment_facts(moment: Moment | None) -> _Moment | None:

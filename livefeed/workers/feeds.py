@@ -18,18 +18,22 @@ from livefeed.feed_service import FeedService
 from livefeed.workers.feed_events import (
     PATCH,
     SEEN,
+    SNAPSHOT,
     WANTED,
     FeedEvent,
     PatchFacts,
     SeenFacts,
+    SnapshotQuestion,
     WantedFacts,
     moment_of,
+    picture_facts,
     picture_of,
     representations_of,
     sequence_facts,
+    snapshot_facts,
     snapshot_of,
 )
-from livefeed.workers.messages import Delivered, Held, Message, message_of
+from livefeed.workers.messages import Held, Message, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -131,10 +135,8 @@ class LinkedFeedService(FeedService):
         self._send = send
         super().__init__(settings, shared)
         self._ignored: str | None = None
-        self._delivered: Sequence | None = None
         # Until the parent has granted places, a limited feed has none.
         self.published.places = 0 if settings.max_subscribers else None
-        self.feed.fanout.completed = self._note_delivered
 
     def _make_feed(self, name: str, **arguments: Any) -> Feed:
         """FeedService API."""
@@ -171,6 +173,22 @@ class LinkedFeedService(FeedService):
         """
         self._apply(message, event)
         self._send(message_of(SEEN, SeenFacts(event.feed)))
+
+    def tell(self, question: SnapshotQuestion) -> None:
+        """Sends a new parent the newest version, without the bytes that it has, and everything that decides about it.
+
+        A version that is too large for the parent is left out.
+        """
+        feed = self.feed
+        snapshot, facts = feed.snapshot, None
+        payloads: list[bytes] = []
+        if snapshot is not None and len(snapshot.data) <= question.max_bytes:
+            has = question.codings if snapshot.version == question.version else ()
+            facts = snapshot_facts(snapshot, has, payloads)
+        answer = FeedEvent(
+            feed.name, "picture", at_s=feed.clock.seconds(), snapshot=facts, picture=picture_facts(feed.picture(), [])
+        )
+        self._send(message_of(SNAPSHOT, answer, payloads))
 
     def receive_patch(self, message: Message, answer: PatchFacts) -> None:
         """Takes the answer to a question for a patch."""
@@ -245,12 +263,3 @@ class LinkedFeedService(FeedService):
 
     def _use(self, to: str) -> None:
         self._send(message_of(WANTED, WantedFacts(self.feed.name, to)))
-
-    def _note_delivered(self) -> None:
-        """Tells the parent when the newest version has reached all subscribers, once for each version."""
-        feed = self.feed
-        snapshot = feed.snapshot
-        if snapshot is not None and snapshot.sequence != self._delivered and not feed.fanout.is_unpushed:
-            self._delivered = snapshot.sequence
-            sequence = sequence_facts(snapshot.sequence)
-            self._send(message_of("delivered", Delivered(feed.name, sequence, feed.pushed_at, feed.clock.seconds())))

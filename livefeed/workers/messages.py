@@ -320,7 +320,6 @@ class Welcome(msgspec.Struct, frozen=True):
     :ivar numbers: the number of the socket among those of its description, for each descriptor of the message; without
         them, each is that of the index of the worker.
     :ivar limits: the part of a limit that this worker has, by the name of the setting; and the number of ``workers``.
-    :ivar want: the feeds whose newest snapshot the parent wants from the worker.
     :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
     """
 
@@ -333,7 +332,6 @@ class Welcome(msgspec.Struct, frozen=True):
     listen: list[int] = []
     numbers: list[int] = []
     limits: dict[str, int] = {}
-    want: list[str] = []
     orphan_after_s: float = 300.0
 
 
@@ -382,15 +380,6 @@ class Line(msgspec.Struct, frozen=True):
     level: str
     namespace: str
     text: str
-
-
-class Delivered(msgspec.Struct, frozen=True):
-    """``delivered``: when a worker has begun and ended to send a version to its subscribers, by the monotonic clock."""
-
-    feed: str
-    sequence: tuple[int, int]
-    first_s: float
-    last_s: float
 
 
 class DrainOrder(msgspec.Struct, frozen=True):

@@ -190,6 +190,7 @@ class Parent(MultiService):
     def __post_init__(self) -> None:
         super().__init__()
         self.supervisor = Supervisor(self.count, self.reactor, self, self)
+        self.supervisor.can_lend = self.has_sockets
         self.earlier = EarlierWorkers(self.reactor, self.processes, self)
         self.releasing = WorkersRelease(self.supervisor, self._send_all)
         self.processes.ended = self._note_ended
@@ -356,7 +357,7 @@ class Parent(MultiService):
             if running.generation < self.generation and running.activity is not Activity.WAITING:
                 self._expect(running, told.get(running.pid))
         remove_left_over(path, self.generation)
-        self.has_sockets = True
+        self.has_sockets = self.supervisor.can_lend = True
         for worker in self._links.values():
             self._share_out(worker)
         for service in self:

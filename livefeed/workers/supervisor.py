@@ -138,6 +138,7 @@ class Supervisor:
     :param lending: has workers serve the sockets of others.
     :ivar workers: all workers, by index.
     :ivar is_stopping: whether all workers were told to end.
+    :ivar can_lend: whether there are sockets; without them the workers prove themselves for an upgrade.
     :ivar has_resigned: whether the next parent takes over: nothing is started, killed or lent.
     :ivar is_releasing: whether the workers send their watchers away: they accept no more, and none is replaced.
     """
@@ -152,6 +153,7 @@ class Supervisor:
     workers: list[Worker] = field(init=False)
     is_stopping: bool = False
     is_releasing: bool = False
+    can_lend: bool = True
     has_resigned: bool = False
     _is_hurried: bool = False
     _retired: dict[int, float] = field(
@@ -410,7 +412,7 @@ class Supervisor:
                 worker.down_s = min(worker.down_s, worker.heard_s)
             if worker.borrower is not None and not self._can_borrow(self.workers[worker.borrower]):
                 self._take_back(worker)
-            if worker.borrower is None and now - worker.down_s >= LEND_S:
+            if worker.borrower is None and now - worker.down_s >= LEND_S and self.can_lend:
                 self._lend(worker)
 
     def _can_borrow(self, worker: Worker) -> bool:

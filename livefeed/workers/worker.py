@@ -36,7 +36,7 @@ from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
 from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import files_of, settings_of, with_memory_files
-from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts
+from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts, SnapshotQuestion
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.link import LinkClient
 from livefeed.workers.locks import Activity
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from livefeed.admin.metrics import Figures
     from livefeed.config.settings import Settings
+    from livefeed.process.capacity import MemoryWatch
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
     from livefeed.tls.files import GivenFiles
@@ -137,6 +138,7 @@ class Served:
     """Everything that a worker has from its first welcome on.
 
     :ivar services: all services, which begin to stop in the reverse order, as those of a process without workers.
+    :ivar watch: limits the connections by memory, once there are sockets: the capacity depends on the endpoints.
     """
 
     settings: Settings
@@ -150,6 +152,7 @@ class Served:
     health: WorkerHealth
     reload: Reload
     services: Sequence[Any]
+    watch: MemoryWatch | None
 
 
 @dataclass(eq=False)
@@ -184,6 +187,7 @@ class Worker(MultiService):
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
     _is_ending: bool = False
+    _services: MultiService | None = None
     _has_accepted: bool = False  # whether it was ever given sockets
 
     def __post_init__(self) -> None:
@@ -283,7 +287,7 @@ class Worker(MultiService):
         match message.type:
             case "feed":
                 self._apply(served, message, message.read(FeedEvent))
-            case "patch" | "lease":
+            case "patch" | "lease" | "snapshot":
                 self._answer(served, message)
             case "configuration":
                 self._configure(message)
@@ -330,6 +334,8 @@ class Worker(MultiService):
         if not self._has_accepted and any(port.ports for port in served.accepting.ports):
             self._has_accepted = True
             self.lock.tell(Activity.ACCEPTING)
+            if served.watch is not None:
+                served.watch.setServiceParent(self._services)
 
     def _drain(self, drain: Drain, *, successor: bool, ends: bool) -> None:
         """Sends the watchers away. A second order, after another link, changes nothing.
@@ -358,13 +364,16 @@ class Worker(MultiService):
 
     @staticmethod
     def _answer(served: Served, message: Message) -> None:
-        """Takes the answer of the parent about a patch, or about places for subscribers."""
-        facts: PatchFacts | Lease = message.read(Lease) if message.type == "lease" else message.read(PatchFacts)
+        """Takes what the parent says about a patch or about places for subscribers, or asks about a newest version."""
+        kinds: dict[str, type[PatchFacts | Lease | SnapshotQuestion]] = {"lease": Lease, "snapshot": SnapshotQuestion}
+        facts = message.read(kinds.get(message.type, PatchFacts))
         service = served.feeds.feeds.get(facts.feed)
         if service is None:
             return
         if isinstance(facts, Lease):
             service.published.places = facts.places
+        elif isinstance(facts, SnapshotQuestion):
+            service.tell(facts)
         else:
             service.receive_patch(message, facts)
 
@@ -412,7 +421,7 @@ class Worker(MultiService):
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
         self.served = served
-        services = DrainedServices(served.drain)
+        services = self._services = DrainedServices(served.drain)
         for service in served.services:
             service.setServiceParent(services)
         services.setServiceParent(self)
@@ -447,7 +456,6 @@ class Worker(MultiService):
         lag = LoopLag(self.reactor)
         figures = serving.figures(feeds.feeds.values(), (), collector, lag, certificates)
         watch = serving.memory_watch(max(1, settings.workers) if isinstance(settings.workers, int) else 1)
-        watches = [] if watch is None else [watch]
         log_levels = LogLevels(settings.log_level)
         levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
         reload = Reload(
@@ -471,7 +479,8 @@ class Worker(MultiService):
             drain,
             health,
             reload,
-            (log_levels, feeds, file_limit, drain, collector, lag, accepting, *watches),
+            (log_levels, feeds, file_limit, drain, collector, lag, accepting),
+            watch,
         )
 
     # Heartbeats

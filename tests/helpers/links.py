@@ -14,7 +14,7 @@ from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.document.history import History
 from livefeed.feed_service import Shared
 from livefeed.workers.broadcast import Broadcast, BroadcastFeed
-from livefeed.workers.feed_events import EVENT, PATCH, FeedEvent, PatchFacts
+from livefeed.workers.feed_events import EVENT, PATCH, SNAPSHOT, FeedEvent, PatchFacts, SnapshotQuestion
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.messages import Decoder, Message, encode
 
@@ -88,6 +88,8 @@ class WorkerTwin:
             self.service.receive(message, message.read(FeedEvent))
         elif message.type == PATCH:
             self.service.receive_patch(message, message.read(PatchFacts))
+        elif message.type == SNAPSHOT:
+            self.service.tell(message.read(SnapshotQuestion))
 
     def read(self) -> bool:
         """Reads one message of the parent."""

@@ -256,6 +256,43 @@ def test_crash_during_a_drain(start: Start, tmp_path: Path) -> None:
             assert not any(map(is_alive, pids))
 
 
+def test_parent_without_a_source(start: Start, certificate: DevelopmentCertificate, tmp_path: Path) -> None:
+    """A new parent whose source is away has the document from its workers, which go on serving it, as stale."""
+    listen = f"tls:{free_port()}:interface={HOST}"
+    source = tmp_path / "document.json"
+    source.write_text('{"number": 1}')
+    options: tuple[str, ...] = (*TWO, "--source", f"file:{source}")
+    livefeed = start(*options, listen=(listen,))
+    pids = [each["pid"] for each in wait_until_ready(livefeed)]
+    with livefeed.new_client() as client, subscribers(livefeed, 4) as wires:
+        before = client.get("/feed")
+        livefeed.process.signal(signal.SIGKILL)
+        source.unlink()
+        options = (*options, "--runtime-dir", str(livefeed.runtime_dir))
+        with Livefeed(*options, directory=tmp_path, certificate=certificate, listen=(listen,), live=False) as following:
+            following.runtime_dir = livefeed.runtime_dir
+            assert [each["pid"] for each in wait_until_ready(following)] == pids
+            wait_until(lambda: client.get("/feed").headers["Livefeed-State"] == "stale", following.log)
+            after = client.get("/feed")
+            for name in ("Livefeed-Version", "Livefeed-Sequence"):
+                assert after.headers[name] == before.headers[name]
+            assert after.json() == {"number": 1}
+            with following.operator() as operator:
+                (feed,) = operator.get("/status").json()["feeds"]
+            assert (feed["state"], feed["sequence"]) == ("stale", before.headers["Livefeed-Sequence"])
+            # The same bytes are no new version, and others are a later one.
+            source.write_text('{"number": 1}')
+            wait_until(lambda: client.get("/feed").headers["Livefeed-State"] == "live", following.log)
+            assert client.get("/feed").headers["Livefeed-Sequence"] == before.headers["Livefeed-Sequence"]
+            source.write_text('{"number": 2}')
+            wait_until(lambda: client.get("/feed").json() == {"number": 2}, following.log)
+            assert order(client.get("/feed").headers["Livefeed-Sequence"]) > order(before.headers["Livefeed-Sequence"])
+            for wire in wires:
+                while b'"number": 2' not in wire.frame_of(0x1):
+                    pass
+            assert following.terminate() == 0
+
+
 def test_two_parents(start: Start, tmp_path: Path) -> None:
     """The second one does not start, and the first one goes on."""
     livefeed = start(*TWO, listen=(TCP,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any, ClassVar
 
 from hypothesis import given
@@ -203,6 +204,7 @@ class ReplayTests(LogTestCase):
         answer = self.ask(GET)
         self.replay.peer = pack_peer(("2001:db8::1", 5))
         self.ask(GET)
+        self.assertEqual(dict(self.replay.counts()), {"label": 2})
         self.assertEqual(answer.times, 2)
         self.replay.clear()
         self.assertEqual(self.lines, [expected, expected.replace("192.0.2.1", "2001:db8::1")])
@@ -253,9 +255,20 @@ class ReplayTests(LogTestCase):
         self.assertEqual(len(self.replay._sides), 1)
         self.replay.clear()
         self.assertEqual(len(self.lines), 2 * len(heads))
-        for number, line in enumerate(self.lines):
-            n = number % len(heads)
-            self.assertIn(f'"GET /feed?{n} HTTP/1.1" 200 5 "-" "n{n}"', line)
+        # The lines about one head come together.
+        found = Counter(line.partition("] ")[2] for line in self.lines)
+        self.assertEqual(found, {f'"GET /feed?{n} HTTP/1.1" 200 5 "-" "n{n}"': 2 for n in range(len(heads))})
+        self.assertEqual(sum(self.replay.counts().values()), len(self.lines))
+
+    def test_beginnings_that_were_forgotten(self) -> None:
+        """They are made again, also if there are more peers than are kept."""
+        self.patch(access_log, "MAX_BEGINNINGS", 2)
+        peers = [f"192.0.2.{n}" for n in range(5)]
+        for peer in peers:
+            self.replay.peer = pack_peer((peer, 5))
+            self.ask(GET)
+        self.replay.clear()
+        self.assertEqual([line.partition(" ")[0] for line in self.lines], peers)
 
     def test_many_different_lines(self) -> None:
         """Lines that nothing is shared with are written when there are many."""

@@ -555,27 +555,6 @@ class PlacesTests(TwinTestCase):
         self.assertFalse(service.published.full())
 
 
-class DeliveredTests(TwinTestCase):
-    def test_once_for_each_version(self) -> None:
-        """The parent learns when a version has reached all subscribers, once."""
-        for number in (0, 0, 1):
-            self.publish(number)
-            self.worker.settle()
-            self.clock.advance(1)
-        self.theirs.mark_stale("away")
-        self.worker.settle()
-        told = [each.facts for each in self.worker.to_parent.sent if each.type == "delivered"]
-        assert self.theirs.snapshot is not None
-        epoch = self.theirs.snapshot.sequence.epoch
-        self.assertEqual(
-            told,
-            [
-                {"feed": "feed", "sequence": (epoch, 1), "first_s": 0.0, "last_s": 0.0},
-                {"feed": "feed", "sequence": (epoch, 2), "first_s": 2.0, "last_s": 2.0},
-            ],
-        )
-
-
 class ImpossibleEventTests(TwinTestCase):
     def test_impossible_events(self) -> None:
         """They end the link, and the feed stays as it was."""

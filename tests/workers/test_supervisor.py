@@ -201,6 +201,18 @@ class StartTests(SupervisorTestCase):
         self.machine.run(3.0)
         self.assertEqual(self.states(), ["ready", "ready"])
 
+    def test_nothing_to_lend(self) -> None:
+        """Without sockets no worker serves for another; with them, one does at the next look."""
+        self.supervisor.can_lend = False
+        self.start()
+        self.machine.ready_after_s = START_S
+        self.machine.end(101)
+        self.machine.run(LEND_S + 1.0)
+        self.assertEqual(self.machine.served, {})
+        self.supervisor.can_lend = True
+        self.machine.run(0.2)
+        self.assertEqual(self.machine.served, {0: 1})
+
 
 class ReleaseTests(SupervisorTestCase):
     """A drain: the workers send their watchers away, and run on."""

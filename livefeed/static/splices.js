@@ -1,0 +1,44 @@
+/**
+ * Applies splices: texts, lengths and distances, as docs/protocol.md describes them.
+ *
+ * The caller compares the SHA-256 of the result with the version.
+ *
+ * @param {Uint8Array} old The document that the splices were made from.
+ * @param {(string | number)[]} splices
+ * @param {number} maxBytes The largest size of the result.
+ * @returns {Uint8Array} The new document.
+ * @throws {RangeError} If the splices are malformed, copy from outside of the document, or make more than maxBytes.
+ */
+export function applySplices(old, splices, maxBytes) {
+  const parts = [];
+  let at = 0;
+  let size = 0;
+  let isLength = true;
+  for (const splice of splices) {
+    const isText = typeof splice === "string";
+    if (!isText && !isLength) {
+      at += splice;
+      isLength = true;
+      continue;
+    }
+    const part = isText ? new TextEncoder().encode(splice) : old.subarray(at, at + splice);
+    // A negative offset would count from the end.
+    if (!isText && (!(at >= 0 || splice === 0) || part.length !== splice)) {
+      throw new RangeError("splices");
+    }
+    at += part.length;
+    size += part.length;
+    isLength = isText;
+    if (size > maxBytes) {
+      throw new RangeError("splices");
+    }
+    parts.push(part);
+  }
+  const result = new Uint8Array(size);
+  size = 0;
+  for (const part of parts) {
+    result.set(part, size);
+    size += part.length;
+  }
+  return result;
+}

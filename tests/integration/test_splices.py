@@ -1,0 +1,71 @@
+"""The code for browsers applies splices as the Python code does."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+from livefeed.document.exact_json import DeltaError
+from livefeed.document.splices import apply_splices, make_splices
+from livefeed.sources.demo import DemoSource
+from tests.helpers.browser_splices import SOURCE, applied_in_node
+from tests.helpers.rows import rows_of, written
+from tests.integration.harness import peer
+
+MAX_BYTES = 512
+"""The largest size of the code for browsers in bytes, as a minifier leaves it."""
+
+
+def test_results_are_equal() -> None:
+    """The demonstration, moved and changed rows, and texts of all kinds give the same bytes."""
+    draw = random.Random(1)
+    demo = DemoSource()
+    rows = rows_of(draw, 300)
+    changed = [dict(row) for row in rows]
+    for row in draw.sample(changed, 20):
+        row["votes"] += 1
+        row["name"] = "Zürich 😀"
+        changed.remove(row)
+        changed.insert(draw.randrange(300), row)
+    versions = [(demo.document(second), demo.document(second + 1)) for second in range(1_790_000_000, 1_790_000_020)]
+    versions += [
+        (written(rows), written(changed)),
+        (b"", '"\\\n\x00\u2028\ufeffé€😀'.encode()),
+        ("\ufeffé€😀".encode(), "\ufeffé€😁".encode()),
+        (b"[1]", b""),
+    ]
+    cases = [(old, make_splices(old, new), 1 << 20) for old, new in versions]
+    answers = applied_in_node(peer("node", "nodejs"), cases)
+    assert [answer.result for answer in answers] == [new for _, new in versions]
+
+
+def test_refusals_are_equal() -> None:
+    """Both refuse splices that are out of range or too large, and both take those that are just allowed."""
+    old = b"0123456789"
+    arrays: tuple[list[object], ...] = (
+        [10], [11], [-1], [5, 1, 5], [5, -6, 5], [0, 11, 0, -11, 10], [0, -3, 0], [0, -3, 2], [0, 9, 1], [0, 9, 2],
+        [10, -10, 10], [10, -10, 10, "a"], ["é" * 10], ["é" * 10, "a"], [True], [None], [1.5], [[]], [4, 3],
+    )  # fmt: skip
+    cases = [(old, json.dumps(array).encode(), 20) for array in arrays]
+    expected: list[bytes | None] = []
+    for array in arrays:
+        try:
+            expected.append(apply_splices(old, array, 20))
+        except DeltaError:
+            expected.append(None)
+    assert None in expected
+    answers = applied_in_node(peer("node", "nodejs"), cases)
+    assert [answer.result for answer in answers] == expected
+    assert {answer.error for answer in answers} == {None, "RangeError"}
+
+
+def test_size() -> None:
+    """The code for browsers is small once comments, white space and long names of variables are gone."""
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", "", SOURCE.read_text("utf-8"), flags=re.DOTALL)
+    code = re.sub(r"\s*([^\w\s])\s*", r"\1", re.sub(r"\s+", " ", code)).strip()
+    parameters = code[code.index("(") + 1 : code.index(")")].split(",")
+    names = dict.fromkeys([*parameters, *re.findall(r"\b(?:const|let) (\w+)", code)])
+    for letter, name in zip("abcdefghijklmnop", names, strict=False):
+        code = re.sub(rf"(?<![.\w]){name}\b", letter, code)
+    assert len(code) <= MAX_BYTES, code
