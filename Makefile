@@ -9,7 +9,7 @@ PORT ?= 8443
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs chaos ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
@@ -21,6 +21,7 @@ help:
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
 	@echo "make chaos    reload, restart and kill livefeed while it is watched, and show what the watchers notice; CHAOS=OPTIONS"
+	@echo "make churn    reload a parent a thousand times, and kill one of its workers two hundred times, and show what grows; CHURN=OPTIONS"
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
@@ -100,6 +101,10 @@ docs: $(READY)
 # The load is a program in Go. All options: make chaos CHAOS=--help
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# This takes ten minutes on a machine that has nothing else to do. All options: make churn CHURN=--help
+churn: $(READY)
+	$(BIN)/python -m tests.churn $(CHURN)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak

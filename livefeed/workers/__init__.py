@@ -1,5 +1,6 @@
 """Several processes: a parent that pulls, and workers that hold the connections. The link connects them.
 
+- ``allowance``: the number of messages that the parent takes from a worker in a time. No I/O.
 - ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
 - ``canary``: a client that shows that a worker serves the newest version.
 - ``channel``: the channel between two parents during an upgrade, and the offer that comes over it.
