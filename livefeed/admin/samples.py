@@ -103,6 +103,8 @@ _SUMS = _families(
         "max_connections": "Largest number of open connections.",
         "connections_accepted_total": "Number of accepted connections since the start.",
         "connections_refused_total": "Number of connections that were refused since there were too many.",
+        "sent_bytes_total": "Number of bytes that were sent to clients over TCP, with those of TLS.",
+        "received_bytes_total": "Number of bytes that were received from clients over TCP, with those of TLS.",
         "handshakes_total": "Number of TLS handshakes that succeeded.",
         "failed_handshakes_total": "Number of connections that ended before their TLS handshake did.",
         "full_collections_total": "Number of full collections of the garbage collector.",
