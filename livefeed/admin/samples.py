@@ -75,6 +75,7 @@ _OF_PARENT = _families(
         "tick_lateness_longest_seconds": "Seconds of the largest lateness of a tick since the start.",
         "max_subscribers": "Largest number of subscribers; 0 for no limit.",
         "workers": "Number of workers, by state.",
+        "generation": "Number of upgrades that have led to this process since the first start.",
         "upgrades_total": "Number of upgrades since the start, by result.",
         "worker_restarts_total": "Number of times that a worker process took the place of another one.",
         "canary_seconds": "Seconds that the last canary of a worker took; missing if it was not served.",
