@@ -14,7 +14,8 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, docs, all tests, and the integration tests in all three runs: what CI runs"
+	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport: what CI runs"
+	@echo "make test-workers  run the integration tests with two workers; not yet a part of make check"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
@@ -138,7 +139,7 @@ bench-peers:
 	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-workers test-twisted test-sources test-unit types docs
+check: lint test-integration test-twisted test-sources test-unit types docs
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

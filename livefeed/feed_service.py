@@ -241,6 +241,20 @@ class PulledFeedService(FeedService):
         if self._journal is not None and not self._journal.running:
             self._journal.startService()
 
+    def pause(self) -> Deferred[None] | None:
+        """Pulls no more, and leaves the kept versions to another process, until :meth:`resume`.
+
+        :returns: fires when everything is written; ``None`` if it is.
+        """
+        self.puller.pause()
+        return None if self._journal is None else self._journal.pause()
+
+    def resume(self) -> None:
+        """Goes on after :meth:`pause`."""
+        if self._journal is not None:
+            self._journal.resume()
+        self.puller.resume()
+
     def prepare(self, settings: FeedSettings) -> PreparedChange:
         """FeedService API. A source is made only if another one is needed."""
         before = self.settings

@@ -52,6 +52,7 @@ class Operating:
     :ivar status: makes the report of ``/status``; other parts replace ``workers`` and ``is_draining``.
     :ivar access: decides on the requests to endpoints of ``--admin``; its token can be replaced.
     :ivar tracing: answers the command ``trace``; workers add their deliveries.
+    :ivar others: gives further samples of this process; the owner may set it.
     :raises ConfigurationError: if a setting cannot work.
     """
 
@@ -70,6 +71,7 @@ class Operating:
     status: Status = field(init=False)
     access: Access = field(init=False)
     tracing: Tracing = field(init=False)
+    others: Callable[[], Iterable[Sample]] = field(default=tuple)
 
     def __post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
@@ -98,7 +100,14 @@ class Operating:
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""
-        return self.totals.combined([*self.figures.samples(), *of_workers(self.status.workers())])
+        return self.totals.combined(self._own())
+
+    def handover(self) -> list[Sample]:
+        """Gives the counts for the process that takes the place of this one."""
+        return self.totals.handover(self._own())
+
+    def _own(self) -> list[Sample]:
+        return [*self.figures.samples(), *of_workers(self.status.workers()), *self.others()]
 
     async def _report_workers(self, _: Arguments) -> list[Any]:
         return self.status.workers()

@@ -20,7 +20,6 @@ from livefeed.operating import Operating
 from livefeed.process.capacity import share
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.descriptions import PROXIED, split_description
-from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
@@ -34,6 +33,7 @@ from livefeed.pulling import check_fixed, make_feeds, offer_drain, reloaded_part
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
+from livefeed.upgrading import ParentHoldings, Takeover
 from livefeed.workers.broadcast import Broadcast
 from livefeed.workers.canary import Question
 from livefeed.workers.configuration import settings_for_workers
@@ -43,6 +43,7 @@ from livefeed.workers.parent import Parent
 from livefeed.workers.processes import WorkerProcesses, usable_processors
 from livefeed.workers.recall import Recall
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
+from livefeed.workers.upgrade import Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -53,14 +54,16 @@ if TYPE_CHECKING:
     from livefeed.config.settings import Settings
     from livefeed.feed_service import FeedsService, PulledFeedService
     from livefeed.process.drain import Drain
+    from livefeed.process.program import Program
     from livefeed.process.reload import Change
     from livefeed.serving import ServiceReactor
     from livefeed.tls.tickets import SessionTickets, TicketKeys
+    from livefeed.upgrading import OperatorsPort
+    from livefeed.workers.channel import Inheritance
     from livefeed.workers.link import UNIXReactor
-    from livefeed.workers.parent import ParentReactor
-    from livefeed.workers.processes import ProcessReactor
+    from livefeed.workers.upgrade import UpgradeReactor
 
-    class ParentServiceReactor(ServiceReactor, ParentReactor, ProcessReactor, UNIXReactor):
+    class ParentServiceReactor(ServiceReactor, UpgradeReactor, UNIXReactor):
         """The parts of a reactor that a parent uses."""
 
 
@@ -74,15 +77,19 @@ _DIVIDED = ("max_connections", "accept_rate", "address_rate", "network_rate")
 """Limits of which each worker has its part. The kernel spreads connections evenly, also those of one address."""
 
 
-def make_parent(
+def make_parent(  # noqa: PLR0915 - the wiring of one process
     settings: Settings,
     reactor: ParentServiceReactor,
     read: Callable[[], Settings],
+    program: Program | None = None,
+    inheritance: Inheritance | None = None,
 ) -> MultiService:
     """Makes the tree of services of a parent.
 
     :param settings: the operator's settings, with workers.
     :param read: reads the settings again, for a reload.
+    :param program: how this process was started, for an upgrade; ``None`` if that is not known.
+    :param inheritance: everything that the parent before an upgrade offers; ``None`` if this is no upgrade.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     count = usable_processors() if settings.workers == "auto" else settings.workers
@@ -98,14 +105,17 @@ def make_parent(
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
     certificates = ServedCertificates()
+    takeover = Takeover(inheritance)
+    takeover.take_tickets(certificates.tickets)
     lag = LoopLag(reactor)
     figures = serving.figures(feeds.feeds.values(), feeds.feeds.values(), collector, lag, certificates)
     # Without connections: the workers count theirs.
     operating = Operating(settings, reactor, feeds.feeds.values(), replace(figures, pool=None), certificates)
+    takeover.await_predecessor(operating.instance)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
-        endpoints = [_group(reactor, each, count, endpoint_of) for each in settings.listen]
+        endpoints = [_group(takeover, reactor, each, count, endpoint_of) for each in settings.listen]
         listeners = [
             Listener(
                 each.group.description,
@@ -116,9 +126,10 @@ def make_parent(
             )
             for each in endpoints
         ]
-        admin = operating.listeners(partial(endpoint_of, reactor, setting="admin"))
+        admin = operating.listeners(partial(takeover.operators_endpoint, reactor, endpoint_of))
         certificate.check_unused()
     operators_socket = operating.socket()
+    operators_socket.inherited = takeover.operators_socket()
     reloaded_certificates = ReloadedCertificates(certificates)
     configuration = _Configuration(settings, reloaded_certificates, certificates.tickets, count)
     parent = Parent(
@@ -136,6 +147,8 @@ def make_parent(
         partial(_question, feeds.feeds),
         lambda: {name: service.published.max_subscribers for name, service in feeds.feeds.items()},
         serving.site,
+        generation=takeover.generation,
+        has_sockets=inheritance is None,
     )
     _offer(operating, parent, drain)
     # Before the workers: none of them is to be given a socket during a drain.
@@ -182,22 +195,42 @@ def make_parent(
     operating.commands.register("reload", reloading.command)
 
     # The first phase of a drain is the parent's; the workers do the others when they are told to end.
-    services = DrainedServices(drain)
+    services = takeover.services(drain)
+    program = takeover.program(program)
+    ports: list[tuple[str, OperatorsPort]] = [("", operators_socket), *((each.description, each) for each in admin)]
+    holdings = ParentHoldings(
+        parent,
+        feeds,
+        broadcast,
+        operating,
+        reloading,
+        drain,
+        notify,
+        certificates.tickets,
+        ports,
+        services,
+        program,
+    )
+    upgrade = Upgrade(program, holdings, reactor)
+    operating.commands.register("upgrade", upgrade.command)
+    operating.others = upgrade.samples
     for service in (
         log_levels,
-        SignalHandlers(reactor, reloading.hang_up, partial(_hurry, drain, parent)),
+        SignalHandlers(reactor, reloading.hang_up, partial(_hurry, drain, parent), upgrade.signalled),
         operating.instance,
-        operators_socket,  # the last to stop: it shows the drain
+        takeover.later(operators_socket),  # the last to stop: it shows the drain
         file_limit,
         parent,
         collector,
         lag,
         *listeners,
-        *admin,
+        *map(takeover.later_if_adopted, admin),
+        upgrade,
         CertificateWatch(certificates, reactor),
-        CertificateRenewal(reloaded_certificates, serving.in_thread, reactor, configure_workers),
+        takeover.later(CertificateRenewal(reloaded_certificates, serving.in_thread, reactor, configure_workers)),
         TicketRotation(replace_key, reactor),
-        notify,
+        takeover.later(notify),
+        *takeover.succession(holdings, upgrade, reactor),
     ):
         service.setServiceParent(services)
     return services
@@ -234,10 +267,13 @@ def _make_notify(feeds: FeedsService[PulledFeedService], parent: Parent, reactor
     return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
 
 
-def _group(reactor: ServiceReactor, description: str, count: int, endpoint_of: Callable[..., Any]) -> GroupEndpoint:
+def _group(
+    takeover: Takeover, reactor: ServiceReactor, description: str, count: int, endpoint_of: Callable[..., Any]
+) -> GroupEndpoint:
     """Makes the endpoint of a description. Its sockets are bound, and nothing is accepted on them here."""
     group = SocketGroup(description, count)
-    return GroupEndpoint(endpoint_of(BindingReactor(reactor, group), description.removeprefix(PROXIED)), group)
+    inner = takeover.inherit(group).removeprefix(PROXIED)
+    return GroupEndpoint(endpoint_of(BindingReactor(reactor, group), inner), group)
 
 
 def _arguments(link: Path, generation: int, index: int) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
+from livefeed.exceptions import CommandError, ConfigurationError
 from livefeed.operating import Operating
 from livefeed.parent_service import make_parent
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
@@ -33,22 +34,33 @@ if TYPE_CHECKING:
     from livefeed.feed_service import FeedsService, PulledFeedService
     from livefeed.parent_service import ParentServiceReactor
     from livefeed.process.drain import Drain
+    from livefeed.process.program import Program
     from livefeed.serving import ServiceReactor
     from livefeed.web.site import Site
+    from livefeed.workers.channel import Inheritance
 
 
 def make_service(
-    settings: Settings, reactor: ServiceReactor, read: Callable[[], Settings] | None = None
+    settings: Settings,
+    reactor: ServiceReactor,
+    read: Callable[[], Settings] | None = None,
+    program: Program | None = None,
+    inheritance: Inheritance | None = None,
 ) -> MultiService:
     """Makes the tree of services that serves the feeds.
 
     :param settings: the operator's settings.
     :param read: reads the settings again, for a reload; by default, they stay the same.
+    :param program: how this process was started, for an upgrade; ``None`` if that is not known.
+    :param inheritance: everything that the parent before an upgrade offers; ``None`` if this is no upgrade.
     :raises ConfigurationError: if a setting cannot work. Nothing has been started then.
     """
     check_state_dir(settings)
     if settings.workers:
-        return make_parent(settings, cast("ParentServiceReactor", reactor), read or (lambda: settings))
+        parent_reactor = cast("ParentServiceReactor", reactor)
+        return make_parent(settings, parent_reactor, read or (lambda: settings), program, inheritance)
+    if inheritance is not None:
+        raise ConfigurationError("an upgrade needs workers: 1 at least. Without them, a restart is needed", "workers")
     serving = Serving(settings, reactor)
     feeds = make_feeds(serving)
     watched: list[Listener] = []
@@ -84,6 +96,7 @@ def make_service(
         notify.end_reload,
     )
     operating.commands.register("reload", reloading.command)
+    operating.commands.register("upgrade", refuse_upgrade)
     offer_drain(operating, drain)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
@@ -110,6 +123,17 @@ def make_service(
     ):
         service.setServiceParent(services)
     return services
+
+
+async def refuse_upgrade(_arguments: object) -> NoReturn:
+    """Runs the command ``upgrade`` of a process without workers.
+
+    :raises CommandError: always.
+    """
+    raise CommandError(
+        "the upgrade is refused: livefeed runs without workers, and its connections would end with this process; "
+        "restart it, or run it with --workers 1"
+    )
 
 
 def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: ServiceReactor) -> Notify:

@@ -14,11 +14,14 @@ from twisted.python import usage
 from livefeed import __version__
 from livefeed.config.settings import Layers, Settings
 from livefeed.exceptions import ConfigurationError, closest
+from livefeed.process.program import CHANNEL, Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twisted.application.service import IService
+
+    from livefeed.workers.channel import Inheritance
 
 
 _PARAMETERS = {
@@ -120,10 +123,14 @@ class Options(usage.Options):
 
     :ivar settings: the settings of all layers, after the command line was parsed.
     :ivar layers: the layers themselves, for a reload.
+    :ivar program: how this process was started, for an upgrade.
+    :ivar inheritance: everything that the parent before an upgrade offers; ``None`` if this is no upgrade.
     """
 
     settings: Settings
     layers: Layers
+    program: Program
+    inheritance: Inheritance | None = None
 
     synopsis = "[options]"
     longdesc = (
@@ -194,11 +201,28 @@ class Options(usage.Options):
 
         For a UsageError, twistd would print the whole help first, and the error below it.
         """
+        self._inherit()
         try:
             self._refuse_repeated(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise _end(ConfigurationError(f"{self._wrong(error)} ({_HINT})")) from None
+            raise self.ending(ConfigurationError(f"{self._wrong(error)} ({_HINT})")) from None
+
+    def _inherit(self) -> None:
+        """Takes what the parent before an upgrade offers, and removes the variable that names it."""
+        if CHANNEL in os.environ:
+            from livefeed.workers.channel import Inheritance  # noqa: PLC0415 - any other start needs no time for it
+
+            try:
+                self.inheritance = Inheritance.take(os.environ)
+            except ConfigurationError as error:
+                raise _end(error) from None
+
+    def ending(self, error: ConfigurationError) -> SystemExit:
+        """Gives the exception that ends the process, after the parent before an upgrade was told the reason."""
+        if self.inheritance is not None:
+            self.inheritance.fail(str(error))
+        return _end(error)
 
     def parseArgs(self, *arguments: str) -> None:
         """usage.Options API. No arguments are allowed."""
@@ -246,14 +270,16 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """usage.Options API. Reads all settings here, before twistd changes its user and its working directory."""
+        directory = Path.cwd()
+        self.program = Program.of(cast("Any", self.parent), os.environ, directory)
         values: dict[str, Any] = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
-        self.layers = Layers(values | self._repeated, dict(os.environ), Path.cwd())
+        self.layers = Layers(values | self._repeated, dict(os.environ), directory)
         self.layers.warn_of_unknown()
         try:
             self.settings = self.layers.read()
         except ConfigurationError as error:
             # Not a UsageError, for which twistd would print the whole help first.
-            raise _end(error) from None
+            raise self.ending(error) from None
 
 
 def makeService(options: Options) -> IService:
@@ -268,9 +294,11 @@ def makeService(options: Options) -> IService:
     # Before anything is scheduled. Only here: a program that does more than serve feeds decides on its clock itself.
     measure_by_monotonic_clock(reactor)
     try:
-        service: IService = make_service(options.settings, cast("Any", reactor), options.layers.read)
+        service: IService = make_service(
+            options.settings, cast("Any", reactor), options.layers.read, options.program, options.inheritance
+        )
     except ConfigurationError as error:
-        raise _end(error) from None
+        raise options.ending(error) from None
     journald.forget_unwritten_cache()
     if _logs_to_stdout(options) and journald.is_journal(os.environ, sys.stdout):
         journaled = journald.JournaledService(sys.stdout)

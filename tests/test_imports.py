@@ -41,9 +41,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "workers": "admin config delivery document feed feed_service process serving tls transport web",
         "operating": "admin config process serving tls",
         "pulling": "admin config feed feed_service operating process serving storage",
-        "parent_service": "admin config feed_service operating process pulling serving tls workers",
-        "service": "config feed_service operating parent_service process pulling serving tls web",
-        "tap": "config process service",
+        "upgrading": "admin config feed_service operating process tls workers",
+        "parent_service": "admin config feed_service operating process pulling serving tls upgrading workers",
+        "service": "config feed_service operating parent_service process pulling serving tls web workers",
+        "tap": "config process service workers",
     }.items()
 }
 """For each folder the folders whose modules it may import, as ``docs/architecture.md`` draws it."""

@@ -31,10 +31,18 @@ class NotOfferedError(CommandError):
     """No part of this process has registered the command."""
 
 
+class BusyError(CommandError):
+    """Commands that change something cannot run now."""
+
+
 @dataclass(slots=True)
 class Commands:
-    """The registered commands. A command that changes something runs once at a time."""
+    """The registered commands. A command that changes something runs once at a time.
 
+    :ivar refusal: why commands that change something are refused now; ``""`` if they are not.
+    """
+
+    refusal: str = ""
     _registered: dict[str, Run] = field(default_factory=dict)
     _defaults: dict[str, Run] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
@@ -63,6 +71,7 @@ class Commands:
         """Runs a command, and gives its report.
 
         :raises NotOfferedError: if it is not registered.
+        :raises BusyError: if it cannot run now.
         :raises CommandError: if it failed, or if it is running already.
         """
         run = self._registered.get(name) or self._defaults.get(name)
@@ -72,6 +81,8 @@ class Commands:
             return await run(arguments)
         if name in self._running:
             raise CommandError(f"the command {name} is running already; wait for its end")
+        if self.refusal:
+            raise BusyError(f"the command {name} is refused: {self.refusal}")
         self._running.add(name)
         try:
             return await run(arguments)

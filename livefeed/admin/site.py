@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.admin.commands import METHODS, NotOfferedError
+from livefeed.admin.commands import METHODS, BusyError, NotOfferedError
 from livefeed.admin.reports import NO_ORIGIN, json_answer
 from livefeed.exceptions import LivefeedError
 from livefeed.web.answers import answer, refuse
@@ -198,7 +198,8 @@ class CommandResource(Node):
         try:
             report = await self._commands.run(self._name, arguments)
         except LivefeedError as error:
-            status, why = (501 if isinstance(error, NotOfferedError) else 409), str(error)
+            status = 501 if isinstance(error, NotOfferedError) else 503 if isinstance(error, BusyError) else 409
+            why = str(error)
         except Exception:
             _log.failure("the command {name} broke", name=self._name)
             status, why = 500, f"The command {self._name} broke. The log has the reason."

@@ -22,6 +22,8 @@ from livefeed.process.runtime_dir import ADMIN_SOCKET
 from livefeed.process.socket_file import SocketFileEndpoint
 
 if TYPE_CHECKING:
+    import socket
+
     from twisted.internet.interfaces import IProtocolFactory
     from twisted.python.failure import Failure
 
@@ -69,6 +71,7 @@ class _Endpoint:
     reactor: Any
     path: Path
     group: int | None
+    inherited: socket.socket | None = None
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """IStreamServerEndpoint API."""
@@ -77,6 +80,7 @@ class _Endpoint:
     def _listen(self, factory: Any) -> IListeningPort:
         # No other user can connect before the mode is set: the folder lets nobody in but the group.
         port = _Port(os.fsencode(self.path), factory, BACKLOG, stat.S_IRUSR | stat.S_IWUSR, self.reactor)
+        port._preexistingSocket = self.inherited  # noqa: SLF001 - Twisted's own way does not keep the mode
         port.startListening()
         if self.group is not None:
             os.chown(self.path, -1, self.group)
@@ -91,6 +95,7 @@ class OperatorSocket(Service):
     :ivar instance: claims the runtime directory; it is started before.
     :ivar reactor: any reactor of Twisted's that takes a reader.
     :ivar factory: makes the protocol of each connection.
+    :ivar inherited: the socket of the process before an upgrade, which listens already; ``None`` for a new one.
     """
 
     # required parameters
@@ -99,6 +104,7 @@ class OperatorSocket(Service):
     factory: IProtocolFactory
 
     # internal state
+    inherited: socket.socket | None = None
     _port: IListeningPort | None = None
 
     @property
@@ -114,7 +120,8 @@ class OperatorSocket(Service):
         super().privilegedStartService()
         if self._port is not None or not self.instance.directory.is_ours:
             return
-        endpoint = SocketFileEndpoint(_Endpoint(self.reactor, self.path, self.instance.group), self.path)
+        own = _Endpoint(self.reactor, self.path, self.instance.group, self.inherited)
+        endpoint: IStreamServerEndpoint = SocketFileEndpoint(own, self.path) if self.inherited is None else own
         failures: list[Failure] = []
         endpoint.listen(self.factory).addCallbacks(self._note_listening, failures.append)
         for failure in failures:
@@ -132,6 +139,23 @@ class OperatorSocket(Service):
         """IService API."""
         super().startService()
         self.privilegedStartService()
+
+    def descriptor(self) -> int | None:
+        """Gives the descriptor of the socket, for a successor; ``None`` if there is none."""
+        port: Any = self._port
+        return None if port is None else int(port.fileno())
+
+    def rest(self) -> None:
+        """Accepts nothing for a time. Connections wait, for this process or for a successor."""
+        port: Any = self._port
+        if port is not None:
+            port.stopReading()
+
+    def resume(self) -> None:
+        """Accepts again after :meth:`rest`."""
+        port: Any = self._port
+        if port is not None:
+            port.startReading()
 
     def announce(self) -> None:
         """Announced API. Logs the path, which other tools than livefeed ctl need."""

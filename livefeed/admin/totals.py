@@ -67,9 +67,13 @@ class Totals:
     def continuing(cls, counts: Iterable[Sample]) -> Totals:
         """Gives totals that continue those of an earlier parent; see :meth:`handover`."""
         totals = cls()
-        for sample in counts:
-            totals._add(sample)
+        totals.take_over(counts)
         return totals
+
+    def take_over(self, counts: Iterable[Sample]) -> None:
+        """Adds the counts of an earlier parent; see :meth:`handover`."""
+        for sample in counts:
+            self._add(sample)
 
     def report(self, index: int, incarnation: int, samples: Iterable[Any]) -> None:
         """Takes the samples of a worker, as :func:`sent` gives them.

@@ -42,7 +42,10 @@ _READ_S, _RELOAD_S, _UPGRADE_S = 10.0, 60.0, 600.0
 _COMMANDS = {
     "status": ("show the feeds, their states and the reasons, and how many follow them", _READ_S),
     "reload": ("read the settings and certificates again; it changes everything, or nothing", _RELOAD_S),
-    "upgrade": ("start the installed release, and hand over to it once it serves (not offered yet)", _UPGRADE_S),
+    "upgrade": (
+        "start the program on disk with the configuration of now; it takes over once it serves",
+        _UPGRADE_S,
+    ),
     "drain": ("take no new clients, and send those that are here away, one after another", _RELOAD_S),
     "workers": ("show the worker processes", _READ_S),
     "trace": ("show when a version was pulled, published and delivered", _READ_S),
@@ -71,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "drain":
             command.add_argument("--undo", action="store_true", help="be ready again, if nobody was sent away yet")
+        if name == "upgrade":
+            command.add_argument(
+                "--unsupervised",
+                action="store_true",
+                help="nothing waits for the process of livefeed, which will have another id",
+            )
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
 
@@ -127,6 +136,8 @@ def _ask(client: OperatorClient, options: argparse.Namespace) -> Answer:
         return client.get(f"/-/trace/{quote(options.version, safe='')}")
     if name == "drain" and options.undo:
         return client.post("/-/drain", {"undo": True})
+    if name == "upgrade":
+        return client.post("/-/upgrade", {"unsupervised": True} if options.unsupervised else {})
     return client.post(f"/-/{name}", {})
 
 

@@ -17,7 +17,7 @@ from livefeed.document.exact_json import Document, parse, parse_in_pieces
 from livefeed.document.snapshot import IDENTITY, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from livefeed.document.snapshot import Snapshot
 
@@ -161,6 +161,22 @@ class History:
         version = version_of(data)
         self._forget(version)
         self._keep(version, data)
+
+    def recall_before(self, documents: Iterable[bytes]) -> None:
+        """Adds versions from before all that are kept. Those that are kept already keep their place.
+
+        :param documents: the oldest first.
+        """
+        kept, self._versions = self._versions, OrderedDict()
+        self._bytes = 0
+        newest = None if self._newest is None else self._newest.version
+        for data in documents:
+            version = version_of(data)
+            if version != newest and version not in kept:
+                self._forget(version)
+                self._keep(version, data)
+        for version, data in kept.items():
+            self._keep(version, data)
 
     @property
     def _largest_bytes(self) -> int:

@@ -193,6 +193,13 @@ class Feed:
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
         self._change_state_if_due()
 
+    def recall(self, versions: Iterable[StoredVersion]) -> None:
+        """Takes versions before the newest one, from which patches can be made: those of an earlier process.
+
+        :param versions: the oldest first. The newest one of this feed may be among them.
+        """
+        self.history.recall_before(version.data for version in versions)
+
     def resume(self, picture: Picture, snapshot: Snapshot) -> None:
         """Takes the newest version and the state of an earlier process from one that has followed it.
 

@@ -85,7 +85,10 @@ class JournalService(Service):
     _loop: LoopingCall | None = None  # none before the start and after the stop: the two refer to each other
 
     def startService(self) -> None:
-        """IService API. Restores the feed, before it is pulled or served."""
+        """IService API. Restores the feed, before it is pulled or served.
+
+        A feed that has followed that of an earlier process has a document already. It gets the versions before it.
+        """
         super().startService()
         try:
             versions = self.journal.open()
@@ -107,7 +110,10 @@ class JournalService(Service):
                 feed=self.feed.name,
                 path=str(self.journal.unconfirmed),
             )
-        if versions:
+        followed = self.feed.snapshot
+        if followed is not None:
+            self.feed.recall(versions)
+        elif versions:
             self.feed.restore(versions, age_s=self._age_s(versions[-1]))
             _log.info(
                 'feed "{feed}" has its last {count} versions back, of which the newest is from {sequence}',
@@ -116,14 +122,42 @@ class JournalService(Service):
                 sequence=versions[-1].sequence,
             )
         self._newest, self._written, self._confirms = self.feed.snapshot, self.feed.confirmed, False
+        if followed is not None and (not versions or versions[-1].sequence != followed.sequence):
+            # The earlier process has not written it, such as on a full disk: the next tick does.
+            self._newest = self._written = None
+        self._observe()
+
+    def _observe(self) -> None:
         self.feed.observe(self._note)
         self._loop = LoopingCall(self._confirm)
         self._loop.clock = self.clock
         self._loop.start(CONFIRM_S, now=False)
 
+    def pause(self) -> Deferred[None] | None:
+        """Writes what is queued, and closes the journal for another process, until :meth:`resume`."""
+        return self._halt()
+
+    def resume(self) -> None:
+        """Goes on after :meth:`pause`. If the journal cannot be used any more, the log says so.
+
+        Another process may have opened it meanwhile, and has written nothing.
+        """
+        if not self.running or self._loop is not None:
+            return
+        # A disk that hangs keeps it open.
+        if not self.journal.is_open:
+            try:
+                self.journal.open()
+            except JournalError as error:
+                _log.error(_TROUBLE["append"][0], feed=self.feed.name, why=error)
+        self._observe()
+
     def stopService(self) -> Deferred[None] | None:
         """IService API. Waits a short time for the writes that are queued."""
         super().stopService()
+        return None if self._loop is None else self._halt()
+
+    def _halt(self) -> Deferred[None] | None:
         self.feed.unobserve(self._note)
         loop, self._loop = self._loop, None
         if loop is not None:

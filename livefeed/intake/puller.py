@@ -164,6 +164,7 @@ class Puller(Service):
     _pulled_at: float = float("-inf")
     _pulled: bytes | None = None  # the last document, whether it may be served or not
     _stopped: bool = False
+    _is_watching: bool = False  # whether the source was asked to report changes
     _spent: SpentErrors = field(default_factory=SpentErrors)
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
 
@@ -173,18 +174,23 @@ class Puller(Service):
     def startService(self) -> None:
         """IService API."""
         super().startService()
+        self._go_on(self.delay_s)
+
+    def _go_on(self, delay_s: float) -> None:
         self._stopped = False
         self.feed.start_watching(MISSED_TICKS * self.feed.interval_s + self.timeout_s)
-        if self.delay_s:
-            self._start_call = self.clock.callLater(self.delay_s, self._begin)
+        if delay_s:
+            self._start_call = self.clock.callLater(delay_s, self._begin)
         else:
             self._begin()
 
     def _begin(self) -> None:
-        try:
-            self.source.watch(_call_weakly(self._note_change))
-        except Exception:
-            _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
+        if not self._is_watching:
+            self._is_watching = True
+            try:
+                self.source.watch(_call_weakly(self._note_change))
+            except Exception:
+                _log.failure('feed "{feed}": looking out for changes broke: there are the ticks', feed=self.feed.name)
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self.tick()))
         self._loop.clock = self.clock
         self._due_at = self.clock.seconds()
@@ -208,19 +214,30 @@ class Puller(Service):
     def stopService(self) -> None:
         """IService API."""
         super().stopService()
+        self.pause()
+        close_source(self.source)
+        self._spent.forget()
+        self._is_watching = False
+
+    def pause(self) -> None:
+        """Pulls no more until :meth:`resume`. The result of a pull that is under way is discarded."""
         self._stopped = True
         if self._start_call is not None and self._start_call.active():
             self._start_call.cancel()
         if self._change_call is not None:
             self._change_call.cancel()
+            self._change_call = None
         loop, self._loop = self._loop, None
         if loop is not None and loop.running:
             loop.stop()
         if self._fetching is not None:
             self._fetching.cancel()
         self.feed.stop_watching()
-        close_source(self.source)
-        self._spent.forget()
+
+    def resume(self) -> None:
+        """Pulls again after :meth:`pause`, at once. The source stayed open."""
+        if self.running and self._stopped:
+            self._go_on(0.0)
 
     async def tick(self) -> None:
         """Pulls once, and publishes the document or marks the feed stale."""

@@ -1,5 +1,6 @@
 """The operating system's process: addresses, certificates, signals, the end, limits, memory, log.
 
+- ``adopting``: listening on a socket that the process before an upgrade has bound.
 - ``capacity``: the number of connections, by open files and memory, and its parts for workers.
 - ``certificates``: the choice of the default certificates, their reload, and the daily check for expiry.
 - ``descriptions``: descriptions of endpoints: their parts, and common mistakes.
@@ -15,10 +16,11 @@
 - ``loop_lag``: by how much the reactor's timers are late.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
+- ``program``: how the process was started, and the command line of its successor.
 - ``reload``: new settings for a process that runs, completely or not at all.
 - ``renewal``: certificates that are renewed while the process runs.
 - ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
-- ``signals``: SIGTERM, SIGINT, SIGHUP and SIGUSR1, and opening the log files again.
+- ``signals``: SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2, and the log files.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
 - ``tickets``: the rotation of the key of TLS session tickets.
 """

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -451,15 +451,18 @@ class DrainedServices(MultiService):
     """Services that are stopped after the first phases of a drain, so that they serve until then.
 
     :param drain: one of the services.
+    :ivar are_handed_over: whether another process has taken everything over. The end of this one then stops nothing:
+        what it would close, remove or write belongs to the other one.
     """
 
     def __init__(self, drain: Drain) -> None:
         super().__init__()
         self.drain = drain
+        self.are_handed_over = False
 
     def stopService(self) -> Deferred[Any]:
         """IService API."""
-        return Deferred.fromCoroutine(self._stop())
+        return succeed(None) if self.are_handed_over else Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         try:

@@ -63,6 +63,19 @@ class Instance(Service):
         hint = "; livefeed ctl reaches that one; set --instance NAME for this one" if self.directory.is_taken else ""
         _log.warn("there is no operator's socket: {why}{hint}", why=why, hint=hint)
 
+    def await_predecessor(self) -> None:
+        """Has the start claim nothing: the process before an upgrade holds the directory until it hands over."""
+        self._is_claimed = True
+        self.directory = RuntimeDir(self.path, is_ours=False, why_not="the process before the upgrade holds it")
+
+    def take_over(self, lock: int) -> None:
+        """Takes the directory from the process before an upgrade.
+
+        :param lock: the descriptor of its lock. The directory is locked until both processes have closed theirs.
+        """
+        self.directory = RuntimeDir(self.path, is_ours=True, lock=lock)
+        self.directory.sign()
+
     def startService(self) -> None:
         """IService API."""
         super().startService()

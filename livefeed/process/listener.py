@@ -76,6 +76,23 @@ class Listener(Service):
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
 
+    def descriptor(self) -> int | None:
+        """Gives the descriptor of the socket, for a successor; ``None`` if nothing listens."""
+        port: Any = self._port
+        return None if port is None else int(port.fileno())
+
+    def rest(self) -> None:
+        """Accepts nothing for a time. Connections wait, for this process or for a successor."""
+        port: Any = self._port
+        if port is not None:
+            port.stopReading()
+
+    def resume(self) -> None:
+        """Accepts again after :meth:`rest`."""
+        port: Any = self._port
+        if port is not None:
+            port.startReading()
+
     def announce(self) -> None:
         """Logs the endpoint, and the URLs that are served there."""
         shown = port_of(self.description)

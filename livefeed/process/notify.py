@@ -128,6 +128,7 @@ class Notify(Service):
     # internal state
     _owed: list[str] = field(init=False, default_factory=list)  # changes of state that could not be sent yet
     _was_ready: bool = False
+    _has_left: bool = False  # whether another process speaks for the service
     _sent_status: str = ""
     _sent_phase: str = ""
     _sent_at: float = float("-inf")  # when that status was sent, by the clock
@@ -161,9 +162,14 @@ class Notify(Service):
     def hand_over(self, pid: int) -> None:
         """Tells that another process is the main process of the service from now on.
 
-        :param pid: its process id. It has the variables of :meth:`NotifySocket.environment`.
+        :param pid: its process id. It has the variables of :meth:`NotifySocket.environment`. This process tells nothing
+            more: the service manager would not listen to it.
         """
+        if self.manager is not None and self.manager.watchdog_s is not None:
+            # The next sign of life comes from the other process, at half of the time from now on.
+            self.manager.send("WATCHDOG=1")
         self._tell(f"MAINPID={pid}")
+        self._has_left = True
 
     def _tell(self, line: str) -> None:
         if self.manager is not None:
@@ -189,7 +195,8 @@ class Notify(Service):
                 self._was_ready = True
                 self._owe("READY=1")
             self._send_owed()
-            self._send_status()
+            if not self._has_left:
+                self._send_status()
         except Exception:
             _log.failure("the service manager was not told the state")
         self.clock.callLater(STATUS_S if self._was_ready else UNREADY_TURN_S, self._turn)

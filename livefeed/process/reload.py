@@ -289,6 +289,7 @@ class Reloading:
     :ivar clock: limits the time of reading.
     :ivar begin: called when a reload begins, as for the service manager.
     :ivar end: called when it has ended, with or without success.
+    :ivar refusal: why nothing can be reloaded now; ``""`` if it can.
     """
 
     # required parameters
@@ -302,12 +303,21 @@ class Reloading:
     end: Callable[[], object]
 
     # internal state
+    refusal: str = ""
     _is_under_way: bool = False
     _waiting: list[Deferred[ReloadReport]] = field(default_factory=list)
     _is_reading: bool = False
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a reload runs."""
+        return self._is_under_way
+
     def hang_up(self) -> None:
         """Reloads after SIGHUP. The log has the outcome."""
+        if self.refusal:
+            _log.warn("SIGHUP has changed nothing: {why}", why=self.refusal)
+            return
         self.reload().addErrback(lambda _: None)
 
     async def command(self, _arguments: object) -> dict[str, Any]:

@@ -58,6 +58,12 @@ class RuntimeDir:
     why_not: str = ""
     is_taken: bool = False
 
+    def sign(self) -> None:
+        """Writes the id of this process into the lock that it holds, for messages about it."""
+        if self.lock >= 0:
+            os.ftruncate(self.lock, 0)
+            os.pwrite(self.lock, b"%d\nformat %d\n" % (os.getpid(), LOCK_FORMAT), 0)
+
     def release(self) -> None:
         """Gives the lock up, if this process holds it."""
         if self.lock >= 0:
@@ -197,6 +203,6 @@ def _lock(path: Path) -> RuntimeDir:
     except BaseException:
         os.close(descriptor)
         raise
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\nformat %d\n" % (os.getpid(), LOCK_FORMAT), 0)
-    return RuntimeDir(path, is_ours=True, lock=descriptor)
+    directory = RuntimeDir(path, is_ours=True, lock=descriptor)
+    directory.sign()
+    return directory

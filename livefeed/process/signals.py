@@ -1,7 +1,9 @@
-"""The signals of the process: SIGTERM stops it, a second one at once; SIGHUP has it reload; SIGUSR1 only warns."""
+"""The signals of the process: SIGTERM and SIGINT stop it, SIGHUP reloads, SIGUSR2 upgrades, SIGUSR1 only warns."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 _ABOUT_SIGUSR1 = "received SIGUSR1, which changes nothing: there is no log file (--logfile of twistd) to rotate"
 
-_ABOUT_SIGUSR2 = "received SIGUSR2, which changes nothing: a new release needs a restart"
+_ABOUT_SIGUSR2 = "received SIGUSR2, which changes nothing: an upgrade needs workers (--workers 1 is enough)"
 
 _log = Logger()
 
@@ -47,12 +49,14 @@ class SignalHandlers(Service):
 
     :ivar hang_up: called in the reactor's thread after SIGHUP. Signals that come before the reactor runs wait.
     :ivar hurry: skips whatever the stop waits for.
+    :ivar upgrade: called in the reactor's thread after SIGUSR2; ``None`` if this process cannot be upgraded.
     """
 
     # required parameters
     reactor: SignalReactor
     hang_up: Callable[[], object]
     hurry: Callable[[], None] = lambda: None
+    upgrade: Callable[[], object] | None = None
 
     # internal state
     _stopping: bool = False
@@ -85,7 +89,13 @@ class SignalHandlers(Service):
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.hang_up))
         if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
             signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR1))
-        signal.signal(signal.SIGUSR2, lambda *_: self.reactor.callFromThread(_log.warn, _ABOUT_SIGUSR2))
+        signal.signal(signal.SIGUSR2, lambda *_: self.reactor.callFromThread(self._upgrade))
+
+    def _upgrade(self) -> None:
+        if self.upgrade is None:
+            _log.warn(_ABOUT_SIGUSR2)
+        else:
+            self.upgrade()
 
     def _terminate(self, number: int, frame: object) -> None:
         if not self._stopping:
@@ -112,10 +122,7 @@ class SignalHandlers(Service):
 
 def reopen_logs() -> None:
     """Continues in a new log file by the same name, after logrotate has renamed the old one."""
-    # twistd keeps its log file to itself. Only the observer that writes to the file has a reference to it.
-    observers = [getattr(each, "observer", each) for each in globalLogPublisher._observers]  # noqa: SLF001
-    outputs = [getattr(observer, "_outFile", None) for observer in observers]
-    for file in (output for output in outputs if isinstance(output, LogFile)):
+    for file in _log_files():
         try:
             # LogFile closes the old file before it opens the new one. The user of --uid may not be allowed to create a
             # file in this folder, so that is tried first.
@@ -125,3 +132,20 @@ def reopen_logs() -> None:
             _log.info("the log file {path} is opened again", path=file.path)
         except OSError as error:
             _log.warn("the log file {path} cannot be opened again: {why}", path=file.path, why=error.strerror)
+
+
+def share_logs() -> None:
+    """Has this process write only to the end of its log files, so that two processes can write to them.
+
+    Each would otherwise write over the lines of the other one.
+    """
+    for file in _log_files():
+        number = file._file.fileno()  # noqa: SLF001 - there is no other way to the descriptor
+        fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+
+
+def _log_files() -> list[LogFile]:
+    # twistd keeps its log file to itself. Only the observer that writes to the file has a reference to it.
+    observers = [getattr(each, "observer", each) for each in globalLogPublisher._observers]  # noqa: SLF001
+    outputs = [getattr(observer, "_outFile", None) for observer in observers]
+    return [output for output in outputs if isinstance(output, LogFile)]

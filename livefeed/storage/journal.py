@@ -69,6 +69,11 @@ class Journal:
     _lock: BinaryIO | None = None
     _size: int = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process uses the file."""
+        return self._file is not None
+
     def open(self) -> list[StoredVersion]:
         """Locks the file and reads it.
 
@@ -77,6 +82,8 @@ class Journal:
             read or written.
         """
         check_folder(self.path.parent)
+        self._versions.clear()
+        self._versions_bytes = 0
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._open(self.path.with_name(f"{self.path.name}.lock"))

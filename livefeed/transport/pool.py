@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from livefeed.transport.rooms import Turns
 from livefeed.transport.sockets import reset_when_closed
+from livefeed.transport.traffic import Traffic
 
 if TYPE_CHECKING:
     import socket
@@ -122,6 +123,7 @@ class Pool:
         Subscribers have none. The times are here since a look at each connection would touch memory that is in no
         cache.
     :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
+    :ivar traffic: counts the bytes that are sent and received.
     :ivar turns: answers the requests that wait together.
     :ivar now: the reactor's time as of the last sweep, in seconds.
     :ivar accepted: number of connections accepted since the start.
@@ -141,6 +143,7 @@ class Pool:
     connections: dict[int, PooledConnection] = field(default_factory=dict)
     deadlines: dict[PooledConnection, float] = field(default_factory=dict)
     turns: Turns = field(init=False)
+    traffic: Traffic = field(default_factory=Traffic)
     did_more: bool = False
     now: float = 0.0
     accepted: int = 0
@@ -365,6 +368,7 @@ class Pool:
         if self._is_full and self.count - self._over < self.capacity * 0.9:
             self._is_full = False
             _log.info("the number of connections is below the limit again")
+        self.traffic.sample(self.connections, SWEEP_S)
         for fd in self._resting:
             if fd in self._listeners:
                 self._epoll.modify(fd, select.EPOLLIN)
@@ -500,6 +504,7 @@ class Pool:
                     self._over -= connection.over_capacity
                     self.guests.discard(connection.fd)
                     self.deadlines.pop(connection, None)
+                    self.traffic.end(connection)
                     connection.close()
         self._cease_if_idle()
 

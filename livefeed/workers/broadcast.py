@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from livefeed.clocks import Moment
     from livefeed.config.settings import Push
-    from livefeed.document.snapshot import Snapshot
+    from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.feed import Picture
     from livefeed.workers.messages import Held, Message
@@ -127,6 +127,16 @@ class BroadcastFeed(Feed):
         """Feed API."""
         super().confirm(at_s)
         self._tell("confirm", at_s=self._heard_at, confirmed=self.confirmed)
+
+    def note_confirmed(self, confirmed: Moment, at_s: float) -> None:
+        """Feed API. The feed follows that of an earlier parent."""
+        super().note_confirmed(confirmed, at_s)
+        self._tell("confirm", at_s=at_s, confirmed=confirmed)
+
+    def include(self, representations: Iterable[Representation]) -> None:
+        """Feed API. The feed follows that of an earlier parent."""
+        super().include(representations)
+        self.broadcast.tell(self, self._codings)
 
     def skip_tick(self, at_s: float | None = None) -> None:
         """Feed API."""
@@ -242,6 +252,11 @@ class Broadcast:
         for name, service in self.feeds.items():
             if name in held and isinstance(service.feed, BroadcastFeed):
                 service.feed.continue_after(Sequence(*held[name].sequence))
+            self._send_picture(link, service.feed)
+
+    def show_all(self, link: Recipient) -> None:
+        """Sends the picture of each feed on a link, whatever is not confirmed yet: nothing follows it."""
+        for service in tuple(self.feeds.values()):
             self._send_picture(link, service.feed)
 
     def holders(self, name: str) -> list[tuple[Sequence, Recipient]]:

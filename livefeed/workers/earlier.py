@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed.document.timestamps import length_of
+from livefeed.process.drain import Phase
 from livefeed.workers.allowance import Allowance
 from livefeed.workers.messages import DrainOrder, Heartbeat, message_of
 from livefeed.workers.supervisor import HEARTBEAT_S, KILL_S, LATE_S, State
@@ -35,6 +36,10 @@ SWEEP_S = 0.5
 UNHEARD_S = 30.0
 """Seconds that a worker has to say hello after its parent has ended. It looks for a parent five times a second; its
 parent ends within a second, and later on a machine that is busy."""
+
+END_S = 15.0
+"""Seconds in which a worker must end after the last heartbeat that it has announced as such. Python takes some tenths,
+and longer on a machine that is busy."""
 
 LONGEST_S = 2 * 3600.0 + 60.0
 """Seconds after its hello at which a worker is killed whatever it says. ``--drain-delay`` and ``--drain`` take an hour
@@ -96,6 +101,7 @@ class EarlierWorker:
     places: Mapping[str, int] | None = None
     is_known: bool = False
     is_killed: bool = False
+    has_finished: bool = False  # whether all its connections have ended, and only its process is left
     told: bool | None = None  # whether it was told last that livefeed is ready
     _since_s: float = 0.0
     _heard_s: float = 0.0
@@ -139,6 +145,7 @@ class EarlierWorker:
         if message.type == "heartbeat":
             beat = message.read(Heartbeat)
             self._figures = {"connections": beat.connections, "watchers": beat.watchers}
+            self.has_finished = beat.drain.phase == Phase.STOPPED.value and not beat.connections
         self.owner.take_message(self, message)
 
     def flushed(self, link: Link) -> None:
@@ -310,7 +317,7 @@ class EarlierWorkers:
         for worker in tuple(self):
             worker.shift(paused_s)
             late_s = worker.silence_s()
-            if late_s >= LATE_S:
+            if late_s >= (END_S if worker.has_finished else LATE_S):
                 self._kill(worker, f"its heartbeat is {length_of(late_s)} s late")
             elif now >= worker.deadline_s:
                 self._kill(worker, "it has not ended in time" if worker.is_known else "it does not answer")

@@ -2,7 +2,8 @@
 
 The name of the file has the generation and the index of the worker: two generations run beside each other during an
 upgrade. Its content is the id of the process, when that was started, and what the worker does: another process may
-have the id of one that has ended.
+have the id of one that has ended. The number of this format is on a second line. The content counts only while the lock
+is held.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from livefeed.exceptions import RuntimeDirError, newer_format
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,13 +27,18 @@ if TYPE_CHECKING:
 MAX_INDEX = 1023
 """The largest index of a worker: more than one for each processor of the largest machines."""
 
+FORMAT = 1
+"""The number of the format of a lock's content."""
+
 _LOOKS = 10
 """The number of looks at a lock whose holder does not say which process it is."""
 
 _LOOK_S = 0.01
 """Seconds between two of them: a worker writes its name some microseconds after it has taken its lock."""
 
-_MAX_LOCK_BYTES = 64
+_LINE_BYTES = 64
+_MAX_LOCK_BYTES = 96
+_FORMAT = re.compile(r"format (\d{1,9})")
 _NAME = re.compile(r"worker-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,3})\.lock")
 
 
@@ -91,9 +99,9 @@ class WorkerLock:
     def tell(self, activity: Activity) -> None:
         """Writes what the worker does now. A full disk is ignored: the parent has it from the worker itself."""
         # One call with one length: a reader finds the old text or the new one.
+        line = f"{os.getpid()} {_start_of(os.getpid())} {activity}".ljust(_LINE_BYTES - 1)
         with suppress(OSError):
-            text = f"{os.getpid()} {_start_of(os.getpid())} {activity}"
-            os.pwrite(self.descriptor, text.ljust(_MAX_LOCK_BYTES - 1).encode() + b"\n", 0)
+            os.pwrite(self.descriptor, f"{line}\nformat {FORMAT}\n".encode(), 0)
 
 
 def lock_path(directory: Path, generation: int, index: int) -> Path:
@@ -109,6 +117,7 @@ def running_workers(directory: Path) -> list[RunningWorker]:
 
     :param directory: the runtime directory of the instance.
     :returns: in the order of generations and indexes.
+    :raises RuntimeDirError: if a worker of a newer livefeed runs whose lock this one does not understand.
     """
     found = []
     for path in directory.glob("worker-*.lock"):
@@ -153,7 +162,10 @@ def holder_of(path: Path) -> int | None:
 
 
 def _content_of_held(path: Path) -> tuple[int, Activity] | None:
-    """Gives the process that holds a lock, and what it does; ``None`` if none does, or if it does not say so."""
+    """Gives the process that holds a lock, and what it does; ``None`` if none does, or if it does not say so.
+
+    :raises RuntimeDirError: if the content has the format of a newer livefeed.
+    """
     for look in range(_LOOKS):
         if look:
             # A worker that starts holds its lock for a moment before it has replaced the name of the one before.
@@ -161,7 +173,12 @@ def _content_of_held(path: Path) -> tuple[int, Activity] | None:
         text = _text_of_held(path)
         if text is None:
             return None
-        pid, _, rest = text.partition(" ")
+        line, _, rest = text.partition("\n")
+        numbered = _FORMAT.match(rest)
+        if numbered is not None and int(numbered[1]) > FORMAT:
+            remedy = "end the process that holds it with the newer livefeed first"
+            raise RuntimeDirError(newer_format(path, int(numbered[1]), FORMAT, remedy))
+        pid, _, rest = line.strip().partition(" ")
         start, _, activity = rest.partition(" ")
         if pid.isdecimal() and start.isdecimal() and _start_of(int(pid)) == int(start):
             return int(pid), Activity(activity) if activity in [*Activity] else Activity.WAITING
@@ -181,7 +198,7 @@ def _text_of_held(path: Path) -> str | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").strip()
+        return os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace")
     finally:
         os.close(lock)
     return None

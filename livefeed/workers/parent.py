@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, mayb
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
-from livefeed.exceptions import LinkError, StartError, first_line
+from livefeed.exceptions import LinkError, RuntimeDirError, StartError, first_line
 from livefeed.process.drain import DRAIN_S
 from livefeed.workers.allowance import Allowance
 from livefeed.workers.canary import Canary, CanaryError, Way
@@ -72,6 +72,13 @@ CANARY_S = 2.0
 CANARIES_PER_S = 2.0
 """The largest number of canaries of all workers together per second. With TLS, one takes 2 ms of the parent and 1 ms of
 the worker, and 10,000 deliveries take 150 ms: one per second, of two workers, is 2 % of them."""
+
+PAUSED_S = 0.5
+"""Seconds by which the end of :data:`ADOPT_S` may be late. If it is later, this process did not run meanwhile, as on a
+machine that is overloaded, and has not read what the workers have said."""
+
+ROUNDS = 5
+"""The number of times that workers of an earlier parent are given :data:`ADOPT_S` at most."""
 
 RETRY_S = 0.1
 """Seconds between two canaries of a worker that is not ready."""
@@ -203,7 +210,7 @@ class Parent(MultiService):
     def privilegedStartService(self) -> None:
         """IService API. Looks for workers of an earlier parent, before anything is bound.
 
-        :raises StartError: if another process uses the runtime directory.
+        :raises StartError: if another process uses the runtime directory, or workers of a newer livefeed do.
         """
         Service.privilegedStartService(self)
         if self._running is not None:
@@ -213,7 +220,10 @@ class Parent(MultiService):
             directory = self.directory()
             if not directory.is_ours:
                 raise StartError(f"livefeed: --workers: {directory.why_not}; set another --instance or --runtime-dir")
-            self._running = running_workers(directory.path)
+            try:
+                self._running = running_workers(directory.path)
+            except RuntimeDirError as error:
+                raise StartError(f"livefeed: --workers: {error}") from None
             self.generation = generation_after(self._running)
         for endpoint in self.endpoints:
             group = endpoint.group
@@ -240,7 +250,7 @@ class Parent(MultiService):
         self._find_workers()
         remove_left_over(path, self.generation)
         if self._awaited or self.earlier.unheard():
-            self._waiting = self.reactor.callLater(ADOPT_S, self._end_waiting)
+            self._wait(ROUNDS)
         elif self._is_deferred():
             self.reactor.callWhenRunning(self._end_waiting)
         else:
@@ -417,6 +427,20 @@ class Parent(MultiService):
             lock_path(self.directory().path, worker.of.generation, worker.of.index).unlink()
 
     # Workers of an earlier parent
+
+    def _wait(self, rounds: int) -> None:
+        """Waits for the workers of an earlier parent.
+
+        :param rounds: how often at most.
+        """
+        due_s = self.reactor.seconds() + ADOPT_S
+        self._waiting = self.reactor.callLater(ADOPT_S, self._end_round, due_s, rounds - 1)
+
+    def _end_round(self, due_s: float, rounds: int) -> None:
+        if rounds and self.reactor.seconds() - due_s > PAUSED_S:
+            self._wait(rounds)
+        else:
+            self._end_waiting()
 
     def _end_waiting_if_complete(self) -> None:
         if not self._awaited and not self.earlier.unheard() and self._waiting is not None:

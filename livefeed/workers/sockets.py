@@ -14,6 +14,7 @@ import re
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,6 +67,7 @@ class SocketGroup:
     :ivar is_shared: whether all workers accept on the same socket.
     :ivar is_deferred: whether :meth:`settle` begins to listen, and not the endpoint: sockets of an earlier parent may
         be on their way.
+    :ivar is_inherited: whether the sockets are those of the parent before an upgrade, and listen already.
     """
 
     # required parameters
@@ -76,14 +78,44 @@ class SocketGroup:
     sockets: dict[int, socket.socket] = field(default_factory=dict)
     is_shared: bool = False
     is_deferred: bool = False
+    is_inherited: bool = False
     _backlog: int = 0
     _bind_one: Callable[[int], socket.socket] | None = None
     _clean_up: Callable[[], None] | None = None
 
     def sockets_of(self, index: int) -> list[tuple[int, socket.socket]]:
-        """Gives the sockets that a worker accepts on, each with the index by which the worker knows it."""
-        index = 0 if self.is_shared else index
-        return [(index, self.sockets[index])] if index in self.sockets else []
+        """Gives the sockets that a worker accepts on, each with the index by which the worker knows it.
+
+        After an upgrade to fewer workers, one of them accepts on several sockets: a socket that is closed would take
+        the connections in its queue along. After one to more workers, some of them share a socket.
+        """
+        if self.is_shared:
+            index = 0
+        if not self.is_inherited or self.is_shared:
+            return [(index, self.sockets[index])] if index in self.sockets else []
+        numbers = [number for number in sorted(self.sockets) if number % self.count == index]
+        if not numbers and self.sockets:
+            numbers = [sorted(self.sockets)[index % len(self.sockets)]]
+        return [(number, self.sockets[number]) for number in numbers]
+
+    def inherit(self, sockets: Mapping[int, socket.socket], *, is_shared: bool) -> None:
+        """Takes the sockets of the parent before an upgrade, before anything is bound.
+
+        :param sockets: the sockets, which listen, by their number.
+        :param is_shared: whether all workers accept on the same one.
+        """
+        self.sockets.update(sockets)
+        self.is_shared, self.is_inherited = is_shared, True
+
+    def take_over(self) -> None:
+        """Takes note that the parent before has left the sockets to this one: the file of a Unix socket, too."""
+        for sock in self.sockets.values():
+            if self.is_inherited and sock.family == socket.AF_UNIX:
+                self._clean_up = partial(_remove_socket_file, sock.getsockname())
+
+    def hand_over(self) -> None:
+        """Takes note that the sockets are those of another parent, which removes the file of a Unix socket."""
+        self._clean_up = None
 
     def bind(self, bind_one: Callable[[int], socket.socket], port: int, backlog: int) -> SocketGroup:
         """Binds one socket for each worker. Sockets that are there already stay.
@@ -258,7 +290,7 @@ class GroupEndpoint:
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """IStreamServerEndpoint API. A Unix socket is not bound yet if the group is deferred: it would be replaced."""
-        if self.group.is_deferred and is_unix(self.group.description):
+        if self.group.is_inherited or (self.group.is_deferred and is_unix(self.group.description)):
             return succeed(self.group)
         return self.endpoint.listen(protocolFactory)
 

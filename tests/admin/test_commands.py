@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.commands import Arguments, Commands, NotOfferedError
+from livefeed.admin.commands import Arguments, BusyError, Commands, NotOfferedError
 from livefeed.exceptions import CommandError
 
 
@@ -48,6 +48,17 @@ class CommandsTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.run_one("workers")), "default")
         self.commands.register("workers", self.wait)
         self.assertNoResult(self.run_one("workers"))
+
+    def test_refusal(self) -> None:
+        """Commands that change something are refused with the reason, and the others run."""
+        self.commands.register("reload", self.wait)
+        self.commands.register("workers", self.wait)
+        self.commands.refusal = "an upgrade runs"
+        error = self.failureResultOf(self.run_one("reload"), BusyError)
+        self.assertEqual(error.getErrorMessage(), "the command reload is refused: an upgrade runs")
+        self.assertNoResult(self.run_one("workers"))
+        self.commands.refusal = ""
+        self.assertNoResult(self.run_one("reload"))
 
     def test_one_at_a_time(self) -> None:
         """A second reload waits for no turn; it can be tried again after the first, however that has ended."""

@@ -151,6 +151,13 @@ class TotalsTests(SynchronousTestCase):
         self.assertEqual((before, value_of(after), value_of(after, "versions_total")), (112, 112, 4))
         self.assertIsNone(value_of(after, "connections"))
 
+    def test_take_over(self) -> None:
+        """The counts of an earlier parent are added to those that there are."""
+        totals = Totals.continuing([Sample("versions_total", (("feed", "a"),), 5)])
+        totals.take_over([Sample("versions_total", (("feed", "a"),), 2), Sample("age_seconds", (("feed", "a"),), 9)])
+        own = [Sample("versions_total", (("feed", "a"),), 1)]
+        self.assertEqual(totals.combined(own), [Sample("versions_total", (("feed", "a"),), 8)])
+
     def test_sent_and_received(self) -> None:
         """Samples survive the way through JSON; unknown families and those of the parent are left out."""
         samples = [*counter(5), Sample("connections", (), 2.0)]

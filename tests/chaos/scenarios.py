@@ -169,7 +169,8 @@ def _kill_parent(run: Run) -> None:
 
 def _upgrade(run: Run) -> None:
     before = set(run.server.processes())
-    run.server.parent.signal(signal.SIGUSR2)
+    run.server.command("upgrade", unsupervised=True)
+    run.happen()
     run.wait_for(
         lambda: not before & set(run.server.processes()),
         f"the processes of before the upgrade have not ended; the log:\n{run.server.log()[-2000:]}",
@@ -236,7 +237,7 @@ SCENARIOS = {
     ),
     "worker": Scenario(_kill_worker, "a worker is killed with -9", needs_workers=True),
     "parent": Scenario(_kill_parent, "the parent is killed with -9, and started again", needs_workers=True),
-    "upgrade": Scenario(_upgrade, "SIGUSR2", refusal=_catches(signal.SIGUSR2, "upgrade")),
+    "upgrade": Scenario(_upgrade, "the program on disk takes over, by the operator's port", needs_workers=True),
     "restart": Scenario(_restart, "SIGTERM and start"),
     "restart-ignored": Scenario(_restart, "the same with watchers that ignore their slots", ignore_slots=True),
     "drain": Scenario(_drain, "a drain by the operator's port, then SIGTERM and start"),

@@ -37,6 +37,9 @@ READY_S = 60.0
 WORKERS_S = 40.0
 """The longest time in seconds from the first feed that is live to the last worker that serves."""
 
+COMMAND_S = 240.0
+"""The longest time in seconds that a command may take. An upgrade starts all workers anew."""
+
 STOP_S = 120.0
 """The longest time in seconds that livefeed may take to stop."""
 
@@ -278,7 +281,7 @@ class Server:
         :raises ServerError: if it fails.
         """
         with self._operator() as client:
-            response = client.post(f"/-/{name}", json=arguments)
+            response = client.post(f"/-/{name}", json=arguments, timeout=COMMAND_S)
         if response.status_code == HTTPStatus.NOT_IMPLEMENTED:
             raise NotSupportedError(f"{name} is not a command of this livefeed as it runs")
         if response.status_code != HTTPStatus.OK:

@@ -127,6 +127,84 @@ class RestartTests(PersistenceTestCase):
         self.assertRegex(str(error), "^livefeed: --state-dir: .*another process")
 
 
+class SuccessionTests(PersistenceTestCase):
+    """A journal that goes from one process to another while both run."""
+
+    def documents(self, count: int) -> list[bytes]:
+        return [b'{"n": %d, "rest": "%s"}' % (number, b"." * 200) for number in range(count)]
+
+    def test_followed_feed(self) -> None:
+        """Its newest version and sequence stay, and the older versions are there for patches."""
+        before, service = self.start()
+        for data in self.documents(3):
+            publish(before, data)
+        service.pause()
+        snapshot = before.snapshot
+        assert snapshot is not None
+        feed = Feed("feed", clock=self.clock, wall=self.wall.seconds)
+        publish(feed, self.documents(3)[1])
+        feed.publish(snapshot)
+        after = JournalService(feed, Journal(self.folder / "feed.versions", 1000), self.clock, "", maybeDeferred)
+        self.addCleanup(after.journal.close)
+        after.startService()
+        self.assertIs(feed.snapshot, snapshot)
+        self.assertEqual(feed.next_sequence(), snapshot.sequence.next())
+        self.assertEqual(feed.history.versions(), [version_of(data) for data in self.documents(3)[:2]])
+        self.assertIsNotNone(feed.history.patch(version_of(self.documents(3)[0])))
+        after.stopService()
+
+    def test_version_that_was_not_written(self) -> None:
+        """A followed version that the journal lacks is written at the next tick."""
+        feed = Feed("feed", clock=self.clock, wall=self.wall.seconds)
+        publish(feed, b"[1]")
+        service = JournalService(feed, Journal(self.folder / "feed.versions", 1000), self.clock, "", maybeDeferred)
+        service.startService()
+        snapshot = feed.snapshot
+        assert snapshot is not None
+        feed.publish(snapshot)
+        service.stopService()
+        restored, _ = self.start()
+        assert restored.snapshot is not None
+        self.assertEqual((restored.snapshot.data, restored.snapshot.sequence), (b"[1]", snapshot.sequence))
+
+    def test_pause(self) -> None:
+        """Another process may open the file meanwhile; afterwards this one goes on, and repeats nothing."""
+        feed, service = self.start()
+        publish(feed, b"[1]")
+        service.pause()
+        other = Journal(self.folder / "feed.versions", 1000)
+        self.assertEqual([each.data for each in other.open()], [b"[1]"])
+        other.close()
+        service.resume()
+        service.resume()
+        publish(feed, b"[2]")
+        service.stopService()
+        service.resume()
+        self.assertEqual([each.data for each in other.open()], [b"[1]", b"[2]"])
+        other.close()
+
+    def test_pause_and_stop(self) -> None:
+        """A process that is told to end meanwhile writes nothing more."""
+        feed, service = self.start()
+        service.pause()
+        publish(feed, b"[1]")
+        self.assertIsNone(service.stopService())
+        self.assertIsNone(self.start()[0].snapshot)
+
+    def test_journal_that_another_process_keeps(self) -> None:
+        """The log says that versions are not kept; nothing raises."""
+        feed, service = self.start()
+        service.pause()
+        other = Journal(self.folder / "feed.versions", 1000)
+        other.open()
+        with capturedLogs() as logs:
+            service.resume()
+        self.assertIn("cannot be kept", eventAsText(logs[0]))
+        publish(feed, b"[1]")
+        other.close()
+        service.stopService()
+
+
 class AgeTests(PersistenceTestCase):
     """The age of a version that an earlier process has pulled."""
 

@@ -223,6 +223,52 @@ class IntervalTests(PollerTestCase):
         self.assertIs(self.feed.state, State.STALE)
 
 
+class PauseTests(PollerTestCase):
+    """Pulls that rest while another process may take over."""
+
+    def test_pause(self) -> None:
+        """Neither ticks nor changes pull, the source stays open, and the next pull is at once."""
+        puller = self.start(interval_s=1)
+        puller.pause()
+        self.source.changed()
+        self.clock.advance(5)
+        self.assertEqual((self.source.fetches, self.source.closed), (1, 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        first = self.source.changed
+        puller.resume()
+        self.assertEqual(self.source.fetches, 2)
+        self.clock.advance(1)
+        self.assertEqual(self.source.fetches, 3)
+        # The source was asked once to report changes.
+        self.assertIs(self.source.changed, first)
+        self.source.changed()
+        self.clock.advance(MIN_SPACING_S)
+        self.assertEqual(self.source.fetches, 4)
+        puller.stopService()
+        self.assertEqual((self.source.closed, self.clock.getDelayedCalls()), (1, []))
+
+    def test_pull_under_way(self) -> None:
+        """Its result is discarded, and it is no failure."""
+        waiting = self.source.hangs()
+        puller = self.start()
+        puller.pause()
+        self.assertEqual((len(waiting), self.document(), puller.failed), (1, None, 0))
+        puller.stopService()
+
+    def test_pause_before_the_first_pull(self) -> None:
+        """The source is asked to report changes afterwards."""
+        puller = self.start(delay_s=3)
+        puller.pause()
+        self.clock.advance(3)
+        self.assertEqual(self.source.fetches, 0)
+        puller.resume()
+        self.assertEqual(self.source.fetches, 1)
+        self.assertTrue(callable(self.source.changed))
+        puller.resume()
+        self.assertEqual(self.source.fetches, 1)
+        puller.stopService()
+
+
 class ChangeTests(PollerTestCase):
     """Changes that a source reports."""
 

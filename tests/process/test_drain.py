@@ -198,6 +198,13 @@ class OrderTests(DrainTestCase):
         self.services(self.drain()).stopService()
         self.assertEqual(self.events, ["other service stops", "let go", "drain channel"])
 
+    def test_services_of_a_successor(self) -> None:
+        """Nothing is stopped, drained or closed that another process has taken over."""
+        services = self.services(self.drain(delay_s=5.0))
+        services.are_handed_over = True
+        self.successResultOf(services.stopService())
+        self.assertEqual(self.events, [])
+
     def test_not_ready_before_the_stop(self) -> None:
         """Everything serves on for the delay, and nothing can undo it."""
         drain = self.drain(delay_s=5.0)

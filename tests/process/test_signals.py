@@ -8,12 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import formatEvent, globalLogPublisher, textFileLogObserver
+from twisted.logger import Logger, formatEvent, globalLogPublisher, textFileLogObserver
 from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.process.log_level import LogLevels
-from livefeed.process.signals import SignalHandlers, reopen_logs
+from livefeed.process.signals import SignalHandlers, reopen_logs, share_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,29 @@ class SignalTests(SynchronousTestCase):
         """Does not end the process, and says why."""
         self.start()
         self.handlers[signal.SIGUSR2](signal.SIGUSR2, None)
-        self.assertIn("a new release needs a restart", self.events[-1])
+        self.assertIn("an upgrade needs workers", self.events[-1])
+
+    def test_usr2_of_a_parent(self) -> None:
+        """It upgrades."""
+        calls: list[str] = []
+
+        def call(function: Callable[..., object], *arguments: object) -> None:
+            function(*arguments)
+
+        reactor: Any = SimpleNamespace(callFromThread=call, callWhenRunning=lambda *_: None)
+        SignalHandlers(reactor, lambda: None, upgrade=lambda: calls.append("upgrade")).startService()
+        self.handlers[signal.SIGUSR2](signal.SIGUSR2, None)
+        self.assertEqual(calls, ["upgrade"])
+
+    def test_two_processes_with_one_log(self) -> None:
+        """Neither writes over the lines of the other one."""
+        self.log_to_file()
+        self.log_to_file()
+        share_logs()
+        for text in ("one", "two"):
+            Logger("test").info(text)
+        lines = self.path.read_text().splitlines()
+        self.assertEqual([line.rpartition(" ")[2] for line in lines if "test" in line], ["one", "one", "two", "two"])
 
     def test_usr1_of_twistd_is_left_alone(self) -> None:
         """It rotates the log file."""

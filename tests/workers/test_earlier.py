@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.workers.earlier import LONGEST_S, UNHEARD_S, EarlierWorker, EarlierWorkers
+from livefeed.workers.earlier import END_S, LONGEST_S, UNHEARD_S, EarlierWorker, EarlierWorkers
 from livefeed.workers.locks import RunningWorker
 from livefeed.workers.messages import PROTOCOL, Hello, Message
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S
@@ -193,6 +193,18 @@ class EndTests(EarlierTestCase):
         self.run_for(HEARTBEAT_S + LATE_S + 0.5, beating)
         self.assertEqual(self.signals, [(8, signal.SIGKILL), (9, signal.SIGKILL)])
         self.assertFalse(silent.is_closed)
+
+    def test_slow_end(self) -> None:
+        """A worker without connections is not killed because its process takes some seconds to end."""
+        self.expect(7)
+        link = self.hello(7)
+        last = BEAT | {"connections": 0, "drain": {"phase": "stopped"}}
+        link.receiver.receive(link, Message("heartbeat", last))
+        link.receiver.lost(link)
+        self.run_for(END_S)
+        self.assertEqual(self.signals, [])
+        self.run_for(1.0)
+        self.assertEqual(self.signals, [(7, signal.SIGKILL)])
 
     def test_pause_of_this_process(self) -> None:
         """While it did not run, it read no heartbeats either."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.exceptions import RuntimeDirError
 from livefeed.workers import locks
 from livefeed.workers.locks import (
     MAX_INDEX,
@@ -94,6 +95,24 @@ class RunningTests(LockTestCase):
         self.lock("worker-0-0.lock", b"123 7\n", is_held=False)
         self.assertEqual(running_workers(self.directory), [])
         self.assertIsNotNone(self.take(0, 0))
+
+    def test_locks_of_a_newer_livefeed(self) -> None:
+        """One that is held is refused, and stays; what a process has left behind does not count."""
+        content = b"123 accepting\nformat 2\n"
+        self.lock("worker-0-1.lock", content, is_held=False)
+        self.assertEqual(running_workers(self.directory), [])
+        self.lock("worker-0-0.lock", content)
+        error = self.assertRaises(RuntimeDirError, running_workers, self.directory)
+        self.assertTrue(str(error).startswith(f"{self.directory}/worker-0-0.lock: has format 2, of a newer"), error)
+        self.assertEqual((self.directory / "worker-0-0.lock").read_bytes(), content)
+
+    def test_format(self) -> None:
+        """Each lock has its number; further lines are passed over."""
+        self.take(0, 0)
+        self.assertEqual((self.directory / "worker-0-0.lock").read_text().splitlines()[1:], ["format 1"])
+        self.patch(locks, "_start_of", lambda pid: 7)
+        self.lock("worker-0-1.lock", b"123 7 draining\nformat 1\nmore\n")
+        self.assertIn(RunningWorker(0, 1, 123, Activity.DRAINING), running_workers(self.directory))
 
     def take(self, generation: int, index: int) -> WorkerLock | None:
         lock = WorkerLock.take(lock_path(self.directory, generation, index))

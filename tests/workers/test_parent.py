@@ -27,7 +27,7 @@ from livefeed.workers.canary import CanaryError, Question
 from livefeed.workers.earlier import UNHEARD_S
 from livefeed.workers.locks import lock_path
 from livefeed.workers.messages import PROTOCOL, Hello, LeftWorker, Message
-from livefeed.workers.parent import ADOPT_S, Parent
+from livefeed.workers.parent import ADOPT_S, PAUSED_S, ROUNDS, Parent
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
 from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_NAMESPACE
@@ -324,6 +324,14 @@ class StartTests(ParentTestCase):
         self.directory = RuntimeDir(Path("/x"), is_ours=False, why_not="another livefeed uses /x (process 7)")
         error = self.assertRaises(StartError, self.make().privilegedStartService)
         self.assertIn("--workers: another livefeed uses /x (process 7)", str(error))
+
+    def test_workers_of_a_newer_livefeed(self) -> None:
+        """They are neither taken over nor killed: the start fails before anything is bound."""
+        self.orphan(0, 77, activity="accepting\nformat 2")
+        error = self.assertRaises(StartError, self.make().privilegedStartService)
+        self.assertIn("--workers: ", str(error))
+        self.assertIn("has format 2, of a newer livefeed", str(error))
+        self.assertEqual(self.processes.signals, [])
 
     def test_strangers_are_refused(self) -> None:
         """A process that is none of the workers gets nothing."""
@@ -678,6 +686,24 @@ class AdoptionTests(ParentTestCase):
         self.assertTrue(self.pulling.running)
         self.assertEqual(sorted(self.processes.alive.values()), [0, 1])
         self.assertIn("worker 0 of an earlier parent (process 77) does not answer, and is killed", self.lines())
+
+    def test_pause_of_this_process(self) -> None:
+        """It may not have read what the worker has said: the worker is given the time again, but not for ever."""
+        self.orphan(0, 77)
+        self.start()
+        self.reactor.advance(ADOPT_S + PAUSED_S + 0.1)
+        self.assertEqual(self.processes.signals, [])
+        self.give(self.hello(0, 77, sockets=[1]), 0)
+        self.assertTrue(self.pulling.running)
+
+    def test_pauses_without_end(self) -> None:
+        """The start goes on after a number of them."""
+        self.orphan(0, 77)
+        self.start()
+        for _ in range(ROUNDS):
+            self.assertEqual(self.processes.signals, [])
+            self.reactor.advance(ADOPT_S + PAUSED_S + 0.1)
+        self.assertEqual(self.processes.signals, [(77, signal.SIGKILL)])
 
     def test_worker_that_ends_meanwhile(self) -> None:
         """Nothing is waited for any more."""

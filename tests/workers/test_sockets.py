@@ -262,6 +262,60 @@ class SettlingTests(SocketsTestCase):
             self.assertEqual([sock.getsockname() for sock in group.sockets.values()], [given.getsockname()])
 
 
+class SuccessionTests(SocketsTestCase):
+    """The sockets of the parent before an upgrade, which are never bound or closed on the way."""
+
+    def heir(self, description: str, before: SocketGroup, count: int) -> SocketGroup:
+        """Gives the group of the next parent, with duplicates of the sockets."""
+        group = SocketGroup(description, count)
+        self.addCleanup(group.stopListening)
+        sockets = {index: sock.dup() for index, sock in before.sockets.items()}
+        group.inherit(sockets, is_shared=before.is_shared)
+        endpoint = make_endpoint(BindingReactor(MemoryReactorClock(), group), "tcp:0", self.certificate)
+        self.successResultOf(GroupEndpoint(endpoint, group).listen(self.factory))
+        return group
+
+    def test_sockets_stay(self) -> None:
+        """They are the same ones, with the connections in their queues."""
+        before = self.group("tcp:0:interface=127.0.0.1")
+        client = self.connect(before.sockets[0].getsockname())
+        group = self.heir("tcp:0:interface=127.0.0.1", before, 2)
+        before.hand_over()
+        before.stopListening()
+        for index, sock in group.sockets.items():
+            self.assertTrue(is_listening(sock))
+            self.assertEqual(group.sockets_of(index), [(index, sock)])
+        client.sendall(b"still there")
+
+    def test_fewer_workers(self) -> None:
+        """One of them accepts on several sockets."""
+        group = self.heir("tcp:0:interface=127.0.0.1", self.group("tcp:0:interface=127.0.0.1", 3), 2)
+        self.assertEqual([[number for number, _ in group.sockets_of(index)] for index in (0, 1)], [[0, 2], [1]])
+
+    def test_more_workers(self) -> None:
+        """Some of them share a socket."""
+        group = self.heir("tcp:0:interface=127.0.0.1", self.group("tcp:0:interface=127.0.0.1", 2), 5)
+        numbers = [[number for number, _ in group.sockets_of(index)] for index in range(5)]
+        self.assertEqual(numbers, [[0], [1], [0], [1], [0]])
+
+    def test_file_of_a_unix_socket(self) -> None:
+        """The new parent removes it at its end, once it has taken over; nobody removes it before."""
+        path = self.directory / "feed.sock"
+        before = self.group(f"unix:{path}")
+        for _ in range(2):
+            group = self.heir(f"unix:{path}", before, 2)
+            self.assertEqual(group.sockets_of(1), group.sockets_of(0))
+            group.stopListening()
+            self.assertTrue(path.exists())
+        group = self.heir(f"unix:{path}", before, 2)
+        before.hand_over()
+        before.stopListening()
+        self.assertTrue(path.exists())
+        group.take_over()
+        group.stopListening()
+        self.assertFalse(path.exists())
+
+
 class InheritedTests(SocketsTestCase):
     """Sockets in a worker."""
 

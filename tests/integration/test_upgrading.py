@@ -1,0 +1,175 @@
+"""Upgrades with real processes: the program on disk takes over while watchers follow, or fails and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.helpers.waiting import wait_until
+from tests.integration.harness import TCP, TRANSPORT, WAIT_S, Livefeed, Polling, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from livefeed.tls.development import DevelopmentCertificate
+
+pytestmark = pytest.mark.skipif(TRANSPORT != "fast", reason="workers have the fast transport")
+
+CTL = str(Path(sys.executable).with_name("livefeed"))
+
+
+def upgrade(livefeed: Livefeed, *options: str) -> tuple[int, str]:
+    """Gives the exit code and the output of the command."""
+    command = [CTL, "ctl", "upgrade", "--runtime-dir", str(livefeed.runtime_dir), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * WAIT_S, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def report(livefeed: Livefeed, path: str) -> Any:
+    """Gives a report of the operator's port."""
+    with livefeed.operator() as client:
+        return client.get(path).json()
+
+
+def pids(livefeed: Livefeed) -> set[int]:
+    """Gives the processes of the workers."""
+    return {each["pid"] for each in report(livefeed, "/-/workers")}
+
+
+def wait_until_ready(livefeed: Livefeed) -> None:
+    """Returns when all workers are ready, and none of an earlier generation is left."""
+    wait_until(lambda: {each["state"] for each in report(livefeed, "/-/workers")} == {"ready"}, livefeed.log)
+
+
+def parent(livefeed: Livefeed) -> int:
+    """Gives the process that holds the runtime directory."""
+    return int((livefeed.runtime_dir / "lock").read_text().split()[0])
+
+
+def order(sequence: str) -> tuple[int, ...]:
+    """Gives a sequence in a form that can be compared."""
+    return tuple(map(int, sequence.split(".")))
+
+
+@pytest.fixture
+def livefeed(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Livefeed]:
+    """A livefeed with two workers, a configuration file, and a file as its source."""
+    source = tmp_path / "document.json"
+    replace_file(source, b'{"n": 0}')
+    config = tmp_path / "livefeed.toml"
+    config.write_text(f'workers = 2\ninterval = 0.2\ndrain = 0.5\nsource = "file:{source}"\nstate_dir = "state"\n')
+    with Livefeed("--config", str(config), directory=tmp_path, certificate=certificate, listen=(TCP,)) as running:
+        wait_until_ready(running)
+        try:
+            yield running
+        finally:
+            pid = parent(running)
+            if pid != running.pid:
+                # The process of the fixture has ended, and its successors are nobody's children.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                    wait_until(lambda: not Path(f"/proc/{pid}").exists(), running.log)
+
+
+def publish(tmp_path: Path, number: int) -> None:
+    """Changes the document."""
+    replace_file(tmp_path / "document.json", b'{"n": %d}' % number)
+
+
+def test_upgrade(livefeed: Livefeed, tmp_path: Path) -> None:
+    """Subscribers are sent away in order, polls are answered throughout, and sequences go on; twice in a row."""
+    for number in (1, 2):
+        upgrade_and_watch(livefeed, tmp_path, number)
+    livefeed.process.wait_for("this process \\(\\d+\\) has taken over", count=2)
+    assert 'livefeed_upgrades_total{result="done"} 2.0' in livefeed.metrics()
+
+
+def upgrade_and_watch(livefeed: Livefeed, tmp_path: Path, number: int) -> None:
+    """Upgrades to a generation while a subscriber and a poller follow."""
+    before, workers = parent(livefeed), pids(livefeed)
+    first, second = b"%d" % (100 + number), b"%d" % (200 + number)
+    with Polling(livefeed, pause_s=0.02) as polling, livefeed.subscriber_wire() as wire:
+        wire.frame()
+        publish(tmp_path, 100 + number)
+        polling.wait_for(lambda answer: first in answer.body)
+        epoch = order(polling.answers[-1].headers["Livefeed-Sequence"])[0]
+        code, output = upgrade(livefeed, "--unsupervised")
+        assert code == 0, output
+        assert parent(livefeed) != before
+        assert wire.frame_of(0x8)[:2] == b"\x03\xe9"
+        publish(tmp_path, 200 + number)
+        last = order(polling.wait_for(lambda answer: second in answer.body).headers["Livefeed-Sequence"])
+    # Old and new workers answer side by side while the old ones drain.
+    assert (last[0], last) == (epoch, max(order(each.headers["Livefeed-Sequence"]) for each in polling.answers))
+    assert {answer.status for answer in polling.answers} == {200}
+    # A keep-alive connection may end while a request is on its way.
+    assert len(polling.failures) <= 1, polling.failures
+    wait_until_ready(livefeed)
+    assert not workers & pids(livefeed)
+    assert {each["generation"] for each in report(livefeed, "/-/workers")} == {number}
+    wait_until(lambda: is_zombie(before), livefeed.log)
+
+
+def is_zombie(pid: int) -> bool:
+    """Tells whether a process has ended, and its first ancestor has not taken note of it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def test_refusals(livefeed: Livefeed) -> None:
+    """Without --unsupervised it is refused, by the command and by the signal, since nothing can follow the process."""
+    code, output = upgrade(livefeed)
+    assert code == 1
+    assert "the upgrade is refused: the process that has started livefeed may wait for this one" in output
+    livefeed.process.signal(signal.SIGUSR2)
+    livefeed.process.wait_for("the upgrade is refused", count=2)
+    assert parent(livefeed) == livefeed.pid
+
+
+def test_failures(livefeed: Livefeed, tmp_path: Path) -> None:
+    """A configuration that cannot work, and a program that is killed: the old parent goes on, with all watchers."""
+    config = tmp_path / "livefeed.toml"
+    good = config.read_text()
+    workers = pids(livefeed)
+    with livefeed.subscriber_wire() as wire:
+        config.write_text(good + "intervall = 3\n")
+        code, output = upgrade(livefeed, "--unsupervised")
+        assert (code, "intervall" in output) == (1, True), output
+        config.write_text(good.replace("workers = 2", "workers = 0"))
+        code, output = upgrade(livefeed, "--unsupervised")
+        assert (code, "an upgrade needs workers" in output) == (1, True), output
+        config.write_text(good)
+        with subprocess.Popen(
+            [CTL, "ctl", "upgrade", "--unsupervised", "--runtime-dir", str(livefeed.runtime_dir)],
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command:
+            livefeed.wait_for_log("upgrade: waiting for the workers")
+            # A command meanwhile is refused, with the reason.
+            with livefeed.operator() as client:
+                response = client.post("/-/reload", json={})
+                assert (response.status_code, "an upgrade runs" in response.text) == (503, True)
+            os.kill(new_program(livefeed), signal.SIGKILL)
+            _, error = command.communicate(timeout=WAIT_S)
+        assert (command.returncode, "was ended by signal 9" in error) == (1, True), error
+        assert (parent(livefeed), pids(livefeed)) == (livefeed.pid, workers)
+        with livefeed.operator() as client:
+            assert client.post("/-/reload", json={}).status_code == 200
+        publish(tmp_path, 77)
+        while b"77" not in wire.frame()[1]:
+            pass
+    assert 'livefeed_upgrades_total{result="failed"} 3.0' in livefeed.metrics()
+
+
+def new_program(livefeed: Livefeed) -> int:
+    """Gives the process of the new program, by the log."""
+    lines = [line for line in livefeed.log().splitlines() if "the new program runs as process" in line]
+    return int(lines[-1].rpartition(" ")[2])
