@@ -114,7 +114,7 @@ class Configuration:
     def make(cls, directory: Path) -> Self:
         """Makes the files."""
         certificate = development_certificate(directory / "certs")
-        pairs = []
+        pairs: list[tuple[bytes, bytes]] = []
         for _ in range(2):
             for path in (certificate.cert, certificate.key):
                 path.unlink(missing_ok=True)
