@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from livefeed.workers.locks import running_workers
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import TCP, TRANSPORT, WAIT_S, Livefeed, Polling, replace_file
 
@@ -206,6 +207,20 @@ def test_failures(livefeed: Livefeed, tmp_path: Path) -> None:
         while b"77" not in wire.frame()[1]:
             pass
     assert 'livefeed_upgrades_total{result="failed"} 3.0' in livefeed.metrics()
+
+
+def test_old_parent_that_dies(livefeed: Livefeed) -> None:
+    """Before the commit, the new parent ends with its workers, and those of the old one serve on."""
+    workers = pids(livefeed)
+    command = [CTL, "ctl", "upgrade", "--unsupervised", "--runtime-dir", str(livefeed.runtime_dir)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running, livefeed.subscriber_wire() as wire:
+        livefeed.wait_for_log("upgrade: waiting for the workers")
+        livefeed.process.signal(signal.SIGKILL)
+        livefeed.process.wait_for("the old parent has gone before it has handed over", UPGRADE_S)
+        wait_until(lambda: is_zombie(new_program(livefeed)), livefeed.log)
+        assert running.wait(WAIT_S) == 1
+        assert {each.pid for each in running_workers(livefeed.runtime_dir)} == workers
+        wire.frame()
 
 
 def new_program(livefeed: Livefeed) -> int:
