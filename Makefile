@@ -9,17 +9,19 @@ PORT ?= 8443
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs chaos ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, docs, all tests, and the integration tests in all three runs: what CI runs"
+	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport: what CI runs"
+	@echo "make test-workers  run the integration tests with two workers; not yet a part of make check"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
 	@echo "make chaos    reload, restart and kill livefeed while it is watched, and show what the watchers notice; CHAOS=OPTIONS"
+	@echo "make churn    reload a parent a thousand times, and kill one of its workers two hundred times, and show what grows; CHURN=OPTIONS"
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
@@ -100,6 +102,10 @@ docs: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
+# This takes ten minutes on a machine that has nothing else to do. All options: make churn CHURN=--help
+churn: $(READY)
+	$(BIN)/python -m tests.churn $(CHURN)
+
 soak: $(READY)
 	$(BIN)/python -m tests.soak
 
@@ -133,7 +139,7 @@ bench-peers:
 	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-workers test-twisted test-sources test-unit types docs
+check: lint test-integration test-twisted test-sources test-unit types docs
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from livefeed import __version__
+from livefeed.admin.samples import Sample
 from livefeed.admin.totals import received, sent
 from livefeed.exceptions import ConfigurationError
 from livefeed.operating import Operating
@@ -213,7 +214,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     )
     upgrade = Upgrade(program, holdings, reactor)
     operating.commands.register("upgrade", upgrade.command)
-    operating.others = upgrade.samples
+    operating.others = lambda: [*upgrade.samples(), Sample("generation", (), parent.generation)]
     for service in (
         log_levels,
         SignalHandlers(reactor, reloading.hang_up, partial(_hurry, drain, parent), upgrade.signalled),

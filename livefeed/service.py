@@ -23,6 +23,7 @@ from livefeed.process.tickets import TicketRotation
 from livefeed.pulling import check_fixed, check_state_dir, make_feeds, offer_drain, reloaded_parts, stop_all
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
+from livefeed.workers.left_over import LeftOverWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,7 @@ def make_service(
         # Before anything that a supervisor could wait for, and then signal.
         SignalHandlers(reactor, reloading.hang_up, drain.hurry),
         operating.instance,
+        LeftOverWorkers(lambda: operating.instance.directory),
         operators_socket,
         feeds,
         file_limit,

@@ -47,6 +47,7 @@ from livefeed.tls.development import development_certificate
 from livefeed.transport.endpoint import PoolPort
 from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
 from livefeed.web.cors import Origins
+from livefeed.workers.left_over import LeftOverWorkers
 
 if TYPE_CHECKING:
     from twisted.application.service import MultiService
@@ -117,6 +118,7 @@ class OrderTests(ServiceTestCase):
                 LogLevels,
                 SignalHandlers,
                 Instance,
+                LeftOverWorkers,
                 OperatorSocket,
                 FeedsService,
                 FileLimit,

@@ -198,7 +198,7 @@ class NewParentTests(UpgradingTestCase):
         self.assertEqual((taken, own.operating.instance.directory.is_ours), ([[]], True))
         self.assertEqual(self.feed(services).next_sequence(), self.feed(self.old).next_sequence())
         values = {each.name: each.value for each in own.operating.samples()}
-        self.assertEqual(values["versions_total"], 1)
+        self.assertEqual((values["versions_total"], values["generation"]), (1, 1))
         begun: list[str] = []
         for later in estate.later:
             self.patch(later, "begin", lambda: begun.append("begun"))

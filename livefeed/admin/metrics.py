@@ -112,6 +112,8 @@ class Figures:
             yield Sample("max_connections", (), self.pool.capacity)
             yield Sample("connections_accepted_total", (), self.pool.accepted)
             yield Sample("connections_refused_total", (), self.pool.refused)
+            yield Sample("sent_bytes_total", (), self.pool.traffic.sent)
+            yield Sample("received_bytes_total", (), self.pool.traffic.received)
             yield Sample("handshakes_total", (), self.pool.handshakes)
             yield Sample("failed_handshakes_total", (), self.pool.failed_handshakes)
         if self.lines is not None:

@@ -6,6 +6,8 @@ Rule: a counter never decreases, in whatever order reports and ends arrive, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
+from math import isfinite
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,10 @@ from livefeed.admin.samples import FAMILIES, Labels, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+MAX_SERIES = 50_000
+"""The number of different samples of one worker, and of all that have ended: 64 feeds have some 10,000. A worker that
+invents labels would otherwise fill the memory of its parent."""
 
 _Key = tuple[str, Labels]
 
@@ -24,7 +30,7 @@ def sent(samples: Iterable[Sample]) -> list[Any]:
     return [
         [name, [list(label) for label in labels], value]
         for name, labels, value in samples
-        if FAMILIES[name].combine != "parent"
+        if FAMILIES[name].combine != "parent" and isfinite(value)  # JSON has no others
     ]
 
 
@@ -33,7 +39,7 @@ def received(samples: Iterable[Any]) -> list[Sample]:
     return [
         Sample(str(name), tuple((str(label), str(text)) for label, text in labels), float(value))
         for name, labels, value in samples
-        if name in FAMILIES
+        if name in FAMILIES and isfinite(value)
     ]
 
 
@@ -86,11 +92,15 @@ class Totals:
             worker = None
         if worker is None:
             worker = self._workers[index] = _Worker(incarnation)
-        values = {(sample.name, sample.labels): sample.value for sample in received(samples)}
+        values = {(sample.name, sample.labels): sample.value for sample in islice(received(samples), MAX_SERIES)}
         for key, before in worker.values.items():
             if not FAMILIES[key[0]].is_counter:
                 continue
-            now = values.setdefault(key, before)
+            now = values.get(key)
+            if now is None and len(values) < MAX_SERIES:
+                now = values[key] = before
+            if now is None:
+                continue
             if now < before:
                 # Such as those of a feed that was removed and added again.
                 self._add_of_worker(key, before)
@@ -158,7 +168,8 @@ class Totals:
     def _add(self, sample: Sample) -> None:
         if sample.name in FAMILIES and FAMILIES[sample.name].is_counter:
             key = (sample.name, sample.labels)
-            self._base[key] = self._base.get(key, 0.0) + sample.value
+            if key in self._base or len(self._base) < MAX_SERIES:
+                self._base[key] = self._base.get(key, 0.0) + sample.value
 
 
 def _fold(result: dict[_Key, float], sample: Sample) -> None:

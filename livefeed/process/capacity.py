@@ -9,7 +9,7 @@ Rule: files of the kernel are read from folders that tests replace, and the arit
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -200,18 +200,6 @@ def share(limit: int, workers: int, index: int) -> int:
     if limit <= 0:
         return limit
     return max((limit + workers - 1 - index) // workers, 1)
-
-
-def share_of(limits: Limits, workers: int, index: int) -> Limits:
-    """Gives the part of one worker of the limits of all: of connections, and of a given accept rate.
-
-    An automatic rate is a part of a core, and each worker has its own.
-    """
-    return replace(
-        limits,
-        connections=share(limits.connections, workers, index),
-        accept_rate=share(limits.accept_rate, workers, index),
-    )
 
 
 class LimitedPool(Protocol):

@@ -168,8 +168,16 @@ class Notify(Service):
         if self.manager is not None and self.manager.watchdog_s is not None:
             # The next sign of life comes from the other process, at half of the time from now on.
             self.manager.send("WATCHDOG=1")
-        self._tell(f"MAINPID={pid}")
+        if self.manager is not None:
+            self._owe(f"MAINPID={pid}")
+            self._insist()
         self._has_left = True
+
+    def _insist(self) -> None:
+        """Sends the changes of state that are owed, and soon tries again: this process ends within a moment."""
+        self._send_owed()
+        if self._owed:
+            self.clock.callLater(UNREADY_TURN_S, self._insist)
 
     def _tell(self, line: str) -> None:
         if self.manager is not None:

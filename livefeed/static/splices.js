@@ -10,6 +10,7 @@
  * @throws {RangeError} If the splices are malformed, copy from outside of the document, or make more than maxBytes.
  */
 export function applySplices(old, splices, maxBytes) {
+  const encoder = new TextEncoder();
   const parts = [];
   let at = 0;
   let size = 0;
@@ -21,7 +22,7 @@ export function applySplices(old, splices, maxBytes) {
       isLength = true;
       continue;
     }
-    const part = isText ? new TextEncoder().encode(splice) : old.subarray(at, at + splice);
+    const part = isText ? encoder.encode(splice) : old.subarray(at, at + splice);
     // A negative offset would count from the end.
     if (!isText && (!(at >= 0 || splice === 0) || part.length !== splice)) {
       throw new RangeError("splices");

@@ -21,5 +21,6 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``rooms``: requests that wait for the same answer.
 - ``sockets``: addresses and options of a socket.
 - ``tls_connection``: a connection with TLS, and groups of them.
+- ``traffic``: the bytes that connections send and receive, as the kernel counts them.
 - ``writing``: data that goes out, and its producers.
 """

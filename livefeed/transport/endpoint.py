@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPv6Address
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from livefeed.transport.interfaces import ConnectionPool, MakeConnection
     from livefeed.transport.pool import Pool
 
+
+_UNMEASURED_S = ACCEPT_COST_S + UNKNOWN_COST_S
 
 KINDS = (Connection, TLSConnection)
 """The classes of connections, without TLS and with it, where nothing else is asked for."""
@@ -82,6 +85,7 @@ class PoolPort:
     :param before: gives the factory of the connections that come before those of the port; see :class:`PoolReactor`.
     :param cost_s: the processor seconds of a new connection, with its handshake.
     :param kinds: the classes of connections, without TLS and with it.
+    :param measure: gives better ones, as after a reload that lets the accept rate depend on them; ``None`` for none.
     """
 
     # required parameters
@@ -94,6 +98,7 @@ class PoolPort:
     before: Callable[[MakeConnection], MakeConnection] | None = None
     cost_s: float = ACCEPT_COST_S
     kinds: tuple[type[Connection], type[TLSConnection]] = KINDS
+    measure: Callable[[], float] | None = None
 
     # internal state
     _listening: bool = False
@@ -102,7 +107,9 @@ class PoolPort:
         """IListeningPort API."""
         prepare_for_pool(self.sock)
         self.factory.doStart()
-        self.pool.listen(self.sock, self._make_connection(self.factory), self.admits, cost_s=self.cost_s)
+        self.pool.listen(
+            self.sock, self._make_connection(self.factory), self.admits, cost_s=self.cost_s, measure=self.measure
+        )
         self._listening = True
 
     def stopListening(self) -> Deferred[None]:
@@ -204,7 +211,10 @@ class PoolReactor:
         if context is None:
             return ACCEPT_COST_S
         is_automatic = self.pool.limits.accept_rate == 0
-        return ACCEPT_COST_S + (self.measure(context) if is_automatic else UNKNOWN_COST_S)
+        return self._measured_cost(context) if is_automatic else _UNMEASURED_S
+
+    def _measured_cost(self, context: SSL.Context) -> float:
+        return ACCEPT_COST_S + self.measure(context)
 
     def port(
         self,
@@ -215,7 +225,12 @@ class PoolReactor:
         on_stop: Callable[[], None] | None = None,
     ) -> PoolPort:
         """Makes a port that does not listen yet."""
-        return PoolPort(self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s, self.kinds)
+        measure = None
+        if context is not None and cost_s == _UNMEASURED_S:
+            measure = partial(self._measured_cost, context)
+        return PoolPort(
+            self.pool, sock, factory, context, on_stop, self.admits, self.before, cost_s, self.kinds, measure
+        )
 
 
 def _is_socket(address: str) -> bool:

@@ -53,10 +53,12 @@ class PooledConnection(Protocol):
     """A connection, as a pool requires it.
 
     :ivar fd: the descriptor of its socket.
+    :ivar sock: the socket.
     :ivar over_capacity: whether there were too many connections already when it was accepted.
     """
 
     fd: int
+    sock: socket.socket
     over_capacity: bool
 
     def start(self) -> None:

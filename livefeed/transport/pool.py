@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from livefeed.transport.rooms import Turns
 from livefeed.transport.sockets import reset_when_closed
+from livefeed.transport.traffic import Traffic
 
 if TYPE_CHECKING:
     import socket
@@ -99,7 +100,8 @@ class _Listener:
     """A socket that listens.
 
     :ivar make_connection: the factory of its connections.
-    :ivar cost_s: the measured processor seconds of a new connection.
+    :ivar cost_s: the processor seconds of a new connection.
+    :ivar measure: gives these seconds once they are needed; ``None`` if they were measured, or need not be.
     :ivar price: the part of the pool's allowance that a new connection takes.
     """
 
@@ -107,6 +109,7 @@ class _Listener:
     make_connection: MakeConnection
     admits: Callable[[object], bool] | None
     cost_s: float
+    measure: Callable[[], float] | None = None
     price: float = 0.0
 
 
@@ -122,6 +125,7 @@ class Pool:
         Subscribers have none. The times are here since a look at each connection would touch memory that is in no
         cache.
     :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
+    :ivar traffic: counts the bytes that are sent and received.
     :ivar turns: answers the requests that wait together.
     :ivar now: the reactor's time as of the last sweep, in seconds.
     :ivar accepted: number of connections accepted since the start.
@@ -141,6 +145,7 @@ class Pool:
     connections: dict[int, PooledConnection] = field(default_factory=dict)
     deadlines: dict[PooledConnection, float] = field(default_factory=dict)
     turns: Turns = field(init=False)
+    traffic: Traffic = field(default_factory=Traffic)
     did_more: bool = False
     now: float = 0.0
     accepted: int = 0
@@ -181,6 +186,7 @@ class Pool:
         admits: Callable[[object], bool] | None = None,
         *,
         cost_s: float = ACCEPT_COST_S,
+        measure: Callable[[], float] | None = None,
     ) -> None:
         """Accepts connections of a socket.
 
@@ -189,10 +195,11 @@ class Pool:
         :param admits: tells whether a peer may connect, by the name that ``accept`` gives; others are reset. ``None``
             to admit all.
         :param cost_s: the processor seconds of a new connection, with its handshake.
+        :param measure: gives better ones; called once the accept rate depends on them. ``None`` if there are none.
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s)
+        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s, measure)
         self._set_price(listener)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
@@ -365,6 +372,7 @@ class Pool:
         if self._is_full and self.count - self._over < self.capacity * 0.9:
             self._is_full = False
             _log.info("the number of connections is below the limit again")
+        self.traffic.sample(self.connections, SWEEP_S)
         for fd in self._resting:
             if fd in self._listeners:
                 self._epoll.modify(fd, select.EPOLLIN)
@@ -454,6 +462,8 @@ class Pool:
     def _set_price(self, listener: _Listener) -> None:
         """Sets the price of a connection: processor seconds, or the time between two connections at a given rate."""
         rate = self.limits.accept_rate
+        if rate == 0 and listener.measure is not None:
+            listener.cost_s, listener.measure = listener.measure(), None
         listener.price = listener.cost_s if rate == 0 else max(1 / rate, 0.0)
         self._max_price = max(self._max_price, listener.price)
 
@@ -500,6 +510,7 @@ class Pool:
                     self._over -= connection.over_capacity
                     self.guests.discard(connection.fd)
                     self.deadlines.pop(connection, None)
+                    self.traffic.end(connection)
                     connection.close()
         self._cease_if_idle()
 

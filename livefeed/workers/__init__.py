@@ -1,5 +1,6 @@
 """Several processes: a parent that pulls, and workers that hold the connections. The link connects them.
 
+- ``allowance``: the number of messages that the parent takes from a worker in a time. No I/O.
 - ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
 - ``canary``: a client that shows that a worker serves the newest version.
 - ``channel``: the channel between two parents during an upgrade, and the offer that comes over it.
@@ -9,6 +10,7 @@
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``following``: the feeds of a new parent before it pulls.
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
+- ``left_over``: tells of the workers that an ended parent has left behind.
 - ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
 - ``locks``: the locks by which a parent finds the workers of earlier ones.
 - ``messages``: the messages of the link as bytes. No I/O.

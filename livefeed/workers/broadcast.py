@@ -57,6 +57,10 @@ class HasFeed(Protocol):
 class Recipient(Protocol):
     """A link to a worker."""
 
+    @property
+    def is_full(self) -> bool:
+        """Tells whether so much is not sent yet that questions must stay without an answer."""
+
     def send(self, message: Message, /) -> None:
         """Sends a message."""
 
@@ -430,6 +434,8 @@ class Broadcast:
     def _answer(self, links: Collection[Recipient], question: PatchFacts, patch: bytes | None) -> None:
         answer = PatchFacts(question.feed, question.base, question.to, patch is not None)
         payloads = () if patch is None else (patch,)
-        self.payload_bytes += sum(map(len, payloads)) * len(links)
         for link in links:
-            link.send(message_of(PATCH, answer, payloads))
+            # A worker that asks and does not read would have everything queued. It sends its clients the document.
+            if not link.is_full:
+                self.payload_bytes += sum(map(len, payloads))
+                link.send(message_of(PATCH, answer, payloads))

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from livefeed.document.timestamps import length_of
 from livefeed.process.drain import Phase
+from livefeed.workers.allowance import Allowance
 from livefeed.workers.messages import DrainOrder, Heartbeat, message_of
 from livefeed.workers.supervisor import HEARTBEAT_S, KILL_S, LATE_S, State
 
@@ -64,7 +65,7 @@ class Owner(Protocol):
         """Sends a worker the settings, and the feeds from then on."""
 
     def take_message(self, worker: EarlierWorker, message: Message, /) -> None:
-        """Takes a message of a worker, and the ownership of its descriptors."""
+        """Takes a message of a worker, without descriptors."""
 
     def part_from(self, link: Link, /) -> None:
         """Sends nothing more over a link."""
@@ -82,6 +83,7 @@ class EarlierWorker:
 
     :ivar of: its generation, index and process.
     :ivar place: a number below 0 that no other one of them has, beside the indexes of the workers of this parent.
+    :ivar allowance: limits the number of its messages.
     :ivar link: its link; ``None`` while it has none.
     :ivar places: the places of subscribers that it had by its lease; ``None`` if nobody has told.
     """
@@ -94,6 +96,7 @@ class EarlierWorker:
     deadline_s: float
 
     # internal state
+    allowance: Allowance = field(init=False)
     link: Link | None = None
     places: Mapping[str, int] | None = None
     is_known: bool = False
@@ -105,6 +108,7 @@ class EarlierWorker:
     _figures: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.allowance = Allowance(self.clock.seconds)
         self._since_s = self._heard_s = self.clock.seconds()
 
     @property
@@ -133,6 +137,10 @@ class EarlierWorker:
 
     def receive(self, link: Link, message: Message) -> None:
         """Receiver API."""
+        # It passes on none: its sockets are those of this parent already.
+        message.close_fds()
+        if not self.allowance.take(message.type):
+            return
         self._heard_s = self.clock.seconds()
         if message.type == "heartbeat":
             beat = message.read(Heartbeat)

@@ -49,6 +49,13 @@ if TYPE_CHECKING:
 RECONNECT_S = 0.2
 """Seconds from the end of a link, or a failed attempt, to the next attempt of the worker."""
 
+MAX_RECONNECT_S = 1.0
+"""The same after links that ended soon, one after the other: each greeting costs the parent the newest picture of each
+feed. A parent kills a worker from which it has heard nothing for two and a half seconds."""
+
+SETTLED_S = 5.0
+"""Seconds after which a link has not ended soon."""
+
 HELLO_S = 5.0
 """Seconds in which a worker must say hello, and the parent must answer."""
 
@@ -57,6 +64,16 @@ FLUSH_S = 1.0
 
 PAUSE_BYTES = 64 * 1024
 """The number of bytes that are not sent yet from which on a link is paused."""
+
+FULL_BYTES = 16 * 1024 * 1024
+"""The number of bytes that are not sent yet from which on the other end gets no answers to its questions."""
+
+STUCK_S = 30.0
+"""Seconds after which the parent ends a link that has been paused all the time: a worker that beats and does not read
+would have everything queued that is sent to it. The largest documents take a second."""
+
+MAX_STRANGERS = 1024
+"""The number of connections to the parent that may wait to say hello: all workers at once. Further ones are closed."""
 
 REFUSED = "refused"
 """The type of the message that refuses a worker, with the reason."""
@@ -69,7 +86,10 @@ class Receiver(Protocol):
     """The requirements of a link on its user."""
 
     def receive(self, link: Link, message: Message, /) -> None:
-        """Takes a message, and the ownership of its descriptors. An exception ends the link."""
+        """Takes a message, and the ownership of its descriptors. An exception ends the link.
+
+        Descriptors that were not taken from the message before the exception are closed.
+        """
 
     def flushed(self, link: Link, /) -> None:
         """Takes note that everything is sent: a link that was paused is not any more."""
@@ -86,6 +106,7 @@ class Link(TwistedProtocol):
     :param receiver: receives the messages.
     :param max_payload_bytes: the largest size in bytes of all payloads of a message that is received.
     :param opening: gives the message that is sent first; ``None`` for none.
+    :param clock: limits the time for which the other end may read nothing; ``None`` for no limit.
     :ivar pid: the process at the other end, by the kernel; 0 before the connection, and in tests without sockets.
     :ivar is_connected: whether messages can be sent.
     """
@@ -94,6 +115,7 @@ class Link(TwistedProtocol):
     receiver: Receiver
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
     opening: Callable[[], Message] | None = None
+    clock: IReactorTime | None = None
 
     # internal state
     pid: int = 0
@@ -101,6 +123,9 @@ class Link(TwistedProtocol):
     _decoder: Decoder = field(init=False)
     _unsent_bytes: int = 0  # an upper bound: it is 0 again once everything is sent
     _sending: list[int] = field(default_factory=list)  # copies of the descriptors that may not be sent yet
+    _limit: IDelayedCall | None = None  # ends the link if nothing is read
+    _limit_s: float = 0.0
+    _due_s: float = 0.0  # when it does so, by the clock
 
     def __post_init__(self) -> None:
         self._decoder = Decoder(self.max_payload_bytes)
@@ -110,30 +135,42 @@ class Link(TwistedProtocol):
         """Tells whether the other end reads too slowly: more than :data:`PAUSE_BYTES` are not sent yet."""
         return self._unsent_bytes > PAUSE_BYTES
 
+    @property
+    def is_full(self) -> bool:
+        """Tells whether so much is not sent yet that questions of the other end must stay without an answer."""
+        return self._unsent_bytes > FULL_BYTES
+
+    def allow(self, max_payload_bytes: int) -> None:
+        """Changes the largest size in bytes of all payloads of a message that is received."""
+        self._decoder.max_payload_bytes = max_payload_bytes
+
     def send(self, message: Message) -> None:
         """Sends a message. Its descriptors stay open, and may be closed at once. Without a connection it is lost.
 
-        :raises LinkError: if the message is too large.
+        :raises LinkError: if the message is too large, or its descriptors cannot be copied. Nothing is sent then.
         """
         if not self.is_connected:
             return
         pieces = pieces_of(message)
+        # The transport keeps only the numbers until it has sent the descriptors.
+        copies = _copies_of(message)
         transport: Any = self.transport
-        for fd in message.fds:
-            # The transport keeps only the number until it has sent the descriptor.
-            copy = os.dup(fd)
-            self._sending.append(copy)
+        for copy in copies:
             transport.sendFileDescriptor(copy)
+        self._sending += copies
         self._unsent_bytes += sum(map(len, pieces))
         transport.writeSequence(pieces)
+        if self._limit is None and self.is_paused:
+            self._limit_silence(STUCK_S)
 
     def close(self) -> None:
-        """Ends the link after everything is sent."""
+        """Ends the link after everything is sent, or after :data:`FLUSH_S` with a clock."""
         if self.is_connected:
             assert self.transport is not None
             # A transport waits for its producer before it ends.
             transport: Any = self.transport
             transport.unregisterProducer()
+            self._limit_silence(FLUSH_S)
             self.transport.loseConnection()
 
     def abort(self) -> None:
@@ -141,6 +178,31 @@ class Link(TwistedProtocol):
         if self.is_connected:
             transport: Any = self.transport
             transport.abortConnection()
+
+    def _limit_silence(self, seconds: float) -> None:
+        if self.clock is not None:
+            self._stop_limit()
+            self._limit_s = seconds
+            self._due_s = self.clock.seconds() + seconds
+            self._limit = self.clock.callLater(seconds, self._end_stuck)
+
+    def _stop_limit(self) -> None:
+        limit, self._limit = self._limit, None
+        if limit is not None and limit.active():
+            limit.cancel()
+
+    def _end_stuck(self) -> None:
+        assert self.clock is not None
+        self._limit = None
+        if self.clock.seconds() - self._due_s > FLUSH_S:
+            # This process was suspended, and has not looked at the socket since.
+            self._limit_silence(FLUSH_S)
+            return
+        if self.is_connected and self.is_paused:
+            text = "the link to the process {pid} ends: it has not read all messages for {seconds:g} s"
+            _log.warn(text, pid=self.pid, seconds=self._limit_s)
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def connectionMade(self) -> None:
         """IProtocol API."""
@@ -164,37 +226,54 @@ class Link(TwistedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
+        if not self.is_connected:
+            return
         try:
-            for message in self._decoder.feed(data):
-                if not self.is_connected:
-                    message.close_fds()
-                    continue
-                self.receiver.receive(self, message)
+            messages = self._decoder.feed(data)
         except LinkError as error:
-            _log.warn("the link to the process {pid} ends: {why}", pid=self.pid, why=first_line(error))
-            self._fail()
-        except Exception:
-            _log.failure("a message on the link to the process {pid} broke; the link ends", pid=self.pid)
-            self._fail()
+            self._fail(error)
+            return
+        for message in messages:
+            if not self.is_connected:
+                # An exception at an earlier one may have ended the link.
+                message.close_fds()
+                continue
+            try:
+                self.receiver.receive(self, message)
+            except LinkError as error:
+                message.close_fds()
+                self._fail(error)
+            except Exception:
+                message.close_fds()
+                _log.failure("a message on the link to the process {pid} broke; the link ends", pid=self.pid)
+                self._end_after_failure()
 
-    def _fail(self) -> None:
+    def _fail(self, error: LinkError) -> None:
+        if self.is_connected:
+            _log.warn("the link to the process {pid} ends: {why}", pid=self.pid, why=first_line(error))
+            self._end_after_failure()
+
+    def _end_after_failure(self) -> None:
         # Not at once: the line of the log about it may go over the same link.
         self.close()
         self.is_connected = False
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """IFileDescriptorReceiver API."""
+        if not self.is_connected:
+            os.close(descriptor)
+            return
         # Python sets this on all descriptors that it makes, and the kernel does not on those that it passes on.
         os.set_inheritable(descriptor, False)
         try:
             self._decoder.take(descriptor)
         except LinkError as error:
-            _log.warn("the link to the process {pid} ends: {why}", pid=self.pid, why=first_line(error))
-            self._fail()
+            self._fail(error)
 
     def resumeProducing(self) -> None:
         """IPullProducer API."""
         self._unsent_bytes = 0
+        self._stop_limit()
         self._close_sent()
         if self.is_connected:
             self.receiver.flushed(self)
@@ -205,6 +284,7 @@ class Link(TwistedProtocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """IProtocol API."""
         self.is_connected = False
+        self._stop_limit()
         self._decoder.close()
         self._close_sent()
         self.receiver.lost(self)
@@ -212,6 +292,21 @@ class Link(TwistedProtocol):
     def _close_sent(self) -> None:
         sent, self._sending = self._sending, []
         close_all(sent)
+
+
+def _copies_of(message: Message) -> list[int]:
+    """Gives copies of the descriptors of a message.
+
+    :raises LinkError: if the process has too many descriptors. None is left open then.
+    """
+    copies: list[int] = []
+    try:
+        for fd in message.fds:
+            copies.append(os.dup(fd))  # noqa: PERF401 - those before an error are closed
+    except OSError as error:
+        close_all(copies)
+        raise LinkError(f"the descriptors of a message {message.type} cannot be copied: {error.strerror}") from None
+    return copies
 
 
 @dataclass(eq=False)
@@ -222,6 +317,7 @@ class _Greeting:
     :param greet: called with the link and that message. It gives the link another receiver.
     :param refused: called with the reason if the other end refuses this one instead; ``None`` if it cannot.
     :ivar timeout: ends the link if no message arrives.
+    :ivar ended: called once, when the first message has arrived or the link has ended.
     """
 
     # required parameters
@@ -231,6 +327,7 @@ class _Greeting:
 
     # internal state
     timeout: IDelayedCall | None = None
+    ended: Callable[[], None] | None = None
 
     def receive(self, link: Link, message: Message) -> None:
         """Receiver API."""
@@ -254,6 +351,9 @@ class _Greeting:
     def _stop_waiting(self) -> None:
         if self.timeout is not None and self.timeout.active():
             self.timeout.cancel()
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
 
 
 class _Nobody:
@@ -293,6 +393,8 @@ class LinkServer(Service):
 
     # internal state
     _port: Any = None
+    _strangers: int = 0  # connections that have not said hello
+    _is_crowded: bool = False
 
     @property
     def own_path(self) -> Path:
@@ -339,13 +441,27 @@ class LinkServer(Service):
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
 
-    def _build(self, _: IAddress | None) -> Link:
-        greeting = _Greeting("hello", self._greet)
-        link = Link(greeting, self.max_payload_bytes)
+    def _build(self, _: IAddress | None) -> Link | None:
+        if self._strangers >= MAX_STRANGERS:
+            if not self._is_crowded:
+                self._is_crowded = True
+                text = "{path}: {count} connections have not said hello; further ones are closed"
+                _log.warn(text, path=str(self.path), count=self._strangers)
+            return None
+        self._strangers += 1
+        greeting = _Greeting("hello", self._greet, ended=self._note_greeted)
+        # A hello has no payloads.
+        link = Link(greeting, 0, clock=self.reactor)
         greeting.timeout = self.reactor.callLater(HELLO_S, link.abort)
         return link
 
+    def _note_greeted(self) -> None:
+        self._strangers -= 1
+        if not self._strangers:
+            self._is_crowded = False
+
     def _greet(self, link: Link, message: Message) -> None:
+        message.close_fds()
         name = message.facts.get("protocol")
         if name != PROTOCOL:
             why = f"it speaks {str(name)[:64]}, and livefeed {__version__} speaks {PROTOCOL}"
@@ -354,7 +470,9 @@ class LinkServer(Service):
             link.close()
             _log.warn("the process {pid} is refused on the link: {why}", pid=link.pid, why=why)
             return
-        self.on_hello(link, message.read(Hello))
+        hello = message.read(Hello)
+        link.allow(self.max_payload_bytes)
+        self.on_hello(link, hello)
 
 
 def _remove_socket(path: Path) -> None:
@@ -411,6 +529,8 @@ class LinkClient(Service):
     _limit: IDelayedCall | None = None
     _tried: int = 0  # the number of names that were tried without success since the last pause
     _refused: str = ""  # the last reason for which the parent refused, which is logged once
+    _opened_s: float = 0.0  # when the link was opened, by the clock
+    _short: int = 0  # number of links in a row that have ended soon
 
     def startService(self) -> None:
         """IService API."""
@@ -441,6 +561,7 @@ class LinkClient(Service):
 
     def _build(self) -> Link:
         greeting = _Greeting("welcome", self._greet, self._note_refused)
+        self._opened_s = self.reactor.seconds()
         link = self._opened = Link(greeting, opening=lambda: message_of("hello", self.hello()))
         greeting.timeout = self.reactor.callLater(HELLO_S, link.abort)
         return link
@@ -453,7 +574,6 @@ class LinkClient(Service):
 
     def _greet(self, link: Link, message: Message) -> None:
         if message.facts.get("protocol") != PROTOCOL:
-            message.close_fds()
             raise LinkError(f"the parent speaks {str(message.facts.get('protocol'))[:64]}, and not {PROTOCOL}")
         self._refused = ""
         self._tried = -1
@@ -461,6 +581,10 @@ class LinkClient(Service):
         self.on_welcome(link, message)
 
     def _note_ended(self) -> None:
+        if self._opened is None or self.reactor.seconds() - self._opened_s >= SETTLED_S:
+            self._short = 0
+        else:
+            self._short += 1
         self.link = self._opened = self._attempt = None
         stopped, self._stopped = self._stopped, None
         if self._limit is not None and self._limit.active():
@@ -469,7 +593,9 @@ class LinkClient(Service):
             stopped.callback(None)
         if self.running and self._retry is None:
             self._tried = (self._tried + 1) % len(self.paths)
-            self._retry = self.reactor.callLater(0.0 if self._tried else RECONNECT_S, self._connect)
+            # The first link that ends soon may have been that of a parent that was restarted.
+            pause_s = min(RECONNECT_S * 2 ** min(max(self._short - 1, 0), 16), max(RECONNECT_S, MAX_RECONNECT_S))
+            self._retry = self.reactor.callLater(0.0 if self._tried else pause_s, self._connect)
 
 
 class _ClientFactory(ClientFactory):

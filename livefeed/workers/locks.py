@@ -1,7 +1,8 @@
 """The locks of the workers: each holds one for as long as it lives, so that parents find the workers of earlier ones.
 
 The name of the file has the generation and the index of the worker: two generations run beside each other during an
-upgrade. Its content is the id of the process and what the worker does.
+upgrade. Its content is the id of the process, when that was started, since another process may have the id of one that
+has ended, what the worker does, and the number of this format on a second line. It counts only while the lock is held.
 """
 
 from __future__ import annotations
@@ -9,20 +10,34 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from livefeed.exceptions import RuntimeDirError, newer_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 
 MAX_INDEX = 1023
 """The largest index of a worker: more than one for each processor of the largest machines."""
 
-_MAX_LOCK_BYTES = 32
+FORMAT = 1
+"""The number of the format of a lock's content."""
+
+_LOOKS = 10
+"""The number of looks at a lock whose holder does not say which process it is."""
+
+_LOOK_S = 0.01
+"""Seconds between two of them: a worker writes its name some microseconds after it has taken its lock."""
+
+_LINE_BYTES = 64
+_MAX_LOCK_BYTES = 96
+_FORMAT = re.compile(r"format (\d{1,9})")
 _NAME = re.compile(r"worker-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,3})\.lock")
 
 
@@ -83,8 +98,9 @@ class WorkerLock:
     def tell(self, activity: Activity) -> None:
         """Writes what the worker does now. A full disk is ignored: the parent has it from the worker itself."""
         # One call with one length: a reader finds the old text or the new one.
+        line = f"{os.getpid()} {_start_of(os.getpid())} {activity}".ljust(_LINE_BYTES - 1)
         with suppress(OSError):
-            os.pwrite(self.descriptor, f"{os.getpid()} {activity}".ljust(_MAX_LOCK_BYTES - 1).encode() + b"\n", 0)
+            os.pwrite(self.descriptor, f"{line}\nformat {FORMAT}\n".encode(), 0)
 
 
 def lock_path(directory: Path, generation: int, index: int) -> Path:
@@ -100,6 +116,7 @@ def running_workers(directory: Path) -> list[RunningWorker]:
 
     :param directory: the runtime directory of the instance.
     :returns: in the order of generations and indexes.
+    :raises RuntimeDirError: if a worker of a newer livefeed runs whose lock this one does not understand.
     """
     found = []
     for path in directory.glob("worker-*.lock"):
@@ -132,13 +149,47 @@ def remove_left_over(directory: Path, generation: int) -> None:
     """
     for path in directory.glob("worker-*.lock"):
         name = _NAME.fullmatch(path.name)
-        if name is not None and int(name[1]) < generation and _content_of_held(path) is None:
+        if name is not None and int(name[1]) < generation and not _is_held(path):
             with suppress(OSError):
                 path.unlink()
 
 
+def holder_of(path: Path) -> int | None:
+    """Gives the process that holds a lock; ``None`` if none does, or if it does not say which one it is."""
+    content = _content_of_held(path)
+    return None if content is None else content[0]
+
+
 def _content_of_held(path: Path) -> tuple[int, Activity] | None:
-    """Gives the process that holds a lock, and what it does; ``None`` if none does."""
+    """Gives the process that holds a lock, and what it does; ``None`` if none does, or if it does not say so.
+
+    :raises RuntimeDirError: if the content has the format of a newer livefeed.
+    """
+    for look in range(_LOOKS):
+        if look:
+            # A worker that starts holds its lock for a moment before it has replaced the name of the one before.
+            time.sleep(_LOOK_S)
+        text = _text_of_held(path)
+        if text is None:
+            return None
+        line, _, more = text.partition("\n")
+        numbered = _FORMAT.match(more)
+        if numbered is not None and int(numbered[1]) > FORMAT:
+            remedy = "end the process that holds it with the newer livefeed first"
+            raise RuntimeDirError(newer_format(path, int(numbered[1]), FORMAT, remedy))
+        pid, _, rest = line.strip().partition(" ")
+        start, _, activity = rest.partition(" ")
+        if pid.isdecimal() and start.isdecimal() and _start_of(int(pid)) == int(start):
+            return int(pid), Activity(activity) if activity in [*Activity] else Activity.WAITING
+    return None
+
+
+def _is_held(path: Path) -> bool:
+    return _text_of_held(path) is not None
+
+
+def _text_of_held(path: Path) -> str | None:
+    """Gives the content of a lock; ``None`` if no process holds it."""
     try:
         lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -146,10 +197,17 @@ def _content_of_held(path: Path) -> tuple[int, Activity] | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid, _, activity = os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").strip().partition(" ")
-        if not pid.isdecimal():
-            return None
-        return int(pid), Activity(activity) if activity in [*Activity] else Activity.WAITING
+        return os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace")
     finally:
         os.close(lock)
     return None
+
+
+def _start_of(pid: int) -> int | None:
+    """Gives when a process was started, in clock ticks since the start of the machine; ``None`` without the process."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name of the program is in parentheses, and may have others in it; the start is the 22nd field (proc(5)).
+    return int(status.rpartition(b")")[2].split()[19])

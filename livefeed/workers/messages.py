@@ -14,9 +14,10 @@ an error of the program or of another program, and not of a client.
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -42,6 +43,15 @@ MAX_PAYLOAD_BYTES = 1024 * 1024 * 1024
 MAX_FDS = 1024
 """The largest number of descriptors of a message, and of those that wait for their message."""
 
+MAX_TEXT = 1024
+"""The largest number of characters of a name or a text in a report of a worker: labels, versions, names of feeds."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A number that a worker counts, or of a sequence, as JSON has it for everybody."""
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+"""A name or a short text."""
+
 _RESERVED = frozenset(("type", "sizes", "fds"))
 _NEWLINE = b"\n"
 
@@ -55,13 +65,18 @@ class Message:
     :ivar type: the type of the message, such as ``hello``.
     :ivar facts: values that JSON has. The names ``type``, ``sizes`` and ``fds`` are reserved.
     :ivar payloads: bytes that are not JSON, or are large.
-    :ivar fds: descriptors. The receiver of a message owns its descriptors, and closes them.
+    :ivar fds: descriptors. The sender closes its own. The receiver of a message owns its descriptors: it takes those
+        that it keeps, by :meth:`take_fds` or :meth:`take_sockets`, and closes the others.
     """
 
     type: str
     facts: dict[str, Any] = field(default_factory=dict)
     payloads: tuple[bytes, ...] = ()
     fds: tuple[int, ...] = ()
+    _untaken: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._untaken.extend(self.fds)
 
     def read(self, kind: builtins.type[_Facts]) -> _Facts:
         """Gives the facts as an object of their type.
@@ -83,9 +98,32 @@ class Message:
             raise LinkError(f"a message {self.type} has {len(self.payloads)} payloads, and not one number {index}")
         return self.payloads[index]
 
+    def take_fds(self) -> list[int]:
+        """Gives the descriptors of a received message to the caller, who closes them."""
+        taken = self._untaken[:]
+        self._untaken.clear()
+        return taken
+
+    def take_sockets(self) -> list[socket.socket]:
+        """Gives the descriptors of a received message to the caller as sockets.
+
+        :raises LinkError: if one is no socket. All of them are closed then.
+        """
+        sockets: list[socket.socket] = []
+        fds = self.take_fds()
+        try:
+            for fd in fds:
+                sockets.append(socket.socket(fileno=fd))  # noqa: PERF401 - those before an error are closed
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            close_all(fds[len(sockets) :])
+            raise LinkError(f"a message {self.type} has a descriptor that is no socket: {error.strerror}") from None
+        return sockets
+
     def close_fds(self) -> None:
-        """Closes the descriptors of a message that nobody uses."""
-        close_all(self.fds)
+        """Closes the descriptors of a received message that were not taken."""
+        close_all(self.take_fds())
 
 
 def close_all(fds: Iterable[int]) -> None:
@@ -234,9 +272,9 @@ class Held(msgspec.Struct, frozen=True):
     :ivar codings: the names of the content codings that the worker has it in.
     """
 
-    version: str
-    sequence: tuple[int, int]
-    codings: list[str] = []
+    version: Text
+    sequence: tuple[Count, Count]
+    codings: list[Text] = []
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -260,9 +298,9 @@ class Hello(msgspec.Struct, frozen=True):
     livefeed: str
     pid: int
     index: int
-    feeds: dict[str, Held] = {}
-    places: dict[str, int] = {}
-    sockets: list[int] = []
+    feeds: dict[Text, Held] = {}
+    places: dict[Text, Count] = {}
+    sockets: list[Count] = []
     listen: list[str] = []
     numbers: list[list[int]] = []
     generation: int = 0
@@ -310,12 +348,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
     :ivar drain: how far the worker has sent its watchers away.
     """
 
-    samples: list[Any]
-    connections: int
-    capacity: int
-    watchers: dict[str, dict[str, int]]
+    samples: list[tuple[Text, list[tuple[Text, Text]], float]]
+    connections: Count
+    capacity: Count
+    watchers: dict[Text, dict[Text, Count]]
     lag_s: float = 0.0
-    deliveries: list[Any] = []
+    deliveries: list[tuple[Text, Text, float | None, float | None, Count]] = []
     drain: DrainReport = DrainReport()
 
 

@@ -22,8 +22,9 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, mayb
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
-from livefeed.exceptions import LinkError, StartError, first_line
+from livefeed.exceptions import LinkError, RuntimeDirError, StartError, first_line
 from livefeed.process.drain import DRAIN_S
+from livefeed.workers.allowance import Allowance
 from livefeed.workers.canary import Canary, CanaryError, Way
 from livefeed.workers.earlier import EarlierWorkers
 from livefeed.workers.leases import Leases
@@ -32,14 +33,16 @@ from livefeed.workers.locks import (
     Activity,
     RunningWorker,
     generation_after,
+    holder_of,
     lock_path,
     remove_left_over,
     running_workers,
 )
 from livefeed.workers.messages import Heartbeat, Lease, LeftWorker, Line, Message, Readiness, message_of
 from livefeed.workers.releasing import WorkersRelease
-from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_unix
+from livefeed.workers.sockets import AdoptFacts, CanaryFacts, OwnerFacts, SocketsFacts, is_listening, is_unix
 from livefeed.workers.supervisor import State, Supervisor
+from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -207,7 +210,7 @@ class Parent(MultiService):
     def privilegedStartService(self) -> None:
         """IService API. Looks for workers of an earlier parent, before anything is bound.
 
-        :raises StartError: if another process uses the runtime directory.
+        :raises StartError: if another process uses the runtime directory, or workers of a newer livefeed do.
         """
         Service.privilegedStartService(self)
         if self._running is not None:
@@ -217,7 +220,10 @@ class Parent(MultiService):
             directory = self.directory()
             if not directory.is_ours:
                 raise StartError(f"livefeed: --workers: {directory.why_not}; set another --instance or --runtime-dir")
-            self._running = running_workers(directory.path)
+            try:
+                self._running = running_workers(directory.path)
+            except RuntimeDirError as error:
+                raise StartError(f"livefeed: --workers: {error}") from None
             self.generation = generation_after(self._running)
         for endpoint in self.endpoints:
             group = endpoint.group
@@ -255,16 +261,26 @@ class Parent(MultiService):
         for each in self._running or ():
             if each.activity is Activity.WAITING:
                 # It has no clients, and is in the way of a worker of this parent.
-                if self.processes.hold(each.pid):
+                if self._hold(each):
                     self.processes.kill(each.pid, signal.SIGKILL)
             elif each.generation == self.generation and each.activity is Activity.ACCEPTING:
-                if self.processes.hold(each.pid):
+                if self._hold(each):
                     self._awaited[each.pid] = each
             else:
                 self._expect(each)
         if self._awaited:
             indexes = _listed(each.index for each in self._awaited.values())
             _log.info("workers of an earlier parent run: {indexes}", indexes=indexes)
+
+    def _hold(self, worker: RunningWorker) -> bool:
+        """Watches a worker of an earlier parent. From then on, its id cannot pass to another process unnoticed."""
+        if not self.processes.hold(worker.pid):
+            return False
+        if holder_of(lock_path(self.directory().path, worker.generation, worker.index)) == worker.pid:
+            return True
+        # It has ended before it was held, and the process that is held may be another one.
+        self.processes.let_go(worker.pid)
+        return False
 
     def _is_deferred(self) -> bool:
         return any(endpoint.group.is_deferred for endpoint in self.endpoints)
@@ -284,8 +300,13 @@ class Parent(MultiService):
     def stopService(self) -> Deferred[Any]:
         """IService API. Fires when all workers have ended, after the time to drain and some seconds at the latest."""
         Service.stopService(self)
-        if self._waiting is not None and self._waiting.active():
-            self._waiting.cancel()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+        silent, self._awaited = self._awaited, {}
+        for each in silent.values():
+            if not self.supervisor.is_known(each.index, each.pid):
+                self.supervisor.retire(each.pid, DRAIN_S)
         stopping = [maybeDeferred(service.stopService) for service in reversed(self.services) if service.running]
         if not self.supervisor.has_resigned:
             stopping += self.supervisor.stop(DRAIN_S), self.earlier.stop()
@@ -296,6 +317,7 @@ class Parent(MultiService):
             link.link.close()
         self.earlier.leave()
         self.processes.let_go()
+        _close_all(self._adopted)
         server, self._server = self._server, None
         return result if server is None else maybeDeferred(server.stopService).addCallback(lambda _: result)
 
@@ -354,6 +376,8 @@ class Parent(MultiService):
 
     def _expect(self, of: RunningWorker, left: LeftWorker | None = None) -> None:
         """Has a worker of an earlier generation send its watchers away as soon as it says hello."""
+        if not self._hold(of):
+            return
         worker = self.earlier.expect(of, None if left is None else left.places)
         if worker is None:
             return
@@ -379,10 +403,10 @@ class Parent(MultiService):
                 if self.is_livefeed_ready is not None and worker.link is not None:
                     worker.told = _tell_readiness(worker.link, worker.told, ready=self.is_livefeed_ready())
             case "log":
-                _log_line(worker.name, message.read(Line))
+                _log_line(worker.name, message.read(Line), worker.allowance)
             case _:
-                if worker.link is None or not self.feeds.receive(worker.link, message):
-                    message.close_fds()
+                if worker.link is not None:
+                    self.feeds.receive(worker.link, message)
 
     def part_from(self, link: Link) -> None:
         """Owner API."""
@@ -426,6 +450,8 @@ class Parent(MultiService):
     def _end_waiting(self) -> None:
         """Goes on without the workers of an earlier parent that have not said hello."""
         self._waiting = None
+        if not self.running:
+            return
         silent, self._awaited = self._awaited, {}
         for each in silent.values():
             text = "worker {index} of an earlier parent (process {pid}) does not answer, and is killed"
@@ -439,9 +465,9 @@ class Parent(MultiService):
         for endpoint in self.endpoints:
             found = adopted.pop(endpoint.group.description, {})
             await endpoint.settle(found, self.factory)
-        for others in adopted.values():
-            for sock in others.values():
-                sock.close()
+        _close_all(adopted)
+        if not self.running:
+            return
         self._begin()
         for link in self._links.values():
             self._share_out(link)
@@ -454,15 +480,16 @@ class Parent(MultiService):
 
     def _take_sockets(self, worker: _WorkerLink, message: Message) -> None:
         facts = message.read(SocketsFacts)
-        sockets = [socket.socket(fileno=fd) for fd in message.fds]
-        if len(sockets) != len(facts.listen):
+        if len(message.fds) != len(facts.listen):
             raise LinkError("a message sockets does not name each of its sockets")
+        sockets = message.take_sockets()
         known = {each.group.description: number for number, each in enumerate(self.endpoints)}
         worker.sockets = {(known[description], owner) for description, owner in facts.listen if description in known}
         for (description, owner), sock in zip(facts.listen, sockets, strict=True):
             of_endpoint = self._adopted.setdefault(description, {})
             owner_here = 0 if is_unix(description) or sock.family == socket.AF_UNIX else owner
-            if self._has_begun or description not in known or owner_here in of_endpoint:
+            is_wanted = description in known and owner_here not in of_endpoint and is_listening(sock)
+            if self._has_begun or not is_wanted:
                 sock.close()
             else:
                 of_endpoint[owner_here] = sock
@@ -497,6 +524,7 @@ class Parent(MultiService):
         if self._has_leases:
             self._leases.connect(index, hello.places)
         if is_awaited:
+            worker.is_asked = True
             link.send(Message("sockets"))
         elif self._has_begun:
             self._share_out(worker)
@@ -544,11 +572,10 @@ class Parent(MultiService):
         """
         if not self.has_sockets:
             return {}
-        owners = [each.index for each in self.supervisor.workers if each.borrower == index]
         return {
             (number, index if endpoint.group.is_shared else of): sock
             for number, endpoint in enumerate(self.endpoints)
-            for owner in (index, *owners)
+            for owner in (index, *self.supervisor.lent_to(index))
             for of, sock in endpoint.group.sockets_of(owner)
         }
 
@@ -575,6 +602,10 @@ class Parent(MultiService):
     def receive(self, worker: _WorkerLink, message: Message) -> None:
         """Takes a message of a worker."""
         index = worker.index
+        if message.type != "sockets":
+            message.close_fds()
+        if not worker.allowance.take(message.type):
+            return
         match message.type:
             case "heartbeat":
                 beat = message.read(Heartbeat)
@@ -588,14 +619,16 @@ class Parent(MultiService):
                 worker.is_accepting = True
                 worker.watch()
             case "log":
-                _log_line(f"worker {index}", message.read(Line))
+                _log_line(f"worker {index}", message.read(Line), worker.allowance)
             case "sockets":
+                if not worker.is_asked:
+                    raise LinkError("a message sockets has come that was not asked for")
+                worker.is_asked = False
                 self._take_sockets(worker, message)
                 worker.is_accepting = True
                 worker.watch()
             case _:
-                if not self.feeds.receive(worker.link, message):
-                    message.close_fds()
+                self.feeds.receive(worker.link, message)
 
     def _take_figures(self, place: int, name: str, beat: Heartbeat) -> None:
         self.figures.report(place, self._incarnations.get(place, 0), beat.samples)
@@ -630,11 +663,13 @@ class Parent(MultiService):
         """Processes API."""
         self.processes.kill(pid, number)
 
-    def lend(self, owner: int, to: int) -> None:
+    def lend(self, owner: int, to: int) -> bool:
         """Lending API. Shared sockets are not lent: the worker accepts on them already."""
         worker = self._links.get(to)
-        if worker is not None:
-            self._share_out(worker)
+        if worker is None:
+            return False
+        self._share_out(worker)
+        return True
 
     def take_back(self, owner: int, borrower: int) -> None:
         """Lending API."""
@@ -699,7 +734,9 @@ class _WorkerLink:
     """The link to a worker that was welcome.
 
     :ivar places: the places of limited feeds that the worker had by an earlier lease.
+    :ivar allowance: limits the number of its messages.
     :ivar is_accepting: whether the worker accepts on the sockets that it was given.
+    :ivar is_asked: whether it was asked for its sockets, and has not answered.
     :ivar sockets: these sockets, by the index of the endpoint and the number by which the worker knows the socket.
     """
 
@@ -710,11 +747,16 @@ class _WorkerLink:
     places: Mapping[str, int]
 
     # internal state
+    allowance: Allowance = field(init=False)
     is_accepting: bool = False
+    is_asked: bool = False
     sockets: set[tuple[int, int]] = field(default_factory=set)
     told: bool | None = None  # whether the worker was told last that livefeed is ready
     _watching: Deferred[None] | None = None
     _is_lost: bool = False
+
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(self.parent.reactor.seconds)
 
     def receive(self, link: Link, message: Message) -> None:
         """Receiver API."""
@@ -770,11 +812,22 @@ def _tell_readiness(link: Link, told: bool | None, *, ready: bool) -> bool:
     return ready
 
 
-def _log_line(name: str, line: Line) -> None:
+def _log_line(name: str, line: Line, allowance: Allowance) -> None:
     """Writes a line of a worker's log into that of the parent."""
     level = _LEVELS.get(line.level, LogLevel.info)
-    logger = Logger(line.namespace)
-    logger.emit(level, "{name}: {text}", name=name, text=line.text)
+    logger = Logger(line.namespace[:MAX_NAMESPACE])
+    left_out, allowance.left_out = allowance.left_out, 0
+    if left_out:
+        _log.warn("{name}: {count} lines of its log are left out: there were too many", name=name, count=left_out)
+    logger.emit(level, "{name}: {text}", name=name, text=line.text[:MAX_CHARACTERS])
+
+
+def _close_all(adopted: dict[str, dict[int, socket.socket]]) -> None:
+    """Closes sockets of an earlier parent that are not used."""
+    for sockets in adopted.values():
+        for sock in sockets.values():
+            sock.close()
+    adopted.clear()
 
 
 def _listed(indexes: Iterable[int]) -> str:

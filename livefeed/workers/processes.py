@@ -158,9 +158,12 @@ class WorkerProcesses:
                 # It stays a zombie, and its id in use, until its end has been noticed.
                 os.kill(pid, number)
 
-    def let_go(self) -> None:
-        """Watches processes no more that this one has not started."""
-        for pid in tuple(self._held):
+    def let_go(self, *pids: int) -> None:
+        """Watches processes no more that this one has not started.
+
+        :param pids: their ids; none for all of them.
+        """
+        for pid in pids or tuple(self._held):
             self._forget(pid)
 
     def _note_child_ended(self, pid: int, why: str) -> None:

@@ -448,17 +448,15 @@ class WorkerSockets:
     def _adopt(self, message: Message) -> None:
         facts = message.read(AdoptFacts)
         if len(facts.listen) != len(message.fds) or any(not 0 <= each < len(self.ports) for each in facts.listen):
-            message.close_fds()
             raise LinkError("a message adopt names endpoints that there are not")
-        for endpoint, fd in zip(facts.listen, message.fds, strict=True):
-            self.ports[endpoint].add(facts.owner, socket.socket(fileno=fd))
+        for endpoint, sock in zip(facts.listen, message.take_sockets(), strict=True):
+            self.ports[endpoint].add(facts.owner, sock)
 
     def _admit(self, message: Message) -> None:
         endpoint = message.read(CanaryFacts).listener
         if len(message.fds) != 1 or not 0 <= endpoint < len(self.ports):
-            message.close_fds()
             raise LinkError("a message canary has no socket, or names an endpoint that there is not")
-        self.ports[endpoint].admit(socket.socket(fileno=message.fds[0]), self.canaries)
+        self.ports[endpoint].admit(message.take_sockets()[0], self.canaries)
 
     def _report(self) -> Message:
         """Gives the sockets to a new parent, which has none."""
@@ -521,6 +519,11 @@ def inherited_description(description: str) -> str:
 def is_unix(description: str) -> bool:
     """Tells whether a description is that of a Unix socket."""
     return bool(re.match(r"(?:haproxy:)?unix:", description))
+
+
+def is_listening(sock: socket.socket) -> bool:
+    """Tells whether connections can be accepted on a socket."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _name_of(sock: socket.socket) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed.document.timestamps import length_of
+from livefeed.exceptions import LinkError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,8 +86,12 @@ class Processes(Protocol):
 class Lending(Protocol):
     """Sockets that a worker serves for another one."""
 
-    def lend(self, owner: int, to: int) -> None:
-        """Has a worker accept on the sockets of another one as well."""
+    def lend(self, owner: int, to: int) -> bool:
+        """Has a worker, which is the borrower already, accept on the sockets of another one as well.
+
+        :returns: whether it could be told so; without a link it cannot.
+        :raises LinkError: if the message could not be sent.
+        """
 
     def take_back(self, owner: int, borrower: int) -> None:
         """Has a worker accept on the sockets of another one no more."""
@@ -154,6 +159,7 @@ class Supervisor:
     _retired: dict[int, float] = field(
         default_factory=dict
     )  # processes that were told to end, and when they are killed
+    _unlent: set[int] = field(default_factory=set)  # workers whose sockets no other one could be given
     _deadline_s: float = inf
     _was_killed: bool = False
     _swept_s: float = 0.0
@@ -183,6 +189,8 @@ class Supervisor:
         self.is_stopping = True
         now = self.clock.seconds()
         self._deadline_s = now if self._is_hurried else now + drain_s + KILL_S
+        if self._is_hurried:
+            self._hurry_retired(now)
         for worker in self._alive():
             worker.state = State.DRAINING
             self.processes.kill(worker.pid, signal.SIGTERM)
@@ -199,7 +207,11 @@ class Supervisor:
         self._is_hurried = True
         if self.is_stopping:
             now = self._deadline_s = self.clock.seconds()
-            self._retired = {pid: min(each, now) for pid, each in self._retired.items()}
+            self._hurry_retired(now)
+
+    def _hurry_retired(self, now: float) -> None:
+        # Those that were killed have an infinite time.
+        self._retired = {pid: each if each == inf else min(each, now) for pid, each in self._retired.items()}
 
     def release(self) -> None:
         """Takes note that the workers are told to send their watchers away, and run on until :meth:`stop`."""
@@ -213,6 +225,10 @@ class Supervisor:
         """Tells a process to end that is none of the workers, such as one of an earlier parent with more of them."""
         self._retired[pid] = self.clock.seconds() + drain_s + KILL_S
         self.processes.kill(pid, signal.SIGTERM)
+
+    def lent_to(self, index: int) -> list[int]:
+        """Gives the indexes of the workers whose sockets another one accepts on as well."""
+        return [each.index for each in self.workers if each.borrower == index]
 
     def is_known(self, index: int, pid: int) -> bool:
         """Tells whether a process is that of a worker."""
@@ -275,7 +291,6 @@ class Supervisor:
     def report(self) -> list[dict[str, Any]]:
         """Gives the facts about all workers, for display. Times are in seconds."""
         now = self.clock.seconds()
-        lent = {each.index: each.borrower for each in self.workers}
         return [
             {
                 "index": each.index,
@@ -287,7 +302,7 @@ class Supervisor:
                 "heartbeat_age_s": now - each.heard_s if each.heard_s < inf else None,
                 "canary_s": each.canary_s,
                 "restarts": each.restarts,
-                "serves_for": [owner for owner, borrower in lent.items() if borrower == each.index],
+                "serves_for": self.lent_to(each.index),
             }
             for each in self.workers
         ]
@@ -406,14 +421,27 @@ class Supervisor:
     def _lend(self, owner: Worker) -> None:
         # To the one that serves the fewest: several may be down.
         able = [each for each in self.workers if each is not owner and self._can_borrow(each)]
-        if not able:
-            return
         lent = [each.borrower for each in self.workers]
-        borrower = min(able, key=lambda each: lent.count(each.index))
+        for borrower in sorted(able, key=lambda each: lent.count(each.index)):
+            if self._lend_to(owner, borrower):
+                text = "worker {index} also accepts on the sockets of worker {owner} until that is ready"
+                _log.info(text, index=borrower.index, owner=owner.index)
+                return
+
+    def _lend_to(self, owner: Worker, borrower: Worker) -> bool:
         owner.borrower = borrower.index
-        text = "worker {index} also accepts on the sockets of worker {owner} until that is ready"
-        _log.info(text, index=borrower.index, owner=owner.index)
-        self.lending.lend(owner.index, borrower.index)
+        try:
+            if self.lending.lend(owner.index, borrower.index):
+                self._unlent.discard(owner.index)
+                return True
+        except LinkError as error:
+            # The next sweep tries again, and the log has it once.
+            if owner.index not in self._unlent:
+                self._unlent.add(owner.index)
+                text = "the sockets of worker {owner} cannot be given to worker {index}: {why}"
+                _log.warn(text, owner=owner.index, index=borrower.index, why=first_line(error))
+        owner.borrower = None
+        return False
 
     def _take_back(self, owner: Worker) -> None:
         borrower, owner.borrower = owner.borrower, None

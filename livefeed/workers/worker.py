@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -55,6 +54,7 @@ from livefeed.workers.messages import (
 from livefeed.workers.sockets import InheritedPort, InheritedReactor, WorkerSockets, inherited_description
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -382,11 +382,19 @@ class Worker(MultiService):
         served = self.served
         assert served is not None
         welcome = message.read(Welcome)
+        before = served.certificates.files
         try:
             served.certificates.files = files_of(message, welcome)
             served.reload.apply(settings_of(welcome))
         except (LivefeedError, StartError) as error:
+            served.certificates.files = before
             _log.error("the settings of the parent cannot be used, and the old ones stay: {why}", why=first_line(error))
+        except Exception:
+            # The end of the link would help nothing: the same settings come with the next welcome.
+            served.certificates.files = before
+            _log.failure("the settings of the parent broke, and the old ones stay")
+        # Feeds that were removed end by themselves.
+        served.reload.ended()
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
 
@@ -408,7 +416,7 @@ class Worker(MultiService):
 
     def _serve(self, message: Message, welcome: Welcome) -> None:
         """Makes everything that clients use, by the first welcome, and starts it."""
-        sockets = [socket.socket(fileno=fd) for fd in message.fds]
+        sockets = message.take_sockets()
         served = self._make(settings_of(welcome), files_of(message, welcome), welcome, sockets)
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))

@@ -26,6 +26,9 @@ MAX_LINES = 256
 MAX_CHARACTERS = 16 * 1024
 """The largest number of characters of a line, which may be a traceback. The end is cut off."""
 
+MAX_NAMESPACE = 200
+"""The largest number of characters of the namespace of a line. The end is cut off."""
+
 
 class LogLink(Protocol):
     """A link to the parent."""
@@ -70,7 +73,7 @@ class WorkerLog:
             if level is LogLevel.debug:
                 return
             text = eventAsText(event, includeTimestamp=False, includeSystem=False)[:MAX_CHARACTERS]
-            self._take(event, Line(level.name, str(event.get("log_namespace", ""))[:200], text))
+            self._take(event, Line(level.name, str(event.get("log_namespace", ""))[:MAX_NAMESPACE], text))
         finally:
             self._is_busy = False
 

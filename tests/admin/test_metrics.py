@@ -231,6 +231,11 @@ class ProcessFigureTests(MetricsTestCase):
         self.metrics = self.site_of(Figures(self.figures.served, self.figures.pulled, self.site, None))
         self.assertEqual([self.figure(name) for name in names], [None] * 4)
 
+    def test_traffic(self) -> None:
+        """The bytes of all connections."""
+        self.pool.traffic.sent, self.pool.traffic.received = 7, 3
+        self.assertEqual([self.figure(f"{name}_bytes_total") for name in ("sent", "received")], [7, 3])
+
     def test_handshakes(self) -> None:
         """The figures of the pool, and the connections that were refused for their address."""
         self.pool.handshakes, self.pool.failed_handshakes = 5, 2

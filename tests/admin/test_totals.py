@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.admin import totals as totals_module
 from livefeed.admin.samples import Sample
 from livefeed.admin.totals import Totals, received, sent
 
@@ -74,6 +75,24 @@ class TotalsTests(SynchronousTestCase):
         self.assertEqual(self.total(), 5)
         self.totals.report(0, 1, counter(2))
         self.assertEqual(self.total(), 7)
+
+    def test_samples_are_bounded(self) -> None:
+        """A worker that invents labels adds series up to a limit; those that are there go on, and so do its ends."""
+        self.patch(totals_module, "MAX_SERIES", 3)
+
+        def invented(*names: str) -> list[Sample]:
+            return [Sample(COUNTER, (("feed", name),), 2.0) for name in names]
+
+        self.totals.report(0, 1, invented("a", "b"))
+        self.totals.report(0, 1, invented("c", "d", "e", "f"))
+        self.assertEqual(len(self.totals.of_worker(0)), 3)
+        for incarnation in range(2, 5):
+            self.totals.report(0, incarnation, invented("c", f"x{incarnation}", f"y{incarnation}"))
+        self.totals.end(0, 5)
+        self.assertEqual(len(self.totals.combined([])), 3)
+        self.totals.report(0, 6, [Sample(COUNTER, (), float("nan"))])
+        self.assertEqual(self.totals.of_worker(0), [])
+        self.assertEqual(sent([Sample(COUNTER, (), float("inf"))]), [])
 
     def test_values_that_are_no_counters(self) -> None:
         """They are added or compared, those of ended workers do not count, and some count only of this process."""

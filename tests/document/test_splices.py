@@ -204,6 +204,10 @@ class ApplySplicesTests(SynchronousTestCase):
         ):
             self.assertEqual(apply_splices(self.OLD, splices, 100), result)
 
+    def test_moved_elements(self) -> None:
+        """The example of the documentation: two elements change places, and nothing is text."""
+        self.assertEqual(apply_splices(b'["A","B"]', [1, 4, 3, -4, 1, -4, 3, 4, 1], 9), b'["B","A"]')
+
     def test_malformed(self) -> None:
         """The error says which splice is wrong."""
         malformed: tuple[object, ...] = ({}, "x", None, 3)

@@ -30,6 +30,7 @@ class MemoryLink:
 
     queue: deque[bytes] = field(default_factory=deque)
     sent: list[Message] = field(default_factory=list)
+    is_full: bool = False
 
     def send(self, message: Message) -> None:
         self.sent.append(message)

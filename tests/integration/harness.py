@@ -54,6 +54,10 @@ START_S = 240.0
 STOP_S = 5.0
 """The time in seconds that livefeed may take to stop. Only tests of that time use this limit."""
 
+STOP_BY_START = 4.0
+"""The time that livefeed may take to stop on a machine with other work, in multiples of the time of its start. On an
+idle machine a start takes one second, and a stop with clients that hold it up three."""
+
 MOST_TRIES = 100
 """The number of connections after which each of two workers has accepted some, except in one of 10**30 runs."""
 
@@ -167,6 +171,7 @@ class Livefeed:
     :param listen: the endpoints, each with a port of which the log tells.
     :param command: the command that runs it.
     :param live: whether to wait for the first good pull.
+    :ivar stop_s: the time in seconds that it may take to stop.
     """
 
     def __init__(
@@ -181,6 +186,7 @@ class Livefeed:
         self._stack = contextlib.ExitStack()
         self._certificate = certificate
         self.runtime_dir = runtime_dir(self._stack)
+        began = time.monotonic()
         files = () if certificate is None else ("--cert", str(certificate.cert), "--key", str(certificate.key))
         endpoints = [argument for endpoint in listen for argument in ("--listen", endpoint)]
         workers = 0 if "--workers" in options else WORKERS
@@ -202,6 +208,7 @@ class Livefeed:
         except BaseException:
             self._stack.close()
             raise
+        self.stop_s = max(STOP_S, STOP_BY_START * (time.monotonic() - began))
         self.ports = {scheme: int(port) for scheme, port in _LISTENING.findall(self.log())}
         self.scheme = next(iter(self.ports), "")
         self.port = self.ports.get(self.scheme, 0)
@@ -475,6 +482,17 @@ def open_files(pid: int) -> set[str]:
         with contextlib.suppress(FileNotFoundError):
             names.add(str(descriptor.readlink()))
     return names
+
+
+def assert_soon(is_so: Callable[[], object], what: str | Callable[[], object]) -> None:
+    """Fails if a condition is not true. With workers it may become true: the parent logs a change before they have it.
+
+    :param what: the message of the failure, or a function that gives it.
+    """
+    if WORKERS:
+        wait_until(is_so, what)
+    else:
+        assert is_so(), what if isinstance(what, str) else what()
 
 
 def runtime_dir(stack: contextlib.ExitStack) -> Path:

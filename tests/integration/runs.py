@@ -25,6 +25,7 @@ RUNS: Final = {
         frozenset({FAST, WORKERS}),
         "settings, signals, files, limits and ports of livefeed as an operator sees it, whatever carries connections",
     ),
+    "transports": (frozenset({FAST, TWISTED}), "a transport in the process of the test, without a livefeed of its own"),
     "sources": (frozenset({FAST}), "a store that documents are pulled from: one process pulls, also with workers"),
     "peers": (
         frozenset({FAST}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import TCP, TWISTD
+from tests.integration.harness import TCP, TWISTD, WORKERS
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
@@ -31,10 +31,12 @@ def test_limit_of_files_is_raised_before_connections_are_counted(start: Start) -
 
 
 def test_connections_are_capped(start: Start) -> None:
-    """A connection above the limit is told to come back; when another one closes, there is room again."""
-    server = start("--max-connections", "3", "--push", "change", listen=(TCP,))
-    with ExitStack() as stack:
-        wires = [stack.enter_context(server.wire()) for _ in range(4)]
+    """A connection above the limit is told to come back; when another one closes, there is room again.
+
+    Each worker has its part of the limit.
+    """
+    server = start("--max-connections", str(3 * max(WORKERS, 1)), "--push", "change", listen=(TCP,))
+    with server.wires_of_one(4) as wires:
         for _ in range(2):
             for wire in wires[:3]:
                 wire.send(GET)

@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from livefeed.document.snapshot import version_of
 from tests.integration.browsing import call
-from tests.integration.harness import STOP_S, TCP, TLS, WAIT_S, Livefeed, Process, Wire, peer, replace_file
+from tests.integration.harness import TCP, TEXT, TLS, WAIT_S, Livefeed, Process, Wire, peer, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Start
 
 KIB = 1024
+FIRST = b'{"n": 0}'
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FOLLOW = b"GET /feed.sse HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -40,7 +41,8 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.options = ("--source", f"file:{path}", "--interval", "0.05")
+        # On a busy machine, a pull may take longer than a feed stays live by default.
+        self.options = ("--source", f"file:{path}", "--interval", "0.05", "--stale-after", "60")
 
     def write(self, document: bytes) -> bytes:
         replace_file(self._path, document)
@@ -48,15 +50,49 @@ class Source:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def own_source(tmp_path: Path) -> Source:
+    """The file of a server that the test starts."""
     source = Source(tmp_path / "document.json")
-    source.write(b'{"n": 0}')
+    source.write(FIRST)
     return source
 
 
 @pytest.fixture(params=[TLS, TCP], ids=["tls", "tcp"])
-def server(request: pytest.FixtureRequest, start: Start, source: Source) -> Livefeed:
-    return start(*source.options, listen=(request.param,))
+def own_server(request: pytest.FixtureRequest, start: Start, own_source: Source) -> Livefeed:
+    """A server that the test may stop."""
+    return start(*own_source.options, listen=(request.param,))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The file of the server of all tests that do not stop it."""
+    source = Source(tmp_path_factory.mktemp("following") / "document.json")
+    source.write(FIRST)
+    return source
+
+
+@pytest.fixture(scope="module", params=[TLS, TCP], ids=["tls", "tcp"])
+def shared(
+    request: pytest.FixtureRequest,
+    source: Source,
+    certificate: DevelopmentCertificate,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Livefeed]:
+    """The server of all tests that do not stop it, with the document that the last test has left."""
+    directory = tmp_path_factory.mktemp("server")
+    with Livefeed(*source.options, directory=directory, certificate=certificate, listen=(request.param,)) as livefeed:
+        yield livefeed
+
+
+@pytest.fixture
+def server(shared: Livefeed, source: Source) -> Livefeed:
+    """The server of all tests that do not stop it, with the first document."""
+    source.write(FIRST)
+    with shared.subscriber_of_each() as wires:
+        for wire in wires:
+            while wire.frame_of(TEXT) != FIRST:
+                pass
+    return shared
 
 
 def events(lines: Iterable[str]) -> Iterator[bytes]:
@@ -162,14 +198,14 @@ class TestStream:
         with server.wire() as wire:
             assert next(follow(wire, request)) == document
 
-    def test_stream_is_there_before_the_document_is(self, start: Start, source: Source, tmp_path: Path) -> None:
+    def test_stream_is_there_before_the_document_is(self, start: Start, own_source: Source, tmp_path: Path) -> None:
         """Clients can wait although the source is down."""
         (tmp_path / "document.json").unlink()
-        livefeed = start(*source.options, live=False)
+        livefeed = start(*own_source.options, live=False)
         with livefeed.wire() as wire:
             received = follow(wire)
             assert json.loads(next(received)) == {"state": "stale", "at": None}
-            document = source.write(b'{"n": 1}')
+            document = own_source.write(b'{"n": 1}')
             assert next(received) == document
 
     def test_stream_follows_another_request_on_the_connection(self, server: Livefeed, source: Source) -> None:
@@ -183,19 +219,20 @@ class TestStream:
             document = source.write(b'{"n": 1}')
             assert next(received) == document
 
+    @pytest.mark.peers
     def test_curl_follows(
-        self, start: Start, source: Source, certificate: DevelopmentCertificate, tmp_path: Path
+        self, start: Start, own_source: Source, certificate: DevelopmentCertificate, tmp_path: Path
     ) -> None:
         """As the documentation shows; the stream ends properly, so the client ends without an error."""
         curl = peer("curl", "curl")
-        livefeed = start(*source.options)
+        livefeed = start(*own_source.options)
         url = f"https://{livefeed.authority}/feed.sse"
         options = ("--no-buffer", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(certificate.ca))
         process = Process([curl, *options, url], directory=tmp_path)
         try:
             process.wait_for(r'^data: \{"n": 0\}$')
             for number in range(1, 4):
-                source.write(b'{"n": %d}' % number)
+                own_source.write(b'{"n": %d}' % number)
                 process.wait_for(rf'^data: \{{"n": {number}\}}$')
             assert livefeed.terminate() == 0
             assert process.wait() == 0, process.text()
@@ -215,9 +252,9 @@ class TestStream:
 
 
 class TestSlowReader:
-    def test_skips_versions_and_takes_no_memory(self, start: Start, source: Source) -> None:
+    def test_skips_versions_and_takes_no_memory(self, start: Start, own_source: Source) -> None:
         """A client that does not read costs no memory, delays no other, and gets the newest version in the end."""
-        livefeed = start(*source.options)
+        livefeed = start(*own_source.options)
         # The history is full after the warm-up. Kept for the client, the later versions would be 50 MiB. They compress
         # well: compressing takes most of the time otherwise, in threads whose memory differs from run to run.
         warm_up, versions, noise = range(70, 90), 290, b"x" * (256 * KIB)
@@ -227,7 +264,7 @@ class TestSlowReader:
             assert next(others) == next(skipped) == b'{"n": 0}'
             before = 0
             for number in range(1, versions + 1):
-                document = source.write(b'{"n": %d, "noise": "%s"}' % (number, noise))
+                document = own_source.write(b'{"n": %d, "noise": "%s"}' % (number, noise))
                 assert next(others) == document
                 if number in warm_up:
                     before = max(before, livefeed.resident_bytes())
@@ -242,7 +279,7 @@ class TestSlowReader:
             assert len(numbers) < versions // 2
             # It follows like every other from there on.
             for number in range(3):
-                document = source.write(b"[%d]" % number)
+                document = own_source.write(b"[%d]" % number)
                 assert next(others) == next(skipped) == document
 
 
@@ -299,16 +336,16 @@ class TestLongPoll:
 
 
 class TestStop:
-    def test_everybody_is_let_go_in_order(self, server: Livefeed) -> None:
+    def test_everybody_is_let_go_in_order(self, own_server: Livefeed) -> None:
         """Streams end with their last chunk, requests that wait are answered, and connections are closed properly."""
         with ExitStack() as stack:
-            streams, polls = ([stack.enter_context(server.wire()) for _ in range(5)] for _ in range(2))
+            streams, polls = ([stack.enter_context(own_server.wire()) for _ in range(5)] for _ in range(2))
             followed = [follow(wire) for wire in streams]
             for received in followed:
                 assert next(received) == b'{"n": 0}'
             for wire in polls:
                 long_poll(wire, 50)
-            server.process.signal(signal.SIGTERM)
+            own_server.process.signal(signal.SIGTERM)
             for received, wire in zip(followed, streams, strict=True):
                 assert list(received) == []
                 assert_ended(wire)
@@ -319,16 +356,16 @@ class TestStop:
                 assert_ended(wire)
             for wire in (*streams, *polls):
                 wire.close()
-            assert server.process.wait(STOP_S) == 0
+            assert own_server.process.wait(own_server.stop_s) == 0
 
-    def test_streams_are_told_when_to_come_back(self, server: Livefeed) -> None:
+    def test_streams_are_told_when_to_come_back(self, own_server: Livefeed) -> None:
         """The delay comes last, 20 ms later for each few. In HTTP/1.0, which has no chunks, it is the last line."""
         with ExitStack() as stack:
-            streams = [stack.enter_context(server.wire()) for _ in range(24)]
+            streams = [stack.enter_context(own_server.wire()) for _ in range(24)]
             for number, wire in enumerate(streams):
                 wire.send(FOLLOW if number % 2 else FOLLOW.replace(b"HTTP/1.1", b"HTTP/1.0"))
                 wire.until(b'data: {"n": 0}\n\n')
-            server.process.signal(signal.SIGTERM)
+            own_server.process.signal(signal.SIGTERM)
             told = Counter[bytes]()
             for number, wire in enumerate(streams):
                 end = rb"retry: (\d+)\n\r\n0\r\n\r\n\Z" if number % 2 else rb"(?:\A|\n)retry: (\d+)\n\Z"
@@ -339,31 +376,32 @@ class TestStop:
             # Their number for each value depends on the time that a handshake takes here.
             delays = sorted(int(delay) for delay in told)
             assert delays == [*range(6000, 6000 + 20 * len(delays), 20)]
-            assert server.process.wait(STOP_S) == 0
+            assert own_server.process.wait(own_server.stop_s) == 0
 
-    def test_clients_that_stay_hold_nothing_up(self, server: Livefeed) -> None:
+    def test_clients_that_stay_hold_nothing_up(self, own_server: Livefeed) -> None:
         """They neither read nor close."""
-        with server.wire() as stream, server.wire() as poll:
+        with own_server.wire() as stream, own_server.wire() as poll:
             assert next(follow(stream)) == b'{"n": 0}'
             long_poll(poll, 50)
-            assert server.terminate() == 0
+            assert own_server.terminate() == 0
 
-    def test_stream_that_is_full_holds_nothing_up(self, server: Livefeed, source: Source) -> None:
+    def test_stream_that_is_full_holds_nothing_up(self, own_server: Livefeed, own_source: Source) -> None:
         """An answer to a client that does not read is given up in time."""
         noise = b"x" * 900_000
-        with server.wire(receive_buffer=16 * KIB) as not_reading, server.wire() as reading:
+        with own_server.wire(receive_buffer=16 * KIB) as not_reading, own_server.wire() as reading:
             follow(not_reading)
             others = follow(reading)
             assert next(others) == b'{"n": 0}'
             for number in range(20):
-                document = source.write(b'["%s", %d]' % (noise, number))
+                document = own_source.write(b'["%s", %d]' % (noise, number))
                 assert next(others) == document
-            assert server.terminate() == 0
+            assert own_server.terminate() == 0
 
 
-def test_page_of_another_origin_follows(browser: Chrome, start: Start, source: Source, other_origin: str) -> None:
+@pytest.mark.peers
+def test_page_of_another_origin_follows(browser: Chrome, start: Start, own_source: Source, other_origin: str) -> None:
     """EventSource receives each version, with its id, and reads documents of several lines as they are."""
-    livefeed = start(*source.options)
+    livefeed = start(*own_source.options)
     browser.get(other_origin)
     browser.execute_script(
         """
@@ -380,17 +418,18 @@ def test_page_of_another_origin_follows(browser: Chrome, start: Start, source: S
     wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
     documents = [b'{"n": 0}', b'{"n": 1.50}', b'{\n  "n": 2,\n\n  "city": "Z\xc3\xbcrich"\n}']
     for count, document in enumerate(documents, start=1):
-        source.write(document)
+        own_source.write(document)
         wait.until(partial(has_seen, count))
     expected = [[version_of(document), document.decode()] for document in documents]
     assert browser.execute_script("source.close(); return seen") == expected
 
 
+@pytest.mark.peers
 def test_page_of_an_origin_that_is_not_allowed_receives_nothing(
-    browser: Chrome, start: Start, source: Source, other_origin: str
+    browser: Chrome, start: Start, own_source: Source, other_origin: str
 ) -> None:
     """The browser keeps the stream from it."""
-    livefeed = start(*source.options, "--allow-origin", "https://example.org")
+    livefeed = start(*own_source.options, "--allow-origin", "https://example.org")
     browser.get(other_origin)
     outcome = call(
         browser,

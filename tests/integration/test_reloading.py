@@ -15,7 +15,7 @@ import pytest
 
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from tests.authority import Holder
-from tests.integration.harness import HOST, TLS, WAIT_S, Livefeed, Wire, replace_file
+from tests.integration.harness import HOST, TLS, WAIT_S, Livefeed, Wire, assert_soon, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,8 +110,9 @@ def test_feeds_come_change_and_go(counting: Counting, tmp_path: Path, certificat
         assert "reload: feeds.goes is removed: it was 'demo:'" in log
         assert "reloaded (changes: 2, waiting for a restart: 0, feeds: 2)" in log
         see()
+        assert_soon(lambda: livefeed.http.get("/comes").status_code != 404, livefeed.log)
         assert livefeed.http.get("/comes").headers.get("Access-Control-Allow-Origin") is None
-        assert livefeed.http.get("/goes").status_code == 404
+        assert_soon(lambda: livefeed.http.get("/goes").status_code == 404, livefeed.log)
         with contextlib.suppress(Exception):
             while True:
                 goes.recv(timeout=WAIT_S)
@@ -125,7 +126,7 @@ def test_feeds_come_change_and_go(counting: Counting, tmp_path: Path, certificat
         assert "reload: feeds.comes.source: 'demo:' -> 'demo: (with other credentials or options)'" in log
         assert "reload: feeds.stays.max_subscribers: 0 -> 9" in log
         see()
-        assert livefeed.http.get("/comes").headers["Access-Control-Allow-Origin"] == "*"
+        assert_soon(lambda: livefeed.http.get("/comes").headers.get("Access-Control-Allow-Origin") == "*", livefeed.log)
         assert polled == sorted(polled)
         assert len([line for line in livefeed.log().splitlines() if 'feed "stays"' in line]) == pulls
 
@@ -176,7 +177,7 @@ class TestCertificates:
             assert self.peer_certificate(livefeed) == before
             shutil.copy(new.cert, files[0])
             hang_up(livefeed, f"reload: certificate {files[0]}: 'valid until 20.* -> 'valid until 20")
-            assert self.peer_certificate(livefeed) != before
+            assert_soon(lambda: self.peer_certificate(livefeed) != before, livefeed.log)
             for wire in wires:
                 wire.send(REQUEST)
                 assert wire.response().status == 200
@@ -185,7 +186,7 @@ class TestCertificates:
             shutil.copy(certificate.key, files[1])
             shutil.copy(certificate.cert, files[0])
             livefeed.wait_for_log(f"the certificate is renewed: {files[0]}, valid until", start=mark)
-            assert self.peer_certificate(livefeed) == before
+            assert_soon(lambda: self.peer_certificate(livefeed) == before, livefeed.log)
             wires[0].send(REQUEST)
             assert wires[0].response().status == 200
 

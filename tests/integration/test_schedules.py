@@ -531,6 +531,7 @@ _WAITS = Episode("poll", says="tag", wait_s=1, during=(("swing", 1), ("change", 
 MOMENTARY_ANSWER = Schedule((Episode("poll", between=(("change", 2),)), _WAITS))
 
 
+@pytest.mark.transports
 class SchedulesTests(SynchronousTestCase):
     """Hundreds of schedules, in one process and on one clock."""
 

@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import SourceError
+from livefeed.workers.locks import Activity, RunningWorker, running_workers
 from livefeed.workers.messages import Message, message_of
 from tests.helpers.worker_process import RealParent, until
 
@@ -310,7 +311,7 @@ class EndTests(WorkerTestCase):
         parent = self.begin()
         parent.listens = []
         process = await parent.start_worker()
-        self.assertTrue((parent.path.parent / "worker-0-0.lock").read_text().startswith(f"{process.pid} waiting "))
+        self.assertEqual(running_workers(parent.path.parent), [RunningWorker(0, 0, process.pid, Activity.WAITING)])
         await parent.die()
         self.assertEqual(await process.end(), 0)
 
@@ -326,12 +327,12 @@ class EndTests(WorkerTestCase):
         """A second process with the same index ends at once, and the first one is not disturbed."""
         parent = self.begin()
         first = await parent.start_worker()
-        lock = parent.path.with_name("worker-0-0.lock")
-        self.assertEqual(lock.read_text().strip(), f"{first.pid} accepting")
+        held = [RunningWorker(0, 0, first.pid, Activity.ACCEPTING)]
+        self.assertEqual(running_workers(parent.path.parent), held)
         second = parent.spawn()
         self.assertEqual(await second.end(), 3)
         self.assertEqual(second.lines, ["worker 0 of generation 0 runs already\n"])
-        self.assertEqual(lock.read_text().strip(), f"{first.pid} accepting")
+        self.assertEqual(running_workers(parent.path.parent), held)
 
 
 class ConfigurationTests(WorkerTestCase):

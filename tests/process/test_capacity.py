@@ -22,7 +22,6 @@ from livefeed.process.capacity import (
     MemoryFiles,
     MemoryWatch,
     share,
-    share_of,
 )
 from livefeed.transport.pool import NO_LIMIT, Limits
 
@@ -158,13 +157,6 @@ class ArithmeticTests(SynchronousTestCase):
         """The default and no limit hold for each worker."""
         for limit in (0, NO_LIMIT):
             self.assertEqual(share(limit, 4, 1), limit)
-
-    def test_parts_of_limits(self) -> None:
-        """Connections and a given rate are divided; times are not."""
-        limits = Limits(connections=10, accept_rate=7, handshake_s=5.0)
-        self.assertEqual(share_of(limits, 4, 0), Limits(connections=3, accept_rate=2, handshake_s=5.0))
-        self.assertEqual(share_of(limits, 4, 3), Limits(connections=2, accept_rate=1, handshake_s=5.0))
-        self.assertEqual(share_of(Limits(), 4, 3), Limits())
 
 
 class FakePool:

@@ -218,6 +218,19 @@ class ServiceTests(NotifyTestCase):
         self.assertTrue(before <= int(number) <= time.monotonic_ns() // 1000)
         self.assertEqual(others, ["READY=1", "MAINPID=4711"])
 
+    def test_hand_over_to_a_manager_that_hangs(self) -> None:
+        """It is tried again soon, and not only with the next line of status: the process is about to end."""
+        service = self.notify()
+        self.ready = True
+        self.clock.advance(0)
+        assert service.manager is not None
+        while service.manager.send("FILL=1"):
+            pass
+        service.hand_over(4711)
+        self.manager.told()
+        self.clock.advance(UNREADY_TURN_S)
+        self.assertEqual(self.manager.told(), ["MAINPID=4711"])
+
     def test_changes_of_state_are_not_lost(self) -> None:
         """If the manager hangs, they are sent later, in their order."""
         service = self.notify()

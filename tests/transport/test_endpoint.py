@@ -29,7 +29,7 @@ from livefeed.testing import make_site, publish
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
 from livefeed.transport.endpoint import PoolPort, PoolReactor
-from livefeed.transport.pool import ACCEPT_COST_S, CPU_SHARE
+from livefeed.transport.pool import ACCEPT_COST_S, CPU_SHARE, Limits
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
 from tests.helpers.connections import Recorder
 from tests.helpers.driven import Client, DrivenReactor, make_pool, turn_until
@@ -315,3 +315,8 @@ class TlsTests(EndpointTestCase):
             port: Any = listening.listenSSL(0, self.site(), options, interface="127.0.0.1")
             self.addCleanup(port.stopListening)
             self.assertEqual((round(pool.accept_rate, 6), measured), (round(expected, 6), contexts))
+            # A reload may let the rate depend on it.
+            for _ in range(2):
+                pool.configure(Limits(accept_rate=0))
+                self.assertEqual(round(pool.accept_rate, 6), round(CPU_SHARE / (0.005 + ACCEPT_COST_S), 6))
+                self.assertEqual(measured, [options.getContext()])

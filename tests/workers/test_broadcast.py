@@ -116,6 +116,20 @@ class BroadcastTests(SynchronousTestCase):
         parent.broadcast._answer_first(parent.feed)
         self.assertEqual([each.type for each in self.link.sent], ["feed"])
 
+    def test_a_worker_that_asks_and_does_not_read(self) -> None:
+        """Its questions stay without an answer, so that nothing queues for it."""
+        self.broadcast.add(self.link, {})
+        for number in range(2):
+            publish(self.feed, b"[%d]" % number)
+        assert self.feed.snapshot is not None
+        question = message_of("patch", PatchFacts("feed", self.feed.history.versions()[0], self.feed.snapshot.version))
+        sent, self.link.is_full = len(self.link.sent), True
+        self.broadcast.receive(self.link, question)
+        self.assertEqual(len(self.link.sent), sent)
+        self.link.is_full = False
+        self.broadcast.receive(self.link, question)
+        self.assertEqual(self.link.sent[-1].type, "patch")
+
     def test_feeds_of_another_class(self) -> None:
         """A feed that is not the parent's is shown as it is, and not changed."""
         feed = Feed("plain", clock=self.parent.clock)

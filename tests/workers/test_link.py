@@ -13,12 +13,25 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import TestCase
 
 from livefeed.exceptions import LinkError, StartError
 from livefeed.workers import link as link_module
-from livefeed.workers.link import Link, LinkClient, LinkServer, link_paths
+from livefeed.workers.link import (
+    FLUSH_S,
+    FULL_BYTES,
+    MAX_RECONNECT_S,
+    PAUSE_BYTES,
+    RECONNECT_S,
+    SETTLED_S,
+    STUCK_S,
+    Link,
+    LinkClient,
+    LinkServer,
+    link_paths,
+)
 from livefeed.workers.messages import PROTOCOL, Hello, Message, encode, message_of
 
 if TYPE_CHECKING:
@@ -35,17 +48,32 @@ class Recorder:
         self.flushes = 0
         self.ended = 0
         self.broken: Exception | None = None
+        self.taken: list[int] = []
+        self.takes = False
 
     def receive(self, link: Link, message: Message) -> None:
         self.messages.append(message)
+        if self.takes:
+            self.taken += message.take_fds()
         if self.broken is not None:
             raise self.broken
+        message.close_fds()
 
     def flushed(self, link: Link) -> None:
         self.flushes += 1
 
     def lost(self, link: Link) -> None:
         self.ended += 1
+
+
+class UNIXClock:
+    """A clock in memory, and connections that are only asked for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.seconds, self.callLater = clock.seconds, clock.callLater
+
+    def connectUNIX(self, address: str, factory: object, timeout: float = 30) -> None:
+        """IReactorUNIX API."""
 
 
 def open_files() -> int:
@@ -220,6 +248,24 @@ class ReconnectTests(LinkTestCase):
         await until(lambda: self.welcomes == 2)
         self.assertIsNotNone(client.link)
 
+    async def test_links_that_end_soon(self) -> None:
+        """They are made ever more rarely, one after the other: each costs the parent the pictures of all feeds."""
+        clock = Clock()
+        client = LinkClient([self.path], UNIXClock(clock), lambda: Hello(PROTOCOL, "1", 1, 0), self.on_welcome)  # type: ignore[arg-type]
+        client.startService()
+        pauses = []
+        for lived_s in (0.1, 0.1, 0.1, 0.1, 0.1, SETTLED_S, 0.1):
+            client._build()
+            clock.advance(lived_s)
+            client._note_ended()
+            assert client._retry is not None
+            pauses.append(round(client._retry.getTime() - clock.seconds(), 3))
+            clock.advance(MAX_RECONNECT_S)
+        self.assertEqual(pauses, [0.2, 0.4, 0.8, 1.0, 1.0, 0.2, 0.2])
+        client._note_ended()
+        assert client._retry is not None
+        self.assertEqual(round(client._retry.getTime() - clock.seconds(), 3), RECONNECT_S)
+
     async def test_the_end_of_the_service(self) -> None:
         """Nothing is left of it, connected or not."""
         client = self.connect()
@@ -320,6 +366,54 @@ class ErrorTests(LinkTestCase):
         await until(lambda: self.parent.ended)
         self.assertEqual(self.parent.messages, [])
 
+    async def test_nothing_large_before_the_hello(self) -> None:
+        """A process that has not said hello may send a head, and no payloads."""
+        self.serve()
+        with socket.socket(socket.AF_UNIX) as sock, capturedLogs() as events:
+            sock.setblocking(False)
+            sock.connect(str(self.path))
+            sock.send(encode(Message("hello", {"protocol": PROTOCOL}, (b"x",))))
+            await until(lambda: any("a message hello has more than 0 bytes" in eventAsText(each) for each in events))
+
+    async def test_many_strangers(self) -> None:
+        """The connections that have not said hello are limited, which is logged once, and workers come in again."""
+        self.patch(link_module, "MAX_STRANGERS", 3)
+        self.serve()
+        with capturedLogs() as events:
+            strangers = [socket.socket(socket.AF_UNIX) for _ in range(6)]
+            for sock in strangers:
+                sock.connect(str(self.path))
+            await until(lambda: self.has_closed(strangers[5]))
+            self.assertEqual([self.has_closed(sock) for sock in strangers], [False] * 3 + [True] * 3)
+            for sock in strangers:
+                sock.close()
+        self.assertEqual(len([each for each in events if "have not said hello" in eventAsText(each)]), 1)
+        client = self.connect()
+        await until(lambda: client.link)
+
+    @staticmethod
+    def has_closed(sock: socket.socket) -> bool:
+        """Tells whether the other end has closed a connection on which it says nothing."""
+        sock.setblocking(False)
+        try:
+            return not sock.recv(1)
+        except BlockingIOError:
+            return False
+
+    async def test_a_flood_after_an_error(self) -> None:
+        """Nothing is kept of it, and the log has one line."""
+        link = Link(self.worker)
+        transport = StringTransport()
+        transport.getHandle = lambda: None  # type: ignore[attr-defined]
+        link.makeConnection(transport)
+        with capturedLogs() as events:
+            for _ in range(100):
+                link.dataReceived(b"x" * 10_000 + b"\n")
+                link.fileDescriptorReceived(os.dup(0))
+        self.assertEqual(len(events), 1)
+        self.assertLess(len(link._decoder._buffer), 10_001)
+        self.assertTrue(transport.disconnecting)
+
     async def test_messages_without_a_connection(self) -> None:
         """They are lost: after the next greeting everything is sent anew."""
         link = Link(self.worker)
@@ -337,21 +431,64 @@ class DescriptorTests(LinkTestCase):
         await until(lambda: client.link)
         assert self.parent_link is not None
         before = open_files()
+        self.worker.takes = True
         pairs = [os.pipe() for _ in range(100)]
         self.parent_link.send(Message("sockets", {"n": 1}, (b"x" * 500_000,), tuple(read for read, _ in pairs)))
         self.parent_link.send(Message("more"))
         for read, _ in pairs:
             os.close(read)
         await until(lambda: len(self.worker.messages) == 2)
-        message = self.worker.messages[0]
-        self.assertEqual(len(message.fds), 100)
-        for number, (fd, (_, write)) in enumerate(zip(message.fds, pairs, strict=True)):
+        self.assertEqual(len(self.worker.taken), 100)
+        for number, (fd, (_, write)) in enumerate(zip(self.worker.taken, pairs, strict=True)):
             self.assertFalse(os.get_inheritable(fd))
             os.write(write, b"%d" % number)
             self.assertEqual(os.read(fd, 10), b"%d" % number)
             os.close(write)
-        message.close_fds()
+            os.close(fd)
         await until(lambda: open_files() == before)
+
+    async def test_descriptors_that_are_not_taken(self) -> None:
+        """They are closed after each message: one that is unknown, one that breaks, and those behind it."""
+        self.patch(link_module, "RECONNECT_S", 0.01)
+        self.serve()
+        client = self.connect()
+        for broken in (None, LinkError("no such socket"), ZeroDivisionError()):
+            await until(lambda: client.link and client.link.is_connected)
+            assert client.link is not None
+            before, self.parent.broken = open_files(), broken
+            ended = self.parent.ended
+            self.parent.messages.clear()
+            for _ in range(3):
+                client.link.send(Message("song", {}, (), (0, 1, 2)))
+            await until(lambda: self.parent.messages and self.parent.messages[-1].type == "song")
+            if broken is not None:
+                await until(partial(self.has_ended, ended + 1))
+                await until(lambda: client.link and client.link.is_connected)
+            await until(lambda before=before: open_files() == before)  # type: ignore[misc]
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    async def test_too_many_descriptors(self) -> None:
+        """A message whose descriptors cannot be copied is not sent at all, and the link goes on."""
+        self.serve()
+        client = self.connect()
+        await until(lambda: client.link)
+        assert client.link is not None
+        before, dup = open_files(), os.dup
+        copies: list[int] = []
+
+        def dup_two(fd: int) -> int:
+            if len(copies) == 2:
+                raise OSError(24, "Too many open files")
+            copies.append(dup(fd))
+            return copies[-1]
+
+        self.patch(os, "dup", dup_two)
+        with self.assertRaisesRegex(LinkError, "the descriptors of a message a cannot be copied: Too many open files"):
+            client.link.send(Message("a", {}, (), (0, 1, 2)))
+        self.assertEqual(open_files(), before)
+        client.link.send(Message("b"))
+        await until(lambda: self.parent.messages)
+        self.assertEqual([each.type for each in self.parent.messages], ["b"])
 
     async def test_a_link_that_ends(self) -> None:
         """It closes the descriptors that were not sent, and those whose message did not arrive."""
@@ -402,6 +539,47 @@ class PauseTests(LinkTestCase):
         await until(lambda: self.worker.ended)
         self.assertEqual([each.type for each in self.worker.messages], ["a", "b"])
         self.assertLessEqual(flushes, self.parent.flushes)
+
+    def stuck(self, clock: Clock) -> tuple[Link, list[str]]:
+        """Gives a link whose other end reads nothing, and the calls of its transport."""
+        link, calls = Link(self.parent, clock=clock), []
+        transport = StringTransport()
+        transport.getHandle = lambda: None  # type: ignore[attr-defined]
+        transport.abortConnection = lambda: calls.append("abort")  # type: ignore[method-assign]
+        link.makeConnection(transport)
+        return link, calls
+
+    def test_an_end_that_never_reads(self) -> None:
+        """The parent ends the link after some time, and sooner if it is closed: what is queued is bounded."""
+        clock = Clock()
+        link, calls = self.stuck(clock)
+        link.send(Message("a", {}, (b"x" * PAUSE_BYTES,)))
+        self.assertFalse(link.is_full)
+        clock.advance(STUCK_S - 1)
+        link.resumeProducing()
+        self.assertEqual(clock.getDelayedCalls(), [])
+        link.send(Message("a", {}, (b"x" * FULL_BYTES,)))
+        self.assertTrue(link.is_full)
+        with capturedLogs() as events:
+            clock.advance(STUCK_S)
+        self.assertIn("it has not read all messages for 30 s", eventAsText(events[0]))
+        self.assertEqual(calls, ["abort"])
+        link, calls = self.stuck(clock)
+        link.send(Message("a"))
+        link.close()
+        clock.advance(FLUSH_S)
+        self.assertEqual(calls, ["abort"])
+
+    def test_suspended_parent(self) -> None:
+        """The time in which it did not look at the socket does not count."""
+        clock = Clock()
+        link, calls = self.stuck(clock)
+        link.send(Message("a", {}, (b"x" * PAUSE_BYTES,)))
+        clock.advance(STUCK_S + 100)
+        self.assertEqual(calls, [])
+        link.resumeProducing()
+        clock.advance(STUCK_S)
+        self.assertEqual((calls, clock.getDelayedCalls()), ([], []))
 
     def test_the_reactor_is_not_needed(self) -> None:
         """In tests, a link can also be made on a transport in memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import msgspec
 from hypothesis import given, settings
@@ -112,6 +113,29 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(decoder.feed(b"".join(map(encode, sent))), sent)
         self.assertGreaterEqual(len(encode(Message("c", fds=tuple(range(900))))), 900)
         decoder.close()
+
+    def test_descriptors_are_taken_once(self) -> None:
+        """The receiver takes those that it keeps, and the others are closed."""
+        read, write = os.pipe()
+        message = Message("a", fds=(read, write))
+        self.assertEqual(message.take_fds(), [read, write])
+        message.close_fds()
+        self.assertEqual((message.take_fds(), message.fds), ([], (read, write)))
+        Message("a", fds=(read, write)).close_fds()
+        for fd in (read, write):
+            self.assertRaises(OSError, os.fstat, fd)
+
+    def test_descriptors_that_are_no_sockets(self) -> None:
+        """Sockets are taken together, or none is left open."""
+        one, other = socket.socketpair()
+        taken = Message("a", fds=(one.detach(), other.detach())).take_sockets()
+        taken[0].send(b"x")
+        self.assertEqual(taken[1].recv(1), b"x")
+        fds = taken[0].detach(), os.open("/dev/null", os.O_RDONLY), taken[1].detach()
+        with self.assertRaisesRegex(LinkError, "a message a has a descriptor that is no socket"):
+            Message("a", fds=fds).take_sockets()
+        for fd in fds:
+            self.assertRaises(OSError, os.fstat, fd)
 
     def test_missing_descriptors(self) -> None:
         """A message never takes the descriptors of a later one."""

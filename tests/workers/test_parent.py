@@ -18,9 +18,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.exceptions import StartError
+from livefeed.exceptions import LinkError, StartError
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.runtime_dir import RuntimeDir
+from livefeed.workers import locks
+from livefeed.workers.allowance import RATES
 from livefeed.workers.canary import CanaryError, Question
 from livefeed.workers.earlier import UNHEARD_S
 from livefeed.workers.locks import lock_path
@@ -28,6 +30,7 @@ from livefeed.workers.messages import PROTOCOL, Hello, LeftWorker, Message
 from livefeed.workers.parent import ADOPT_S, PAUSED_S, ROUNDS, Parent
 from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
+from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_NAMESPACE
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -82,8 +85,8 @@ class FakeProcesses:
         if self.alive.pop(pid, None) is not None:
             self.ended(pid, "has ended")
 
-    def let_go(self) -> None:
-        self.held.clear()
+    def let_go(self, *pids: int) -> None:
+        self.held = [each for each in self.held if pids and each not in pids]
 
 
 class FakeLink:
@@ -196,6 +199,7 @@ class ParentTestCase(SynchronousTestCase):
         self.pulling = Service()
         self.logged: Any = self.enterContext(capturedLogs())
         self.listen = [LOCAL]
+        self.patch(locks, "_start_of", lambda pid: pid)
 
     def make(self, **upgrade: Any) -> Parent:
         """Makes a parent, with the endpoints of `listen`."""
@@ -259,7 +263,7 @@ class ParentTestCase(SynchronousTestCase):
         """Has a worker run, with its lock."""
         self.processes.alive[pid] = index
         fd = os.open(lock_path(self.directory.path, generation, index), os.O_RDWR | os.O_CREAT, 0o600)
-        os.write(fd, f"{pid} {activity}\n".encode())
+        os.write(fd, f"{pid} {pid} {activity}\n".encode())
         fcntl.flock(fd, fcntl.LOCK_EX)
         self.addCleanup(os.close, fd)
 
@@ -321,6 +325,14 @@ class StartTests(ParentTestCase):
         error = self.assertRaises(StartError, self.make().privilegedStartService)
         self.assertIn("--workers: another livefeed uses /x (process 7)", str(error))
 
+    def test_workers_of_a_newer_livefeed(self) -> None:
+        """They are neither taken over nor killed: the start fails before anything is bound."""
+        self.orphan(0, 77, activity="accepting\nformat 2")
+        error = self.assertRaises(StartError, self.make().privilegedStartService)
+        self.assertIn("--workers: ", str(error))
+        self.assertIn("has format 2, of a newer livefeed", str(error))
+        self.assertEqual(self.processes.signals, [])
+
     def test_strangers_are_refused(self) -> None:
         """A process that is none of the workers gets nothing."""
         self.start()
@@ -374,12 +386,57 @@ class MessageTests(ParentTestCase):
         (event,) = [each for each in self.logged if each["log_namespace"] == "livefeed.transport.pool"]
         self.assertEqual((formatEvent(event), event["log_level"]), ("worker 0: full {x}", LogLevel.warn))
 
-    def test_unknown_message(self) -> None:
-        """It is ignored, and its descriptors are closed: a newer worker may say more."""
+    def test_impossible_reports(self) -> None:
+        """A heartbeat or a hello with other values than livefeed sends is an error of the link, and changes nothing."""
         link, _ = self.bring_up()
-        fd = os.dup(0)
-        link.receive("song", {}, (fd,))
-        self.assertRaises(OSError, os.fstat, fd)
+        sample = ["connections", [["a", "b"]], 1.0]
+        heartbeats: list[dict[str, Any]] = [
+            {"watchers": {"feed": {"websocket": -3}}},
+            {"watchers": {"f" * 2000: {}}},
+            {"connections": -1},
+            {"samples": [["connections", [["a"]], 1.0]]},
+            {"samples": [["connections", [], "x"]]},
+            {"samples": [["connections", [["a", "b" * 2000]], 1.0]]},
+            {"deliveries": [["feed", "v"]]},
+            {"deliveries": [["feed", "v", 1.0, None, -1]]},
+        ]
+        for wrong in heartbeats:
+            with self.subTest(wrong), self.assertRaisesRegex(LinkError, "a message heartbeat cannot be read"):
+                link.receive("heartbeat", BEAT | wrong)
+        self.assertEqual(self.figures.calls, [])
+        link.receive("heartbeat", BEAT | {"samples": [sample], "deliveries": [["feed", "v", None, 2.0, 3]]})
+        self.assertEqual(self.figures.calls, [("report", 0, 1)])
+        hellos: list[dict[str, Any]] = [
+            {"places": {"feed": -1}},
+            {"feeds": {"feed": {"version": "v", "sequence": [2**60, 1]}}},
+        ]
+        for wrong in hellos:
+            facts = {"protocol": PROTOCOL, "livefeed": "1", "pid": 1, "index": 0}
+            with self.subTest(wrong), self.assertRaises(LinkError):
+                Message("hello", facts | wrong).read(Hello)
+
+    def test_floods(self) -> None:
+        """Too many heartbeats end the link. Of too many lines of a log some are written, cut off, and a count."""
+        link, other = self.bring_up()
+        line = {"level": "info", "namespace": "n" * 1000, "text": "x" * 100_000}
+        for _ in range(2000):
+            link.receive("log", line)
+        written = [each for each in self.logged if each["log_namespace"].startswith("nn")]
+        self.assertEqual(len(written), RATES["log"][0])
+        self.assertLess(len(formatEvent(written[0])), MAX_CHARACTERS + 20)
+        self.assertEqual(len(written[0]["log_namespace"]), MAX_NAMESPACE)
+        self.reactor.advance(1.0)
+        link.receive("log", line)
+        self.assertIn("worker 0: 1000 lines of its log are left out: there were too many", self.lines())
+        with self.assertRaisesRegex(LinkError, "too many messages"):
+            for _ in range(2000):
+                link.receive("heartbeat", BEAT)
+        other.receive("heartbeat", BEAT)
+
+    def test_unknown_message(self) -> None:
+        """It is ignored: a newer worker may say more."""
+        link, _ = self.bring_up()
+        link.receive("song", {})
         link.receive("seen")
 
     def test_canary_of_a_ready_worker(self) -> None:
@@ -426,6 +483,24 @@ class FailureTests(ParentTestCase):
         self.assertEqual([each in self.feeds.links for each in (link, again)], [False, True])
         link.receiver.lost(link)
         self.assertIn(again, self.feeds.links)
+
+    def test_loans_of_a_new_link(self) -> None:
+        """A worker is told again for which others it accepts: the messages may have been lost with its last link."""
+        _, other = self.bring_up()
+        other.receiver.lost(other)
+        self.processes.end(self.pid_of(0))
+        self.run_for(LEND_S + 0.3)
+        self.assertEqual(self.parent.supervisor.lent_to(1), [])
+        again = self.hello(1, self.pid_of(1), sockets=[1])
+        self.run_for(0.2, again)
+        self.assertEqual((again.sent[-1].type, again.sent[-1].facts["owner"]), ("adopt", 0))
+        third = self.hello(1, self.pid_of(1), sockets=[1])
+        adopt = third.sent[-1]
+        self.assertEqual((adopt.type, adopt.facts, len(adopt.fds)), ("adopt", {"owner": 0, "listen": [0]}, 1))
+        third.receiver.lost(third)
+        self.hello(0, self.pid_of(0)).receive("ready")
+        last = self.hello(1, self.pid_of(1), sockets=[2], numbers=[[0, 1]])
+        self.assertEqual((last.sent[-1].type, last.sent[-1].facts), ("release", {"owner": 0}))
 
     def test_hanging_worker(self) -> None:
         """A worker without heartbeats is killed."""
@@ -524,6 +599,74 @@ class AdoptionTests(ParentTestCase):
         )
         self.assertEqual(self.parent.supervisor.workers[1].state, State.READY)
         self.assertEqual(self.processes.held, [77])
+
+    def test_stop_meanwhile(self) -> None:
+        """Workers that have not said hello are told to end as well, and killed if they do not; nothing begins."""
+        self.orphan(0, 77)
+        self.orphan(1, 78)
+        parent = self.start()
+        link = self.hello(1, 78, sockets=[1])
+        self.processes.ends_by_itself = False
+        stopped = parent.stopService()
+        self.assertEqual(sorted(self.processes.signals), [(77, signal.SIGTERM), (78, signal.SIGTERM)])
+        self.assertEqual(self.hello(0, 77, sockets=[1]).kinds(), ["refused"])
+        self.give(link, 1)
+        self.processes.end(78)
+        self.run_for(ADOPT_S + 1.0)
+        self.assertNoResult(stopped)
+        self.run_for(60.0)
+        self.assertIn((77, signal.SIGKILL), self.processes.signals)
+        self.processes.end(77)
+        self.successResultOf(stopped)
+        self.assertFalse(self.pulling.running)
+        self.assertEqual(self.processes.count, 0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_end_of_the_last_one_after_the_stop(self) -> None:
+        """The feeds do not begin because nobody is waited for any more."""
+        self.orphan(0, 77)
+        stopped = self.start().stopService()
+        self.successResultOf(stopped)
+        self.assertEqual((self.pulling.running, self.processes.count), (False, 0))
+
+    def test_id_of_another_process(self) -> None:
+        """A worker has ended before it was held, and its id was given to another process, which is left alone."""
+        self.orphan(0, 77)
+        hold = self.processes.hold
+
+        def hold_late(pid: int) -> bool:
+            self.patch(locks, "_start_of", lambda pid: pid + 1)
+            self.patch(locks, "_LOOK_S", 0)
+            return hold(pid)
+
+        self.patch(self.processes, "hold", hold_late)
+        self.start()
+        self.run_for(ADOPT_S + 1.0)
+        self.assertEqual((self.processes.held, self.processes.signals), ([], []))
+        self.assertTrue(self.pulling.running)
+
+    def test_sockets_that_were_not_asked_for(self) -> None:
+        """They end the link: a worker that accepts is asked once, after its hello."""
+        self.orphan(0, 77)
+        self.orphan(1, 78)
+        self.start()
+        link = self.hello(0, 77, sockets=[1])
+        self.give(link, 0)
+        with self.assertRaisesRegex(LinkError, "not asked for"):
+            link.receive("sockets", {"listen": []})
+
+    def test_sockets_that_do_not_listen(self) -> None:
+        """They are not used, and neither are those with other descriptions; none stays open."""
+        self.orphan(0, 77)
+        self.start()
+        link = self.hello(0, 77, sockets=[1])
+        client = socket.create_connection(self.before.getsockname())
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        fds = tuple(map(os.dup, (client.fileno(), self.before.fileno())))
+        link.receive("sockets", {"listen": [[LOCAL, 0], ["tcp:1", 0]]}, fds)
+        self.assertEqual(len(list(Path("/proc/self/fd").iterdir())), before)
+        client.close()
+        self.assertTrue(all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in self.sockets()))
 
     def test_lent_sockets(self) -> None:
         """A socket that the worker serves for a dead one is kept, and the worker stops to serve it."""
@@ -885,7 +1028,7 @@ class ResigningTests(ParentTestCase):
             link.receive("heartbeat", BEAT | {"watchers": {}, "samples": [["a", [], 2.0]]})
         self.assertEqual(
             self.parent.workers_to_leave(),
-            [LeftWorker(0, index, 1001 + index, {"feed": 5}, [["a", [], 2.0]]) for index in (0, 1)],
+            [LeftWorker(0, index, 1001 + index, {"feed": 5}, [("a", [], 2.0)]) for index in (0, 1)],
         )
 
     def test_resigned(self) -> None:

@@ -115,6 +115,9 @@ class HeldTests(ProcessesTestCase):
         processes.hold(process.pid)
         processes.let_go()
         self.assertEqual((open_files(), process.poll()), (before, None))
+        processes.hold(process.pid)
+        processes.let_go(process.pid)
+        self.assertEqual(open_files(), before)
 
 
 class EnvironmentTests(SynchronousTestCase):

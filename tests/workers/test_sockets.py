@@ -495,8 +495,12 @@ class MessageTests(SocketsTestCase):
             sock.close()
 
     def test_impossible_messages(self) -> None:
-        """They end the link, and their descriptors are closed."""
+        """They end the link, and their descriptors are left for the link to close, or closed."""
         for kind, facts, count in (
+            ("adopt", {"owner": "x", "listen": [0]}, 1),
+            ("adopt", {"owner": 1, "listen": [0]}, 1),
+            ("canary", {}, 1),
+            ("canary", {"listener": 0}, 1),
             ("adopt", {"owner": 1, "listen": [1]}, 1),
             ("adopt", {"owner": 1, "listen": [0, 0]}, 1),
             ("canary", {"listener": 1}, 1),
@@ -504,7 +508,9 @@ class MessageTests(SocketsTestCase):
             ("canary", {"listener": 0}, 0),
         ):
             before = open_files()
-            self.assertRaises(LinkError, self.receive, kind, facts, *(os.dup(0) for _ in range(count)))
+            message = Message(kind, facts, (), tuple(os.open("/dev/null", os.O_RDONLY) for _ in range(count)))
+            self.assertRaises(LinkError, self.worker.receive, self.reply, message)
+            message.close_fds()
             self.assertEqual(open_files(), before)
 
     def test_other_messages(self) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.exceptions import LinkError
 from livefeed.workers.supervisor import (
     HEALTHY_S,
     HEARTBEAT_S,
@@ -49,6 +50,7 @@ class Machine:
     :ivar ready_after_s: seconds from the start of a process until its canary is served.
     :ivar dies_after_s: seconds from the start of a process, by the worker's index, after which it ends by itself.
     :ivar served: for each socket that is lent, the worker that serves it.
+    :ivar unreachable: the workers that no message reaches, and why, unless they have no link.
     """
 
     clock: Clock
@@ -61,6 +63,7 @@ class Machine:
     killed: list[tuple[int, signal.Signals]] = field(default_factory=list)
     served: dict[int, int] = field(default_factory=dict)
     immortal: bool = False
+    unreachable: dict[int, Exception | None] = field(default_factory=dict)
 
     def spawn(self, index: int) -> int:
         """Processes API."""
@@ -81,11 +84,17 @@ class Machine:
             return
         self.clock.callLater(0, self.end, pid, f"was ended by signal {int(number)}")
 
-    def lend(self, owner: int, to: int) -> None:
+    def lend(self, owner: int, to: int) -> bool:
         """Lending API."""
         assert owner not in self.served, "lent twice"
         assert self.supervisor.workers[to].state is State.READY
+        if to in self.unreachable:
+            error = self.unreachable[to]
+            if error is not None:
+                raise error
+            return False
         self.served[owner] = to
+        return True
 
     def take_back(self, owner: int, borrower: int) -> None:
         """Lending API."""
@@ -408,6 +417,36 @@ class LendingTests(SupervisorTestCase):
         self.supervisor._lend(self.supervisor.workers[2])
         self.assertEqual(self.machine.served, {0: 1, 2: 1})
 
+    def test_worker_without_a_link(self) -> None:
+        """Another one accepts instead; if there is none, it is tried again until the link is back."""
+        self.start()
+        self.machine.ready_after_s = 10.0
+        self.machine.unreachable = {1: None}
+        self.machine.end(101)
+        self.machine.run(LEND_S + 2 * SWEEP_S)
+        self.assertEqual(self.machine.served, {0: 2})
+        self.machine.unreachable = {1: None, 2: None}
+        self.machine.end(103)
+        self.machine.run(LEND_S + 2 * SWEEP_S)
+        self.assertEqual((self.machine.served, self.supervisor.lent_to(1)), ({}, []))
+        self.machine.unreachable = {2: None}
+        self.machine.run(2 * SWEEP_S)
+        self.assertEqual((self.machine.served, self.supervisor.lent_to(1)), ({0: 1, 2: 1}, [0, 2]))
+
+    def test_message_that_cannot_be_sent(self) -> None:
+        """It is tried again at each sweep, and logged once."""
+        self.start()
+        self.lines()
+        self.machine.ready_after_s = 10.0
+        self.machine.unreachable = dict.fromkeys((1, 2), LinkError("Too many open files"))
+        self.machine.end(101)
+        self.machine.run(LEND_S + 5 * SWEEP_S)
+        failure = "the sockets of worker 0 cannot be given to worker 1: Too many open files"
+        self.assertEqual(self.lines()[1:], [failure])
+        self.machine.unreachable = {}
+        self.machine.run(2 * SWEEP_S)
+        self.assertEqual(self.machine.served, {0: 1})
+
     def test_nobody_is_ready(self) -> None:
         """Nothing is lent while all start."""
         self.machine.ready_after_s = 5.0
@@ -451,6 +490,19 @@ class StopTests(SupervisorTestCase):
         self.supervisor.hurry()
         self.machine.run(3 * SWEEP_S)
         self.successResultOf(stopped)
+
+    def test_hurry_of_retired_processes(self) -> None:
+        """They are killed at once as well, before the stop and after it."""
+        for order in (("hurry", "stop"), ("stop", "hurry")):
+            self.setUp()
+            self.start()
+            self.machine.processes[60] = Process(5, 0.0, hangs=True)
+            self.supervisor.retire(60, 30.0)
+            for each in order:
+                getattr(self.supervisor, each)(*([3.0] if each == "stop" else []))
+            self.machine.run(3 * SWEEP_S)
+            self.assertIn((60, signal.SIGKILL), self.machine.killed)
+            self.assertEqual(self.machine.processes, {})
 
     def test_end_that_never_comes(self) -> None:
         """The parent ends although the kernel cannot end a worker."""

@@ -10,8 +10,9 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.exceptions import ConfigurationError
 from livefeed.workers.locks import WorkerLock
-from livefeed.workers.messages import Message
+from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.worker import UNWELCOME_S, Worker
 from livefeed.workers.worker_log import WorkerLog
 
@@ -33,7 +34,18 @@ class FakeServed:
 
     def __init__(self) -> None:
         self.serving, self.figures, self.drain, self.feeds = self, self, self, self
-        self.pool, self.reopened = None, 0
+        self.certificates, self.reload = self, self
+        self.pool, self.reopened, self.applied, self.asked = None, 0, 0, 0
+        self.files: object = None
+        self.error: Exception | None = None
+
+    def apply(self, settings: object) -> None:
+        self.applied += 1
+        if self.error is not None:
+            raise self.error
+
+    def ended(self) -> None:
+        self.asked += 1
 
     def values(self) -> list[Any]:
         return []
@@ -90,6 +102,23 @@ class WorkerTests(SynchronousTestCase):
         link.is_paused = False
         self.worker._beat()
         self.assertEqual([each.type for each in link.sent], ["heartbeat", "heartbeat"])
+
+    def test_settings_that_break(self) -> None:
+        """The old ones stay, with their certificates, and so does the link: they would come again with the next one."""
+        served, _ = self.serve()
+        served.files = object()
+        files = served.files
+        for error in (ZeroDivisionError(), ConfigurationError("no")):
+            served.error = error
+            self.worker._configure(message_of("configuration", Welcome(PROTOCOL, "1", 1, {})))
+            self.assertIs(served.files, files)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_feeds_that_have_ended(self) -> None:
+        """Nothing is kept of those that reloads have removed."""
+        served, _ = self.serve()
+        self.worker._configure(message_of("configuration", Welcome(PROTOCOL, "1", 1, {})))
+        self.assertEqual((served.applied, served.asked), (1, 1))
 
     def test_reopen(self) -> None:
         """The logs are opened again as soon as the parent says so: its settings may be wrong, and not be sent."""
