@@ -158,6 +158,13 @@ class TotalsTests(SynchronousTestCase):
         own = [Sample("versions_total", (("feed", "a"),), 1)]
         self.assertEqual(totals.combined(own), [Sample("versions_total", (("feed", "a"),), 8)])
 
+    def test_truth_values_are_sent_as_numbers(self) -> None:
+        """A link that checks the types of its messages takes a figure that is true or false."""
+        shared = [Sample("session_tickets_shared", (), is_shared) for is_shared in (True, False)]
+        texts = json.loads(json.dumps(sent(shared)))
+        self.assertEqual([type(value) for _, _, value in texts], [float, float])
+        self.assertEqual([value for _, _, value in texts], [1.0, 0.0])
+
     def test_sent_and_received(self) -> None:
         """Samples survive the way through JSON; unknown families and those of the parent are left out."""
         samples = [*counter(5), Sample("connections", (), 2.0)]
