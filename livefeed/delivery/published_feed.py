@@ -82,10 +82,10 @@ class PublishedFeed:
 
     def watchers(self) -> dict[str, int]:
         """Gives the numbers of subscribers of the feed and its parts, by the way in which they follow."""
-        total = sum(delivery.followers() for delivery in self)
-        streams = sum(len(delivery.streams.open) for delivery in self)
+        streams = sum(delivery.streams.followers() for delivery in self)
         waiting = self.waiting()
-        return {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}
+        # A stream that was dropped leaves its feed before its connection ends.
+        return {"websocket": max(0, self.followers() - streams - waiting), "events": streams, "waiting": waiting}
 
     def waiting(self) -> int:
         """Gives the number of requests that wait for a version of the feed or of a part."""

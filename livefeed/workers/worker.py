@@ -506,19 +506,10 @@ class Worker(MultiService):
                     sent(served.figures.samples()),
                     served.drain.count(),
                     0 if pool is None else pool.capacity,
-                    {name: _watchers(service) for name, service in served.feeds.feeds.items()},
+                    {name: service.published.watchers() for name, service in served.feeds.feeds.items()},
                     lag_s,
                     sent_deliveries(served.feeds.feeds.values(), before_s),
                     served.drain.report(),
                 ),
             )
         )
-
-
-def _watchers(service: LinkedFeedService) -> dict[str, int]:
-    """Gives the number of subscribers of a feed, by transport."""
-    published = service.published
-    total = published.followers()
-    streams = len(published.streams())
-    waiting = sum(delivery.polls.count() for delivery in published)
-    return {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}

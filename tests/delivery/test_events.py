@@ -646,7 +646,11 @@ class EndTests(StreamTestCase):
         """Each stream ends with the last chunk, and nothing behind it."""
         publish(self.feed, FIRST)
         clients = [Client(self.site) for _ in range(3)]
+        self.assertEqual(self.served.watchers(), {"websocket": 0, "events": 3, "waiting": 0})
         self.streams.close(ReconnectSlots())
+        # They follow no more, while their connections have still bytes to send.
+        self.assertEqual((len(self.streams.open), self.streams.followers()), (3, 0))
+        self.assertEqual(self.served.watchers(), {"websocket": 0, "events": 0, "waiting": 0})
         publish(self.feed, SECOND)
         for client in clients:
             self.assertEqual(client.events(), [FIRST])
