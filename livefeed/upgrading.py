@@ -186,8 +186,12 @@ class ParentHoldings:
         if not self._has_let_go:
             return
         self._has_let_go = False
-        self.operating.instance.directory.sign()
         self.parent.resume()
+        try:
+            self.operating.instance.directory.sign()
+        except OSError as error:
+            # Only messages read it.
+            _log.warn("the lock of the runtime directory names another process: {why}", why=error.strerror)
         for service in self.feeds.feeds.values():
             service.resume()
         for _, port in self.ports:

@@ -171,6 +171,20 @@ class OldParentTests(UpgradingTestCase):
         self.assertFalse(holdings.parent.supervisor.has_resigned)
         holdings.take_back(None)
 
+    def test_taken_back_on_a_full_disk(self) -> None:
+        """The parent goes on although the lock cannot be written."""
+        self.succeed()
+        self.let_go()
+        holdings = self.holdings(self.old)
+
+        def fail(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        self.patch(os, "pwrite", fail)
+        holdings.take_back(self.link)
+        self.assertFalse(holdings.parent.supervisor.has_resigned)
+        self.assertEqual(holdings.operating.commands.refusal, "")
+
     def test_handed_over(self) -> None:
         """Nothing is stopped at the end, not even by a second signal."""
         self.holdings(self.old).hand_over(4711)

@@ -29,6 +29,8 @@ MAX_INSTANCES = 256
 FOR_ALL = Path("/run/livefeed")
 """Where the service manager and root put instances, which other users may be allowed to reach by their group."""
 
+_LOOK = "`livefeed ctl status` shows whether a livefeed runs, and its log tells about the command"
+
 
 class NotRunningError(CommandError):
     """No livefeed runs there."""
@@ -113,12 +115,16 @@ class OperatorClient:
             body = response.read(MAX_ANSWER_BYTES + 1)
         except TimeoutError:
             why = f"livefeed has not answered within {self.timeout_s:g} s; --timeout allows it more"
+            if content is not None:
+                why += f"; it may still carry the command out: {_LOOK}"
             raise CommandError(f"{self.path}: {why}") from None
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             raise NotRunningError(f"no livefeed runs at {self.path}") from None
         except PermissionError:
             why = "this user may not connect; the user of livefeed, root and the group of --admin-group may"
             raise CommandError(f"{self.path}: {why}") from None
+        except (ConnectionResetError, BrokenPipeError):
+            raise CommandError(f"{self.path}: livefeed has ended before it answered; {_LOOK}") from None
         except (OSError, http.client.HTTPException) as error:
             raise CommandError(f"{self.path}: {error or type(error).__name__}") from None
         finally:

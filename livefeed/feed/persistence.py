@@ -225,8 +225,11 @@ class JournalService(Service):
                 version, self._unconfirmed = self._unconfirmed, None
                 await self._attempt("confirm", version)
         self._is_writing = False
-        for idle in self._idle:
-            idle.callback(None)
+        waiting, self._idle = self._idle, []
+        for idle in waiting:
+            # It is called already if the wait has reached its limit.
+            if not idle.called:
+                idle.callback(None)
 
     async def _attempt(self, kind: Literal["append", "confirm"], version: StoredVersion) -> None:
         """Writes a version or a confirmation, and logs when that begins to fail, and when it works again."""

@@ -59,10 +59,15 @@ class RuntimeDir:
     is_taken: bool = False
 
     def sign(self) -> None:
-        """Writes the id of this process into the lock that it holds, for messages about it."""
+        """Writes the id of this process into the lock that it holds, for messages about it.
+
+        :raises OSError: if the system refuses.
+        """
         if self.lock >= 0:
-            os.ftruncate(self.lock, 0)
-            os.pwrite(self.lock, b"%d\nformat %d\n" % (os.getpid(), LOCK_FORMAT), 0)
+            text = b"%d\nformat %d\n" % (os.getpid(), LOCK_FORMAT)
+            # Over the old text: that needs no space on a disk that is full.
+            os.pwrite(self.lock, text, 0)
+            os.ftruncate(self.lock, len(text))
 
     def release(self) -> None:
         """Gives the lock up, if this process holds it."""

@@ -158,9 +158,9 @@ class Inheritance:
             message.close_fds()
             raise LinkError("its sockets do not belong to its endpoints")
         self.ticket_key = message.payload(0) if message.payloads else b""
-        fds = iter(message.fds)
+        taken = iter(message.take_sockets())
         for kind, each in kinds:
-            sockets = {index: socket.socket(fileno=next(fds)) for index in each.indexes}
+            sockets = dict(zip(each.indexes, taken, strict=False))
             self._sockets.setdefault((kind, each.description), []).append((each, sockets))
 
     def _receive(self) -> Message:

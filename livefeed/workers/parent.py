@@ -333,8 +333,16 @@ class Parent(MultiService):
         self.supervisor.has_resigned = True
 
     def resume(self) -> None:
-        """Goes on after :meth:`resign`: the next parent has failed."""
+        """Goes on after :meth:`resign`: the next parent has failed.
+
+        It may have taken over, and not have told it: workers find this parent again, and its own ones are sent away.
+        """
         self.supervisor.has_resigned = False
+        if self._server is not None:
+            try:
+                self._server.publish()
+            except OSError as error:
+                _log.error("workers of other generations do not find the link: {why}", why=first_line(error))
         for worker in self._links.values():
             self._share_out(worker)
 
@@ -504,7 +512,7 @@ class Parent(MultiService):
         if self.supervisor.is_stopping or self.supervisor.has_resigned:
             self._refuse(link, index)
             return
-        if self.earlier.greet(link, hello):
+        if self._greet_other(link, hello):
             return
         is_awaited = pid in self._awaited and bool(hello.sockets)
         if is_awaited and self._can_continue(index, hello):
@@ -530,6 +538,13 @@ class Parent(MultiService):
             self._share_out(worker)
         if self.releasing.order is not None:
             link.send(self.releasing.order)
+
+    def _greet_other(self, link: Link, hello: Hello) -> bool:
+        """Takes a worker of another generation, and tells whether it is one that this parent sends away."""
+        if hello.generation > self.generation and hello.sockets:
+            # It is of an upgrade that has failed, and got sockets in its last moment.
+            self._expect(RunningWorker(hello.generation, hello.index, link.pid))
+        return self.earlier.greet(link, hello)
 
     def _grant_places(self) -> None:
         """Divides the places of limited feeds, once all workers have said which ones they have."""

@@ -170,6 +170,14 @@ class NewProgram(ProcessProtocol):
             theirs.close()
         self.pid = transport.pid
 
+    def check(self) -> None:
+        """Checks that the new parent can still take over.
+
+        :raises CommandError: if it cannot, with the reason.
+        """
+        if self._failure:
+            raise CommandError(self._failure)
+
     async def until(self, kind: str, limit_s: float) -> None:
         """Waits for a message of the new parent.
 
@@ -177,8 +185,7 @@ class NewProgram(ProcessProtocol):
         :param limit_s: seconds that it may take.
         :raises CommandError: if it does not come, with the reason.
         """
-        if self._failure:
-            raise CommandError(self._failure)
+        self.check()
         if kind in self._reached:
             return
         self._awaited, self._waiting = kind, Deferred()
@@ -234,7 +241,7 @@ class NewProgram(ProcessProtocol):
                 self._reach(STEP)
             case "failed":
                 self.fail(first_line(message.read(FailedFacts).why)[:MAX_TEXT])
-            case "ready" | "committed":
+            case "ready" | "committed" if message.type == self._awaited and self._waiting is not None:
                 self._reach(message.type)
             case _:
                 if not self.holdings.receive(link, message):
@@ -257,7 +264,9 @@ class NewProgram(ProcessProtocol):
     def lost(self, link: Link) -> None:
         """Receiver API."""
         if not self._has_ended:
-            self._lost_call = self.reactor.callLater(_LOST_S, self.fail, "the channel to the new program has ended")
+            self._lost_call = self.reactor.callLater(
+                _LOST_S, self.fail, "the channel to the new program has ended; the log may have the reason"
+            )
 
 
 @dataclass(eq=False)
@@ -374,6 +383,8 @@ class Upgrade(Service):
         if self._is_stopping:
             raise CommandError("livefeed was told to end")
         commit = await self.holdings.let_go(link)
+        # A program that must not take over any more is not told to.
+        new.check()
         link.send(commit)
         await new.until(COMMITTED, COMMIT_S)
         self.is_done = True

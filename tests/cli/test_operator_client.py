@@ -67,6 +67,26 @@ class RequestTests(ClientTestCase):
             silent.listen()
             self.assertIn("has not answered within 0.01 s; --timeout", str(self.failure(0.01)))
 
+    def test_silence_after_a_command(self) -> None:
+        """The command is not taken back: the operator is told to look."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.path))
+            listener.listen()
+            error = self.assertRaises(CommandError, OperatorClient(self.path, 0.01).post, "/-/upgrade", {})
+        self.assertIn("it may still carry the command out: `livefeed ctl status`", str(error))
+
+    def test_end_before_the_answer(self) -> None:
+        """A livefeed that is killed meanwhile answers nothing; the operator is told where to look."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        theirs.shutdown(socket.SHUT_WR)
+
+        def connect(connection: operator_client._Connection) -> None:
+            connection.sock = ours
+
+        self.patch(operator_client._Connection, "connect", connect)
+        self.assertIn("has ended before it answered; `livefeed ctl status`", str(self.failure()))
+
     def test_too_large(self) -> None:
         """The size is limited."""
         self.patch(operator_client, "MAX_ANSWER_BYTES", 10)

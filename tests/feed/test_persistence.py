@@ -485,6 +485,31 @@ class SlowDiskTests(PersistenceTestCase):
         self.addCleanup(journal.close)
         self.assertEqual([kept.data for kept in journal.open()], [b"0", b"1", b"2", b"3", b"4"])
 
+    def test_pause_again(self) -> None:
+        """Each pause waits for its own writes, and closes the file, also after one that a hanging disk has ended."""
+        feed, service = self.start(self.later)
+        for number, hangs in enumerate((False, True, False)):
+            publish(feed, b"[%d]" % number)
+            paused = service.pause()
+            assert paused is not None
+            self.assertNoResult(paused)
+            if hangs:
+                self.clock.advance(STOP_S)
+            else:
+                self.work_on()
+            self.successResultOf(paused)
+            self.assertEqual(service.journal.is_open, hangs)
+            service.resume()
+            publish(feed, b"[%d, 0]" % number)
+            self.work_on()
+        service.stopService()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def work_on(self) -> None:
+        """Has the disk complete all writes."""
+        while not self.calls[-1][0].called:
+            self.work()
+
     def test_stop_waits_a_while(self) -> None:
         """It waits for a write, but not for a disk that hangs."""
         for hangs in (False, True):

@@ -1054,6 +1054,29 @@ class ResigningTests(ParentTestCase):
         self.assertEqual(sorted(self.processes.alive), [1002, 1003])
         self.assertEqual((links[1].sent[-1].type, links[1].sent[-1].facts), ("adopt", {"owner": 0, "listen": [0]}))
 
+    def test_resumed_after_the_next_parent_took_over(self) -> None:
+        """Its workers, which accept on the same sockets, find this parent, and are sent away."""
+        self.bring_up()
+        self.parent.resign()
+        self.orphan(0, 70, generation=1)
+        self.server.is_published = False
+        self.parent.resume()
+        self.assertTrue(self.server.is_published)
+        self.assertEqual(self.hello(0, 70, sockets=[1], generation=1).kinds(), ["welcome", "drain"])
+        self.assertEqual(self.hello(0, 71, sockets=[1], generation=1).kinds(), ["refused"])
+
+    def test_name_that_cannot_be_made(self) -> None:
+        """A full disk does not keep the parent from going on."""
+        self.bring_up()
+        self.parent.resign()
+
+        def fail() -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(self.server, "publish", fail)
+        self.parent.resume()
+        self.assertFalse(self.parent.supervisor.has_resigned)
+
 
 class ManyDeathsTests(ParentTestCase):
     def test_nothing_is_left_over(self) -> None:

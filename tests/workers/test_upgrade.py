@@ -354,7 +354,9 @@ class FailureTests(UpgradeTestCase):
         self.link.receiver.lost(self.link)
         self.assertNoResult(command)
         self.reactor.advance(2)
-        self.assertEqual(self.why_failed(command), "the channel to the new program has ended")
+        self.assertEqual(
+            self.why_failed(command), "the channel to the new program has ended; the log may have the reason"
+        )
 
     def test_process_that_does_not_end(self) -> None:
         """It is waited for some seconds."""
@@ -382,6 +384,37 @@ class FailureTests(UpgradeTestCase):
         """It ends the channel, as the link does."""
         self.begin()
         self.assertRaises(LinkError, self.link.receive, "welcome")
+
+    def test_steps_before_their_time(self) -> None:
+        """A program that claims everything at once does not get it: nothing was handed over yet."""
+        command = self.begin()
+        self.assertRaises(LinkError, self.link.receive, "committed")
+        self.assertRaises(LinkError, self.link.receive, "ready")
+        self.reach("step")
+        self.assertRaises(LinkError, self.link.receive, "committed")
+        self.reach("ready")
+        self.assertRaises(LinkError, self.link.receive, "ready")
+        self.assertNoResult(command)
+        self.reach("committed")
+        self.successResultOf(command)
+
+    def test_failure_while_it_lets_go(self) -> None:
+        """A program that has failed meanwhile is not told to take over."""
+        command = self.begin()
+        self.reach("step")
+        waiting: Deferred[None] = Deferred()
+        let_go = self.holdings.let_go
+
+        async def wait(link: Any) -> Message:
+            await waiting
+            return await let_go(link)
+
+        self.patch(self.holdings, "let_go", wait)
+        self.reach("ready")
+        self.link.receive("failed", why="a worker has died")
+        waiting.callback(None)
+        self.assertEqual(self.why_failed(command), "a worker has died")
+        self.assertEqual(self.link.sent, ["offer"])
 
     def test_bounded_steps(self) -> None:
         """A program that tells steps without an end fills neither memory nor log."""
