@@ -170,6 +170,10 @@ class FeedService(MultiService):
         """Gives the open event streams."""
         return self.published.streams()
 
+    def waiting(self) -> int:
+        """Gives the number of requests that wait for a version."""
+        return self.published.waiting()
+
     def let_go(self, slots: ReconnectSlots) -> None:
         """Ends the event streams and answers the waiting requests. WebSockets stay.
 

@@ -84,8 +84,12 @@ class PublishedFeed:
         """Gives the numbers of subscribers of the feed and its parts, by the way in which they follow."""
         total = sum(delivery.followers() for delivery in self)
         streams = sum(len(delivery.streams.open) for delivery in self)
-        waiting = sum(delivery.polls.count() for delivery in self)
+        waiting = self.waiting()
         return {"websocket": total - streams - waiting, "events": streams, "waiting": waiting}
+
+    def waiting(self) -> int:
+        """Gives the number of requests that wait for a version of the feed or of a part."""
+        return sum(delivery.polls.count() for delivery in self)
 
     def resources(self) -> dict[str, IResource]:
         """Gives the resources of the feed, by the first segments of their paths."""

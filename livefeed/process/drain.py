@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import MultiService, Service
@@ -37,8 +38,12 @@ GRADUAL_S = 30.0
 SUCCESSOR_RETURN_S = 0.1
 """Seconds after which a watcher comes to a successor. Its connection has ended by then."""
 
-RETURNS_SHARE = 0.6
-"""The part of the accept rate that slots use. The rest is for pollers and new clients, which have no slots."""
+RETURNS_SHARE = 0.8
+"""The part of the accept rate for all clients that come back, with and without slots. The rest is for new clients."""
+
+LEAST_SHARE = 0.1
+"""The least part of these returns that slots use, however few clients there are to be given one: clients that are
+refused meanwhile are given the next slots."""
 
 MIN_RETURNS_PER_S = 50.0
 """The least number of clients that are told to come back per second, however low the accept rate is: 20,000 clients are
@@ -122,6 +127,9 @@ class DrainedFeed(Protocol):
 
     def streams(self) -> Sequence[Any]:
         """Gives the open event streams."""
+
+    def waiting(self) -> int:
+        """Gives the number of requests that wait for a version."""
 
     def let_go(self, slots: ReconnectSlots) -> None:
         """Ends the event streams and answers the waiting requests."""
@@ -344,10 +352,18 @@ class Drain(Service):
             count=len(sockets) + len(streams) + len(pollers),
             seconds=over_s,
         )
+        # Each kind over the whole time: the slots leave room for a constant rate of pollers.
+        kinds = {"sockets": sockets, "streams": streams, "pollers": pollers}
         calls = [
-            *(("sockets", each) for each in sockets),
-            *(("streams", each) for each in streams),
-            *(("pollers", each) for each in pollers),
+            (kind, each)
+            for _, kind, each in sorted(
+                (
+                    ((number + 0.5) / len(several), kind, each)
+                    for kind, several in kinds.items()
+                    for number, each in enumerate(several)
+                ),
+                key=itemgetter(0),
+            )
         ]
         count = len(calls)
         slices = max(min(count, math.ceil(over_s / SLICE_S)), math.ceil(count / MAX_SLICE))
@@ -366,13 +382,26 @@ class Drain(Service):
                 break
 
     def _slots(self, *, successor: bool) -> ReconnectSlots:
-        """Gives the slots for watchers of all transports and feeds."""
-        rate = math.inf if self.pool is None else self.pool.accept_rate
-        returns_per_s = max(RETURNS_SHARE * rate, MIN_RETURNS_PER_S) if rate < math.inf else RECONNECTS_PER_S
+        """Gives the slots for watchers of all transports and feeds. They leave room for the pollers without slots."""
+        returns_per_s = self._returns_per_s()
+        pollers = len(self._pollers())
+        with_slots = len(self.subscribers.protocols_open) + len(self._streams())
         if successor:
-            return ReconnectSlots(SUCCESSOR_RETURN_S, returns_per_s, self.clock.seconds)
+            # Pollers go evenly over the time. All others share the rest, or have their part if the time is short.
+            over_s = self.times.gradual_s
+            rest_per_s = returns_per_s - pollers / over_s if over_s else 0.0
+            rate = max(rest_per_s, returns_per_s * _share(with_slots, pollers))
+            return ReconnectSlots(SUCCESSOR_RETURN_S, rate, self.clock.seconds)
+        # Requests that wait are given slots, too.
+        waiting = min(sum(feed.waiting() for feed in self.feeds), pollers)
+        rate = returns_per_s * _share(with_slots + waiting, pollers - waiting)
         # All are released together: what is sent to the clients of a slot is the same, and made once.
-        return ReconnectSlots(self.times.return_s, returns_per_s)
+        return ReconnectSlots(self.times.return_s, rate)
+
+    def _returns_per_s(self) -> float:
+        """Gives the number of clients that may come back per second, with and without slots."""
+        rate = math.inf if self.pool is None else self.pool.accept_rate
+        return max(RETURNS_SHARE * rate, MIN_RETURNS_PER_S) if rate < math.inf else RECONNECTS_PER_S
 
     def _let_go(self, slots: ReconnectSlots) -> None:
         """Sends everything away at once, and accepts no more watchers."""
@@ -445,6 +474,11 @@ class Drain(Service):
 
     def _pollers(self) -> list[Poller]:
         return [*self.site.channels] if self.pool is None else [*self.pool.pollers()]
+
+
+def _share(with_slots: int, others: int) -> float:
+    """Gives the part of the returns that slots use, so that all are back at the same time."""
+    return max(with_slots / (with_slots + others), LEAST_SHARE) if others else 1.0
 
 
 class DrainedServices(MultiService):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from livefeed.workers.locks import running_workers
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import TCP, TRANSPORT, WAIT_S, Livefeed, Polling, replace_file
 
@@ -22,13 +25,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(TRANSPORT != "fast", reason="workers have the fast transport")
 
+UPGRADE_S = 4 * WAIT_S
+"""The longest time in seconds of an upgrade on a busy machine, on which a worker may be replaced before it is ready."""
+
 CTL = str(Path(sys.executable).with_name("livefeed"))
 
 
 def upgrade(livefeed: Livefeed, *options: str) -> tuple[int, str]:
     """Gives the exit code and the output of the command."""
     command = [CTL, "ctl", "upgrade", "--runtime-dir", str(livefeed.runtime_dir), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * WAIT_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=UPGRADE_S, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -59,6 +65,24 @@ def order(sequence: str) -> tuple[int, ...]:
 
 
 @pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket of a service manager, which the livefeed that is started next is told of."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(WAIT_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        yield sock
+
+
+def told(manager: socket.socket, beginning: str) -> str:
+    """Reads the messages to the service manager up to one that begins so, and gives its rest."""
+    while not (text := manager.recv(4096).decode()).startswith(beginning):
+        pass
+    return text.removeprefix(beginning)
+
+
+@pytest.fixture
 def livefeed(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Livefeed]:
     """A livefeed with two workers, a configuration file, and a file as its source."""
     source = tmp_path / "document.json"
@@ -70,12 +94,16 @@ def livefeed(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Li
         try:
             yield running
         finally:
-            pid = parent(running)
-            if pid != running.pid:
-                # The process of the fixture has ended, and its successors are nobody's children.
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-                    wait_until(lambda: not Path(f"/proc/{pid}").exists(), running.log)
+            end(running)
+
+
+def end(livefeed: Livefeed) -> None:
+    """Ends a successor, which is nobody's child, and its workers."""
+    pid = parent(livefeed)
+    if pid != livefeed.pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: is_zombie(pid), livefeed.log)
 
 
 def publish(tmp_path: Path, number: int) -> None:
@@ -83,27 +111,39 @@ def publish(tmp_path: Path, number: int) -> None:
     replace_file(tmp_path / "document.json", b'{"n": %d}' % number)
 
 
-def test_upgrade(livefeed: Livefeed, tmp_path: Path) -> None:
+def test_upgrade(manager: socket.socket, livefeed: Livefeed, tmp_path: Path) -> None:
     """Subscribers are sent away in order, polls are answered throughout, and sequences go on; twice in a row."""
+    assert told(manager, "READY=") == "1"
     for number in (1, 2):
         upgrade_and_watch(livefeed, tmp_path, number)
-    livefeed.process.wait_for("this process \\(\\d+\\) has taken over", count=2)
+        # The service manager follows each time.
+        assert told(manager, "MAINPID=") == str(parent(livefeed))
     assert 'livefeed_upgrades_total{result="done"} 2.0' in livefeed.metrics()
 
 
 def upgrade_and_watch(livefeed: Livefeed, tmp_path: Path, number: int) -> None:
-    """Upgrades to a generation while a subscriber and a poller follow."""
+    """Upgrades to a generation while a subscriber and a poller follow: by the command first, and then by the signal."""
     before, workers = parent(livefeed), pids(livefeed)
     first, second = b"%d" % (100 + number), b"%d" % (200 + number)
-    with Polling(livefeed, pause_s=0.02) as polling, livefeed.subscriber_wire() as wire:
+    with (
+        Polling(livefeed, pause_s=0.02) as polling,
+        livefeed.subscriber_wire() as wire,
+        ThreadPoolExecutor(1) as reading,
+    ):
         wire.frame()
+        # All the time: a client that reads nothing for three seconds after the close frame is cut off.
+        closed = reading.submit(wire.frame_of, 0x8)
         publish(tmp_path, 100 + number)
         polling.wait_for(lambda answer: first in answer.body)
         epoch = order(polling.answers[-1].headers["Livefeed-Sequence"])[0]
-        code, output = upgrade(livefeed, "--unsupervised")
-        assert code == 0, output
+        if number == 1:
+            code, output = upgrade(livefeed)
+            assert code == 0, output
+        else:
+            os.kill(before, signal.SIGUSR2)
+        livefeed.process.wait_for("this process \\(\\d+\\) has taken over", UPGRADE_S, count=number)
         assert parent(livefeed) != before
-        assert wire.frame_of(0x8)[:2] == b"\x03\xe9"
+        assert closed.result(UPGRADE_S)[:2] == b"\x03\xe9"
         publish(tmp_path, 200 + number)
         last = order(polling.wait_for(lambda answer: second in answer.body).headers["Livefeed-Sequence"])
     # Old and new workers answer side by side while the old ones drain.
@@ -167,6 +207,20 @@ def test_failures(livefeed: Livefeed, tmp_path: Path) -> None:
         while b"77" not in wire.frame()[1]:
             pass
     assert 'livefeed_upgrades_total{result="failed"} 3.0' in livefeed.metrics()
+
+
+def test_old_parent_that_dies(livefeed: Livefeed) -> None:
+    """Before the commit, the new parent ends with its workers, and those of the old one serve on."""
+    workers = pids(livefeed)
+    command = [CTL, "ctl", "upgrade", "--unsupervised", "--runtime-dir", str(livefeed.runtime_dir)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running, livefeed.subscriber_wire() as wire:
+        livefeed.wait_for_log("upgrade: waiting for the workers")
+        livefeed.process.signal(signal.SIGKILL)
+        livefeed.process.wait_for("the old parent has gone before it has handed over", UPGRADE_S)
+        wait_until(lambda: is_zombie(new_program(livefeed)), livefeed.log)
+        assert running.wait(WAIT_S) == 1
+        assert {each.pid for each in running_workers(livefeed.runtime_dir)} == workers
+        wire.frame()
 
 
 def new_program(livefeed: Livefeed) -> int:

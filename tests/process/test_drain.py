@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.process.drain import (
     DRAIN_S,
+    LEAST_SHARE,
     MAX_SLICE,
     RETURNS_SHARE,
     SLICE_S,
@@ -60,10 +61,14 @@ class FakeFeed:
 
     def __init__(self, open_streams: list[Any]) -> None:
         self.open_streams = open_streams
+        self.waiting_requests = 0
         self.returns: list[ReconnectSlots] = []
 
     def streams(self) -> list[Any]:
         return self.open_streams
+
+    def waiting(self) -> int:
+        return self.waiting_requests
 
     def let_go(self, returns: ReconnectSlots) -> None:
         self.returns.append(returns)
@@ -153,7 +158,7 @@ class StopTests(DrainTestCase):
     def test_slots_of_a_stop(self) -> None:
         """They begin after a restart, and use a part of the accept rate, or what is usual if that is not known."""
         for pool, expected in (
-            (None, RECONNECTS_PER_S),
+            (None, RECONNECTS_PER_S * (2 / 3)),  # two watchers have slots, and the channel has none
             (self.pool(float("inf")), RECONNECTS_PER_S),
             (self.pool(1000), 1000 * RETURNS_SHARE),
             (self.pool(1), 50),
@@ -161,6 +166,13 @@ class StopTests(DrainTestCase):
             self.drain(pool, return_s=17.0).stopService()
             slots = self.slots[-1]
             self.assertEqual((slots.first_s, slots.returns_per_s), (17.0, expected))
+
+    def test_slots_of_a_stop_leave_room_for_pollers(self) -> None:
+        """All connections count, and all are back at the same time; requests that wait are given slots as well."""
+        for pollers, waiting, share in ((2, 0, 2 / 4), (2, 1, 3 / 4), (2, 2, 1.0), (1, 5, 1.0), (998, 0, LEAST_SHARE)):
+            self.feeds[0].waiting_requests = waiting
+            self.drain(self.pool(1000, *[self.channel] * pollers)).stopService()
+            self.assertAlmostEqual(self.slots[-1].returns_per_s, 1000 * RETURNS_SHARE * share)
 
     def test_hurried_stop_cuts_off_at_once(self) -> None:
         """Clients are told their slots all the same."""
@@ -373,7 +385,14 @@ class GradualTests(DrainTestCase):
         per_slice = [left.count(at) for at in sorted(set(left))]
         if gradual_s:
             self.assertLessEqual(max(per_slice), 2 * (len(told) / (gradual_s / SLICE_S) + 1))
-        returns = sorted(at + delay_s for kind in made[:2] for ((at, delay_s),) in (each.at for each in kind))
+        budget = RETURNS_SHARE * rate
+        kinds = made[:2]
+        if gradual_s and len(told) / gradual_s <= budget:
+            # There is time for all within the budget, also for the pollers, who come back at once.
+            kinds = made
+        returns = sorted(at + delay_s for kind in kinds for ((at, delay_s),) in (each.at for each in kind))
         most = max((sum(at <= other < at + 1 for other in returns) for at in returns[::50]), default=0)
-        self.assertLessEqual(most, RETURNS_SHARE * rate * (1 + 2 * SLOT_S) + 2)
+        # The watchers of a slice leave together.
+        self.assertLessEqual(most, budget * (1 + 2 * SLOT_S) + 2 * max(per_slice, default=0) + 2)
+        returns = [at + delay_s for kind in made[:2] for ((at, delay_s),) in (each.at for each in kind)]
         self.assertTrue(all(at >= SUCCESSOR_RETURN_S - 0.001 for at in returns))
