@@ -36,7 +36,7 @@ _PARAMETERS = {
     "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
-    "max-connections": "connections at a time; 0: the limit of open files less 256 (fast transport) [default: 0]",
+    "max-connections": "connections at a time; 0: as many as open files and memory allow (fast transport) [default: 0]",
     "max-delta-bytes": "largest document for which patches are made, in bytes; 0: none [default: 1048576]",
     "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
     "stale-after": "seconds since the last good pull after which a failing feed is stale [default: 0.0]",

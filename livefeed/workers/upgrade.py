@@ -65,13 +65,18 @@ MAX_TEXT = 500
 """The largest number of characters of a step or a reason."""
 
 _PROCESS_1 = (
-    "this is process 1, with which its container ends; start another container, or run livefeed under an init process"
+    "this is process 1, with which its container ends; start another container, and `livefeed ctl drain` this one"
 )
 _NOT_FOLLOWED = (
     "the process that has started livefeed may wait for this one, and cannot be told another process id (there is no "
     "NOTIFY_SOCKET); run livefeed under systemd with Type=notify, or without --nodaemon of twistd; if nothing waits "
     "for it, `livefeed ctl upgrade --unsupervised`"
 )
+_LATE = {
+    STEP: "the new program has not checked its configuration",
+    READY: "the workers of the new program have not served the newest versions",
+    COMMITTED: "the new program has not taken over",
+}
 _LOST_S = 1.0  # seconds from the end of the channel to that of the process, whose exit code says more
 _CHANNEL_FD = 3
 _log = Logger()
@@ -181,7 +186,7 @@ class NewProgram(ProcessProtocol):
     async def until(self, kind: str, limit_s: float) -> None:
         """Waits for a message of the new parent.
 
-        :param kind: its type.
+        :param kind: its type, one of ``STEP``, ``READY`` and ``COMMITTED``.
         :param limit_s: seconds that it may take.
         :raises CommandError: if it does not come, with the reason.
         """
@@ -192,7 +197,7 @@ class NewProgram(ProcessProtocol):
         try:
             await self._waiting.addTimeout(limit_s, self.reactor)
         except TimeoutError:
-            raise CommandError(f"it has not come to the step {kind!r} within {length_of(limit_s)} s") from None
+            raise CommandError(f"{_LATE[kind]} within {length_of(limit_s)} s") from None
         finally:
             self._waiting = None
 

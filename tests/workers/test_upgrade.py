@@ -310,12 +310,15 @@ class FailureTests(UpgradeTestCase):
         self.assertIn("livefeed.toml:3: intervall", self.why_failed(command))
 
     def test_time_of_each_step(self) -> None:
-        """Each has a limit."""
-        for kinds, limit_s, name in (((), START_S, "step"), (("step",), READY_S, "ready")):
+        """Each has a limit, and the reason says in words what is late."""
+        for kinds, limit_s, late in (
+            ((), START_S, "the new program has not checked its configuration within 60 s"),
+            (("step",), READY_S, "the workers of the new program have not served the newest versions within 180 s"),
+        ):
             command = self.begin()
             self.reach(*kinds)
             self.reactor.advance(limit_s)
-            self.assertIn(f"it has not come to the step '{name}' within", self.why_failed(command))
+            self.assertIn(late, self.why_failed(command))
             self.upgrade.counts["failed"] = 0
             self.reactor.transport.signals.clear()
 
@@ -324,7 +327,7 @@ class FailureTests(UpgradeTestCase):
         command = self.begin()
         self.reach("step", "ready")
         self.reactor.advance(COMMIT_S)
-        self.assertIn("'committed'", self.why_failed(command))
+        self.assertIn("the new program has not taken over within 20 s", self.why_failed(command))
         self.assertIn("let_go", self.holdings.calls)
 
     def test_failure_of_the_commit(self) -> None:
