@@ -28,7 +28,7 @@ _FOLDS: dict[str, Callable[[float, float], float]] = {"sum": add, "max": max, "m
 def sent(samples: Iterable[Sample]) -> list[Any]:
     """Gives samples as a worker sends them: lists and texts alone, without those that only count of the parent."""
     return [
-        [name, [list(label) for label in labels], value]
+        [name, [list(label) for label in labels], float(value)]  # a truth value or a count elsewhere
         for name, labels, value in samples
         if FAMILIES[name].combine != "parent" and isfinite(value)  # JSON has no others
     ]
