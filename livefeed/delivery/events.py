@@ -191,7 +191,7 @@ class EventStreams:
         self.open = Heartbeats(self.feed.clock, HEARTBEAT_S)
 
     def followers(self) -> int:
-        """Gives the number of streams that follow: those that are being ended do not. 10,000 take half a millisecond."""
+        """Gives the number of streams that follow: those that are being ended do not. 10,000 take half a ms."""
         return sum(not stream.is_closing for stream in self.open)
 
     def state_event(self, *, chunked: bool) -> bytes:

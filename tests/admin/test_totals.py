@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.admin import totals as totals_module
 from livefeed.admin.samples import Sample
 from livefeed.admin.totals import Totals, received, sent
+from livefeed.workers.messages import Heartbeat, message_of
 
 COUNTER = "answers_total"
 LABELS = (("status", "200"),)
@@ -170,6 +171,13 @@ class TotalsTests(SynchronousTestCase):
         samples = [*counter(5), Sample("connections", (), 2.0)]
         message = json.loads(json.dumps(sent([*samples, Sample("age_seconds", (), 1.0)])))
         self.assertEqual(received([*message, ["of_a_later_release", [], 1.0]]), samples)
+
+    def test_values_in_a_heartbeat(self) -> None:
+        """The parent reads every kind of value: a truth value that it refused would end the link."""
+        samples = [Sample("session_tickets_shared", (), True), Sample("connections", (), 2)]
+        beat = message_of("heartbeat", Heartbeat(sent(samples), 0, 0, {})).read(Heartbeat)
+        self.assertEqual(received(beat.samples), samples)
+        self.assertEqual([type(value) for *_, value in sent(samples)], [float, float])
 
 
 @st.composite
