@@ -78,8 +78,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 0.5
 """Seconds between two heartbeats."""
 
-UNWELCOME_S = 60.0
-"""Seconds after which a worker ends that no parent has welcomed. A parent kills one that is not ready after 30 s."""
+UNWELCOME_S = 20.0
+"""Seconds after which a worker ends that no parent has welcomed. It has no clients, and a parent answers at once."""
 
 _log = Logger()
 
