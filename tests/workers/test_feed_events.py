@@ -1,0 +1,111 @@
+"""The events of a feed as messages."""
+
+from __future__ import annotations
+
+from math import inf
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.clocks import Moment
+from livefeed.document.snapshot import IDENTITY, Sequence, Snapshot
+from livefeed.exceptions import LinkError
+from livefeed.feed.feed import Feed
+from livefeed.testing import publish
+from livefeed.workers.feed_events import (
+    EVENT,
+    FeedEvent,
+    SnapshotFacts,
+    moment_facts,
+    moment_of,
+    picture_facts,
+    picture_of,
+    snapshot_facts,
+    snapshot_of,
+)
+from livefeed.workers.messages import Decoder, Message, encode, message_of
+
+DATA = b'{"count": 1}' * 100
+FIRST = Sequence(7, 1)
+
+
+def arrived(event: FeedEvent, payloads: list[bytes]) -> tuple[FeedEvent, Message]:
+    """Gives an event as the other side of a link reads it, and its message."""
+    (message,) = Decoder().feed(encode(message_of(EVENT, event, payloads)))
+    return message.read(FeedEvent), message
+
+
+def arrived_snapshot(snapshot: Snapshot, has: tuple[str, ...] = ()) -> tuple[SnapshotFacts, Message]:
+    """Gives the facts of a snapshot as the other side reads them, and their message."""
+    payloads: list[bytes] = []
+    event = FeedEvent("feed", "publish", 1.0, snapshot=snapshot_facts(snapshot, has, payloads))
+    read, message = arrived(event, payloads)
+    assert read.snapshot is not None
+    return read.snapshot, message
+
+
+class PictureTests(SynchronousTestCase):
+    """The state of a feed."""
+
+    def test_round_trip(self) -> None:
+        """A picture is the same on the other side, also one with times that JSON cannot write."""
+        clock = Clock()
+        waiting = Feed("feed", clock)
+        live = Feed("feed", clock)
+        publish(live, DATA)
+        for feed in (waiting, live):
+            picture = feed.picture()
+            event, _ = arrived(FeedEvent("feed", "picture", 1.0, picture=picture_facts(picture, ["a", "b"])), [])
+            assert event.picture is not None
+            self.assertEqual(picture_of(event.picture), picture)
+            self.assertEqual(event.picture.versions, ["a", "b"])
+        self.assertIn(inf, [abs(each) for each in (waiting.picture().heard_at_s, waiting.picture().gone_after_s)])
+
+    def test_moments(self) -> None:
+        """A point in time keeps both clocks, and none stays none."""
+        for moment in (Moment(1.5, 1e9, by_wall=True), Moment(2.0, 3.0), None):
+            self.assertEqual(moment_of(moment_facts(moment)), moment)
+
+
+class SnapshotTests(SynchronousTestCase):
+    """A snapshot, with the bytes that the other side lacks."""
+
+    def test_whole(self) -> None:
+        """The other side has all representations, and hashes and compresses nothing."""
+        snapshot = Snapshot.of(DATA, FIRST)
+        facts, message = arrived_snapshot(snapshot)
+        received = snapshot_of(message, facts, None)
+        self.assertEqual(
+            (received.data, received.version, received.sequence, received.deflated),
+            (DATA, snapshot.version, FIRST, snapshot.deflated),
+        )
+        self.assertEqual(received.representations, snapshot.representations)
+        self.assertEqual(received.work.hashes, 0)
+
+    def test_codings_that_came_later(self) -> None:
+        """Only the codings that are missing are sent, and the same snapshot gets them."""
+        snapshot = Snapshot.of(DATA, FIRST)
+        newest = Snapshot.bare(DATA, FIRST)
+        facts, message = arrived_snapshot(snapshot, (IDENTITY,))
+        self.assertNotIn(IDENTITY, [each.coding for each in facts.codings])
+        self.assertIs(snapshot_of(message, facts, newest), newest)
+        self.assertEqual(set(newest.representations), set(snapshot.representations))
+
+    def test_other_sequence(self) -> None:
+        """The same version with another sequence is another snapshot of the same bytes."""
+        newest = Snapshot.of(DATA, FIRST)
+        facts, message = arrived_snapshot(Snapshot.of(DATA, Sequence(8, 1)), tuple(newest.representations))
+        self.assertEqual(message.payloads, ())
+        received = snapshot_of(message, facts, newest)
+        self.assertEqual((received.data, received.sequence), (DATA, Sequence(8, 1)))
+        self.assertEqual(newest.sequence, FIRST)
+
+    def test_missing_bytes(self) -> None:
+        """A version without its document, which the worker does not have either, is an error that names it."""
+        snapshot = Snapshot.of(DATA, FIRST)
+        facts, message = arrived_snapshot(snapshot, (IDENTITY,))
+        for newest in (None, Snapshot.of(b"[]", FIRST)):
+            error = self.assertRaises(LinkError, snapshot_of, message, facts, newest)
+            self.assertIn(snapshot.version, str(error))
+        whole, _ = arrived_snapshot(snapshot)
+        self.assertRaises(LinkError, snapshot_of, Message(EVENT), whole, None)
