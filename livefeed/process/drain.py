@@ -55,6 +55,16 @@ SLICE_S = 0.1
 MAX_SLICE = 256
 """Watchers that are sent away in one turn of the reactor: some 10 ms of work. A short drain has more slices then."""
 
+LAST_POLLS_S = 1.5
+"""Seconds for which pollers are still answered at a stop without a successor, and told when to come back: most of them
+ask once a second. Connections without a request are closed then."""
+
+FEW_POLLERS = 50
+"""Pollers that need no slots, and for which a stop does not wait: a successor takes them within a second."""
+
+_LOOK_S = 0.25
+"""Seconds between two checks whether all pollers have had their last answers."""
+
 _POLL_S = 0.05
 """Seconds between two checks whether all connections have ended."""
 
@@ -102,6 +112,9 @@ class Channels(Protocol):
     def channels(self) -> Collection[Draining]:
         """The open connections."""
 
+    def announce_returns(self, take_s: Callable[[], int], /) -> None:
+        """Ends each connection with its next answer, which says when the client comes back."""
+
 
 class OpenSockets(Protocol):
     """The WebSockets that are open."""
@@ -148,6 +161,12 @@ class Connections(Protocol):
 
     def pollers(self) -> Sequence[Poller]:
         """Gives the connections of HTTP whose handshake is done."""
+
+    def renew_answers(self) -> None:
+        """Has the connections repeat the answers that the site has now."""
+
+    def count_active(self, seconds: float, /) -> int:
+        """Gives the number of connections to which answers were repeated within this time."""
 
     def end_idle(self) -> None:
         """Closes the connections without a request."""
@@ -332,9 +351,11 @@ class Drain(Service):
             await self._release_gradually(slots)
         else:
             self._count_all()
+            await self._let_go_last(slots)
         if self.phase is Phase.RELEASING:
-            # All at once; after a gradual release those that have begun meanwhile, on connections that were open.
-            self._let_go(slots)
+            if successor:
+                # Those that have begun meanwhile, on connections that were open.
+                self._let_go(slots)
             self.phase = Phase.RELEASED
         report = self._report
         _log.info(
@@ -403,11 +424,50 @@ class Drain(Service):
         rate = math.inf if self.pool is None else self.pool.accept_rate
         return max(RETURNS_SHARE * rate, MIN_RETURNS_PER_S) if rate < math.inf else RECONNECTS_PER_S
 
+    def _slots_of_pollers(self, slots: ReconnectSlots) -> ReconnectSlots | None:
+        """Gives the slots for the pollers that ask once more; ``None`` if there are few pollers.
+
+        :param slots: those of the other watchers. Both sequences together leave room for the pollers that do not ask.
+        """
+        pollers = len(self._pollers()) - sum(feed.waiting() for feed in self.feeds)
+        if pollers <= FEW_POLLERS:
+            return None
+        active = pollers if self.pool is None else self.pool.count_active(LAST_POLLS_S)
+        share = min(max(active / pollers, LEAST_SHARE), 1.0)
+        left_per_s = max(self._returns_per_s() - slots.returns_per_s, MIN_RETURNS_PER_S * LEAST_SHARE)
+        return ReconnectSlots(self.times.return_s, share * left_per_s, self.clock.seconds)
+
+    async def _let_go_last(self, slots: ReconnectSlots) -> None:
+        """Sends everything away that has no successor to go to, pollers with their next answers if they ask in time."""
+        slots_of_pollers = self._slots_of_pollers(slots)
+        if slots_of_pollers is not None:
+            # 5,000 in one turn of the reactor kept polls waiting for 2 s. Whoever opens meanwhile follows below.
+            sockets = [*self.subscribers.protocols_open]
+            for begin in range(0, len(sockets), MAX_SLICE):
+                for each in sockets[begin : begin + MAX_SLICE]:
+                    each.send_away(slots.take_ms())
+                await self._pause(0.0)
+        self._let_go_of_watchers(slots)
+        if slots_of_pollers is not None:
+            self.site.announce_returns(slots_of_pollers.take_s)
+            if self.pool is not None:
+                self.pool.renew_answers()
+            end = self.clock.seconds() + LAST_POLLS_S
+            while not self._hurried and self.clock.seconds() < end and self._pollers():
+                await self._pause(_LOOK_S)
+        self._end_polls()
+
     def _let_go(self, slots: ReconnectSlots) -> None:
         """Sends everything away at once, and accepts no more watchers."""
+        self._let_go_of_watchers(slots)
+        self._end_polls()
+
+    def _let_go_of_watchers(self, slots: ReconnectSlots) -> None:
         self.subscribers.let_go(slots)
         for feed in self.feeds:
             feed.let_go(slots)
+
+    def _end_polls(self) -> None:
         for channel in tuple(self.site.channels):
             channel.drain()
         if self.pool is not None:
@@ -456,9 +516,13 @@ class Drain(Service):
     async def _stop(self) -> None:
         before, self.phase = self.phase, Phase.STOPPED
         self._wake()
-        if before is not Phase.RELEASED:
-            self._let_go(self._slots(successor=self.successor))
         deadline = self.clock.seconds() + DRAIN_S
+        if before is not Phase.RELEASED:
+            slots = self._slots(successor=self.successor)
+            if self.successor:
+                self._let_go(slots)
+            else:
+                await self._let_go_last(slots)
         while self.count() and self.clock.seconds() < deadline:
             # Also after hurry(): the messages to the watchers must leave before their connections are reset.
             await deferLater(self.clock, _POLL_S)

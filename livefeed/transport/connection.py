@@ -106,6 +106,15 @@ class Connection(Reading):
         except Exception:
             self._protocol_failed("retire")
 
+    def renew_answers(self) -> None:
+        """Looks its store of answers up again, which its factory has replaced."""
+        if self._answers is not None:
+            self._answers = self._store_of(self._factory if self._protocol is None else self._protocol)
+
+    def is_active(self, since: float) -> bool:
+        """Tells whether an answer was repeated to it since a time by the clock of the pool."""
+        return self._active_at >= since
+
     def handle(self, events: int) -> None:
         """Handles events of epoll."""
         if events != EPOLLIN or self._tls_state:

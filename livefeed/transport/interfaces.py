@@ -77,6 +77,12 @@ class PooledConnection(Protocol):
     def retire(self) -> None:
         """Ends the connection with its next answer, which announces it. A request that waits is answered now."""
 
+    def renew_answers(self) -> None:
+        """Looks its store of answers up again, which its factory has replaced."""
+
+    def is_active(self, since: float, /) -> bool:
+        """Tells whether an answer was repeated to it since a time by the clock of the pool."""
+
     def close_if_idle(self) -> None:
         """Ends the connection if nothing is under way on it that a protocol would know of."""
 

@@ -270,6 +270,16 @@ class Pool:
         """Gives the connections whose handshake is done, and that nothing is followed on."""
         return [each for each in self.connections.values() if each.polls]
 
+    def renew_answers(self) -> None:
+        """Has all connections look their stores of answers up again, which their factories have replaced."""
+        for connection in self.connections.values():
+            connection.renew_answers()
+
+    def count_active(self, seconds: float) -> int:
+        """Gives the number of connections to which an answer was repeated within this time, and a sweep more."""
+        since = self.now - seconds
+        return sum(each.is_active(since) for each in self.connections.values() if each.polls)
+
     def end_idle(self) -> None:
         """Ends the connections on which nothing is under way that a protocol would know of, including handshakes."""
         for connection in tuple(self.connections.values()):

@@ -244,6 +244,13 @@ class HeaderConnection:
         """PooledConnection API."""
         self._end()
 
+    def renew_answers(self) -> None:
+        """PooledConnection API. It has no answers yet."""
+
+    def is_active(self, since: float) -> bool:
+        """PooledConnection API."""
+        return False
+
     def close_if_idle(self) -> None:
         """PooledConnection API."""
         self._end()

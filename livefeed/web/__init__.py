@@ -7,6 +7,7 @@
 - ``cors``: the origins whose pages may read answers.
 - ``forwarded``: the client's address in X-Forwarded-For or Forwarded.
 - ``interfaces``: the requirements of channels and requests on the objects around them.
+- ``last_answers``: answers that end their connections and say when the client comes back, during a stop.
 - ``negotiation``: the fields of a request, parsed once. Pure.
 - ``reconnect_slots``: the delays after which refused and released clients come back.
 - ``refusals``: the refusal of event streams.

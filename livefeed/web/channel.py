@@ -6,6 +6,7 @@ Rule: this file refuses requests and closes connections. Resources answer the re
 from __future__ import annotations
 
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from livefeed.transport.interfaces import Host
-    from livefeed.web.replay import Replay
     from livefeed.web.request import Request
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -83,7 +83,7 @@ class ChannelSite(RequestSite, Protocol):
     channels: set[Channel]
     head_timeout_s: float
     max_head_bytes: int
-    replays: dict[bool, Replay]
+    replays: dict[bool, Any]
     timeOut: Any
 
     def log(self, request: Request, /) -> None:
@@ -296,6 +296,18 @@ class Channel(HTTPChannel):
             return False
         return persistent
 
+    def announce_return(self, take_s: Callable[[], int]) -> None:
+        """Ends the connection with the answer to its next request, which says when the client comes back.
+
+        A request in progress is the last, and its answer does not say it.
+
+        :param take_s: gives the delay of the next client in whole seconds, for ``Retry-After``.
+        """
+        if self._handlingRequest:
+            self.drain()
+        # The function is replaced, so that no request is asked for it before.
+        self.checkPersistence = partial(_persist_no_longer, take_s)  # type: ignore[method-assign]
+
     def requestDone(self, request: Request) -> None:
         """HTTPChannel API."""
         may_repeat = request.select is not None and not request.access_fields
@@ -479,7 +491,7 @@ class Channel(HTTPChannel):
     # The requirements of the fast transport, for replay and for rooms
 
     @property
-    def replays(self) -> dict[bool, Replay]:
+    def replays(self) -> dict[bool, Any]:
         """The answers that may be repeated, without TLS (``False``) and with TLS (``True``)."""
         return self.site.replays
 
@@ -554,6 +566,14 @@ class Channel(HTTPChannel):
         if under_way and not self._in_head:
             self._in_head = True
             self._set_timeout_for_now()
+
+
+def _persist_no_longer(take_s: Callable[[], int], request: Request, _version: bytes) -> bool:
+    """Takes the place of :meth:`Channel.checkPersistence`."""
+    # In front, where replay looks for the second one.
+    request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+    request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % take_s()])
+    return False
 
 
 def _call_at_end(protocol: Any, ended: Callable[[], object]) -> None:

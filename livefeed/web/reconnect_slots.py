@@ -111,6 +111,12 @@ class ReconnectSlots:
         """Gives the same in whole seconds, rounded up, for ``Retry-After`` (RFC 9110, 10.2.3)."""
         return math.ceil(self.retry_ms() / 1000)
 
+    def take_s(self) -> int:
+        """Gives the delay of the next client in whole seconds, rounded up, and takes its place."""
+        delay_s = self.retry_after_s()
+        self._count += 1
+        return delay_s
+
     def take_ms(self) -> int:
         """Gives the delay of the next client in milliseconds, and takes its place."""
         delay_ms = self.retry_ms()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -13,6 +14,7 @@ from zope.interface import implementer
 from livefeed.tls.options import PROTOCOLS
 from livefeed.transport.interfaces import IReplayed
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
+from livefeed.web.last_answers import LastAnswers
 from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
@@ -69,7 +71,7 @@ class Site(server.Site):
         self.head_timeout_s = head_timeout_s
         self.max_head_bytes = max_head_bytes
         self.refusal_slots = RefusalSlots(reactor)
-        self.replays = {False: Replay(), True: Replay()}
+        self.replays: dict[bool, Any] = {False: Replay(), True: Replay()}
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
         self._clearing: IDelayedCall | None = None
@@ -144,6 +146,21 @@ class Site(server.Site):
         for replay in self.replays.values():
             replay.clear()
 
+    def announce_returns(self, take_s: Callable[[], int]) -> None:
+        """Ends each connection with its next answer, which says when the client comes back.
+
+        Connections that have looked up their stores of answers must do so again.
+
+        :param take_s: gives the delay of the next client in whole seconds, and takes its place.
+        """
+        self.replays = {
+            secure: LastAnswers(replay, take_s) if isinstance(replay, Replay) else replay
+            for secure, replay in self.replays.items()
+        }
+        self.protocol = partial(_make_last, self.protocol, take_s)  # type: ignore[assignment]
+        for channel in self.channels:
+            channel.announce_return(take_s)
+
     def counts(self) -> Counter[tuple[int, str, str]]:
         """Gives the number of answers, replayed or not, by status, scheme and content coding."""
         counts: Counter[Any] = self._counts + self.replays[False].counts() + self.replays[True].counts()
@@ -152,3 +169,10 @@ class Site(server.Site):
     def acceptableProtocols(self) -> list[bytes]:
         """IProtocolNegotiationFactory API."""
         return [*PROTOCOLS]
+
+
+def _make_last(make: Callable[[], Channel], take_s: Callable[[], int]) -> Channel:
+    """Makes the channel of a connection that ends with its next answer."""
+    channel = make()
+    channel.announce_return(take_s)
+    return channel

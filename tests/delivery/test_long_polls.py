@@ -6,6 +6,7 @@ import gc
 import socket
 import tempfile
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -556,6 +557,35 @@ class TogetherTests(SynchronousTestCase):
         )
         self.assertEqual([client.ended for client in clients], [True, True, False])
         self.assertEqual(len(pool.pollers()), 1)
+
+    def test_pollers_are_told_when_to_come_back(self) -> None:
+        """At a stop without a successor: each of them another time, whether the answer is rendered or repeated."""
+        for transport in ("fast", "twisted"):
+            served = ServedInMemory(transport)
+            self.addCleanup(served.close)
+            publish(served.feed, FIRST)
+            clients = [served.connect() for _ in range(5)]
+            request = b"GET /feed HTTP/1.1\r\nHost: a\r\n\r\n"
+            for client in clients[:-1]:
+                client.send(request)
+                served.settle()
+            served.site.announce_returns(count(6).__next__)
+            for pool in served.reactor.pools:
+                pool.renew_answers()
+                self.assertEqual((pool.count_active(1.0), connections_of(pool)[1].protocol), (3, None))
+            served.settle()
+            self.assertEqual([client.ended for client in clients], [False] * 5)
+            for client in clients:
+                client.received = b""
+                client.send(request)
+                served.settle()
+            answers = [Response.parse(client.received) for client in clients]
+            self.assertEqual(
+                {(each.status, each.headers["connection"], each.body) for each in answers}, {(200, "close", FIRST)}
+            )
+            self.assertEqual([each.headers["retry-after"] for each in answers], ["6", "7", "8", "9", "10"])
+            self.assertEqual([client.ended for client in clients], [True] * 5)
+            self.assertEqual(sum(served.site.counts().values()), 9)
 
     def test_stop_ends_those_that_are_being_answered(self) -> None:
         """A version has come, and not to all of them yet: the others are told of the end, too."""

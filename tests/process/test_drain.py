@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.process.drain import (
     DRAIN_S,
+    FEW_POLLERS,
     LEAST_SHARE,
     MAX_SLICE,
     RETURNS_SHARE,
@@ -29,6 +30,8 @@ from livefeed.process.drain import (
 from livefeed.web.reconnect_slots import RECONNECTS_PER_S, SLOT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livefeed.web.reconnect_slots import ReconnectSlots
 
 
@@ -81,7 +84,8 @@ class DrainTestCase(SynchronousTestCase):
         self.channel, self.socket, self.stream = (
             FakeConnection(self.events, name) for name in ("channel", "socket", "stream")
         )
-        self.site = SimpleNamespace(channels={self.channel})
+        self.takes: list[Callable[[], int]] = []
+        self.site = SimpleNamespace(channels={self.channel}, announce_returns=self.takes.append)
         self.slots: list[ReconnectSlots] = []
 
         def let_go(slots: ReconnectSlots) -> None:
@@ -105,7 +109,12 @@ class DrainTestCase(SynchronousTestCase):
     def pool(self, accept_rate: float, *pollers: Any) -> Any:
         connections = dict.fromkeys(range(len(pollers)))
         return SimpleNamespace(
-            connections=connections, accept_rate=accept_rate, pollers=lambda: pollers, end_idle=connections.clear
+            connections=connections,
+            accept_rate=accept_rate,
+            pollers=lambda: pollers if connections else (),
+            end_idle=connections.clear,
+            renew_answers=lambda: self.events.append("renew answers"),
+            count_active=lambda seconds: len(pollers) // 2,
         )
 
     def empty(self) -> None:
@@ -172,6 +181,7 @@ class StopTests(DrainTestCase):
         for pollers, waiting, share in ((2, 0, 2 / 4), (2, 1, 3 / 4), (2, 2, 1.0), (1, 5, 1.0), (998, 0, LEAST_SHARE)):
             self.feeds[0].waiting_requests = waiting
             self.drain(self.pool(1000, *[self.channel] * pollers)).stopService()
+            self.clock.advance(0.0)
             self.assertAlmostEqual(self.slots[-1].returns_per_s, 1000 * RETURNS_SHARE * share)
 
     def test_hurried_stop_cuts_off_at_once(self) -> None:
@@ -183,6 +193,67 @@ class StopTests(DrainTestCase):
         self.successResultOf(ended)
         self.assertEqual(self.events[0], "let go")
         self.assertIn("abort socket", self.events)
+
+
+class LastPollTests(DrainTestCase):
+    """A stop without a successor, with more pollers than come back within a second."""
+
+    def test_pollers_have_slots(self) -> None:
+        """They are served for a while, with slots beside those of others. Connections without a request end then."""
+        pool = self.pool(1000, *[self.channel] * 998)
+        ended = self.drain(pool, return_s=17.0).stopService()
+        # Other connections have their turn between slices of WebSockets.
+        self.assertEqual(self.events, ["send socket away for 17000 ms"])
+        del self.events[:]
+        self.clock.advance(0.0)
+        self.assertEqual(self.events, ["let go", "renew answers"])
+        (take,) = self.takes
+        budget = 1000 * RETURNS_SHARE
+        self.assertAlmostEqual(self.slots[0].returns_per_s, budget * LEAST_SHARE)
+        # Half of them have asked lately. The others come back at times of their own, for which there is room as well.
+        delays = [take() for _ in range(10 * round(budget * (1 - LEAST_SHARE) / 2))]
+        self.assertEqual((delays[0], delays[-1]), (17, 27))
+        self.clock.pump([0.25] * 5)
+        self.assertEqual(len(pool.connections), 998)
+        self.clock.pump([0.25])
+        self.assertEqual((self.events[2], pool.connections), ("drain channel", {}))
+        self.successResultOf(ended)
+
+    def test_end_when_all_have_asked(self) -> None:
+        """A stop takes no longer than needed."""
+        pool = self.pool(1000, *[self.channel] * 51)
+        drain = self.drain(pool)
+        begun = self.begin(drain, successor=False)
+        self.clock.pump([0.0, 0.25])
+        self.assertNoResult(begun)
+        pool.connections.clear()
+        self.clock.advance(0.25)
+        self.assertEqual(self.successResultOf(begun).phase, "released")
+        self.assertEqual(self.events[2:], ["let go", "renew answers", "drain channel"])
+
+    def test_second_signal(self) -> None:
+        """It ends the wait for more requests."""
+        pool = self.pool(1000, *[self.channel] * 51)
+        drain = self.drain(pool)
+        ended = drain.stopService()
+        drain.hurry()
+        self.assertEqual(pool.connections, {})
+        self.clock.advance(0.05)
+        self.successResultOf(ended)
+
+    def test_few_pollers(self) -> None:
+        """They need no slots, and nothing waits for their requests."""
+        pool = self.pool(1000, *[self.channel] * FEW_POLLERS)
+        self.successResultOf(self.drain(pool).stopService())
+        self.assertEqual(self.takes, [])
+
+    def test_twisted_transport(self) -> None:
+        """All of its pollers count as those that ask again."""
+        self.site.channels = {FakeConnection(self.events, "channel") for _ in range(100)}
+        self.drain(None).stopService()
+        self.clock.advance(0.0)
+        (take,) = self.takes
+        self.assertEqual([take() for _ in range(3 * RECONNECTS_PER_S)][-1], 10)
 
 
 class Recording(Service):
