@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.feed.trace import VersionTimes
 
+MAX_NAME = 100
+"""Characters of the name of a version that an error shows."""
+
 MAX_MATCHES = 60
 """Versions in one report. A beginning of a few characters can match many."""
-
-MAX_KEPT = 64 * VERSIONS
-"""Versions of all feeds together whose deliveries by workers are kept: the last ones of 64 feeds."""
 
 
 class ServedFeed(Protocol):
@@ -73,23 +73,29 @@ class Tracing:
     feeds: Iterable[ServedFeed]
 
     # internal state
-    _of_workers: dict[tuple[str, str], dict[int, DeliveryTimes]] = field(default_factory=dict)  # by feed and version
+    _of_workers: dict[str, dict[str, dict[int, DeliveryTimes]]] = field(default_factory=dict)  # by feed and version
 
     def report(self, place: int, name: str, deliveries: Iterable[Any]) -> None:
-        """Takes the deliveries of a worker, as :func:`sent_deliveries` gives them. Those of old versions are forgotten.
+        """Takes the deliveries of a worker, as :func:`sent_deliveries` gives them.
+
+        Those of old versions, and of feeds that there are no more, are forgotten.
 
         :param place: a number that no other worker has at the time; reports are in this order.
         :param name: the name of the worker.
         """
+        self._of_workers = {
+            feed: self._of_workers.get(feed, {}) for feed in (each.published.feed.name for each in self.feeds)
+        }
         for feed, version, first_s, last_s, subscribers in deliveries:
-            key = str(feed), str(version)
-            of_version = self._of_workers.setdefault(key, {})
-            of_version[place] = DeliveryTimes(name, first_s, last_s, int(subscribers))
-        while len(self._of_workers) > MAX_KEPT:
-            del self._of_workers[next(iter(self._of_workers))]
+            of_feed = self._of_workers.get(str(feed))
+            if of_feed is not None:
+                of_version = of_feed.setdefault(str(version), {})
+                of_version[place] = DeliveryTimes(name, first_s, last_s, int(subscribers))
+                if len(of_feed) > VERSIONS:
+                    del of_feed[next(iter(of_feed))]
 
     def _deliveries(self, feed: str, times: VersionTimes) -> list[DeliveryTimes]:
-        of_version = self._of_workers.get((feed, times.version))
+        of_version = self._of_workers.get(feed, {}).get(times.version)
         if of_version is None:
             return [DeliveryTimes(f"process {os.getpid()}", times.first_s, times.last_s, times.subscribers)]
         return [of_version[index] for index in sorted(of_version)]
@@ -106,7 +112,7 @@ class Tracing:
         feeds = [each.published.feed for each in self.feeds]
         found = [(feed.name, times) for feed in feeds for times in feed.trace.find(name)]
         if not found:
-            raise CommandError("none of the last 60 versions of a feed has this name")
+            raise CommandError(f"{name[:MAX_NAME]} is not among the last {VERSIONS} versions of any feed")
         return [_report(feed, times, self._deliveries(feed, times)) for feed, times in found[:MAX_MATCHES]]
 
 

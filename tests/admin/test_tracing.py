@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.tracing import MAX_KEPT, MAX_MATCHES, Tracing, sent_deliveries
+from livefeed.admin.tracing import MAX_MATCHES, Tracing, sent_deliveries
 from livefeed.exceptions import CommandError
-from livefeed.feed.trace import PullSteps
+from livefeed.feed.trace import VERSIONS, PullSteps
 from livefeed.testing import RecordingSubscriber, make_site, publish
 
 NOW = 1_700_000_000.0
@@ -92,10 +92,15 @@ class TracingTests(SynchronousTestCase):
         self.assertEqual([each["process"] for each in report["deliveries"]], ["worker 3"])
 
     def test_kept(self) -> None:
-        """The number of versions is limited; the oldest go first."""
-        for number in range(MAX_KEPT + 1):
-            self.tracing.report(0, "worker 0", [["a", str(number), NOW, NOW, 0]])
-        self.assertEqual((len(self.tracing._of_workers), ("a", "0") in self.tracing._of_workers), (MAX_KEPT, False))
+        """Those of the last versions of each feed are kept, and none of a feed that was removed or never was."""
+        for number in range(VERSIONS + 1):
+            self.tracing.report(0, "worker 0", [["a", str(number), NOW, NOW, 0], ["c", str(number), NOW, NOW, 0]])
+        kept = self.tracing._of_workers
+        self.assertEqual({feed: len(versions) for feed, versions in kept.items()}, {"a": VERSIONS, "b": 0})
+        self.assertEqual(next(iter(kept["a"])), "1")
+        self.tracing.feeds = [*self.tracing.feeds][1:]
+        self.tracing.report(0, "worker 0", [])
+        self.assertEqual([*self.tracing._of_workers], ["b"])
 
     def test_several(self) -> None:
         """The same document in two feeds has the same version; their number is limited."""
@@ -110,4 +115,4 @@ class TracingTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """A version must be named, and must be one of the last ones."""
         self.assertEqual(self.refusal({}), "name a version, its beginning, a sequence, or newest")
-        self.assertEqual(self.refusal({"version": "1.2"}), "none of the last 60 versions of a feed has this name")
+        self.assertEqual(self.refusal({"version": "1.2"}), "1.2 is not among the last 60 versions of any feed")
