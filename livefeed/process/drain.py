@@ -441,7 +441,7 @@ class Drain(Service):
         """Sends everything away that has no successor to go to, pollers with their next answers if they ask in time."""
         slots_of_pollers = self._slots_of_pollers(slots)
         if slots_of_pollers is not None:
-            # 5,000 in one turn of the reactor kept polls waiting for 2 s. Whoever opens meanwhile follows below.
+            # Polls are answered between the slices. WebSockets that open meanwhile follow below.
             sockets = [*self.subscribers.protocols_open]
             for begin in range(0, len(sockets), MAX_SLICE):
                 for each in sockets[begin : begin + MAX_SLICE]:
