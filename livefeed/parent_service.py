@@ -192,7 +192,8 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     )
     # These begin once the workers of an earlier parent are found.
     Recall(feeds, broadcast, reactor).setServiceParent(parent)
-    Announcement([operators_socket, *admin, *listeners]).setServiceParent(parent)
+    # The program twist binds no endpoint before services that stand behind this one start.
+    Announcement([operators_socket, *admin, *listeners], reactor.callWhenRunning).setServiceParent(parent)
     operating.commands.register("reload", reloading.command)
 
     # The first phase of a drain is the parent's; the workers do the others when they are told to end.

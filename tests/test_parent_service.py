@@ -113,7 +113,7 @@ class ServiceTests(ParentServiceTestCase):
         parent = self.parent_of(self.make())
         trace: Any = parent.deliveries
         trace(1, "worker 1", [["feed", "some version", 1.0, 2.0, 3]])
-        self.assertEqual([*trace.__self__._of_workers], [("feed", "some version")])
+        self.assertEqual([*trace.__self__._of_workers["feed"]], ["some version"])
 
     def test_system_without_epoll(self) -> None:
         """Workers need the fast transport."""

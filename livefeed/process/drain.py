@@ -357,7 +357,7 @@ class Drain(Service):
                 # Those that have begun meanwhile, on connections that were open.
                 self._let_go(slots)
             self.phase = Phase.RELEASED
-        report = self._report
+        report = self.report()
         _log.info(
             "{sockets} WebSockets, {streams} event streams and {pollers} connections of pollers were sent away",
             sockets=report.sockets,
@@ -368,11 +368,13 @@ class Drain(Service):
     async def _release_gradually(self, slots: ReconnectSlots) -> None:
         over_s = self.times.gradual_s
         sockets, streams, pollers = [*self.subscribers.protocols_open], self._streams(), self._pollers()
-        _log.info(
-            "{count} watchers are sent away within {seconds} s",
-            count=len(sockets) + len(streams) + len(pollers),
-            seconds=over_s,
-        )
+        # A parent has none of its own: its workers say so.
+        if self.others is None:
+            _log.info(
+                "{count} watchers are sent away within {seconds} s",
+                count=len(sockets) + len(streams) + len(pollers),
+                seconds=over_s,
+            )
         # Each kind over the whole time: the slots leave room for a constant rate of pollers.
         kinds = {"sockets": sockets, "streams": streams, "pollers": pollers}
         calls = [

@@ -133,14 +133,24 @@ class Announcement(Service):
     """Logs the addresses once every endpoint is bound and every feed has restored its versions.
 
     Connections that come before that wait in the kernel until the reactor runs.
+
+    :ivar when_bound: is given a function to call once every endpoint is bound; ``None`` if that is so at the start of
+        this service.
     """
 
     # required parameters
     listeners: Sequence[Announced]
+    when_bound: Callable[[Callable[[], None]], object] | None = None
 
     def startService(self) -> None:
         """IService API."""
         super().startService()
+        if self.when_bound is None:
+            self._announce()
+        else:
+            self.when_bound(self._announce)
+
+    def _announce(self) -> None:
         for listener in self.listeners:
             listener.announce()
 

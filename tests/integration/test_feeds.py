@@ -76,12 +76,23 @@ def listed(livefeed: Livefeed) -> dict[str, dict[str, Any]]:
 
 
 def first_event(livefeed: Livefeed, path: str) -> tuple[str, bytes]:
-    """Gives the content type of a stream, and the data of its first event behind the state."""
-    with livefeed.new_client() as client, client.stream("GET", path) as response:
-        for line in response.iter_lines():
-            if line.startswith("data: ") and '"state"' not in line:
-                return response.headers["Content-Type"], line.removeprefix("data: ").encode()
-    raise AssertionError("the stream ended without an event")
+    """Gives the content type of a stream, and the data of its first event behind the state.
+
+    A worker refuses streams of a limited feed until it has places.
+    """
+    found: list[tuple[str, bytes]] = []
+
+    def is_accepted() -> bool:
+        with livefeed.new_client() as client, client.stream("GET", path) as response:
+            for line in response.iter_lines():
+                if line.startswith("data: ") and '"state"' not in line:
+                    found.append((response.headers["Content-Type"], line.removeprefix("data: ").encode()))
+                    break
+        return bool(found) or not WORKERS
+
+    wait_until(is_accepted, "the streams end without an event")
+    assert found, "the stream ended without an event"
+    return found[0]
 
 
 def test_each_is_polled(livefeed: Livefeed) -> None:
@@ -305,9 +316,9 @@ def test_many_feeds(start: Start, tmp_path: Path) -> None:
     livefeed.answer_in_state("live", "/f63")
     documents = [livefeed.http.get(f"/f{number}").json() for number in range(64)]
     assert documents == [[number] for number in range(64)]
-    # No timer fires early, however busy the machine is.
+    # No timer fires early, however busy the machine is. The first may be late: a parent starts its workers then.
     first, last = (datetime.fromisoformat(listed(livefeed)[name]["at"]) for name in ("f0", "f63"))
-    assert (last - first).total_seconds() > 0.5
+    assert (last - first).total_seconds() > (0.1 if WORKERS else 0.5)
     assert livefeed.terminate() == 0
 
 

@@ -195,7 +195,16 @@ class PipeTests(WriterTestCase):
         reader = self.read_end()
         self.addCleanup(os.close, reader)
         writer.write(b"1\n", 1)
-        self.assertEqual(os.read(reader, 100), b"1\n")
+        read: list[bytes] = []
+        # Before the thread of the writer has opened the other end, there is nothing to read, and no error.
+
+        def has_come() -> bool:
+            if not any(read):
+                read.append(os.read(reader, 100))
+            return any(read)
+
+        self.assertTrue(wait_until(has_come))
+        self.assertEqual(b"".join(read), b"1\n")
 
 
 class SocketTests(WriterTestCase):

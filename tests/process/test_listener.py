@@ -6,7 +6,7 @@ import errno
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail, succeed
@@ -22,6 +22,9 @@ from livefeed.tls.development import development_certificate
 from livefeed.tls.options import server_options
 from tests.helpers.driven import Client, DrivenReactor, turn_until
 from tests.helpers.tls import TLSClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FakePort:
@@ -114,6 +117,17 @@ class ListenerTests(SynchronousTestCase):
                 "listening on unix:/x",
             ],
         )
+
+    def test_announcement_of_what_is_bound_later(self) -> None:
+        """It waits for that."""
+        listener = self.listener(FakePort(), "unix:/x")
+        waiting: list[Callable[[], None]] = []
+        with capturedLogs() as events:
+            Announcement([listener], waiting.append).startService()
+            self.assertEqual(events, [])
+            listener.privilegedStartService()
+            waiting[0]()
+        self.assertEqual([str(formatEvent(event)) for event in events], ["listening on unix:/x"])
 
     def test_description_of_feeds(self) -> None:
         """One feed has its URLs named, several have a list."""
