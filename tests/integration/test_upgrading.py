@@ -193,6 +193,8 @@ def test_failures(livefeed: Livefeed, tmp_path: Path) -> None:
             text=True,
         ) as command:
             livefeed.wait_for_log("upgrade: waiting for the workers")
+            # It must not be done before it is killed.
+            os.kill(new_program(livefeed), signal.SIGSTOP)
             # A command meanwhile is refused, with the reason.
             with livefeed.operator() as client:
                 response = client.post("/-/reload", json={})
