@@ -16,14 +16,14 @@ import pytest
 
 from livefeed.workers.locks import running_workers
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import TCP, TRANSPORT, WAIT_S, Livefeed, Polling, replace_file
+from tests.integration.harness import TCP, WAIT_S, Livefeed, Polling, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from livefeed.tls.development import DevelopmentCertificate
 
-pytestmark = pytest.mark.skipif(TRANSPORT != "fast", reason="workers have the fast transport")
+pytestmark = pytest.mark.chosen
 
 UPGRADE_S = 4 * WAIT_S
 """The longest time in seconds of an upgrade on a busy machine, on which a worker may be replaced before it is ready."""
