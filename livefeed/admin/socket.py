@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import CannotListenError
@@ -18,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from livefeed.exceptions import StartError
+from livefeed.process.listener import PortService
 from livefeed.process.runtime_dir import ADMIN_SOCKET
 from livefeed.process.socket_file import SocketFileEndpoint
 
@@ -89,7 +89,7 @@ class _Endpoint:
 
 
 @dataclass(eq=False)
-class OperatorSocket(Service):
+class OperatorSocket(PortService):
     """Serves the operator's port on the Unix socket of the instance, if the runtime directory is ours.
 
     :ivar instance: claims the runtime directory; it is started before.
@@ -105,7 +105,6 @@ class OperatorSocket(Service):
 
     # internal state
     inherited: socket.socket | None = None
-    _port: IListeningPort | None = None
 
     @property
     def path(self) -> Path:
@@ -132,38 +131,12 @@ class OperatorSocket(Service):
                 raise StartError(f"livefeed: {self.instance.place}: {why}")
             _log.warn("there is no operator's socket: {why}", why=why)
 
-    def _note_listening(self, port: IListeningPort) -> None:
-        self._port = port
-
     def startService(self) -> None:
         """IService API."""
         super().startService()
         self.privilegedStartService()
 
-    def descriptor(self) -> int | None:
-        """Gives the descriptor of the socket, for a successor; ``None`` if there is none."""
-        port: Any = self._port
-        return None if port is None else int(port.fileno())
-
-    def rest(self) -> None:
-        """Accepts nothing for a time. Connections wait, for this process or for a successor."""
-        port: Any = self._port
-        if port is not None:
-            port.stopReading()
-
-    def resume(self) -> None:
-        """Accepts again after :meth:`rest`."""
-        port: Any = self._port
-        if port is not None:
-            port.startReading()
-
     def announce(self) -> None:
         """Announced API. Logs the path, which other tools than livefeed ctl need."""
         if self._port is not None:
             _log.info("the operator's socket is {path}", path=self.path)
-
-    def stopService(self) -> Deferred[None] | None:
-        """IService API."""
-        super().stopService()
-        port, self._port = self._port, None
-        return None if port is None else port.stopListening()

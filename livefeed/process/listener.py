@@ -32,43 +32,13 @@ _REMEDIES = {
 _log = Logger()
 
 
-@dataclass(eq=False)
-class Listener(Service):
-    """Listens on one endpoint, or ends the start with a message that gives the reason.
+class PortService(Service):
+    """A service that listens on one port, which can rest, or be handed over to another process."""
 
-    :ivar description: the endpoint's description, as it was set.
-    :ivar factory: makes the protocol of each connection.
-    :ivar place: where the endpoint was set; messages begin with it.
-    :ivar describe: gives the announcement's text about the beginning of the endpoint's URLs.
-    """
-
-    # required parameters
-    description: str
-    endpoint: IStreamServerEndpoint
-    factory: IProtocolFactory
-    place: str
-    describe: Callable[[str], str]
-
-    # internal state
     _port: IListeningPort | None = None
 
-    def privilegedStartService(self) -> None:
-        """IService API. Ports below 1024 are bound before privileges are given up.
-
-        :raises StartError: if the endpoint cannot be listened on.
-        """
-        super().privilegedStartService()
-        failures: list[Failure] = []
-        self.endpoint.listen(self.factory).addCallbacks(self._note_listening, failures.append)
-        # Raised here, outside of the Deferred, so that the start ends with it.
-        for failure in failures:
-            raise StartError(f"livefeed: {self.place}: {self.description}: {self._reason(failure.value)}")
-
-    def startService(self) -> None:
-        """IService API."""
-        super().startService()
-        if self._port is None:
-            self.privilegedStartService()
+    def _note_listening(self, port: IListeningPort) -> None:
+        self._port = port
 
     def stopService(self) -> Deferred[None] | None:
         """IService API."""
@@ -93,6 +63,42 @@ class Listener(Service):
         if port is not None:
             port.startReading()
 
+
+@dataclass(eq=False)
+class Listener(PortService):
+    """Listens on one endpoint, or ends the start with a message that gives the reason.
+
+    :ivar description: the endpoint's description, as it was set.
+    :ivar factory: makes the protocol of each connection.
+    :ivar place: where the endpoint was set; messages begin with it.
+    :ivar describe: gives the announcement's text about the beginning of the endpoint's URLs.
+    """
+
+    # required parameters
+    description: str
+    endpoint: IStreamServerEndpoint
+    factory: IProtocolFactory
+    place: str
+    describe: Callable[[str], str]
+
+    def privilegedStartService(self) -> None:
+        """IService API. Ports below 1024 are bound before privileges are given up.
+
+        :raises StartError: if the endpoint cannot be listened on.
+        """
+        super().privilegedStartService()
+        failures: list[Failure] = []
+        self.endpoint.listen(self.factory).addCallbacks(self._note_listening, failures.append)
+        # Raised here, outside of the Deferred, so that the start ends with it.
+        for failure in failures:
+            raise StartError(f"livefeed: {self.place}: {self.description}: {self._reason(failure.value)}")
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        if self._port is None:
+            self.privilegedStartService()
+
     def announce(self) -> None:
         """Logs the endpoint, and the URLs that are served there."""
         shown = port_of(self.description)
@@ -108,7 +114,7 @@ class Listener(Service):
         )
 
     def _note_listening(self, port: IListeningPort) -> None:
-        self._port = port
+        super()._note_listening(port)
         if isinstance(port, tcp.Port):
             limit_unsent_by_twisted(port)
 

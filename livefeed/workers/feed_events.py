@@ -20,6 +20,7 @@ from livefeed.feed.feed import Picture, State
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from livefeed.feed.feed import Feed
     from livefeed.workers.messages import Message
 
 EVENT = "feed"
@@ -264,3 +265,29 @@ def snapshot_of(message: Message, facts: SnapshotFacts, newest: Snapshot | None)
         raise LinkError(f"the version {facts.version} came without its document")
     deflated = None if facts.deflated is None else message.payload(facts.deflated)
     return Snapshot.received(facts.version, sequence, received, deflated)
+
+
+def apply_plain(feed: Feed, message: Message, event: FeedEvent) -> bool:
+    """Makes the change of an event that is the same for every feed that follows another one.
+
+    :returns: whether it was made. Versions and pictures are left to the caller, which knows what it may take.
+    :raises LinkError: if the event is impossible.
+    """
+    match event.event:
+        case "begin_tick":
+            feed.begin_tick(event.at_s)
+        case "skip_tick":
+            feed.skip_tick(event.at_s)
+        case "mark_stale":
+            feed.mark_stale(event.why)
+        case "confirm":
+            confirmed = moment_of(event.confirmed)
+            if confirmed is not None:
+                feed.note_confirmed(confirmed, event.at_s)
+        case "codings":
+            facts = event.snapshot
+            if facts is not None and feed.snapshot is not None and facts.version == feed.snapshot.version:
+                feed.include(representations_of(message, facts))
+        case _:
+            return False
+    return True

@@ -25,10 +25,10 @@ from livefeed.workers.feed_events import (
     SeenFacts,
     SnapshotQuestion,
     WantedFacts,
+    apply_plain,
     moment_of,
     picture_facts,
     picture_of,
-    representations_of,
     sequence_facts,
     snapshot_facts,
     snapshot_of,
@@ -196,26 +196,12 @@ class LinkedFeedService(FeedService):
             self.history.take(answer.base, answer.to, message.payload(0))
 
     def _apply(self, message: Message, event: FeedEvent) -> None:
-        feed = self.feed
-        match event.event:
-            case "begin_tick":
-                feed.begin_tick(event.at_s)
-            case "publish":
-                self._publish(message, event)
-            case "skip_tick":
-                feed.skip_tick(event.at_s)
-            case "mark_stale":
-                feed.mark_stale(event.why)
-            case "confirm":
-                confirmed = moment_of(event.confirmed)
-                if confirmed is not None:
-                    feed.note_confirmed(confirmed, event.at_s)
-            case "codings":
-                facts = event.snapshot
-                if facts is not None and feed.snapshot is not None and facts.version == feed.snapshot.version:
-                    feed.include(representations_of(message, facts))
-            case "picture":
-                self._follow(message, event)
+        if apply_plain(self.feed, message, event):
+            return
+        if event.event == "publish":
+            self._publish(message, event)
+        else:
+            self._follow(message, event)
 
     def _publish(self, message: Message, event: FeedEvent) -> None:
         if event.snapshot is None:

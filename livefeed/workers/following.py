@@ -15,9 +15,9 @@ from livefeed.workers.feed_events import (
     SEEN,
     FeedEvent,
     SeenFacts,
+    apply_plain,
     moment_of,
     picture_of,
-    representations_of,
     sequence_facts,
     snapshot_of,
 )
@@ -93,30 +93,12 @@ class Following:
         return {name: sequence_facts(each.sequence) for name, each in snapshots.items() if each is not None}
 
     def _apply(self, service: FollowingService, message: Message, event: FeedEvent) -> None:
-        feed = service.feed
-        match event.event:
-            case "begin_tick":
-                feed.begin_tick(event.at_s)
-            case "publish":
-                self._publish(feed, message, event)
-            case "skip_tick":
-                feed.skip_tick(event.at_s)
-            case "mark_stale":
-                feed.mark_stale(event.why)
-            case "confirm":
-                confirmed = moment_of(event.confirmed)
-                if confirmed is not None:
-                    feed.note_confirmed(confirmed, event.at_s)
-            case "codings":
-                self._include(feed, message, event)
-            case "picture":
-                self._follow(service, message, event)
-
-    @staticmethod
-    def _include(feed: Feed, message: Message, event: FeedEvent) -> None:
-        facts = event.snapshot
-        if facts is not None and feed.snapshot is not None and facts.version == feed.snapshot.version:
-            feed.include(representations_of(message, facts))
+        if apply_plain(service.feed, message, event):
+            return
+        if event.event == "publish":
+            self._publish(service.feed, message, event)
+        else:
+            self._follow(service, message, event)
 
     @staticmethod
     def _publish(feed: Feed, message: Message, event: FeedEvent) -> None:
