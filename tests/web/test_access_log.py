@@ -405,7 +405,7 @@ class SiteTests(LogTestCase):
         self.assertEqual(sum(self.site.counts().values()), 8)
 
     def test_refusals_in_json(self) -> None:
-        """What is not known is null."""
+        """Unknown values are null."""
         self.log.form = Format("json")
         self.ask(b"nonsense\r\n\r\n")
         (line,) = map(json.loads, self.shown())

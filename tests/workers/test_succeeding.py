@@ -97,7 +97,7 @@ class SuccessionTests(SynchronousTestCase):
         return fd
 
     def test_steps(self) -> None:
-        """What is lacking is told once, and readiness at once when nothing is."""
+        """Each lacking worker is reported once, and readiness as soon as no worker is lacking."""
         self.assertEqual(self.link.kinds(), ["step"])
         self.reactor.advance(LOOK_S)
         self.reactor.advance(LOOK_S)
