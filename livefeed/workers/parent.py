@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from livefeed.exceptions import LinkError, RuntimeDirError, StartError, first_line
-from livefeed.process.drain import DRAIN_S
+from livefeed.process.drain import LONGEST_STOP_S
 from livefeed.workers.allowance import Allowance
 from livefeed.workers.canary import Canary, CanaryError, Way
 from livefeed.workers.earlier import EarlierWorkers
@@ -306,10 +306,10 @@ class Parent(MultiService):
         silent, self._awaited = self._awaited, {}
         for each in silent.values():
             if not self.supervisor.is_known(each.index, each.pid):
-                self.supervisor.retire(each.pid, DRAIN_S)
+                self.supervisor.retire(each.pid, LONGEST_STOP_S)
         stopping = [maybeDeferred(service.stopService) for service in reversed(self.services) if service.running]
         if not self.supervisor.has_resigned:
-            stopping += self.supervisor.stop(DRAIN_S), self.earlier.stop()
+            stopping += self.supervisor.stop(LONGEST_STOP_S), self.earlier.stop()
         return gatherResults(stopping).addBoth(self._close)
 
     def _close(self, result: Any) -> Any:
@@ -565,7 +565,7 @@ class Parent(MultiService):
         link.close()
         if self._awaited.pop(link.pid, None) is not None:
             _log.info("worker {index} of an earlier parent (process {pid}) ends", index=index, pid=link.pid)
-            self.supervisor.retire(link.pid, DRAIN_S)
+            self.supervisor.retire(link.pid, LONGEST_STOP_S)
             self._end_waiting_if_complete()
 
     def _welcome(self, worker: _WorkerLink, hello: Hello) -> None:

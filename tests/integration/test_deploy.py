@@ -16,7 +16,7 @@ import yaml
 
 from livefeed.config.settings import OPTIONS, Settings
 from livefeed.feed.persistence import STOP_S
-from livefeed.process.drain import DRAIN_S
+from livefeed.process.drain import LONGEST_STOP_S
 from tests.helpers.container import instructions
 from tests.helpers.documentation import DOCS, code_block
 from tests.integration.harness import HOST, WAIT_S, Livefeed, Process, free_port, peer, replace_file
@@ -150,7 +150,7 @@ class TestContainer:
         assert settings["listen"] == [f"tls:{self.only('EXPOSE')}"]
         assert set(settings) <= set(OPTIONS)
         defaults = Settings()
-        phases = defaults.drain_delay + defaults.drain + DRAIN_S + STOP_S
+        phases = defaults.drain_delay + defaults.drain + LONGEST_STOP_S + STOP_S
         assert int(compose["stop_grace_period"].removesuffix("s")) > phases
         # The operator's socket is in the only other folder that may be written to.
         assert f"{compose['tmpfs'][0].partition(':')[0]}/" in self.only("ENV")
@@ -174,7 +174,7 @@ class TestKubernetes:
     def test_there_is_time_to_stop(self, manifests: dict[str, Any]) -> None:
         """The grace period is longer than the phases of the drain; a balancer needs its time before."""
         settings = self.settings(manifests)
-        phases = settings["drain_delay"] + settings["drain"] + DRAIN_S + STOP_S
+        phases = settings["drain_delay"] + settings["drain"] + LONGEST_STOP_S + STOP_S
         assert self.pod(manifests)["terminationGracePeriodSeconds"] > phases
         probe = self.pod(manifests)["containers"][0]["readinessProbe"]
         assert settings["drain_delay"] > probe["failureThreshold"] * (probe["periodSeconds"] + probe["timeoutSeconds"])

@@ -16,7 +16,7 @@ import pytest
 
 from livefeed.config.settings import OPTIONS, Settings
 from livefeed.feed.persistence import STOP_S
-from livefeed.process.drain import DRAIN_S
+from livefeed.process.drain import LONGEST_STOP_S
 from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, free_port, peer, run
 from tests.integration.proxies import replaced
 
@@ -113,7 +113,7 @@ class TestUnit:
         """The limit of a stop is longer than the phases of a drain, with the defaults."""
         (limit,) = values(UNIT.read_text(), "TimeoutStopSec")
         defaults = Settings()
-        assert float(limit) > defaults.drain_delay + defaults.drain + DRAIN_S + STOP_S
+        assert float(limit) > defaults.drain_delay + defaults.drain + LONGEST_STOP_S + STOP_S
 
     def test_user_and_groups(self, tmp_path: Path) -> None:
         """The users and groups that the unit names are made by systemd-sysusers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.process.drain import (
     DRAIN_S,
     FEW_POLLERS,
+    LAST_POLLS_S,
     LEAST_SHARE,
     MAX_SLICE,
     RETURNS_SHARE,
@@ -181,7 +183,7 @@ class StopTests(DrainTestCase):
         for pollers, waiting, share in ((2, 0, 2 / 4), (2, 1, 3 / 4), (2, 2, 1.0), (1, 5, 1.0), (998, 0, LEAST_SHARE)):
             self.feeds[0].waiting_requests = waiting
             self.drain(self.pool(1000, *[self.channel] * pollers)).stopService()
-            self.clock.advance(0.0)
+            self.clock.pump([LAST_POLLS_S / 2] * 2)
             self.assertAlmostEqual(self.slots[-1].returns_per_s, 1000 * RETURNS_SHARE * share)
 
     def test_hurried_stop_cuts_off_at_once(self) -> None:
@@ -202,21 +204,40 @@ class LastPollTests(DrainTestCase):
         """They are served for a while, with slots beside those of others. Connections without a request end then."""
         pool = self.pool(1000, *[self.channel] * 998)
         ended = self.drain(pool, return_s=17.0).stopService()
-        # Other connections have their turn between slices of WebSockets.
-        self.assertEqual(self.events, ["send socket away for 17000 ms"])
-        del self.events[:]
-        self.clock.advance(0.0)
-        self.assertEqual(self.events, ["let go", "renew answers"])
+        self.assertEqual(self.events, ["renew answers"])
         (take,) = self.takes
         budget = 1000 * RETURNS_SHARE
-        self.assertAlmostEqual(self.slots[0].returns_per_s, budget * LEAST_SHARE)
         # Half of them have asked lately. The others come back at times of their own, for which there is room as well.
+        # Watchers of other kinds are told later to come back after 17 s.
         delays = [take() for _ in range(10 * round(budget * (1 - LEAST_SHARE) / 2))]
-        self.assertEqual((delays[0], delays[-1]), (17, 27))
+        self.assertEqual((delays[0], delays[-1]), (math.ceil(17 + LAST_POLLS_S), math.ceil(27 + LAST_POLLS_S)))
         self.clock.pump([0.25] * 5)
-        self.assertEqual(len(pool.connections), 998)
+        self.assertEqual((self.events, len(pool.connections)), (["renew answers"], 998))
         self.clock.pump([0.25])
-        self.assertEqual((self.events[2], pool.connections), ("drain channel", {}))
+        self.assertEqual(self.events[1:4], ["send socket away for 17000 ms", "let go", "drain channel"])
+        self.assertEqual(pool.connections, {})
+        self.assertAlmostEqual(self.slots[0].returns_per_s, budget * LEAST_SHARE)
+        self.successResultOf(ended)
+
+    def test_requests_in_progress(self) -> None:
+        """They have their turn between slices of WebSockets."""
+        pool = self.pool(1000, *[self.channel] * 51)
+        self.subscribers.protocols_open *= MAX_SLICE + 1
+        turns: list[int] = []
+        self.clock.callLater(LAST_POLLS_S, lambda: self.clock.callLater(0.0, lambda: turns.append(len(self.events))))
+        self.drain(pool).stopService()
+        self.clock.pump([0.25] * 6)
+        self.assertEqual(turns, [1 + MAX_SLICE])
+
+    def test_closing_handshakes_have_their_time(self) -> None:
+        """It begins when the last watchers have been sent away."""
+        pool = self.pool(1000, *[self.channel] * 51)
+        pool.end_idle = lambda: None
+        ended = self.drain(pool).stopService()
+        self.clock.pump([0.25] * round(LAST_POLLS_S / 0.25))
+        self.clock.pump([0.1] * round(DRAIN_S * 10 - 1))
+        self.assertNoResult(ended)
+        self.clock.pump([0.1] * 3)
         self.successResultOf(ended)
 
     def test_end_when_all_have_asked(self) -> None:
@@ -224,12 +245,15 @@ class LastPollTests(DrainTestCase):
         pool = self.pool(1000, *[self.channel] * 51)
         drain = self.drain(pool)
         begun = self.begin(drain, successor=False)
-        self.clock.pump([0.0, 0.25])
+        self.clock.pump([0.25] * 2)
         self.assertNoResult(begun)
         pool.connections.clear()
-        self.clock.advance(0.25)
+        self.clock.pump([0.25, 0.0])
         self.assertEqual(self.successResultOf(begun).phase, "released")
-        self.assertEqual(self.events[2:], ["let go", "renew answers", "drain channel"])
+        self.assertEqual(
+            self.events,
+            ["stop listening", "renew answers", "send socket away for 6000 ms", "let go", "drain channel"],
+        )
 
     def test_second_signal(self) -> None:
         """It ends the wait for more requests."""
@@ -251,9 +275,8 @@ class LastPollTests(DrainTestCase):
         """All of its pollers count as those that ask again."""
         self.site.channels = {FakeConnection(self.events, "channel") for _ in range(100)}
         self.drain(None).stopService()
-        self.clock.advance(0.0)
         (take,) = self.takes
-        self.assertEqual([take() for _ in range(3 * RECONNECTS_PER_S)][-1], 10)
+        self.assertEqual([take() for _ in range(3 * RECONNECTS_PER_S)][-1], math.ceil(9.0 + LAST_POLLS_S))
 
 
 class Recording(Service):

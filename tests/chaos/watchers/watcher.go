@@ -489,10 +489,12 @@ func closing(payload []byte) *ending {
 	}
 	end.code = int(binary.BigEndian.Uint16(payload))
 	milliseconds := 0
-	if end.code >= 3000 && end.code < 3500 {
+	if count, _ := fmt.Sscanf(string(payload[2:]), "come back in %d ms", &milliseconds); count != 1 {
+		if end.code < 3000 || end.code >= 3500 {
+			return end
+		}
+		// A code cannot say more than 9980 ms, so the reason comes first.
 		milliseconds = (end.code - 3000) * 20
-	} else if count, _ := fmt.Sscanf(string(payload[2:]), "come back in %d ms", &milliseconds); count != 1 {
-		return end
 	}
 	end.slot, end.isSlot = time.Duration(milliseconds)*time.Millisecond, true
 	return end
