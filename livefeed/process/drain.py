@@ -60,7 +60,7 @@ LAST_POLLS_S = 1.5
 ask once a second. Connections without a request are closed then."""
 
 LONGEST_STOP_S = LAST_POLLS_S + DRAIN_S
-"""The longest time in seconds that a stop without a successor takes, besides the work itself and the delay before it."""
+"""The longest time in seconds of a stop without a successor, besides the work itself and the delay before it."""
 
 FEW_POLLERS = 50
 """Pollers that need no slots, and for which a stop does not wait: a successor takes them within a second."""
