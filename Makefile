@@ -9,13 +9,17 @@ PORT ?= 8443
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
+# A process that must not keep its byte code compiles all of livefeed at its start, which takes a quarter of the start:
+# the tests start many hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport: what CI runs"
-	@echo "make test-workers  run the integration tests with two workers; not yet a part of make check"
+	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
+	@echo "make test-workers  run the integration tests with two workers"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
@@ -139,7 +143,7 @@ bench-peers:
 	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-twisted test-sources test-unit types docs
+check: lint test-integration test-workers test-twisted test-sources test-unit types docs
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)
