@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
 from livefeed.document.codings import is_large
-from livefeed.document.history import WORTH_IT
+from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
 from livefeed.web.answers import (
@@ -318,11 +318,11 @@ class DocumentResource(FeedResource):
             # Of two tags of one version the first counts.
             versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
             latest = self._feed.history.latest(versions)
-            patch = self._feed.history.patch(latest)
+            patch = self._feed.history.delta(DeltaForm.PATCH, latest)
             if latest is not None and patch is not None:
                 codings = _LARGE_PATCH_CODINGS if is_large(patch) else _PATCH_CODINGS
                 coding = choose_coding(fields.codings, codings)
-                coding, patch = self._feed.history.coded_patch(latest, coding)
+                coding, patch = self._feed.history.coded(DeltaForm.PATCH, latest, coding)
                 if len(patch) < WORTH_IT * len(selected.data):
                     return versions[latest], coding, patch
         return b"", IDENTITY, None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from livefeed.document.codings import is_large
-from livefeed.document.history import WORTH_IT
+from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.feed import State
 
@@ -132,7 +132,9 @@ class Messages:
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
-        if self.feed.state is State.EXPIRED or (have != snapshot.version and self.feed.history.patch(have) is None):
+        if self.feed.state is State.EXPIRED or (
+            have != snapshot.version and self.feed.history.delta(DeltaForm.PATCH, have) is None
+        ):
             have = None
         key = have, wrap
         ready = self._ready.get(key)
@@ -149,14 +151,14 @@ class Messages:
             return wrap(self._message("state"), "")
         if have is None or have == snapshot.version:
             # A client has this version now, or is about to have it, so the patch to the next one will be used.
-            self.feed.history.want()
+            self.feed.history.want(DeltaForm.PATCH)
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
         if have is None:
             message = SnapshotMessage(self._message("snapshot", b',"data":%s' % snapshot.data))
             message.snapshot, message.start = snapshot, len(message) - len(snapshot.data) - 1
             return wrap(message, snapshot.version)
-        whole, patch = self.get(None, wrap), self.feed.history.patch(have)
+        whole, patch = self.get(None, wrap), self.feed.history.delta(DeltaForm.PATCH, have)
         if patch is None or (is_large(patch) and len(patch) > WORTH_IT * len(snapshot.data)):
             # A large patch that saves little would take milliseconds to compress. The document is compressed already.
             return whole

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from livefeed.clocks import Moment
-from livefeed.document.history import History
+from livefeed.document.history import NO_DELTAS, History
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.timestamps import length_of
 from livefeed.feed.fanout import Fanout
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.config.settings import Push
+    from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation
     from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.fanout import Audience
@@ -121,7 +122,7 @@ class Feed:
     :ivar hashes_made: the number of hashes that this process has computed for snapshots since the start.
     :ivar tally: counts what happened to the watchers, with those of the parts.
     :ivar trace: the times of the last versions; those of a part are not kept.
-    :ivar history: the versions before the newest one, and the patches from them.
+    :ivar history: the versions before the newest one, and the deltas from them.
     :ivar fanout: the subscriptions, and the pushes to them.
     :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
     """
@@ -194,7 +195,7 @@ class Feed:
         self._change_state_if_due()
 
     def recall(self, versions: Iterable[StoredVersion]) -> None:
-        """Takes versions before the newest one, from which patches can be made: those of an earlier process.
+        """Takes versions before the newest one, from which deltas can be made: those of an earlier process.
 
         :param versions: the oldest first. The newest one of this feed may be among them.
         """
@@ -237,7 +238,7 @@ class Feed:
         snapshot: Snapshot,
         *,
         is_tick: bool = True,
-        patch: bytes | None = None,
+        deltas: Deltas = NO_DELTAS,
         confirmed: Moment | None = None,
         at_s: float | None = None,
     ) -> None:
@@ -247,14 +248,14 @@ class Feed:
             the newest snapshot.
         :param is_tick: whether the pull was that of a tick, and not one between ticks after the source told of a
             change.
-        :param patch: the patch from the newest version to this one, if it was made already.
+        :param deltas: the deltas from the newest version to this one that were made already.
         :param confirmed: when the pull gave the document; ``None`` for now.
         :param at_s: when the pull ended, by the clock; ``None`` for now.
         """
         # A part that is back is sent again, even if its bytes are the same as before.
         is_new = self.is_missing or self.snapshot is None or snapshot.version != self.snapshot.version
         if is_new:
-            self._take(snapshot, patch)
+            self._take(snapshot, deltas)
         before = self.state
         self._enter(State.LIVE)
         now_s = self.clock.seconds()
@@ -274,7 +275,7 @@ class Feed:
         elif before is not State.LIVE:
             self.fanout.push_state(to_all=False)
 
-    def _take(self, snapshot: Snapshot, patch: bytes | None) -> None:
+    def _take(self, snapshot: Snapshot, deltas: Deltas) -> None:
         """Makes a snapshot the newest one. A push of it is still to be begun."""
         self._sequence = snapshot.sequence
         self.snapshot = snapshot
@@ -282,8 +283,8 @@ class Feed:
         self.versions += 1
         self.codings_made += snapshot.work.codings
         self.hashes_made += snapshot.work.hashes
-        if patch is not None:
-            self.history.prepare(snapshot, patch)
+        if deltas:
+            self.history.prepare(snapshot, deltas)
         self.history.add(snapshot)
         self.is_missing = False
         if self.whole is None:
@@ -402,7 +403,7 @@ class Feed:
     ) -> None:
         """Changes settings while clients follow the feed, and its state if it is due then. Parts follow their whole.
 
-        :param max_delta_bytes: the size in bytes of the largest document of which patches are made.
+        :param max_delta_bytes: the size in bytes of the largest document of which deltas are made.
         """
         self.interval_s, self.push = interval_s, push
         self.stale_after_s, self.gone_after_s = stale_after_s, gone_after_s
@@ -444,7 +445,7 @@ class Feed:
             max_delta_bytes=self.history.max_document_bytes,
         )
 
-    def follow(self, picture: Picture, snapshot: Snapshot | None, patch: bytes | None = None) -> None:
+    def follow(self, picture: Picture, snapshot: Snapshot | None) -> None:
         """Becomes like the same feed of another process, after an unknown number of its transitions.
 
         Subscribers are sent the newest version if they do not have it, and otherwise the state. Only news are a sign of
@@ -453,7 +454,6 @@ class Feed:
         :param picture: that feed. While the document of this one is newer, only its settings and patience count.
         :param snapshot: the newest snapshot of that feed, which may be the newest one of this feed; ``None`` if it has
             none, or an older one.
-        :param patch: the patch from the newest version of this feed to that snapshot, if it was made.
         """
         before = self.state
         is_later = picture.tick_at_s > self.tick_at or picture.heard_at_s > self._heard_at
@@ -469,7 +469,7 @@ class Feed:
             self._change_state_if_due()
             return
         if snapshot is not None and not is_same:
-            self._take(snapshot, patch)
+            self._take(snapshot, NO_DELTAS)
         elif snapshot is not None:
             if self.snapshot is not None and self.snapshot.sequence != snapshot.sequence:
                 # It has changed and changed back: like subscribers who were too slow for that, all are sent it again.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from twisted.logger import ILogObserver, LogLevel, eventAsText, formatTime
 from zope.interface import implementer
 
+from livefeed.process.journald import with_priority
 from livefeed.workers.messages import Line, message_of
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class WorkerLog:
 
     :ivar index: the index of the worker.
     :ivar file: where lines are written while there is no link.
+    :ivar is_journal: whether the file leads to systemd's journal, which takes a priority with each line.
     :ivar link: the link to the parent; ``None`` without one.
     :ivar lost: the number of lines that the parent was not sent since the last time that it was told so.
     """
@@ -55,6 +58,7 @@ class WorkerLog:
     # required parameters
     index: int
     file: TextIO = field(default_factory=lambda: sys.stderr)
+    is_journal: bool = False
 
     # internal state
     link: LogLink | None = None
@@ -73,26 +77,29 @@ class WorkerLog:
             if level is LogLevel.debug:
                 return
             text = eventAsText(event, includeTimestamp=False, includeSystem=False)[:MAX_CHARACTERS]
-            self._take(event, Line(level.name, str(event.get("log_namespace", ""))[:MAX_NAMESPACE], text))
+            line = Line(level.name, str(event.get("log_namespace", ""))[:MAX_NAMESPACE], text)
+            if not self._take(line):
+                self._write(formatTime(event.get("log_time")), line, level)
         finally:
             self._is_busy = False
 
-    def _take(self, event: LogEvent, line: Line) -> None:
+    def _take(self, line: Line) -> bool:
+        """Sends or keeps a line, and tells whether there is a parent for it."""
         if self._can_send():
             self._send(line)
-            return
+            return True
         self._kept.append(line)
         if len(self._kept) > MAX_LINES:
             self._kept.popleft()
             self.lost += 1
-        if self.link is None:
-            time = formatTime(event.get("log_time"))
-            # There may be nothing at the other end any more, such as a terminal.
-            try:
-                self.file.write(f"{time} worker {self.index}: {line.text}\n")
-                self.file.flush()
-            except OSError:
-                pass
+        return self.link is not None
+
+    def _write(self, time: str, line: Line, level: object) -> None:
+        text = f"{time} worker {self.index}: {line.text}\n"
+        # There may be nothing at the other end any more, such as a terminal.
+        with suppress(OSError):
+            self.file.write(with_priority(text, level) if self.is_journal else text)
+            self.file.flush()
 
     def connect(self, link: LogLink) -> None:
         """Sends the lines that were kept, and all others from now on."""

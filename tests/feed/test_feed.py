@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs, eventAsText
 from livefeed.clocks import Moment
 from livefeed.document import codings
 from livefeed.document import snapshot as snapshot_module
+from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
@@ -132,8 +133,8 @@ class PublishTests(FeedTestCase):
         """Clients that have the version before are sent it, and it is not made again."""
         feed = self.feed()
         publish(feed, b"[1]")
-        feed.publish(Snapshot.of(b"[2]", feed.next_sequence()), patch=b"[]")
-        self.assertEqual((feed.history.patch(version_of(b"[1]")), feed.history.made), (b"[]", 1))
+        feed.publish(Snapshot.of(b"[2]", feed.next_sequence()), deltas={DeltaForm.PATCH: b"[]"})
+        self.assertEqual((feed.history.delta(DeltaForm.PATCH, version_of(b"[1]")), feed.history.made), (b"[]", 1))
 
     def test_pull_that_was_a_while_ago(self) -> None:
         """The document has that age, and the source was heard of now."""
@@ -181,7 +182,7 @@ class RestoreTests(FeedTestCase):
         assert feed.snapshot is not None
         self.assertEqual((feed.snapshot.data, feed.confirmed_at), (documents[-1], NOW - 5))
         for data in documents[:-1]:
-            patch = feed.history.patch(version_of(data))
+            patch = feed.history.delta(DeltaForm.PATCH, version_of(data))
             assert patch is not None
             self.assertEqual(apply_patch(data, patch), documents[-1])
         self.assertEqual(feed.history.latest([version_of(data) for data in documents[:3]]), version_of(documents[0]))

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_LINES, WorkerLog
@@ -56,6 +57,19 @@ class WorkerLogTests(SynchronousTestCase):
         self.logger.info("b")
         self.assertEqual(self.link.lines, ["a"])
         self.assertIn("worker 3: b\n", self.file.getvalue())
+
+    def test_in_the_journal(self) -> None:
+        """Each line has its priority, also those of one text, since the journal reads line by line."""
+        logger = Logger("a", observer=LogPublisher(WorkerLog(3, self.file, is_journal=True)))
+        logger.info("a")
+        logger.emit(LogLevel.warn, "b\nc")
+        logger.failure("d", Failure(ValueError("bad")))
+        lines = self.file.getvalue().splitlines()
+        self.assertRegex(lines[0], r"^<6>\d{4}-\S+ worker 3: a$")
+        self.assertRegex(lines[1], r"^<4>\d{4}-\S+ worker 3: b$")
+        self.assertEqual(lines[2], "<4>c")
+        self.assertGreater(len(lines), 4)
+        self.assertTrue(all(line.startswith("<2>") for line in lines[3:]), lines)
 
     def test_the_newest_lines_win(self) -> None:
         """The number of lines that are kept is bounded, and the parent is told how many are lost."""
