@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8443
+PLAIN_PORT ?= 8080
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
@@ -16,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
-	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
+	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
 	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
 	@echo "make test-workers  run the integration tests with two workers"
@@ -57,11 +58,14 @@ certs: $(READY)
 
 run: certs
 	@echo
-	@echo "  open    https://localhost:$(PORT)/           (the certificate is a development one: accept it)"
-	@echo "  poll    curl --cacert certs/ca.pem https://localhost:$(PORT)/feed"
+	@echo "  open    http://localhost:$(PLAIN_PORT)/            (for this machine alone)"
+	@echo "  or      https://localhost:$(PORT)/           (the certificate is a development one: accept it)"
+	@echo "  poll    curl http://localhost:$(PLAIN_PORT)/feed"
+	@echo "          curl --cacert certs/ca.pem https://localhost:$(PORT)/feed"
 	@echo "  follow  SSL_CERT_FILE=certs/ca.pem $(BIN)/websockets wss://localhost:$(PORT)/feed.ws"
 	@echo
-	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
+	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tcp:$(PLAIN_PORT):interface=127.0.0.1 \
+	    --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
 test: test-unit test-integration test-sources
 

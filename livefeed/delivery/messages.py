@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from livefeed.document.codings import is_large
-from livefeed.document.history import WORTH_IT
+from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +40,9 @@ class _Outlet:
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Multicast API."""
         message = self._messages.get(self.have, self._wrap)
-        # Set before the write: an outlet that leaves a group meanwhile takes the version along. After an expiry a
-        # client has no version.
-        before, self.have = self.have, None if self._messages.feed.state is State.EXPIRED else snapshot.version
+        # Set before the write: an outlet that leaves a group meanwhile takes the version along. After an expiry or a
+        # withdrawal a client has no version.
+        before, self.have = self.have, None if self._messages.feed.is_gone() else snapshot.version
         try:
             self.transport.write(message)
         except Exception:
@@ -132,7 +131,7 @@ class Messages:
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
-        if self.feed.state is State.EXPIRED or (have != snapshot.version and self.feed.history.patch(have) is None):
+        if self.feed.is_gone() or (have != snapshot.version and self.feed.history.delta(DeltaForm.PATCH, have) is None):
             have = None
         key = have, wrap
         ready = self._ready.get(key)
@@ -144,19 +143,19 @@ class Messages:
     def _make(self, have: str | None, wrap: Wrap) -> bytes:
         snapshot = self.feed.snapshot
         assert snapshot is not None
-        if self.feed.state is State.EXPIRED:
+        if self.feed.is_gone():
             # The event has no id, so a client that comes back has no version.
             return wrap(self._message("state"), "")
         if have is None or have == snapshot.version:
             # A client has this version now, or is about to have it, so the patch to the next one will be used.
-            self.feed.history.want()
+            self.feed.history.want(DeltaForm.PATCH)
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
         if have is None:
             message = SnapshotMessage(self._message("snapshot", b',"data":%s' % snapshot.data))
             message.snapshot, message.start = snapshot, len(message) - len(snapshot.data) - 1
             return wrap(message, snapshot.version)
-        whole, patch = self.get(None, wrap), self.feed.history.patch(have)
+        whole, patch = self.get(None, wrap), self.feed.history.delta(DeltaForm.PATCH, have)
         if patch is None or (is_large(patch) and len(patch) > WORTH_IT * len(snapshot.data)):
             # A large patch that saves little would take milliseconds to compress. The document is compressed already.
             return whole

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.clocks import Moment
+    from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Sequence
 
 MAX_PARTS = 256
@@ -108,12 +109,12 @@ class _Order:
             return False
         return feed.confirmed.measured_s > self.confirmed.measured_s
 
-    def make(self, preparation: Callable[[], bytes] | None) -> tuple[Snapshot, bytes | None]:
-        """Makes the snapshot, and the patch from the version before if there is a function for it."""
+    def make(self, preparation: Callable[[], Deltas] | None) -> tuple[Snapshot, Deltas]:
+        """Makes the snapshot, and the deltas from the version before if there is a function for them."""
         snapshot = make_large(self.data, self.sequence)
         if self.coded:
             snapshot.add(compress_well(self.data))
-        return snapshot, None if preparation is None else preparation()
+        return snapshot, {} if preparation is None else preparation()
 
 
 def _refuse_delivery(_: Feed) -> NoReturn:
@@ -314,7 +315,7 @@ class Parts(Generic[_D]):
         if is_new and feed.subscriptions and is_large(data):
             self._order(part, order)
             return
-        if is_new or whole.state is State.LIVE:
+        if is_new or whole.freshness is State.LIVE:
             snapshot = feed.snapshot
             if is_new or snapshot is None:
                 # A part without followers is compressed when a client asks for that.
@@ -322,7 +323,7 @@ class Parts(Generic[_D]):
                 snapshot = make(data, order.sequence)
             feed.publish(snapshot, confirmed=order.confirmed)
         feed.confirm_as_whole()
-        if whole.state is not State.LIVE:
+        if whole.freshness is not State.LIVE:
             feed.mark_stale()
 
     def _code(self, part: _Part[_D], *, coded: bool) -> None:
@@ -377,9 +378,9 @@ class Parts(Generic[_D]):
         if self._orders:
             self.whole.clock.callLater(0, self._make_next)
 
-    def _made(self, made: tuple[Snapshot, bytes | None], part: _Part[_D], order: _Order) -> None:
+    def _made(self, made: tuple[Snapshot, Deltas], part: _Part[_D], order: _Order) -> None:
         """Publishes a snapshot that was made, unless it is outdated."""
-        snapshot, patch = made
+        snapshot, deltas = made
         feed = part.delivery.feed
         if self._parts.get(part.tokens) is not part:
             return
@@ -388,7 +389,7 @@ class Parts(Generic[_D]):
         elif self._bytes_of(part.tokens) is None:
             return  # The document has lost the part meanwhile.
         elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and not order.is_older_than(feed)):
-            feed.publish(snapshot, patch=patch, confirmed=order.confirmed)
+            feed.publish(snapshot, deltas=deltas, confirmed=order.confirmed)
             # The whole may have a newer version by now.
             self._update(part)
 

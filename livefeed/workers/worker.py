@@ -430,7 +430,7 @@ class Worker(MultiService):
     def _make(
         self, settings: Settings, files: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
     ) -> Served:
-        serving = Serving(settings, self.reactor)
+        serving = Serving(settings, self.reactor, is_worker=True)
         shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
         feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
         for feed in settings.feeds:

@@ -17,6 +17,7 @@ from livefeed.delivery.messages import MessageOutlet, Messages
 from livefeed.delivery.websocket.outlets import compressed_message_frame
 from livefeed.document import codings
 from livefeed.document.codings import deflate_message
+from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
 from livefeed.feed.feed import Feed
@@ -262,7 +263,7 @@ class LargeTests(SynchronousTestCase):
         for each in self.documents:
             self.feed.publish(make_large(each, self.feed.next_sequence()))
         have = version_of(self.documents[0])
-        self.assertIsNotNone(self.feed.history.patch(have))
+        self.assertIsNotNone(self.feed.history.delta(DeltaForm.PATCH, have))
         sizes = self.sizes()
         self.assertEqual(
             self.messages.get(have, compressed_message_frame), self.messages.get(None, compressed_message_frame)
