@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -124,6 +124,10 @@ mutants: $(READY)
 # The tests that talk to no other process. With another Python: make test-unit VENV=build/3.13 PYTHON=python3.13
 test-unit: $(READY)
 	$(BIN)/python -m pytest --quiet --ignore tests/integration
+
+# CI runs these tests with Debian's Python, too, in an environment of its own.
+test-unit-debian:
+	@$(MAKE) --no-print-directory test-unit VENV=build/debian PYTHON=/usr/bin/python3
 
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
 # A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
