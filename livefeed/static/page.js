@@ -45,7 +45,8 @@ function keep(answer, asked) {
   const given = answer.headers.get("Cache-Control") ?? "";
   const seconds = (name) => Number(new RegExp(`${name}=(\\d+)`).exec(given)?.[1] ?? Infinity);
   const left = seconds("max-age") + seconds("stale-if-error") - Number(answer.headers.get("Age") ?? 0);
-  until = asked + 1000 * left;
+  // The last version of a feed that has ended stays, however old it is.
+  until = answer.headers.get("Livefeed-State") === "ended" ? Infinity : asked + 1000 * left;
   clearTimeout(expiry);
   if (until < Infinity) expiry = setTimeout(hide, until + LAST_MS - performance.now());
 }
@@ -106,7 +107,7 @@ async function ask() {
         socket.close();
       }
     } else if (answer.status !== 304) {
-      // 410: the document has expired. 503: there is none yet. Other statuses do not come from livefeed.
+      // 410: the document has expired or is withdrawn. 503: there is none yet. Other statuses do not come from livefeed.
       if (answer.status !== 410 && answer.status !== 503) throw new Error(`status ${answer.status}`);
       if (answer.status === 410) {
         show("", null);
