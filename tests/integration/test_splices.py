@@ -22,7 +22,7 @@ MAX_BYTES = 512
 def test_results_are_equal() -> None:
     """The demonstration, moved and changed rows, and texts of all kinds give the same bytes."""
     draw = random.Random(1)
-    demo = DemoSource()
+    demo = DemoSource(kind="small")
     rows = rows_of(draw, 300)
     changed = [dict(row) for row in rows]
     for row in draw.sample(changed, 20):
