@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,7 +29,7 @@ class ServeTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(serve, "_free_port", lambda: 8085)
-        self.file = Path(self.mktemp())
+        self.file = Path(self.enterContext(TemporaryDirectory())) / "results.json"
         self.file.write_text("{}")
 
     def arguments(self, *given: str, **environment: str) -> list[str]:
@@ -107,7 +108,7 @@ class RunTests(ServeTestCase):
         self.patch(os, "execv", lambda program, arguments: calls.append(arguments))
         self.patch(sys, "stdout", io.StringIO())
         main(["serve", str(self.file), "--interval", "2"])
-        self.assertIn("http://localhost:8085/", sys.stdout.getvalue())  # type: ignore[attr-defined]
+        self.assertIn("http://localhost:8085/", sys.stdout.getvalue())  # type: ignore[union-attr]
         ((program, *arguments),) = calls
         self.assertEqual(program, sys.executable)
         where = arguments.index("livefeed")
@@ -117,7 +118,7 @@ class RunTests(ServeTestCase):
         """An error is one line, and exits with 1."""
         self.patch(sys, "stderr", io.StringIO())
         self.assertEqual(main(["serve", "no.json"]), 1)
-        self.assertIn("no.json", sys.stderr.getvalue())  # type: ignore[attr-defined]
+        self.assertIn("no.json", sys.stderr.getvalue())  # type: ignore[union-attr]
 
 
 class PortTests(SynchronousTestCase):

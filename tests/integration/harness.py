@@ -492,8 +492,14 @@ class Livefeed:
     def terminate(self, within_s: float = WAIT_S) -> int:
         """Sends SIGTERM, and gives the exit code.
 
+        The connections of :attr:`http` are closed first: livefeed would wait for two seconds until they are. Tests of
+        that have connections of their own.
+
         :param within_s: the time in seconds after which it fails.
         """
+        if self._http is not None:
+            self._http.close()
+            self._http = None
         self.process.signal(signal.SIGTERM)
         return self.process.wait(within_s)
 

@@ -207,6 +207,7 @@ def test_clock_is_wrong_at_the_next_start(start: Start, wall: WallClock, path: P
     assert livefeed.terminate() == 0
 
 
+@pytest.mark.startup
 def test_document_of_unknown_age(start: Start, wall: WallClock, path: Path, tmp_path: Path) -> None:
     """One from the future, of which an earlier livefeed has kept no more: it is gone when it is old by this process."""
     livefeed = serve(start, wall, path, "--state-dir", "state")

@@ -733,7 +733,7 @@ class TestSchedulesOverTls:
     ) -> None:
         """The other test checks times and numbers of messages: here the ticks come by themselves."""
         livefeed, path = followed[schedule.pushes]
-        # Each worker cuts parts by itself, and those that nobody follows there only when they are asked for: two
+        # Each worker cuts parts by itself, and those that nobody follows there only when they are asked for. So two
         # workers may give the same part two sequences, and a schedule leads from one worker to the other.
         part = schedule.part and not WORKERS
         with ProcessStage(livefeed, path, part, schedule.pushes) as stage:

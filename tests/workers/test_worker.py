@@ -6,15 +6,17 @@ import io
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogPublisher, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
+from livefeed.process.log_level import LogLevels
 from livefeed.workers import worker as worker_module
 from livefeed.workers.configuration import settings_for_workers
 from livefeed.workers.feed_events import FeedEvent
@@ -174,6 +176,8 @@ class ServingTestCase(WorkerTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # The service that applies the level changes the observers for as long as the process lives.
+        self.patch(worker_module, "LogLevels", partial(LogLevels, publisher=LogPublisher()))
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.sock.close)
         self.worker.startService()
