@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.delivery import framing
 from livefeed.delivery.websocket import outlets
 from livefeed.document import snapshot
-from livefeed.document.history import MAX_PATCHES
+from livefeed.document.history import MAX_DELTAS
 from livefeed.feed.fanout import SLICE
 from livefeed.testing import make_site, publish
 from tests.helpers.transports import Transport
@@ -157,7 +157,7 @@ class WorkPerTickTests(SynchronousTestCase):
         """The number of comparisons does not exceed its limit then; the other subscribers are sent the document."""
         for number in CROWDS:
             subscribers = self.serve(number)
-            for tick in range(1, 3 * MAX_PATCHES):
+            for tick in range(1, 3 * MAX_DELTAS):
                 self.tick(document(tick))
             versions = [str(entry.version) for entry in self.ledger.entries[:-1]]
             before = self.counts()
@@ -166,6 +166,6 @@ class WorkPerTickTests(SynchronousTestCase):
                 subscriber.ask(versions[place % len(versions)])
             done = self.counts()
             done.subtract(before)
-            self.assertLessEqual(done["patches"], MAX_PATCHES)
-            self.assertLessEqual(done["messages"], MAX_PATCHES + 1)
-            self.assertLessEqual(done["deflate_message"], MAX_PATCHES + 1)
+            self.assertLessEqual(done["patches"], MAX_DELTAS)
+            self.assertLessEqual(done["messages"], MAX_DELTAS + 1)
+            self.assertLessEqual(done["deflate_message"], MAX_DELTAS + 1)

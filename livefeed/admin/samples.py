@@ -86,7 +86,7 @@ _SUMS = _families(
     {
         "codings_made_total": "Number of times that a version was compressed, counted for each coding.",
         "hashes_made_total": "Number of hashes that were computed for versions and their codings.",
-        "patches_made_total": "Number of patches of the whole document that were made.",
+        "patches_made_total": "Number of patches and splices of the whole document that were made.",
         "messages_made_total": "Number of messages of livefeed.delta.v1 about the whole document that were made.",
         "dropped_subscribers_total": "Number of subscribers that were disconnected, by reason.",
         "parts": "Number of parts of the document that are kept up to date.",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
+from livefeed.delivery.items import Visit
 from livefeed.document.codings import is_large
-from livefeed.document.history import WORTH_IT
+from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
 from livefeed.web.answers import (
@@ -162,8 +163,12 @@ class DocumentResource(FeedResource):
             if not (refused or request.over_capacity):
                 self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
-        delta = request.args.get(b"delta") == [b"1"]
-        return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
+        have, delta = _last_event_id(request), request.args.get(b"delta")
+        if delta == [b"2"]:
+            have = have or named_version(request.args.get(b"have"))
+            visit = Visit.of(request)
+            return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
+        return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot, fields = self._feed.snapshot, request.fields
@@ -318,11 +323,11 @@ class DocumentResource(FeedResource):
             # Of two tags of one version the first counts.
             versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
             latest = self._feed.history.latest(versions)
-            patch = self._feed.history.patch(latest)
+            patch = self._feed.history.delta(DeltaForm.PATCH, latest)
             if latest is not None and patch is not None:
                 codings = _LARGE_PATCH_CODINGS if is_large(patch) else _PATCH_CODINGS
                 coding = choose_coding(fields.codings, codings)
-                coding, patch = self._feed.history.coded_patch(latest, coding)
+                coding, patch = self._feed.history.coded(DeltaForm.PATCH, latest, coding)
                 if len(patch) < WORTH_IT * len(selected.data):
                     return versions[latest], coding, patch
         return b"", IDENTITY, None

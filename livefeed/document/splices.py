@@ -16,9 +16,12 @@ Rule: a copy never begins or ends inside a UTF-8 sequence, so that each text is 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from livefeed.document.exact_json import DeltaError, encode
 
@@ -93,6 +96,25 @@ def make_splices(old: bytes, new: bytes, is_late: Callable[[], bool] | None = No
         return encode([*_written(new, search.copies)])
     except UnicodeDecodeError as error:
         raise DeltaError(f"the document is not UTF-8: {error}") from None
+
+
+def make_verified_splices(old: bytes, new: bytes, is_late: Callable[[], bool] | None = None) -> bytes:
+    """Gives splices like :func:`make_splices`, after they have made the new version here.
+
+    A client that is sent splices of another document can only ask for the whole, and would do so at each version. To
+    apply them takes 0.7 ms where 1.2 MB took 17 ms to make, and 0.03 after 1.2 ms for 68 KB.
+    """
+    splices = make_splices(old, new, is_late)
+    try:
+        is_right = apply_splices(old, msgspec.json.decode(splices), len(new)) == new
+    except DeltaError:
+        is_right = False
+    if is_right:
+        return splices
+    # Twisted writes warnings to the log, and Python repeats none: this module is free of Twisted.
+    text = "splices were wrong, and clients are sent the document instead: this is a defect of livefeed"
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return encode([new.decode()])
 
 
 def apply_splices(old: bytes, splices: object, max_bytes: int) -> bytes:

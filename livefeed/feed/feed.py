@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from livefeed.clocks import Moment
-from livefeed.document.history import History
+from livefeed.document.history import NO_DELTAS, History
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.timestamps import length_of
 from livefeed.feed.fanout import Fanout
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.config.settings import Push
+    from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation
     from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.fanout import Audience
@@ -107,6 +108,7 @@ class Feed:
         least two intervals, or a feed with a long interval would expire before each tick.
     :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` for that of :attr:`clock`.
     :ivar whole: the feed of which this one is a part, and whose state it takes over; ``None`` if it is no part.
+    :ivar pointer: the JSON Pointer of this part in the whole (RFC 6901); empty if it is no part.
     :ivar is_replica: whether this feed follows the same feed of another process, which logs its changes of state.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
@@ -121,7 +123,7 @@ class Feed:
     :ivar hashes_made: the number of hashes that this process has computed for snapshots since the start.
     :ivar tally: counts what happened to the watchers, with those of the parts.
     :ivar trace: the times of the last versions; those of a part are not kept.
-    :ivar history: the versions before the newest one, and the patches from them.
+    :ivar history: the versions before the newest one, and the deltas from them.
     :ivar fanout: the subscriptions, and the pushes to them.
     :ivar subscriptions: all subscriptions, which the fan-out adds and removes.
     """
@@ -135,6 +137,7 @@ class Feed:
     gone_after_s: float = inf
     wall: Callable[[], float] | None = None
     whole: Feed | None = None
+    pointer: str = ""
     is_replica: bool = False
 
     # internal state
@@ -169,6 +172,11 @@ class Feed:
             self.tally = self.whole.tally
         self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
 
+    @property
+    def path(self) -> str:
+        """The path of the feed or part, without percent-encoding: its only one."""
+        return f"/{self.name if self.whole is None else self.whole.name}{self.pointer}"
+
     # Versions
 
     def restore(self, versions: Iterable[StoredVersion], *, age_s: float | None = None) -> None:
@@ -194,7 +202,7 @@ class Feed:
         self._change_state_if_due()
 
     def recall(self, versions: Iterable[StoredVersion]) -> None:
-        """Takes versions before the newest one, from which patches can be made: those of an earlier process.
+        """Takes versions before the newest one, from which deltas can be made: those of an earlier process.
 
         :param versions: the oldest first. The newest one of this feed may be among them.
         """
@@ -237,7 +245,7 @@ class Feed:
         snapshot: Snapshot,
         *,
         is_tick: bool = True,
-        patch: bytes | None = None,
+        deltas: Deltas = NO_DELTAS,
         confirmed: Moment | None = None,
         at_s: float | None = None,
     ) -> None:
@@ -247,14 +255,14 @@ class Feed:
             the newest snapshot.
         :param is_tick: whether the pull was that of a tick, and not one between ticks after the source told of a
             change.
-        :param patch: the patch from the newest version to this one, if it was made already.
+        :param deltas: the deltas from the newest version to this one that were made already.
         :param confirmed: when the pull gave the document; ``None`` for now.
         :param at_s: when the pull ended, by the clock; ``None`` for now.
         """
         # A part that is back is sent again, even if its bytes are the same as before.
         is_new = self.is_missing or self.snapshot is None or snapshot.version != self.snapshot.version
         if is_new:
-            self._take(snapshot, patch)
+            self._take(snapshot, deltas)
         before = self.state
         self._enter(State.LIVE)
         now_s = self.clock.seconds()
@@ -274,7 +282,7 @@ class Feed:
         elif before is not State.LIVE:
             self.fanout.push_state(to_all=False)
 
-    def _take(self, snapshot: Snapshot, patch: bytes | None) -> None:
+    def _take(self, snapshot: Snapshot, deltas: Deltas) -> None:
         """Makes a snapshot the newest one. A push of it is still to be begun."""
         self._sequence = snapshot.sequence
         self.snapshot = snapshot
@@ -282,8 +290,8 @@ class Feed:
         self.versions += 1
         self.codings_made += snapshot.work.codings
         self.hashes_made += snapshot.work.hashes
-        if patch is not None:
-            self.history.prepare(snapshot, patch)
+        if deltas:
+            self.history.prepare(snapshot, deltas)
         self.history.add(snapshot)
         self.is_missing = False
         if self.whole is None:
@@ -383,17 +391,22 @@ class Feed:
         self._announce_state(before)
 
     def mark_missing(self) -> None:
-        """Takes note that the whole does not have this part now. Its subscribers keep it, and are sent its state.
+        """Takes note that the whole does not have this part now.
+
+        Its subscribers keep it, and those that send the state are called once when it vanishes.
 
         Its time stays that of its last confirmation. Once it has expired it stays so until it is back: if it became
         live with the whole, a value that no longer exists would be shown again.
         """
         assert self.whole is not None
-        self.is_missing = True
+        vanishes, self.is_missing = not self.is_missing, True
         before = self.state
         if before not in (State.EXPIRED, self.whole.state):
             self._enter(self.whole.state)
             self._announce_state(before)
+        elif vanishes:
+            self._notify_observers()
+            self.fanout.push_state(to_all=False)
 
     # States
 
@@ -402,7 +415,7 @@ class Feed:
     ) -> None:
         """Changes settings while clients follow the feed, and its state if it is due then. Parts follow their whole.
 
-        :param max_delta_bytes: the size in bytes of the largest document of which patches are made.
+        :param max_delta_bytes: the size in bytes of the largest document of which deltas are made.
         """
         self.interval_s, self.push = interval_s, push
         self.stale_after_s, self.gone_after_s = stale_after_s, gone_after_s
@@ -444,7 +457,7 @@ class Feed:
             max_delta_bytes=self.history.max_document_bytes,
         )
 
-    def follow(self, picture: Picture, snapshot: Snapshot | None, patch: bytes | None = None) -> None:
+    def follow(self, picture: Picture, snapshot: Snapshot | None) -> None:
         """Becomes like the same feed of another process, after an unknown number of its transitions.
 
         Subscribers are sent the newest version if they do not have it, and otherwise the state. Only news are a sign of
@@ -453,7 +466,6 @@ class Feed:
         :param picture: that feed. While the document of this one is newer, only its settings and patience count.
         :param snapshot: the newest snapshot of that feed, which may be the newest one of this feed; ``None`` if it has
             none, or an older one.
-        :param patch: the patch from the newest version of this feed to that snapshot, if it was made.
         """
         before = self.state
         is_later = picture.tick_at_s > self.tick_at or picture.heard_at_s > self._heard_at
@@ -469,7 +481,7 @@ class Feed:
             self._change_state_if_due()
             return
         if snapshot is not None and not is_same:
-            self._take(snapshot, patch)
+            self._take(snapshot, NO_DELTAS)
         elif snapshot is not None:
             if self.snapshot is not None and self.snapshot.sequence != snapshot.sequence:
                 # It has changed and changed back: like subscribers who were too slow for that, all are sent it again.
@@ -650,6 +662,7 @@ class Feed:
         have: str | None = None,
         audience: Audience | None = None,
         expire: Callable[[], object] | None = None,
+        is_paused: bool = False,
     ) -> Subscription:
         """Begins a subscription, and sends the newest snapshot immediately if there is one.
 
@@ -661,11 +674,14 @@ class Feed:
         :param audience: the subscribers that receive the same bytes; ``None`` if this one is sent bytes of its own.
         :param expire: called once the document has expired. It is the only notice to a subscriber without the state,
             which is sent nothing until the feed is live again.
+        :param is_paused: whether the subscriber can take nothing now: it is owed the snapshot.
         :returns: the subscription, which has ended already if the subscriber raised and was dropped.
         """
         subscription = self.fanout.add(
             subscriber, repeats=repeats, with_state=with_state, audience=audience, expire=expire
         )
+        if is_paused:
+            subscription.pause()
         if self.snapshot is None or self.is_missing:
             # A part that is missing is back, otherwise it could not be subscribed to, and is being made.
             return subscription

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from livefeed.document.codings import compress_well, is_large
 from livefeed.document.history import History
-from livefeed.document.pointer import PartReader, PointerError, tokens_of
+from livefeed.document.pointer import PartReader, PointerError, pointer_of, tokens_of
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.feed.feed import Feed, State
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.clocks import Moment
+    from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Sequence
 
 MAX_PARTS = 256
@@ -108,12 +109,12 @@ class _Order:
             return False
         return feed.confirmed.measured_s > self.confirmed.measured_s
 
-    def make(self, preparation: Callable[[], bytes] | None) -> tuple[Snapshot, bytes | None]:
-        """Makes the snapshot, and the patch from the version before if there is a function for it."""
+    def make(self, preparation: Callable[[], Deltas] | None) -> tuple[Snapshot, Deltas]:
+        """Makes the snapshot, and the deltas from the version before if there is a function for them."""
         snapshot = make_large(self.data, self.sequence)
         if self.coded:
             snapshot.add(compress_well(self.data))
-        return snapshot, None if preparation is None else preparation()
+        return snapshot, {} if preparation is None else preparation()
 
 
 def _refuse_delivery(_: Feed) -> NoReturn:
@@ -208,6 +209,7 @@ class Parts(Generic[_D]):
             push="change",
             wall=whole.wall,
             whole=whole,
+            pointer=pointer_of(tokens),
             history=History(whole.history),
         )
         part = _Part(tokens, self.make_delivery(feed), whole.clock.seconds(), peer or "")
@@ -377,9 +379,9 @@ class Parts(Generic[_D]):
         if self._orders:
             self.whole.clock.callLater(0, self._make_next)
 
-    def _made(self, made: tuple[Snapshot, bytes | None], part: _Part[_D], order: _Order) -> None:
+    def _made(self, made: tuple[Snapshot, Deltas], part: _Part[_D], order: _Order) -> None:
         """Publishes a snapshot that was made, unless it is outdated."""
-        snapshot, patch = made
+        snapshot, deltas = made
         feed = part.delivery.feed
         if self._parts.get(part.tokens) is not part:
             return
@@ -388,7 +390,7 @@ class Parts(Generic[_D]):
         elif self._bytes_of(part.tokens) is None:
             return  # The document has lost the part meanwhile.
         elif feed.snapshot is None or (feed.snapshot.sequence < order.sequence and not order.is_older_than(feed)):
-            feed.publish(snapshot, patch=patch, confirmed=order.confirmed)
+            feed.publish(snapshot, deltas=deltas, confirmed=order.confirmed)
             # The whole may have a newer version by now.
             self._update(part)
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from livefeed.document.codings import compress_well, is_large
 from livefeed.document.gate import check_document
+from livefeed.document.history import NO_DELTAS
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from livefeed.document.history import Deltas
     from livefeed.feed.feed import Feed
     from livefeed.sources import Source
 
@@ -87,13 +89,13 @@ class _Pulled:
     """A pulled document.
 
     :ivar snapshot: its snapshot: the newest one if the document is unchanged.
-    :ivar patch: the patch from the version before, if it was made already.
+    :ivar deltas: the deltas from the version before that were made already.
     :ivar lacks_codings: whether the slow codings are still to be made.
     :ivar steps: the times of the pull; ``None`` if the document is unchanged.
     """
 
     snapshot: Snapshot
-    patch: bytes | None = None
+    deltas: Deltas = field(default_factory=lambda: NO_DELTAS)
     lacks_codings: bool = False
     steps: PullSteps | None = None
 
@@ -268,7 +270,7 @@ class Puller(Service):
             elif not self._stopped:
                 self._note_recovery()
                 self.feed.trace.note_pulled(snapshot, pulled.steps)
-                self.feed.publish(snapshot, is_tick=is_tick, patch=pulled.patch)
+                self.feed.publish(snapshot, is_tick=is_tick, deltas=pulled.deltas)
                 self._note_good()
                 if pulled.lacks_codings:
                     # It is served without a coding, and in gzip, until the slow codings are there, if they come.
@@ -320,13 +322,13 @@ class Puller(Service):
             return _Pulled(Snapshot.of(data, sequence))
         except TimeoutError:
             raise SourceError(f"to compress the document takes longer than {MAX_TIMEOUT_S:g} s") from None
-        patch = None
+        deltas = NO_DELTAS
         preparation = self.feed.history.preparation(data)
         if preparation is not None:
             # Before the push, in which all subscribers that follow by delta would otherwise be sent the whole document.
             with suppress(OSError, TimeoutError):
-                patch = await self._in_thread(preparation)
-        return _Pulled(snapshot, patch, lacks_codings=True)
+                deltas = await self._in_thread(preparation)
+        return _Pulled(snapshot, deltas, lacks_codings=True)
 
     def _in_thread(self, work: Callable[..., object], *arguments: object) -> Deferred[Any]:
         return self.in_thread(work, *arguments).addTimeout(MAX_TIMEOUT_S, self.clock)

@@ -1,15 +1,19 @@
 """The parent's feeds, for the workers: each change of a feed is sent over all links.
 
 Rules: a message is made once for all links. A worker that does not confirm what it was sent is owed at most one thing
-for each feed, the newest picture: no queue grows, and it never receives a backlog. A patch is made once, in the parent.
+for each feed, the newest picture: no queue grows, and it never receives a backlog. A delta is made once, in the parent.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import structs
+
+from livefeed.document.history import NO_DELTAS, DeltaForm
 from livefeed.document.snapshot import Sequence
 from livefeed.feed.feed import Feed
 from livefeed.workers.feed_events import (
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from livefeed.clocks import Moment
     from livefeed.config.settings import Push
+    from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.feed import Picture
@@ -43,7 +48,7 @@ WINDOW = 8
 """The number of events of one feed that a worker may have been sent and not confirmed: two ticks have four."""
 
 MAX_QUESTIONS = 64
-"""The number of patches to one version that workers may wait for. There are 16 patches to a version at most."""
+"""The number of deltas to one version that workers may wait for. There are 16 of each form to a version at most."""
 
 
 class HasFeed(Protocol):
@@ -84,32 +89,36 @@ class BroadcastFeed(Feed):
         snapshot: Snapshot,
         *,
         is_tick: bool = True,
-        patch: bytes | None = None,
+        deltas: Deltas = NO_DELTAS,
         confirmed: Moment | None = None,
         at_s: float | None = None,
     ) -> None:
         """Feed API."""
         before = self.snapshot
-        super().publish(snapshot, is_tick=is_tick, patch=patch, confirmed=confirmed, at_s=at_s)
-        if self.snapshot is not before and before is not None and patch is None:
-            patch = self.broadcast.patch_to_next(self, before.version)
+        super().publish(snapshot, is_tick=is_tick, deltas=deltas, confirmed=confirmed, at_s=at_s)
+        if self.snapshot is not before and before is not None:
+            deltas = {**self.broadcast.deltas_to_next(self, before.version), **deltas}
         self.broadcast.tell(
-            self, partial(self._publication, is_tick), None if before is None else before.version, patch
+            self, partial(self._publication, is_tick), None if before is None else before.version, deltas
         )
 
-    def _publication(self, is_tick: bool, has: set[str], patch: bytes | None) -> Message:
+    def _publication(self, is_tick: bool, has: set[str], deltas: Deltas) -> Message:
         payloads: list[bytes] = []
         assert self.snapshot is not None
+        snapshot = snapshot_facts(self.snapshot, has, payloads)
+        indices = dict(zip(deltas, count(len(payloads)), strict=False))
+        payloads += deltas.values()
         facts = FeedEvent(
             self.name,
             "publish",
             at_s=self._heard_at,
-            snapshot=snapshot_facts(self.snapshot, has, payloads),
+            snapshot=snapshot,
             is_tick=is_tick,
             confirmed=moment_facts(self.confirmed),
-            patch=None if patch is None else len(payloads),
+            patch=indices.get(DeltaForm.PATCH),
+            splices=indices.get(DeltaForm.SPLICES),
         )
-        return message_of(EVENT, facts, payloads if patch is None else [*payloads, patch])
+        return message_of(EVENT, facts, payloads)
 
     def add_codings(self, snapshot: Snapshot, codings: dict[str, bytes]) -> None:
         """Feed API."""
@@ -117,7 +126,7 @@ class BroadcastFeed(Feed):
         if snapshot is self.snapshot:
             self.broadcast.tell(self, self._codings)
 
-    def _codings(self, has: set[str], _: bytes | None) -> Message:
+    def _codings(self, has: set[str], _: Deltas) -> Message:
         payloads: list[bytes] = []
         assert self.snapshot is not None
         facts = snapshot_facts(self.snapshot, has, payloads)
@@ -218,7 +227,7 @@ class Broadcast:
     :param feeds: the services of the feeds, by name; read again at each use.
     :param make_feed: has the arguments of ``Feed``, and makes a feed that is sent to the workers.
     :ivar recall: takes the answers of workers about their newest versions; set by the owner.
-    :ivar payload_bytes: the number of bytes of documents, codings and patches that were sent since the start.
+    :ivar payload_bytes: the number of bytes of documents, codings and deltas that were sent since the start.
     """
 
     # required parameters
@@ -228,8 +237,9 @@ class Broadcast:
     recall: Callable[[Recipient, Message], object] = field(default=lambda link, message: None)  # noqa: ARG005
     payload_bytes: int = 0
     _links: dict[Recipient, dict[str, _Progress]] = field(default_factory=dict)
-    _demanded: dict[str, str] = field(default_factory=dict)  # by feed, the version to which patches are used
-    _questions: dict[str, dict[tuple[str, str], dict[Recipient, None]]] = field(default_factory=dict)
+    # By feed and form, the version to which deltas are used.
+    _demanded: dict[str, dict[DeltaForm, str]] = field(default_factory=dict)
+    _questions: dict[str, dict[PatchFacts, dict[Recipient, None]]] = field(default_factory=dict)
 
     def make_feed(self, *arguments: object, **named: object) -> BroadcastFeed:
         """Makes a feed. The arguments are those of ``Feed``."""
@@ -297,7 +307,7 @@ class Broadcast:
             self._note_seen(link, message.read(SeenFacts).feed)
         elif message.type == WANTED:
             wanted = message.read(WantedFacts)
-            self._note_demand(wanted.feed, wanted.to)
+            self._note_demand(wanted.feed, wanted.to, wanted.form)
         elif message.type == PATCH:
             self._note_question(link, message.read(PatchFacts))
         elif message.type == SNAPSHOT:
@@ -315,17 +325,17 @@ class Broadcast:
     def tell(
         self,
         feed: Feed,
-        make: Callable[[set[str], bytes | None], Message] | None,
+        make: Callable[[set[str], Deltas], Message] | None,
         before: str | None = None,
-        patch: bytes | None = None,
+        deltas: Deltas = NO_DELTAS,
         *,
         brings_snapshot: bool = True,
     ) -> None:
         """Sends an event of a feed to all workers; a picture to a worker that is behind, as soon as it is not.
 
-        :param make: makes the message for workers that have the snapshot in some codings, with a patch or without;
+        :param make: makes the message for workers that have the snapshot in some codings, with deltas or without;
             ``None`` for a picture.
-        :param before: the version from which the patch leads.
+        :param before: the version from which the deltas lead.
         :param brings_snapshot: whether the message depends on the version that the worker has.
         """
         service = self.feeds.get(feed.name)
@@ -345,11 +355,11 @@ class Broadcast:
             if make is None:
                 self._send_picture(link, feed)
                 continue
-            takes_patch = patch is not None and not has and progress.version == before
-            key = frozenset(has), takes_patch
+            takes_deltas = not has and progress.version == before
+            key = frozenset(has), takes_deltas
             message = made.get(key)
             if message is None:
-                message = made[key] = make(has, patch if takes_patch else None)
+                message = made[key] = make(has, deltas if takes_deltas else NO_DELTAS)
             self._send(link, progress, feed, message)
 
     def _send(self, link: Recipient, progress: _Progress, feed: Feed, message: Message) -> None:
@@ -388,52 +398,54 @@ class Broadcast:
             progress.is_due = False
             self._send_picture(link, service.feed)
 
-    # Patches
+    # Deltas
 
-    def patch_to_next(self, feed: Feed, before: str) -> bytes | None:
-        """Gives the patch from the version before to the newest one, if workers use patches of this feed.
+    def deltas_to_next(self, feed: Feed, before: str) -> dict[DeltaForm, bytes]:
+        """Gives the deltas from the version before to the newest one, in the forms that workers use of this feed.
 
         :param before: the version before.
         """
         self._questions.pop(feed.name, None)
-        return feed.history.patch(before) if self._demanded.pop(feed.name, None) == before else None
+        demanded = self._demanded.pop(feed.name, {})
+        deltas = {form: feed.history.delta(form, before) for form in sorted(demanded) if demanded[form] == before}
+        return {form: delta for form, delta in deltas.items() if delta is not None}
 
-    def _note_demand(self, name: str, version: str) -> Feed | None:
-        """Takes note that patches to a version are used; gives the feed if that is the newest version."""
+    def _note_demand(self, name: str, version: str, form: DeltaForm) -> Feed | None:
+        """Takes note that deltas to a version are used; gives the feed if that is the newest version."""
         service = self.feeds.get(name)
         if service is None or service.feed.snapshot is None or service.feed.snapshot.version != version:
             return None
-        self._demanded[name] = version
-        service.feed.history.want()
+        self._demanded.setdefault(name, {})[form] = version
+        service.feed.history.want(form)
         return service.feed
 
     def _note_question(self, link: Recipient, question: PatchFacts) -> None:
-        feed = self._note_demand(question.feed, question.to)
+        feed = self._note_demand(question.feed, question.to, question.form)
         if feed is None:
             # The worker forgets its question when it receives the next version.
             return
-        patch = feed.history.patch(question.base)
+        delta = feed.history.delta(question.form, question.base)
         waiting = self._questions.setdefault(question.feed, {})
-        if patch is None and feed.history.is_awaited(question.base) and len(waiting) < MAX_QUESTIONS:
-            waiting.setdefault((question.base, question.to), {})[link] = None
+        if delta is None and feed.history.is_awaited(question.base) and len(waiting) < MAX_QUESTIONS:
+            waiting.setdefault(question, {})[link] = None
         else:
-            self._answer([link], question, patch)
+            self._answer([link], question, delta)
 
     def _answer_first(self, feed: Feed) -> None:
-        """Answers the oldest question of a feed, after a thread has made a patch, and has it make the next one."""
+        """Answers the oldest question of a feed, after a thread has made a delta, and has it make the next one."""
         waiting = self._questions.get(feed.name, {})
-        for base, to in tuple(waiting):
-            links = waiting.pop((base, to))
-            is_newest = feed.snapshot is not None and feed.snapshot.version == to
-            patch = feed.history.patch(base) if is_newest else None
-            self._answer(links, PatchFacts(feed.name, base, to), patch)
+        for question in tuple(waiting):
+            links = waiting.pop(question)
+            is_newest = feed.snapshot is not None and feed.snapshot.version == question.to
+            delta = feed.history.delta(question.form, question.base) if is_newest else None
+            self._answer(links, question, delta)
             following = next(iter(waiting), None)
-            if following is None or feed.history.patch(following[0]) is None:
+            if following is None or feed.history.delta(following.form, following.base) is None:
                 return
 
-    def _answer(self, links: Collection[Recipient], question: PatchFacts, patch: bytes | None) -> None:
-        answer = PatchFacts(question.feed, question.base, question.to, patch is not None)
-        payloads = () if patch is None else (patch,)
+    def _answer(self, links: Collection[Recipient], question: PatchFacts, delta: bytes | None) -> None:
+        answer = structs.replace(question, found=delta is not None)
+        payloads = () if delta is None else (delta,)
         for link in links:
             # A worker that asks and does not read would have everything queued. It sends its clients the document.
             if not link.is_full:

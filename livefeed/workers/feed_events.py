@@ -13,6 +13,7 @@ import msgspec
 
 from livefeed.clocks import Moment
 from livefeed.config.settings import Push  # noqa: TC001 - msgspec reads the annotations
+from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import IDENTITY, Representation, Sequence, Snapshot
 from livefeed.exceptions import LinkError
 from livefeed.feed.feed import Picture, State
@@ -30,10 +31,10 @@ SEEN = "seen"
 """The type of the message by which a worker confirms one event of a feed."""
 
 PATCH = "patch"
-"""The type of the message by which a worker asks for a patch, and of the answer."""
+"""The type of the message by which a worker asks for a delta, and of the answer."""
 
 WANTED = "wanted"
-"""The type of the message by which a worker tells that it uses patches to the newest version of a feed."""
+"""The type of the message by which a worker tells that it uses deltas to the newest version of a feed."""
 
 SNAPSHOT = "snapshot"
 """The type of the message by which a new parent asks for the newest version of a feed, and of the answer, which has the
@@ -101,6 +102,7 @@ class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     :ivar is_tick: as in ``Feed.publish``.
     :ivar confirmed: when the snapshot was confirmed.
     :ivar patch: the index of the payload with the patch from the version before.
+    :ivar splices: the index of the payload with the splices from the version before.
     :ivar why: as in ``Feed.mark_stale``.
     :ivar picture: the picture.
     """
@@ -112,6 +114,7 @@ class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     is_tick: bool = True
     confirmed: _Moment | None = None
     patch: int | None = None
+    splices: int | None = None
     why: str = ""
     picture: PictureFacts | None = None
 
@@ -123,27 +126,31 @@ class SeenFacts(msgspec.Struct, frozen=True):
 
 
 class WantedFacts(msgspec.Struct, frozen=True):
-    """``wanted``: a client of the worker uses patches to a version.
+    """``wanted``: a client of the worker uses deltas to a version.
 
     :ivar to: that version.
+    :ivar form: the form of the deltas.
     """
 
     feed: str
     to: str
+    form: DeltaForm = DeltaForm.PATCH
 
 
 class PatchFacts(msgspec.Struct, frozen=True):
-    """``patch``: the question for a patch, or the answer.
+    """``patch``: the question for a delta, or the answer.
 
     :ivar base: the version from which it leads.
     :ivar to: the version to which it leads.
     :ivar found: whether there is one: the payload of the answer.
+    :ivar form: its form.
     """
 
     feed: str
     base: str
     to: str
     found: bool = False
+    form: DeltaForm = DeltaForm.PATCH
 
 
 class SnapshotQuestion(msgspec.Struct, frozen=True):
@@ -160,6 +167,12 @@ class SnapshotQuestion(msgspec.Struct, frozen=True):
     codings: list[str] = []
 
 
+def deltas_of(message: Message, event: FeedEvent) -> dict[DeltaForm, bytes]:
+    """Gives the deltas from the version before that an event brings."""
+    indices = {DeltaForm.PATCH: event.patch, DeltaForm.SPLICES: event.splices}
+    return {form: message.payload(index) for form, index in indices.items() if index is not None}
+
+
 def moment_facts(moment: Moment | None) -> _Moment | None:
     """Gives a point in time as facts."""
     return None if moment is None else (moment.measured_s, moment.wall_s, moment.by_wall)
@@ -173,7 +186,7 @@ def moment_of(facts: _Moment | None) -> Moment | None:
 def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
     """Gives a picture as facts.
 
-    :param versions: the versions from which the parent can make patches, the oldest first.
+    :param versions: the versions from which the parent can make deltas, the oldest first.
     """
     return PictureFacts(
         state=picture.state,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from livefeed.document.history import MAX_PATCHES, History
+from livefeed.document.history import MAX_DELTAS, History
 from livefeed.document.snapshot import Sequence
 from livefeed.exceptions import LinkError
 from livefeed.feed.feed import Feed
@@ -26,6 +26,7 @@ from livefeed.workers.feed_events import (
     SnapshotQuestion,
     WantedFacts,
     apply_plain,
+    deltas_of,
     moment_of,
     picture_facts,
     picture_of,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from livefeed.config.settings import FeedSettings
+    from livefeed.document.history import DeltaForm, Deltas
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed_service import PreparedChange, Shared
     from livefeed.workers.feed_events import SnapshotFacts
@@ -47,31 +49,32 @@ _log = Logger()
 
 
 class LinkedHistory(History):
-    """The names of the last versions, whose documents the parent has, and the patches that the parent has made.
+    """The names of the last versions, whose documents the parent has, and the deltas that the parent has made.
 
-    :ivar ask: asks the parent for the patch from a version to the newest one. The answer goes to :meth:`take`.
-    :ivar use: tells the parent that patches to the newest version are used.
+    :ivar ask: asks the parent for the delta of a form from a version to the newest one. The answer goes to
+        :meth:`take`.
+    :ivar use: tells the parent that deltas of a form to the newest version are used.
     """
 
-    ask: Callable[[str, str], object]
-    use: Callable[[str], object]
-    _asked: set[str]
-    _is_used: bool
-    _came: tuple[str, str, bytes] | None
+    ask: Callable[[DeltaForm, str, str], object]
+    use: Callable[[DeltaForm, str], object]
+    _asked: set[tuple[DeltaForm, str]]
+    _used: set[DeltaForm]
+    _came: tuple[str, str, Deltas] | None
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._asked, self._is_used, self._came = set(), False, None
+        self._asked, self._used, self._came = set(), set(), None
 
     def add(self, snapshot: Snapshot) -> None:
         """History API."""
         newest = self._newest
         super().add(snapshot)
         self._asked.clear()
-        self._is_used = False
+        self._used.clear()
         came, self._came = self._came, None
         if came is not None and newest is not None and came[:2] == (newest.version, snapshot.version):
-            self._patches[newest.version] = came[2]
+            self._deltas.update(((form, newest.version), delta) for form, delta in came[2].items())
 
     def _keep(self, version: str, data: bytes) -> None:
         """History API. The parent keeps the documents."""
@@ -86,40 +89,41 @@ class LinkedHistory(History):
         for version in versions:
             self._keep(version, b"")
 
-    def patch(self, version: str | None) -> bytes | None:
-        """History API. If the parent did not send the patch, it is asked for it, and clients are sent the document."""
+    def delta(self, form: DeltaForm, version: str | None) -> bytes | None:
+        """History API. If the parent did not send the delta, it is asked for it, and clients are sent the document."""
         if version is None or self._newest is None or version not in self._versions:
             return None
-        self.want()
-        patch = self._patches.get(version)
-        if patch is None and version not in self._asked and len(self._asked) < MAX_PATCHES:
-            self._asked.add(version)
-            self.ask(version, self._newest.version)
-        return patch
+        self.want(form)
+        key = form, version
+        delta = self._deltas.get(key)
+        if delta is None and key not in self._asked and sum(one is form for one, _ in self._asked) < MAX_DELTAS:
+            self._asked.add(key)
+            self.ask(form, version, self._newest.version)
+        return delta
 
-    def want(self) -> None:
-        """History API. The parent is told once for each version, so that the patch to the next one comes with it."""
-        if self._newest is not None and not self._is_used:
-            self._is_used = True
-            self.use(self._newest.version)
+    def want(self, form: DeltaForm) -> None:
+        """History API. The parent is told once for each version, so that the delta to the next one comes with it."""
+        if self._newest is not None and form not in self._used:
+            self._used.add(form)
+            self.use(form, self._newest.version)
 
     def ask_again(self) -> None:
-        """Has patches asked for again: the parent has forgotten the questions."""
+        """Has deltas asked for again: the parent has forgotten the questions."""
         self._asked.clear()
-        self._is_used = False
+        self._used.clear()
 
-    def take(self, base: str, to: str, patch: bytes) -> None:
-        """Takes a patch that the parent was asked for. It is ignored if its version is not the newest one any more."""
-        if self._newest is not None and self._newest.version == to:
-            self._patches[base] = patch
+    def take(self, answer: PatchFacts, delta: bytes) -> None:
+        """Takes a delta that the parent was asked for. It is ignored if its version is not the newest one any more."""
+        if self._newest is not None and self._newest.version == answer.to:
+            self._deltas[answer.form, answer.base] = delta
 
-    def prepare(self, snapshot: Snapshot, patch: bytes) -> None:
-        """History API. The patch came with the next version."""
+    def prepare(self, snapshot: Snapshot, deltas: Deltas) -> None:
+        """History API. The deltas came with the next version."""
         if self._newest is not None:
-            self._came = self._newest.version, snapshot.version, patch
+            self._came = self._newest.version, snapshot.version, deltas
 
     def preparation(self, data: bytes) -> None:
-        """History API. No patches are made here."""
+        """History API. No deltas are made here."""
 
 
 class LinkedFeedService(FeedService):
@@ -191,9 +195,9 @@ class LinkedFeedService(FeedService):
         self._send(message_of(SNAPSHOT, answer, payloads))
 
     def receive_patch(self, message: Message, answer: PatchFacts) -> None:
-        """Takes the answer to a question for a patch."""
+        """Takes the answer to a question for a delta."""
         if answer.found:
-            self.history.take(answer.base, answer.to, message.payload(0))
+            self.history.take(answer, message.payload(0))
 
     def _apply(self, message: Message, event: FeedEvent) -> None:
         if apply_plain(self.feed, message, event):
@@ -210,15 +214,15 @@ class LinkedFeedService(FeedService):
             return
         newest = self.feed.snapshot
         snapshot = snapshot_of(message, event.snapshot, newest)
-        # A patch after a version that was ignored leads from that one, and not from the newest one here.
-        patch = None if event.patch is None or self._ignored is not None else message.payload(event.patch)
+        # A delta after a version that was ignored leads from that one, and not from the newest one here.
+        deltas = {} if self._ignored is not None else deltas_of(message, event)
         if newest is not None and newest.version == snapshot.version and newest is not snapshot:
             # A new parent counts anew, and its sequence is that of all workers.
             self.feed.complete(snapshot)
         elif newest is None or newest.version != snapshot.version:
             self._ignored = None
         self.feed.publish(
-            snapshot, is_tick=event.is_tick, patch=patch, confirmed=moment_of(event.confirmed), at_s=event.at_s
+            snapshot, is_tick=event.is_tick, deltas=deltas, confirmed=moment_of(event.confirmed), at_s=event.at_s
         )
 
     def _follow(self, message: Message, event: FeedEvent) -> None:
@@ -227,7 +231,7 @@ class LinkedFeedService(FeedService):
         snapshot, facts = None, event.snapshot
         if facts is not None and not self._is_old(facts):
             snapshot = snapshot_of(message, facts, self.feed.snapshot)
-            # Before the push, which asks for patches.
+            # Before the push, which asks for deltas.
             self.history.recall_names(event.picture.versions)
         self.history.ask_again()
         self.feed.follow(picture_of(event.picture), snapshot)
@@ -244,8 +248,8 @@ class LinkedFeedService(FeedService):
             _log.warn(text, feed=self.feed.name, theirs=str(theirs), ours=str(newest.sequence))
         return True
 
-    def _ask(self, base: str, to: str) -> None:
-        self._send(message_of(PATCH, PatchFacts(self.feed.name, base, to)))
+    def _ask(self, form: DeltaForm, base: str, to: str) -> None:
+        self._send(message_of(PATCH, PatchFacts(self.feed.name, base, to, form=form)))
 
-    def _use(self, to: str) -> None:
-        self._send(message_of(WANTED, WantedFacts(self.feed.name, to)))
+    def _use(self, form: DeltaForm, to: str) -> None:
+        self._send(message_of(WANTED, WantedFacts(self.feed.name, to, form)))

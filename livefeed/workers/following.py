@@ -16,6 +16,7 @@ from livefeed.workers.feed_events import (
     FeedEvent,
     SeenFacts,
     apply_plain,
+    deltas_of,
     moment_of,
     picture_of,
     sequence_facts,
@@ -108,9 +109,9 @@ class Following:
         snapshot = snapshot_of(message, event.snapshot, newest)
         if newest is not None and newest.version == snapshot.version and newest is not snapshot:
             feed.complete(snapshot)
-        patch = None if event.patch is None else message.payload(event.patch)
+        deltas = deltas_of(message, event)
         feed.publish(
-            snapshot, is_tick=event.is_tick, patch=patch, confirmed=moment_of(event.confirmed), at_s=event.at_s
+            snapshot, is_tick=event.is_tick, deltas=deltas, confirmed=moment_of(event.confirmed), at_s=event.at_s
         )
 
     def _follow(self, service: FollowingService, message: Message, event: FeedEvent) -> None:

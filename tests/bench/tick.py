@@ -21,6 +21,7 @@ from twisted.internet.task import Clock
 
 from livefeed.document.codings import is_large
 from livefeed.document.gate import check_document
+from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.feed.feed import Feed
 from livefeed.tls.development import development_certificate
@@ -51,7 +52,7 @@ def main() -> None:
         # Which is done in a thread.
         made = make_large(document, feed.next_sequence()) if is_large(document) else None
         taken["publish"].append(_time(lambda data=document, made=made: _publish(feed, data, made)))  # type: ignore[misc]
-        taken["patch"].append(_time(lambda version=before: feed.history.patch(version)))  # type: ignore[misc]
+        taken["patch"].append(_time(lambda version=before: feed.history.delta(DeltaForm.PATCH, version)))  # type: ignore[misc]
     print(
         f"a document of {len(document):,} bytes, of which 1 in {CHANGED} rows changes; milliseconds, median and best:"
     )

@@ -17,6 +17,7 @@ from livefeed.delivery.messages import MessageOutlet, Messages
 from livefeed.delivery.websocket.outlets import compressed_message_frame
 from livefeed.document import codings
 from livefeed.document.codings import deflate_message
+from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
 from livefeed.feed.feed import Feed
@@ -31,12 +32,12 @@ def document(number: int) -> bytes:
     return json.dumps({"number": number, "rest": ["unchanged"] * 50}).encode()
 
 
-def plain(message: bytes, version: str) -> bytes:
+def plain(message: bytes, version: str | None) -> bytes:
     """Wraps a message in nothing."""
     return message
 
 
-def deflated(message: bytes, version: str) -> bytes:
+def deflated(message: bytes, version: str | None) -> bytes:
     """Compresses a message as WebSockets do."""
     return deflate_message(message)
 
@@ -262,7 +263,7 @@ class LargeTests(SynchronousTestCase):
         for each in self.documents:
             self.feed.publish(make_large(each, self.feed.next_sequence()))
         have = version_of(self.documents[0])
-        self.assertIsNotNone(self.feed.history.patch(have))
+        self.assertIsNotNone(self.feed.history.delta(DeltaForm.PATCH, have))
         sizes = self.sizes()
         self.assertEqual(
             self.messages.get(have, compressed_message_frame), self.messages.get(None, compressed_message_frame)

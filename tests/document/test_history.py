@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document import history
 from livefeed.document.exact_json import parse
-from livefeed.document.history import ALL_AT_ONCE_S, AT_ONCE_BYTES, AT_ONCE_S, MAX_PATCHES, VERSIONS, History
+from livefeed.document.history import ALL_AT_ONCE_S, AT_ONCE_BYTES, AT_ONCE_S, MAX_DELTAS, VERSIONS, DeltaForm, History
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot
+from livefeed.document.splices import apply_splices
 from tests.helpers.threads import Threads, no_thread
 
 
@@ -37,16 +38,16 @@ class HistoryTests(SynchronousTestCase):
         """There is a patch from each of the versions before."""
         self.add(*self.snapshots[:3])
         for old in self.snapshots[:2]:
-            patch = self.history.patch(old.version)
+            patch = self.history.delta(DeltaForm.PATCH, old.version)
             assert patch is not None
             self.assertEqual(apply_patch(old.data, patch), self.snapshots[2].data)
 
     def test_what_is_not_remembered_has_no_patch(self) -> None:
         """Nor have malformed versions, no version, and the newest version."""
-        self.assertIsNone(self.history.patch("x"))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, "x"))
         self.add(*self.snapshots[:2])
         for version in (None, "", "x", self.snapshots[5].version, self.snapshots[1].version):
-            self.assertIsNone(self.history.patch(version))
+            self.assertIsNone(self.history.delta(DeltaForm.PATCH, version))
 
     def test_latest_of_some_versions(self) -> None:
         """It is one of the versions that are kept, and never the newest, which needs no patch."""
@@ -59,26 +60,26 @@ class HistoryTests(SynchronousTestCase):
     def test_patch_is_made_once(self) -> None:
         """It is made once for all clients, and again for the next version."""
         self.add(*self.snapshots[:2])
-        first = self.history.patch(self.snapshots[0].version)
-        self.assertIs(self.history.patch(self.snapshots[0].version), first)
+        first = self.history.delta(DeltaForm.PATCH, self.snapshots[0].version)
+        self.assertIs(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version), first)
         self.assertEqual(self.history.made, 1)
         self.add(self.snapshots[2])
-        self.assertNotEqual(self.history.patch(self.snapshots[0].version), first)
+        self.assertNotEqual(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version), first)
         self.assertEqual(self.history.made, 2)
 
     def test_patches_are_limited(self) -> None:
         """Clients that name one old version after another do not keep the server busy."""
-        self.add(*self.snapshots[: MAX_PATCHES + 3])
-        patches = [self.history.patch(each.version) for each in self.snapshots[: MAX_PATCHES + 2]]
-        self.assertEqual([patch is not None for patch in patches], [True] * MAX_PATCHES + [False] * 2)
-        self.assertEqual(self.history.made, MAX_PATCHES)
-        self.assertIsNotNone(self.history.patch(self.snapshots[0].version))
+        self.add(*self.snapshots[: MAX_DELTAS + 3])
+        patches = [self.history.delta(DeltaForm.PATCH, each.version) for each in self.snapshots[: MAX_DELTAS + 2]]
+        self.assertEqual([patch is not None for patch in patches], [True] * MAX_DELTAS + [False] * 2)
+        self.assertEqual(self.history.made, MAX_DELTAS)
+        self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
 
     def test_bytes_that_are_read_for_patches_are_limited(self) -> None:
         """Large documents have fewer of them."""
         self.patch(history, "MAX_READ_BYTES", 2500)
         self.add(*(snapshot(number, 1000) for number in range(6)))
-        patches = [self.history.patch(snapshot(number, 1000).version) for number in range(5)]
+        patches = [self.history.delta(DeltaForm.PATCH, snapshot(number, 1000).version) for number in range(5)]
         self.assertEqual([patch is not None for patch in patches], [True] * 3 + [False] * 2)
 
     def test_old_versions_are_forgotten(self) -> None:
@@ -113,7 +114,7 @@ class HistoryTests(SynchronousTestCase):
         self.add(newest)
         self.assertEqual(self.history.latest([one.version, other.version]), one.version)
         for each in (one, other):
-            patch = self.history.patch(each.version)
+            patch = self.history.delta(DeltaForm.PATCH, each.version)
             assert patch is not None
             self.assertEqual(apply_patch(each.data, patch), newest.data)
 
@@ -121,13 +122,13 @@ class HistoryTests(SynchronousTestCase):
         """Nor for the newest version itself, nor before a patch to it was requested."""
         one, other = self.snapshots[:2]
         self.assertIsNone(self.history.preparation(one.data))
-        self.history.prepare(one, b"[]")
+        self.history.prepare(one, {DeltaForm.PATCH: b"[]"})
         self.add(one)
         self.assertIsNone(self.history.preparation(other.data))
         self.add(other)
-        self.assertIsNone(self.history.patch("x"))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, "x"))
         self.assertIsNone(self.history.preparation(one.data))
-        self.assertIsNotNone(self.history.patch(one.version))
+        self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, one.version))
         self.assertIsNone(self.history.preparation(other.data))
         self.assertIsNotNone(self.history.preparation(one.data))
 
@@ -143,12 +144,12 @@ class HistoryTests(SynchronousTestCase):
         first, second, third, fourth = (snapshot(number, 100) for number in range(4))
         self.add(first, second, third)
         for each in (first, second):
-            self.history.patch(each.version)
+            self.history.delta(DeltaForm.PATCH, each.version)
         self.assertEqual(parsed, [third.data, first.data, second.data])
         self.add(fourth)
-        self.history.patch(third.version)
+        self.history.delta(DeltaForm.PATCH, third.version)
         self.assertEqual(parsed[3:], [fourth.data])
-        self.history.patch(second.version)
+        self.history.delta(DeltaForm.PATCH, second.version)
         self.assertEqual(parsed[4:], [second.data])
 
     def test_from_older_versions_there_are_no_patches_once_one_was_worth_nothing(self) -> None:
@@ -157,26 +158,26 @@ class HistoryTests(SynchronousTestCase):
         first, second, third = (snapshot(number, 100) for number in range(3))
         self.add(first, second, *other[:2], third)
         # Everything has changed since both other versions.
-        self.assertIsNotNone(self.history.patch(other[0].version))
-        self.assertIsNone(self.history.patch(second.version))
-        self.assertIsNone(self.history.patch(first.version))
-        self.assertIsNotNone(self.history.patch(other[1].version))
+        self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, other[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, second.version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, first.version))
+        self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, other[1].version))
         self.assertEqual(self.history.made, 2)
         self.add(snapshot(3, 100))
-        self.assertIsNotNone(self.history.patch(first.version))
+        self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, first.version))
 
     def test_patch_that_is_worth_it(self) -> None:
         """A patch of exactly the limit is sent, and there are patches from the versions before."""
         first, second, third = self.snapshots[:3]
         self.add(first, second, third)
-        patch = self.history.patch(second.version)
+        patch = self.history.delta(DeltaForm.PATCH, second.version)
         assert patch is not None
         for share, wanted in ((len(patch), True), (len(patch) - 1, False)):
             self.patch(history, "WORTH_IT", share / len(third.data))
             self.history = History()
             self.add(first, second, third)
-            self.assertIsNotNone(self.history.patch(second.version))
-            self.assertEqual(self.history.patch(first.version) is not None, wanted)
+            self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, second.version))
+            self.assertEqual(self.history.delta(DeltaForm.PATCH, first.version) is not None, wanted)
 
     def test_a_part_shares_what_may_be_read(self) -> None:
         """A new version of the whole renews it, and a new version of a part does not."""
@@ -186,12 +187,12 @@ class HistoryTests(SynchronousTestCase):
         for each in (self.history, part):
             each.add(documents[0])
             each.add(documents[1])
-        self.assertIsNotNone(self.history.patch(documents[0].version))
-        self.assertIsNone(part.patch(documents[0].version))
+        self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, documents[0].version))
+        self.assertIsNone(part.delta(DeltaForm.PATCH, documents[0].version))
         part.add(documents[2])
-        self.assertIsNone(part.patch(documents[1].version))
+        self.assertIsNone(part.delta(DeltaForm.PATCH, documents[1].version))
         self.history.add(documents[2])
-        self.assertIsNotNone(part.patch(documents[1].version))
+        self.assertIsNotNone(part.delta(DeltaForm.PATCH, documents[1].version))
 
     def test_patch_in_a_coding(self) -> None:
         """It is compressed once, and sent without a coding if that is no smaller; and again for another version."""
@@ -205,17 +206,21 @@ class HistoryTests(SynchronousTestCase):
         self.patch(history, "compress_in", compress)
         self.add(*self.snapshots[:2])
         version = self.snapshots[0].version
-        patch = self.history.patch(version)
+        patch = self.history.delta(DeltaForm.PATCH, version)
         assert patch is not None
-        self.assertEqual(self.history.coded_patch(version, "identity"), ("identity", patch))
+        self.assertEqual(self.history.coded(DeltaForm.PATCH, version, "identity"), ("identity", patch))
         self.assertEqual(compressed, [])
         for _ in range(2):
-            self.assertEqual(self.history.coded_patch(version, "gzip"), ("gzip", bytes(len(patch) - 1)))
+            coded = self.history.coded(DeltaForm.PATCH, version, "gzip")
+            self.assertEqual(coded, ("gzip", bytes(len(patch) - 1)))
         self.assertEqual(compressed, [("gzip", patch)])
         by = 0
-        self.assertEqual(self.history.coded_patch(version, "br"), ("identity", patch))
+        self.assertEqual(self.history.coded(DeltaForm.PATCH, version, "br"), ("identity", patch))
         self.add(self.snapshots[2])
-        self.assertEqual(self.history.coded_patch(version, "gzip"), ("identity", self.history.patch(version)))
+        self.assertEqual(
+            self.history.coded(DeltaForm.PATCH, version, "gzip"),
+            ("identity", self.history.delta(DeltaForm.PATCH, version)),
+        )
         self.assertEqual(len(compressed), 3)
 
     def test_version_that_comes_back(self) -> None:
@@ -223,11 +228,107 @@ class HistoryTests(SynchronousTestCase):
         one, other = self.snapshots[:2]
         again = Snapshot.of(one.data, Sequence(1, 3))
         self.add(one, other, again)
-        self.assertIsNone(self.history.patch(again.version))
-        patch = self.history.patch(other.version)
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, again.version))
+        patch = self.history.delta(DeltaForm.PATCH, other.version)
         assert patch is not None
         self.assertEqual(apply_patch(other.data, patch), one.data)
         self.assertEqual(self.history._bytes, len(other.data))
+
+
+class SplicesTests(SynchronousTestCase):
+    """Splices share the limits of patches, and are kept beside them."""
+
+    def setUp(self) -> None:
+        self.threads = Threads()
+        self.history = History()
+
+    def applied(self, old: Snapshot) -> bytes:
+        splices = self.history.delta(DeltaForm.SPLICES, old.version)
+        assert splices is not None
+        return apply_splices(old.data, json.loads(splices), 10**6)
+
+    def test_both_forms_are_made(self) -> None:
+        """Each is made once, and gives its own bytes: splices restore even the white space."""
+        one = Snapshot.of(b'{ "number" : 1.50, "rest": "%s" }' % (b"x" * 80), Sequence(1, 1))
+        other = Snapshot.of(b'{ "rest": "%s" , "number":2.50}' % (b"x" * 80), Sequence(1, 2))
+        self.history.add(one)
+        self.history.add(other)
+        for _ in range(2):
+            self.assertEqual(self.applied(one), other.data)
+            self.assertIsNotNone(self.history.delta(DeltaForm.PATCH, one.version))
+        self.assertEqual(self.history.made, 2)
+        for coding in ("identity", "gzip"):
+            forms = {self.history.coded(form, one.version, coding)[1] for form in DeltaForm}
+            self.assertEqual(len(forms), 2)
+
+    def test_each_form_has_its_number_of_deltas(self) -> None:
+        """Clients that use up the deltas of one form leave those of the other."""
+        snapshots = [snapshot(number, 100) for number in range(MAX_DELTAS + 3)]
+        for each in snapshots:
+            self.history.add(each)
+        for form in DeltaForm:
+            made = [self.history.delta(form, each.version) is not None for each in snapshots[:-1]]
+            self.assertEqual(made, [True] * MAX_DELTAS + [False] * 2)
+
+    def test_each_form_is_worth_nothing_by_itself(self) -> None:
+        """A document that was written anew has an empty patch, and large splices."""
+        value = {str(number): [number] * 3 for number in range(40)}
+        documents = [json.dumps(value, indent=indent).encode() for indent in (None, 1, 2, 3)]
+        versions = [Snapshot.of(data, Sequence(1, number)) for number, data in enumerate(documents)]
+        for each in versions:
+            self.history.add(each)
+        for form, older in ((DeltaForm.SPLICES, False), (DeltaForm.PATCH, True)):
+            self.patch(history, "WORTH_IT", 0.01)
+            self.assertIsNotNone(self.history.delta(form, versions[2].version))
+            self.assertEqual(self.history.delta(form, versions[0].version) is not None, older)
+
+    def test_forms_that_are_used_are_prepared_together(self) -> None:
+        """The thread of a pull makes each form that a client uses, and no other."""
+        self.history = History(in_thread=self.threads.call)
+        documents = [snapshot(number, LARGE) for number in range(4)]
+        self.history.add(documents[0])
+        for number, forms in enumerate(([DeltaForm.SPLICES], [DeltaForm.PATCH, DeltaForm.SPLICES]), 1):
+            for form in forms:
+                self.history.want(form)
+            preparation = self.history.preparation(documents[number].data)
+            assert preparation is not None
+            deltas = preparation()
+            self.assertEqual([*deltas], forms)
+            self.history.prepare(documents[number], deltas)
+            self.history.add(documents[number])
+            self.assertEqual(self.applied(documents[number - 1]), documents[number].data)
+        self.assertEqual((self.history.made, self.threads.work), (3, []))
+
+    def test_large_documents(self) -> None:
+        """Their splices are made in a thread, on demand, and one delta of any form at a time."""
+        self.history = History(in_thread=self.threads.call)
+        one, other = (snapshot(number, LARGE) for number in range(2))
+        self.history.add(one)
+        self.history.add(other)
+        for form in (DeltaForm.SPLICES, DeltaForm.PATCH):
+            self.assertIsNone(self.history.delta(form, one.version))
+        self.threads.finish()
+        self.assertEqual(self.applied(one), other.data)
+        self.assertEqual(self.history.made, 1)
+
+    def test_splices_that_take_long(self) -> None:
+        """They are left to the thread once their time is over, like patches."""
+        now_s = 0.0
+
+        def count() -> float:
+            nonlocal now_s
+            now_s += 2 * AT_ONCE_S
+            return now_s
+
+        self.history = History(in_thread=self.threads.call, timer=count)
+        one, other = (
+            Snapshot.of(json.dumps([n + k * 1000 for n in range(99)]).encode(), Sequence(1, k)) for k in (1, 2)
+        )
+        self.history.add(one)
+        self.history.add(other)
+        self.assertIsNone(self.history.delta(DeltaForm.SPLICES, one.version))
+        self.threads.finish()
+        self.assertEqual(self.applied(one), other.data)
 
 
 class ThreadTests(SynchronousTestCase):
@@ -240,7 +341,7 @@ class ThreadTests(SynchronousTestCase):
         self.now_s, self.took_s = 0.0, 0.0
 
     def applied(self, old: Snapshot) -> bytes:
-        patch = self.history.patch(old.version)
+        patch = self.history.delta(DeltaForm.PATCH, old.version)
         assert patch is not None
         return apply_patch(old.data, patch)
 
@@ -249,10 +350,10 @@ class ThreadTests(SynchronousTestCase):
         for each in self.snapshots[:3]:
             self.history.add(each)
         for each in self.snapshots[:2]:
-            self.assertIsNone(self.history.patch(each.version))
+            self.assertIsNone(self.history.delta(DeltaForm.PATCH, each.version))
         self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
-        self.assertIsNone(self.history.patch(self.snapshots[1].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[1].version))
         self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[1]), self.snapshots[2].data)
         self.assertEqual(self.history.made, 2)
@@ -266,7 +367,7 @@ class ThreadTests(SynchronousTestCase):
         for each in small[:3]:
             self.history.add(each)
         self.took_s = AT_ONCE_S / 10
-        self.assertIsNone(self.history.patch(small[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, small[0].version))
         # Each call takes a tenth of the time, so there were about as many calls.
         self.assertLess(self.now_s, AT_ONCE_S * 2)
         self.threads.finish()
@@ -277,13 +378,13 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(small[3])
         self.took_s = AT_ONCE_S / 10
         while self.history.allowance.left_s > 0:
-            self.history._patches.clear()
-            self.assertIsNone(self.history.patch(small[0].version))
+            self.history._deltas.clear()
+            self.assertIsNone(self.history.delta(DeltaForm.PATCH, small[0].version))
             self.threads.work.clear()
             self.history._is_making = False
         self.assertLess(self.now_s, 2 * ALL_AT_ONCE_S)
         self.took_s = 0.0
-        self.assertIsNone(self.history.patch(small[2].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, small[2].version))
         self.threads.finish()
         self.assertEqual(self.applied(small[2]), small[3].data)
         # The next version has the full time again.
@@ -299,10 +400,10 @@ class ThreadTests(SynchronousTestCase):
         """A patch to a version that is outdated is discarded."""
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
-        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
         self.history.add(self.snapshots[2])
         self.threads.finish()
-        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
         self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[2].data)
 
@@ -310,10 +411,10 @@ class ThreadTests(SynchronousTestCase):
         """The document is sent, the error is logged, and the next request tries again."""
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
-        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
         self.threads.work.pop()[1].errback(MemoryError())
         self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
-        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
         self.assertEqual(self.history.made, 0)
         self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
@@ -329,7 +430,7 @@ class ThreadTests(SynchronousTestCase):
             self.history = History(in_thread=self.threads.call)
             self.history.add(old)
             self.history.add(new)
-            self.history.patch(old.version)
+            self.history.delta(DeltaForm.PATCH, old.version)
             ordered.append(len(self.threads.work))
             self.threads.work.clear()
         self.assertEqual(ordered, [0, 1, 1])
@@ -340,7 +441,7 @@ class ThreadTests(SynchronousTestCase):
         self.history.add(one)
         self.history.add(other)
         self.assertIsNone(self.history.preparation(third.data))
-        self.assertIsNone(self.history.patch(one.version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, one.version))
         self.threads.work.clear()
         preparation = self.history.preparation(third.data)
         assert preparation is not None
@@ -356,18 +457,18 @@ class ThreadTests(SynchronousTestCase):
         """A patch for a version that was not published is discarded."""
         one, other, third, *_ = self.snapshots
         self.history.add(one)
-        self.history.prepare(other, b"[]")
+        self.history.prepare(other, {DeltaForm.PATCH: b"[]"})
         self.history.add(third)
-        self.assertIsNone(self.history.patch(one.version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, one.version))
 
     def test_no_thread(self) -> None:
         """The document is sent, and the next request tries again."""
         self.history.in_thread = no_thread
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
-        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
         self.history.in_thread = self.threads.call
-        self.assertIsNone(self.history.patch(self.snapshots[0].version))
+        self.assertIsNone(self.history.delta(DeltaForm.PATCH, self.snapshots[0].version))
         self.threads.finish()
         self.assertEqual(self.applied(self.snapshots[0]), self.snapshots[1].data)
 
@@ -378,7 +479,7 @@ class ThreadTests(SynchronousTestCase):
             for each in (whole, History(whole)):
                 each.add(self.snapshots[0])
                 each.add(self.snapshots[1])
-                self.assertEqual(each.patch(self.snapshots[0].version) is not None, wanted)
+                self.assertEqual(each.delta(DeltaForm.PATCH, self.snapshots[0].version) is not None, wanted)
                 self.assertEqual(each.preparation(self.snapshots[2].data) is not None, wanted)
         self.assertEqual(History().max_document_bytes, 1024 * 1024)
 
@@ -387,8 +488,8 @@ class ThreadTests(SynchronousTestCase):
         self.patch(history, "MAX_DIFF_S", -1)
         self.history.add(self.snapshots[0])
         self.history.add(self.snapshots[1])
-        self.history.patch(self.snapshots[0].version)
+        self.history.delta(DeltaForm.PATCH, self.snapshots[0].version)
         self.threads.finish()
-        patch = self.history.patch(self.snapshots[0].version)
+        patch = self.history.delta(DeltaForm.PATCH, self.snapshots[0].version)
         assert patch is not None
         self.assertEqual([each["path"] for each in json.loads(patch)], [""])

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document import splices as splices_module
 from livefeed.document.exact_json import DeltaError
-from livefeed.document.splices import MAX_NUMBER, apply_splices, make_splices
+from livefeed.document.splices import MAX_NUMBER, apply_splices, make_splices, make_verified_splices
 from livefeed.sources.demo import DemoSource
 from tests.helpers.rows import rows_of, written
 
@@ -51,6 +51,21 @@ def made(old: bytes, new: bytes) -> list[Any]:
 def text_bytes(splices: list[Any]) -> int:
     """Gives the number of bytes that are not copied."""
     return sum(len(splice.encode()) for splice in splices if isinstance(splice, str))
+
+
+class MakeVerifiedSplicesTests(SynchronousTestCase):
+    """make_verified_splices."""
+
+    def test_splices_are_tried(self) -> None:
+        """Splices that are wrong, or cannot be applied, are replaced by the whole, and a warning says so."""
+        old, new = b'{"seat":42,"party":"A"}', b'{"seat":43,"party":"A"}'
+        self.assertEqual(make_verified_splices(old, new), b'[9,"3",13]')
+        for wrong in (b'[9,"4",13]', b"[9,1]", b'[9,"3",99]'):
+            self.patch(splices_module, "make_splices", lambda *_, wrong=wrong: wrong)
+            splices = make_verified_splices(old, new)
+            self.assertEqual(apply_splices(old, json.loads(splices), LARGEST), new)
+            (warning,) = self.flushWarnings()
+            self.assertIn("defect", warning["message"])
 
 
 class MakeSplicesTests(SynchronousTestCase):

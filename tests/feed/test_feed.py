@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs, eventAsText
 from livefeed.clocks import Moment
 from livefeed.document import codings
 from livefeed.document import snapshot as snapshot_module
+from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
@@ -132,8 +133,8 @@ class PublishTests(FeedTestCase):
         """Clients that have the version before are sent it, and it is not made again."""
         feed = self.feed()
         publish(feed, b"[1]")
-        feed.publish(Snapshot.of(b"[2]", feed.next_sequence()), patch=b"[]")
-        self.assertEqual((feed.history.patch(version_of(b"[1]")), feed.history.made), (b"[]", 1))
+        feed.publish(Snapshot.of(b"[2]", feed.next_sequence()), deltas={DeltaForm.PATCH: b"[]"})
+        self.assertEqual((feed.history.delta(DeltaForm.PATCH, version_of(b"[1]")), feed.history.made), (b"[]", 1))
 
     def test_pull_that_was_a_while_ago(self) -> None:
         """The document has that age, and the source was heard of now."""
@@ -181,7 +182,7 @@ class RestoreTests(FeedTestCase):
         assert feed.snapshot is not None
         self.assertEqual((feed.snapshot.data, feed.confirmed_at), (documents[-1], NOW - 5))
         for data in documents[:-1]:
-            patch = feed.history.patch(version_of(data))
+            patch = feed.history.delta(DeltaForm.PATCH, version_of(data))
             assert patch is not None
             self.assertEqual(apply_patch(data, patch), documents[-1])
         self.assertEqual(feed.history.latest([version_of(data) for data in documents[:3]]), version_of(documents[0]))
@@ -496,18 +497,19 @@ class FreshnessTests(FeedTestCase):
         publish(part, b"1")
         hearing, late = RecordingSubscriber(), RecordingSubscriber()
         part.subscribe(hearing, with_state=True)
-        part.mark_missing()
-        self.assertEqual((part.is_missing, part.state, len(hearing.sent)), (True, State.LIVE, 1))
+        for _ in range(2):
+            part.mark_missing()
+            self.assertEqual((part.is_missing, part.state, len(hearing.sent)), (True, State.LIVE, 2))
         whole.mark_stale()
         for _ in range(2):
             part.mark_missing()
-            self.assertEqual((part.state, len(hearing.sent)), (State.STALE, 2))
+            self.assertEqual((part.state, len(hearing.sent)), (State.STALE, 3))
         part.subscribe(late)
         self.assertEqual(late.sent, [])
         self.clock.advance(1)
         publish(whole, b'{"a": 1}')
         publish(part, b"1")
-        self.assertEqual((part.is_missing, late.documents, len(hearing.sent)), (False, [b"1"], 3))
+        self.assertEqual((part.is_missing, late.documents, len(hearing.sent)), (False, [b"1"], 4))
         whole.confirm(self.clock.seconds() - 0.5)
         part.confirm_as_whole()
         self.assertEqual(part.age_s(), 0.5)

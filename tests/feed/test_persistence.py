@@ -14,6 +14,7 @@ from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.clocks import Boot
+from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed, State
@@ -67,7 +68,7 @@ class RestartTests(PersistenceTestCase):
         assert after is not None
         self.assertEqual((after.version, after.sequence), (before.version, before.sequence))
         self.assertEqual((feed.state, feed.confirmed_at, feed.age_s()), (State.STALE, NOW + 3, 60))
-        patch = feed.history.patch(version_of(b'{"n": 0, "rest": "%s"}' % (b"." * 200)))
+        patch = feed.history.delta(DeltaForm.PATCH, version_of(b'{"n": 0, "rest": "%s"}' % (b"." * 200)))
         self.assertEqual(patch, b'[{"op":"replace","path":"/n","value":2}]')
 
     def test_next_version_is_later(self) -> None:
@@ -150,7 +151,7 @@ class SuccessionTests(PersistenceTestCase):
         self.assertIs(feed.snapshot, snapshot)
         self.assertEqual(feed.next_sequence(), snapshot.sequence.next())
         self.assertEqual(feed.history.versions(), [version_of(data) for data in self.documents(3)[:2]])
-        self.assertIsNotNone(feed.history.patch(version_of(self.documents(3)[0])))
+        self.assertIsNotNone(feed.history.delta(DeltaForm.PATCH, version_of(self.documents(3)[0])))
         after.stopService()
 
     def test_version_that_was_not_written(self) -> None:

@@ -14,6 +14,7 @@ from twisted.logger import LogLevel, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import GZIP_LEVEL, SMALL_BYTES, compress, compress_well
+from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
 from livefeed.document.stored_version import StoredVersion
@@ -962,8 +963,8 @@ class LargeDocumentTests(PollerTestCase):
         self.finish()
         self.finish()
         first, second, third = self.LARGE, self.LARGE.replace(b"x", b"y", 1), self.LARGE.replace(b"x", b"z", 1)
-        self.feed.observe(lambda: patches.append(self.feed.history.patch(version_of(first))))
-        self.feed.observe(lambda: patches.append(self.feed.history.patch(version_of(second))))
+        self.feed.observe(lambda: patches.append(self.feed.history.delta(DeltaForm.PATCH, version_of(first))))
+        self.feed.observe(lambda: patches.append(self.feed.history.delta(DeltaForm.PATCH, version_of(second))))
         self.feed.history.in_thread = self.refuse_thread
         for document in (second, third):
             self.LARGE = document

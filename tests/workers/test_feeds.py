@@ -16,8 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.config.settings import FeedSettings
 from livefeed.document import history as history_module
 from livefeed.document import snapshot as snapshot_module
+from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot
+from livefeed.document.splices import apply_splices
 from livefeed.exceptions import LinkError
 from livefeed.feed.feed import Feed, State
 from livefeed.testing import publish
@@ -191,7 +193,7 @@ class WorkTests(TwinTestCase):
         """A version reaches a worker without a hash, a compression or a comparison; so does its patch."""
         self.publish(0)
         self.worker.settle()
-        self.worker.feed.history.patch(self.version_of(0))
+        self.worker.feed.history.delta(DeltaForm.PATCH, self.version_of(0))
         self.worker.settle()
         computed: list[str] = []
         self.publish(1)
@@ -235,23 +237,55 @@ class PatchTests(TwinTestCase):
         self.worker.settle()
         history = self.worker.feed.history
         # The first is asked for, and the client is sent the document meanwhile.
-        self.assertIsNone(history.patch(self.version_of(0)))
-        self.assertIsNone(history.patch(self.version_of(0)))
+        self.assertIsNone(history.delta(DeltaForm.PATCH, self.version_of(0)))
+        self.assertIsNone(history.delta(DeltaForm.PATCH, self.version_of(0)))
         questions = [each for each in self.worker.to_parent.sent if each.type == "patch"]
         self.assertEqual(len(questions), 1)
         self.worker.settle()
-        patch = history.patch(self.version_of(0))
+        patch = history.delta(DeltaForm.PATCH, self.version_of(0))
         assert patch is not None
         self.assertEqual(json.loads(apply_patch(DOCUMENTS[0], patch)), json.loads(DOCUMENTS[1]))
         for number in (2, 3):
             self.publish(number)
             self.worker.settle()
-            patch = history.patch(self.version_of(number - 1))
+            patch = history.delta(DeltaForm.PATCH, self.version_of(number - 1))
             assert patch is not None
             self.assertEqual(json.loads(apply_patch(DOCUMENTS[number - 1], patch)), json.loads(DOCUMENTS[number]))
             self.worker.settle()
         questions = [each for each in self.worker.to_parent.sent if each.type == "patch"]
         self.assertEqual((len(questions), history.made, self.theirs.history.made), (1, 0, 3))
+
+    def test_splices_come_with_the_version(self) -> None:
+        """They travel beside the patch, and no worker makes any: each form is asked for, and wanted, by itself."""
+        self.publish(0)
+        self.worker.settle()
+        self.publish(1)
+        self.worker.settle()
+        history = self.worker.feed.history
+        for form in DeltaForm:
+            self.assertIsNone(history.delta(form, self.version_of(0)))
+        self.worker.settle()
+        for number in (1, 2, 3):
+            old, new = DOCUMENTS[number - 1], DOCUMENTS[number]
+            patch, splices = (history.delta(form, self.version_of(number - 1)) for form in DeltaForm)
+            assert patch is not None
+            assert splices is not None
+            self.assertEqual(json.loads(apply_patch(old, patch)), json.loads(new))
+            self.assertEqual(apply_splices(old, json.loads(splices), len(new)), new)
+            self.worker.settle()
+            if number < 3:
+                self.publish(number + 1)
+                self.worker.settle()
+        questions = [each for each in self.worker.to_parent.sent if each.type == "patch"]
+        self.assertEqual((len(questions), history.made, self.theirs.history.made), (2, 0, 6))
+        # Splices alone come alone.
+        self.publish(0)
+        self.worker.settle()
+        history.want(DeltaForm.SPLICES)
+        self.worker.settle()
+        self.publish(1)
+        self.worker.settle()
+        self.assertEqual([form for form, _ in history._deltas], [DeltaForm.SPLICES])
 
     def test_first_patch_comes_with_the_version(self) -> None:
         """The parent is told as soon as a client has the version before, and once for each version."""
@@ -259,12 +293,12 @@ class PatchTests(TwinTestCase):
         self.worker.settle()
         history = self.worker.feed.history
         for _ in range(2):
-            history.want()
+            history.want(DeltaForm.PATCH)
         self.assertEqual([each.type for each in self.worker.to_parent.sent].count("wanted"), 1)
         self.worker.settle()
         self.publish(1)
         self.worker.settle()
-        self.assertIsNotNone(history.patch(self.version_of(0)))
+        self.assertIsNotNone(history.delta(DeltaForm.PATCH, self.version_of(0)))
         self.assertEqual([each.type for each in self.worker.to_parent.sent].count("patch"), 0)
 
     def test_patches_that_nobody_uses(self) -> None:
@@ -272,7 +306,7 @@ class PatchTests(TwinTestCase):
         self.publish(0)
         self.publish(1)
         self.worker.settle()
-        self.worker.feed.history.patch(self.version_of(0))
+        self.worker.feed.history.delta(DeltaForm.PATCH, self.version_of(0))
         self.worker.settle()
         for number in (2, 3, 0, 1):
             self.publish(number)
@@ -287,11 +321,11 @@ class PatchTests(TwinTestCase):
         history = self.worker.feed.history
         self.theirs.history.max_document_bytes = 10
         for _ in range(3):
-            self.assertIsNone(history.patch(self.version_of(0)))
+            self.assertIsNone(history.delta(DeltaForm.PATCH, self.version_of(0)))
             self.worker.settle()
         self.assertEqual(self.worker.to_worker.sent[-1].facts["found"], False)
-        self.assertIsNone(history.patch("f" * 32))
-        self.assertIsNone(history.patch(None))
+        self.assertIsNone(history.delta(DeltaForm.PATCH, "f" * 32))
+        self.assertIsNone(history.delta(DeltaForm.PATCH, None))
         self.assertEqual(len([each for each in self.worker.to_parent.sent if each.type == "patch"]), 1)
 
     def test_answers_that_come_late(self) -> None:
@@ -299,7 +333,7 @@ class PatchTests(TwinTestCase):
         self.publish(0)
         self.publish(1)
         self.worker.settle()
-        self.worker.feed.history.patch(self.version_of(0))
+        self.worker.feed.history.delta(DeltaForm.PATCH, self.version_of(0))
         self.publish(2)
         while self.worker.answer():
             pass
@@ -307,7 +341,7 @@ class PatchTests(TwinTestCase):
         self.assertEqual([each for each in self.worker.to_worker.sent if each.type == "patch"], [])
         late = PatchFacts("feed", self.version_of(0), self.version_of(1), found=True)
         self.worker.service.receive_patch(message_of("patch", late, (b"[]",)), late)
-        self.assertIsNone(self.worker.feed.history.patch(self.version_of(0)))
+        self.assertIsNone(self.worker.feed.history.delta(DeltaForm.PATCH, self.version_of(0)))
 
     def test_large_patches_are_made_in_a_thread(self) -> None:
         """The workers that ask meanwhile are answered when it is ready, one patch after the other."""
@@ -330,8 +364,8 @@ class PatchTests(TwinTestCase):
             for worker in workers:
                 worker.settle()
         for worker in workers:
-            worker.feed.history.patch(versions[1])
-            worker.feed.history.patch(versions[0])
+            worker.feed.history.delta(DeltaForm.PATCH, versions[1])
+            worker.feed.history.delta(DeltaForm.PATCH, versions[0])
             worker.settle()
         self.assertEqual(len(waiting), 1)
         for number in range(2):
@@ -340,7 +374,7 @@ class PatchTests(TwinTestCase):
         for worker in workers:
             worker.settle()
             for version, document in zip(versions, documents[:2], strict=False):
-                patch = worker.feed.history.patch(version)
+                patch = worker.feed.history.delta(DeltaForm.PATCH, version)
                 assert patch is not None
                 self.assertEqual(json.loads(apply_patch(document, patch)), json.loads(documents[2]))
             worker.close()
@@ -355,7 +389,7 @@ class PatchTests(TwinTestCase):
         for document in documents:
             publish(parent.feed, document)
             worker.settle()
-        worker.feed.history.patch(worker.feed.history.versions()[0])
+        worker.feed.history.delta(DeltaForm.PATCH, worker.feed.history.versions()[0])
         worker.settle()
         failed.errback(ZeroDivisionError())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 0)
@@ -499,13 +533,13 @@ class OrphanTests(TwinTestCase):
         self.worker.parent = parent
         self.worker.connect()
         self.worker.settle()
-        other.service.history.use(self.version_of(0))
+        other.service.history.use(DeltaForm.PATCH, self.version_of(0))
         other.settle()
         publish(parent.feed, DOCUMENTS[2])
         self.worker.settle()
         assert self.worker.feed.snapshot is not None
         self.assertEqual(self.worker.feed.snapshot.data, DOCUMENTS[2])
-        self.assertIsNone(self.worker.feed.history.patch(newer))
+        self.assertIsNone(self.worker.feed.history.delta(DeltaForm.PATCH, newer))
 
     def test_an_older_version(self) -> None:
         """It never replaces a newer one, and the log says so once. The next version of that parent does."""
