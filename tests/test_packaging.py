@@ -17,10 +17,11 @@ from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
+from livefeed.delivery.scripts import NAMES
 from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", "splices.js"))
+STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", *NAMES))
 OF_EXTRAS = ("livefeed.sources.mongo.",)
 """Packages that cannot be imported without an extra."""
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)

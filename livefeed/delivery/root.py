@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageResource, feed_page
+from livefeed.delivery.scripts import scripts
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.resources import Node
@@ -81,6 +82,8 @@ class Root(Node):
         assets = Node(origins)
         for name in ("page.js", "page.css"):
             assets.putChild(name.encode(), PageResource(origins, name))
+        for name, script in scripts(origins).items():
+            assets.putChild(name.encode(), script)
         assets.putChild(b"feeds.json", ListResource(origins, feeds))
         for name, resource in self._assets.items():
             assets.putChild(name.encode(), resource)
