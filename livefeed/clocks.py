@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,8 +23,6 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 MAX_BOOT_ID_LENGTH = 36
 """The largest number of characters in that id: Linux writes a UUID."""
-
-_log = Logger()
 
 
 def _boottime() -> Callable[[], float] | None:
@@ -63,7 +59,11 @@ def measure_by_monotonic_clock(reactor: Any) -> None:
     it is: with another clock, that call would wait for decades.
     """
     if reactor.getDelayedCalls():
-        _log.warn("something was scheduled before livefeed: it goes by the wall clock, and stops if that is set back")
+        # Imported here: clients without Twisted use the clocks, too.
+        from twisted.logger import Logger  # noqa: PLC0415
+
+        why = "something was scheduled before livefeed: it goes by the wall clock, and stops if that is set back"
+        Logger().warn(why)
         return
     reactor.seconds = monotonic
 

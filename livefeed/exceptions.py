@@ -6,6 +6,7 @@
     ├── LinkError               the other end of the link between parent and worker breaks its protocol
     ├── RuntimeDirError         the runtime directory cannot be used
     ├── CommandError            a command of the operator failed
+    ├── FollowError             a client cannot follow a feed
     └── PullError               a pull gave no new version; the last good snapshot stays
         ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
         ├── SourceError         the source could not be read
@@ -109,6 +110,17 @@ class RuntimeDirError(LivefeedError):
 
 class CommandError(LivefeedError):
     """A command of the operator failed. The message is shown to the operator, and contains no credentials."""
+
+
+class FollowError(LivefeedError):
+    """A client cannot follow a feed, and trying again does not help. The message names the reason.
+
+    :param status: the status of the answer that says so; 0 without one.
+    """
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class StartError(SystemExit, Exception):

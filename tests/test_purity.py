@@ -25,6 +25,9 @@ PURE = (
     "livefeed.document.stored_version",
     "livefeed.document.timestamps",
     "livefeed.web.conditional",
+    "livefeed.clocks",
+    "livefeed.client.http",
+    "livefeed.client.protocol",
 )
 REACTOR = "twisted.internet.reactor"
 

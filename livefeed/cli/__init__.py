@@ -5,6 +5,7 @@
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
+- ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``trace_text``: the text of ``livefeed ctl trace``.

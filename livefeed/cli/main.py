@@ -9,7 +9,7 @@ from importlib import import_module
 from livefeed import __version__
 from livefeed.exceptions import LivefeedError
 
-_SUBCOMMANDS = ("certs", "check", "ctl")
+_SUBCOMMANDS = ("certs", "check", "ctl", "serve")
 """The modules of the subcommands, each with ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``.
 
 ``run`` gives the exit code, or ``None`` for 0.
@@ -23,7 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     :returns: the exit code: that of the subcommand, or 1 if it raised an error of livefeed. A wrong command line exits
         with 2.
     """
-    parser = argparse.ArgumentParser(prog="livefeed", description="Tools beside `twistd livefeed`, the server.")
+    parser = argparse.ArgumentParser(
+        prog="livefeed",
+        description="Serves live JSON documents, and follows them. The server for services is `twistd livefeed`.",
+    )
     parser.add_argument("--version", action="version", version=f"livefeed {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     given = sys.argv[1:] if arguments is None else arguments

@@ -13,12 +13,14 @@ from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
+from livefeed.feed.feed import State
 from livefeed.web.answers import (
     answer,
     refuse,
     refuse_expired,
     refuse_not_pulled,
     refuse_one_more,
+    refuse_withdrawn,
     whole_seconds,
 )
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
@@ -140,7 +142,7 @@ class DocumentResource(FeedResource):
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         fields = request.fields
-        # An expired document can be followed as well, by clients that understand messages about the state.
+        # A document that is not shown can be followed as well, by clients that understand messages about the state.
         if fields.asks_for_websocket and not self._unknown:
             return self._delivery.answer_handshake(request, self._delivery)
         if _wants_events(self._form, fields):
@@ -269,7 +271,6 @@ class DocumentResource(FeedResource):
 
     def _nothing(self, request: Request) -> int:
         """Answers while there is no version that may be shown."""
-        gone = self._feed.is_gone()
         if self._feed.is_missing:
             # The part existed when the request began to wait.
             return NotFound(self._origins).render(request)
@@ -277,7 +278,9 @@ class DocumentResource(FeedResource):
         if not self._unknown:
             # All pollers receive this while the source is away: rendering it for each took 272 µs, replaying it 29 µs.
             request.select = self._variant_of_nothing
-        refuse_nothing = refuse_expired if gone else refuse_not_pulled
+        if self._feed.state is State.WITHDRAWN:
+            return refuse_withdrawn(request, headers)
+        refuse_nothing = refuse_expired if self._feed.is_gone() else refuse_not_pulled
         return refuse_nothing(request, self._feed.next_tick_s(), headers)
 
     def _content(

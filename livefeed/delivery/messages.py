@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +40,9 @@ class _Outlet:
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Multicast API."""
         message = self._messages.get(self.have, self._wrap)
-        # Set before the write: an outlet that leaves a group meanwhile takes the version along. After an expiry a
-        # client has no version.
-        before, self.have = self.have, None if self._messages.feed.state is State.EXPIRED else snapshot.version
+        # Set before the write: an outlet that leaves a group meanwhile takes the version along. After an expiry or a
+        # withdrawal a client has no version.
+        before, self.have = self.have, None if self._messages.feed.is_gone() else snapshot.version
         try:
             self.transport.write(message)
         except Exception:
@@ -132,9 +131,7 @@ class Messages:
         """
         snapshot = self.feed.snapshot
         assert snapshot is not None
-        if self.feed.state is State.EXPIRED or (
-            have != snapshot.version and self.feed.history.delta(DeltaForm.PATCH, have) is None
-        ):
+        if self.feed.is_gone() or (have != snapshot.version and self.feed.history.delta(DeltaForm.PATCH, have) is None):
             have = None
         key = have, wrap
         ready = self._ready.get(key)
@@ -146,7 +143,7 @@ class Messages:
     def _make(self, have: str | None, wrap: Wrap) -> bytes:
         snapshot = self.feed.snapshot
         assert snapshot is not None
-        if self.feed.state is State.EXPIRED:
+        if self.feed.is_gone():
             # The event has no id, so a client that comes back has no version.
             return wrap(self._message("state"), "")
         if have is None or have == snapshot.version:

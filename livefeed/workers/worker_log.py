@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from twisted.logger import ILogObserver, LogLevel, eventAsText, formatTime
+from twisted.logger import ILogObserver, Logger, LogLevel, eventAsText, formatTime
 from zope.interface import implementer
 
 from livefeed.process.journald import with_priority
@@ -20,6 +20,7 @@ from livefeed.workers.messages import Line, message_of
 if TYPE_CHECKING:
     from twisted.logger import LogEvent
 
+    from livefeed.workers.allowance import Allowance
     from livefeed.workers.messages import Message
 
 MAX_LINES = 256
@@ -30,6 +31,9 @@ MAX_CHARACTERS = 16 * 1024
 
 MAX_NAMESPACE = 200
 """The largest number of characters of the namespace of a line. The end is cut off."""
+
+_LEVELS = {level.name: level for level in LogLevel.iterconstants()}
+_log = Logger()
 
 
 class LogLink(Protocol):
@@ -129,3 +133,17 @@ class WorkerLog:
     def _send(self, line: Line) -> None:
         assert self.link is not None
         self.link.send(message_of("log", line))
+
+
+def log_line(name: str, line: Line, allowance: Allowance) -> None:
+    """Writes a line of a worker's log into that of the parent, with the level and the namespace that it had.
+
+    :param name: the name of the worker.
+    :param allowance: has the number of lines before it that were left out.
+    """
+    level = _LEVELS.get(line.level, LogLevel.info)
+    logger = Logger(line.namespace[:MAX_NAMESPACE])
+    left_out, allowance.left_out = allowance.left_out, 0
+    if left_out:
+        _log.warn("{name}: {count} lines of its log are left out: there were too many", name=name, count=left_out)
+    logger.emit(level, "{name}: {text}", name=name, text=line.text[:MAX_CHARACTERS])

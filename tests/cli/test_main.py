@@ -35,7 +35,7 @@ class CommandLineTests(SynchronousTestCase):
 
     def test_wrong_command_line(self) -> None:
         """No subcommand, and one that is unknown, exit with 2."""
-        for arguments in ([], ["serve"], ["certs", "--colour"]):
+        for arguments in ([], ["serves"], ["certs", "--colour"]):
             self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 2)
 
     def test_arguments_of_the_process(self) -> None:

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
-from livefeed.feed.feed import Feed
+from livefeed.feed.feed import Feed, State
 from livefeed.testing import Response, make_site, publish, request
 
 if TYPE_CHECKING:
@@ -579,6 +579,48 @@ class GoneTests(DocumentTestCase):
         publish(self.feed, b'{"part": 1}')
         self.assertEqual([self.get(*fields, path=path).status for path, *fields in delivery[:2]], [200, 304])
         self.assertEqual(self.get(path=b"/feed/part").status, 200)
+
+    def test_withdrawn_document_is_shown_to_nobody(self) -> None:
+        """Requests are answered 410 as for an expired one, but not told to come back soon; pulls change nothing."""
+        publish(self.feed, b'{"part": 1}')
+        etag = self.get().headers["etag"].encode()
+        self.get(path=b"/feed/part")
+        self.feed.decide(State.WITHDRAWN)
+        for version in (b'{"part": 1}', b'{"part": 2}'):
+            publish(self.feed, version)
+            for path, field in (
+                (b"/feed", b"Accept: */*"),
+                (b"/feed", b"If-None-Match: " + etag),
+                (b"/feed", b"If-None-Match: *\r\nPrefer: wait=10"),
+                (b"/feed.json", b"A-IM: json-patch\r\nIf-None-Match: " + etag),
+                (b"/feed/part", b"Accept: */*"),
+            ):
+                response = self.get(*field.split(b"\r\n"), path=path)
+                self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "withdrawn"), path)
+                self.assertEqual(response.headers["cache-control"], "no-store")
+                self.assertIn("withdrawn", response.body.decode())
+                self.assertFalse({"etag", "retry-after", "livefeed-version"} & {*response.headers})
+        events = self.get(path=b"/feed.sse", method=b"HEAD")
+        self.assertEqual((events.status, events.headers["livefeed-state"]), (200, "withdrawn"))
+        self.feed.decide(None)
+        self.assertEqual((self.get().status, self.get().body), (200, b'{"part": 2}'))
+        self.assertEqual(self.get(path=b"/feed/part").body, b"2")
+
+    def test_held_and_ended_documents_are_served(self) -> None:
+        """The document and its parts are served with their state; one that has ended may be kept as long as any."""
+        publish(self.feed, b'{"part": 1}')
+        self.feed.gone_after_s = 10
+        for decision in (State.HELD, State.ENDED):
+            self.feed.decide(decision)
+            for path in (b"/feed", b"/feed/part"):
+                response = self.get(path=path)
+                self.assertEqual((response.status, response.headers["livefeed-state"]), (200, decision.value))
+                ends = response.headers["cache-control"].endswith("stale-if-error=300")
+                self.assertEqual(ends, decision is State.ENDED)
+        self.clock.advance(20)
+        self.assertEqual((self.get().status, self.get(path=b"/feed/part").status), (200, 200))
+        self.feed.decide(State.HELD)
+        self.assertEqual(self.get().headers["livefeed-state"], "expired")
 
     def test_nothing_is_kept_for_longer(self) -> None:
         """No directive lets a cache keep the document or a part beyond its expiry, fresh or stale."""

@@ -221,6 +221,7 @@ class TestWithoutWritableExecutableMemory:
             assert subscriber.recv(timeout=WAIT_S)
         assert livefeed.terminate() == 0
 
+    @pytest.mark.startup
     def test_tls_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
         """The start fails with one line and the remedy: pyOpenSSL makes its callbacks in such memory."""
         files = ("--cert", str(certificate.cert), "--key", str(certificate.key))
@@ -249,6 +250,7 @@ class TestJournal:
             (line,) = [line for line in lines if text in line]
             assert line.startswith(f"<{priority}>"), line
 
+    @pytest.mark.startup
     def test_a_refusal_has_its_priority(self, tmp_path: Path) -> None:
         """Before there is a log, and in it."""
         code, output = run(tmp_path, "--push", "never", command=by(TO_THE_JOURNAL))
@@ -286,6 +288,7 @@ sys.exit(program.main())
         assert end > 1, lines
         assert all(line.startswith("<3>") for line in lines[: end + 1]), lines
 
+    @pytest.mark.startup
     def test_elsewhere_there_are_no_priorities(self, start: Start, tmp_path: Path) -> None:
         """Such as in a log file, or where the journal reads another stream of an ancestor."""
         log = tmp_path / "livefeed.log"

@@ -1,0 +1,174 @@
+"""``livefeed serve``: ``twistd --nodaemon livefeed`` for everyday use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from livefeed.exceptions import ConfigurationError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HELP = "serve a document from a file or a URL, in the foreground"
+DESCRIPTION = (
+    "Serves a document until Ctrl-C, by default as plain HTTP on this machine alone: for trials, and behind a proxy. "
+    "Without FILE or URL, it serves an election night that never ends. The options of `twistd livefeed` work, too; "
+    "with --listen, --cert or --config, the endpoints are those of `twistd livefeed`."
+)
+
+INTERFACE = "127.0.0.1"
+PORTS = range(8080, 8100)
+"""The first of these ports that is free is used, unless the user names an endpoint."""
+
+_MAX_PORT = 65_535
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_OWN = ("source", "help", "version")
+_ENDPOINTS = ("listen", "cert", "config")
+"""The options with which the endpoints are not plain HTTP on this machine."""
+
+# As twistd does, but without the current folder in the path of modules. A file with the name of a module may be there.
+_TWISTD = ("-P", "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=", "livefeed")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the subcommand: those of ``twistd livefeed``, and a few of its own."""
+    parser.usage = "%(prog)s [FILE|URL] [--port PORT] [options of `twistd livefeed`]"
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="FILE|URL",
+        help="the document: a path, or a source such as redis://127.0.0.1/0/results or https://host/path",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        help=f"serve plain HTTP on this port of {INTERFACE} [default: the first free one from {PORTS.start} on]",
+    )
+    group = parser.add_argument_group("options of `twistd livefeed`")
+    for name, text in _options_of_twistd().items():
+        group.add_argument(
+            f"--{name}", action="append", metavar="VALUE", dest=_passed(name), help=text.replace("%", "%%")
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the addresses, and serves until the process is told to stop.
+
+    :returns: never: the process becomes ``twistd``, whose exit code is 0 after Ctrl-C, and 1 after an error.
+    :raises ConfigurationError: if the file does not exist, or no port is free.
+    """
+    arguments = arguments_of(options, os.environ)
+    for line in addresses(arguments, os.environ):
+        print(line)
+    sys.stdout.flush()
+    # Not in this process: an upgrade starts its command line again.
+    os.execv(sys.executable, [sys.executable, *_TWISTD, *arguments])  # noqa: S606 - there is no shell
+
+
+def arguments_of(options: argparse.Namespace, environment: Mapping[str, str]) -> list[str]:
+    """Gives the arguments for ``twistd livefeed``.
+
+    :param environment: the variables, which may have settings.
+    :raises ConfigurationError: if the file does not exist, or no port is free.
+    """
+    arguments: list[str] = []
+    if options.source is not None:
+        arguments += ["--source", source_of(options.source)]
+    for name in _options_of_twistd():
+        for value in vars(options)[_passed(name)] or ():
+            arguments += [f"--{name}", value]
+    is_elsewhere = any(f"--{name}" in arguments or f"LIVEFEED_{name.upper()}" in environment for name in _ENDPOINTS)
+    if options.port is not None or not is_elsewhere:
+        port = _free_port() if options.port is None else options.port
+        arguments += ["--listen", f"tcp:{port}:interface={INTERFACE}"]
+    return arguments
+
+
+def source_of(text: str) -> str:
+    """Gives the source that the user means.
+
+    :param text: a path, or a source with its scheme.
+    :raises ConfigurationError: if it has no scheme, and there is no such file.
+    """
+    path = Path(text)
+    if path.is_file():
+        return f"file:{quote(text)}"
+    if _SCHEME.match(text):
+        return text
+    why = "is a folder" if path.is_dir() else "there is no such file"
+    raise ConfigurationError(f"{shown(text)}: {why}; a file that will come later is file:PATH")
+
+
+def addresses(arguments: list[str], environment: Mapping[str, str]) -> list[str]:
+    """Gives the lines that tell where the document is; none if a file of settings decides.
+
+    :param arguments: the arguments for ``twistd livefeed``.
+    :param environment: the variables.
+    """
+    if "--config" in arguments or "LIVEFEED_CONFIG" in environment:
+        return []
+    endpoints = [value for name, value in pairwise(arguments) if name == "--listen"]
+    ours = [each.split(":")[1] for each in endpoints if each.endswith(f":interface={INTERFACE}") and each[:4] == "tcp:"]
+    if not ours or ours[-1] == "0":
+        return []
+    feed = environment.get("LIVEFEED_FEED", "feed")
+    if "--feed" in arguments:
+        feed = arguments[arguments.index("--feed") + 1]
+    base = f"http://localhost:{ours[-1]}"
+    return [
+        "",
+        f"  open    {base}/",
+        f"  poll    curl {base}/{feed}",
+        f"  follow  livefeed watch {base}/{feed}",
+        "  stop    Ctrl-C",
+        "",
+    ]
+
+
+def _options_of_twistd() -> dict[str, str]:
+    """Gives the options of ``twistd livefeed`` that this command passes on, with their help."""
+    # Imported here: the other subcommands start without Twisted.
+    from livefeed.tap import Options  # noqa: PLC0415
+
+    made = Options()
+    names = sorted(name.removesuffix("=") for name in made.longOpt if name.endswith("="))
+    return {name: made.docs[name] for name in names if name not in _OWN}
+
+
+def _passed(name: str) -> str:
+    return f"passed_{name.replace('-', '_')}"
+
+
+def _port(text: str) -> int:
+    """Reads a port.
+
+    :raises ArgumentTypeError: if it is none.
+    """
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:9]) <= _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no port: a number from 0 to {_MAX_PORT}, 0 for any")
+    return int(text)
+
+
+def _free_port() -> int:
+    """Gives the first port that is free.
+
+    :raises ConfigurationError: if there is none.
+    """
+    for port in PORTS:
+        with socket.socket() as probe:
+            # As Twisted does: connections that have ended do not occupy a port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((INTERFACE, port))
+            except OSError:
+                continue
+            return port
+    raise ConfigurationError(f"the ports {PORTS.start} to {PORTS.stop - 1} are in use; name one with --port")

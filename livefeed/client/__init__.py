@@ -1,0 +1,11 @@
+"""The client: follows one feed, or one part of it. Twisted is needed by one front end alone.
+
+- ``address``: the URLs of a feed that are made of the one that a user gives.
+- ``answers``: the answers to polls, and their fields.
+- ``failures``: the reasons why a server cannot be reached, as text.
+- ``http``: requests for a document, in a thread.
+- ``items``: the documents that a client holds, and the messages that change them.
+- ``messages``: the messages of ``livefeed.delta.v2``.
+- ``protocol``: the decisions of a client, without input and output: when it connects, polls, waits and stops.
+- ``update``: the values that a user of the client receives.
+"""

@@ -1,0 +1,123 @@
+"""Answers to the polls of a client, and their fields."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from livefeed.client.messages import MAX_MS, is_version, sequence_of
+from livefeed.client.update import State, state_of
+from livefeed.document.exact_json import DeltaError
+from livefeed.document.splices import apply_splices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from livefeed.client.items import Item
+
+SPLICES = "livefeed-splices"
+"""The instance manipulation (RFC 3229) of splices."""
+
+_WHOLE = re.compile(r"[0-9]{1,12}\Z")
+_MAX_TAG_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a poll, without content coding.
+
+    :ivar status: its status.
+    :ivar fields: its fields, by names in lower case.
+    :ivar content: its content.
+    """
+
+    status: int
+    fields: Mapping[str, str]
+    content: bytes = b""
+
+    @property
+    def version(self) -> str | None:
+        """The version that the server names; ``None`` if it names none."""
+        version = self.fields.get("livefeed-version")
+        return version if is_version(version) else None
+
+    @property
+    def sequence(self) -> str | None:
+        """The order of the version."""
+        return sequence_of(self.fields.get("livefeed-sequence"))
+
+    @property
+    def state(self) -> State:
+        """The state."""
+        return state_of(self.fields.get("livefeed-state"))
+
+    @property
+    def at(self) -> str | None:
+        """The time of the last confirmation, by the server's clock."""
+        return (self.fields.get("livefeed-at") or "")[:64] or None
+
+    @property
+    def age_ms(self) -> int | None:
+        """Milliseconds since the last confirmation. A cache in between adds an age of its own."""
+        age = self._whole("livefeed-age")
+        return None if age is None else (age + (self._whole("age") or 0)) * 1000
+
+    @property
+    def next_ms(self) -> int | None:
+        """Milliseconds until the next tick."""
+        return self._whole("livefeed-next")
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds after which the server wants the next request."""
+        return self._whole("retry-after")
+
+    @property
+    def tag(self) -> str | None:
+        """The tag that the next request names."""
+        if self.version is not None:
+            return f'"{self.version}"'
+        tag = self.fields.get("etag", "")
+        return tag if tag and len(tag) <= _MAX_TAG_LENGTH else None
+
+    @property
+    def detail(self) -> str:
+        """The reason of an error, as the server says it (RFC 9457); ``""`` without one."""
+        if "problem+json" not in self.fields.get("content-type", ""):
+            return ""
+        try:
+            problem = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return ""
+        said = problem.get("detail") if isinstance(problem, dict) else None
+        return said[:500] if isinstance(said, str) else ""
+
+    def document(self, item: Item, max_bytes: int) -> bytes | None:
+        """Gives the document that the answer makes of the item; ``None`` if it does not fit the item.
+
+        :param max_bytes: the largest document.
+        """
+        if self.status != 226:  # noqa: PLR2004
+            return self.content
+        base = self.fields.get("delta-base", "").removeprefix("W/").strip('"')[:32]
+        if self.fields.get("im") != SPLICES or item.content is None or base != item.version or self.version is None:
+            return None
+        try:
+            return apply_splices(item.content, json.loads(self.content), max_bytes)
+        except (DeltaError, ValueError, RecursionError):
+            return None
+
+    def _whole(self, name: str) -> int | None:
+        value = self.fields.get(name, "").strip()
+        return min(int(value), MAX_MS) if _WHOLE.match(value) else None
+
+
+def is_older(sequence: str | None, known: str | None) -> bool:
+    """Tells whether a sequence is older than a known one of the same epoch, as an old answer of a cache has it."""
+    if sequence is None or known is None:
+        return False
+    epoch, _, number = sequence.partition(".")
+    known_epoch, _, known_number = known.partition(".")
+    return epoch == known_epoch and int(number) < int(known_number)

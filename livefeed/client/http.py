@@ -1,0 +1,123 @@
+"""Requests for a document, with the standard library, in a thread.
+
+The module takes the place of an HTTP library: a client that polls asks for one document, once per tick, by one
+connection, and a library would be larger than everything else here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from livefeed import __version__
+from livefeed.client.answers import Answer
+from livefeed.client.failures import TIMEOUT_S, reason_of
+from livefeed.client.protocol import Failed
+
+if TYPE_CHECKING:
+    import ssl
+
+    from livefeed.client.address import Address
+
+USER_AGENT = f"livefeed/{__version__}"
+
+_CHUNK_BYTES = 65_536
+_MAX_ANSWER_S = 30.0
+"""The longest time in seconds for a whole answer: a server could send a byte now and then."""
+
+
+class AnswerError(Exception):
+    """An answer cannot be taken. The message says why."""
+
+
+@dataclass(slots=True)
+class Requests:
+    """Requests to one server, one at a time, on a connection that is kept.
+
+    :param address: the document.
+    :param tls: the settings of TLS; ``None`` for plain HTTP.
+    :param max_bytes: the largest content.
+    """
+
+    # required parameters
+    address: Address
+    tls: ssl.SSLContext | None
+    max_bytes: int
+
+    # internal state
+    _connection: http.client.HTTPConnection | None = None
+
+    def get(self, fields: dict[str, str]) -> Answer | Failed:
+        """Asks for the document; blocks for up to :data:`_MAX_ANSWER_S` and the time of a connection.
+
+        :param fields: further fields of the request.
+        """
+        was_kept = self._connection is not None
+        try:
+            try:
+                return self._ask(fields)
+            except (ConnectionError, http.client.HTTPException):
+                self.close()
+                if not was_kept:
+                    raise
+                # The server may have closed a connection that nobody used for a while.
+                return self._ask(fields)
+        except AnswerError as error:
+            self.close()
+            return Failed(str(error), was_reached=True)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Failed(reason_of(error, self.address))
+
+    def close(self) -> None:
+        """Closes the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+
+    def _ask(self, fields: dict[str, str]) -> Answer:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._new_connection()
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT, **fields}
+        connection.request("GET", self.address.target, headers=headers)
+        with connection.getresponse() as response:
+            found: dict[str, str] = {}
+            for name, value in response.getheaders():
+                found[name.lower()] = f"{found[name.lower()]}, {value}" if name.lower() in found else value
+            content = self._content(response, found.get("content-encoding", "identity").strip().lower())
+            if response.will_close:
+                self.close()
+            return Answer(response.status, found, content)
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection(self.address.host, self.address.port, timeout=TIMEOUT_S)
+        return http.client.HTTPSConnection(self.address.host, self.address.port, timeout=TIMEOUT_S, context=self.tls)
+
+    def _content(self, response: http.client.HTTPResponse, coding: str) -> bytes:
+        if coding not in ("identity", "gzip", "x-gzip", ""):
+            raise AnswerError(f"{self.address.url} has the content coding {coding!r:.40}, which was not asked for")
+        inflater = zlib.decompressobj(wbits=31) if "gzip" in coding else None
+        pieces: list[bytes] = []
+        size = 0
+        deadline = time.monotonic() + _MAX_ANSWER_S
+        while chunk := response.read1(_CHUNK_BYTES):
+            try:
+                piece = chunk if inflater is None else inflater.decompress(chunk, self.max_bytes + 1 - size)
+            except zlib.error as error:
+                raise AnswerError(f"{self.address.url} has a content that is no gzip: {error}") from None
+            pieces.append(piece)
+            size += len(piece)
+            if size > self.max_bytes or (inflater is not None and inflater.unconsumed_tail):
+                raise AnswerError(f"{self.address.url} has more than {self.max_bytes} bytes")
+            if time.monotonic() > deadline:
+                raise AnswerError(f"{self.address.url} took more than {_MAX_ANSWER_S:g} s to arrive")
+        if response.length or (inflater is not None and pieces and not inflater.eof):
+            raise AnswerError(f"{self.address.url} ends in the middle of its content")
+        return b"".join(pieces)

@@ -1,0 +1,205 @@
+"""The documents that a client holds, and the messages that change them.
+
+Rules: a document is shown after its hash was compared with its version, and never in a state that it is not in. The
+module has no clock: a caller says when something happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from livefeed.client.update import HIDING, Line, Shown, State
+from livefeed.document.exact_json import DeltaError
+from livefeed.document.splices import apply_splices
+
+if TYPE_CHECKING:
+    from livefeed.client.messages import Message
+
+_VERSION_LENGTH = 32
+
+
+def version_of(content: bytes) -> str:
+    """Gives the version of a document."""
+    return hashlib.sha256(content).hexdigest()[:_VERSION_LENGTH]
+
+
+class Outcome(Enum):
+    """The effect of a message."""
+
+    TAKEN = auto()
+    """The item is as the message says."""
+
+    IGNORED = auto()
+    """The message is about no item of this client."""
+
+    LOST = auto()
+    """The item cannot be brought to the version of the message: the client asks for the document."""
+
+    REFUSED = auto()
+    """The server refuses the item."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One document: a feed's, or a part of it.
+
+    :ivar path: the path in messages; ``None`` while it is not known.
+    :ivar content: the bytes; ``None`` without a document. A part that is missing keeps them for the next splices.
+    :ivar version: their version.
+    :ivar sequence: the order of the version.
+    :ivar state: the state, as it was last said.
+    :ivar at: the time of the last confirmation, by the server's clock.
+    :ivar confirmed_s: the time of the last confirmation, in seconds by the caller's clock.
+    :ivar verified: whether the server named the version.
+    """
+
+    path: str | None
+    content: bytes | None = None
+    version: str | None = None
+    sequence: str | None = None
+    state: State = State.WAITING
+    at: str | None = None
+    confirmed_s: float | None = None
+    verified: bool = False
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the document may be shown."""
+        return self.content is not None and self.state not in (State.MISSING, *HIDING)
+
+    def shown(self, line: Line, problem: str = "", *, is_silent: bool = False) -> Shown:
+        """Gives everything that may be shown now.
+
+        :param is_silent: whether the server has said nothing for longer than expected, so that nothing is live.
+        """
+        state = State.STALE if is_silent and self.state is State.LIVE else self.state
+        if not self.is_shown:
+            return Shown(state=state, line=line, problem=problem)
+        return Shown(self.content, self.version, self.sequence, state, line, self.at, self.verified, problem)
+
+    def forget(self, state: State) -> None:
+        """Forgets the document. The next one must be whole."""
+        self.content = self.version = self.sequence = self.at = self.confirmed_s = None
+        self.state, self.verified = state, False
+
+    def hold(self, content: bytes, version: str | None, *, sequence: str | None) -> bool:
+        """Takes a document, if it has the version that the server names.
+
+        :param version: that version; ``None`` if the server names none.
+        :returns: whether it has been taken.
+        """
+        found = version_of(content)
+        if version is not None and version != found:
+            return False
+        self.content, self.version, self.sequence, self.verified = content, found, sequence, version is not None
+        return True
+
+    def confirm(self, state: State, at: str | None, age_ms: int | None, now: float) -> None:
+        """Takes the state and the age of the document.
+
+        :param age_ms: milliseconds since the last confirmation; ``None`` if that is not known.
+        :param now: seconds by the caller's clock.
+        """
+        self.state, self.at = state, at
+        self.confirmed_s = None if age_ms is None else now - age_ms / 1000
+
+
+@dataclass(slots=True)
+class Items:
+    """The items of one connection.
+
+    :param max_bytes: the largest document that is taken.
+    :ivar own: the item of the connection's URL. Its path may be unknown, since a proxy may have removed a prefix.
+    """
+
+    # required parameters
+    own: Item
+    max_bytes: int
+
+    # internal state
+    _others: dict[str, Item] = field(default_factory=dict)
+
+    def add(self, item: Item) -> None:
+        """Adds another item, with a path."""
+        assert item.path is not None
+        self._others[item.path] = item
+
+    def remove(self, path: str) -> None:
+        """Removes another item."""
+        self._others.pop(path, None)
+
+    def of(self, path: str) -> Item | None:
+        """Gives the item with a path."""
+        return self.own if path == self.own.path else self._others.get(path)
+
+    def receive(self, message: Message, now: float) -> tuple[Outcome, Item | None]:
+        """Takes a message.
+
+        :param now: seconds by the caller's clock.
+        :returns: the effect, and the item that the message is about. A heartbeat of a whole feed also changes the parts
+            of it.
+        """
+        if self.own.path is None and self._is_of_own(message):
+            self.own.path = message.path
+        item = self.of(message.path)
+        if message.kind == "heartbeat":
+            self._spread(message, now)
+        if item is None:
+            return Outcome.IGNORED, None
+        return self._take(item, message, now), item
+
+    def _is_of_own(self, message: Message) -> bool:
+        """Tells whether a message is about the item of the URL, whose path is not known yet.
+
+        A heartbeat may be one of the whole feed. That of the item itself says the version that the client has, or that
+        there is no document.
+        """
+        if message.path in self._others:
+            return False
+        is_own = message.version == self.own.version and self.own.version is not None
+        return message.kind != "heartbeat" or is_own or message.state in HIDING
+
+    def _spread(self, message: Message, now: float) -> None:
+        """Takes the heartbeat of a whole feed for the parts of it."""
+        below = f"{message.path}/"
+        for item in (self.own, *self._others.values()):
+            if item.path is None or not item.path.startswith(below) or not item.is_shown:
+                continue
+            if message.state in HIDING:
+                item.forget(message.state)
+            else:
+                item.confirm(message.state, message.at, message.age_ms, now)
+
+    def _take(self, item: Item, message: Message, now: float) -> Outcome:
+        if message.kind == "refused":
+            return Outcome.REFUSED
+        if message.kind == "missing":
+            item.state = State.MISSING
+            return Outcome.TAKEN
+        if message.kind == "heartbeat":
+            if message.state in HIDING:
+                item.forget(message.state)
+                return Outcome.TAKEN
+            if item.version is None or message.version != item.version:
+                return Outcome.LOST
+        elif not self._bring(item, message):
+            return Outcome.LOST
+        item.sequence = message.sequence
+        item.confirm(message.state, message.at, message.age_ms, now)
+        return Outcome.TAKEN
+
+    def _bring(self, item: Item, message: Message) -> bool:
+        """Brings an item to the version of a message; gives whether that was possible."""
+        try:
+            if message.kind == "document":
+                content = message.text.encode()
+            elif item.content is None or message.base != item.version:
+                return False
+            else:
+                content = apply_splices(item.content, message.splices, self.max_bytes)
+        except (DeltaError, UnicodeEncodeError):
+            return False
+        return len(content) <= self.max_bytes and item.hold(content, message.version, sequence=message.sequence)

@@ -1,0 +1,107 @@
+"""The values that a user of the client receives."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class State(StrEnum):
+    """The state of the data, as the server says it, or as the client knows it."""
+
+    LIVE = "live"
+    STALE = "stale"  # also without any word from the server for longer than expected
+    HELD = "held"  # a newer document exists, and is held back
+    ENDED = "ended"  # no more versions will come
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    MISSING = "missing"  # the document has no such part now
+    WAITING = "waiting"  # there has been no document yet
+    UNKNOWN = "unknown"  # the server says a state that this client does not know, or none
+
+
+STATES = frozenset({State.LIVE, State.STALE, State.HELD, State.ENDED, State.EXPIRED, State.WITHDRAWN})
+"""The states that a server says."""
+
+HIDING = frozenset({State.EXPIRED, State.WITHDRAWN})
+"""The states in which a client shows no document, and forgets the one that it has."""
+
+
+def state_of(said: object) -> State:
+    """Gives the state that a server says. A state that is not known is never taken for ``live``."""
+    return State(said) if isinstance(said, str) and said in STATES else State.UNKNOWN
+
+
+class Line(StrEnum):
+    """The way by which the client is in contact with the server."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"  # by WebSocket
+    POLLING = "polling"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Everything that a client may show at a moment.
+
+    :ivar content: the bytes of the document; ``None`` if none may be shown.
+    :ivar version: its version; ``None`` without a document.
+    :ivar sequence: the server's order of versions; ``None`` if it is not known.
+    :ivar state: the state of the data.
+    :ivar line: the way of contact.
+    :ivar at: the time at which the server last confirmed the document, by the server's clock, as text.
+    :ivar verified: whether the server named the version, and the hash of the content equals it.
+    :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
+    """
+
+    content: bytes | None = None
+    version: str | None = None
+    sequence: str | None = None
+    state: State = State.WAITING
+    line: Line = Line.CONNECTING
+    at: str | None = None
+    verified: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Generic[T_co]):
+    """A change that a user of the client receives: a new version, another state, or another line.
+
+    :ivar data: the document as the user's ``parse`` reads it; ``None`` if no document may be shown.
+    :ivar content: its bytes, exactly those that the server has.
+    :ivar version: the first 32 hexadecimal digits of the SHA-256 of *content*; ``None`` without a document.
+    :ivar sequence: ``epoch.number``, the server's order of versions.
+    :ivar state: the state of the data.
+    :ivar age_s: seconds since the server last confirmed the document, when this update was delivered; ``None`` if that
+        is not known.
+    :ivar at: that time by the server's clock, as text, for display.
+    :ivar line: the way of contact.
+    :ivar verified: whether the server named the version, and the hash of *content* equals it.
+    :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
+    """
+
+    data: T_co | None
+    content: bytes | None
+    version: str | None
+    sequence: str | None
+    state: State
+    age_s: float | None
+    at: str | None
+    line: Line
+    verified: bool
+    problem: str
+
+
+read_floats: partial[Any] = partial(json.loads)
+"""Reads a document with floats, as most programs want it. ``1.50`` becomes 1.5."""
+
+read_exactly: partial[Any] = partial(json.loads, parse_float=Decimal)
+"""Reads a document with exact numbers: ``1.50`` becomes ``Decimal("1.50")``. Whole numbers are exact in both."""

@@ -1,0 +1,134 @@
+"""The subcommand that serves a document in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import socket
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.cli import serve
+from livefeed.cli.main import main
+from livefeed.exceptions import ConfigurationError
+from livefeed.tap import Options
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+class ServeTestCase(SynchronousTestCase):
+    """Arguments, without a process."""
+
+    def setUp(self) -> None:
+        self.patch(serve, "_free_port", lambda: 8085)
+        self.file = Path(self.enterContext(TemporaryDirectory())) / "results.json"
+        self.file.write_text("{}")
+
+    def arguments(self, *given: str, **environment: str) -> list[str]:
+        return serve.arguments_of(parsed(*given), environment)
+
+
+class ArgumentTests(ServeTestCase):
+    """The arguments that twistd livefeed receives."""
+
+    def test_source(self) -> None:
+        """A file is a path, and anything with a scheme is a source."""
+        odd = self.file.with_name("a b#?%.json")
+        odd.write_text("{}")
+        for given, source in (
+            (str(self.file), f"file:{self.file}"),
+            (str(odd), f"file:{odd.parent}/a%20b%23%3F%25.json"),
+            ("redis://127.0.0.1/0/results", "redis://127.0.0.1/0/results"),
+            ("file:later.json", "file:later.json"),
+            ("demo:", "demo:"),
+        ):
+            self.assertEqual(self.arguments(given)[:2], ["--source", source])
+        self.assertNotIn("--source", self.arguments())
+
+    def test_missing_file(self) -> None:
+        """A path with a typing error is told at once."""
+        for given, why in (("no.json", "there is no such file"), (str(self.file.parent), "is a folder")):
+            error = self.assertRaises(ConfigurationError, self.arguments, given)
+            self.assertIn(why, str(error))
+            self.assertIn("file:PATH", str(error))
+
+    def test_endpoint(self) -> None:
+        """Plain HTTP on this machine is the default, and gives way to what the user says."""
+        ours = ["--listen", "tcp:8085:interface=127.0.0.1"]
+        self.assertEqual(self.arguments(), ours)
+        self.assertEqual(self.arguments("--port", "9"), ["--listen", "tcp:9:interface=127.0.0.1"])
+        for given in (["--listen", "tls:8443"], ["--cert", "c"], ["--config", "f"]):
+            self.assertEqual(self.arguments(*given), given)
+        self.assertEqual(
+            self.arguments("--config", "f", "--port", "9"),
+            ["--config", "f", "--listen", "tcp:9:interface=127.0.0.1"],
+        )
+        for name in ("LISTEN", "CERT", "CONFIG"):
+            self.assertEqual(self.arguments(**{f"LIVEFEED_{name}": "x"}), [])
+
+    def test_options_are_passed_on(self) -> None:
+        """Each option of twistd livefeed is known, also those that are repeated."""
+        given = ["--allow-origin", "https://a", "--allow-origin", "https://b", "--interval", "2"]
+        self.assertEqual(self.arguments(*given)[:6], given)
+        for option in Options().longOpt:
+            name = option.rstrip("=")
+            if option.endswith("=") and name != "source":
+                self.assertEqual(self.arguments(f"--{name}=v", "--port=9")[:2], [f"--{name}", "v"], name)
+
+    def test_wrong_port(self) -> None:
+        """A port that is none is an error of the command line."""
+        self.patch(sys, "stderr", io.StringIO())
+        for text in ("x", "-1", "65536", "٣"):
+            self.assertEqual(self.assertRaises(SystemExit, parsed, f"--port={text}").code, 2)
+
+    def test_addresses(self) -> None:
+        """The addresses are told if they are known before the start."""
+        text = "\n".join(serve.addresses(self.arguments("--feed", "results"), {}))
+        for part in ("http://localhost:8085/\n", "curl http://localhost:8085/results", "livefeed watch"):
+            self.assertIn(part, text)
+        self.assertIn("/other", "\n".join(serve.addresses(self.arguments(), {"LIVEFEED_FEED": "other"})))
+        for given in (["--config", "f", "--port", "9"], ["--listen", "tls:8443"], ["--port", "0"]):
+            self.assertEqual(serve.addresses(self.arguments(*given), {}), [])
+
+
+class RunTests(ServeTestCase):
+    """The command."""
+
+    def test_process_becomes_twistd(self) -> None:
+        """The addresses are printed, and the process is replaced, so that its command line can be repeated."""
+        calls: list[list[str]] = []
+        self.patch(os, "execv", lambda program, arguments: calls.append(arguments))
+        self.patch(sys, "stdout", io.StringIO())
+        main(["serve", str(self.file), "--interval", "2"])
+        self.assertIn("http://localhost:8085/", sys.stdout.getvalue())  # type: ignore[union-attr]
+        ((program, *arguments),) = calls
+        self.assertEqual(program, sys.executable)
+        where = arguments.index("livefeed")
+        self.assertEqual(arguments[where + 1 : where + 5], ["--source", f"file:{self.file}", "--interval", "2"])
+
+    def test_errors(self) -> None:
+        """An error is one line, and exits with 1."""
+        self.patch(sys, "stderr", io.StringIO())
+        self.assertEqual(main(["serve", "no.json"]), 1)
+        self.assertIn("no.json", sys.stderr.getvalue())  # type: ignore[union-attr]
+
+
+class PortTests(SynchronousTestCase):
+    """The search for a port, with the kernel."""
+
+    def test_occupied_ports_are_skipped(self) -> None:
+        """The first free port is found, and without one the message names the option."""
+        with socket.create_server((serve.INTERFACE, 0)) as taken:
+            port = taken.getsockname()[1]
+            self.patch(serve, "PORTS", range(port, port + 1))
+            error = self.assertRaises(ConfigurationError, serve._free_port)
+            self.assertIn("--port", str(error))
+        self.assertEqual(serve._free_port(), port)

@@ -1,0 +1,76 @@
+"""Answers to the polls of a client."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.client.answers import Answer, is_older
+from livefeed.client.items import Item, version_of
+from livefeed.client.update import State
+from livefeed.document.splices import make_splices
+
+A, B = b'{"seats": 42}', b'{"seats": 43}'
+
+
+class AnswerTests(SynchronousTestCase):
+    """The fields, and the document that an answer makes."""
+
+    def test_fields(self) -> None:
+        """The fields are those of the protocol; the age of a cache is added."""
+        answer = Answer(
+            200,
+            {
+                "livefeed-version": version_of(A),
+                "livefeed-sequence": "7.1",
+                "livefeed-state": "held",
+                "livefeed-age": "2",
+                "age": "3",
+                "livefeed-next": "750",
+                "livefeed-at": "2026-11-23T20:15:07.004Z",
+                "retry-after": "5",
+                "etag": '"other-gzip"',
+            },
+        )
+        self.assertEqual((answer.version, answer.sequence, answer.state), (version_of(A), "7.1", State.HELD))
+        self.assertEqual((answer.age_ms, answer.next_ms, answer.retry_after_s), (5000, 750, 5))
+        self.assertEqual((answer.tag, answer.at), (f'"{version_of(A)}"', "2026-11-23T20:15:07.004Z"))
+
+    def test_fields_of_others(self) -> None:
+        """A server that is no livefeed has a tag at most, and its document is never called live."""
+        answer = Answer(200, {"etag": 'W/"1"', "livefeed-version": "x", "livefeed-next": "-1", "retry-after": "Mon"})
+        self.assertEqual((answer.version, answer.tag, answer.state), (None, 'W/"1"', State.UNKNOWN))
+        self.assertEqual((answer.next_ms, answer.retry_after_s, answer.age_ms, answer.at), (None, None, None, None))
+        self.assertIsNone(Answer(200, {"etag": "x" * 300}).tag)
+
+    def test_reason_of_an_error(self) -> None:
+        """The detail of a problem is shown, and nothing else of the content."""
+        fields = {"content-type": "application/problem+json"}
+        self.assertEqual(Answer(404, fields, b'{"detail": "There is nothing."}').detail, "There is nothing.")
+        for content in (b"[", b"[]", b'{"detail": 1}'):
+            self.assertEqual(Answer(404, fields, content).detail, "")
+        self.assertEqual(Answer(404, {}, b'{"detail": "x"}').detail, "")
+
+    def test_splices(self) -> None:
+        """Splices apply to the version that the client has, and to no other."""
+        item = Item(None)
+        item.hold(A, None, sequence=None)
+        fields = {"im": "livefeed-splices", "delta-base": f'"{version_of(A)}"', "livefeed-version": version_of(B)}
+        content = make_splices(A, B)
+        self.assertEqual(Answer(226, fields, content).document(item, 99), B)
+        for wrong in ({"im": "json-patch"}, {"delta-base": f'"{version_of(B)}"'}, {"livefeed-version": ""}):
+            self.assertIsNone(Answer(226, fields | wrong, content).document(item, 99), wrong)
+        for text in (b"{", b"[9999]", b"{}"):
+            self.assertIsNone(Answer(226, fields, text).document(item, 99))
+        self.assertIsNone(Answer(226, fields, content).document(item, 5))
+
+    def test_order(self) -> None:
+        """Only sequences of one epoch can show that an answer is old."""
+        for sequence, known, older in (
+            ("7.1", "7.2", True),
+            ("7.10", "7.9", False),
+            ("6.1", "7.2", False),
+            ("7.2", "7.2", False),
+            (None, "7.2", False),
+            ("7.2", None, False),
+        ):
+            self.assertIs(is_older(sequence, known), older)

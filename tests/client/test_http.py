@@ -1,0 +1,145 @@
+"""Requests for a document."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.client import http as client_http
+from livefeed.client.address import Address
+from livefeed.client.answers import Answer
+from livefeed.client.http import Requests
+from livefeed.client.protocol import Failed
+
+DOCUMENT = b'{"seats": 42}'
+
+
+def answer_of(content: bytes, *fields: str, status: str = "200 OK") -> bytes:
+    """Gives the bytes of an answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *fields]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+class FakeSocket:
+    """A socket that reads what a test has prepared."""
+
+    def __init__(self, answers: bytes | OSError) -> None:
+        self.sent = b""
+        self.is_closed = False
+        self._answers = answers
+        self._file = io.BytesIO(answers if isinstance(answers, bytes) else b"")
+
+    def sendall(self, data: bytes) -> None:
+        if isinstance(self._answers, OSError):
+            raise self._answers
+        self.sent += data
+
+    def makefile(self, *_: Any) -> Any:
+        file = self._file
+
+        class View(io.RawIOBase):
+            def readinto(self, buffer: Any) -> int:
+                return file.readinto(buffer)
+
+            def readable(self) -> bool:
+                return True
+
+        return io.BufferedReader(View(), 1)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeRequests(Requests):
+    """Requests on sockets of a test."""
+
+    def use(self, *sockets: FakeSocket) -> None:
+        self.sockets = list(sockets)
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("h")
+
+        def connect() -> None:
+            connection.sock = self.sockets.pop(0)
+
+        connection.connect = connect  # type: ignore[method-assign]
+        return connection
+
+
+class RequestsTests(SynchronousTestCase):
+    """Requests to one server."""
+
+    def setUp(self) -> None:
+        self.requests = FakeRequests(Address.of("http://h/feed?q"), None, 1000)
+
+    def get(self, *answers: bytes | OSError) -> Answer | Failed:
+        """Gives the result of a request; each of the answers is on a connection of its own."""
+        self.sockets = [FakeSocket(each) for each in answers]
+        self.requests.use(*self.sockets)
+        return self.requests.get({"A-IM": "x"})
+
+    def assert_fails(self, why: str, *answers: bytes | OSError) -> None:
+        self.requests.close()
+        failed = self.get(*answers)
+        assert isinstance(failed, Failed), failed
+        self.assertIn(why, failed.why)
+
+    def test_document(self) -> None:
+        """The answer has status, fields and content; the request has the fields of the caller."""
+        answer = self.get(answer_of(DOCUMENT, "ETag: 1", "Vary: a", "Vary: b"))
+        assert isinstance(answer, Answer)
+        self.assertEqual((answer.status, answer.content), (200, DOCUMENT))
+        self.assertEqual((answer.fields["etag"], answer.fields["vary"]), ("1", "a, b"))
+        sent = self.sockets[0].sent
+        self.assertTrue(sent.startswith(b"GET /feed?q HTTP/1.1\r\n"))
+        self.assertIn(b"\r\nA-IM: x\r\n", sent)
+
+    def test_gzip(self) -> None:
+        """Compressed content is expanded, up to the limit."""
+        answer = self.get(answer_of(gzip.compress(DOCUMENT), "Content-Encoding: gzip"))
+        assert isinstance(answer, Answer)
+        self.assertEqual(answer.content, DOCUMENT)
+        self.assert_fails("more than 1000 bytes", answer_of(gzip.compress(bytes(10**7)), "Content-Encoding: gzip"))
+        self.assert_fails("no gzip", answer_of(DOCUMENT, "Content-Encoding: gzip"))
+        self.assert_fails("in the middle", answer_of(gzip.compress(DOCUMENT)[:-9], "Content-Encoding: gzip"))
+        self.assert_fails("content coding 'br'", answer_of(DOCUMENT, "Content-Encoding: br"))
+
+    def test_limits(self) -> None:
+        """Content that is too large, too short or too slow is not taken."""
+        self.assert_fails("more than 1000 bytes", answer_of(bytes(1001)))
+        self.assert_fails("in the middle", answer_of(DOCUMENT)[:-1])
+        self.patch(client_http, "_MAX_ANSWER_S", -1.0)
+        self.assert_fails("to arrive", answer_of(DOCUMENT))
+
+    def test_not_modified(self) -> None:
+        """An answer without content is one, too."""
+        answer = self.get(b"HTTP/1.1 304 Not Modified\r\n\r\n")
+        assert isinstance(answer, Answer)
+        self.assertEqual((answer.status, answer.content), (304, b""))
+
+    def test_connection_is_kept(self) -> None:
+        """The next request uses the same connection, unless the server closes it."""
+        self.get(answer_of(DOCUMENT) * 2)
+        self.assertIsInstance(self.requests.get({}), Answer)
+        self.get(answer_of(DOCUMENT, "Connection: close"))
+        self.assertTrue(isinstance(self.get(answer_of(DOCUMENT)), Answer))
+        self.assertEqual(self.requests.sockets, [])
+
+    def test_connection_that_the_server_has_closed(self) -> None:
+        """A request on a kept connection that has ended is sent once more, on a new one."""
+        first = FakeSocket(answer_of(DOCUMENT))
+        self.requests.use(first, FakeSocket(answer_of(DOCUMENT)))
+        self.requests.get({})
+        self.assertIsInstance(self.requests.get({}), Answer)
+        self.assertTrue(first.is_closed)
+
+    def test_failures(self) -> None:
+        """A failure is a value with a reason, and never an exception."""
+        self.assert_fails("nothing listens at h", ConnectionRefusedError(111, "x"))
+        self.assert_fails("h closed the connection", b"")
+        self.assert_fails("could not be asked", b"nonsense\r\n\r\n")
+        self.assert_fails("did not answer", TimeoutError())

@@ -1,0 +1,474 @@
+"""The decisions of a client: when it connects, polls, waits and stops."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.client.address import Address
+from livefeed.client.answers import Answer
+from livefeed.client.protocol import (
+    ANSWER_S,
+    MAX_BACKOFF_S,
+    Action,
+    Connect,
+    Disconnect,
+    Failed,
+    Get,
+    Protocol,
+    Send,
+    Show,
+    Stop,
+)
+from livefeed.client.update import Line, State
+from livefeed.document.splices import make_splices
+from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
+
+if TYPE_CHECKING:
+    from livefeed.client.update import Shown
+
+A, B = '{"seats": 42}', '{"seats": 43}'
+V2 = "livefeed.delta.v2"
+
+
+def fields_of(text: str, **more: str) -> dict[str, str]:
+    """Gives the fields of an answer of livefeed."""
+    fields = {
+        "livefeed-version": version_of(text),
+        "livefeed-sequence": "7.1",
+        "livefeed-state": "live",
+        "livefeed-age": "0",
+        "livefeed-next": "1000",
+    }
+    return fields | {name.replace("_", "-"): value for name, value in more.items()}
+
+
+class ProtocolTestCase(SynchronousTestCase):
+    """A client whose clock stands at :ivar:`now`, and whose random part is half of what it may be."""
+
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.protocol = Protocol(Address.of("http://h/feed"), part=lambda: 0.5)
+        self.shown: Shown | None = None
+
+    def after(self, actions: list[Action]) -> list[Action]:
+        """Takes note of what is shown, and gives the other actions."""
+        shows = [each for each in actions if isinstance(each, Show)]
+        self.assertLessEqual(len(shows), 1)
+        if shows:
+            self.assertNotEqual(shows[0].shown, self.shown)
+            self.shown = shows[0].shown
+        return [each for each in actions if not isinstance(each, Show)]
+
+    def begin(self) -> None:
+        """Opens the WebSocket, and gives the first document."""
+        self.assertEqual(self.after(self.protocol.start(self.now)), [Connect("ws://h/feed")])
+        self.assertEqual(self.after(self.protocol.opened(V2, self.now)), [])
+        self.assertEqual(self.receive(document(A)), [])
+
+    def receive(self, text: str) -> list[Action]:
+        return self.after(self.protocol.received(text, self.now))
+
+    def close(self, code: int | None, reason: str = "") -> list[Action]:
+        return self.after(self.protocol.closed(code, reason, self.now))
+
+    def give_up(self, why: str, **more: Any) -> list[Action]:
+        return self.after(self.protocol.failed(Failed(why, **more), self.now))
+
+    def answer(self, status: int, fields: dict[str, str], content: bytes = b"") -> list[Action]:
+        return self.after(self.protocol.answered(Answer(status, fields, content), self.now))
+
+    def wait(self) -> list[Action]:
+        """Waits until the client has something to do."""
+        assert self.protocol.wakes_at is not None
+        self.assertGreaterEqual(self.protocol.wakes_at, self.now)
+        self.now = self.protocol.wakes_at
+        return self.after(self.protocol.wake(self.now))
+
+    def wait_for(self, kind: type[Action]) -> float:
+        """Waits for an action of a kind, and gives the seconds until then."""
+        began = self.now
+        for _ in range(20):
+            if any(isinstance(action, kind) for action in self.wait()):
+                return self.now - began
+        raise AssertionError("no such action")
+
+    def assert_shows(self, text: str | None, state: State = State.LIVE, line: Line = Line.OPEN) -> None:
+        assert self.shown is not None
+        self.assertEqual(self.shown.content, None if text is None else text.encode())
+        self.assertEqual((self.shown.state, self.shown.line), (state, line))
+
+
+class PushTests(ProtocolTestCase):
+    """A client with a WebSocket."""
+
+    def test_documents(self) -> None:
+        """Each version is shown, and a heartbeat is no change."""
+        self.begin()
+        self.assert_shows(A)
+        self.now += 1
+        self.assertEqual(self.receive(splices(A, B)), [])
+        self.assert_shows(B)
+        self.now += 1
+        self.assertEqual(self.protocol.received(heartbeat(B, at="later"), self.now), [])
+        self.assertAlmostEqual(self.protocol.age_s(self.now + 2) or 0, 2.04)
+        self.assertEqual(self.receive(heartbeat(B, state="held")), [])
+        self.assert_shows(B, State.HELD)
+        sizes = [
+            len(each) for each in (document(A), splices(A, B), heartbeat(B, at="later"), heartbeat(B, state="held"))
+        ]
+        self.assertEqual(self.protocol.received_bytes, sum(sizes))
+
+    def test_silence(self) -> None:
+        """Without a word for two ticks and some seconds, nothing is live, and the client asks in another way."""
+        self.begin()
+        began = self.now
+        self.assertEqual(
+            self.wait(), [Disconnect(), Get({"If-None-Match": f'"{version_of(A)}"', "A-IM": "livefeed-splices"})]
+        )
+        self.assertEqual(self.now - began, 5.0)
+        self.assert_shows(A, State.STALE)
+        self.assertEqual(self.answer(304, fields_of(A)), [])
+        self.assert_shows(A, State.LIVE, Line.POLLING)
+
+    def test_lost_document(self) -> None:
+        """A client that cannot apply splices asks for the document once, and ignores what was on its way."""
+        self.begin()
+        self.assertEqual(self.receive(splices(B, A)), [Send('{"follow":"/feed","have":null}')])
+        self.assertEqual(self.receive(splices(A, B, version=version_of(A))), [])
+        self.assert_shows(A)
+        self.assertEqual(self.receive(document(B)), [])
+        self.assert_shows(B)
+        self.assertEqual(
+            self.receive(heartbeat(A)),
+            [Send(json.dumps({"follow": "/feed", "have": version_of(B)}, separators=(",", ":")))],
+        )
+
+    def test_wrong_document(self) -> None:
+        """A document without its version is a failure of the server."""
+        self.begin()
+        self.assertEqual(self.receive(document(B, version=version_of(A))), [Disconnect()])
+        self.assert_shows(A, State.LIVE, Line.OFFLINE)
+        self.assertEqual(self.wait(), [Connect(f"ws://h/feed?have={version_of(A)}")])
+
+    def test_malformed_message(self) -> None:
+        """A message that is no message ends the connection; one of an unknown type does not."""
+        self.begin()
+        self.assertEqual(self.receive('{"type": "weather"}'), [])
+        self.assertEqual(self.receive("{"), [Disconnect()])
+
+    def test_slots(self) -> None:
+        """A client comes back after the time that the server names, with the version that it has."""
+        for code, reason, least, most in (
+            (3017, "come back in 7301 ms", 7.301, 7.301),
+            (3017, "", 0.34, 0.34),
+            (1001, "come back in 7301 ms", 7.301, 7.301),
+            (1001, "", 6, 9),
+            (1006, "", 0.5, 1),
+            (None, "", 0.5, 1),
+        ):
+            self.setUp()
+            self.begin()
+            for _ in range(5):
+                self.now += 2
+                self.receive(heartbeat(A))
+            self.assertEqual(self.close(code, reason), [])
+            self.assertIs(self.shown and self.shown.line, Line.OFFLINE)
+            delay_s = self.wait_for(Connect)
+            self.assertTrue(least - 1e-6 <= delay_s <= most + 1e-6, (code, reason, delay_s))
+
+    def test_short_connections_are_failures(self) -> None:
+        """A server that accepts and closes at once is asked less and less often, whatever its slot."""
+        self.begin()
+        waits = []
+        for _ in range(9):
+            self.close(3000)
+            waits.append(self.wait_for(Connect))
+            self.after(self.protocol.opened(V2, self.now))
+        self.assertEqual(waits[:4], [0.75, 1.5, 3.0, 6.0])
+        self.assertEqual(waits[-1], MAX_BACKOFF_S * 0.75)
+
+    def test_proxy_that_ends_websockets(self) -> None:
+        """After some short connections the client polls."""
+        self.begin()
+        self.assertEqual(self.close(1006), [])
+        self.wait_for(Connect)
+        self.after(self.protocol.opened(V2, self.now))
+        self.assertIsInstance(self.close(1006)[0], Get)
+
+    def test_server_that_does_not_want_the_client(self) -> None:
+        """The codes 3500 to 3999 end it."""
+        self.begin()
+        (*_, stop) = self.close(3500, "too many frames")
+        assert isinstance(stop, Stop)
+        self.assertIn("3500", str(stop.error))
+        self.assertIn("too many frames", str(stop.error))
+        self.assertIsNone(self.protocol.wakes_at)
+        self.assertEqual(self.protocol.wake(self.now + 1e9), [])
+
+    def test_expired_document(self) -> None:
+        """An expired document is not shown."""
+        self.begin()
+        self.receive(heartbeat(B, state="expired"))
+        self.assert_shows(None, State.EXPIRED)
+        self.receive(document(B))
+        self.assert_shows(B)
+
+    def test_refused_item(self) -> None:
+        """A refused item is asked for again when the server says, or never."""
+        self.begin()
+        self.assertEqual(self.receive(message("refused", status=503, detail="full", retry=1000)), [])
+        self.receive(heartbeat(A, next=9000))
+        self.assertEqual(self.wait_for(Send), 1.5)
+        (*_, stop) = self.receive(message("refused", status=404, detail="no such part", retry=None))
+        assert isinstance(stop, Stop)
+        self.assertEqual((str(stop.error), stop.error.status), ("no such part", 404))
+        self.assert_shows(None, State.MISSING, Line.OFFLINE)
+
+    def test_late_events_are_ignored(self) -> None:
+        """Events of a connection that is no longer there change nothing."""
+        self.begin()
+        self.close(3000)
+        self.assertEqual(self.receive(document(B)), [])
+        self.assertEqual(self.close(3500), [])
+        self.assertEqual(self.give_up("late"), [])
+        self.assertEqual(self.answer(200, fields_of(B), B.encode()), [])
+        self.assertEqual(self.protocol.opened(V2, self.now), [])
+
+
+class HandshakeTests(ProtocolTestCase):
+    """A WebSocket that cannot be had."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.after(self.protocol.start(self.now))
+
+    def test_nothing_listens(self) -> None:
+        """The reason is shown, and the client tries again, less and less often."""
+        waits = []
+        for _ in range(8):
+            self.assertEqual(self.give_up("nothing listens at h"), [])
+            self.assert_shows(None, State.WAITING, Line.OFFLINE)
+            waits.append(self.wait_for(Connect))
+        self.assertEqual(waits[:3], [0.75, 1.5, 3.0])
+        self.assertEqual(waits[-1], 45.0)
+
+    def test_proxy_without_websockets(self) -> None:
+        """The client polls, and tries a WebSocket again from time to time, less and less often."""
+        waits = []
+        for failure in ({"status": 400}, {"status": 502}, {"was_reached": True}, {"status": 200}):
+            began = self.now
+            self.assertIsInstance(self.give_up("no WebSocket", **failure)[0], Get)
+            for _ in range(2000):
+                self.answer(304 if self.shown and self.shown.content else 200, fields_of(A), A.encode())
+                self.assert_shows(A, State.LIVE, Line.POLLING)
+                if isinstance(self.wait()[0], Connect):
+                    break
+            waits.append(round((self.now - began) / 60))
+        self.assertEqual(waits, [1, 2, 5, 9])
+
+    def test_server_without_the_protocol(self) -> None:
+        """A server that does not know the subprotocol is polled."""
+        disconnect, get = self.after(self.protocol.opened(None, self.now))
+        self.assertEqual((disconnect, get), (Disconnect(), Get({})))
+
+    def test_no_handshake(self) -> None:
+        """A handshake that takes too long is given up."""
+        self.assertEqual(self.wait(), [Disconnect(), Get({})])
+        self.assertEqual(self.now, 1000 + ANSWER_S)
+
+    def test_refusals(self) -> None:
+        """Some refusals end the client; others tell when to come back."""
+        for status in (401, 403, 404):
+            self.setUp()
+            (*_, stop) = self.give_up("no", status=status)
+            assert isinstance(stop, Stop)
+            self.assertEqual(stop.error.status, status)
+        for status, state in ((503, State.WAITING), (429, State.WAITING), (410, State.EXPIRED)):
+            self.setUp()
+            self.give_up("not now", status=status, retry_after_s=30)
+            assert self.shown is not None
+            self.assertEqual((self.shown.state, self.shown.problem), (state, "not now"))
+            self.assertEqual(self.wait_for(Connect), 30.5)
+
+    def test_part_that_is_gone_after_a_restart(self) -> None:
+        """A part that the client has seen may come back."""
+        self.after(self.protocol.opened(V2, self.now))
+        self.receive(document(A))
+        self.now += 10
+        self.close(3000)
+        self.wait_for(Connect)
+        self.assertEqual(self.give_up("no such part", status=404), [])
+        self.assert_shows(None, State.MISSING, Line.POLLING)
+        self.wait_for(Connect)
+
+
+class PollTests(ProtocolTestCase):
+    """A client that polls."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.protocol.can_push = False
+        self.assertEqual(self.after(self.protocol.start(self.now)), [Get({})])
+
+    def poll(self) -> dict[str, str]:
+        """Waits for the next request, and gives its fields."""
+        actions = self.wait()
+        self.assertEqual(len(actions), 1)
+        assert isinstance(actions[0], Get)
+        return actions[0].fields
+
+    def test_each_tick(self) -> None:
+        """The client asks once per tick, with a random part, and names the version that it has."""
+        self.answer(200, fields_of(A, livefeed_age="3"), A.encode())
+        self.assert_shows(A, State.LIVE, Line.POLLING)
+        self.assertEqual(self.protocol.age_s(self.now), 3)
+        began = self.now
+        self.assertEqual(self.poll()["If-None-Match"], f'"{version_of(A)}"')
+        self.assertAlmostEqual(self.now - began, 1.05)
+        self.answer(304, fields_of(A, livefeed_next="0"))
+        began = self.now
+        self.poll()
+        self.assertGreaterEqual(self.now - began, 0.45)
+
+    def test_splices(self) -> None:
+        """Splices are asked for, and after splices that do not apply, the document."""
+        self.answer(200, fields_of(A), A.encode())
+        self.assertEqual(self.poll()["A-IM"], "livefeed-splices")
+        fields = fields_of(B, im="livefeed-splices", delta_base=f'"{version_of(A)}"')
+        content = make_splices(A.encode(), B.encode())
+        self.answer(226, fields, content)
+        self.assert_shows(B, State.LIVE, Line.POLLING)
+        self.poll()
+        self.assertEqual(self.answer(226, fields, content), [Get({"If-None-Match": f'"{version_of(B)}"'})])
+        self.answer(304, fields_of(B))
+        self.assertIn("A-IM", self.poll())
+
+    def test_wrong_document(self) -> None:
+        """A document without its version is not shown, and asked for whole the next time."""
+        self.answer(200, fields_of(A), A.encode())
+        self.poll()
+        self.answer(200, fields_of(A), B.encode())
+        self.assert_shows(A, State.LIVE, Line.OFFLINE)
+        self.assertEqual(self.poll(), {})
+
+    def test_old_answer_of_a_cache(self) -> None:
+        """A version that is older than the known one is not shown, and proves nothing."""
+        self.answer(200, fields_of(B, livefeed_sequence="7.2"), B.encode())
+        for _ in range(4):
+            self.poll()
+            self.answer(200, fields_of(A), A.encode())
+        self.assertEqual(self.shown and self.shown.content, B.encode())
+        self.wait()
+        self.answer(200, fields_of(A), A.encode())
+        self.wait()
+        self.assert_shows(B, State.STALE, Line.POLLING)
+
+    def test_other_servers(self) -> None:
+        """A document of a server that is no livefeed is shown, but neither live nor verified."""
+        self.answer(200, {"etag": '"1"'}, A.encode())
+        self.assert_shows(A, State.UNKNOWN, Line.POLLING)
+        self.assertEqual(self.shown and (self.shown.verified, self.shown.version), (False, version_of(A)))
+        self.assertEqual(self.poll()["If-None-Match"], '"1"')
+        self.answer(304, {"etag": '"1"'})
+        self.assert_shows(A, State.UNKNOWN, Line.POLLING)
+
+    def test_failures(self) -> None:
+        """A server that cannot be reached is asked less and less often; meanwhile the document becomes stale."""
+        self.answer(200, fields_of(A), A.encode())
+        self.poll()
+        self.give_up("nothing listens at h")
+        self.assert_shows(A, State.LIVE, Line.OFFLINE)
+        while self.shown and self.shown.state is State.LIVE:
+            self.give_up("nothing listens at h")
+            self.wait()
+        self.assert_shows(A, State.STALE, Line.OFFLINE)
+        self.give_up("nothing listens at h")
+
+    def test_no_answer(self) -> None:
+        """A request without an answer is a failure after some time."""
+        self.assertEqual(self.wait_for(Get), ANSWER_S + 0.75)
+
+    def test_end_of_a_server(self) -> None:
+        """A server that stops names the time of the next request, with a good answer."""
+        self.answer(200, fields_of(A, retry_after="7"), A.encode())
+        self.assertEqual(self.wait_for(Get), 7.5)
+
+    def test_refusals(self) -> None:
+        """The state of a document that may not be shown is taken from the answer, and 404 ends a client at first."""
+        self.answer(410, {"livefeed-state": "withdrawn", "retry-after": "5"})
+        self.assert_shows(None, State.WITHDRAWN, Line.POLLING)
+        self.assertGreaterEqual(self.wait_for(Get), 5)
+        problem = {"content-type": "application/problem+json"}
+        self.answer(503, problem, b'{"detail": "Nothing has been pulled yet."}')
+        self.assertEqual(self.shown and self.shown.problem, "Nothing has been pulled yet.")
+        self.wait_for(Get)
+        self.answer(500, {})
+        self.wait_for(Get)
+        (*_, stop) = self.answer(404, problem, b'{"detail": "There is nothing at this path."}')
+        assert isinstance(stop, Stop)
+        self.assertEqual(str(stop.error), "There is nothing at this path.")
+
+    def test_moved(self) -> None:
+        """The new place of a feed is told, and not followed: the user decides whom to trust."""
+        (*_, stop) = self.answer(301, {"location": "https://other/feed"})
+        assert isinstance(stop, Stop)
+        self.assertIn("https://other/feed", str(stop.error))
+
+
+class ScheduleTests(SynchronousTestCase):
+    """Random schedules of events."""
+
+    def setUp(self) -> None:
+        self.texts = [f'{{"seats": {number}}}' for number in range(5)]
+
+    def event(self, chance: random.Random, protocol: Protocol, now: float) -> tuple[list[Action], bool]:
+        """Has something happen, and gives the client's actions, and whether the server has said something."""
+        one, other = chance.choice(self.texts), chance.choice(self.texts)
+        said = chance.choice(["live", "live", "stale", "expired", "odd"])
+        kind = chance.randrange(7)
+        if kind == 0:
+            return protocol.opened(chance.choice([V2, V2, V2, None]), now), False
+        if kind == 1:
+            return protocol.closed(chance.choice([1001, 1006, 3000, 3400, None]), "", now), False
+        if kind == 2:
+            return protocol.failed(Failed("no", chance.choice([0, 400, 503, 410])), now), False
+        if kind == 3:
+            return protocol.answered(Answer(200, fields_of(one, livefeed_state=said), one.encode()), now), True
+        text = chance.choice([document(one, state=said), splices(one, other, state=said), heartbeat(one)])
+        return protocol.received(text, now), True
+
+    def check(self, action: Action, since_evidence_s: float) -> None:
+        """Checks that a shown document has its version, and is not called live without evidence."""
+        if not isinstance(action, Show):
+            return
+        if action.shown.content is not None:
+            self.assertEqual(action.shown.version, version_of(action.shown.content.decode()))
+        if action.shown.state is State.LIVE:
+            self.assertLess(since_evidence_s, 2 + 3 + 1 + 0.2)
+
+    def test_any_order_of_events(self) -> None:
+        """Whatever happens: a shown document has its version, live has evidence, and there is always a next step."""
+        for seed in range(150):
+            chance = random.Random(seed)
+            protocol = Protocol(Address.of("http://h/feed"), part=chance.random)
+            now, evidence = 0.0, float("-inf")
+            actions = protocol.start(now)
+            for _ in range(120):
+                for action in actions:
+                    self.check(action, now - evidence)
+                if any(isinstance(action, Stop) for action in actions):
+                    self.assertIsNone(protocol.wakes_at)
+                    break
+                assert protocol.wakes_at is not None
+                self.assertLess(protocol.wakes_at - now, 600)
+                if chance.random() < 0.3:
+                    now = max(now, protocol.wakes_at)
+                    actions = protocol.wake(now)
+                    continue
+                now += chance.random()
+                actions, is_evidence = self.event(chance, protocol, now)
+                evidence = now if is_evidence else evidence
