@@ -21,7 +21,9 @@ from livefeed.delivery.scripts import NAMES
 from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", *NAMES))
+STATIC = tuple(
+    f"livefeed/static/{name}" for name in ("page.html", "list.html", "page/main.js", "page/page.css", *NAMES)
+)
 OF_EXTRAS = (
     "livefeed.sources.mongo.",
     *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),
