@@ -24,8 +24,11 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(
     f"livefeed/static/{name}" for name in ("page.html", "list.html", "page/main.js", "page/page.css", *NAMES)
 )
-OF_EXTRAS = ("livefeed.sources.mongo.",)
-"""Packages that cannot be imported without an extra."""
+OF_EXTRAS = (
+    "livefeed.sources.mongo.",
+    *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),
+)
+"""Modules that cannot be imported without an extra."""
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
 
 

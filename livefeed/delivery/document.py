@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
+from livefeed.delivery.items import Visit
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
@@ -26,6 +27,7 @@ from livefeed.web.answers import (
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.negotiation import (
     JSON_PATCH,
+    SPLICES,
     KeyedFields,
     choose_coding,
     coding_ranks,
@@ -62,10 +64,16 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
+_DELTAS = {
+    JSON_PATCH: (DeltaForm.PATCH, b"application/json-patch+json"),
+    SPLICES: (DeltaForm.SPLICES, b"application/vnd.livefeed.splices+json"),
+}
+"""The form and the media type of the delta that each instance manipulation stands for."""
+
 # Brotli has a dictionary of its own, which helps most with short texts.
-_PATCH_CODINGS = ("br", "zstd", "gzip")
+_DELTA_CODINGS = ("br", "zstd", "gzip")
 # 0.5 MB take 3 ms in each of these, and 15 ms in Brotli.
-_LARGE_PATCH_CODINGS = ("zstd", "gzip")
+_LARGE_DELTA_CODINGS = ("zstd", "gzip")
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
@@ -164,8 +172,12 @@ class DocumentResource(FeedResource):
             if not (refused or request.over_capacity):
                 self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
-        delta = request.args.get(b"delta") == [b"1"]
-        return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
+        have, delta = _last_event_id(request), request.args.get(b"delta")
+        if delta == [b"2"]:
+            have = have or named_version(request.args.get(b"have"))
+            visit = Visit.of(request)
+            return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
+        return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot, fields = self._feed.snapshot, request.fields
@@ -225,12 +237,12 @@ class DocumentResource(FeedResource):
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
             return None
-        by_delta = known is None and fields.accepts_patches()
+        manipulation = fields.manipulation() if known is None else None
         return (
             selected.coding,
             known,
             wait_s,
-            fields.if_none_match if by_delta else None,
+            manipulation and (manipulation, fields.if_none_match),
             tuple(self._origins.response_headers(fields.origin)),
             fields.persistence(),
         )
@@ -258,7 +270,7 @@ class DocumentResource(FeedResource):
             coding_ranks(coding_weights(fields.accept_encoding)),
             tuple(listed_tags(fields.if_none_match)),
             wait_s,
-            fields.accepts_patches(),
+            fields.manipulation(),
             tuple(self._origins.response_headers(fields.origin)),
             fields.persistence(),
         )
@@ -286,20 +298,22 @@ class DocumentResource(FeedResource):
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, headers: list[tuple[bytes, bytes]]
     ) -> int:
-        """Answers with the newest version, or with the patch from the client's version to the newest."""
-        base, coding, patch = self._patch(request, selected)
-        if patch is not None:
+        """Answers with the newest version, or with the delta from the client's version to the newest."""
+        manipulation = request.fields.manipulation
+        delta = None if manipulation is None else self._delta(request, selected, _DELTAS[manipulation][0])
+        if manipulation is not None and delta is not None:
+            base, coding, data = delta
             whole = snapshot.representations[IDENTITY]
-            delta = [
-                (b"Content-Type", b"application/json-patch+json"),
-                (b"IM", JSON_PATCH),
+            headers += [
+                (b"Content-Type", _DELTAS[manipulation][1]),
+                (b"IM", manipulation),
                 (b"Delta-Base", base),
                 (b"ETag", whole.etag),
                 (b"Cache-Control", b"no-store, im"),
             ]
             if coding != IDENTITY:
-                delta.append((b"Content-Encoding", coding.encode()))
-            return answer(request, 226, [*headers, *delta], patch)
+                headers.append((b"Content-Encoding", coding.encode()))
+            return answer(request, 226, headers, data)
         headers += [
             (b"ETag", selected.etag),
             (b"Repr-Digest", selected.digest),
@@ -309,26 +323,23 @@ class DocumentResource(FeedResource):
             headers.append((b"Content-Encoding", selected.coding.encode()))
         return answer(request, 200, headers, selected.data)
 
-    def _patch(self, request: Request, selected: Representation) -> tuple[bytes, str, bytes | None]:
-        """Gives the patch that a client asks for (RFC 3229), after the tag of its base and its content coding.
+    def _delta(self, request: Request, selected: Representation, form: DeltaForm) -> tuple[bytes, str, bytes] | None:
+        """Gives the delta that a client asks for (RFC 3229), after the tag of its base and its content coding.
 
-        The patch is ``None`` if there is none. The content coding is applied after the manipulation (RFC 3229, 10.5.2),
-        and is chosen like that of the document. The sizes of patch and document are compared as they would be sent.
-        Only the latest version is tried, because each patch takes milliseconds, and a head has room for 20 tags.
+        It is ``None`` if there is none. The content coding is applied after the manipulation (RFC 3229, 10.5.2), and is
+        chosen like that of the document. The sizes of delta and document are compared as they would be sent. Only the
+        latest version is tried, because each delta takes milliseconds, and a head has room for 20 tags.
         """
-        fields = request.fields
-        if fields.accepts_patches:
-            # Of two tags of one version the first counts.
-            versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
-            latest = self._feed.history.latest(versions)
-            patch = self._feed.history.delta(DeltaForm.PATCH, latest)
-            if latest is not None and patch is not None:
-                codings = _LARGE_PATCH_CODINGS if is_large(patch) else _PATCH_CODINGS
-                coding = choose_coding(fields.codings, codings)
-                coding, patch = self._feed.history.coded(DeltaForm.PATCH, latest, coding)
-                if len(patch) < WORTH_IT * len(selected.data):
-                    return versions[latest], coding, patch
-        return b"", IDENTITY, None
+        fields, history = request.fields, self._feed.history
+        # Of two tags of one version the first counts.
+        versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
+        latest = history.latest(versions)
+        delta = history.delta(form, latest)
+        if latest is None or delta is None:
+            return None
+        codings = _LARGE_DELTA_CODINGS if is_large(delta) else _DELTA_CODINGS
+        coding, coded = history.coded(form, latest, choose_coding(fields.codings, codings))
+        return (versions[latest], coding, coded) if len(coded) < WORTH_IT * len(selected.data) else None
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]

@@ -18,6 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
+from livefeed.document.snapshot import version_of
+from livefeed.document.splices import apply_splices
 from livefeed.feed.feed import Feed, State
 from livefeed.testing import Response, make_site, publish, request
 
@@ -320,11 +322,76 @@ class PatchTests(DocumentTestCase):
             (b"", 200),
             (b"," * (MAX_MEMBERS - 1) + b"json-patch", 226),
             (b"," * MAX_MEMBERS + b"json-patch", 200),
+            (b"json-patch;q=0, json-patch", 200),
         ):
             response = self.get(b"A-IM: " + listed, b"If-None-Match: " + old)
             self.assertEqual((listed, response.status), (listed, status))
             self.assertEqual("im" in response.headers, status == 226)
             self.assertEqual("delta-base" in response.headers, status == 226)
+
+
+class SpliceTests(DocumentTestCase):
+    """Byte-exact deltas in HTTP: a client may ask for splices in place of a patch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        publish(self.feed, DOCUMENT)
+        self.old = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        self.asks = b"If-None-Match: " + self.old.encode()
+
+    def applied(self, response: Response) -> bytes:
+        return apply_splices(DOCUMENT, json.loads(response.body), 1 << 20)
+
+    def test_splices_are_sent_to_those_who_ask(self) -> None:
+        """They begin at the version that the client names in any coding, and give the newest one, byte for byte."""
+        new = b" " + DOCUMENT.replace(b"199.50", b"200.5000")
+        publish(self.feed, new)
+        response = self.get(b"A-IM: livefeed-splices", self.asks)
+        expected = {
+            "im": "livefeed-splices",
+            "delta-base": self.old,
+            "etag": self.get().headers["etag"],
+            "livefeed-version": version_of(new),
+            "content-type": "application/vnd.livefeed.splices+json",
+            "cache-control": "no-store, im",
+        }
+        self.assertEqual((response.status, {name: response.headers[name] for name in expected}), (226, expected))
+        self.assertEqual(self.applied(response), new)
+        self.assertEqual(self.get(b"A-IM: livefeed-splices", self.asks, path=b"/feed.json").status, 226)
+        self.assertEqual(self.get(b"A-IM: livefeed-splices", b'If-None-Match: "unknown"').status, 200)
+
+    def test_splices_of_a_part(self) -> None:
+        """A part has its own versions, and so its own splices."""
+        old = self.get(path=b"/feed/votes").headers["etag"].encode()
+        publish(self.feed, DOCUMENT.replace(b"199.50", b"200.50"))
+        response = self.get(b"A-IM: livefeed-splices", b"If-None-Match: " + old, path=b"/feed/votes")
+        self.assertEqual((response.status, response.headers["im"]), (226, "livefeed-splices"))
+        self.assertLess(len(response.body), 30)
+
+    def test_first_form_that_is_known_wins(self) -> None:
+        """The order of the list decides between patch and splices, and not the weights."""
+        publish(self.feed, DOCUMENT.replace(b"199.50", b"200.50"))
+        for listed, form in (
+            (b"livefeed-splices, json-patch", "livefeed-splices"),
+            (b"json-patch, livefeed-splices", "json-patch"),
+            (b"vcdiff, json-patch;q=0.1, livefeed-splices", "json-patch"),
+            (b"json-patch;q=0, Livefeed-Splices", "livefeed-splices"),
+            (b"livefeed-splices;q=0, json-patch", "json-patch"),
+            (b"livefeed-splices;q=0", None),
+            (b"livefeed-splice", None),
+        ):
+            response = self.get(b"A-IM: " + listed, self.asks)
+            self.assertEqual((listed, response.headers.get("im")), (listed, form))
+
+    def test_splices_are_compressed(self) -> None:
+        """A coding is applied where it makes them smaller, and they are sent where they are worth it."""
+        publish(self.feed, DOCUMENT + b" " * 400 + json.dumps({"a": ["x" * 90] * 3}).encode())
+        response = self.get(b"A-IM: livefeed-splices", self.asks, b"Accept-Encoding: gzip")
+        whole = self.get(b"Accept-Encoding: gzip")
+        self.assertEqual((response.status, response.headers["content-encoding"]), (226, "gzip"))
+        self.assertLess(len(response.body), 0.6 * len(whole.body))
+        publish(self.feed, b"[2]")
+        self.assertEqual(self.get(b"A-IM: livefeed-splices", self.asks).status, 200)
 
 
 class ConditionTests(DocumentTestCase):
