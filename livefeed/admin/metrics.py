@@ -159,7 +159,8 @@ def _of_served(published: PublishedFeed) -> Iterator[Sample]:
     yield Sample("codings_made_total", labels, feed.codings_made)
     yield Sample("hashes_made_total", labels, feed.hashes_made)
     yield Sample("patches_made_total", labels, feed.history.made)
-    yield Sample("messages_made_total", labels, published.delivery.messages.made)
+    made = published.delivery.messages.made + published.delivery.item_messages.made
+    yield Sample("messages_made_total", labels, made)
     yield from _of_watchers(feed, labels)
     yield Sample("parts", labels, sum(1 for _ in published.parts))
     yield Sample("max_subscribers", labels, published.max_subscribers)

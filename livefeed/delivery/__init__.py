@@ -1,12 +1,15 @@
 """All ways to follow a feed: how its snapshots reach the watchers.
 
 - ``delivery``: the ways in which one feed, or one part of a document, is followed.
+- ``directory``: the items that one connection may follow: every feed, and every part of it.
 - ``document``: the document itself, by GET, and the choice among the ways to follow it.
 - ``events``: server-sent events.
 - ``feed_resource``: the base of a feed's resources, with the parts of the document below them.
 - ``flow_control``: pauses a subscription while its reader is slow.
 - ``framing``: events, chunks and WebSocket frames, each made once for a snapshot.
 - ``heartbeats``: periodic signs of life for many subscribers, by one timer.
+- ``item_messages``: the messages of the subprotocol ``livefeed.delta.v2``.
+- ``items``: the items that one connection follows.
 - ``long_polls``: requests that wait for the next version.
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.
 - ``pages``: the pages for people, and the list of feeds.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from livefeed.delivery.directory import Refusal
 from livefeed.delivery.events import EventStreams
+from livefeed.delivery.item_messages import ItemMessages
 from livefeed.delivery.long_polls import LongPolls
 from livefeed.delivery.messages import Messages
 from livefeed.transport.addresses import peer_of
@@ -14,10 +16,12 @@ from livefeed.web.reconnect_slots import ReconnectSlots
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from livefeed.delivery.directory import Followed, Visitor
     from livefeed.feed.feed import Feed
     from livefeed.web.request import Request
 
     AnswerHandshake = Callable[[Request, "Delivery"], int]
+    FindItem = Callable[[str, Visitor], Followed | Refusal]
 
 
 EVICTED_S = 9.98
@@ -26,12 +30,19 @@ say."""
 
 
 class Socket(Protocol):
-    """A WebSocket on which a feed is followed."""
+    """A WebSocket on which a feed is followed, or one of the items that a connection follows.
 
-    transport: Any
+    :ivar is_event_stream: whether it is an item of an event stream.
+    """
+
+    @property
+    def transport(self) -> Any:
+        """The transport of the connection."""
+
+    is_event_stream: bool
 
     def send_away(self, delay_ms: int) -> None:
-        """Closes the WebSocket.
+        """Closes the WebSocket, or ends the item.
 
         :param delay_ms: the time in milliseconds after which its client comes back.
         """
@@ -42,6 +53,11 @@ def _is_closed() -> bool:
     return True
 
 
+def find_nothing(_path: str, _visitor: Visitor) -> Refusal:
+    """Takes the place of :attr:`Delivery.find` where there are no other items."""
+    return Refusal(404, "There is no such feed.", None)
+
+
 @dataclass(slots=True, eq=False)
 class Delivery:
     """The ways in which a feed is followed.
@@ -49,40 +65,58 @@ class Delivery:
     :ivar feed: the feed.
     :ivar answer_handshake: answers a request that asks to become a WebSocket, which then follows this feed.
     :ivar full: tells whether the limit of subscribers is reached; it always is after :meth:`close`.
-    :ivar messages: the messages for clients that follow by delta, on every transport.
+    :ivar messages: the messages for clients that follow by ``livefeed.delta.v1``, on every transport.
+    :ivar item_messages: the messages for clients that follow by ``livefeed.delta.v2``, on every transport.
     :ivar streams: the streams of server-sent events.
     :ivar polls: the requests that wait for the next version.
-    :ivar sockets: the open WebSockets (a dict, since a set has no order).
+    :ivar find: finds other items of the site, for connections that follow several.
+    :ivar whole: the delivery of the whole document if this is that of a part.
+    :ivar sockets: the open WebSockets, and the items of connections that follow several (a dict, since a set has no
+        order).
+    :ivar pulses: the number of subscriptions that only receive heartbeats, and do not count as subscribers.
     """
 
     feed: Feed
     answer_handshake: AnswerHandshake
     full: Callable[[], bool]
     messages: Messages
+    item_messages: ItemMessages
     streams: EventStreams
     polls: LongPolls
+    find: FindItem = find_nothing
+    whole: Delivery | None = None
     sockets: dict[Socket, None] = field(default_factory=dict)
+    pulses: int = 0
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - each is a collaborator
         cls,
         feed: Feed,
         answer_handshake: AnswerHandshake,
         full: Callable[[], bool],
         slots: ReconnectSlots | None = None,
+        *,
+        find: FindItem = find_nothing,
+        whole: Delivery | None = None,
     ) -> Delivery:
         """Makes all ways in which a feed is followed.
 
         :param slots: the reconnect slots if subscribers were let go already, so that no more of them are accepted.
+        :param find: finds other items of the site.
+        :param whole: the delivery of the whole document if this is that of a part.
         """
         messages = Messages(feed)
         polls = LongPolls(feed, slots=slots)
-        return cls(feed, answer_handshake, full, messages, EventStreams(feed, messages), polls)
+        streams = EventStreams(feed, messages)
+        return cls(feed, answer_handshake, full, messages, ItemMessages(feed), streams, polls, find, whole)
 
     def peers(self) -> Iterator[str]:
         """Gives for each subscriber the text under which its address is counted, by ``transport/addresses.py``."""
-        for connected in (*self.sockets, *self.streams.open):
-            yield peer_of(connected.transport.getPeer())
+        for socket in self.sockets:
+            yield peer_of(socket.transport.getPeer())
+        for stream in self.streams.open:
+            if not stream.follows_items:
+                yield peer_of(stream.transport.getPeer())
         for address in self.polls.addresses():
             yield peer_of(address)
 
@@ -98,8 +132,8 @@ class Delivery:
         for socket in tuple(self.sockets):
             socket.send_away(slots.take_ms())
         self.let_go(slots)
-        # The function refers to the object that has this one.
-        self.full = _is_closed
+        # The functions refer to the object that has this one.
+        self.full, self.find = _is_closed, find_nothing
 
     @property
     def slots(self) -> ReconnectSlots | None:
@@ -113,7 +147,11 @@ class Delivery:
     def followers(self) -> int:
         """Gives the number of subscribers, in all ways."""
         # Requests that wait for the same answer share one subscription. Every other subscriber has its own.
-        return len(self.feed.subscriptions) - len(self.polls.shared) + self.polls.sharing
+        return len(self.feed.subscriptions) - self.pulses - len(self.polls.shared) + self.polls.sharing
+
+    def event_streams(self) -> int:
+        """Gives the number of event streams, and of the items of those that follow several."""
+        return self.streams.followers() + sum(socket.is_event_stream for socket in self.sockets)
 
     def let_go(self, slots: ReconnectSlots) -> None:
         """Answers all waiting requests and ends all streams, but no WebSockets; no more of them are accepted.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
+from livefeed.delivery.items import Visit
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
@@ -171,8 +172,12 @@ class DocumentResource(FeedResource):
             if not (refused or request.over_capacity):
                 self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
-        delta = request.args.get(b"delta") == [b"1"]
-        return self._delivery.streams.begin(request, fields, delta=delta, have=_last_event_id(request))
+        have, delta = _last_event_id(request), request.args.get(b"delta")
+        if delta == [b"2"]:
+            have = have or named_version(request.args.get(b"have"))
+            visit = Visit.of(request)
+            return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
+        return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot, fields = self._feed.snapshot, request.fields

@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.delivery.flow_control import PausableSubscriber
 from livefeed.delivery.framing import chunked_document_event, document_event, http_chunk, server_sent_event
 from livefeed.delivery.heartbeats import Heartbeats
+from livefeed.delivery.items import Items
 from livefeed.delivery.messages import MessageOutlet
 from livefeed.document.timestamps import timestamp
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
@@ -24,6 +25,8 @@ from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from livefeed.delivery.directory import Followed
+    from livefeed.delivery.items import Visit
     from livefeed.delivery.messages import Messages
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed, State
@@ -42,8 +45,30 @@ MAX_RECEIVED_BYTES = 16_384
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-def _chunked_event(message: bytes, version: str) -> bytes:
-    return http_chunk(server_sent_event(message, version))
+def _event(message: bytes, version: str | None) -> bytes:
+    return server_sent_event(message, version or "")
+
+
+def _chunked_event(message: bytes, version: str | None) -> bytes:
+    return http_chunk(_event(message, version))
+
+
+def _item_event(message: bytes, _: str | None) -> bytes:
+    """Gives a message of an item that is not that of the stream's URL: it has no id."""
+    return b"data: %s\n\n" % message
+
+
+def _chunked_item_event(message: bytes, version: str | None) -> bytes:
+    return http_chunk(_item_event(message, version))
+
+
+def _own_item_event(message: bytes, version: str | None) -> bytes:
+    """Gives a message of the item of the stream's URL. A client that comes back names its last id."""
+    return _item_event(message, None) if version is None else server_sent_event(message, version)
+
+
+def _chunked_own_item_event(message: bytes, version: str | None) -> bytes:
+    return http_chunk(_own_item_event(message, version))
 
 
 def _ends(retry_ms: int) -> dict[bool, bytes]:
@@ -60,13 +85,27 @@ class EventStream(PausableSubscriber, Protocol):
     :param chunked: whether the answer is sent in chunks, as in HTTP/1.1.
     :param delta: whether the events are the messages of :mod:`livefeed.delivery.messages`.
     :param have: the version that the client has already; ``None`` for none.
+    :param visit: a client that may follow several items; ``None`` for others.
+    :param delivery: the item of the stream's URL, for such a client.
+    :ivar follows_items: whether it is such a client.
     """
 
-    def __init__(self, streams: EventStreams, *, chunked: bool, delta: bool, have: str | None) -> None:
+    def __init__(  # noqa: PLR0913 - the request decides on all of them
+        self,
+        streams: EventStreams,
+        *,
+        chunked: bool,
+        delta: bool,
+        have: str | None,
+        visit: Visit | None = None,
+        delivery: Followed | None = None,
+    ) -> None:
         self._streams = streams
         self._chunked = chunked
         self._delta = delta
         self._have = have
+        self._visit, self._delivery = visit, delivery
+        self.follows_items = visit is not None
         # The state that was sent last. The first event is always a state: the client may come back from another
         # process with any state, and without a document that may be shown it has no version, like a new client.
         self._state: State | None = None
@@ -82,8 +121,11 @@ class EventStream(PausableSubscriber, Protocol):
         # A line without an empty line behind it, like heartbeats: six of 18 libraries make a message of empty lines.
         self._write(b"retry: %d\n" % (1000 * random.uniform(*RECONNECT_DELAYS_S)))  # noqa: S311
         feed = self._streams.feed
+        if self._visit is not None and self._delivery is not None:
+            self._follow_items(self._visit, self._delivery)
+            return
         if self._delta:
-            wrap = _chunked_event if self._chunked else server_sent_event
+            wrap = _chunked_event if self._chunked else _event
             outlet = MessageOutlet(self.transport, self._streams.messages, wrap, self._have)
             self._subscription = feed.subscribe(outlet, with_state=True)
         else:
@@ -92,6 +134,14 @@ class EventStream(PausableSubscriber, Protocol):
         # The first document may have filled the transport.
         if self._paused:
             self._subscription.pause()
+
+    def _follow_items(self, visit: Visit, delivery: Followed) -> None:
+        wrap, own = (_chunked_item_event, _chunked_own_item_event) if self._chunked else (_item_event, _own_item_event)
+        items = Items(self, wrap, visit.visitor, is_event_stream=True)
+        self._subscription, self._visit, self._delivery = items, None, None
+        if self._paused:
+            items.pause()
+        items.begin(delivery, self._have, visit.wishes, own)
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
@@ -191,8 +241,11 @@ class EventStreams:
         self.open = Heartbeats(self.feed.clock, HEARTBEAT_S)
 
     def followers(self) -> int:
-        """Gives the number of streams that follow: those that are being ended do not. 10,000 take half a ms."""
-        return sum(not stream.is_closing for stream in self.open)
+        """Gives the number of streams that follow this feed alone: those that are being ended do not.
+
+        10,000 take half a ms.
+        """
+        return sum(not (stream.is_closing or stream.follows_items) for stream in self.open)
 
     def state_event(self, *, chunked: bool) -> bytes:
         """Gives the event that says the state, and when the document was confirmed last. It is made once for all."""
@@ -219,14 +272,23 @@ class EventStreams:
             stream.close(ends)
             slots.add()
 
-    def begin(
-        self, request: Request, headers: list[tuple[bytes, bytes]], *, delta: bool = False, have: str | None = None
+    def begin(  # noqa: PLR0913 - the request decides on all of them
+        self,
+        request: Request,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        delta: bool = False,
+        have: str | None = None,
+        visit: Visit | None = None,
+        delivery: Followed | None = None,
     ) -> int:
         """Answers a request with a stream, or with its head alone if the method is ``HEAD``.
 
         :param headers: the fields of the answer, besides those of every stream.
         :param delta: whether the client asks for messages instead of documents.
         :param have: the version that the client has already; ``None`` for none.
+        :param visit: a client that may follow several items; ``None`` for others.
+        :param delivery: the item of the request, for such a client.
         :returns: what ``render`` returns.
         """
         for name, value in (*EVERY_ANSWER, *headers, (b"Connection", b"close"), *EVENT_STREAM):
@@ -236,5 +298,7 @@ class EventStreams:
             request.finish()
             return NOT_DONE_YET
         request.write(b"")
-        request.channel.hand_over(EventStream(self, chunked=bool(request.chunked), delta=delta, have=have))
+        chunked = bool(request.chunked)
+        stream = EventStream(self, chunked=chunked, delta=delta, have=have, visit=visit, delivery=delivery)
+        request.channel.hand_over(stream)
         return NOT_DONE_YET

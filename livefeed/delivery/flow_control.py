@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.protocols.policies import ProtocolWrapper
@@ -10,8 +10,18 @@ from zope.interface import implementer
 
 from livefeed.delivery.transports import unsent_bytes
 
-if TYPE_CHECKING:
-    from livefeed.feed.subscription import Subscription
+
+class Following(Protocol):
+    """The requirements on what a connection follows: one subscription, or several."""
+
+    def pause(self) -> None:
+        """Takes note that the subscriber can take nothing more for now."""
+
+    def resume(self) -> None:
+        """Takes note that the subscriber can take more, and delivers what is owed."""
+
+    def cancel(self) -> None:
+        """Ends it. A second call has no effect."""
 
 
 @implementer(IPushProducer)
@@ -20,7 +30,7 @@ class PausableSubscriber:
 
     transport: Any
 
-    _subscription: Subscription | None = None
+    _subscription: Following | None = None
     _paused = False
     _unsent = 0  # bytes that the transport still held at the last heartbeat while it was full
     # Heartbeats since the last sign of life. Below 0: heartbeats that were skipped in a row.

@@ -9,6 +9,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from livefeed.document.codings import GZIP_LEVEL, compress
+from livefeed.document.exact_json import encode
+
 if TYPE_CHECKING:
     from livefeed.document.snapshot import Snapshot
 
@@ -60,6 +63,16 @@ def compressed_document_frame(snapshot: Snapshot) -> bytes:
     if snapshot.deflated is None:
         return snapshot.form(document_frame)
     return websocket_text_frame(snapshot.deflated, compressed=True)
+
+
+def document_text(snapshot: Snapshot) -> bytes:
+    """Gives the document as a JSON string, whose text is the document in UTF-8, byte for byte."""
+    return encode(snapshot.data.decode())
+
+
+def deflated_text(snapshot: Snapshot) -> bytes:
+    """Gives that string compressed; see :attr:`livefeed.document.codings.Compressed.message`. It may take 23 ms."""
+    return compress(snapshot.form(document_text), GZIP_LEVEL).message
 
 
 def document_event(snapshot: Snapshot) -> bytes:

@@ -6,8 +6,9 @@ Rule: a message is made once for all clients that have the same version, on ever
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
 
-    Wrap = Callable[[bytes, str], bytes]
-    """Makes the bytes on the wire of a message and its version: a function of a module, since results are kept by it.
+    Wrap = Callable[[bytes, str | None], bytes]
+    """Makes the bytes on the wire of a message: a function of a module, since results are kept by it.
+
+    The second argument is the version that the client has after the message: ``""`` for none, and ``None`` if the
+    message does not say.
     """
 
 
@@ -33,16 +37,15 @@ class _Outlet:
     """
 
     transport: Any
-    _messages: Messages
+    _messages: PreparedMessages
     _wrap: Wrap
     have: str | None = None
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber and Multicast API."""
         message = self._messages.get(self.have, self._wrap)
-        # Set before the write: an outlet that leaves a group meanwhile takes the version along. After an expiry or a
-        # withdrawal a client has no version.
-        before, self.have = self.have, None if self._messages.feed.is_gone() else snapshot.version
+        # Set before the write: an outlet that leaves a group meanwhile takes the version along.
+        before, self.have = self.have, self._messages.has_after(snapshot)
         try:
             self.transport.write(message)
         except Exception:
@@ -85,7 +88,7 @@ class MessageAudience:
     """The subscribers on one kind of transport that are sent the messages of one feed."""
 
     _make_group: MakeGroup
-    _messages: Messages
+    _messages: PreparedMessages
     _wrap: Wrap
 
     def make_multicast(self) -> _MessageMulticast:
@@ -105,9 +108,10 @@ class SnapshotMessage(bytes):
 
 
 @dataclass(eq=False)
-class Messages:
-    """The messages of a feed, as of its last tick.
+class PreparedMessages(ABC):
+    """The messages of a feed in one protocol, as of its last tick: each is made once for all clients.
 
+    :cvar form: the form of the changes in them.
     :ivar made: the number of messages that were made since the start.
     """
 
@@ -115,6 +119,7 @@ class Messages:
     feed: Feed
 
     # internal state
+    form: ClassVar[DeltaForm]
     made: int = 0
     _ready: dict[tuple[str | None, Wrap], bytes] = field(default_factory=dict)
 
@@ -129,39 +134,75 @@ class Messages:
         :param wrap: makes the bytes on the wire of a message and its version. A function of a module, since its results
             are kept by it.
         """
-        snapshot = self.feed.snapshot
+        feed = self.feed
+        snapshot = feed.snapshot
         assert snapshot is not None
-        if self.feed.is_gone() or (have != snapshot.version and self.feed.history.delta(DeltaForm.PATCH, have) is None):
+        if feed.is_gone() or (have != snapshot.version and feed.history.delta(self.form, have) is None):
             have = None
         key = have, wrap
         ready = self._ready.get(key)
         if ready is None:
             self.made += 1
-            ready = self._ready[key] = self._make(have, wrap)
+            ready = self._ready[key] = self._make(snapshot, have, wrap)
         return ready
 
-    def _make(self, have: str | None, wrap: Wrap) -> bytes:
-        snapshot = self.feed.snapshot
-        assert snapshot is not None
+    def has_after(self, snapshot: Snapshot) -> str | None:
+        """Gives the version that a client has after the message about a snapshot; ``None`` for none.
+
+        After an expiry or a withdrawal a client has no version.
+        """
+        return None if self.feed.is_gone() else snapshot.version
+
+    def _make(self, snapshot: Snapshot, have: str | None, wrap: Wrap) -> bytes:
         if self.feed.is_gone():
             # The event has no id, so a client that comes back has no version.
-            return wrap(self._message("state"), "")
+            return wrap(self._withheld(), "")
         if have is None or have == snapshot.version:
-            # A client has this version now, or is about to have it, so the patch to the next one will be used.
-            self.feed.history.want(DeltaForm.PATCH)
+            # A client has this version now, or is about to have it, so the delta to the next one will be used.
+            self.feed.history.want(self.form)
         if have == snapshot.version:
             return wrap(self._message("heartbeat"), snapshot.version)
         if have is None:
-            message = SnapshotMessage(self._message("snapshot", b',"data":%s' % snapshot.data))
-            message.snapshot, message.start = snapshot, len(message) - len(snapshot.data) - 1
-            return wrap(message, snapshot.version)
-        whole, patch = self.get(None, wrap), self.feed.history.delta(DeltaForm.PATCH, have)
-        if patch is None or (is_large(patch) and len(patch) > WORTH_IT * len(snapshot.data)):
-            # A large patch that saves little would take milliseconds to compress. The document is compressed already.
+            return wrap(self._whole(snapshot), snapshot.version)
+        whole, delta = self.get(None, wrap), self.feed.history.delta(self.form, have)
+        if delta is None or (is_large(delta) and len(delta) > WORTH_IT * len(snapshot.data)):
+            # A large delta that saves little would take milliseconds to compress. The document is compressed already.
             return whole
-        start = b',"from":%s' % json.dumps(have).encode()
-        changes = wrap(self._message("patch", b'%s,"patch":%s' % (start, patch)), snapshot.version)
+        name = self.form.value
+        start = b',"from":%s,"%s":%s' % (json.dumps(have).encode(), name.encode(), delta)
+        changes = wrap(self._message(name, start), snapshot.version)
         return changes if len(changes) < WORTH_IT * len(whole) else whole
+
+    @abstractmethod
+    def _withheld(self) -> bytes:
+        """Makes the message that says that the document must not be shown any more."""
+
+    @abstractmethod
+    def _whole(self, snapshot: Snapshot) -> bytes:
+        """Makes the message with the whole document."""
+
+    @abstractmethod
+    def _message(self, kind: str, rest: bytes = b"") -> bytes:
+        """Makes a message.
+
+        :param kind: its type.
+        :param rest: its last members, each after a comma.
+        """
+
+
+@dataclass(eq=False)
+class Messages(PreparedMessages):
+    """The messages of ``livefeed.delta.v1``."""
+
+    form = DeltaForm.PATCH
+
+    def _withheld(self) -> bytes:
+        return self._message("state")
+
+    def _whole(self, snapshot: Snapshot) -> bytes:
+        message = SnapshotMessage(self._message("snapshot", b',"data":%s' % snapshot.data))
+        message.snapshot, message.start = snapshot, len(message) - len(snapshot.data) - 1
+        return message
 
     def _message(self, kind: str, rest: bytes = b"") -> bytes:
         snapshot = self.feed.snapshot

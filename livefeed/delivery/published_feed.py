@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed.delivery.delivery import Delivery
+from livefeed.delivery.directory import Directory
 from livefeed.delivery.document import DocumentResource, Form
 from livefeed.delivery.feed_resource import Access
 from livefeed.delivery.websocket.resource import WebSocketResource
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import AnswerHandshake
+    from livefeed.delivery.directory import Followed, Refusal, Visitor
     from livefeed.delivery.events import EventStream
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
@@ -41,6 +43,7 @@ class PublishedFeed:
     :ivar in_thread: calls a function in a thread.
     :ivar delivery: the ways in which the whole document is followed.
     :ivar parts: the parts of the document that are followed.
+    :ivar directory: the feeds of the site, which connections to this feed may follow as well; set by the root.
     :ivar slots: the reconnect slots since the subscribers were let go; ``None`` before.
     """
 
@@ -54,6 +57,7 @@ class PublishedFeed:
 
     # internal state
     places: int | None = None
+    directory: Directory = field(default_factory=Directory)
     delivery: Delivery = field(init=False)
     parts: Parts[Delivery] = field(init=False)
     slots: ReconnectSlots | None = None
@@ -68,7 +72,12 @@ class PublishedFeed:
 
     def _deliver(self, feed: Feed) -> Delivery:
         """Makes the delivery of the whole, or of a part."""
-        return Delivery.of(feed, self.answer_handshake, self.full, self.slots)
+        whole = None if feed.whole is None else self.delivery
+        return Delivery.of(feed, self.answer_handshake, self.full, self.slots, find=self._find, whole=whole)
+
+    def _find(self, path: str, visitor: Visitor) -> Followed | Refusal:
+        """Finds another item of the site."""
+        return self.directory.find(path, visitor)
 
     def full(self) -> bool:
         """Tells whether the limit of subscribers is reached: WebSockets, streams and waiting requests together."""
@@ -81,8 +90,11 @@ class PublishedFeed:
         return sum(delivery.followers() for delivery in self)
 
     def watchers(self) -> dict[str, int]:
-        """Gives the numbers of subscribers of the feed and its parts, by the way in which they follow."""
-        streams = sum(delivery.streams.followers() for delivery in self)
+        """Gives the numbers of subscribers of the feed and its parts, by the way in which they follow.
+
+        Of a connection that follows several items, each counts, for its feed.
+        """
+        streams = sum(delivery.event_streams() for delivery in self)
         waiting = self.waiting()
         # A stream that was dropped leaves its feed before its connection ends.
         return {"websocket": max(0, self.followers() - streams - waiting), "events": streams, "waiting": waiting}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from livefeed.delivery.directory import Directory
 from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageResource, feed_page
 from livefeed.delivery.scripts import scripts
 from livefeed.web.cors import Origins
@@ -30,6 +31,9 @@ class Root(Node):
     def __init__(self, published: Iterable[PublishedFeed] = ()) -> None:
         super().__init__(Origins.common(()))
         self._published = {each.feed.name: each for each in published}
+        self._directory = Directory()
+        for each in self._published.values():
+            self._list(each)
         self._assets: dict[str, IResource] = {}
         self.update()
 
@@ -42,6 +46,7 @@ class Root(Node):
         if name in self._published:
             raise ValueError(f"there is a feed of the name {name!r} already")
         self._published[name] = published
+        self._list(published)
         self.update()
 
     def remove(self, published: PublishedFeed, slots: ReconnectSlots | None = None) -> None:
@@ -54,9 +59,16 @@ class Root(Node):
         if self._published.get(name) is not published:
             raise KeyError(name)
         # The waiting requests are answered from the resources that they have come to.
+        del self._directory.feeds[name]
+        published.directory = Directory()
         published.close(slots or ReconnectSlots())
         del self._published[name]
         self.update()
+
+    def _list(self, published: PublishedFeed) -> None:
+        """Has a feed followed by connections to the other feeds, and these by those to it."""
+        self._directory.feeds[published.feed.name] = published
+        published.directory = self._directory
 
     def add_assets(self, resources: Mapping[str, IResource]) -> None:
         """Serves more resources below ``/-/``, whichever feeds there are.

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_TOKENS = 32
 """The largest number of reference tokens in a path. It bounds the work of finding a part: each token reads a level."""
@@ -117,3 +121,8 @@ def unescape(segment: str) -> str:
 def escape(token: str) -> str:
     """Gives the segment of a pointer that stands for a reference token (RFC 6901, 3)."""
     return token.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_of(tokens: Iterable[str]) -> str:
+    """Gives the JSON Pointer of reference tokens. Each sequence of tokens has one pointer, and each pointer one."""
+    return "".join(f"/{escape(token)}" for token in tokens)

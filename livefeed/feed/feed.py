@@ -127,6 +127,7 @@ class Feed:
         least two intervals, or a feed with a long interval would expire before each tick.
     :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` for that of :attr:`clock`.
     :ivar whole: the feed of which this one is a part, and whose state it takes over; ``None`` if it is no part.
+    :ivar pointer: the JSON Pointer of this part in the whole (RFC 6901); empty if it is no part.
     :ivar is_replica: whether this feed follows the same feed of another process, which logs its changes of state.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
@@ -156,6 +157,7 @@ class Feed:
     gone_after_s: float = inf
     wall: Callable[[], float] | None = None
     whole: Feed | None = None
+    pointer: str = ""
     is_replica: bool = False
 
     # internal state
@@ -191,6 +193,11 @@ class Feed:
         if self.whole is not None:
             self.tally = self.whole.tally
         self._sequence = Sequence(int(self._now().wall_s * 1000), 0)
+
+    @property
+    def path(self) -> str:
+        """The path of the feed or part, without percent-encoding: its only one."""
+        return f"/{self.name if self.whole is None else self.whole.name}{self.pointer}"
 
     # Versions
 
@@ -407,19 +414,24 @@ class Feed:
         self._announce_state(before)
 
     def mark_missing(self) -> None:
-        """Takes note that the whole does not have this part now. Its subscribers keep it, and are sent its state.
+        """Takes note that the whole does not have this part now.
+
+        Its subscribers keep it, and those that send the state are called once when it vanishes.
 
         Its time stays that of its last confirmation. Once it has expired it stays so until it is back: if it became
         live with the whole, a value that no longer exists would be shown again. The same holds if the document is
         withdrawn meanwhile.
         """
         assert self.whole is not None
-        self.is_missing = True
+        vanishes, self.is_missing = not self.is_missing, True
         before = self._standing
         stays_hidden = self.freshness is State.EXPIRED or self.whole.is_gone()
         self._enter(State.EXPIRED if stays_hidden else self.whole.freshness)
-        if self._standing != before:
+        if self.state is not before[1]:
             self._announce_state(before)
+        elif vanishes:
+            self._notify_observers()
+            self.fanout.push_state(to_all=False)
 
     # States
 
@@ -733,6 +745,7 @@ class Feed:
         have: str | None = None,
         audience: Audience | None = None,
         expire: Callable[[], object] | None = None,
+        is_paused: bool = False,
     ) -> Subscription:
         """Begins a subscription, and sends the newest snapshot immediately if there is one.
 
@@ -744,11 +757,14 @@ class Feed:
         :param audience: the subscribers that receive the same bytes; ``None`` if this one is sent bytes of its own.
         :param expire: called once the document must not be shown any more. It is the only notice to a subscriber
             without the state, which is sent nothing until the document may be shown again.
+        :param is_paused: whether the subscriber can take nothing now: it is owed the snapshot.
         :returns: the subscription, which has ended already if the subscriber raised and was dropped.
         """
         subscription = self.fanout.add(
             subscriber, repeats=repeats, with_state=with_state, audience=audience, expire=expire
         )
+        if is_paused:
+            subscription.pause()
         if self.snapshot is None or self.is_missing:
             # A part that is missing is back, otherwise it could not be subscribed to, and is being made.
             return subscription

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from livefeed.document.codings import compress_well, is_large
 from livefeed.document.history import History
-from livefeed.document.pointer import PartReader, PointerError, tokens_of
+from livefeed.document.pointer import PartReader, PointerError, pointer_of, tokens_of
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.feed.feed import Feed, State
 
@@ -209,6 +209,7 @@ class Parts(Generic[_D]):
             push="change",
             wall=whole.wall,
             whole=whole,
+            pointer=pointer_of(tokens),
             history=History(whole.history),
         )
         part = _Part(tokens, self.make_delivery(feed), whole.clock.seconds(), peer or "")

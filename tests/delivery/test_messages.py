@@ -32,12 +32,12 @@ def document(number: int) -> bytes:
     return json.dumps({"number": number, "rest": ["unchanged"] * 50}).encode()
 
 
-def plain(message: bytes, version: str) -> bytes:
+def plain(message: bytes, version: str | None) -> bytes:
     """Wraps a message in nothing."""
     return message
 
 
-def deflated(message: bytes, version: str) -> bytes:
+def deflated(message: bytes, version: str | None) -> bytes:
     """Compresses a message as WebSockets do."""
     return deflate_message(message)
 

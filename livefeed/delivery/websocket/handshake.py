@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.web.server import NOT_DONE_YET
 
+from livefeed.delivery.items import Visit
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
 from livefeed.feed.feed import State
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
-DELTA = "livefeed.delta.v1"
-"""The subprotocol of :mod:`livefeed.delivery.messages`."""
+DELTA, DELTA_2 = "livefeed.delta.v1", "livefeed.delta.v2"
+"""The subprotocols of :mod:`livefeed.delivery.messages` and :mod:`livefeed.delivery.item_messages`."""
 
 MAX_OFFERS_BYTES = 2048
 """Limit of ``Sec-WebSocket-Extensions`` in bytes: ten times the longest real offers; 15 KB took 2 ms to parse."""
 
 KEY_BYTES = 16
+
+_SUBPROTOCOLS = (DELTA.encode(), DELTA_2.encode())
 
 _DEFLATE = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 _FULL_WINDOW = b"; server_max_window_bits=15"
@@ -65,12 +68,13 @@ class ConnectionFactory(Protocol):
 
     slots: ReconnectSlots | None
 
-    def build(self, address: Any, delivery: Delivery, have: str | None, /) -> IProtocol:
+    def build(self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None, /) -> IProtocol:
         """Makes the connection of one client, which reads a handshake request first and answers it with 101.
 
         :param address: the client's address: one of Twisted's.
         :param delivery: the ways to follow the feed that the client asks for.
         :param have: the version that the client has already; ``None`` if it has none.
+        :param visit: the facts about a client that speaks ``livefeed.delta.v2``; ``None`` for others.
         """
 
 
@@ -118,14 +122,15 @@ class Handshakes:
             slots.add()
             return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", retry)])
         subprotocol = accepted_subprotocol(field_of(request.requestHeaders, b"Sec-WebSocket-Protocol"))
-        if delivery.feed.is_gone() and subprotocol != DELTA:
-            # A client that speaks the subprotocol is accepted: its messages carry the state of the feed.
+        if delivery.feed.is_gone() and subprotocol is None:
+            # A client that speaks a subprotocol is accepted: its messages carry the state of the feed.
             return _refuse_hidden(request, delivery.feed)
         if delivery.full():
             delivery.feed.tally.refused["limit"] += 1
             return refuse_one_more(request)
         have = named_version(request.args.get(b"have"))
-        connection = self.factory.build(request.getClientAddress(), delivery, have)
+        visit = Visit.of(request) if subprotocol == DELTA_2 else None
+        connection = self.factory.build(request.getClientAddress(), delivery, have, visit)
         request.setResponseCode(101)
         request.channel.hand_over(connection)
         connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))
@@ -161,10 +166,12 @@ def _accepted_request(key: bytes, extension: bytes, subprotocol: str | None) -> 
 def accepted_subprotocol(offered: bytes | None) -> str | None:
     """Gives the subprotocol that the server speaks with a client (RFC 6455, 4.2.2); ``None`` for none.
 
+    It is the first known one of those that the client offers, in its order of preference (RFC 6455, 11.3.4).
+
     :param offered: the value of ``Sec-WebSocket-Protocol``; ``None`` if it was not sent.
     """
     names = [name.strip() for name in members_of(offered or b"")]
-    return DELTA if DELTA.encode() in names else None
+    return next((name.decode() for name in names if name in _SUBPROTOCOLS), None)
 
 
 def accepted_extension(offered: bytes | None) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from livefeed.delivery.framing import websocket_text_frame
+from livefeed.delivery.item_messages import TextMessage
 from livefeed.delivery.messages import SnapshotMessage
 from livefeed.document.codings import deflate_around, deflate_message, is_large
 
@@ -66,12 +67,12 @@ class FrameAudience:
         return _FrameMulticast(self._make_group(), self._frame)
 
 
-def message_frame(message: bytes, _: str) -> bytes:
-    """Gives a message of ``livefeed.delta.v1`` as a text frame; see :meth:`livefeed.delivery.messages.Messages.get`."""
+def message_frame(message: bytes, _: str | None) -> bytes:
+    """Gives a message as a text frame; see :meth:`livefeed.delivery.messages.PreparedMessages.get`."""
     return websocket_text_frame(message)
 
 
-def compressed_message_frame(message: bytes, _: str) -> bytes:
+def compressed_message_frame(message: bytes, _: str | None) -> bytes:
     """Gives a message of ``livefeed.delta.v1`` as a compressed text frame (RFC 7692, 7.2.1)."""
     deflated = message.snapshot.deflated if isinstance(message, SnapshotMessage) and is_large(message) else None
     if isinstance(message, SnapshotMessage) and deflated is not None:
@@ -80,4 +81,19 @@ def compressed_message_frame(message: bytes, _: str) -> bytes:
         payload = deflate_around(message[: message.start], deflated, message[end:])
     else:
         payload = deflate_message(message)
+    return websocket_text_frame(payload, compressed=True)
+
+
+def compressed_item_frame(message: bytes, _: str | None) -> bytes:
+    """Gives a message of ``livefeed.delta.v2`` as a compressed text frame.
+
+    A document whose text is still being compressed is sent in a plain frame, which clients accept as well (RFC 7692,
+    6).
+    """
+    if not isinstance(message, TextMessage):
+        return websocket_text_frame(deflate_message(message), compressed=True)
+    if message.deflated is None:
+        return websocket_text_frame(message)
+    end = message.start + message.size
+    payload = deflate_around(message[: message.start], message.deflated, message[end:])
     return websocket_text_frame(payload, compressed=True)

@@ -20,6 +20,7 @@ from autobahn.websocket.protocol import TrafficStats
 from livefeed.delivery.flow_control import PausableSubscriber
 from livefeed.delivery.framing import compressed_document_frame, document_frame
 from livefeed.delivery.heartbeats import Heartbeats
+from livefeed.delivery.items import Items, Visit
 from livefeed.delivery.messages import MessageAudience, MessageOutlet
 from livefeed.delivery.transports import group_maker
 from livefeed.delivery.websocket.close_codes import (
@@ -36,11 +37,13 @@ from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import (
     FrameAudience,
     FrameOutlet,
+    compressed_item_frame,
     compressed_message_frame,
     message_frame,
 )
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
 from livefeed.feed.feed import State
+from livefeed.feed.subscription import Subscription
 from livefeed.web.answers import SERVER
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from livefeed.delivery.delivery import Delivery, Socket
-    from livefeed.delivery.messages import Messages
+    from livefeed.delivery.messages import Messages, Wrap
     from livefeed.feed.fanout import Audience
     from livefeed.feed.feed import Feed
     from livefeed.web.reconnect_slots import ReconnectSlots
@@ -127,6 +130,10 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
     messages: Messages
     sockets: dict[Socket, None]
     have: str | None = None
+    is_event_stream = False
+    # Only those that follow by livefeed.delta.v2 have these two.
+    visit: Visit | None = None
+    delivery: Delivery
     _outlet: FrameOutlet | MessageOutlet
     _received = 0
     _opened_at = 0.0
@@ -147,16 +154,20 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
 
     def onConnect(self, request: Any) -> str | None:
         """WebSocketServerProtocol API. Chooses the subprotocol."""
-        return DELTA if DELTA in request.protocols else None
+        # The handshake has chosen it; no other one is among those that Autobahn reads.
+        return next(iter(request.protocols), None)
 
     def onOpen(self) -> None:
         """WebSocketServerProtocol API."""
         self._forget_handshake()
         self._opened_at = self._now()
         self.factory.protocols_open.add(self)
-        self.sockets[self] = None
         self.registerProducer(self, True)
         deflated = self._perMessageCompress is not None
+        if self.visit is not None:
+            self._follow_items(self.visit, compressed_item_frame if deflated else message_frame)
+            return
+        self.sockets[self] = None
         make_group = group_maker(self.transport)
         audience: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
@@ -171,26 +182,44 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
             if make_group is not None:
                 audience = FrameAudience(make_group, frame)
         expire = None if by_delta else self.expire
-        self._subscription = self.feed.subscribe(self._outlet, with_state=by_delta, audience=audience, expire=expire)
+        subscription = self.feed.subscribe(self._outlet, with_state=by_delta, audience=audience, expire=expire)
+        self._subscription = subscription
         # The first document may have filled the transport.
         if self._paused:
-            self._subscription.pause()
+            subscription.pause()
         if self.state != self.STATE_OPEN:
-            self._subscription.cancel()
+            subscription.cancel()
+
+    def _follow_items(self, visit: Visit, wrap: Wrap) -> None:
+        items = Items(self, wrap, visit.visitor)
+        self._subscription = items
+        self.visit = None
+        if self._paused:
+            items.pause()
+        items.begin(self.delivery, self.have, visit.wishes)
+        if self.state != self.STATE_OPEN:
+            items.cancel()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """WebSocketServerProtocol API. ``{"have": VERSION}`` is answered; other messages are ignored."""
-        if not isinstance(self._outlet, MessageOutlet) or self._subscription is None:
+        """WebSocketServerProtocol API.
+
+        Those who follow by ``livefeed.delta.v1`` are answered ``{"have": VERSION}``. Other messages are ignored.
+        """
+        following = self._subscription
+        if isinstance(following, Items):
+            following.receive(payload)
+            return
+        if not isinstance(self._outlet, MessageOutlet) or not isinstance(following, Subscription):
             return
         try:
             have = msgspec.json.decode(payload, type=_Have).have
         except msgspec.DecodeError:
             return
         # This comes first, because leaving the multicast sets the outlet's version to that of the multicast.
-        self._subscription.leave_multicast()
+        following.leave_multicast()
         self._outlet.have = have
         if self.feed.snapshot is not None:
-            self._subscription.deliver(self.feed.snapshot)
+            following.deliver(self.feed.snapshot)
 
     def onFrameBegin(self) -> None:
         """WebSocketProtocol API. Frames of all kinds are counted."""
@@ -250,7 +279,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
     def _count_frame(self) -> None:
         self._received += 1
         if self._received > FREE_FRAMES + self._now() - self._opened_at:
-            by_delta = self.websocket_protocol_in_use == DELTA
+            by_delta = self.websocket_protocol_in_use is not None
             if not self.failedByMe:
                 self.feed.tally.dropped["flood"] += 1
             self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, "too many frames")
@@ -304,7 +333,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         """
         if self.state != self.STATE_OPEN:
             return
-        code = close_code(delay_ms) if self.websocket_protocol_in_use == DELTA else GOING_AWAY
+        code = close_code(delay_ms) if self.websocket_protocol_in_use is not None else GOING_AWAY
         # Autobahn's sendClose does not accept 1001.
         self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms)
 
@@ -389,13 +418,15 @@ class SubscriberFactory(WebSocketServerFactory):
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
         self.protocol: Any = type("SubscriberProtocol", (SubscriberProtocol,), options)
 
-    def build(self, address: Any, delivery: Delivery, have: str | None) -> IProtocol:
+    def build(self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None = None) -> IProtocol:
         """ConnectionFactory API."""
         protocol: Any = self.buildProtocol(address)
         protocol.feed = delivery.feed
         protocol.messages = delivery.messages
         protocol.sockets = delivery.sockets
         protocol.have = have
+        if visit is not None:
+            protocol.visit, protocol.delivery = visit, delivery
         connection: IProtocol = protocol
         return connection
 
