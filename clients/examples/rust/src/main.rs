@@ -5,9 +5,11 @@
 //! cargo run -- wss://feeds.example/feed.ws /feed/totals
 //! ```
 //!
-//! The first item is that of the URL; further ones are named by their paths. `--vectors FILE` runs `vectors.json`.
+//! The first item is that of the URL; further ones are named by their paths. `--vectors FILE` runs `vectors.json`,
+//! and `--timing` measures.
 
 mod items;
+mod timing;
 mod vectors;
 
 use items::{delay_ms, version_of, Item, Items};
@@ -44,6 +46,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [flag, file] if flag == "--vectors" => vectors::run(file),
+        [flag] if flag == "--timing" => timing::run(),
         [flag, count, url, paths @ ..] if flag == "--changes" => follow(url, paths, count.parse().expect("a number")),
         [url, paths @ ..] => follow(url, paths, usize::MAX),
         [] => panic!("name a URL such as wss://feeds.example/feed.ws, and further items such as /feed/totals"),
