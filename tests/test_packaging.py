@@ -21,9 +21,14 @@ from livefeed.delivery.scripts import NAMES
 from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", *NAMES))
-OF_EXTRAS = ("livefeed.sources.mongo.",)
-"""Packages that cannot be imported without an extra."""
+STATIC = tuple(
+    f"livefeed/static/{name}" for name in ("page.html", "list.html", "page/main.js", "page/page.css", *NAMES)
+)
+OF_EXTRAS = (
+    "livefeed.sources.mongo.",
+    *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),
+)
+"""Modules that cannot be imported without an extra."""
 WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
 
 

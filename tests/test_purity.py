@@ -26,7 +26,7 @@ PURE = (
     "livefeed.document.timestamps",
     "livefeed.web.conditional",
     "livefeed.clocks",
-    "livefeed.client.http",
+    "livefeed.client.asyncio",
     "livefeed.client.protocol",
 )
 REACTOR = "twisted.internet.reactor"
@@ -62,7 +62,8 @@ class PurityTests(SynchronousTestCase):
         for module in PURE:
             modules = loaded_by(f"import {module}")
             self.assertIn(module, modules)
-            self.assertEqual(of("twisted", modules), set(), module)
+            for package in ("twisted", "autobahn", "zope"):
+                self.assertEqual(of(package, modules), set(), module)
 
     def test_instrument_sees_twisted(self) -> None:
         """The measurement finds an import where there is one."""

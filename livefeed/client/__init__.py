@@ -2,10 +2,13 @@
 
 - ``address``: the URLs of a feed that are made of the one that a user gives.
 - ``answers``: the answers to polls, and their fields.
+- ``asyncio``: the front end for asyncio, an iterator.
+- ``driver``: the work that both front ends share.
 - ``failures``: the reasons why a server cannot be reached, as text.
 - ``http``: requests for a document, in a thread.
 - ``items``: the documents that a client holds, and the messages that change them.
 - ``messages``: the messages of ``livefeed.delta.v2``.
 - ``protocol``: the decisions of a client, without input and output: when it connects, polls, waits and stops.
 - ``update``: the values that a user of the client receives.
+- ``websocket``: a WebSocket, without input and output.
 """

@@ -158,7 +158,7 @@ class Protocol:
     _phase: _Phase = _Phase.STOPPED
     _line: Line = Line.CONNECTING
     _problem: str = ""
-    _last: Shown | None = None
+    _last: Shown = field(default_factory=Shown)
     _failures: int = 0
     _opened_at: float = 0.0
     _due_at: float = 0.0  # the end of the wait, or of the patience with a connection
@@ -471,6 +471,6 @@ class Protocol:
         if shown == self._last:
             return actions
         # The time of the last confirmation alone is no change. Users read the age when they need it.
-        is_same = self._last is not None and shown == replace(self._last, at=shown.at)
+        is_same = shown == replace(self._last, at=shown.at)
         self._last = shown
         return actions if is_same else [Show(shown), *actions]

@@ -99,6 +99,22 @@ class Update(Generic[T_co]):
     verified: bool
     problem: str
 
+    @classmethod
+    def of(cls, shown: Shown, data: T_co | None, age_s: float | None) -> Update[T_co]:
+        """Makes the update of everything that may be shown, the parsed document, and its age."""
+        return cls(
+            data,
+            shown.content,
+            shown.version,
+            shown.sequence,
+            shown.state,
+            age_s if shown.content is not None else None,
+            shown.at,
+            shown.line,
+            shown.verified,
+            shown.problem,
+        )
+
 
 read_floats: partial[Any] = partial(json.loads)
 """Reads a document with floats, as most programs want it. ``1.50`` becomes 1.5."""

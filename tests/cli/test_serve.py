@@ -106,9 +106,9 @@ class RunTests(ServeTestCase):
         """The addresses are printed, and the process is replaced, so that its command line can be repeated."""
         calls: list[list[str]] = []
         self.patch(os, "execv", lambda program, arguments: calls.append(arguments))
-        self.patch(sys, "stdout", io.StringIO())
+        self.patch(sys, "stdout", output := io.StringIO())
         main(["serve", str(self.file), "--interval", "2"])
-        self.assertIn("http://localhost:8085/", sys.stdout.getvalue())  # type: ignore[union-attr]
+        self.assertIn("http://localhost:8085/", output.getvalue())
         ((program, *arguments),) = calls
         self.assertEqual(program, sys.executable)
         where = arguments.index("livefeed")
@@ -116,9 +116,9 @@ class RunTests(ServeTestCase):
 
     def test_errors(self) -> None:
         """An error is one line, and exits with 1."""
-        self.patch(sys, "stderr", io.StringIO())
+        self.patch(sys, "stderr", errors := io.StringIO())
         self.assertEqual(main(["serve", "no.json"]), 1)
-        self.assertIn("no.json", sys.stderr.getvalue())  # type: ignore[union-attr]
+        self.assertIn("no.json", errors.getvalue())
 
 
 class PortTests(SynchronousTestCase):

@@ -81,7 +81,7 @@ _targets = _often(
         b"/feed%00",
         b"/feed;x",
         b"/fe\x80ed",
-        b"/-/page.css",
+        b"/-/page/page.css",
         b"/feed.ws",
         b"/nope",
         b"http://localhost/feed",

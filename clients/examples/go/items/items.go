@@ -80,8 +80,8 @@ func (items *Items) Receive(message Message) *Follow {
 		item.IsShown = item.Data != nil
 		item.take(message.State)
 	case "missing":
-		// The bytes stay: the next splices may begin from them.
-		item.State, item.IsShown = message.State, false
+		// When the part is back, it comes as a document.
+		item.Data, item.State, item.IsShown = nil, message.State, false
 	}
 	return nil
 }

@@ -74,9 +74,8 @@ impl Items {
                 item.take_state(state);
             }
             "missing" => {
-                // The bytes stay: the next splices may begin from them.
-                item.state = Some(state.to_owned());
-                item.is_shown = false;
+                // When the part is back, it comes as a document.
+                *item = Item { state: Some(state.to_owned()), ..Item::default() };
             }
             _ => {}
         }

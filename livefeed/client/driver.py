@@ -1,0 +1,227 @@
+"""The work that both front ends share: actions of the protocol become calls of an event loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Protocol as Requirement
+
+from livefeed.client.failures import reason_of
+from livefeed.client.http import Requests
+from livefeed.client.protocol import Connect, Disconnect, Failed, Get, Protocol, Send, Show, Stop
+from livefeed.client.websocket import Closed, Opened, Text, WebSocket
+from livefeed.clocks import monotonic
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from livefeed.client.answers import Answer
+    from livefeed.client.protocol import Action
+    from livefeed.client.update import Shown
+    from livefeed.client.websocket import Event
+    from livefeed.exceptions import FollowError
+
+
+class Timer(Requirement):
+    """A call that is due later."""
+
+    def cancel(self) -> object:
+        """Forgets the call, which is still due."""
+
+
+class Wire(Requirement):
+    """A connection, with TLS if the address wants that."""
+
+    def write(self, data: bytes) -> object:
+        """Sends bytes."""
+
+    def drop(self) -> object:
+        """Ends the connection, or the attempt, at once. No call follows."""
+
+
+class Receiver(Requirement):
+    """The receiver of the events of a connection."""
+
+    def connected(self) -> None:
+        """The connection is there."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+
+    def ended(self, error: BaseException | None) -> None:
+        """The connection has ended, or there will be none."""
+
+
+class Loop(Requirement):
+    """An event loop."""
+
+    def connect(self, receiver: Receiver) -> Wire:
+        """Begins a connection to the address."""
+
+    def call_later(self, delay_s: float, call: Callable[[], object]) -> Timer:
+        """Calls a function later."""
+
+    def in_thread(self, work: Callable[[], Answer | Failed], done: Callable[[Answer | Failed], object]) -> None:
+        """Calls a function in a thread of its own, and then another one in the loop."""
+
+
+@dataclass(slots=True, eq=False)
+class Driver:
+    """One client on an event loop.
+
+    :param protocol: the decisions.
+    :param loop: the event loop.
+    :param tls: the settings of TLS for requests; ``None`` for plain HTTP.
+    :param on_shown: is given everything that may be shown, at each change.
+    :param on_stop: is given the reason why the client has stopped by itself.
+    """
+
+    # required parameters
+    protocol: Protocol
+    loop: Loop
+    tls: ssl.SSLContext | None
+    on_shown: Callable[[Shown], object]
+    on_stop: Callable[[FollowError], object]
+
+    # internal state
+    _session: _Session | None = None
+    _requests: Requests | None = None
+    _timer: Timer | None = None
+    _is_stopped: bool = False
+
+    def start(self) -> None:
+        """Begins to follow."""
+        self.perform(self.protocol.start(monotonic()))
+
+    def stop(self) -> None:
+        """Ends all connections, and makes no more calls."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._disconnect()
+        self._requests = None
+
+    def age_s(self) -> float | None:
+        """Gives the seconds since the server last confirmed the document; ``None`` if that is not known."""
+        return self.protocol.age_s(monotonic())
+
+    def perform(self, actions: list[Action]) -> None:
+        """Performs actions, and arranges the next call."""
+        for action in actions:
+            if self._is_stopped:
+                return
+            match action:
+                case Show(shown):
+                    self.on_shown(shown)
+                case Connect(url):
+                    self._session = _Session(self, WebSocket(url, self.protocol.max_bytes))
+                    self._session.wire = self.loop.connect(self._session)
+                case Send(text):
+                    if self._session is not None:
+                        self._session.send(text)
+                case Disconnect():
+                    self._disconnect()
+                case Get(fields):
+                    self._get(fields)
+                case Stop(error):
+                    self.stop()
+                    self.on_stop(error)
+        self._arrange()
+
+    def take(self, session: _Session, event: Event) -> None:
+        """Takes an event of a WebSocket, unless there is another one meanwhile."""
+        if session is not self._session or self._is_stopped:
+            return
+        now = monotonic()
+        match event:
+            case Opened(subprotocol):
+                self.perform(self.protocol.opened(subprotocol, now))
+            case Text(data):
+                self.perform(self.protocol.received(data, now))
+            case Closed(code, reason):
+                self._disconnect()
+                self.perform(self.protocol.closed(code, reason, now))
+            case Failed():
+                self._disconnect()
+                self.perform(self.protocol.failed(event, now))
+
+    def _disconnect(self) -> None:
+        session, self._session = self._session, None
+        if session is not None and session.wire is not None:
+            farewell = session.socket.close()
+            if farewell:
+                session.wire.write(farewell)
+            session.wire.drop()
+
+    def _get(self, fields: dict[str, str]) -> None:
+        # An object that a request is using in its thread is left to that thread.
+        requests, self._requests = self._requests, None
+        if requests is None:
+            requests = Requests(self.protocol.address, self.tls, self.protocol.max_bytes)
+
+        def done(result: Answer | Failed) -> None:
+            if self._is_stopped:
+                requests.close()
+                return
+            self._requests = requests
+            now = monotonic()
+            if isinstance(result, Failed):
+                self.perform(self.protocol.failed(result, now))
+            else:
+                self.perform(self.protocol.answered(result, now))
+
+        self.loop.in_thread(lambda: requests.get(fields), done)
+
+    def _arrange(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wakes_at = self.protocol.wakes_at
+        if wakes_at is not None and not self._is_stopped:
+            self._timer = self.loop.call_later(max(0.0, wakes_at - monotonic()), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.perform(self.protocol.wake(monotonic()))
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """One connection with a WebSocket."""
+
+    # required parameters
+    driver: Driver
+    socket: WebSocket
+
+    # internal state
+    wire: Wire | None = None
+
+    def connected(self) -> None:
+        """Receiver API."""
+        if self.wire is not None:
+            self.wire.write(self.socket.handshake())
+
+    def data_received(self, data: bytes) -> None:
+        """Receiver API."""
+        self._take(self.socket.receive(data))
+
+    def ended(self, error: BaseException | None) -> None:
+        """Receiver API."""
+        if error is not None and not self.socket.is_begun:
+            self.driver.take(self, Failed(reason_of(error, self.driver.protocol.address)))
+        else:
+            self._take(self.socket.receive(b""))
+
+    def send(self, text: str) -> None:
+        """Sends a message."""
+        if self.wire is not None:
+            self.wire.write(self.socket.send(text))
+
+    def _take(self, events: list[Event]) -> None:
+        data = self.socket.to_send()
+        if data and self.wire is not None:
+            self.wire.write(data)
+        for event in events:
+            self.driver.take(self, event)
