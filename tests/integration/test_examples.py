@@ -1,4 +1,4 @@
-"""The example clients in Go and Rust: the vectors, and a feed that they follow."""
+"""Clients in other languages: the vectors, and a feed that the examples in Go and Rust follow."""
 
 from __future__ import annotations
 
@@ -64,6 +64,12 @@ def follow(start: Start, tmp_path: Path, *command: str) -> None:
         assert "did not fit" not in process.text()
     finally:
         process.close()
+
+
+def test_javascript_passes_the_vectors() -> None:
+    """The client for pages applies, verifies and shows what the contract says, and comes back when it says."""
+    program = CHECKOUT / "tests" / "clients" / "vectors.mjs"
+    assert succeed([peer("node", "nodejs"), str(program), str(FILE)], CHECKOUT) == "OK\n"
 
 
 def test_go_passes_the_vectors() -> None:
