@@ -23,6 +23,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", "splices.js"))
 OF_EXTRAS = (
     "livefeed.sources.mongo.",
+    "livefeed.cli.screen",
     *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),
 )
 """Modules that cannot be imported without an extra."""
