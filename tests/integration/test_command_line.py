@@ -112,3 +112,29 @@ def test_serve(tmp_path: Path) -> None:
         process.signal(signal.SIGINT)
         assert process.wait() == -signal.SIGINT
         assert "Server Shut Down" in process.text()
+
+
+FOLLOWER = """
+import sys
+from twisted.internet import reactor
+from livefeed.client.twisted import Follower
+
+def show(update):
+    if update.data is not None:
+        print(update.line, update.state, update.verified, update.data)
+        reactor.stop()
+
+follower = Follower(reactor, sys.argv[1], show, on_error=print, cacert=sys.argv[2])
+reactor.callWhenRunning(follower.startService)
+reactor.addSystemEventTrigger("before", "shutdown", follower.stopService)
+reactor.run()
+"""
+
+
+def test_follower(start: Start, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
+    """The service of Twisted follows by WebSocket, with the TLS of the standard library."""
+    (tmp_path / "a.json").write_text("[1]")
+    livefeed = start("--source", f"file:{tmp_path}/a.json")
+    command = [sys.executable, "-c", FOLLOWER, f"https://{livefeed.authority}/feed", str(certificate.ca)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_S)
+    assert (done.stdout, done.stderr) == ("open live True [1]\n", "")
