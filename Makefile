@@ -6,16 +6,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8443
+PLAIN_PORT ?= 8080
 # Clients that are written for Node. Without npm, the tests that need them are skipped.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock.json)
 
-.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+# A process that must not keep its byte code compiles all of livefeed at its start, which takes a quarter of the start:
+# the tests start many hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
 
 help:
-	@echo "make run      serve the demo feed on https://localhost:$(PORT)/"
+	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
-	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport: what CI runs"
-	@echo "make test-workers  run the integration tests with two workers; not yet a part of make check"
+	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
+	@echo "make test-workers  run the integration tests with two workers"
 	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
@@ -53,11 +58,14 @@ certs: $(READY)
 
 run: certs
 	@echo
-	@echo "  open    https://localhost:$(PORT)/           (the certificate is a development one: accept it)"
-	@echo "  poll    curl --cacert certs/ca.pem https://localhost:$(PORT)/feed"
+	@echo "  open    http://localhost:$(PLAIN_PORT)/            (for this machine alone)"
+	@echo "  or      https://localhost:$(PORT)/           (the certificate is a development one: accept it)"
+	@echo "  poll    curl http://localhost:$(PLAIN_PORT)/feed"
+	@echo "          curl --cacert certs/ca.pem https://localhost:$(PORT)/feed"
 	@echo "  follow  SSL_CERT_FILE=certs/ca.pem $(BIN)/websockets wss://localhost:$(PORT)/feed.ws"
 	@echo
-	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
+	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tcp:$(PLAIN_PORT):interface=127.0.0.1 \
+	    --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
 test: test-unit test-integration test-sources
 
@@ -117,6 +125,10 @@ mutants: $(READY)
 test-unit: $(READY)
 	$(BIN)/python -m pytest --quiet --ignore tests/integration
 
+# CI runs these tests with Debian's Python, too, in an environment of its own.
+test-unit-debian:
+	@$(MAKE) --no-print-directory test-unit VENV=build/debian PYTHON=/usr/bin/python3
+
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
 # A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
 # each request.
@@ -139,7 +151,7 @@ bench-peers:
 	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-twisted test-sources test-unit types docs
+check: lint test-integration test-workers test-twisted test-sources test-unit types docs
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

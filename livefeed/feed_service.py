@@ -520,32 +520,6 @@ class FeedsService(MultiService, Generic[_F]):
         service.feed.observe(self.site.forget_answers)
         self.root.add(service.published)
 
-    def change_feed(self, settings: FeedSettings) -> _F:
-        """Changes the settings of the feed that they name. Its connections stay.
-
-        :raises KeyError: if there is no feed by this name.
-        :raises ConfigurationError: if the settings are impossible. The old ones then stay in use.
-        """
-        service = self.feeds[settings.feed]
-        change = service.prepare(settings)
-        origins = service.published.origins
-        service.take(change)
-        if service.published.origins != origins:
-            self.root.update()
-        self.site.forget_answers()
-        return service
-
-    def remove_feed(self, name: str) -> Deferred[None]:
-        """Removes a feed, and sends its subscribers away.
-
-        :param name: the feed's name.
-        :returns: fires when the last versions are written. Only then may the name be used again.
-        :raises KeyError: if there is no feed by this name.
-        """
-        removal = self._remove(name, ReconnectSlots())
-        self.site.forget_answers()
-        return removal
-
     def _remove(self, name: str, slots: ReconnectSlots) -> Deferred[None]:
         """Removes a feed. The site has to forget its answers afterwards."""
         service = self.feeds.pop(name)

@@ -241,10 +241,10 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
 def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
     """Shows the workers on the operator's port, and offers the drain."""
     operating.status.workers = parent.report
-    parent.deliveries = operating.tracing.report
+    parent.accounts.deliveries = operating.tracing.report
     if operating.settings.ready_public:
-        parent.is_livefeed_ready = lambda: not operating.health.why_not_ready()
-    operating.health.obstacles.append(parent.obstacle)
+        parent.reception.is_livefeed_ready = lambda: not operating.health.why_not_ready()
+    operating.health.obstacles.append(parent.supervisor.obstacle)
     offer_drain(operating, drain)
 
 

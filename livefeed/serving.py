@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import (
-        IReactorCore,
         IReactorFDSet,
-        IReactorFromThreads,
         IReactorSSL,
         IReactorTCP,
         IReactorTime,
@@ -50,14 +48,12 @@ if TYPE_CHECKING:
     from livefeed.admin.metrics import PulledFeed, ServedFeed
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
-    from livefeed.process.line_writer import LineWriter
+    from livefeed.process.line_writer import LineWriter, WriterReactor
     from livefeed.process.loop_lag import LoopLag
     from livefeed.tls.options import ServedCertificates
     from livefeed.transport.pool import Limits, Pool
 
-    class ServiceReactor(
-        IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads, IReactorTCP, IReactorSSL, IReactorUNIX
-    ):
+    class ServiceReactor(WriterReactor, IReactorTime, IReactorFDSet, IReactorTCP, IReactorSSL, IReactorUNIX):
         """The parts of a reactor that the services use."""
 
 
@@ -73,6 +69,7 @@ class Serving:
 
     :param settings: the operator's settings.
     :param reactor: the reactor of the process.
+    :param is_worker: whether a parent has the same log files, and tells that they are opened again.
     :ivar subscribers: makes the protocols of WebSockets, and has all that are open.
     :ivar root: the resources of all feeds.
     :ivar site: the connections of HTTP.
@@ -92,6 +89,7 @@ class Serving:
     # required parameters
     settings: Settings
     reactor: ServiceReactor
+    is_worker: bool = False
 
     # internal state
     subscribers: SubscriberFactory = field(init=False)
@@ -225,6 +223,7 @@ class Serving:
 
             log = AccessLog(Format(settings.access_log_format), write, clocks.wall)
             lines = LineWriter(settings.access_log, settings.place("access_log"), self.reactor, log.flush)
+            lines.tells_reopening = not self.is_worker
             self.lines, make_site = lines, partial(LoggedSite, log, forwarded)  # type: ignore[assignment]
         self.site = make_site(
             self.root,

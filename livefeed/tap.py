@@ -291,6 +291,7 @@ def makeService(options: Options) -> IService:
     from livefeed.process import journald  # noqa: PLC0415
     from livefeed.service import make_service  # noqa: PLC0415
 
+    sys.excepthook = journald.print_traceback
     # Before anything is scheduled. Only here: a program that does more than serve feeds decides on its clock itself.
     measure_by_monotonic_clock(reactor)
     try:

@@ -82,6 +82,17 @@ class FeedsTestCase(SynchronousTestCase):
         self.prepared[f"memory:{name}"] = documents
         self.feeds.add_feed(FeedSettings(feed=name, source=f"memory:{name}", **more))
 
+    def change(self, settings: FeedSettings) -> None:
+        """Changes the settings of a feed, as a reload does."""
+        self.commit({name: each.settings for name, each in self.feeds.feeds.items()} | {settings.feed: settings})
+
+    def remove(self, name: str) -> None:
+        """Removes a feed, as a reload does, and waits until its last versions are written."""
+        self.commit({other: each.settings for other, each in self.feeds.feeds.items() if other != name})
+
+    def commit(self, wanted: dict[str, FeedSettings]) -> None:
+        self.successResultOf(self.feeds.prepare([*wanted.values()]).commit())
+
     def get(self, path: str) -> Response:
         return request(self.site, f"GET {path} HTTP/1.1".encode())
 
@@ -172,11 +183,11 @@ class AddTests(FeedsTestCase):
 
 
 class ChangeTests(FeedsTestCase):
-    """FeedsService.change_feed."""
+    """A feed whose settings change."""
 
-    def change(self, name: str, source: str, *documents: bytes, **more: Any) -> None:
+    def change_to(self, name: str, source: str, *documents: bytes, **more: Any) -> None:
         self.prepared[source] = documents
-        self.feeds.change_feed(FeedSettings(feed=name, source=source, **more))
+        self.change(FeedSettings(feed=name, source=source, **more))
 
     def test_connections_stay(self) -> None:
         """Connections of the changed feed get the new source's document; those of other feeds are unaffected."""
@@ -186,7 +197,7 @@ class ChangeTests(FeedsTestCase):
         ours, theirs = self.follow(b"/b.ws", *HANDSHAKE), self.follow(b"/a.ws", *HANDSHAKE)
         part = self.follow(b"/b.sse/0")
         before = self.sources["memory:b"]
-        self.change("b", "memory:c", b"[4]", b"[5]", interval=2.0)
+        self.change_to("b", "memory:c", b"[4]", b"[5]", interval=2.0)
         self.assertTrue(before.closed)
         self.assertEqual(self.get("/b").body, b"[4]")
         self.assertIn(b"[4]", ours.value())
@@ -204,7 +215,7 @@ class ChangeTests(FeedsTestCase):
         self.add("b", b"[3]")
         self.start()
         self.tick()
-        self.change("b", "memory:c", b"[4]")
+        self.change_to("b", "memory:c", b"[4]")
         puller = self.feeds.feeds["b"].puller
         self.assertEqual((puller.good, puller.failed), (2, 1))
 
@@ -212,7 +223,7 @@ class ChangeTests(FeedsTestCase):
         """Each setting takes effect at once: origins of requests and handshakes, limits, ages, kind of pushes."""
         self.add("b", b"[3]", b"[3]", push="change")
         self.start()
-        self.change(
+        self.change_to(
             "b",
             "memory:b",
             *(b"[3]",) * 2,
@@ -238,9 +249,8 @@ class ChangeTests(FeedsTestCase):
         """Settings that can never work leave the feed unchanged."""
         self.add("b", b"[3]", b"[4]")
         self.start()
-        self.assertRaises(KeyError, self.change, "c", "memory:c")
-        self.assertRaises(ConfigurationError, self.change, "b", "bogus:")
-        self.assertRaises(ConfigurationError, self.change, "b", "memory:c", allow_origin=("x",))
+        self.assertRaises(ConfigurationError, self.change_to, "b", "bogus:")
+        self.assertRaises(ConfigurationError, self.change_to, "b", "memory:c", allow_origin=("x",))
         self.assertFalse(self.sources["memory:b"].closed)
         self.tick()
         self.assertEqual(self.get("/b").body, b"[4]")
@@ -248,14 +258,14 @@ class ChangeTests(FeedsTestCase):
     def test_before_the_start(self) -> None:
         """Nothing is pulled, then or twice."""
         self.add("b", b"[3]")
-        self.change("b", "memory:c", b"[4]")
+        self.change_to("b", "memory:c", b"[4]")
         self.start()
         self.assertEqual(self.get("/b").body, b"[4]")
         self.assertEqual(self.feeds.feeds["b"].puller.good, 1)
 
 
 class RemoveTests(FeedsTestCase):
-    """FeedsService.remove_feed."""
+    """A feed that is removed."""
 
     def test_beside_a_feed_that_is_polled_and_followed(self) -> None:
         """Its connections are ended and its paths are gone; the other one misses nothing."""
@@ -269,7 +279,7 @@ class RemoveTests(FeedsTestCase):
         waiting = self.follow(b"/b", b"Prefer: wait=20", b"If-None-Match: " + tag)
         sizes = [len(transport.value()) for transport in (ours, part, events)]
         feed = self.feeds.feeds["b"].feed
-        self.successResultOf(self.feeds.remove_feed("b"))
+        self.remove("b")
         for path in ("/b", "/b.html", "/b.sse", "/b/0"):
             self.assertEqual(self.get(path).status, 404, path)
         self.assertNotIn(b'"name":"b"', self.get("/-/feeds.json").body)
@@ -291,7 +301,7 @@ class RemoveTests(FeedsTestCase):
         self.add("b", b"[3]")
         self.start()
         sequence = self.get("/b").headers["livefeed-sequence"]
-        self.successResultOf(self.feeds.remove_feed("b"))
+        self.remove("b")
         self.add("b")
         response = self.get("/b")
         self.assertEqual((response.body, response.headers["livefeed-sequence"]), (b"[3]", sequence))
@@ -312,12 +322,12 @@ class RemoveTests(FeedsTestCase):
             self.assertEqual(part.feed.versions, 2)
             subscription.cancel()
             del part, subscription
-            self.feeds.change_feed(FeedSettings(feed="b", source="memory:c"))
+            self.change(FeedSettings(feed="b", source="memory:c"))
             gc.collect()  # with this they are old
             service = self.feeds.feeds["b"]
             left = [weakref.ref(each) for each in (service, service.puller, service.published, service.published.parts)]
             del service
-            self.successResultOf(self.feeds.remove_feed("b"))
+            self.remove("b")
             self.assertEqual({each() for each in left}, {None})
             self.assertEqual(len(watching), 2)
             for changed in watching:
@@ -329,15 +339,11 @@ class RemoveTests(FeedsTestCase):
         self.add("b", b"[3]")
         self.start()
         self.tick()
-        self.successResultOf(self.feeds.remove_feed("b"))
+        self.remove("b")
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual((self.get("/").status, self.get("/b").status), (200, 404))
         self.add("b", b"[4]")
         self.assertEqual(self.get("/b").body, b"[4]")
-
-    def test_unknown_feed(self) -> None:
-        """An unknown feed is an error of the caller."""
-        self.assertRaises(KeyError, self.feeds.remove_feed, "b")
 
 
 class TransactionTests(FeedsTestCase):

@@ -17,10 +17,13 @@ from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
+from livefeed.delivery.scripts import NAMES
 from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STATIC = tuple(f"livefeed/static/{name}" for name in ("page.html", "page.css", "page.js", "splices.js"))
+STATIC = tuple(
+    f"livefeed/static/{name}" for name in ("page.html", "list.html", "page/main.js", "page/page.css", *NAMES)
+)
 OF_EXTRAS = (
     "livefeed.sources.mongo.",
     "livefeed.cli.screen",

@@ -103,15 +103,15 @@ class ServiceTests(ParentServiceTestCase):
 
     def test_public_readiness(self) -> None:
         """Workers are told the readiness only if they answer questions about it."""
-        self.assertIsNone(self.parent_of(self.make()).is_livefeed_ready)
-        is_ready = self.parent_of(self.make(ready_public="true")).is_livefeed_ready
+        self.assertIsNone(self.parent_of(self.make()).reception.is_livefeed_ready)
+        is_ready = self.parent_of(self.make(ready_public="true")).reception.is_livefeed_ready
         assert is_ready is not None
         self.assertFalse(is_ready())
 
     def test_deliveries_are_traced(self) -> None:
         """The trace takes what the workers tell of their deliveries."""
         parent = self.parent_of(self.make())
-        trace: Any = parent.deliveries
+        trace: Any = parent.accounts.deliveries
         trace(1, "worker 1", [["feed", "some version", 1.0, 2.0, 3]])
         self.assertEqual([*trace.__self__._of_workers["feed"]], ["some version"])
 
@@ -264,7 +264,7 @@ class WelcomeTests(ParentServiceTestCase):
         parent = self.parent_of(services)
         links: Any = [MemoryLink(), MemoryLink()]
         for index, link in enumerate(links):
-            parent._links[index] = SimpleNamespace(index=index, link=link)  # type: ignore[assignment]
+            parent._connected.add(SimpleNamespace(index=index, link=link))  # type: ignore[arg-type]
             parent.feeds.add(link, {})
         (rotation,) = (each for each in services if isinstance(each, TicketRotation))
         rotation._rotate()

@@ -108,6 +108,11 @@ class ServingTests(SynchronousTestCase):
         self.assertIsInstance(serving.site, LoggedSite)
         files, _ = serving.process_services(serving.drain([]))
         self.assertEqual([type(service) for service in cast("Any", files)], [FileLimit, LineWriter])
+        assert serving.lines is not None
+        self.assertTrue(serving.lines.tells_reopening)
+        of_worker = Serving(Settings(access_log="/nowhere/access.log"), self.reactor, is_worker=True)
+        assert of_worker.lines is not None
+        self.assertFalse(of_worker.lines.tells_reopening)
         self.patch(serving.lines, "reopen", lambda: self.reopened.append(1))
         self.reopened: list[int] = []
         serving.reopen_logs()

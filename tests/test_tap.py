@@ -23,6 +23,7 @@ from zope.interface.verify import verifyObject
 from livefeed import __version__, serving
 from livefeed.clocks import monotonic
 from livefeed.config.settings import OPTIONS, FeedSettings, Settings
+from livefeed.process.journald import print_traceback
 from livefeed.tap import Options, makeService
 from livefeed.tls.development import development_certificate
 
@@ -214,6 +215,8 @@ class MakeServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         # It measures by another clock once a service was made for it.
         self.patch(reactor, "seconds", time.time)
+        # The same is true of the last words of the process.
+        self.patch(sys, "excepthook", sys.__excepthook__)
 
     def refusal(self, *arguments: str) -> str:
         return str(self.assertRaises(SystemExit, makeService, parse(*arguments)).code)
@@ -231,6 +234,11 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIs(installed.seconds, time.time)
         makeService(options)
         self.assertIs(installed.seconds, monotonic)
+
+    def test_tracebacks_have_priorities(self) -> None:
+        """One that ends the process is an error in the journal."""
+        makeService(parse("--listen", "tcp:0"))
+        self.assertIs(sys.excepthook, print_traceback)
 
     def logged(self, *arguments: str) -> str:
         """Gives the log of making a service."""

@@ -70,7 +70,7 @@ class UpgradingTestCase(SynchronousTestCase):
         for service in services:
             if isinstance(service, Instance | Listener):
                 service.privilegedStartService()
-        self.holdings(services).parent._has_begun = True
+        self.holdings(services).parent.has_begun = True
 
     def close(self, services: MultiService) -> None:
         for endpoint in self.holdings(services).parent.endpoints:
@@ -126,9 +126,9 @@ class OldParentTests(UpgradingTestCase):
     def test_parent_that_starts(self) -> None:
         """It has nothing to offer yet."""
         holdings = self.holdings(self.old)
-        holdings.parent._has_begun = False
+        holdings.parent.has_begun = False
         self.assertIn("has not started completely", holdings.obstacle())
-        holdings.parent._has_begun = True
+        holdings.parent.has_begun = True
         holdings.operating.instance.directory.release()
         holdings.operating.instance.await_predecessor()
         self.assertIn("runtime directory", holdings.obstacle())

@@ -41,8 +41,11 @@ class Health:
     def why_not_ready(self) -> list[str]:
         """Gives the reasons why livefeed is not ready; none if it is."""
         feeds = [each.published.feed for each in self.feeds]
+        # A decision is no fault of the process. Of an ended feed, pulls do not matter any more.
         reasons = [
-            f'feed "{feed.name}" is {feed.state.value}: {feed.reason}' for feed in feeds if feed.state is not State.LIVE
+            f'feed "{feed.name}" is {feed.freshness.value}: {feed.reason}'
+            for feed in feeds
+            if feed.freshness is not State.LIVE and feed.decision is not State.ENDED
         ]
         return reasons + [reason for obstacle in self.obstacles if (reason := obstacle()) is not None]
 

@@ -11,7 +11,17 @@ from livefeed.cli.tables import Cell, Colour, Painter, count, duration, printabl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STATES: dict[str, Colour] = {"live": "good", "stale": "warning", "expired": "bad"}
+_STATES: dict[str, Colour] = {
+    "live": "good",
+    "stale": "warning",
+    "held": "warning",
+    "ended": "plain",
+    "expired": "bad",
+    "withdrawn": "bad",
+}
+_UNKNOWN_STATE: Colour = "warning"
+"""A livefeed that is newer than this program may have other states. None is shown as if it were live."""
+
 _VERSION_CHARACTERS = 12
 """Characters of a version that are shown. 48 bits do not repeat within one feed."""
 
@@ -72,7 +82,7 @@ def _feed_row(feed: dict[str, Any]) -> list[Cell]:
     watchers = feed.get("watchers") or {}
     return [
         Cell(str(feed.get("name")), "strong"),
-        Cell(state, _STATES.get(state, "plain")),
+        Cell(state, _STATES.get(state, _UNKNOWN_STATE)),
         Cell(duration(feed.get("age_s")), is_right=True),
         Cell(str(feed.get("version") or "-")[:_VERSION_CHARACTERS]),
         Cell(count(sum(watchers.values())), is_right=True),
@@ -84,7 +94,7 @@ def _notes(feed: dict[str, Any], painter: Painter) -> Iterator[str]:
     """Gives the lines below a feed: the reason of its state, or the last error of a feed that is live again."""
     state, reason, error = str(feed.get("state")), feed.get("reason"), feed.get("last_error")
     if reason:
-        colour = "warning" if state == "live" else _STATES.get(state, "plain")
+        colour = "warning" if state == "live" else _STATES.get(state, _UNKNOWN_STATE)
         yield "  " + painter.paint(printable(str(reason)), colour)
     elif error:
         yield "  " + painter.paint(printable(f"last error at {error.get('at')}: {error.get('why')}"), "faint")

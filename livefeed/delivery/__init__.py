@@ -15,6 +15,7 @@
 - ``pages``: the pages for people, and the list of feeds.
 - ``published_feed``: everything that is served of one feed.
 - ``root``: the tree of all paths, to which feeds are added and from which they are removed.
+- ``scripts``: the client for pages, and the modules that it loads.
 - ``transports``: the capabilities that delivery requires of transports.
 - ``websocket``: WebSocket subscribers.
 """

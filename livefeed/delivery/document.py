@@ -14,17 +14,20 @@ from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
+from livefeed.feed.feed import State
 from livefeed.web.answers import (
     answer,
     refuse,
     refuse_expired,
     refuse_not_pulled,
     refuse_one_more,
+    refuse_withdrawn,
     whole_seconds,
 )
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.negotiation import (
     JSON_PATCH,
+    SPLICES,
     KeyedFields,
     choose_coding,
     coding_ranks,
@@ -61,10 +64,16 @@ _DEPENDS_ON: dict[Form, list[bytes]] = {
     "either": [b"Accept-Encoding", b"Accept"],
 }
 
+_DELTAS = {
+    JSON_PATCH: (DeltaForm.PATCH, b"application/json-patch+json"),
+    SPLICES: (DeltaForm.SPLICES, b"application/vnd.livefeed.splices+json"),
+}
+"""The form and the media type of the delta that each instance manipulation stands for."""
+
 # Brotli has a dictionary of its own, which helps most with short texts.
-_PATCH_CODINGS = ("br", "zstd", "gzip")
+_DELTA_CODINGS = ("br", "zstd", "gzip")
 # 0.5 MB take 3 ms in each of these, and 15 ms in Brotli.
-_LARGE_PATCH_CODINGS = ("zstd", "gzip")
+_LARGE_DELTA_CODINGS = ("zstd", "gzip")
 
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
@@ -141,7 +150,7 @@ class DocumentResource(FeedResource):
         if request.has_content:
             return refuse(request, 413, "A request for a document has no content.", self._shared(request))
         fields = request.fields
-        # An expired document can be followed as well, by clients that understand messages about the state.
+        # A document that is not shown can be followed as well, by clients that understand messages about the state.
         if fields.asks_for_websocket and not self._unknown:
             return self._delivery.answer_handshake(request, self._delivery)
         if _wants_events(self._form, fields):
@@ -228,12 +237,12 @@ class DocumentResource(FeedResource):
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
             return None
-        by_delta = known is None and fields.accepts_patches()
+        manipulation = fields.manipulation() if known is None else None
         return (
             selected.coding,
             known,
             wait_s,
-            fields.if_none_match if by_delta else None,
+            manipulation and (manipulation, fields.if_none_match),
             tuple(self._origins.response_headers(fields.origin)),
             fields.persistence(),
         )
@@ -261,7 +270,7 @@ class DocumentResource(FeedResource):
             coding_ranks(coding_weights(fields.accept_encoding)),
             tuple(listed_tags(fields.if_none_match)),
             wait_s,
-            fields.accepts_patches(),
+            fields.manipulation(),
             tuple(self._origins.response_headers(fields.origin)),
             fields.persistence(),
         )
@@ -274,7 +283,6 @@ class DocumentResource(FeedResource):
 
     def _nothing(self, request: Request) -> int:
         """Answers while there is no version that may be shown."""
-        gone = self._feed.is_gone()
         if self._feed.is_missing:
             # The part existed when the request began to wait.
             return NotFound(self._origins).render(request)
@@ -282,26 +290,30 @@ class DocumentResource(FeedResource):
         if not self._unknown:
             # All pollers receive this while the source is away: rendering it for each took 272 µs, replaying it 29 µs.
             request.select = self._variant_of_nothing
-        refuse_nothing = refuse_expired if gone else refuse_not_pulled
+        if self._feed.state is State.WITHDRAWN:
+            return refuse_withdrawn(request, headers)
+        refuse_nothing = refuse_expired if self._feed.is_gone() else refuse_not_pulled
         return refuse_nothing(request, self._feed.next_tick_s(), headers)
 
     def _content(
         self, request: Request, snapshot: Snapshot, selected: Representation, headers: list[tuple[bytes, bytes]]
     ) -> int:
-        """Answers with the newest version, or with the patch from the client's version to the newest."""
-        base, coding, patch = self._patch(request, selected)
-        if patch is not None:
+        """Answers with the newest version, or with the delta from the client's version to the newest."""
+        manipulation = request.fields.manipulation
+        delta = None if manipulation is None else self._delta(request, selected, _DELTAS[manipulation][0])
+        if manipulation is not None and delta is not None:
+            base, coding, data = delta
             whole = snapshot.representations[IDENTITY]
-            delta = [
-                (b"Content-Type", b"application/json-patch+json"),
-                (b"IM", JSON_PATCH),
+            headers += [
+                (b"Content-Type", _DELTAS[manipulation][1]),
+                (b"IM", manipulation),
                 (b"Delta-Base", base),
                 (b"ETag", whole.etag),
                 (b"Cache-Control", b"no-store, im"),
             ]
             if coding != IDENTITY:
-                delta.append((b"Content-Encoding", coding.encode()))
-            return answer(request, 226, [*headers, *delta], patch)
+                headers.append((b"Content-Encoding", coding.encode()))
+            return answer(request, 226, headers, data)
         headers += [
             (b"ETag", selected.etag),
             (b"Repr-Digest", selected.digest),
@@ -311,26 +323,23 @@ class DocumentResource(FeedResource):
             headers.append((b"Content-Encoding", selected.coding.encode()))
         return answer(request, 200, headers, selected.data)
 
-    def _patch(self, request: Request, selected: Representation) -> tuple[bytes, str, bytes | None]:
-        """Gives the patch that a client asks for (RFC 3229), after the tag of its base and its content coding.
+    def _delta(self, request: Request, selected: Representation, form: DeltaForm) -> tuple[bytes, str, bytes] | None:
+        """Gives the delta that a client asks for (RFC 3229), after the tag of its base and its content coding.
 
-        The patch is ``None`` if there is none. The content coding is applied after the manipulation (RFC 3229, 10.5.2),
-        and is chosen like that of the document. The sizes of patch and document are compared as they would be sent.
-        Only the latest version is tried, because each patch takes milliseconds, and a head has room for 20 tags.
+        It is ``None`` if there is none. The content coding is applied after the manipulation (RFC 3229, 10.5.2), and is
+        chosen like that of the document. The sizes of delta and document are compared as they would be sent. Only the
+        latest version is tried, because each delta takes milliseconds, and a head has room for 20 tags.
         """
-        fields = request.fields
-        if fields.accepts_patches:
-            # Of two tags of one version the first counts.
-            versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
-            latest = self._feed.history.latest(versions)
-            patch = self._feed.history.delta(DeltaForm.PATCH, latest)
-            if latest is not None and patch is not None:
-                codings = _LARGE_PATCH_CODINGS if is_large(patch) else _PATCH_CODINGS
-                coding = choose_coding(fields.codings, codings)
-                coding, patch = self._feed.history.coded(DeltaForm.PATCH, latest, coding)
-                if len(patch) < WORTH_IT * len(selected.data):
-                    return versions[latest], coding, patch
-        return b"", IDENTITY, None
+        fields, history = request.fields, self._feed.history
+        # Of two tags of one version the first counts.
+        versions = {tag.strip(b'"').partition(b"-")[0].decode("latin-1"): tag for tag in reversed(fields.tags)}
+        latest = history.latest(versions)
+        delta = history.delta(form, latest)
+        if latest is None or delta is None:
+            return None
+        codings = _LARGE_DELTA_CODINGS if is_large(delta) else _DELTA_CODINGS
+        coding, coded = history.coded(form, latest, choose_coding(fields.codings, codings))
+        return (versions[latest], coding, coded) if len(coded) < WORTH_IT * len(selected.data) else None
 
     def _options(self, request: Request) -> int:
         headers = [*self._shared(request), (b"Allow", METHODS)]

@@ -19,7 +19,6 @@ from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.items import Items
 from livefeed.delivery.messages import MessageOutlet
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import State
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.items import Visit
     from livefeed.delivery.messages import Messages
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed.feed import Feed
+    from livefeed.feed.feed import Feed, State
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
@@ -108,7 +107,7 @@ class EventStream(PausableSubscriber, Protocol):
         self._visit, self._delivery = visit, delivery
         self.follows_items = visit is not None
         # The state that was sent last. The first event is always a state: the client may come back from another
-        # process with any state, and after an expiry it has no version, like a new client.
+        # process with any state, and without a document that may be shown it has no version, like a new client.
         self._state: State | None = None
         self._closed = False
         self._received = 0
@@ -162,9 +161,10 @@ class EventStream(PausableSubscriber, Protocol):
 
     def send(self, snapshot: Snapshot) -> None:
         """Subscriber API. It is called at each tick and at each change of state, and sends only what has changed."""
-        # The state is sent first, so that no client has a document while its state is still expired.
+        # The state is sent first, so that no client has a document while its state still hides it.
         self._send_state()
-        if snapshot.version != self._have and self._streams.feed.state is not State.EXPIRED:
+        # Not is_gone: a call for each subscriber takes 50 ns more.
+        if snapshot.version != self._have and not self._streams.feed.fanout.is_withheld:
             self._have = snapshot.version
             self.transport.write(snapshot.form(chunked_document_event if self._chunked else document_event))
 
@@ -172,7 +172,7 @@ class EventStream(PausableSubscriber, Protocol):
         state = self._streams.feed.state
         if state is not self._state:
             self._state = state
-            if state is State.EXPIRED:
+            if self._streams.feed.is_gone():
                 self._have = None  # the document is sent again when it may be shown again
             self.transport.write(self._streams.state_event(chunked=self._chunked))
 
@@ -253,8 +253,8 @@ class EventStreams:
         if stated != self._stated:
             state, at = stated
             facts = {"state": state.value, "at": None if at is None else timestamp(at)}
-            # This takes the last id back: a client that comes back after an expiry has no version.
-            no_id = b"id: \n" if state is State.EXPIRED else b""
+            # This takes the last id back: a client that comes back after an expiry or a withdrawal has no version.
+            no_id = b"id: \n" if self.feed.is_gone() else b""
             event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())
             self._stated, self._state_events = stated, {False: event, True: http_chunk(event)}
         return self._state_events[chunked]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +137,7 @@ class PreparedMessages(ABC):
         feed = self.feed
         snapshot = feed.snapshot
         assert snapshot is not None
-        if feed.state is State.EXPIRED or (have != snapshot.version and feed.history.delta(self.form, have) is None):
+        if feed.is_gone() or (have != snapshot.version and feed.history.delta(self.form, have) is None):
             have = None
         key = have, wrap
         ready = self._ready.get(key)
@@ -150,12 +149,12 @@ class PreparedMessages(ABC):
     def has_after(self, snapshot: Snapshot) -> str | None:
         """Gives the version that a client has after the message about a snapshot; ``None`` for none.
 
-        After an expiry a client has no version.
+        After an expiry or a withdrawal a client has no version.
         """
-        return None if self.feed.state is State.EXPIRED else snapshot.version
+        return None if self.feed.is_gone() else snapshot.version
 
     def _make(self, snapshot: Snapshot, have: str | None, wrap: Wrap) -> bytes:
-        if self.feed.state is State.EXPIRED:
+        if self.feed.is_gone():
             # The event has no id, so a client that comes back has no version.
             return wrap(self._withheld(), "")
         if have is None or have == snapshot.version:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from livefeed.document.timestamps import timestamp
-from livefeed.web.resources import Content
+from livefeed.web.resources import Content, Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +31,41 @@ _TYPES = {
     "css": b"text/css; charset=utf-8",
 }
 _ITEM = (
-    '<li><a href="/{name}.html">{name}</a> <span class="state" data-state="{state}">{state}</span> '
-    '<a href="/{name}">/{name}</a></li>\n'
+    '<tr><th scope="row"><a href="{name}.html">{name}</a></th>'
+    '<td><span class="badge" data-state="{state}">{state}</span></td><td></td><td></td><td></td></tr>\n'
 )
-_LINK = '<a href="/">all feeds</a> · '
+_LINK = '<a id="all" href=".">All feeds</a>'
+
+MODULES = (
+    "main",
+    "bars",
+    "changes",
+    "coalition",
+    "districts",
+    "dom",
+    "election",
+    "exact",
+    "hemicycle",
+    "history",
+    "howto",
+    "search",
+    "sparks",
+    "state",
+    "storage",
+    "strings",
+    "table",
+    "theme",
+    "tiles",
+    "transport",
+    "tree",
+)
+"""The modules of the page of a feed. A browser is told of all of them at once, because it would otherwise find them one
+after the other."""
+
+FILES = ("early.js", "list.js", "page.css", "election.css", *(f"{name}.js" for name in MODULES))
+"""The files in ``livefeed/static/page``, which are served below ``/-/page/``."""
+
+_PRELOAD = "".join(f'<link rel="modulepreload" href="-/page/{name}.js">\n' for name in MODULES)
 
 
 def feed_page(feed: Feed, origins: Origins, *, is_only: bool) -> PageResource:
@@ -42,8 +73,19 @@ def feed_page(feed: Feed, origins: Origins, *, is_only: bool) -> PageResource:
 
     :param is_only: whether there is no other feed, and so no list to link to.
     """
-    replacements = {"{{feed}}": feed.name, "{{link}}": "" if is_only else _LINK}
+    replacements = {"{{feed}}": feed.name, "{{link}}": "" if is_only else _LINK, "{{preload}}": _PRELOAD}
     return PageResource(origins, "page.html", replacements)
+
+
+def page_files(origins: Origins) -> Node:
+    """Makes the resources of the files that pages load, by their names.
+
+    :param origins: the origins whose pages may read the answer if there is nothing at a path.
+    """
+    node = Node(origins)
+    for name in FILES:
+        node.putChild(name.encode(), PageResource(origins, f"page/{name}"))
+    return node
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.directory import Directory
-from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageResource, feed_page
+from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, feed_page, page_files
+from livefeed.delivery.scripts import scripts
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.resources import Node
@@ -91,8 +92,9 @@ class Root(Node):
         self._origins = origins = Origins.common(each.origins for each in published)
         feeds = [each.feed for each in published]
         assets = Node(origins)
-        for name in ("page.js", "page.css"):
-            assets.putChild(name.encode(), PageResource(origins, name))
+        assets.putChild(b"page", page_files(origins))
+        for name, script in scripts(origins).items():
+            assets.putChild(name.encode(), script)
         assets.putChild(b"feeds.json", ListResource(origins, feeds))
         for name, resource in self._assets.items():
             assets.putChild(name.encode(), resource)

@@ -1,7 +1,8 @@
 """The state of a feed: its newest snapshot, how current that is, and when this changes without a pull.
 
 Rules: this file knows no transport, and no source. All changes of a feed's state are methods of :class:`Feed`. A feed
-that nothing confirms becomes stale, and then expired, without any other event.
+that nothing confirms becomes stale, and then expired, without any other event. A decision of the operator lies above
+that, and only the operator changes it: pulls go on below.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _log = Logger()
 
 
 class State(StrEnum):
-    """How current a feed is."""
+    """How current a feed is, or the operator's decision about its document."""
 
     LIVE = "live"
     """The last pull gave a document that may be served, or pulls have failed for less time than the operator allows."""
@@ -51,13 +52,29 @@ class State(StrEnum):
     """Pulls fail or are refused, or no pull has ended for long. The served document is older than it should be."""
     EXPIRED = "expired"
     """The document is too old to be shown."""
+    HELD = "held"
+    """A newer document exists and is held back. The served one is the last that passed."""
+    ENDED = "ended"
+    """No more versions will come. The document stays, whatever its age."""
+    WITHDRAWN = "withdrawn"
+    """The operator has withdrawn the document: it must not be shown, whatever its age."""
+
+
+DECISIONS = {
+    State.HELD: "newer versions are held back",
+    State.ENDED: "no more versions will come",
+    State.WITHDRAWN: "the document is withdrawn",
+}
+"""The states that follow from a decision and not from pulls, each with its meaning in the words of the log."""
+
+_GONE = (State.EXPIRED, State.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """Everything that decides about a feed besides its snapshot, for a feed in another process that follows it.
 
-    :ivar state: how current the feed is.
+    :ivar state: how current the feed is, without the decision.
     :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
     :ivar heard_at_s: when something was last heard of the source, by the clock.
     :ivar tick_at_s: when the last tick began, by the clock.
@@ -65,7 +82,8 @@ class Picture:
     :ivar has_lapsed: whether the feed is stale because nothing was heard of the source.
     :ivar is_between_ticks: whether the last new version came between two ticks.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
-    :ivar interval_s: these and the following are the settings of the feed.
+    :ivar interval_s: this and the five that follow are the settings of the feed.
+    :ivar decision: the operator's decision; ``None`` for none.
     """
 
     state: State
@@ -81,6 +99,7 @@ class Picture:
     stale_after_s: float
     gone_after_s: float
     max_delta_bytes: int
+    decision: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,8 @@ class Feed:
     :ivar is_replica: whether this feed follows the same feed of another process, which logs its changes of state.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar snapshot: the newest version; ``None`` before the first good pull.
-    :ivar state: how current the feed is.
+    :ivar freshness: how current the feed is: live, stale or expired.
+    :ivar state: the state that clients are told: the freshness, or the decision above it; see :meth:`decide`.
     :ivar is_missing: whether this is a part that the whole does not have any more. The snapshot is then the last one.
     :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
     :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
@@ -143,6 +163,7 @@ class Feed:
     # internal state
     patience_s: float = inf
     snapshot: Snapshot | None = None
+    freshness: State = State.STALE
     state: State = State.STALE
     is_missing: bool = False
     confirmed: Moment | None = None
@@ -164,6 +185,7 @@ class Feed:
     _heard_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds
     _lapsed: bool = False  # whether the feed is stale because nothing was heard of the source: no pull has failed since
     _watch_call: IDelayedCall | None = None
+    _decision: State | None = None  # that of the whole counts for a part
 
     def __post_init__(self) -> None:
         self.fanout = Fanout(self.name, self.clock)
@@ -227,6 +249,7 @@ class Feed:
         self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
         self._failing, self._lapsed = picture.failing, picture.has_lapsed
         self.patience_s = picture.patience_s
+        self._decision = picture.decision
         self._enter(picture.state)
         self._change_state_if_due()
         self._notify_observers()
@@ -263,24 +286,24 @@ class Feed:
         is_new = self.is_missing or self.snapshot is None or snapshot.version != self.snapshot.version
         if is_new:
             self._take(snapshot, deltas)
-        before = self.state
+        before, was_live, was_gone = self.state, self.freshness is State.LIVE, self.is_gone()
         self._enter(State.LIVE)
         now_s = self.clock.seconds()
         self._heard_at = now_s if at_s is None else at_s
         self.confirmed = self._moment_of(now_s) if confirmed is None else confirmed
         self._lapsed, self._failing = False, None
-        if before is not State.LIVE:
+        if not was_live:
             self._watch()
         self._notify_observers()
         # A version between two ticks was the sign of life already.
         repeats = self.push == "tick" and is_tick and not self._pushed_in_between
         self._pushed_in_between = is_new and not is_tick
         # If the last publish raised half-way, the version is there, and no subscriber was sent it.
-        if self.fanout.is_unpushed or repeats or before is State.EXPIRED:
+        if self.fanout.is_unpushed or repeats or (was_gone and not self.is_gone()):
             self.pushed_at = now_s
             self.fanout.push()
-        elif before is not State.LIVE:
-            self.fanout.push_state(to_all=False)
+        elif self.state is not before:
+            self.fanout.push_state(to_all=self.is_gone())
 
     def _take(self, snapshot: Snapshot, deltas: Deltas) -> None:
         """Makes a snapshot the newest one. A push of it is still to be begun."""
@@ -361,7 +384,7 @@ class Feed:
 
         :param at_s: when that was, by the clock; ``None`` for now.
         """
-        before = self.state
+        before = self._standing
         self._heard_at = self.clock.seconds() if at_s is None else at_s
         if self._lapsed:
             self._lapsed = False
@@ -379,14 +402,14 @@ class Feed:
         self._lapsed, self._failing = False, why
         if why:
             self.last_error = LastError(why, self._now().wall_s)
-        before = self.state
+        before = self._standing
         if self.whole is not None:
             # While the whole is live, only this part could not be made.
-            self._enter(State.STALE if self.whole.state is State.LIVE else self.whole.state)
-        elif before is State.LIVE and self.age_s() >= self.stale_after_s:
+            self._enter(State.STALE if self.whole.freshness is State.LIVE else self.whole.freshness)
+        elif self.freshness is State.LIVE and self.age_s() >= self.stale_after_s:
             self._enter(State.STALE)
         self._expire_if_due()
-        if self.state is State.LIVE and not was_failing:
+        if self.freshness is State.LIVE and not was_failing:
             self._watch()  # it becomes stale sooner than if nothing were heard
         self._announce_state(before)
 
@@ -396,19 +419,50 @@ class Feed:
         Its subscribers keep it, and those that send the state are called once when it vanishes.
 
         Its time stays that of its last confirmation. Once it has expired it stays so until it is back: if it became
-        live with the whole, a value that no longer exists would be shown again.
+        live with the whole, a value that no longer exists would be shown again. The same holds if the document is
+        withdrawn meanwhile.
         """
         assert self.whole is not None
         vanishes, self.is_missing = not self.is_missing, True
-        before = self.state
-        if before not in (State.EXPIRED, self.whole.state):
-            self._enter(self.whole.state)
+        before = self._standing
+        stays_hidden = self.freshness is State.EXPIRED or self.whole.is_gone()
+        self._enter(State.EXPIRED if stays_hidden else self.whole.freshness)
+        if self._standing != before:
             self._announce_state(before)
         elif vanishes:
             self._notify_observers()
             self.fanout.push_state(to_all=False)
 
     # States
+
+    def decide(self, decision: State | None) -> None:
+        """Takes an operator's decision about the document, which holds until the next one, whatever pulls give.
+
+        The decision is above the freshness: withdrawn, then ended, expired, held, stale and live. So an ended document
+        does not expire, and one that is held does. The parts follow their whole.
+
+        :param decision: held, ended or withdrawn; ``None`` for no decision.
+        :raises ValueError: if the state is none of these.
+        """
+        if decision is not None and decision not in DECISIONS:
+            raise ValueError(f"{decision} follows from pulls, and cannot be decided")
+        assert self.whole is None
+        if decision is self._decision:
+            return
+        before, earlier, self._decision = self._standing, self._decision, decision
+        self._enter(self.freshness)
+        self._change_freshness_if_due()  # an ended document may be too old by now
+        if decision is not None:
+            _log.info('feed "{feed}" is {state}: {why}', feed=self.name, state=decision.value, why=DECISIONS[decision])
+        elif earlier is not None:
+            text = 'feed "{feed}" is {state} again, and not {earlier} any more'
+            _log.info(text, feed=self.name, state=self.state.value, earlier=earlier.value)
+        self._announce_state(before)
+
+    @property
+    def decision(self) -> State | None:
+        """The operator's decision about the document; ``None`` for none. That of the whole holds for its parts."""
+        return self._decision if self.whole is None else self.whole.decision
 
     def configure(
         self, *, interval_s: float, push: Push, stale_after_s: float, gone_after_s: float, max_delta_bytes: int
@@ -442,7 +496,7 @@ class Feed:
     def picture(self) -> Picture:
         """Gives everything that decides about the feed, besides its snapshot."""
         return Picture(
-            state=self.state,
+            state=self.freshness,
             confirmed=self.confirmed,
             heard_at_s=self._heard_at,
             tick_at_s=self.tick_at,
@@ -455,6 +509,7 @@ class Feed:
             stale_after_s=self.stale_after_s,
             gone_after_s=self.gone_after_s,
             max_delta_bytes=self.history.max_document_bytes,
+            decision=self._decision,
         )
 
     def follow(self, picture: Picture, snapshot: Snapshot | None) -> None:
@@ -467,7 +522,7 @@ class Feed:
         :param snapshot: the newest snapshot of that feed, which may be the newest one of this feed; ``None`` if it has
             none, or an older one.
         """
-        before = self.state
+        before, was_gone = self._standing, self.is_gone()
         is_later = picture.tick_at_s > self.tick_at or picture.heard_at_s > self._heard_at
         is_same = snapshot is not None and self.snapshot is not None and self.snapshot.version == snapshot.version
         knows_less = is_same and picture.heard_at_s < self._heard_at and picture.failing is None
@@ -477,8 +532,12 @@ class Feed:
         # A process that has not begun to pull has no patience yet.
         self.patience_s = picture.patience_s if picture.patience_s < inf else self.patience_s
         self.tick_at = max(self.tick_at, picture.tick_at_s)
+        self._decision = picture.decision
         if snapshot is None and self.snapshot is not None:
-            self._change_state_if_due()
+            self._enter(self.freshness)
+            self._change_freshness_if_due()
+            if self._standing != before:
+                self._announce_state(before)
             return
         if snapshot is not None and not is_same:
             self._take(snapshot, NO_DELTAS)
@@ -488,6 +547,7 @@ class Feed:
                 self.fanout.take(snapshot)
             self.snapshot = self.fanout.newest = snapshot
         if knows_less:
+            self._enter(self.freshness)
             self._change_state_if_due()
         else:
             self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
@@ -496,34 +556,47 @@ class Feed:
             self._enter(picture.state)
             self._watch()
         self._notify_observers()
-        is_shown_again = before is State.EXPIRED and not self.is_gone()
+        changes = self.state is not before[1]
+        is_shown_again = was_gone and not self.is_gone()
         repeats = self.push == "tick" and is_later
-        if self.fanout.is_unpushed or is_shown_again or (repeats and self.state is State.LIVE):
+        if self.fanout.is_unpushed or is_shown_again or (repeats and self.freshness is State.LIVE):
             self.pushed_at = self.clock.seconds()
             self.fanout.push()
-        elif self.state is not before or repeats:
-            self.fanout.push_state(to_all=self.state is not before and self.is_gone())
+        elif changes or repeats:
+            self.fanout.push_state(to_all=changes and self.is_gone())
 
-    def _enter(self, state: State) -> None:
-        self.state = state
-        self.fanout.is_withheld = state is State.EXPIRED
+    def _enter(self, freshness: State) -> None:
+        """Takes the freshness, and works out the state from it and the decision."""
+        self.freshness = self.state = freshness
+        decision = self.decision
+        if decision is not None:
+            # The value of a missing part that has expired must not come back because the whole has ended.
+            is_hidden = freshness is State.EXPIRED and (decision is State.HELD or self.is_missing)
+            if decision is State.WITHDRAWN or not is_hidden:
+                self.state = decision
+        self.fanout.is_withheld = self.is_gone()
 
-    def _announce_state(self, before: State) -> None:
+    @property
+    def _standing(self) -> tuple[State, State]:
+        """The freshness, and the state."""
+        return self.freshness, self.state
+
+    def _announce_state(self, before: tuple[State, State]) -> None:
         """Tells observers and subscribers the state.
 
-        :param before: the state before, which may be the same.
+        :param before: freshness and state before, which may be the same.
         """
-        changes = self.state is not before
+        changes = self.state is not before[1]
         if changes and self.state is State.EXPIRED and self.whole is None and not self.is_replica:
             text = (
                 'feed "{feed}" is expired: its document was last confirmed {age:.0f} s ago, and is not shown any more'
             )
             _log.warn(text, feed=self.name, age=self.age_s())
         self._notify_observers()
-        if changes:
+        if self._standing != before:
             self._watch()
         if changes or self.push == "tick":
-            self.fanout.push_state(to_all=changes and State.EXPIRED in (before, self.state))
+            self.fanout.push_state(to_all=changes and (before[1] in _GONE or self.is_gone()))
 
     def _watch(self) -> None:
         """Schedules the next change of state that needs no other event.
@@ -534,8 +607,8 @@ class Feed:
         if self._watch_call is not None:
             self._watch_call.cancel()
             self._watch_call = None
-        due_s = self.expires_in_s() if self.state is not State.EXPIRED else inf
-        if self.state is State.LIVE:
+        due_s = self.expires_in_s() if self.freshness is not State.EXPIRED else inf
+        if self.freshness is State.LIVE:
             due_s = min(due_s, self._lapses_in_s())
         if due_s < inf and self.whole is None:
             # A message of another process may be older than the patience.
@@ -546,18 +619,24 @@ class Feed:
         self._change_state_if_due()
 
     def _change_state_if_due(self) -> None:
-        before = self.state
+        before = self._standing
+        self._change_freshness_if_due()
+        if self._standing == before:
+            self._watch()
+        else:
+            self._announce_state(before)
+
+    def _change_freshness_if_due(self) -> None:
+        before = self.freshness
         if before is State.LIVE and self._lapses_in_s() <= DUE_S:
             self._enter(State.STALE)
             self._lapsed = self._failing is None
         self._expire_if_due()
-        if self.state is before:
-            self._watch()
+        if self.freshness is before:
             return
         self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None)
-        if self.state is State.STALE and not self.is_replica:
-            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self.reason)
-        self._announce_state(before)
+        if self.freshness is State.STALE and not self.is_replica:
+            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self._why_not_live())
 
     def _expire_if_due(self) -> None:
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:
@@ -566,9 +645,13 @@ class Feed:
     @property
     def reason(self) -> str:
         """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good."""
+        decided = DECISIONS.get(self.state, "")
+        return "; ".join(filter(None, (decided, self._why_not_live())))
+
+    def _why_not_live(self) -> str:
         if self._failing:
             return self._failing
-        if self.state is State.LIVE:
+        if self.freshness is State.LIVE:
             return ""
         if self._lapsed:
             return f"no pull has ended for {length_of(self.clock.seconds() - self._heard_at)} s"
@@ -592,18 +675,18 @@ class Feed:
         """Gives the seconds until the document is too old to be shown if nothing confirms it; may be infinite."""
         if self.whole is not None:
             return self.whole.expires_in_s()
-        if self.snapshot is None:
+        if self.snapshot is None or self._decision is State.ENDED:
             return inf
         since_s, most_s = self.age_s(), self.gone_after_s
-        if self.state is State.LIVE or self._lapsed:
+        if self.freshness is State.LIVE or self._lapsed:
             since_s = min(since_s, self.clock.seconds() - self._heard_at)
-        if self.state is State.LIVE:
+        if self.freshness is State.LIVE:
             most_s = max(most_s, 2 * self.interval_s)
         return max(0.0, most_s - since_s)
 
     def is_gone(self) -> bool:
-        """Tells whether the document is too old to be shown."""
-        return self.state is State.EXPIRED
+        """Tells whether the document must not be shown: it is too old, or withdrawn."""
+        return self.state in _GONE
 
     @property
     def confirmed_at(self) -> float:
@@ -672,8 +755,8 @@ class Feed:
             changes, and at each tick where :attr:`push` is ``tick``.
         :param have: the version that the subscriber has already, which is not sent immediately.
         :param audience: the subscribers that receive the same bytes; ``None`` if this one is sent bytes of its own.
-        :param expire: called once the document has expired. It is the only notice to a subscriber without the state,
-            which is sent nothing until the feed is live again.
+        :param expire: called once the document must not be shown any more. It is the only notice to a subscriber
+            without the state, which is sent nothing until the document may be shown again.
         :param is_paused: whether the subscriber can take nothing now: it is owed the snapshot.
         :returns: the subscription, which has ended already if the subscriber raised and was dropped.
         """

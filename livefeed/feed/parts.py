@@ -316,7 +316,7 @@ class Parts(Generic[_D]):
         if is_new and feed.subscriptions and is_large(data):
             self._order(part, order)
             return
-        if is_new or whole.state is State.LIVE:
+        if is_new or whole.freshness is State.LIVE:
             snapshot = feed.snapshot
             if is_new or snapshot is None:
                 # A part without followers is compressed when a client asks for that.
@@ -324,7 +324,7 @@ class Parts(Generic[_D]):
                 snapshot = make(data, order.sequence)
             feed.publish(snapshot, confirmed=order.confirmed)
         feed.confirm_as_whole()
-        if whole.state is not State.LIVE:
+        if whole.freshness is not State.LIVE:
             feed.mark_stale()
 
     def _code(self, part: _Part[_D], *, coded: bool) -> None:

@@ -9,9 +9,9 @@ from typing import Literal
 DropReason = Literal["silent", "flood"]
 """Why a subscriber was disconnected: it gave no sign of life, or it sent too much. The fan-out counts errors itself."""
 
-RefusalReason = Literal["origin", "limit", "expired", "stopping"]
+RefusalReason = Literal["origin", "limit", "expired", "withdrawn", "stopping"]
 """Why a request to follow a feed was refused: a page of another origin, as many subscribers as there may be, a document
-that is too old to be shown, or the end of the process or of the feed."""
+that is too old to be shown, one that is withdrawn, or the end of the process or of the feed."""
 
 
 @dataclass(slots=True)

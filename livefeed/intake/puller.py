@@ -263,7 +263,7 @@ class Puller(Service):
             pulled = await self._pull()
             self.times.note_pull(self.clock.seconds() - self._pulled_at)
             snapshot = pulled.snapshot
-            known = snapshot is self.feed.snapshot and self.feed.state is State.LIVE
+            known = snapshot is self.feed.snapshot and self.feed.freshness is State.LIVE
             if known and not is_tick and self._outcome != "failed":
                 # The next tick sends the sign of life.
                 self.feed.confirm(self._pulled_at)
@@ -280,9 +280,9 @@ class Puller(Service):
             # The pull is neither good nor failed, and confirms nothing.
             self.times.not_due += 1
             if is_tick and not self._stopped:
-                was = self.feed.state
+                was = self.feed.freshness
                 self.feed.skip_tick()
-                if self.feed.state is not was:
+                if self.feed.freshness is not was:
                     # The source was not asked, so the log must not say that it has answered.
                     text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
                     _log.info(text, feed=self.feed.name, source=self.source)
@@ -380,7 +380,7 @@ class Puller(Service):
 
     def _note_recovery(self) -> None:
         """Has the log say that the feed is live again, even if it became stale without a failed pull."""
-        if self.feed.state is not State.LIVE:
+        if self.feed.freshness is not State.LIVE:
             self._outcome = "none yet"
 
     def _note_good(self) -> None:
@@ -394,11 +394,11 @@ class Puller(Service):
             return
         self.times.note_pull(self.clock.seconds() - self._pulled_at)
         self.failed += 1
-        before = self.feed.state
+        before = self.feed.freshness
         # The name of the demo source ends with a colon.
         place = str(self.source).removesuffix(":")
         self.feed.mark_stale(f"{place}: {why}")
-        state = self.feed.state
+        state = self.feed.freshness
         now = self.clock.seconds()
         changes = before is State.LIVE and state is not State.LIVE
         if changes or self._outcome != "failed":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.application.service import MultiService
@@ -21,6 +22,7 @@ from twisted.python.components import Componentized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
     from twisted.logger import LogEvent
 
@@ -58,6 +60,17 @@ def with_priority(text: str, level: Any) -> str:
 def ending(text: str) -> str:
     """Adds the priority of an error to the last message of the process, if standard error leads to the journal."""
     return with_priority(text, LogLevel.error) if is_journal(os.environ, sys.stderr) else text
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+    """Prints the traceback that ends the process as Python does, but with priorities if it goes to the journal.
+
+    It takes the place of ``sys.excepthook``. The journal takes a line without a priority for information.
+    """
+    if is_journal(os.environ, sys.stderr):
+        sys.stderr.write(ending("".join(traceback.format_exception(kind, error, frames))))
+    else:
+        sys.__excepthook__(kind, error, frames)
 
 
 class JournaledService(MultiService):

@@ -22,7 +22,11 @@ from livefeed.exceptions import StartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from twisted.internet.interfaces import IReactorCore
+    from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+
+    class WriterReactor(IReactorCore, IReactorFromThreads):
+        """The parts of a reactor that a writer uses."""
+
 
 STANDARD_OUTPUT = "-"
 UNIX = "unix:"
@@ -198,6 +202,8 @@ class LineWriter(Service):
     :param reactor: the reactor of the process. When it has ended all connections, the last lines are written.
     :param flush: calls :meth:`write` with the last lines.
     :param output: the place as an object; ``None`` to make it.
+    :ivar tells_reopening: whether the log has a line each time that the output was opened again. One process of
+        several that write to the same place is enough. Failures are always told.
     :ivar dropped: the number of lines that were dropped since the start.
     """
 
@@ -205,7 +211,7 @@ class LineWriter(Service):
         self,
         target: str,
         place: str,
-        reactor: IReactorCore,
+        reactor: WriterReactor,
         flush: Callable[[], object],
         output: Output | None = None,
     ) -> None:
@@ -214,6 +220,7 @@ class LineWriter(Service):
         self._reactor = reactor
         self._flush = flush
         self._output = output or output_of(target)
+        self.tells_reopening = True
         # A chunk of lines and their number; None to open the output again, a number to end.
         self._queue: SimpleQueue[tuple[bytes, int] | int | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -333,9 +340,15 @@ class LineWriter(Service):
             self._output.open()
         except OSError as error:
             # The old one is still open.
-            self._told.put(f"cannot be opened again: {error.strerror}")
+            self._tell_soon(f"cannot be opened again: {error.strerror}")
         else:
-            self._told.put("is opened again")
+            if self.tells_reopening:
+                self._tell_soon("is opened again")
+
+    def _tell_soon(self, why: str) -> None:
+        """Has the reactor's thread log a change, and not only at the next line: a parent of workers writes none."""
+        self._told.put(why)
+        self._reactor.callFromThread(self._tell)
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:

@@ -346,6 +346,16 @@ class IDeadlineListener(Interface):
         """Handles that the deadline has passed."""
 
 
+class IPlainListener(Interface):
+    """A factory that has an answer for clients that do not speak TLS on a port with TLS."""
+
+    def plain_answer(rest: bytes) -> bytes:  # noqa: N805 - an interface of zope has no self
+        """Gives the answer, after which the connection ends.
+
+        :param rest: the data of the client behind its first five bytes, as far as it has come, at most 4096 bytes.
+        """
+
+
 class ReplayedProtocol(Protocol):
     """A protocol whose answers may be repeated. The methods of others are those of ``IProtocol`` alone."""
 

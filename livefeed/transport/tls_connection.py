@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 from select import EPOLLIN, EPOLLOUT
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
@@ -18,6 +18,7 @@ from livefeed.tls.openssl import RECORD_BYTES, choose_calls
 from livefeed.transport.connection import Connection
 from livefeed.transport.connection_state import LOST, READY
 from livefeed.transport.groups import ConnectionGroup
+from livefeed.transport.interfaces import IPlainListener
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +39,9 @@ CROSSED: Final = 2
 
 FAILED: Final = 3
 """The handshake has failed. Data that still arrives is thrown away."""
+
+_PLAIN_BYTES: Final = 4096
+"""The bytes that are read of a request without TLS."""
 
 _UNFINISHED = (HANDSHAKING, FAILED)
 
@@ -239,7 +243,9 @@ class TLSConnection(Connection):
             self._watch(EPOLLIN)
         except SSL.WantWriteError:
             self._watch(EPOLLOUT)
-        except SSL.Error:
+        except SSL.Error as error:
+            if _is_plain_http(error):
+                self._answer_plain()
             # No TLS, no version or cipher in common, or a client that left: none is worth a line in the log. An alert
             # has been sent, which a reset would overtake.
             self._tls_state = FAILED
@@ -254,6 +260,16 @@ class TLSConnection(Connection):
             super().start()
             if IHandshakeListener.providedBy(self._protocol):
                 self._protocol.handshakeCompleted()
+
+    def _answer_plain(self) -> None:
+        """Answers a client that speaks HTTP without TLS, if the factory has an answer. OpenSSL has sent no alert."""
+        if not IPlainListener.providedBy(self._factory):
+            return
+        rest = b""
+        with suppress(OSError):  # it has sent no more than OpenSSL has read, or is gone
+            rest = self.sock.recv(_PLAIN_BYTES)
+        with suppress(OSError):  # it is gone; the buffer of a new connection has room for the answer
+            self.sock.send(cast("Any", self._factory).plain_answer(rest))
 
     def _receive(self) -> bytes | None:
         try:
@@ -328,6 +344,12 @@ class TLSConnection(Connection):
             self._close_notify_sent = True
             with suppress(SSL.Error):  # in the middle of a handshake, or gone
                 self._ssl.shutdown()
+
+
+def _is_plain_http(error: SSL.Error) -> bool:
+    """Tells whether OpenSSL has found a request of HTTP in place of a ClientHello, by its first five bytes."""
+    reasons = error.args[0] if error.args else ()
+    return isinstance(reasons, list) and any("http request" in reason for reason in reasons)
 
 
 def _lost(error: SSL.Error) -> OSError:

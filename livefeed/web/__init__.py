@@ -9,6 +9,7 @@
 - ``interfaces``: the requirements of channels and requests on the objects around them.
 - ``last_answers``: answers that end their connections and say when the client comes back, during a stop.
 - ``negotiation``: the fields of a request, parsed once. Pure.
+- ``plain_http``: the answer to clients without TLS on a port with TLS. Pure.
 - ``reconnect_slots``: the delays after which refused and released clients come back.
 - ``refusals``: the refusal of event streams.
 - ``rendering``: one answer for many requests.

@@ -96,6 +96,14 @@ def refuse_expired(request: Request, retry_s: float, headers: Iterable[tuple[byt
     return refuse(request, 410, detail, [*headers, retry_after(retry_s)])
 
 
+def refuse_withdrawn(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
+    """Refuses a request for a feed whose document is withdrawn. Nothing tells when another one comes.
+
+    The status is 410 for the same reason as that of :func:`refuse_expired`.
+    """
+    return refuse(request, 410, "The document is withdrawn, and must not be shown.", headers)
+
+
 def retry_after(delay_s: float) -> tuple[bytes, bytes]:
     """Gives the field ``Retry-After`` (RFC 9110, 10.2.3)."""
     return b"Retry-After", b"%d" % whole_seconds(delay_s)

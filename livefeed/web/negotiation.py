@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 EVENTS = b"text/event-stream"
 
-JSON_PATCH = b"json-patch"
-"""The instance manipulation (RFC 3229) that a client asks for in ``A-IM``: the answer is a JSON Patch."""
+JSON_PATCH, SPLICES = b"json-patch", b"livefeed-splices"
+MANIPULATIONS = (JSON_PATCH, SPLICES)
+"""The instance manipulations (RFC 3229) that a client can ask for in ``A-IM``: the answer is a JSON Patch, or splices.
+"""
 
 MAX_WAIT_S = 55
 """Limit of the wait in seconds. Most proxies give up on an answer after 60 s."""
@@ -64,11 +66,11 @@ class KeyedFields(NamedTuple):
 
     def accepts_events(self) -> bool:
         """Tells whether ``Accept`` names :data:`EVENTS`."""
-        return accepts(self.accept, EVENTS)
+        return first_accepted(self.accept, (EVENTS,)) is not None
 
-    def accepts_patches(self) -> bool:
-        """Tells whether ``A-IM`` names :data:`JSON_PATCH`."""
-        return accepts(self.a_im, JSON_PATCH)
+    def manipulation(self) -> bytes | None:
+        """Gives the first of :data:`MANIPULATIONS` that ``A-IM`` names; ``None`` if it names none."""
+        return first_accepted(self.a_im, MANIPULATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class RequestFields:
     :ivar codings: the weights of the content codings, from ``Accept-Encoding``; see :func:`coding_weights`.
     :ivar tags: the entity tags of ``If-None-Match``; see :func:`livefeed.web.conditional.listed_tags`.
     :ivar wait_s: the preferred wait in seconds, from ``Prefer``; ``None`` if there is none.
-    :ivar accepts_patches: whether ``A-IM`` names ``json-patch``.
+    :ivar manipulation: the first of :data:`MANIPULATIONS` that ``A-IM`` names; ``None`` if it names none.
     :ivar connection_options: the members of ``Connection``, in lower case.
     :ivar if_match: the field ``If-Match``; ``None`` if it was not sent.
     :ivar asks_for_websocket: whether the request asks to become a WebSocket (RFC 6455, 4.1). In HTTP/1.0 none can
@@ -94,7 +96,7 @@ class RequestFields:
     codings: Mapping[str, float]
     tags: list[bytes]
     wait_s: int | None
-    accepts_patches: bool
+    manipulation: bytes | None
     connection_options: list[bytes]
     if_match: bytes | None
     asks_for_websocket: bool
@@ -117,7 +119,7 @@ class RequestFields:
             coding_weights(keyed.accept_encoding),
             listed_tags(keyed.if_none_match),
             preferred_wait_s(keyed.prefer),
-            keyed.accepts_patches(),
+            keyed.manipulation(),
             names_of(keyed.connection),
             field_of(headers, b"If-Match"),
             upgrade is not None and version != b"HTTP/1.0" and b"websocket" in names_of(upgrade),
@@ -141,20 +143,27 @@ def names_of(listed: bytes | None) -> list[bytes]:
     return [] if listed is None else [member.strip(b" \t") for member in members_of(listed.lower())]
 
 
-def accepts(listed: bytes | None, wanted: bytes) -> bool:
-    """Tells whether a field accepts a name, with a weight that is not 0 (RFC 9110, 12.4.2).
+def first_accepted(listed: bytes | None, wanted: Sequence[bytes]) -> bytes | None:
+    """Gives the first of some names that a field accepts, with a weight that is not 0 (RFC 9110, 12.4.2).
+
+    The order of the field decides, and not the weights. If it has a name several times, the first counts.
 
     :param listed: the value of ``Accept`` or ``A-IM``; ``None`` if it was not sent. Only its first
         :data:`livefeed.document.codings.MAX_MEMBERS` members count. ``*/*`` asks for the document, not for events.
-    :param wanted: the name, in lower case.
+    :param wanted: the names, in lower case.
+    :returns: one of these; ``None`` if the field accepts none.
     """
     if listed is None:
-        return False
+        return None
+    refused: list[bytes] = []
     for member in members_of(listed.lower()):
         name, _, parameters = member.partition(b";")
-        if name.strip(b" \t") == wanted:
-            return weight_of(parameters) > 0
-    return False
+        name = name.strip(b" \t")
+        if name in wanted and name not in refused:
+            if weight_of(parameters) > 0:
+                return name
+            refused.append(name)
+    return None
 
 
 def weight_of(parameters: bytes) -> float:

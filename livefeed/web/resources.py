@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.web.resource import Resource
 
-from livefeed.document.snapshot import version_of
+from livefeed.document.snapshot import IDENTITY, version_of
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.negotiation import KeyedFields
@@ -61,6 +61,10 @@ class Content(Node):
         """Gives the present content."""
         raise NotImplementedError
 
+    def coded(self, request: Request) -> tuple[bytes, str]:
+        """Gives the content as it is sent, and its content coding."""
+        return self.content(), IDENTITY
+
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives the fields of an answer with the content."""
         raise NotImplementedError
@@ -77,7 +81,7 @@ class Content(Node):
             return refuse(request, 405, "This is only read.", [*self.shared(request), (b"Allow", METHODS)])
         if request.has_content:
             return refuse(request, 413, "A request for a page has no content.", self.shared(request))
-        body = self.content()
+        body, coding = self.coded(request)
         etag = b'"%s"' % version_of(body).encode()
         if is_another(request.fields.if_match, etag):
             return refuse(request, 412, "It is not the one that If-Match names.", self.shared(request))
@@ -85,6 +89,8 @@ class Content(Node):
         request.select = partial(self._variant, etag)
         if matching_tag(request.fields.tags, [etag]) is not None:
             return answer(request, 304, headers, None)
+        if coding != IDENTITY:
+            headers.append((b"Content-Encoding", coding.encode()))
         return answer(request, 200, [*headers, (b"Content-Type", self.content_type)], body)
 
     def _variant(self, etag: bytes, values: list[bytes | None]) -> Hashable:

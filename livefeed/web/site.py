@@ -12,9 +12,10 @@ from twisted.web import server
 from zope.interface import implementer
 
 from livefeed.tls.options import PROTOCOLS
-from livefeed.transport.interfaces import IReplayed
+from livefeed.transport.interfaces import IPlainListener, IReplayed
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 from livefeed.web.last_answers import LastAnswers
+from livefeed.web.plain_http import answer_to_plain_http
 from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
@@ -39,7 +40,7 @@ it."""
 _log = Logger()
 
 
-@implementer(IReplayed)
+@implementer(IReplayed, IPlainListener)
 class Site(server.Site):
     """Makes a :class:`Channel` for each connection, and counts the answers.
 
@@ -89,6 +90,10 @@ class Site(server.Site):
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
+
+    def plain_answer(self, rest: bytes) -> bytes:
+        """IPlainListener API."""
+        return answer_to_plain_http(rest)
 
     def rest(self, channel: Channel) -> None:
         """Continues a channel with pipelined requests after all other connections had a turn."""

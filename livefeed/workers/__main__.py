@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from livefeed.workers.locks import WorkerLock, lock_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
 
 CANNOT_SERVE = 1
 """The exit code of a worker that cannot serve with its settings."""
@@ -32,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The terminal sends the first to all processes of a group, also to one that still imports; the parent decides.
         signal.signal(ignored, signal.SIG_IGN)
     lock = WorkerLock.take(lock_path(options.link.parent, options.generation, options.index))
+    # After the lock, which a parent may look for: this import takes longer than all before it.
+    from livefeed.process.journald import ending, is_journal
+
     if lock is None:
-        print(f"worker {options.index} of generation {options.generation} runs already", file=sys.stderr)
+        print(ending(f"worker {options.index} of generation {options.generation} runs already"), file=sys.stderr)
         return IS_LOCKED
 
     # Importing the reactor installs it.
@@ -46,16 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     reactor: Any = global_reactor
     clocks.measure_by_monotonic_clock(reactor)
-    log = WorkerLog(options.index)
-    globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
+    log = WorkerLog(options.index, sys.stderr, is_journal(os.environ, sys.stderr))
+    # From now on, the tracebacks of threads, and everything else that Python itself prints, are lines of the log.
+    globalLogBeginner.beginLoggingTo([log])
     paths = link_paths(options.link, options.generation)
     worker = Worker(paths, options.index, reactor, log, lock, options.generation)
     reactor.callWhenRunning(worker.startService)
     reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
     # The worker has handlers of its own.
-    reactor.run(installSignalHandlers=False)
+    try:
+        reactor.run(installSignalHandlers=False)
+    finally:
+        # Nothing is sent any more.
+        log.disconnect()
     return CANNOT_SERVE if worker.failed else 0
 
 
+def _print_traceback(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+    from livefeed.process.journald import print_traceback
+
+    print_traceback(kind, error, frames)
+
+
 if __name__ == "__main__":
+    sys.excepthook = _print_traceback
     sys.exit(main())

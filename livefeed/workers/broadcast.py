@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.document.stored_version import StoredVersion
-    from livefeed.feed.feed import Picture
+    from livefeed.feed.feed import Picture, State
     from livefeed.workers.messages import Held, Message
 
 WINDOW = 8
@@ -156,6 +156,11 @@ class BroadcastFeed(Feed):
         """Feed API."""
         super().mark_stale(why)
         self._tell("mark_stale", at_s=self.clock.seconds(), why=why)
+
+    def decide(self, decision: State | None) -> None:
+        """Feed API."""
+        super().decide(decision)
+        self.broadcast.show(self)
 
     def restore(self, versions: Iterable[StoredVersion], *, age_s: float | None = None) -> None:
         """Feed API."""

@@ -90,6 +90,7 @@ class PictureFacts(msgspec.Struct, frozen=True):
     gone_after_s: float | None
     max_delta_bytes: int
     versions: list[str]
+    decision: State | None = None
 
 
 class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -203,6 +204,7 @@ def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
         gone_after_s=_finite(picture.gone_after_s),
         max_delta_bytes=picture.max_delta_bytes,
         versions=versions,
+        decision=picture.decision,
     )
 
 
@@ -222,6 +224,7 @@ def picture_of(facts: PictureFacts) -> Picture:
         stale_after_s=facts.stale_after_s,
         gone_after_s=inf if facts.gone_after_s is None else facts.gone_after_s,
         max_delta_bytes=facts.max_delta_bytes,
+        decision=facts.decision,
     )
 
 

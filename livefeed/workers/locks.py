@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from livefeed.exceptions import RuntimeDirError, newer_format
 
@@ -152,6 +152,31 @@ def remove_left_over(directory: Path, generation: int) -> None:
         if name is not None and int(name[1]) < generation and not _is_held(path):
             with suppress(OSError):
                 path.unlink()
+
+
+class Holding(Protocol):
+    """The processes of the workers."""
+
+    def hold(self, pid: int, /) -> bool:
+        """Watches a process that this one has not started, and tells whether it runs."""
+
+    def let_go(self, *pids: int) -> None:
+        """Watches some processes no more."""
+
+
+def hold_worker(processes: Holding, directory: Path, worker: RunningWorker) -> bool:
+    """Watches a worker of an earlier parent. From then on, its id cannot pass to another process unnoticed.
+
+    :param directory: the folder of the locks.
+    :returns: whether the worker runs.
+    """
+    if not processes.hold(worker.pid):
+        return False
+    if holder_of(lock_path(directory, worker.generation, worker.index)) == worker.pid:
+        return True
+    # It has ended before it was held, and the process that is held may be another one.
+    processes.let_go(worker.pid)
+    return False
 
 
 def holder_of(path: Path) -> int | None:

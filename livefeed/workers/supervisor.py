@@ -234,6 +234,17 @@ class Supervisor:
         """Tells whether a process is that of a worker."""
         return 0 <= index < self.count and self.workers[index].pid == pid
 
+    def is_ready(self, index: int) -> bool:
+        """Tells whether a worker is ready."""
+        return self.workers[index].state is State.READY
+
+    def obstacle(self) -> str | None:
+        """Gives the reason why not all workers serve the newest version; ``None`` if they do, or need not any more."""
+        if self.is_releasing:
+            return None
+        missing = [str(each.index) for each in self.workers if each.state is not State.READY or each.canary_s is None]
+        return f"workers do not serve their canaries: {', '.join(missing)}" if missing else None
+
     def adopt(self, index: int, pid: int) -> None:
         """Takes a running process of an earlier parent as a worker."""
         now = self.clock.seconds()

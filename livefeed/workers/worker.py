@@ -81,6 +81,9 @@ HEARTBEAT_S = 0.5
 UNWELCOME_S = 20.0
 """Seconds after which a worker ends that no parent has welcomed. It has no clients, and a parent answers at once."""
 
+ALONE_S = 2.0
+"""Seconds without a parent after which the log says so. At an upgrade, the next one is found within some tenths."""
+
 _log = Logger()
 
 
@@ -186,6 +189,7 @@ class Worker(MultiService):
     _beat_s: float = 0.0  # when the last heartbeat was sent, by the clock
     _orphan_after_s: float = 0.0
     _orphan_call: IDelayedCall | None = None
+    _alone_call: IDelayedCall | None = None  # tells that there is no parent
     _is_ending: bool = False
     _services: MultiService | None = None
     _has_accepted: bool = False  # whether it was ever given sockets
@@ -213,9 +217,7 @@ class Worker(MultiService):
         if self._heart.running:
             self._beat()
             self._heart.stop()
-        if self._orphan_call is not None:
-            self._orphan_call.cancel()
-            self._orphan_call = None
+        self._end_waiting()
         return self._client.stopService()
 
     def end(self, why: str) -> None:
@@ -261,9 +263,7 @@ class Worker(MultiService):
         link.receiver = self
         welcome = message.read(Welcome)
         self._orphan_after_s = welcome.orphan_after_s
-        if self._orphan_call is not None:
-            self._orphan_call.cancel()
-            self._orphan_call = None
+        self._end_waiting()
         self.log.connect(link)
         if self.served is not None:
             message.close_fds()
@@ -321,7 +321,8 @@ class Worker(MultiService):
             # It accepts no more, and would be in the way of the workers of the next parent.
             self.end("the parent has ended during a drain")
             return
-        _log.warn("the link to the parent is lost; connections stay, and feeds become stale without news")
+        if self._alone_call is None:
+            self._alone_call = self.reactor.callLater(ALONE_S, self._tell_alone)
         if self._orphan_after_s and self._orphan_call is None:
             self._orphan_call = self.reactor.callLater(self._orphan_after_s, self._end_as_orphan)
 
@@ -349,6 +350,19 @@ class Worker(MultiService):
             self.lock.tell(Activity.DRAINING)
             draining = Deferred.fromCoroutine(drain.begin(successor=successor))
             draining.addErrback(lambda failure: _log.failure("the drain has failed", failure))
+
+    def _end_waiting(self) -> None:
+        """Takes note that there is a parent, or that none is waited for any more."""
+        orphan_call, self._orphan_call = self._orphan_call, None
+        alone_call, self._alone_call = self._alone_call, None
+        for call in (orphan_call, alone_call):
+            if call is not None:
+                call.cancel()
+
+    def _tell_alone(self) -> None:
+        self._alone_call = None
+        if not self._is_ending:
+            _log.warn("the link to the parent is lost; connections stay, and feeds become stale without news")
 
     def _end_as_orphan(self) -> None:
         self._orphan_call = None
@@ -430,7 +444,7 @@ class Worker(MultiService):
     def _make(
         self, settings: Settings, files: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
     ) -> Served:
-        serving = Serving(settings, self.reactor)
+        serving = Serving(settings, self.reactor, is_worker=True)
         shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
         feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
         for feed in settings.feeds:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.reports import NO_ORIGIN
+from livefeed.feed.feed import State
 from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.resources import Node
 from livefeed.web.site import Site
@@ -47,6 +48,19 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual(self.ready()[1]["reasons"], ['feed "b" is stale: redis: connection refused'])
         publish(self.feeds[1], b"[2]")
         self.assertEqual(self.ready(), (200, {"ready": True, "reasons": []}))
+
+    def test_decisions_are_no_obstacles(self) -> None:
+        """A feed that is held, ended or withdrawn is ready while pulls are good; one that has ended, without them."""
+        for feed in self.feeds:
+            publish(feed, b"[1]")
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN):
+            self.feeds[0].decide(decision)
+            self.assertEqual(self.ready()[0], 200)
+        self.feeds[0].mark_stale("redis: away")
+        reason = 'feed "a" is stale: the document is withdrawn; redis: away'
+        self.assertEqual(self.ready(), (503, {"ready": False, "reasons": [reason]}))
+        self.feeds[0].decide(State.ENDED)
+        self.assertEqual(self.ready()[0], 200)
 
     def test_obstacles(self) -> None:
         """Other parts can have reasons of their own."""

@@ -247,7 +247,8 @@ class ProcessFigureTests(MetricsTestCase):
     def test_access_log(self) -> None:
         """The lines that were dropped; nothing without an access log."""
         self.assertIsNone(self.figure("access_log_dropped_lines_total"))
-        lines = LineWriter("-", "", MemoryReactor(), bool)
+        reactor: Any = MemoryReactor()
+        lines = LineWriter("-", "", reactor, bool)
         lines._not_taken = 3
         self.metrics = self.site_of(Figures((), (), self.site, None, lines=lines))
         self.assertEqual(self.figure("access_log_dropped_lines_total"), 3)

@@ -202,7 +202,7 @@ def make_setting(directory: Path) -> Setting:
     """Gives the setting of all servers, with a document of the size that all comparisons have used."""
     directory.chmod(0o755)
     document = directory / "document.json"
-    demo = DemoSource()
+    demo = DemoSource(kind="small")
     fitting = (demo.document(second) for second in range(0, 10_000, 100))
     document.write_bytes(next(data for data in fitting if 4000 < len(data) < DOCUMENT_BYTES).ljust(DOCUMENT_BYTES))
     return Setting(directory, document, development_certificate(directory / "certs"))

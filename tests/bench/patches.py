@@ -118,7 +118,7 @@ def main() -> None:
     print(f"{'document':22} {'':4} {'bytes':>9} |{'v1: ' + sides:>32} |{'v2: ' + sides:>32} |{'zstd':>8} |    node")
     for name in sys.argv[1:]:
         measure(Path(name).name.partition(".")[0], [*pairwise(read(Path(name)))], 1)
-    demo = [DemoSource().document(1_790_000_000 + second) for second in range(120)]
+    demo = [DemoSource(kind="small").document(1_790_000_000 + second) for second in range(120)]
     measure("demo", [*pairwise(demo)], 1)
     for size in (4_000, 64_000, 1_000_000):
         for kind in ("changed", "counted", "moved"):

@@ -196,9 +196,9 @@ class Livefeed(Server):
 
 
 class LivefeedDemo(Livefeed):
-    """livefeed with its demonstration, of which each second a little changes."""
+    """livefeed with its small demonstration, of which each second a little changes."""
 
-    source = "demo:"
+    source = "demo:?kind=small"
 
 
 class OtherLivefeed(Livefeed):

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,7 +29,7 @@ class ServeTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(serve, "_free_port", lambda: 8085)
-        self.file = Path(self.mktemp())
+        self.file = Path(self.enterContext(TemporaryDirectory())) / "results.json"
         self.file.write_text("{}")
 
     def arguments(self, *given: str, **environment: str) -> list[str]:

@@ -48,7 +48,8 @@ class StatusTests(SynchronousTestCase):
 
     def test_colours(self) -> None:
         """Each state has its own."""
-        for state, code in (("live", "32"), ("stale", "33"), ("expired", "31")):
+        codes = {"live": "32", "stale": "33", "held": "33", "expired": "31", "withdrawn": "31", "of the future": "33"}
+        for state, code in codes.items():
             lines = self.lines(feed(state=state, reason="why"), colour=True)
             self.assertIn(f"\x1b[{code}m{state}\x1b[0m", lines[3])
             self.assertIn("why", lines[4])

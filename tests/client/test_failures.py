@@ -6,6 +6,7 @@ import errno
 import socket
 import ssl
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -52,7 +53,7 @@ class ReasonTests(SynchronousTestCase):
         context = tls_context(ADDRESS, verify=False)
         assert context is not None
         self.assertEqual(context.verify_mode, ssl.CERT_NONE)
-        empty = Path(self.mktemp())
+        empty = Path(self.enterContext(TemporaryDirectory())) / "empty.pem"
         empty.write_text("x")
         for path, why in ((empty, "cannot be read as a PEM"), (empty.with_suffix(".no"), "No such file")):
             error = self.assertRaises(FollowError, tls_context, ADDRESS, path)

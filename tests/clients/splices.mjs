@@ -5,10 +5,8 @@
 // applying the splices, and of reading the result as a browser does (text, and JSON.parse if it is JSON).
 
 import { readFileSync } from "node:fs";
+import { applySplices } from "../../clients/js/src/splices.js";
 
-// As a URL, since Node takes a file with this name for a script.
-const source = readFileSync(new URL("../../livefeed/static/splices.js", import.meta.url), "utf8");
-const { applySplices } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
 
 const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
 const decoder = new TextDecoder();

@@ -18,7 +18,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
-from livefeed.feed.feed import Feed
+from livefeed.document.snapshot import version_of
+from livefeed.document.splices import apply_splices
+from livefeed.feed.feed import Feed, State
 from livefeed.testing import Response, make_site, publish, request
 
 if TYPE_CHECKING:
@@ -320,11 +322,76 @@ class PatchTests(DocumentTestCase):
             (b"", 200),
             (b"," * (MAX_MEMBERS - 1) + b"json-patch", 226),
             (b"," * MAX_MEMBERS + b"json-patch", 200),
+            (b"json-patch;q=0, json-patch", 200),
         ):
             response = self.get(b"A-IM: " + listed, b"If-None-Match: " + old)
             self.assertEqual((listed, response.status), (listed, status))
             self.assertEqual("im" in response.headers, status == 226)
             self.assertEqual("delta-base" in response.headers, status == 226)
+
+
+class SpliceTests(DocumentTestCase):
+    """Byte-exact deltas in HTTP: a client may ask for splices in place of a patch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        publish(self.feed, DOCUMENT)
+        self.old = self.get(b"Accept-Encoding: gzip").headers["etag"]
+        self.asks = b"If-None-Match: " + self.old.encode()
+
+    def applied(self, response: Response) -> bytes:
+        return apply_splices(DOCUMENT, json.loads(response.body), 1 << 20)
+
+    def test_splices_are_sent_to_those_who_ask(self) -> None:
+        """They begin at the version that the client names in any coding, and give the newest one, byte for byte."""
+        new = b" " + DOCUMENT.replace(b"199.50", b"200.5000")
+        publish(self.feed, new)
+        response = self.get(b"A-IM: livefeed-splices", self.asks)
+        expected = {
+            "im": "livefeed-splices",
+            "delta-base": self.old,
+            "etag": self.get().headers["etag"],
+            "livefeed-version": version_of(new),
+            "content-type": "application/vnd.livefeed.splices+json",
+            "cache-control": "no-store, im",
+        }
+        self.assertEqual((response.status, {name: response.headers[name] for name in expected}), (226, expected))
+        self.assertEqual(self.applied(response), new)
+        self.assertEqual(self.get(b"A-IM: livefeed-splices", self.asks, path=b"/feed.json").status, 226)
+        self.assertEqual(self.get(b"A-IM: livefeed-splices", b'If-None-Match: "unknown"').status, 200)
+
+    def test_splices_of_a_part(self) -> None:
+        """A part has its own versions, and so its own splices."""
+        old = self.get(path=b"/feed/votes").headers["etag"].encode()
+        publish(self.feed, DOCUMENT.replace(b"199.50", b"200.50"))
+        response = self.get(b"A-IM: livefeed-splices", b"If-None-Match: " + old, path=b"/feed/votes")
+        self.assertEqual((response.status, response.headers["im"]), (226, "livefeed-splices"))
+        self.assertLess(len(response.body), 30)
+
+    def test_first_form_that_is_known_wins(self) -> None:
+        """The order of the list decides between patch and splices, and not the weights."""
+        publish(self.feed, DOCUMENT.replace(b"199.50", b"200.50"))
+        for listed, form in (
+            (b"livefeed-splices, json-patch", "livefeed-splices"),
+            (b"json-patch, livefeed-splices", "json-patch"),
+            (b"vcdiff, json-patch;q=0.1, livefeed-splices", "json-patch"),
+            (b"json-patch;q=0, Livefeed-Splices", "livefeed-splices"),
+            (b"livefeed-splices;q=0, json-patch", "json-patch"),
+            (b"livefeed-splices;q=0", None),
+            (b"livefeed-splice", None),
+        ):
+            response = self.get(b"A-IM: " + listed, self.asks)
+            self.assertEqual((listed, response.headers.get("im")), (listed, form))
+
+    def test_splices_are_compressed(self) -> None:
+        """A coding is applied where it makes them smaller, and they are sent where they are worth it."""
+        publish(self.feed, DOCUMENT + b" " * 400 + json.dumps({"a": ["x" * 90] * 3}).encode())
+        response = self.get(b"A-IM: livefeed-splices", self.asks, b"Accept-Encoding: gzip")
+        whole = self.get(b"Accept-Encoding: gzip")
+        self.assertEqual((response.status, response.headers["content-encoding"]), (226, "gzip"))
+        self.assertLess(len(response.body), 0.6 * len(whole.body))
+        publish(self.feed, b"[2]")
+        self.assertEqual(self.get(b"A-IM: livefeed-splices", self.asks).status, 200)
 
 
 class ConditionTests(DocumentTestCase):
@@ -579,6 +646,48 @@ class GoneTests(DocumentTestCase):
         publish(self.feed, b'{"part": 1}')
         self.assertEqual([self.get(*fields, path=path).status for path, *fields in delivery[:2]], [200, 304])
         self.assertEqual(self.get(path=b"/feed/part").status, 200)
+
+    def test_withdrawn_document_is_shown_to_nobody(self) -> None:
+        """Requests are answered 410 as for an expired one, but not told to come back soon; pulls change nothing."""
+        publish(self.feed, b'{"part": 1}')
+        etag = self.get().headers["etag"].encode()
+        self.get(path=b"/feed/part")
+        self.feed.decide(State.WITHDRAWN)
+        for version in (b'{"part": 1}', b'{"part": 2}'):
+            publish(self.feed, version)
+            for path, field in (
+                (b"/feed", b"Accept: */*"),
+                (b"/feed", b"If-None-Match: " + etag),
+                (b"/feed", b"If-None-Match: *\r\nPrefer: wait=10"),
+                (b"/feed.json", b"A-IM: json-patch\r\nIf-None-Match: " + etag),
+                (b"/feed/part", b"Accept: */*"),
+            ):
+                response = self.get(*field.split(b"\r\n"), path=path)
+                self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "withdrawn"), path)
+                self.assertEqual(response.headers["cache-control"], "no-store")
+                self.assertIn("withdrawn", response.body.decode())
+                self.assertFalse({"etag", "retry-after", "livefeed-version"} & {*response.headers})
+        events = self.get(path=b"/feed.sse", method=b"HEAD")
+        self.assertEqual((events.status, events.headers["livefeed-state"]), (200, "withdrawn"))
+        self.feed.decide(None)
+        self.assertEqual((self.get().status, self.get().body), (200, b'{"part": 2}'))
+        self.assertEqual(self.get(path=b"/feed/part").body, b"2")
+
+    def test_held_and_ended_documents_are_served(self) -> None:
+        """The document and its parts are served with their state; one that has ended may be kept as long as any."""
+        publish(self.feed, b'{"part": 1}')
+        self.feed.gone_after_s = 10
+        for decision in (State.HELD, State.ENDED):
+            self.feed.decide(decision)
+            for path in (b"/feed", b"/feed/part"):
+                response = self.get(path=path)
+                self.assertEqual((response.status, response.headers["livefeed-state"]), (200, decision.value))
+                ends = response.headers["cache-control"].endswith("stale-if-error=300")
+                self.assertEqual(ends, decision is State.ENDED)
+        self.clock.advance(20)
+        self.assertEqual((self.get().status, self.get(path=b"/feed/part").status), (200, 200))
+        self.feed.decide(State.HELD)
+        self.assertEqual(self.get().headers["livefeed-state"], "expired")
 
     def test_nothing_is_kept_for_longer(self) -> None:
         """No directive lets a cache keep the document or a part beyond its expiry, fresh or stale."""

@@ -20,6 +20,7 @@ from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEA
 from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
+from livefeed.feed.feed import State
 from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
 from livefeed.web.request import Request
@@ -792,6 +793,25 @@ class ExpiryTests(StreamTestCase):
             self.assertEqual(each.events(), [b"1.50" if each is part else FIRST])
             self.assertEqual([told["state"] for told in each.states], ["expired", "live"])
             self.assertEqual(each.ending, b"")
+
+    def test_decisions_are_told(self) -> None:
+        """Each decision is one event for the whole and for parts; a withdrawal takes the id and the document back."""
+        client, part = Client(self.site), Client(self.site, path=b"/feed.sse/n")
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN):
+            self.feed.decide(decision)
+        publish(self.feed, SECOND)
+        late = Client(self.site, b"Last-Event-ID: " + version_of(FIRST).encode())
+        told = {client: ["live", "held", "ended", "withdrawn"], late: ["withdrawn"]}
+        told[part] = told[client]
+        for each, states in told.items():
+            self.assertEqual(each.events(), [] if each is late else [b"1.50" if each is part else FIRST])
+            self.assertEqual([state["state"] for state in each.states], states)
+            self.assertEqual(each.source._id, "")
+            each.states.clear()
+        self.feed.decide(None)
+        for each in told:
+            self.assertEqual(len(each.events()), 1)
+            self.assertEqual([state["state"] for state in each.states], ["live"])
 
     def test_full_stream_is_told_later(self) -> None:
         """The stream is told the state once it drains, and is not sent the version that it was owed."""

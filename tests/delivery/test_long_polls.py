@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.delivery import long_polls
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
+from livefeed.feed.feed import State
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish
 from livefeed.transport.rooms import BATCH, Room
@@ -282,6 +283,17 @@ class WaitTests(WaitingTestCase):
         for connection in (whole, part):
             response = connection.answer()
             self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "expired"))
+        self.assert_nobody_waits()
+
+    def test_withdrawal_is_410_at_once(self) -> None:
+        """Requests that wait for the next version of a withdrawn document or part are answered at once."""
+        publish(self.feed, SECOND)
+        whole, part = self.wait(50), self.connect()
+        part.ask(b"Prefer: wait=50", b"If-None-Match: *", path=b"/feed/votes")
+        self.feed.decide(State.WITHDRAWN)
+        for connection in (whole, part):
+            response = connection.answer()
+            self.assertEqual((response.status, response.headers["livefeed-state"]), (410, "withdrawn"))
         self.assert_nobody_waits()
 
     def test_preflight_and_answers_let_pages_do_so(self) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib.resources import files
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.delivery.pages import FILES, MODULES
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
@@ -32,18 +35,45 @@ class PageTests(SynchronousTestCase):
 
     def test_policy_allows_nothing_from_elsewhere(self) -> None:
         """A strict policy, and nothing in the page that it would forbid."""
-        for path in (b"/", b"/results.html", b"/-/page.js", b"/-/page.css"):
+        for path in (b"/", b"/results.html", b"/-/page/main.js", b"/-/page/page.css"):
             response = request(self.site, b"GET " + path + b" HTTP/1.1")
             self.assertEqual(response.status, 200)
             policy = response.headers["content-security-policy"]
             self.assertTrue(policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'"))
             self.assertNotIn("unsafe", policy)
-            for forbidden in (b"http:", b"https://", b"<style", b" style=", b" onclick=", b"eval("):
-                self.assertNotIn(forbidden, response.body)
+
+    def test_files_comply_with_the_policy(self) -> None:
+        """No file has a style or script that the policy forbids, or loads anything from elsewhere."""
+        for path in (b"/", *(b"/-/page/" + name.encode() for name in FILES)):
+            body = request(self.site, b"GET " + path + b" HTTP/1.1").body
+            # The name of the namespace of SVG is no address that is loaded.
+            body = body.replace(b'"http://www.w3.org/2000/svg"', b"")
+            for forbidden in (b"http:", b"https://", b"<style", b" style=", b" onclick=", b"eval(", b"innerHTML"):
+                self.assertNotIn(forbidden, body, path)
+
+    def test_all_files_are_served(self) -> None:
+        """Each file in the folder is in the list, and each module of the page is loaded at once."""
+        folder = files("livefeed").joinpath("static", "page")
+        self.assertEqual(sorted(FILES), sorted(file.name for file in folder.iterdir()))
+        page = request(self.site, b"GET / HTTP/1.1").body.decode()
+        loaded = re.findall('<link rel="modulepreload" href="-/page/(.*).js">', page)
+        self.assertEqual(loaded, list(MODULES))
+        imported = {
+            name
+            for module in MODULES
+            for name in re.findall(r'from "\./(.*)\.js"', folder.joinpath(f"{module}.js").read_text("utf-8"))
+        }
+        self.assertEqual({"main", *imported}, set(MODULES))
+
+    def test_paths_are_relative(self) -> None:
+        """Pages work below any prefix that a proxy takes away, so nothing on them begins at the root."""
+        for path in (b"/", *(b"/-/page/" + name.encode() for name in FILES)):
+            body = request(self.site, b"GET " + path + b" HTTP/1.1").body.decode()
+            self.assertNotRegex(body, r"""(?:href|src)=["']/|(?:fetch|import)\(?\s*["'`]/""", path)
 
     def test_page_is_sent_once(self) -> None:
         """Caches may keep the page but must revalidate it: an unchanged page is 304 (RFC 9110, 13.1.2 and 15.4.5)."""
-        for path in (b"/", b"/-/page.js", b"/-/page.css"):
+        for path in (b"/", b"/-/page/main.js", b"/-/page/page.css"):
             full = request(self.site, b"GET " + path + b" HTTP/1.1")
             for tags in (full.headers["etag"], f"W/{full.headers['etag']}", '"other", ' + full.headers["etag"], "*"):
                 response = request(self.site, b"GET " + path + b" HTTP/1.1\nIf-None-Match: " + tags.encode())
@@ -77,7 +107,7 @@ class PageTests(SynchronousTestCase):
 
     def test_probes(self) -> None:
         """OPTIONS is how balancers ask whether a server is there: of every path, it is answered with the methods."""
-        for path in (b"/", b"/results.html", b"/-/page.js", b"/-/page.css", b"/-/feeds.json", b"/results"):
+        for path in (b"/", b"/results.html", b"/-/page/main.js", b"/-/page/page.css", b"/-/feeds.json", b"/results"):
             response = request(self.site, b"OPTIONS " + path + b" HTTP/1.1")
             seen = (path, response.status, response.headers.get("allow"), response.body)
             self.assertEqual(seen, (path, 204, "GET, HEAD, OPTIONS", b""))
@@ -172,17 +202,23 @@ class ListTests(SynchronousTestCase):
         publish(self.feeds[0], b"[1]")
         response = request(self.site, b"GET / HTTP/1.1")
         self.assertEqual((response.status, response.headers["content-type"]), (200, "text/html; charset=utf-8"))
-        self.assertIn(b'<a href="/feed0.html">feed0</a> <span class="state" data-state="live">live<', response.body)
-        self.assertIn(b'<a href="/feed1.html">feed1</a> <span class="state" data-state="stale">stale<', response.body)
+        for name, state in ((b"feed0", b"live"), (b"feed1", b"stale")):
+            row = b'<a href="%s.html">%s</a></th><td><span class="badge" data-state="%s">%s<' % (
+                name,
+                name,
+                state,
+                state,
+            )
+            self.assertIn(row, response.body)
         self.assertNotIn(b"{", response.body)
         policy = response.headers["content-security-policy"]
         self.assertTrue(policy.startswith("default-src 'none'; "))
-        for forbidden in (b"http", b"<style", b" style=", b"<script"):
+        for forbidden in (b"http", b"<style", b" style=", b"<script>"):
             self.assertNotIn(forbidden, response.body)
         for feed in self.feeds:
             page = request(self.site, b"GET /%s.html HTTP/1.1" % feed.name.encode())
             self.assertIn(b'data-feed="%s"' % feed.name.encode(), page.body)
-            self.assertIn(b'<a href="/">', page.body)
+            self.assertIn(b'<a id="all" href=".">', page.body)
             self.assertNotIn(b"{{", page.body)
 
     def test_page_is_only_read(self) -> None:

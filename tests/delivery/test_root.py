@@ -72,8 +72,8 @@ class RootTests(SynchronousTestCase):
         self.assertEqual(alone, self.get(b"/first.html").body)
         second = self.make("second")
         self.root.add(second)
-        self.assertIn(b'href="/second.html"', self.get(b"/").body)
-        self.assertIn(b'<a href="/">', self.get(b"/first.html").body)
+        self.assertIn(b'href="second.html"', self.get(b"/").body)
+        self.assertIn(b'<a id="all" href=".">', self.get(b"/first.html").body)
         self.root.remove(second)
         self.assertEqual(self.get(b"/").body, alone)
 

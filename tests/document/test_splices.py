@@ -144,7 +144,7 @@ class MakeSplicesTests(SynchronousTestCase):
 
     def test_text_is_smaller_than_the_document(self) -> None:
         """Three minutes of the demonstration: few of their bytes are text."""
-        demo = DemoSource()
+        demo = DemoSource(kind="small")
         for second in range(1_790_000_000, 1_790_000_180, 7):
             old, new = demo.document(second), demo.document(second + 1)
             self.assertLess(text_bytes(self.assert_round_trip(old, new)), 100)

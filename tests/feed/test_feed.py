@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.task import Clock
@@ -16,7 +17,7 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import OVERDUE_S, Feed, LastError, State
+from livefeed.feed.feed import DECISIONS, OVERDUE_S, Feed, LastError, State
 from livefeed.feed.subscription import Subscription
 from livefeed.testing import publish
 from tests.helpers.feeds import (
@@ -767,6 +768,184 @@ class ExpiryTests(FeedTestCase):
         self.clock.advance(1e9)
         feed.mark_stale()
         self.assertFalse(feed.is_gone())
+
+
+class DecisionTests(FeedTestCase):
+    """An operator's decision about the document, above the freshness."""
+
+    def test_precedence(self) -> None:
+        """Withdrawn, ended, expired, held, stale, live: of two, the first is the state. Pulls go on below it."""
+        feed = self.feed(push="change")
+        feed.gone_after_s = 10
+        expected = {
+            None: [State.LIVE, State.STALE, State.EXPIRED, State.LIVE],
+            State.HELD: [State.HELD, State.HELD, State.EXPIRED, State.HELD],
+            State.ENDED: [State.ENDED] * 4,
+            State.WITHDRAWN: [State.WITHDRAWN] * 4,
+        }
+        for decision, states in expected.items():
+            publish(feed, b"1")
+            feed.decide(decision)
+            seen, withheld = [feed.state], [feed.fanout.is_withheld]
+            for event in (feed.mark_stale, partial(self.clock.advance, 10), partial(publish, feed, b"1")):
+                event()
+                seen.append(feed.state)
+                withheld.append(feed.fanout.is_withheld)
+            self.assertEqual((decision, seen), (decision, states))
+            self.assertEqual(withheld, [state in (State.EXPIRED, State.WITHDRAWN) for state in states])
+            self.assertIs(feed.freshness, State.LIVE)
+
+    def test_other_states_are_no_decisions(self) -> None:
+        """Live, stale and expired follow from pulls."""
+        for state in (State.LIVE, State.STALE, State.EXPIRED):
+            self.assertRaises(ValueError, self.feed().decide, state)
+
+    def test_ended_document_that_was_too_old(self) -> None:
+        """It is shown again to all when the feed ends, and hidden again when that decision is taken back."""
+        feed = self.feed(push="change")
+        feed.gone_after_s = 10
+        calls = list[int]()
+        plain, hearing = RecordingSubscriber(), RecordingSubscriber()
+        publish(feed, b"1")
+        self.clock.advance(10)
+        feed.subscribe(plain, expire=lambda: calls.append(1))
+        feed.subscribe(hearing, with_state=True)
+        self.assertEqual((plain.documents, hearing.documents), ([], [b"1"]))
+        feed.decide(State.ENDED)
+        self.assertEqual((plain.documents, hearing.documents, feed.expires_in_s()), ([b"1"], [b"1"] * 2, inf))
+        self.clock.advance(100)
+        self.assertEqual((feed.state, calls), (State.ENDED, []))
+        feed.decide(None)
+        self.assertEqual((feed.state, len(plain.sent), len(hearing.sent), calls), (State.EXPIRED, 1, 3, [1]))
+
+    def test_ended_document_grows_old_unseen(self) -> None:
+        """It does not expire while the feed has ended, and at once when that is taken back."""
+        feed = self.feed()
+        feed.gone_after_s = 10
+        publish(feed, b"1")
+        feed.decide(State.ENDED)
+        self.clock.advance(100)
+        feed.mark_stale()
+        self.assertEqual((feed.freshness, feed.state), (State.STALE, State.ENDED))
+        feed.decide(None)
+        self.assertEqual((feed.freshness, feed.state), (State.EXPIRED, State.EXPIRED))
+
+    def test_withdrawal_is_told_to_everybody(self) -> None:
+        """Subscribers with the state are told by the snapshot, the others by a call, and none is sent a version."""
+        feed = self.feed(push="change")
+        calls = list[int]()
+        hearing, plain = RecordingSubscriber(), RecordingSubscriber()
+        feed.subscribe(hearing, with_state=True)
+        feed.subscribe(plain, expire=lambda: calls.append(1))
+        publish(feed, b"1")
+        told: list[State] = []
+        feed.observe(partial(tell_state, feed, told))
+        for _ in range(2):
+            feed.decide(State.WITHDRAWN)
+            self.assertEqual((len(hearing.sent), plain.documents, calls), (2, [b"1"], [1]))
+        self.assertEqual(told, [State.WITHDRAWN])
+        publish(feed, b"2")
+        self.assertEqual(plain.documents, [b"1"])
+        feed.decide(None)
+        self.assertEqual((plain.documents, hearing.documents[-1]), ([b"1", b"2"], b"2"))
+
+    def test_decision_before_the_first_document(self) -> None:
+        """It holds for the first document, which is not shown if it was withdrawn before it came."""
+        feed = self.feed()
+        feed.decide(State.WITHDRAWN)
+        plain, _ = self.follow(feed)
+        publish(feed, b"1")
+        self.assertEqual((feed.state, plain.sent), (State.WITHDRAWN, []))
+
+    def test_each_change_is_logged_once(self) -> None:
+        """The log has the decision and its end, and below it that the source fails, unless the feed has ended."""
+        feed = self.feed()
+        publish(feed, b"1")
+        feed.start_watching(4)
+        with capturedLogs() as events:
+            for decision in (State.HELD, State.HELD, None):
+                feed.decide(decision)
+            feed.decide(State.WITHDRAWN)
+            self.clock.advance(4)
+            feed.decide(State.ENDED)
+        self.assertEqual(
+            [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events],
+            [
+                'feed "feed" is held: newer versions are held back',
+                'feed "feed" is live again, and not held any more',
+                'feed "feed" is withdrawn: the document is withdrawn',
+                'feed "feed" is stale: no pull has ended for 4 s',
+                'feed "feed" is ended: no more versions will come',
+            ],
+        )
+
+    def test_reasons(self) -> None:
+        """The reason of a decided state has the trouble of the source behind it."""
+        feed = self.feed()
+        publish(feed, b"1")
+        feed.decide(State.HELD)
+        reasons = [feed.reason]
+        feed.mark_stale("redis: away")
+        self.assertEqual([*reasons, feed.reason], [DECISIONS[State.HELD], f"{DECISIONS[State.HELD]}; redis: away"])
+
+    def test_feed_that_goes_on_in_another_process(self) -> None:
+        """The decision is part of the picture, by which replicas and successors have it, too."""
+        feed = self.feed()
+        publish(feed, b"1")
+        assert feed.snapshot is not None
+        for decision in (State.WITHDRAWN, State.HELD, None):
+            feed.decide(decision)
+            successor = self.feed()
+            successor.resume(feed.picture(), feed.snapshot)
+            self.assertEqual((successor.state, successor.decision), (feed.state, decision))
+            self.assertEqual(successor.picture().decision, decision)
+
+    def test_replica_never_shows_what_was_withdrawn(self) -> None:
+        """One picture may bring both the end of a withdrawal and the version that replaces the withdrawn one."""
+        feed, replica = self.feed(), Feed("feed", clock=self.clock, is_replica=True)
+        publish(feed, b"wrong")
+        replica.follow(feed.picture(), feed.snapshot)
+        feed.decide(State.WITHDRAWN)
+        replica.follow(feed.picture(), feed.snapshot)
+        plain, _ = self.follow(replica)
+        publish(feed, b"right")
+        feed.decide(None)
+        replica.follow(feed.picture(), feed.snapshot)
+        self.assertEqual((replica.state, plain.documents), (State.LIVE, [b"right"]))
+
+    def test_replica_with_a_newer_document_follows_decisions(self) -> None:
+        """A new parent that has no document yet, or an older one, may decide about it all the same."""
+        replica = Feed("feed", clock=self.clock, is_replica=True)
+        hearing = RecordingSubscriber()
+        replica.subscribe(hearing, with_state=True)
+        publish(replica, b"1")
+        parent = self.feed()
+        for decision, count in ((State.WITHDRAWN, 2), (None, 3)):
+            parent.decide(decision)
+            replica.follow(parent.picture(), None)
+            self.assertEqual((replica.decision, len(hearing.sent)), (decision, count))
+
+    def test_part_follows_its_whole(self) -> None:
+        """A part has the decision of its whole. Once it was hidden and is missing, it stays hidden until it is back."""
+        whole = self.feed(push="change")
+        part = Feed("feed/a", clock=self.clock, push="change", whole=whole)
+        publish(whole, b'{"a":1}')
+        publish(part, b"1")
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN, None):
+            whole.decide(decision)
+            publish(part, b"1")
+            self.assertEqual((part.state, part.decision), (decision or State.LIVE, decision))
+        part.mark_missing()
+        whole.decide(State.WITHDRAWN)
+        part.mark_missing()
+        self.assertIs(part.state, State.WITHDRAWN)
+        for decision, state in ((State.ENDED, State.EXPIRED), (State.HELD, State.EXPIRED), (None, State.EXPIRED)):
+            whole.decide(decision)
+            part.mark_missing()
+            self.assertIs(part.state, state)
+        whole.decide(State.ENDED)
+        publish(part, b"1")
+        self.assertIs(part.state, State.ENDED)
 
 
 class TimeTests(FeedTestCase):

@@ -325,6 +325,30 @@ class FollowingTests(PartsTestCase):
             self.assertIn(b'"b"', data, way)
             self.assertEqual(re.findall(rb'"state": ?"(\w+)"', data), [b"live"], way)
 
+    def test_decision_about_a_part(self) -> None:
+        """The followers of a part are told a decision about the whole on all transports, and none of them twice."""
+        made = make_site(self.feed)
+        self.site, (self.served,) = made.site, made.published
+        self.publish(b'{"rows": ["a"]}')
+        clients = self.follow_in_all_ways("/rows/0")
+        told: dict[str, list[bytes]] = {way: [] for way in clients}
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN):
+            for transport in clients.values():
+                transport.clear()
+            self.feed.decide(decision)
+            self.publish(b'{"rows": ["a"]}')
+            for way, transport in clients.items():
+                told[way] += re.findall(rb'"state": ?"(\w+)"', transport.value())
+        closed = clients.pop("WebSocket")
+        self.assertEqual((closed.value()[:1], told.pop("WebSocket")), (bytes([0x80 | Opcode.CLOSE]), []))
+        self.assertEqual(told, {way: [b"held", b"ended", b"withdrawn"] for way in clients})
+        for transport in clients.values():
+            transport.clear()
+        self.feed.decide(None)
+        for way, transport in clients.items():
+            self.assertIn(b'"a"', transport.value(), way)
+            self.assertEqual(re.findall(rb'"state": ?"(\w+)"', transport.value()), [b"live"], way)
+
     def test_part_that_breaks_is_stale_until_the_next_tick(self) -> None:
         """Its followers are told, and are sent the missed version afterwards."""
         self.publish(DOCUMENT)

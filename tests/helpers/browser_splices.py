@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import livefeed
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SOURCE = Path(livefeed.__file__).parent / "static" / "splices.js"
+SOURCE = Path(__file__).parents[2] / "clients" / "js" / "src" / "splices.js"
 PROGRAM = Path(__file__).parent.parent / "clients" / "splices.mjs"
 WAIT_S = 60
 

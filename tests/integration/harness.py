@@ -75,6 +75,7 @@ TLS = "tls:0:interface=127.0.0.1"
 TCP = "tcp:0:interface=127.0.0.1"
 
 _LISTENING = re.compile(r"listening on \S+: the page is (https?)://localhost:(\d+)/")
+_END = "\0end of the process\n"
 _BROKEN = re.compile(r"Traceback|Unhandled")
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
@@ -82,6 +83,9 @@ TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 class Process:
     """A subprocess, and a thread that reads its output.
+
+    Processes that it has started may outlive it and hold its output open, as workers do. The end of the subprocess is
+    therefore marked in the output: what stands before the mark is all that it has printed.
 
     :param arguments: the command line.
     :param directory: where it runs.
@@ -92,19 +96,26 @@ class Process:
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
-        self._popen = subprocess.Popen(
-            [*arguments],
-            cwd=directory,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+        self._is_read = threading.Event()
+        output, self._input = os.pipe()
+        self._output = os.fdopen(output, encoding="utf-8", errors="replace")
+        try:
+            self._popen = subprocess.Popen(
+                [*arguments],
+                cwd=directory,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=self._input,
+                stderr=subprocess.STDOUT,
+            )
+        except BaseException:
+            os.close(self._input)
+            self._output.close()
+            raise
         self.pid = self._popen.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        threading.Thread(target=self._mark_end, daemon=True).start()
 
     def text(self, start: int = 0) -> str:
         """Gives the output from the line with the number *start*."""
@@ -129,8 +140,13 @@ class Process:
     def wait(self, timeout_s: float = WAIT_S) -> int:
         """Gives the exit code, once all that was printed is read."""
         code = self._popen.wait(timeout_s)
-        self._reader.join(WAIT_S)
+        self._is_read.wait(WAIT_S)
         return code
+
+    def is_silent(self, timeout_s: float) -> bool:
+        """Tells, after a time at most, whether the process and all others that hold its output have ended."""
+        self._reader.join(timeout_s)
+        return not self._reader.is_alive()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal, unless the process has ended."""
@@ -142,19 +158,28 @@ class Process:
         return self._popen.poll() is None
 
     def close(self) -> None:
-        """Ends the process if it still runs."""
+        """Ends the process if it still runs, and waits for the end of all others that hold its output open."""
         if self.running:
             self._popen.kill()
         self.wait()
-        assert self._popen.stdout is not None
-        self._popen.stdout.close()
+        self._reader.join(WAIT_S)
+        self._output.close()
+
+    def _mark_end(self) -> None:
+        self._popen.wait()
+        os.write(self._input, _END.encode())
+        os.close(self._input)
 
     def _read(self) -> None:
-        assert self._popen.stdout is not None
-        for line in self._popen.stdout:
+        for line in self._output:
+            is_end = line.endswith(_END)
+            text = line.removesuffix(_END)
             with self._changed:
-                self._lines.append(line)
+                if text:
+                    self._lines.append(text)
                 self._changed.notify_all()
+            if is_end:
+                self._is_read.set()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -171,6 +196,7 @@ class Livefeed:
     :param listen: the endpoints, each with a port of which the log tells.
     :param command: the command that runs it.
     :param live: whether to wait for the first good pull.
+    :ivar start_s: the time in seconds that its start took.
     :ivar stop_s: the time in seconds that it may take to stop.
     """
 
@@ -208,7 +234,8 @@ class Livefeed:
         except BaseException:
             self._stack.close()
             raise
-        self.stop_s = max(STOP_S, STOP_BY_START * (time.monotonic() - began))
+        self.start_s = time.monotonic() - began
+        self.stop_s = max(STOP_S, STOP_BY_START * self.start_s)
         self.ports = {scheme: int(port) for scheme, port in _LISTENING.findall(self.log())}
         self.scheme = next(iter(self.ports), "")
         self.port = self.ports.get(self.scheme, 0)
@@ -230,11 +257,18 @@ class Livefeed:
             print(self.log())
 
     def _kill_all(self) -> None:
-        """Kills the process and its workers, which would go on without it."""
+        """Kills the process and its workers, which would go on without it.
+
+        A worker that was started a moment ago has no lock yet, and is found later.
+        """
         self.process.signal(signal.SIGKILL)
-        for pid in self.worker_pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + WAIT_S
+        while True:
+            for pid in self.worker_pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if self.process.is_silent(0.05) or time.monotonic() > end:
+                break
 
     @property
     def pid(self) -> int:
@@ -458,8 +492,14 @@ class Livefeed:
     def terminate(self, within_s: float = WAIT_S) -> int:
         """Sends SIGTERM, and gives the exit code.
 
+        The connections of :attr:`http` are closed first: livefeed would wait for two seconds until they are. Tests of
+        that have connections of their own.
+
         :param within_s: the time in seconds after which it fails.
         """
+        if self._http is not None:
+            self._http.close()
+            self._http = None
         self.process.signal(signal.SIGTERM)
         return self.process.wait(within_s)
 

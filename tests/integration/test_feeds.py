@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,12 @@ from tests.integration.harness import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from websockets.sync.client import ClientConnection
 
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 pytestmark = pytest.mark.processes
@@ -55,10 +58,9 @@ max_subscribers = 2
 """
 
 
-@pytest.fixture
-def livefeed(start: Start, tmp_path: Path) -> Livefeed:
-    """A server of the demo and of two files, that was told so by a file in another folder than it runs in."""
-    folder = tmp_path / "etc"
+def serve(start: Callable[..., Livefeed], directory: Path) -> Livefeed:
+    """Starts a server of the demo and of two files, that is told so by a file in another folder than it runs in."""
+    folder = directory / "etc"
     (folder / "data").mkdir(parents=True)
     replace_file(folder / "results.json", RESULTS)
     replace_file(folder / "data" / "board.json", BOARD)
@@ -68,6 +70,25 @@ def livefeed(start: Start, tmp_path: Path) -> Livefeed:
         livefeed.wait_for_log(f'feed "{name}" is live')
         livefeed.answer_in_state("live", f"/{name}")
     return livefeed
+
+
+@pytest.fixture
+def livefeed(start: Start, tmp_path: Path) -> Livefeed:
+    """A server of the test's own, whose files it may change."""
+    return serve(start, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def untouched(certificate: DevelopmentCertificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Livefeed]:
+    """A server for the tests that only read."""
+    directory = tmp_path_factory.mktemp("feeds")
+    with ExitStack() as stack:
+
+        def start(*options: str, live: bool) -> Livefeed:
+            one = Livefeed(*options, directory=directory, certificate=certificate, live=live)
+            return stack.enter_context(one)
+
+        yield serve(start, directory)
 
 
 def listed(livefeed: Livefeed) -> dict[str, dict[str, Any]]:
@@ -95,25 +116,41 @@ def first_event(livefeed: Livefeed, path: str) -> tuple[str, bytes]:
     return found[0]
 
 
-def test_each_is_polled(livefeed: Livefeed) -> None:
+def admitted(livefeed: Livefeed, path: str, **options: Any) -> ClientConnection:
+    """Gives a subscriber, also of a feed with a limit: a worker refuses those until the parent has given it places."""
+    admitted: list[ClientConnection] = []
+
+    def is_admitted() -> bool:
+        try:
+            admitted.append(livefeed.websocket(path, **options))
+        except InvalidStatus as refusal:
+            if not WORKERS or refusal.response.status_code != 503:
+                raise
+        return bool(admitted)
+
+    wait_until(is_admitted, livefeed.log)
+    return admitted[0]
+
+
+def test_each_is_polled(untouched: Livefeed) -> None:
     """Each feed has its own path, in all forms, with the fields that it would have alone."""
     for path, document in (("/results", RESULTS), ("/results.json", RESULTS), ("/board", BOARD)):
-        response = livefeed.http.get(path)
+        response = untouched.http.get(path)
         assert (response.status_code, response.content) == (200, document)
         assert response.headers["Livefeed-State"] == "live"
-        again = livefeed.http.get(path, headers={"If-None-Match": response.headers["ETag"]})
+        again = untouched.http.get(path, headers={"If-None-Match": response.headers["ETag"]})
         assert again.status_code == 304
-    assert livefeed.http.get("/night").json()["title"]
-    assert livefeed.http.get("/feed").status_code == 404
+    assert untouched.http.get("/night").json()["title"]
+    assert untouched.http.get("/feed").status_code == 404
 
 
-def test_each_has_parts(livefeed: Livefeed) -> None:
+def test_each_has_parts(untouched: Livefeed) -> None:
     """Each feed has its own parts, on every transport."""
-    assert livefeed.http.get("/results/parts/1").content == b"20"
-    assert livefeed.http.get("/board/trains/0").content == b'"08:15"'
-    assert livefeed.http.get("/board/parts/1").status_code == 404
-    assert first_event(livefeed, "/results.sse/parts") == ("text/event-stream", b"[10, 20]")
-    with livefeed.websocket("/results/parts/0") as subscriber:
+    assert untouched.http.get("/results/parts/1").content == b"20"
+    assert untouched.http.get("/board/trains/0").content == b'"08:15"'
+    assert untouched.http.get("/board/parts/1").status_code == 404
+    assert first_event(untouched, "/results.sse/parts") == ("text/event-stream", b"[10, 20]")
+    with untouched.websocket("/results/parts/0") as subscriber:
         assert subscriber.recv(timeout=WAIT_S) == "10"
 
 
@@ -124,7 +161,7 @@ def test_each_is_pushed(livefeed: Livefeed, tmp_path: Path) -> None:
     with (
         livefeed.websocket("/results.ws") as plain,
         livefeed.websocket("/results.ws", subprotocols=["livefeed.delta.v1"]) as delta,
-        livefeed.websocket("/board") as other,
+        admitted(livefeed, "/board") as other,
         livefeed.websocket("/night.ws") as night,
         livefeed.wire() as waiting,
     ):
@@ -143,7 +180,7 @@ def test_each_is_pushed(livefeed: Livefeed, tmp_path: Path) -> None:
             assert other.recv(timeout=WAIT_S) == BOARD.decode()
 
 
-def test_origins_differ(livefeed: Livefeed) -> None:
+def test_origins_differ(untouched: Livefeed) -> None:
     """A page may read and follow the feeds that its origin is allowed, and those alone."""
     for path, origin, allowed in (
         ("/night", A, "*"),
@@ -153,15 +190,15 @@ def test_origins_differ(livefeed: Livefeed) -> None:
         ("/board", A, None),
         ("/-/feeds.json", A, None),
     ):
-        response = livefeed.http.get(path, headers={"Origin": origin})
+        response = untouched.http.get(path, headers={"Origin": origin})
         assert response.status_code == 200
         assert response.headers.get("Access-Control-Allow-Origin") == allowed, (path, origin)
     for path, origin in (("/night.ws", A), ("/results.ws", A), ("/results/parts", A), ("/board.ws", B)):
-        with livefeed.websocket(path, origin=origin) as subscriber:
+        with admitted(untouched, path, origin=origin) as subscriber:
             assert subscriber.recv(timeout=WAIT_S)
     for path, origin in (("/results.ws", B), ("/results/parts", B), ("/board.ws", A)):
         with pytest.raises(InvalidStatus) as refusal:
-            livefeed.websocket(path, origin=origin)
+            untouched.websocket(path, origin=origin)
         assert refusal.value.response.status_code == 403
 
 
@@ -181,7 +218,7 @@ def test_one_that_fails_hurts_no_other(livefeed: Livefeed, tmp_path: Path) -> No
         response = livefeed.http.get(path)
         assert (response.status_code, response.headers["Livefeed-State"]) == (200, state)
     assert livefeed.http.get("/results").content == RESULTS
-    with livefeed.websocket("/board.ws") as other:
+    with admitted(livefeed, "/board.ws") as other:
         for _ in range(3):
             assert other.recv(timeout=WAIT_S) == BOARD.decode()
     replace_file(document, b"[3]")
@@ -208,24 +245,24 @@ def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -
     assert "hush" not in livefeed.log()
 
 
-def test_the_list(livefeed: Livefeed) -> None:
+def test_the_list(untouched: Livefeed) -> None:
     """The list is a page with links to the others, and JSON that agrees with the feeds' own answers."""
-    page = livefeed.http.get("/")
+    page = untouched.http.get("/")
     assert page.headers["Content-Type"].startswith("text/html")
     links = re.findall(r'href="(/[a-z]+\.html)"', page.text)
     assert links == ["/night.html", "/results.html", "/board.html"]
     for link in links:
-        assert f'data-feed="{link[1:-5]}"' in livefeed.http.get(link).text
-    feeds = listed(livefeed)
+        assert f'data-feed="{link[1:-5]}"' in untouched.http.get(link).text
+    feeds = listed(untouched)
     assert list(feeds) == ["night", "results", "board"]
     for feed in feeds.values():
         assert feed["state"] == "live"
-        assert livefeed.http.get(feed["path"]).status_code == 200
+        assert untouched.http.get(feed["path"]).status_code == 200
     assert (feeds["night"]["interval_s"], feeds["results"]["interval_s"]) == (1.0, 0.2)
-    results = livefeed.http.get("/results")
+    results = untouched.http.get("/results")
     assert results.headers["Livefeed-Version"] == feeds["results"]["version"]
     assert results.headers["Livefeed-Sequence"] == feeds["results"]["sequence"]
-    assert "the list of the 3 feeds https://localhost:" in livefeed.log()
+    assert "the list of the 3 feeds https://localhost:" in untouched.log()
 
 
 def test_the_list_follows_the_feeds(livefeed: Livefeed, tmp_path: Path) -> None:
@@ -248,22 +285,6 @@ def test_the_list_follows_the_feeds(livefeed: Livefeed, tmp_path: Path) -> None:
 
         assert_soon(lambda: states() == ["live", "live", "stale"], states)
         assert ask("POST").status == 405
-
-
-def admitted(livefeed: Livefeed, path: str) -> ClientConnection:
-    """Gives a subscriber. With workers, it tries until the parent has given a free place to the right one."""
-    admitted: list[ClientConnection] = []
-
-    def is_admitted() -> bool:
-        try:
-            admitted.append(livefeed.websocket(path))
-        except InvalidStatus:
-            if not WORKERS:
-                raise
-        return bool(admitted)
-
-    wait_until(is_admitted, livefeed.log)
-    return admitted[0]
 
 
 def test_subscribers_of_one_are_limited(livefeed: Livefeed) -> None:

@@ -264,7 +264,7 @@ class TestRefusals:
             "/-/",
             "/-",
             "/-/nothing",
-            "/-/page.css/x",
+            "/-/page/page.css/x",
             "/feed.ws/x",
             "//feed",
             "/%00",
@@ -340,14 +340,14 @@ class TestPage:
 
     def test_all_that_it_refers_to_is_there(self, server: Livefeed) -> None:
         """Every address in the page is served, with the type that its use asks for."""
-        addresses = set(re.findall(r'(?:href|src)="(/[^"]*)"', server.http.get("/").text))
-        assert addresses == {"/-/page.js", "/-/page.css", "/feed"}
+        addresses = set(re.findall(r'(?:href|src)="([^"#:]*)"', server.http.get("/").text))
+        assert {"-/page/early.js", "-/page/main.js", "-/page/page.css", "feed.json"} <= addresses
         for address in addresses:
-            response = server.http.get(address)
+            response = server.http.get(f"/{address}")
             assert response.status_code == 200
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert server.http.get("/-/page.js").headers["Content-Type"].startswith("text/javascript")
-        assert server.http.get("/-/page.css").headers["Content-Type"].startswith("text/css")
+        assert server.http.get("/-/page/main.js").headers["Content-Type"].startswith("text/javascript")
+        assert server.http.get("/-/page/page.css").headers["Content-Type"].startswith("text/css")
 
     def test_is_of_the_feed_that_is_served(self, start: Start) -> None:
         """A feed by another name is served, and shown, by that name alone."""

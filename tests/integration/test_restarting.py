@@ -112,6 +112,7 @@ def test_age_survives(start: Start, path: Path, tmp_path: Path, number: signal.S
         assert after.headers["Livefeed-At"] >= before.headers["Livefeed-At"]
 
 
+@pytest.mark.startup
 def test_two_processes_do_not_share_a_folder(start: Start, path: Path) -> None:
     """The second ends with a line that says why, and the first goes on."""
     livefeed = serve(start, path)
@@ -121,6 +122,7 @@ def test_two_processes_do_not_share_a_folder(start: Start, path: Path) -> None:
     assert livefeed.http.get("/feed").status_code == 200
 
 
+@pytest.mark.startup
 def test_folder_that_cannot_be_made(start: Start, path: Path, tmp_path: Path) -> None:
     """One line, and exit code 1."""
     (tmp_path / "state").write_bytes(b"")

@@ -7,11 +7,13 @@ import random
 import re
 
 from livefeed.document.exact_json import DeltaError
+from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices, make_splices
 from livefeed.sources.demo import DemoSource
 from tests.helpers.browser_splices import SOURCE, applied_in_node
 from tests.helpers.rows import rows_of, written
 from tests.integration.harness import peer
+from tests.vectors.layout import FILE
 
 MAX_BYTES = 512
 """The largest size of the code for browsers in bytes, as a minifier leaves it."""
@@ -20,7 +22,7 @@ MAX_BYTES = 512
 def test_results_are_equal() -> None:
     """The demonstration, moved and changed rows, and texts of all kinds give the same bytes."""
     draw = random.Random(1)
-    demo = DemoSource()
+    demo = DemoSource(kind="small")
     rows = rows_of(draw, 300)
     changed = [dict(row) for row in rows]
     for row in draw.sample(changed, 20):
@@ -58,6 +60,19 @@ def test_refusals_are_equal() -> None:
     answers = applied_in_node(peer("node", "nodejs"), cases)
     assert [answer.result for answer in answers] == expected
     assert {answer.error for answer in answers} == {None, "RangeError"}
+
+
+def test_vectors() -> None:
+    """The splices of ``vectors.json`` give its documents, and those that are bad give none with the right hash."""
+    vectors = json.loads(FILE.read_text("ascii"))
+    good = [(case["old"].encode(), json.dumps(case["splices"]).encode(), 1 << 20) for case in vectors["splices"]]
+    readable = [case for case in vectors["bad_splices"] if case["name"] != "no JSON"]
+    bad = [(case["old"].encode(), case["splices"].encode(), case["max_bytes"]) for case in readable]
+    answers = applied_in_node(peer("node", "nodejs"), [*good, *bad])
+    assert [answer.result for answer in answers[: len(good)]] == [case["new"].encode() for case in vectors["splices"]]
+    for case, answer in zip(readable, answers[len(good) :], strict=True):
+        assert answer.result is None or version_of(answer.result) != case["version"], case["name"]
+    assert {answer.error for answer in answers[len(good) :]} == {None, "RangeError", "TypeError"}
 
 
 def test_size() -> None:

@@ -326,6 +326,7 @@ class TestCommands:
             assert subscriber.recv(timeout=WAIT_S)
         assert livefeed.terminate() == 0
 
+    @pytest.mark.startup
     def test_a_daemon_that_cannot_listen_says_so(self, tmp_path: Path) -> None:
         """The command ends with exit code 1 and the reason, and leaves nothing behind."""
         pidfile = tmp_path / "twistd.pid"
@@ -462,6 +463,7 @@ class TestEndpoints:
             assert len(livefeed.log(mark).splitlines()) == 1, livefeed.log(mark)
             assert not (tmp_path / "data").exists()
 
+    @pytest.mark.startup
     def test_a_folder_with_a_ca_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
         """The refusal is one line; Twisted's own endpoint would search the folder forever."""
         code, output = run(tmp_path, "--listen", f"tls:{certificate.ca.parent}:0")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import TCP, TLS, WAIT_S, Livefeed, Wire
+from tests.integration.harness import TCP, TLS, TRANSPORT, WAIT_S, Livefeed, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -399,9 +399,19 @@ class TestRequests:
 
 
 class TestTransport:
-    @pytest.mark.parametrize("data", [GOOD, b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"\xff" * 200])
+    def test_plain_http_is_redirected(self, server: Livefeed) -> None:
+        """On the TLS port the connection ends after that. Twisted's transport ends it without an answer."""
+        with server.tcp_socket("https") as sock:
+            sock.sendall(GOOD)
+            received = Wire(sock).rest()
+        if TRANSPORT == "fast":
+            assert received.startswith(b"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://localhost/feed\r\n")
+        else:
+            assert len(received) <= 7
+
+    @pytest.mark.parametrize("data", [b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"\xff" * 200])
     def test_what_is_not_tls_is_cut_off(self, server: Livefeed, data: bytes) -> None:
-        """Plain HTTP and garbage on the TLS port get an alert at most, and the connection ends."""
+        """Garbage on the TLS port gets an alert at most, and the connection ends."""
         with server.tcp_socket("https") as sock:
             sock.sendall(data)
             received = Wire(sock).rest()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.snapshot import version_of
+from livefeed.feed.feed import State
 from livefeed.testing import make_site, publish
 from livefeed.transport.rooms import Room
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -80,7 +81,7 @@ _targets = _often(
         b"/feed%00",
         b"/feed;x",
         b"/fe\x80ed",
-        b"/-/page.css",
+        b"/-/page/page.css",
         b"/feed.ws",
         b"/nope",
         b"http://localhost/feed",
@@ -161,7 +162,10 @@ _keyed = st.one_of(
     st.tuples(
         st.sampled_from((b"Prefer", b"prefer")), st.sampled_from((b"wait=1", b"wait=0", b"wait=x", b"respond-async"))
     ),
-    st.tuples(st.sampled_from((b"A-IM", b"a-im")), st.sampled_from((b"json-patch", b"gzip"))),
+    st.tuples(
+        st.sampled_from((b"A-IM", b"a-im")),
+        st.sampled_from((b"json-patch", b"gzip", b"livefeed-splices", b"json-patch;q=0, livefeed-splices, json-patch")),
+    ),
 )
 _others = st.sampled_from(
     (
@@ -297,7 +301,8 @@ def plays(draw: st.DrawFn) -> Play:
     sent = tuple(piece for piece in pieces if piece)
     times = draw(st.integers(2, 4))
     happenings = st.tuples(
-        st.integers(0, len(sent) * times), st.sampled_from(("same", "other", "stale", "expired", "second"))
+        st.integers(0, len(sent) * times),
+        st.sampled_from(("same", "other", "stale", "expired", "held", "withdrawn", "second")),
     )
     return Play(sent, tuple(draw(st.lists(happenings, max_size=2))), times, draw(st.booleans()))
 
@@ -359,6 +364,7 @@ class PublishedFeed:
         self.document ^= event == "other"
         for each in self.feeds:
             each.feed.gone_after_s = 0.0 if event == "expired" else inf
+            each.feed.decide(State(event) if event in ("held", "withdrawn") else None)
             if event in ("stale", "expired"):
                 each.feed.mark_stale()
             else:
@@ -537,6 +543,7 @@ class TransportsAgreeTests(SynchronousTestCase):
     @example(Play((*NOTHING, *NOTHING), ((1, "expired"), (17, "second"), (30, "same")), 3))
     @example(Play((*NOTHING, *NOTHING), ((0, "expired"), (17, "stale"), (30, "other")), 3, half_closes=True))
     @example(Play((HANDSHAKE, GET), ((1, "expired"), (3, "expired")), 4))
+    @example(Play((*NOTHING, *NOTHING), ((0, "withdrawn"), (17, "held"), (30, "other")), 3))
     @example(whole(GET[:10], GET[10:], GET, GET[:-1], GET[-1:]))
     @example(whole(GET, half_closes=True))
     @example(whole(GET, GET[:-3], half_closes=True))
@@ -611,6 +618,10 @@ _APART = (
         get(_KNOWN[0], b"Prefer: wait=1", b"A-IM: feed, json-patch;q=0.1", b"Origin: https://elsewhere.example"),
     ),
     (
+        get(_KNOWN[0], b"Prefer: wait=1", b"A-IM: livefeed-splices"),
+        get(_KNOWN[0], b"Prefer: wait=1", b"A-IM: livefeed-splices;q=0.1, json-patch"),
+    ),
+    (
         get(_KNOWN[0], b"Prefer: wait=1", b"Origin: " + PAGES.encode()),
         get(_KNOWN[0], b"Prefer: wait=1", b"origin:" + PAGES.encode(), b"Accept: text/html"),
     ),
@@ -636,7 +647,9 @@ _steps = st.one_of(
     st.tuples(st.just("send"), st.integers(0, COUNT - 1), st.sampled_from((*_PIPELINED, _STREAM))),
     st.tuples(st.sampled_from(("half", "leave", "reset")), st.integers(0, COUNT - 1), st.just(b"")),
     st.tuples(
-        st.sampled_from(("second", "second", "other", "other", "same", "stale", "expired", "stop")),
+        st.sampled_from(
+            ("second", "second", "other", "other", "same", "stale", "expired", "held", "withdrawn", "stop")
+        ),
         st.just(0),
         st.just(b""),
     ),
@@ -725,7 +738,7 @@ class WaitingTogetherTests(SynchronousTestCase):
         if what == "stop":
             for each in where.feeds:
                 each.let_go(ReconnectSlots())
-        elif what in ("second", "other", "same", "stale", "expired"):
+        elif what in ("second", "other", "same", "stale", "expired", "held", "withdrawn"):
             where.happen(what)
         settle(where.reactor, *(client for client in there if client.sock.fileno() >= 0))
 
@@ -734,6 +747,7 @@ class WaitingTogetherTests(SynchronousTestCase):
     @example([*_all(_WAITS[0]), OTHER], 0)
     @example([*_all(_WAITS[0]), OTHER], 2)
     @example([*_all(_WAITS[0]), ("expired", 0, b""), *_all(_WAITS[0], GET), SECOND, OTHER, *_all(GET)], 0)
+    @example([*_all(_WAITS[0]), ("withdrawn", 0, b""), *_all(_WAITS[0], GET), SECOND, OTHER, *_all(GET)], 0)
     @example([*_all(_WAITS[0]), SECOND], 0)
     @example([*_all(_WAITS[0])[:2], *_all(_WAITS[3])[2:], SECOND, SECOND, *_all(GET), SECOND, OTHER], 0)
     @example([*_all(_WAITS[0])[:2], ("half", 0, b""), ("half", 1, b""), OTHER], 0)

@@ -17,7 +17,9 @@ import pytest
 from livefeed.config.settings import OPTIONS, Settings
 from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import LONGEST_STOP_S
-from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, free_port, peer, run
+from livefeed.workers.__main__ import IS_LOCKED
+from livefeed.workers.locks import WorkerLock, lock_path
+from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, Process, free_port, peer, run
 from tests.integration.proxies import replaced
 
 if TYPE_CHECKING:
@@ -53,6 +55,16 @@ os.execv(sys.argv[1], sys.argv[1:])
 def by(launcher: str) -> tuple[str, ...]:
     """Gives the command of a livefeed that is started by a program."""
     return (sys.executable, "-c", launcher, *TWISTD)
+
+
+def words_of_worker(folder: Path, *program: str) -> tuple[int, list[str]]:
+    """Gives the exit code of a worker without a parent, and the lines that it prints to the journal."""
+    arguments = (*(program or ("-m", "livefeed.workers")), "--link", str(folder / "link.sock"), "--index", "0")
+    command = (sys.executable, "-c", TO_THE_JOURNAL, sys.executable, *arguments)
+    process = Process(command, directory=CHECKOUT)
+    code = process.wait()
+    process.close()
+    return code, process.text().splitlines()
 
 
 def values(text: str, key: str) -> list[str]:
@@ -209,6 +221,7 @@ class TestWithoutWritableExecutableMemory:
             assert subscriber.recv(timeout=WAIT_S)
         assert livefeed.terminate() == 0
 
+    @pytest.mark.startup
     def test_tls_is_refused(self, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
         """The start fails with one line and the remedy: pyOpenSSL makes its callbacks in such memory."""
         files = ("--cert", str(certificate.cert), "--key", str(certificate.key))
@@ -237,6 +250,7 @@ class TestJournal:
             (line,) = [line for line in lines if text in line]
             assert line.startswith(f"<{priority}>"), line
 
+    @pytest.mark.startup
     def test_a_refusal_has_its_priority(self, tmp_path: Path) -> None:
         """Before there is a log, and in it."""
         code, output = run(tmp_path, "--push", "never", command=by(TO_THE_JOURNAL))
@@ -245,6 +259,36 @@ class TestJournal:
         (line,) = [line for line in output.splitlines() if "livefeed: --listen: " in line]
         assert re.match("<[23]>", line), output
 
+    @pytest.mark.startup
+    def test_the_last_words_of_a_worker_have_their_priority(self, tmp_path: Path) -> None:
+        """Those that it prints before it has a log: a refusal, and each line of a traceback."""
+        lock = WorkerLock.take(lock_path(tmp_path, 0, 0))
+        assert lock is not None
+        assert words_of_worker(tmp_path) == (IS_LOCKED, ["<3>worker 0 of generation 0 runs already"])
+        code, lines = words_of_worker(tmp_path / "missing")
+        assert code == 1
+        assert len(lines) > 1, lines
+        assert all(line.startswith("<3>") for line in lines), lines
+
+    @pytest.mark.startup
+    def test_the_traceback_of_a_thread_of_a_worker_has_its_priority(self, tmp_path: Path) -> None:
+        """Python prints it by itself, and it becomes lines of the log."""
+        broken = "t = threading.Thread(target=int, args=('x',)); t.start(); t.join(); self.reactor.stop()"
+        program = f"""
+import sys, threading
+from livefeed.workers import __main__ as program, worker
+def begin(self):
+    {broken}
+worker.Worker.startService = begin
+sys.exit(program.main())
+"""
+        code, lines = words_of_worker(tmp_path, "-c", program)
+        assert code == 0
+        (end,) = [number for number, line in enumerate(lines) if "worker 0: ValueError: " in line]
+        assert end > 1, lines
+        assert all(line.startswith("<3>") for line in lines[: end + 1]), lines
+
+    @pytest.mark.startup
     def test_elsewhere_there_are_no_priorities(self, start: Start, tmp_path: Path) -> None:
         """Such as in a log file, or where the journal reads another stream of an ancestor."""
         log = tmp_path / "livefeed.log"

@@ -206,6 +206,7 @@ class OrphanTests(WorkerTestCase):
             answer = await self.get(parent)
             self.assertEqual(answer.content, document(0))
             state = answer.headers["Livefeed-State"]
+        await until(lambda: any("worker 0: the link to the parent is lost" in line for line in process.lines))
         hellos = len(parent.hellos)
         parent.begin()
         await until(lambda: len(parent.hellos) > hellos)
@@ -225,7 +226,6 @@ class OrphanTests(WorkerTestCase):
         await until(
             lambda: any("the link to the parent is lost" in each.facts["text"] for each in parent.of_type("log"))
         )
-        self.assertTrue(any("worker 0: the link to the parent is lost" in line for line in process.lines))
 
     async def test_the_end_of_an_orphan(self) -> None:
         """After some time without a parent it drains and ends."""

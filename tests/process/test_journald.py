@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tempfile
 from collections import deque
 from types import SimpleNamespace
@@ -15,7 +16,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.process import journald
-from livefeed.process.journald import JournaledService, ending, forget_unwritten_cache, is_journal, with_priority
+from livefeed.process.journald import (
+    JournaledService,
+    ending,
+    forget_unwritten_cache,
+    is_journal,
+    print_traceback,
+    with_priority,
+)
 
 
 class StreamTests(SynchronousTestCase):
@@ -38,6 +46,18 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(ending("livefeed: no"), "livefeed: no")
         self.patch(journald, "is_journal", lambda environment, stream: True)
         self.assertEqual(ending("livefeed: no"), "<3>livefeed: no")
+
+    def test_a_traceback_at_the_end(self) -> None:
+        """Each line is an error in the journal; elsewhere Python prints it as it does by itself."""
+        printed = io.StringIO()
+        self.patch(sys, "stderr", printed)
+        error = ValueError("a\n\nb")
+        print_traceback(ValueError, error, None)
+        self.assertEqual(printed.getvalue(), "ValueError: a\n\nb\n")
+        printed.truncate(printed.seek(0))
+        self.patch(journald, "is_journal", lambda environment, stream: stream is printed)
+        print_traceback(ValueError, error, None)
+        self.assertEqual(printed.getvalue(), "<3>ValueError: a\n<3>b\n")
 
 
 class PriorityTests(SynchronousTestCase):

@@ -69,12 +69,23 @@ class RecordingOutput:
         self.calls.append("close")
 
 
+class Reactor(MemoryReactor):
+    """A reactor that notes the calls of other threads, and makes them when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[Callable[[], object]] = []
+
+    def callFromThread(self, callable: Callable[[], object]) -> None:  # noqa: A002
+        self.called.append(callable)
+
+
 class WriterTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
-        self.reactor: Any = MemoryReactor()
+        self.reactor: Any = Reactor()
 
     def writer(self, target: str, output: Any = None, flush: Any = bool) -> LineWriter:
         writer = LineWriter(target, "--access-log", self.reactor, flush, output)
@@ -111,6 +122,33 @@ class FileTests(WriterTestCase):
         writer.write(b"2\n", 1)
         writer.close()
         self.assertEqual((old.read_bytes(), path.read_bytes()), (b"1\n", b"2\n"))
+
+    def test_reopening_is_told_at_once(self) -> None:
+        """A process that writes no line tells it, too."""
+        writer = self.started(str(self.directory / "access.log"))
+        with capturedLogs() as logs:
+            writer.reopen()
+            self.assertTrue(wait_until(lambda: bool(self.reactor.called)))
+            self.reactor.called.pop()()
+        self.assertEqual([str(formatEvent(each)).rpartition(": ")[2] for each in logs], ["is opened again"])
+
+    def test_reopening_that_another_process_tells(self) -> None:
+        """Of several processes with the same file one tells that it is opened again, and each tells its failures."""
+        folder = self.directory / "folder"
+        folder.mkdir()
+        writer = self.started(str(folder / "access.log"))
+        writer.tells_reopening = False
+        with capturedLogs() as logs:
+            writer.reopen()
+            writer.write(b"1\n", 1)
+            self.assertTrue(wait_until(lambda: writer._done_bytes == 2))
+            (folder / "access.log").unlink()
+            folder.rmdir()
+            writer.reopen()
+            self.assertTrue(wait_until(lambda: bool(self.reactor.called)))
+            self.reactor.called.pop()()
+        (line,) = [str(formatEvent(each)) for each in logs]
+        self.assertIn("cannot be opened again: No such file", line)
 
     def test_cannot_be_reopened(self) -> None:
         """The old file goes on."""

@@ -28,6 +28,7 @@ from livefeed.tls.options import server_options
 from livefeed.transport import tls_connection
 from livefeed.transport.closing import LINGER_S
 from livefeed.transport.connection_state import READ_BYTES
+from livefeed.transport.interfaces import IPlainListener
 from livefeed.transport.pool import SWEEP_S
 from livefeed.transport.tls_connection import TLSConnection
 from tests.helpers.connection_contracts import ConnectionContract
@@ -231,6 +232,32 @@ class HandshakeTests(TLSTestCase):
             self.turn_until(lambda: len(self.pool.connections) == 1)
         self.assertEqual(len(self.protocols), 1)
         self.assertEqual((self.pool.handshakes, self.pool.failed_handshakes), (1, 4))
+
+    def test_http_without_tls_is_answered(self) -> None:
+        """A factory with an answer is given the request behind what OpenSSL has read; then the connection ends."""
+        asked: list[bytes] = []
+
+        def answer(rest: bytes) -> bytes:
+            asked.append(rest)
+            return b"use TLS"
+
+        self.factory.plain_answer = answer
+        directlyProvides(self.factory, IPlainListener)
+        for request, rest in (
+            (b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", b"a HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (b"HEAD /a HTTP/1.1\r\n\r\n", b"/a HTTP/1.1\r\n\r\n"),
+            (b"GET /", b""),
+        ):
+            client = self.open_plain()
+            client.send(request)
+            self.turn_until(lambda client=client: client.ended, client)
+            self.assertEqual((client.received, client.error, asked.pop()), (b"use TLS", None, rest))
+            client.close()
+            self.turn_until(lambda: len(self.pool.connections) == 1)
+        client = self.open_plain()
+        client.send(b"GET " + b"/" * 9_000)
+        self.turn_until(lambda: client.ended, client)
+        self.assertLessEqual(len(asked.pop()), 4096)
 
     def test_garbage_without_an_end(self) -> None:
         """The bytes are discarded for two seconds, and then the connection is gone."""

@@ -119,7 +119,7 @@ class EveryAnswerTests(SynchronousTestCase):
                 (b"/feed", b"Origin: https://a.example\r\nPrefer: wait=0\r\n"),
                 (b"/feed.sse", b""),
                 (b"/", b""),
-                (b"/-/page.js", b""),
+                (b"/-/page/main.js", b""),
                 (b"/feed", b"A-IM: json-patch\r\nIf-None-Match: " + old + b"\r\n"),
                 (b"/feed", b"If-None-Match: " + newest + b"\r\n"),
                 (b"/", b"If-None-Match: *\r\n"),
@@ -154,7 +154,7 @@ class EveryAnswerTests(SynchronousTestCase):
             yield from self.answers_when_full(method)
         for target in (b"/feed", b"/feed.sse", b"*"):
             yield self.ask(b"OPTIONS %s HTTP/1.1\r\n%s\r\n" % (target, HOST))
-        for target in (b"/feed", b"/feed.sse", b"/feed/list", b"/feed.ws", b"/", b"/-/page.css"):
+        for target in (b"/feed", b"/feed.sse", b"/feed/list", b"/feed.ws", b"/", b"/-/page/page.css"):
             yield self.ask(b"DELETE %s HTTP/1.1\r\n%s\r\n" % (target, HOST))
         self.flushLoggedErrors(BrokenError)
 

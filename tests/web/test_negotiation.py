@@ -12,6 +12,7 @@ from twisted.web.http_headers import Headers
 
 from livefeed.document.codings import MAX_MEMBERS, MAX_PARAMETERS
 from livefeed.web.negotiation import (
+    JSON_PATCH,
     MAX_WAIT_S,
     KeyedFields,
     RequestFields,
@@ -282,7 +283,7 @@ class FieldsTests(SynchronousTestCase):
         fields = self.fields()
         self.assertEqual(fields.keyed, (None,) * len(KEYED))
         self.assertFalse(
-            fields.accepts_events or fields.accepts_patches or fields.asks_for_websocket or fields.is_preflight
+            fields.accepts_events or fields.manipulation or fields.asks_for_websocket or fields.is_preflight
         )
         self.assertEqual((fields.wait_s, fields.if_match), (None, None))
         self.assertEqual(
@@ -303,7 +304,7 @@ class FieldsTests(SynchronousTestCase):
             b'If-Match: "c"',
             b"Last-Event-ID: d",
         )
-        self.assertTrue(fields.accepts_events and fields.accepts_patches)
+        self.assertEqual((fields.accepts_events, fields.manipulation), (True, JSON_PATCH))
         self.assertEqual(fields.codings, {"gzip": 1.0, "br": 0.5})
         self.assertEqual((fields.tags, fields.if_match), ([b'"a"', b'"b"'], b'"c"'))
         self.assertEqual((fields.wait_s, fields.last_event_ids), (7, [b"d"]))

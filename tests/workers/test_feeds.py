@@ -50,6 +50,7 @@ transitions = st.one_of(
         st.sampled_from([20.0, 40.0, inf]),
     ),
     st.tuples(st.just("start_watching"), st.sampled_from([3.0, 30.0])),
+    st.tuples(st.just("decide"), st.sampled_from([None, State.HELD, State.ENDED, State.WITHDRAWN])),
 )
 of_the_link = st.one_of(
     st.tuples(st.just("read"), st.integers(1, 4)),
@@ -86,7 +87,7 @@ def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
         publish(feed, DOCUMENTS[arguments[0]], is_tick=arguments[1])
     elif name == "confirm":
         # As the puller does: any other pull is published, or skipped.
-        if feed.state is State.LIVE:
+        if feed.freshness is State.LIVE:
             feed.confirm(parent.clock.seconds())
     elif name == "add_codings":
         if feed.snapshot is not None:
@@ -121,8 +122,8 @@ class DifferentialTests(SynchronousTestCase):
         for name, *arguments in steps:
             make(parent, name, tuple(arguments))
             worker.settle()
-            # The settings of a feed are sent as a picture, which repeats the state.
-            if name in ("configure", "start_watching"):
+            # The settings of a feed and decisions are sent as a picture, which repeats the state.
+            if name in ("configure", "start_watching", "decide"):
                 for a, b in zip(theirs, ours, strict=True):
                     a.seen = [*b.seen]
             for a, b in zip(theirs, ours, strict=True):

@@ -18,6 +18,7 @@ from livefeed.workers.locks import (
     RunningWorker,
     WorkerLock,
     generation_after,
+    hold_worker,
     holder_of,
     lock_path,
     remove_left_over,
@@ -157,3 +158,31 @@ class GenerationTests(SynchronousTestCase):
     def test_only_draining_workers(self) -> None:
         """None of them can go on, and their locks are taken: the new workers have another generation."""
         self.assertEqual(self.generation((1, Activity.DRAINING), (2, Activity.DRAINING)), 3)
+
+
+class HoldTests(LockTestCase):
+    """A worker of an earlier parent, whose id must not pass to another process unnoticed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.held: list[int] = []
+        self.patch(locks, "_LOOK_S", 0)
+        self.patch(locks, "_start_of", lambda pid: 7)
+        self.lock("worker-0-1.lock", b"50 7 accepting\n")
+
+    def hold(self, pid: int) -> bool:
+        """Plays the processes: all with a small id run."""
+        if pid < 100:
+            self.held.append(pid)
+        return pid < 100
+
+    def let_go(self, *pids: int) -> None:
+        for pid in pids:
+            self.held.remove(pid)
+
+    def test_only_the_holder_of_the_lock(self) -> None:
+        """A process that has ended is not held, and neither is another one with the same id."""
+        for pid, is_held in ((100, False), (51, False), (50, True)):
+            worker = RunningWorker(0, 1, pid, Activity.ACCEPTING)
+            self.assertEqual(hold_worker(self, self.directory, worker), is_held)
+        self.assertEqual(self.held, [50])

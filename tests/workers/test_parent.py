@@ -2,293 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
-import tempfile
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
-from twisted.internet.protocol import Factory
-from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogLevel, capturedLogs, formatEvent
-from twisted.trial.unittest import SynchronousTestCase
-
 from livefeed.exceptions import LinkError, StartError
-from livefeed.process.endpoints import make_endpoint
 from livefeed.process.runtime_dir import RuntimeDir
-from livefeed.workers import locks
-from livefeed.workers.allowance import RATES
-from livefeed.workers.canary import CanaryError, Question
+from livefeed.workers.adoption import ADOPT_S
 from livefeed.workers.earlier import UNHEARD_S
-from livefeed.workers.locks import lock_path
 from livefeed.workers.messages import PROTOCOL, Hello, LeftWorker, Message
-from livefeed.workers.parent import ADOPT_S, PAUSED_S, ROUNDS, Parent
-from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.supervisor import HEARTBEAT_S, LATE_S, LEND_S, State
-from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_NAMESPACE
+from tests.helpers.parents import BEAT, LOCAL, FakeLink, ParentTestCase
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-
-LOCAL = "tcp:0:interface=127.0.0.1"
-BEAT: dict[str, Any] = {
-    "samples": [],
-    "connections": 4,
-    "capacity": 100,
-    "watchers": {"feed": {"websocket": 3}},
-}
-
-
-class Reactor(MemoryReactorClock):
-    """A reactor that runs from the start."""
-
-    stopped = False
-
-    def callWhenRunning(self, callable: Any, *args: Any, **kwargs: Any) -> None:  # noqa: A002
-        callable(*args, **kwargs)
-
-    def stop(self) -> None:
-        self.stopped = True
-
-
-@dataclass
-class FakeProcesses:
-    """Processes in memory. Those in `alive` run."""
-
-    ended: Any = None
-    alive: dict[int, int] = field(default_factory=dict)
-    signals: list[tuple[int, int]] = field(default_factory=list)
-    held: list[int] = field(default_factory=list)
-    ends_by_itself: bool = True
-    count: int = 0
-
-    def spawn(self, generation: int, index: int) -> int:
-        self.count += 1
-        self.alive[1000 + self.count] = index
-        return 1000 + self.count
-
-    def hold(self, pid: int) -> bool:
-        self.held.append(pid)
-        return pid in self.alive
-
-    def kill(self, pid: int, number: signal.Signals) -> None:
-        self.signals.append((pid, int(number)))
-        if self.ends_by_itself:
-            self.end(pid)
-
-    def end(self, pid: int) -> None:
-        if self.alive.pop(pid, None) is not None:
-            self.ended(pid, "has ended")
-
-    def let_go(self, *pids: int) -> None:
-        self.held = [each for each in self.held if pids and each not in pids]
-
-
-class FakeLink:
-    """A link to a worker, with a descriptor of its own for each that is sent."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.receiver: Any = None
-        self.sent: list[Message] = []
-        self.is_closed = False
-
-    def send(self, message: Message) -> None:
-        for fd in message.fds:
-            os.fstat(fd)  # it must be open
-        self.sent.append(message)
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def kinds(self) -> list[str]:
-        return [message.type for message in self.sent]
-
-    def receive(self, kind: str, facts: dict[str, Any] | None = None, fds: tuple[int, ...] = ()) -> None:
-        self.receiver.receive(self, Message(kind, facts or {}, (), fds))
-
-
-@dataclass
-class FakeServer:
-    """The server of the links."""
-
-    generation: int
-    is_published: bool
-
-    def startService(self) -> None:
-        pass
-
-    def stopService(self) -> None:
-        pass
-
-    def publish(self) -> None:
-        self.is_published = True
-
-
-class FakeCanary:
-    """A canary that is served, or not."""
-
-    def __init__(self, parent: ParentTestCase) -> None:
-        self._case = parent
-
-    async def check_all(self) -> float:
-        return await self.check(0)
-
-    async def check(self, endpoint: int) -> float:
-        self._case.canaries += 1
-        if self._case.why_not:
-            raise CanaryError(self._case.why_not)
-        return 0.02
-
-
-@dataclass
-class FakeFeeds:
-    """The feeds that are sent to workers."""
-
-    links: list[Any] = field(default_factory=list)
-    held: list[Any] = field(default_factory=list)
-
-    def add(self, link: Any, held: Any) -> None:
-        self.links.append(link)
-        self.held.append(held)
-
-    def remove(self, link: Any) -> None:
-        if link in self.links:
-            self.links.remove(link)
-
-    def receive(self, link: Any, message: Message) -> bool:
-        return message.type == "seen"
-
-
-@dataclass
-class FakeFigures:
-    """The figures of the workers, in the order in which they came."""
-
-    calls: list[tuple[str, int, int]] = field(default_factory=list)
-    samples: dict[int, list[Any]] = field(default_factory=dict)
-
-    def report(self, index: int, incarnation: int, samples: list[Any]) -> None:
-        self.calls.append(("report", index, incarnation))
-        self.samples[index] = samples
-
-    def end(self, index: int, incarnation: int) -> None:
-        self.calls.append(("end", index, incarnation))
-
-    def last(self, index: int) -> list[Any]:
-        return self.samples.get(index, [])
-
-
-class ParentTestCase(SynchronousTestCase):
-    count = 2
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.directory = RuntimeDir(Path(folder.name), is_ours=True)
-        self.reactor: Any = Reactor()
-        self.processes = FakeProcesses()
-        self.feeds, self.figures = FakeFeeds(), FakeFigures()
-        self.canaries, self.why_not = 0, ""
-        self.limits: dict[str, int] = {}
-        self.greet: Any = None
-        self.pulling = Service()
-        self.logged: Any = self.enterContext(capturedLogs())
-        self.listen = [LOCAL]
-        self.patch(locks, "_start_of", lambda pid: pid)
-
-    def make(self, **upgrade: Any) -> Parent:
-        """Makes a parent, with the endpoints of `listen`."""
-        self.factory = Factory()
-        endpoints = [self.endpoint(each) for each in self.listen]
-        self.parent = Parent(
-            self.count,
-            self.reactor,
-            lambda: self.directory,
-            endpoints,
-            self.processes,  # type: ignore[arg-type]
-            self.make_server,
-            self.feeds,
-            self.figures,
-            lambda index: Message("welcome", {"protocol": PROTOCOL, "index": index}),
-            lambda: Question("feed", "v"),
-            lambda: self.limits,
-            self.factory,
-            **upgrade,
-        )
-        self.parent.canary_of = lambda link: FakeCanary(self)  # type: ignore[method-assign, assignment, return-value]
-        self.pulling.setServiceParent(self.parent)
-        return self.parent
-
-    def endpoint(self, description: str) -> GroupEndpoint:
-        group = SocketGroup(description, self.count)
-        self.addCleanup(group.stopListening)
-        made = make_endpoint(BindingReactor(self.reactor, group), description, None)  # type: ignore[arg-type]
-        return GroupEndpoint(made, group)
-
-    def make_server(self, path: Path, on_hello: Any, generation: int, is_published: bool) -> FakeServer:
-        self.greet = on_hello
-        self.server = FakeServer(generation, is_published)
-        return self.server
-
-    def start(self) -> Parent:
-        """Starts a parent as the services of the process do: first it, and then its listeners."""
-        parent = self.make()
-        parent.privilegedStartService()
-        for endpoint in parent.endpoints:
-            self.successResultOf(endpoint.listen(self.factory))
-        parent.startService()
-        self.addCleanup(self.stop, parent)
-        return parent
-
-    def stop(self, parent: Parent) -> None:
-        if parent.running:
-            self.processes.ends_by_itself = True
-            parent.stopService()
-
-    def hello(
-        self, index: int, pid: int, sockets: list[int] | None = None, listen: list[str] | None = None, **others: Any
-    ) -> FakeLink:
-        """Has a worker say hello. One that accepts has the endpoints of the parent, unless others are given."""
-        link = FakeLink(pid)
-        endpoints = listen or (self.listen if sockets else [])
-        self.greet(link, Hello(PROTOCOL, "1", pid, index, sockets=sockets or [], listen=[*endpoints], **others))
-        return link
-
-    def orphan(self, index: int, pid: int, generation: int = 0, activity: str = "accepting") -> None:
-        """Has a worker run, with its lock."""
-        self.processes.alive[pid] = index
-        fd = os.open(lock_path(self.directory.path, generation, index), os.O_RDWR | os.O_CREAT, 0o600)
-        os.write(fd, f"{pid} {pid} {activity}\n".encode())
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        self.addCleanup(os.close, fd)
-
-    def pid_of(self, index: int) -> int:
-        return self.parent.supervisor.workers[index].pid
-
-    def bring_up(self) -> list[FakeLink]:
-        """Starts a parent, and brings all workers up."""
-        self.start()
-        links = [self.hello(index, self.pid_of(index)) for index in range(self.count)]
-        for link in links:
-            link.receive("ready")
-        self.assertTrue(self.parent.is_ready())
-        return links
-
-    def run_for(self, seconds: float, *beating: FakeLink) -> None:
-        """Lets time pass, with the heartbeats of some workers."""
-        end = self.reactor.seconds() + seconds
-        while self.reactor.seconds() < end:
-            self.reactor.advance(0.1)
-            for link in beating:
-                link.receive("heartbeat", BEAT)
-
-    def lines(self) -> list[str]:
-        return [formatEvent(event) for event in self.logged]
 
 
 class StartTests(ParentTestCase):
@@ -303,21 +32,6 @@ class StartTests(ParentTestCase):
             group = self.parent.endpoints[0].group
             self.assertEqual(welcome.fds, (group.sockets[index].fileno(),))
             self.assertIs(self.feeds.links[-1], link)
-
-    def test_ready(self) -> None:
-        """A worker is ready when it accepts and has served its canary; that is tried often until then."""
-        self.start()
-        self.why_not = "it is slow"
-        link = self.hello(0, self.pid_of(0))
-        self.assertEqual(self.canaries, 0)
-        link.receive("ready")
-        self.assertEqual((self.canaries, self.parent.supervisor.workers[0].state), (1, State.STARTING))
-        self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 0, 1")
-        self.why_not = ""
-        self.run_for(0.3, link)
-        self.assertEqual(self.parent.supervisor.workers[0].state, State.READY)
-        self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 1")
-        self.assertFalse(self.parent.is_ready())
 
     def test_other_process_in_the_directory(self) -> None:
         """Two parents cannot have the same runtime directory."""
@@ -353,39 +67,6 @@ class MessageTests(ParentTestCase):
         self.hello(0, self.pid_of(0)).receive("heartbeat", BEAT)
         self.assertEqual(self.figures.calls, [("report", 0, 1), ("end", 0, 1), ("report", 0, 3)])
 
-    def test_leases(self) -> None:
-        """The places of a limited feed are divided among the workers, and follow their subscribers."""
-        self.limits = {"feed": 10}
-        one, other = self.bring_up()
-        for _ in range(2):
-            for link in (one, other):
-                link.receive("heartbeat", BEAT | {"watchers": {}})
-        leases = [[each.facts for each in link.sent if each.type == "lease"][-1] for link in (one, other)]
-        self.assertEqual(leases, [{"feed": "feed", "places": 5}] * 2)
-        self.processes.end(self.pid_of(0))
-        other.receive("heartbeat", BEAT | {"watchers": {"feed": {"websocket": 3, "events": 2}}})
-        self.assertEqual(other.sent[-1].facts, {"feed": "feed", "places": 10})
-
-    def test_readiness(self) -> None:
-        """Each worker is told with its heartbeat when the readiness has changed, and after a new link."""
-        links = self.bring_up()
-        links[0].receive("heartbeat", BEAT)
-        for ready in (False, True):
-            self.parent.is_livefeed_ready = partial(bool, ready)
-            for link in links * 2:
-                link.receive("heartbeat", BEAT)
-        again = self.hello(0, self.pid_of(0), sockets=[1])
-        again.receive("heartbeat", BEAT)
-        told = [[each.facts["ready"] for each in link.sent if each.type == "readiness"] for link in (*links, again)]
-        self.assertEqual(told, [[False, True], [False, True], [True]])
-
-    def test_log(self) -> None:
-        """A line of a worker is one of the parent, of the same level."""
-        link, _ = self.bring_up()
-        link.receive("log", {"level": "warn", "namespace": "livefeed.transport.pool", "text": "full {x}"})
-        (event,) = [each for each in self.logged if each["log_namespace"] == "livefeed.transport.pool"]
-        self.assertEqual((formatEvent(event), event["log_level"]), ("worker 0: full {x}", LogLevel.warn))
-
     def test_impossible_reports(self) -> None:
         """A heartbeat or a hello with other values than livefeed sends is an error of the link, and changes nothing."""
         link, _ = self.bring_up()
@@ -415,41 +96,6 @@ class MessageTests(ParentTestCase):
             with self.subTest(wrong), self.assertRaises(LinkError):
                 Message("hello", facts | wrong).read(Hello)
 
-    def test_floods(self) -> None:
-        """Too many heartbeats end the link. Of too many lines of a log some are written, cut off, and a count."""
-        link, other = self.bring_up()
-        line = {"level": "info", "namespace": "n" * 1000, "text": "x" * 100_000}
-        for _ in range(2000):
-            link.receive("log", line)
-        written = [each for each in self.logged if each["log_namespace"].startswith("nn")]
-        self.assertEqual(len(written), RATES["log"][0])
-        self.assertLess(len(formatEvent(written[0])), MAX_CHARACTERS + 20)
-        self.assertEqual(len(written[0]["log_namespace"]), MAX_NAMESPACE)
-        self.reactor.advance(1.0)
-        link.receive("log", line)
-        self.assertIn("worker 0: 1000 lines of its log are left out: there were too many", self.lines())
-        with self.assertRaisesRegex(LinkError, "too many messages"):
-            for _ in range(2000):
-                link.receive("heartbeat", BEAT)
-        other.receive("heartbeat", BEAT)
-
-    def test_unknown_message(self) -> None:
-        """It is ignored: a newer worker may say more."""
-        link, _ = self.bring_up()
-        link.receive("song", {})
-        link.receive("seen")
-
-    def test_canary_of_a_ready_worker(self) -> None:
-        """It is repeated every two seconds; a report tells when it is not served."""
-        links = self.bring_up()
-        before = self.canaries
-        self.run_for(6.0, *links)
-        self.assertIn(self.canaries - before, range(4, 9))
-        self.why_not = "it is slow"
-        self.run_for(2.5, *links)
-        self.assertEqual(self.parent.obstacle(), "workers do not serve their canaries: 0, 1")
-        self.assertTrue(self.parent.is_ready())
-
 
 class FailureTests(ParentTestCase):
     def test_dead_worker(self) -> None:
@@ -463,44 +109,6 @@ class FailureTests(ParentTestCase):
         link = self.hello(0, self.pid_of(0))
         link.receive("ready")
         self.assertEqual((other.sent[-1].type, other.sent[-1].facts), ("release", {"owner": 0}))
-
-    def test_link_that_ends(self) -> None:
-        """The canaries end with it, and the worker may connect again."""
-        link, other = self.bring_up()
-        link.receiver.lost(link)
-        self.assertNotIn(link, self.feeds.links)
-        again = self.hello(0, self.pid_of(0), sockets=[1])
-        self.assertEqual((again.sent[0].facts["listen"], again.sent[0].fds), ([], ()))
-        again.receive("ready")
-        self.run_for(1.0, again, other)
-        self.assertTrue(self.parent.is_ready())
-
-    def test_second_link_of_a_worker(self) -> None:
-        """It takes the place of the first, which may only look alive."""
-        link, _ = self.bring_up()
-        again = self.hello(0, self.pid_of(0), sockets=[1])
-        self.assertTrue(link.is_closed)
-        self.assertEqual([each in self.feeds.links for each in (link, again)], [False, True])
-        link.receiver.lost(link)
-        self.assertIn(again, self.feeds.links)
-
-    def test_loans_of_a_new_link(self) -> None:
-        """A worker is told again for which others it accepts: the messages may have been lost with its last link."""
-        _, other = self.bring_up()
-        other.receiver.lost(other)
-        self.processes.end(self.pid_of(0))
-        self.run_for(LEND_S + 0.3)
-        self.assertEqual(self.parent.supervisor.lent_to(1), [])
-        again = self.hello(1, self.pid_of(1), sockets=[1])
-        self.run_for(0.2, again)
-        self.assertEqual((again.sent[-1].type, again.sent[-1].facts["owner"]), ("adopt", 0))
-        third = self.hello(1, self.pid_of(1), sockets=[1])
-        adopt = third.sent[-1]
-        self.assertEqual((adopt.type, adopt.facts, len(adopt.fds)), ("adopt", {"owner": 0, "listen": [0]}, 1))
-        third.receiver.lost(third)
-        self.hello(0, self.pid_of(0)).receive("ready")
-        last = self.hello(1, self.pid_of(1), sockets=[2], numbers=[[0, 1]])
-        self.assertEqual((last.sent[-1].type, last.sent[-1].facts), ("release", {"owner": 0}))
 
     def test_hanging_worker(self) -> None:
         """A worker without heartbeats is killed."""
@@ -527,7 +135,7 @@ class DrainTests(ParentTestCase):
         self.why_not = "it accepts no more"
         self.run_for(1.5)
         self.assertIn(self.canaries - before, range(3))  # those that were under way
-        self.assertIsNone(self.parent.obstacle())
+        self.assertIsNone(self.parent.supervisor.obstacle())
         self.beat(links[1], "releasing", 2)
         self.assertNoResult(released)
         self.beat(links[1], "released", 4)
@@ -629,97 +237,6 @@ class AdoptionTests(ParentTestCase):
         self.successResultOf(stopped)
         self.assertEqual((self.pulling.running, self.processes.count), (False, 0))
 
-    def test_id_of_another_process(self) -> None:
-        """A worker has ended before it was held, and its id was given to another process, which is left alone."""
-        self.orphan(0, 77)
-        hold = self.processes.hold
-
-        def hold_late(pid: int) -> bool:
-            self.patch(locks, "_start_of", lambda pid: pid + 1)
-            self.patch(locks, "_LOOK_S", 0)
-            return hold(pid)
-
-        self.patch(self.processes, "hold", hold_late)
-        self.start()
-        self.run_for(ADOPT_S + 1.0)
-        self.assertEqual((self.processes.held, self.processes.signals), ([], []))
-        self.assertTrue(self.pulling.running)
-
-    def test_sockets_that_were_not_asked_for(self) -> None:
-        """They end the link: a worker that accepts is asked once, after its hello."""
-        self.orphan(0, 77)
-        self.orphan(1, 78)
-        self.start()
-        link = self.hello(0, 77, sockets=[1])
-        self.give(link, 0)
-        with self.assertRaisesRegex(LinkError, "not asked for"):
-            link.receive("sockets", {"listen": []})
-
-    def test_sockets_that_do_not_listen(self) -> None:
-        """They are not used, and neither are those with other descriptions; none stays open."""
-        self.orphan(0, 77)
-        self.start()
-        link = self.hello(0, 77, sockets=[1])
-        client = socket.create_connection(self.before.getsockname())
-        before = len(list(Path("/proc/self/fd").iterdir()))
-        fds = tuple(map(os.dup, (client.fileno(), self.before.fileno())))
-        link.receive("sockets", {"listen": [[LOCAL, 0], ["tcp:1", 0]]}, fds)
-        self.assertEqual(len(list(Path("/proc/self/fd").iterdir())), before)
-        client.close()
-        self.assertTrue(all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in self.sockets()))
-
-    def test_lent_sockets(self) -> None:
-        """A socket that the worker serves for a dead one is kept, and the worker stops to serve it."""
-        self.orphan(1, 77)
-        self.start()
-        link = self.hello(1, 77, sockets=[2])
-        self.give(link, 0, 1)
-        self.assertEqual((link.sent[-1].type, link.sent[-1].facts), ("release", {"owner": 0}))
-        self.assertEqual(sorted(self.parent.endpoints[0].group.sockets), [0, 1])
-
-    def test_worker_that_does_not_answer(self) -> None:
-        """It is killed after some seconds, and the start goes on."""
-        self.orphan(0, 77)
-        self.start()
-        self.run_for(ADOPT_S + 0.2)
-        self.assertEqual(self.processes.signals, [(77, signal.SIGKILL)])
-        self.assertTrue(self.pulling.running)
-        self.assertEqual(sorted(self.processes.alive.values()), [0, 1])
-        self.assertIn("worker 0 of an earlier parent (process 77) does not answer, and is killed", self.lines())
-
-    def test_pause_of_this_process(self) -> None:
-        """It may not have read what the worker has said: the worker is given the time again, but not for ever."""
-        self.orphan(0, 77)
-        self.start()
-        self.reactor.advance(ADOPT_S + PAUSED_S + 0.1)
-        self.assertEqual(self.processes.signals, [])
-        self.give(self.hello(0, 77, sockets=[1]), 0)
-        self.assertTrue(self.pulling.running)
-
-    def test_pauses_without_end(self) -> None:
-        """The start goes on after a number of them."""
-        self.orphan(0, 77)
-        self.start()
-        for _ in range(ROUNDS):
-            self.assertEqual(self.processes.signals, [])
-            self.reactor.advance(ADOPT_S + PAUSED_S + 0.1)
-        self.assertEqual(self.processes.signals, [(77, signal.SIGKILL)])
-
-    def test_worker_that_ends_meanwhile(self) -> None:
-        """Nothing is waited for any more."""
-        self.orphan(0, 77)
-        self.start()
-        self.processes.end(77)
-        self.assertTrue(self.pulling.running)
-
-    def test_worker_that_has_ended_before(self) -> None:
-        """Its lock says that it runs, and its process is gone: all starts as usual."""
-        self.orphan(0, 77)
-        self.processes.alive.clear()
-        self.start()
-        self.assertTrue(self.pulling.running)
-        self.assertTrue(all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in self.sockets()))
-
     def sockets(self) -> list[socket.socket]:
         return [*self.parent.endpoints[0].group.sockets.values()]
 
@@ -731,20 +248,6 @@ class AdoptionTests(ParentTestCase):
         self.assertEqual(link.kinds(), ["refused"])
         self.assertEqual(self.processes.signals, [(77, signal.SIGTERM)])
         self.assertTrue(self.pulling.running)
-
-    def test_other_endpoints(self) -> None:
-        """A worker with other endpoints ends in order: it cannot serve those of this parent."""
-        self.orphan(0, 77)
-        self.start()
-        link = self.hello(0, 77, sockets=[1], listen=["tcp:1:interface=127.0.0.1"])
-        self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
-
-    def test_more_endpoints(self) -> None:
-        """A worker with more endpoints ends as well."""
-        self.orphan(0, 77)
-        self.start()
-        link = self.hello(0, 77, sockets=[1, 1], listen=[*self.listen, "tcp:1:interface=127.0.0.1"])
-        self.assertEqual((link.kinds(), self.processes.signals), (["refused"], [(77, signal.SIGTERM)]))
 
     def test_failure_to_bind(self) -> None:
         """If a missing socket cannot be bound, the process ends with the reason."""
@@ -760,23 +263,6 @@ class AdoptionTests(ParentTestCase):
         for sock in adopted.values():
             sock.close()
         raise OSError("no room")
-
-    def test_unix_socket(self) -> None:
-        """The shared socket of the workers is kept at its path."""
-        path = self.directory.path / "s"
-        self.listen = [f"unix:{path}"]
-        before = socket.socket(socket.AF_UNIX)
-        self.addCleanup(before.close)
-        before.bind(str(path))
-        before.listen()
-        self.before = before
-        self.orphan(1, 77)
-        self.start()
-        self.give(self.hello(1, 77, sockets=[1]), 1, description=self.listen[0])
-        (sock,) = self.sockets()
-        self.assertEqual(sock.getsockname(), str(path))
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(path))
 
 
 class EarlierGenerationTests(ParentTestCase):
@@ -814,30 +300,6 @@ class EarlierGenerationTests(ParentTestCase):
         self.assertEqual(facts, [(4, 0, 77, "ready"), (4, 1, 1001, "starting"), (3, 0, 66, "draining")])
         self.assertEqual(parent.report()[2]["watchers"], {"feed": {"websocket": 3}})
 
-    def test_end_of_an_earlier_worker(self) -> None:
-        """None takes its place, its counts stay, and its lock is removed."""
-        self.orphans()
-        parent = self.start()
-        self.adopt()
-        earlier = self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
-        earlier.receive("heartbeat", BEAT)
-        self.processes.end(66)
-        self.assertEqual((earlier.is_closed, earlier in self.feeds.links), (True, False))
-        self.assertEqual(sorted(self.processes.alive), [77, 1001])
-        self.assertEqual([call[0] for call in self.figures.calls if call[1] < 0], ["report", "end"])
-        self.assertEqual(len(parent.report()), 2)
-        self.assertFalse(lock_path(self.directory.path, 3, 0).exists())
-        self.assertTrue(lock_path(self.directory.path, 4, 0).exists())
-
-    def test_crash_before_the_order_to_drain(self) -> None:
-        """Workers of two generations accept: the earlier ones are sent away."""
-        self.orphan(0, 77, 4)
-        self.orphan(1, 66, 3)
-        self.start()
-        self.adopt()
-        earlier = self.hello(1, 66, sockets=[1], generation=3)
-        self.assertEqual([(each.type, each.facts.get("successor")) for each in earlier.sent[1:]], [("drain", True)])
-
     def test_worker_of_a_failed_upgrade(self) -> None:
         """It has no clients, and is in the way: it is killed."""
         self.orphan(0, 77, 4)
@@ -846,34 +308,6 @@ class EarlierGenerationTests(ParentTestCase):
         self.assertEqual((parent.generation, self.processes.signals), (4, [(88, signal.SIGKILL)]))
         self.adopt()
         self.assertTrue(self.pulling.running)
-
-    def test_all_drain(self) -> None:
-        """The new workers have another generation, since the locks are taken, and start at once."""
-        self.orphan(0, 66, 3, "draining")
-        parent = self.start()
-        self.assertEqual(parent.generation, 4)
-        self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
-        self.assertTrue(self.pulling.running)
-        self.assertEqual(sorted(self.processes.alive.values()), [0, 0, 1])
-
-    def test_silent_earlier_worker(self) -> None:
-        """It is killed after some seconds, and the start goes on."""
-        self.orphans()
-        self.start()
-        own = self.adopt()
-        self.run_for(ADOPT_S + 0.2, own)
-        self.assertEqual(self.processes.signals, [(66, signal.SIGKILL)])
-        self.assertTrue(self.pulling.running)
-
-    def test_earlier_worker_that_hangs(self) -> None:
-        """It is killed when its heartbeat is late."""
-        self.orphans()
-        self.start()
-        own = self.adopt()
-        self.hello(0, 66, sockets=[0], generation=3, is_draining=True)
-        self.run_for(HEARTBEAT_S + LATE_S + 1.0, own)
-        self.assertIn((66, signal.SIGKILL), self.processes.signals)
-        self.assertNotIn((77, signal.SIGKILL), self.processes.signals)
 
     def test_stop(self) -> None:
         """Earlier workers are told to hurry, and the stop waits for them."""
@@ -1095,7 +529,7 @@ class ManyDeathsTests(ParentTestCase):
                     len(list(Path("/proc/self/fd").iterdir())),
                     len(self.reactor.getDelayedCalls()),
                     len(self.feeds.links),
-                    len(self.parent._links),
+                    len(self.parent._connected),
                 )
             )
             for link in links:

@@ -171,6 +171,19 @@ class StartTests(SupervisorTestCase):
         self.assertEqual(self.states(), ["ready", "ready"])
         self.assertEqual(self.lines(), ["worker 0 is ready (process 101)", "worker 1 is ready (process 102)"])
 
+    def test_obstacle(self) -> None:
+        """It names the workers that do not serve the newest version; during a drain none has to."""
+        self.supervisor.start()
+        self.assertEqual(self.supervisor.obstacle(), "workers do not serve their canaries: 0, 1")
+        self.assertFalse(self.supervisor.is_ready(1))
+        self.machine.run(1.0)
+        self.assertIsNone(self.supervisor.obstacle())
+        self.assertTrue(self.supervisor.is_ready(1))
+        self.supervisor.unserved(1, "it is slow")
+        self.assertEqual(self.supervisor.obstacle(), "workers do not serve their canaries: 1")
+        self.supervisor.release()
+        self.assertIsNone(self.supervisor.obstacle())
+
     def test_adopted(self) -> None:
         """A process of an earlier parent is not started again, and is ready when its canary is served here."""
         self.machine.processes[50] = Process(1, 0.0)

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_LINES, WorkerLog
+from livefeed.workers.allowance import Allowance
+from livefeed.workers.messages import Line
+from livefeed.workers.worker_log import MAX_CHARACTERS, MAX_LINES, MAX_NAMESPACE, WorkerLog, log_line
 
 if TYPE_CHECKING:
     from livefeed.workers.messages import Message
@@ -57,6 +60,19 @@ class WorkerLogTests(SynchronousTestCase):
         self.assertEqual(self.link.lines, ["a"])
         self.assertIn("worker 3: b\n", self.file.getvalue())
 
+    def test_in_the_journal(self) -> None:
+        """Each line has its priority, also those of one text, since the journal reads line by line."""
+        logger = Logger("a", observer=LogPublisher(WorkerLog(3, self.file, is_journal=True)))
+        logger.info("a")
+        logger.emit(LogLevel.warn, "b\nc")
+        logger.failure("d", Failure(ValueError("bad")))
+        lines = self.file.getvalue().splitlines()
+        self.assertRegex(lines[0], r"^<6>\d{4}-\S+ worker 3: a$")
+        self.assertRegex(lines[1], r"^<4>\d{4}-\S+ worker 3: b$")
+        self.assertEqual(lines[2], "<4>c")
+        self.assertGreater(len(lines), 4)
+        self.assertTrue(all(line.startswith("<2>") for line in lines[3:]), lines)
+
     def test_the_newest_lines_win(self) -> None:
         """The number of lines that are kept is bounded, and the parent is told how many are lost."""
         for number in range(MAX_LINES + 5):
@@ -86,3 +102,20 @@ class WorkerLogTests(SynchronousTestCase):
             Logger("a", observer=LogPublisher(observer)).info("a")
             self.assertEqual(len(observer._kept), 1)
             full.buffer.raw.close()  # type: ignore[attr-defined]
+
+
+class LogLineTests(SynchronousTestCase):
+    """Lines of a worker in the log of the parent."""
+
+    def test_line(self) -> None:
+        """It keeps its level and namespace, and is cut off; the text is no format, and an unknown level is ``info``."""
+        allowance = Allowance(lambda: 0.0)
+        allowance.left_out = 2
+        with capturedLogs() as logged:
+            log_line("worker 1", Line("warn", "n" * 1000, "{x}" + "y" * MAX_CHARACTERS), allowance)
+            log_line("worker 1", Line("loud", "n", "z"), allowance)
+        told, cut, unknown = logged
+        self.assertEqual(formatEvent(told), "worker 1: 2 lines of its log are left out: there were too many")
+        self.assertEqual(formatEvent(cut), f"worker 1: {{x}}{'y' * (MAX_CHARACTERS - 3)}")
+        self.assertEqual((cut["log_level"], cut["log_namespace"]), (LogLevel.warn, "n" * MAX_NAMESPACE))
+        self.assertEqual((formatEvent(unknown), unknown["log_level"]), ("worker 1: z", LogLevel.info))

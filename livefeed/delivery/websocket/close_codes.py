@@ -22,6 +22,9 @@ DO_NOT_COME_BACK = 3500
 
 LAST_SLOT = SLOTS - 1
 
+WITHDRAWN_DELAYS_MS = (30_000, 60_000)
+"""The shortest and the longest delay of a client whose document is withdrawn."""
+
 _FIRST_AFTER_EXPIRY = 50  # one second
 _LATE = 300  # 6 s, the first slot after a stop
 
@@ -43,6 +46,14 @@ def close_code(delay_ms: float) -> int:
 def random_slot() -> int:
     """Gives a random slot, 50 to 499, to a client that is closed since the document has expired."""
     return random.randrange(_FIRST_AFTER_EXPIRY, SLOTS)  # noqa: S311
+
+
+def withdrawal_delay_ms() -> int:
+    """Gives a random delay in milliseconds to a client that is closed since the document is withdrawn.
+
+    It is longer than any code can say: another document seldom comes at once, and the client is refused until then.
+    """
+    return random.randint(*WITHDRAWN_DELAYS_MS)  # noqa: S311
 
 
 def delay_ms(slot: int) -> float:

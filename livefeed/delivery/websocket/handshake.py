@@ -17,13 +17,15 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.delivery.items import Visit
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
-from livefeed.web.answers import refuse, refuse_expired, refuse_one_more
+from livefeed.feed.feed import State
+from livefeed.web.answers import refuse, refuse_expired, refuse_one_more, refuse_withdrawn
 from livefeed.web.negotiation import field_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
@@ -122,9 +124,7 @@ class Handshakes:
         subprotocol = accepted_subprotocol(field_of(request.requestHeaders, b"Sec-WebSocket-Protocol"))
         if delivery.feed.is_gone() and subprotocol is None:
             # A client that speaks a subprotocol is accepted: its messages carry the state of the feed.
-            delivery.feed.tally.refused["expired"] += 1
-            state = (b"Livefeed-State", delivery.feed.state.value.encode())
-            return refuse_expired(request, delivery.feed.next_tick_s(), [state])
+            return _refuse_hidden(request, delivery.feed)
         if delivery.full():
             delivery.feed.tally.refused["limit"] += 1
             return refuse_one_more(request)
@@ -135,6 +135,16 @@ class Handshakes:
         request.channel.hand_over(connection)
         connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))
         return NOT_DONE_YET
+
+
+def _refuse_hidden(request: Request, feed: Feed) -> int:
+    """Refuses a client that cannot be told that the document must not be shown."""
+    state = (b"Livefeed-State", feed.state.value.encode())
+    if feed.state is State.WITHDRAWN:
+        feed.tally.refused["withdrawn"] += 1
+        return refuse_withdrawn(request, [state])
+    feed.tally.refused["expired"] += 1
+    return refuse_expired(request, feed.next_tick_s(), [state])
 
 
 def _accepted_request(key: bytes, extension: bytes, subprotocol: str | None) -> bytes:

@@ -31,6 +31,7 @@ from livefeed.delivery.websocket.close_codes import (
     close_code,
     delay_ms,
     random_slot,
+    withdrawal_delay_ms,
 )
 from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import (
@@ -41,6 +42,7 @@ from livefeed.delivery.websocket.outlets import (
     message_frame,
 )
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
+from livefeed.feed.feed import State
 from livefeed.feed.subscription import Subscription
 from livefeed.web.answers import SERVER
 
@@ -336,7 +338,12 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms)
 
     def expire(self) -> None:
-        """Begins the closing handshake: the document has expired, and a plain subscriber has no message for that."""
+        """Begins the closing handshake: a plain subscriber has no message for a document that must not be shown."""
+        if self.feed.state is State.WITHDRAWN:
+            delay = withdrawal_delay_ms()
+            reason = b"the document is withdrawn; come back in %d ms" % delay
+            self.sendCloseFrame(code=close_code(delay), reasonUtf8=reason)
+            return
         # The slots are random, because clients that come back are refused until there is a new document.
         slot = random_slot()
         reason = b"the document has expired; come back in %d ms" % delay_ms(slot)

@@ -6,6 +6,7 @@ import base64
 
 from livefeed.delivery.websocket.handshake import DELTA, MAX_OFFERS_BYTES
 from livefeed.document.codings import MAX_MEMBERS
+from livefeed.feed.feed import State
 from livefeed.testing import Response, publish, request
 from tests.helpers.websocket_client import (
     FIRST,
@@ -223,6 +224,18 @@ class HandshakeTests(WebSocketTestCase):
         """Below /feed.ws are the parts of the document, and nothing else."""
         publish(self.feed, FIRST)
         self.assertEqual(self.handshake(line=b"GET /feed.ws/x HTTP/1.1").status, 404)
+
+    def test_document_that_is_withdrawn(self) -> None:
+        """A client whose subprotocol has states may open a WebSocket; others are refused, and not soon again."""
+        publish(self.feed, FIRST)
+        self.feed.decide(State.WITHDRAWN)
+        refused = self.handshake()
+        self.assertEqual((refused.status, refused.headers["livefeed-state"]), (410, "withdrawn"))
+        self.assertEqual((refused.headers["cache-control"], "retry-after" in refused.headers), ("no-store", False))
+        self.assertEqual(self.feed.tally.refused["withdrawn"], 1)
+        self.assertEqual(self.handshake(b"Sec-WebSocket-Protocol: " + DELTA.encode()).status, 101)
+        self.feed.decide(State.HELD)
+        self.assertEqual(Client(self.site).receive(), [text(FIRST)])
 
     def test_document_that_is_too_old(self) -> None:
         """A client whose subprotocol has states may open a WebSocket; others are refused with 410."""

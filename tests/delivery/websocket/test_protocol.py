@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections import Counter
 from typing import Any
@@ -25,6 +26,7 @@ from livefeed.delivery.websocket.protocol import (
     SubscriberProtocol,
 )
 from livefeed.document.snapshot import version_of
+from livefeed.feed.feed import State
 from livefeed.testing import publish
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.transports import Grouped, Transport
@@ -983,6 +985,39 @@ class ExpiryTests(WebSocketTestCase):
         full.resume()
         publish(self.feed, SECOND)
         self.assertEqual([client.receive() for client in clients], [[]] * 20)
+
+    def test_withdrawal_lets_plain_subscribers_go_for_longer(self) -> None:
+        """They come back after half a minute to a minute, each at another time, and from another code."""
+        clients = [Client(self.site, path=path) for path in ("/feed.ws", "/feed/n") for _ in range(10)]
+        for client in clients:
+            self.assertEqual(len(client.receive()), 1)
+        self.feed.decide(State.WITHDRAWN)
+        codes = set()
+        for client in clients:
+            ((opcode, payload),) = client.receive()
+            self.assertIs(opcode, Opcode.CLOSE)
+            reason = re.fullmatch(r"the document is withdrawn; come back in (\d+) ms", payload[2:].decode())
+            assert reason is not None
+            self.assertTrue(30_000 <= int(reason[1]) <= 60_000)
+            codes.add(int.from_bytes(payload[:2], "big"))
+        self.assertLessEqual(codes, {*range(COME_BACK + 300, COME_BACK + SLOTS)})
+        self.assertGreater(len(codes), 10)
+        self.assertEqual(len(self.feed.subscriptions), 0)
+
+    def test_decisions_are_told(self) -> None:
+        """To delta subscribers they are heartbeats, except for a withdrawal, which takes the document back."""
+        client = self.open()
+        client.messages()
+        for decision, kind in ((State.HELD, "heartbeat"), (State.ENDED, "heartbeat"), (State.WITHDRAWN, "state")):
+            self.feed.decide(decision)
+            (message,) = client.messages()
+            self.assertEqual((message["type"], message["state"]), (kind, decision.value))
+        publish(self.feed, SECOND)
+        (message,) = client.messages()
+        self.assertEqual((message["type"], message["state"], "data" in message), ("state", "withdrawn", False))
+        self.feed.decide(State.HELD)
+        (message,) = client.messages()
+        self.assertEqual((message["type"], message["state"], message["data"]), ("snapshot", "held", json.loads(SECOND)))
 
     def test_delta_subscribers_are_told(self) -> None:
         """The message has no document, and its repeats are heartbeats; the next document comes whole."""

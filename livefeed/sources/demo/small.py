@@ -1,22 +1,12 @@
-"""``demo:``: an election night that repeats, with a new count each second, computed from the time of day."""
+"""An election night of three hours with a small document, of which each second a little changes."""
 
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 import msgspec
-
-from livefeed.exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from urllib.parse import SplitResult
-
 
 DISTRICTS = 32
 PARTIES = ("Greens", "Labour", "Liberals", "Conservatives", "Others")
@@ -48,51 +38,21 @@ class _District:
 
 
 @dataclass(slots=True)
-class DemoSource:
+class SmallElection:
     """An election night of three hours, which then starts again.
 
     One district reports in each second, including the first and the last second of a night.
     The document is a function of the seed and the second, so that all processes serve the same document.
 
-    :ivar wall: gives the time of day, in seconds since 1970.
     :ivar seed: another seed is another election.
     """
 
-    # required parameters
-    wall: Callable[[], float] = time.time
     seed: int = 1
-
-    # internal state
     _districts: tuple[_District, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         draw = random.Random(self.seed)  # noqa: S311 - an election, but not a real one
         self._districts = tuple(_draw_district(draw, number) for number in range(1, DISTRICTS + 1))
-
-    @classmethod
-    def from_url(cls, parts: SplitResult) -> DemoSource:
-        """Makes the source of ``demo:`` or ``demo:?seed=N``.
-
-        :raises ConfigurationError: if the URL contains anything else.
-        """
-        options = parse_qs(parts.query, keep_blank_values=True)
-        seed = options.pop("seed", ["1"])[-1]
-        if options or parts.netloc or parts.path or parts.fragment or not (seed.isascii() and seed.isdigit()):
-            raise ConfigurationError("demo: takes nothing but ?seed=N, a whole number", "source")
-        return cls(seed=int(seed[:18]))
-
-    def __str__(self) -> str:
-        return "demo:"
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Source API."""
-
-    async def fetch(self) -> bytes:
-        """Source API."""
-        return self.document(int(self.wall()))
-
-    def close(self) -> None:
-        """Source API."""
 
     def document(self, second: int) -> bytes:
         """Gives the document of a second, counted from 1970."""

@@ -1,21 +1,17 @@
-"""The demonstration: an election night that is a function of seed and second."""
+"""The small demonstration: an election night that is a function of seed and second."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.gate import check_document
-from livefeed.exceptions import ConfigurationError
-from livefeed.sources.demo import DISTRICTS, NIGHT_S, PARTIES, DemoSource
+from livefeed.sources.demo.small import DISTRICTS, NIGHT_S, PARTIES, SmallElection
 
 NIGHT_BEGINS = 1_700_000_000 // NIGHT_S * NIGHT_S
 
@@ -24,27 +20,20 @@ class DocumentTests(SynchronousTestCase):
     """The content of the document."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.source = DemoSource(self.clock.seconds)
+        self.source = SmallElection()
 
     def night(self, second: int) -> Any:
         return json.loads(self.source.document(NIGHT_BEGINS + second))
 
-    def test_fetch_gives_the_document_of_now(self) -> None:
-        """The time of day decides, in whole seconds."""
-        self.clock.advance(NIGHT_BEGINS + 5000.7)
-        document = self.successResultOf(Deferred.fromCoroutine(self.source.fetch()))
-        self.assertEqual(document, self.source.document(NIGHT_BEGINS + 5000))
-
     def test_every_process_has_the_same(self) -> None:
         """Two sources of one seed agree at every second; another seed is another election."""
-        other, another = DemoSource(), DemoSource(seed=2)
+        other, another = SmallElection(), SmallElection(seed=2)
         for second in range(0, NIGHT_S, 997):
             document = self.source.document(NIGHT_BEGINS + second)
             self.assertEqual(document, other.document(NIGHT_BEGINS + second))
         self.assertNotEqual(self.source.document(NIGHT_BEGINS + 5000), another.document(NIGHT_BEGINS + 5000))
 
-    def totals(self, source: DemoSource, second: int) -> Any:
+    def totals(self, source: SmallElection, second: int) -> Any:
         return msgspec.json.decode(source.document(second))["totals"]
 
     def test_each_second_has_its_counts(self) -> None:
@@ -61,7 +50,7 @@ class DocumentTests(SynchronousTestCase):
     @example(NIGHT_BEGINS, 1)
     def test_any_seed_moves(self, second: int, seed: int) -> None:
         """The totals of any second and seed differ from those of the second before, and are not all zero."""
-        source = DemoSource(seed=seed)
+        source = SmallElection(seed=seed)
         totals = self.totals(source, second)
         self.assertNotEqual(totals, self.totals(source, second - 1))
         self.assertTrue(any(totals.values()))
@@ -76,7 +65,7 @@ class DocumentTests(SynchronousTestCase):
     @given(st.integers(0, 4_000_000_000), st.integers(0, 10**18 - 1))
     def test_document_passes_the_gate(self, second: int, seed: int) -> None:
         """The document of any time and seed passes the gate, and has every party and district."""
-        data = DemoSource(seed=seed).document(second)
+        data = SmallElection(seed=seed).document(second)
         check_document(data, max_bytes=16_384)
         document = json.loads(data)
         self.assertEqual(tuple(document["totals"]), PARTIES)
@@ -110,30 +99,3 @@ class DocumentTests(SynchronousTestCase):
     def test_time_is_utc(self) -> None:
         """The time in the document is RFC 3339 in UTC."""
         self.assertEqual(json.loads(self.source.document(1_700_000_000))["updated"], "2023-11-14T22:13:20Z")
-
-
-class UrlTests(SynchronousTestCase):
-    """demo: URLs."""
-
-    def seed(self, url: str) -> int:
-        return DemoSource.from_url(urlsplit(url)).seed
-
-    def test_seed(self) -> None:
-        """The seed is 1 unless it is said."""
-        self.assertEqual(self.seed("demo:"), 1)
-        self.assertEqual(self.seed("demo:?seed=42"), 42)
-        self.assertEqual(self.seed("demo:?seed=0"), 0)
-
-    def test_anything_else_is_refused(self) -> None:
-        """A path, a host, a fragment, another option, or a seed that is no whole number."""
-        for url in (
-            *("demo:x", "demo://host", "demo:#x", "demo:?seed=1#x"),
-            *("demo:?sede=1", "demo:?seed", "demo:?seed=", "demo:?seed=-1", "demo:?seed=1.5", "demo:?seed=%C2%B2"),
-        ):
-            self.assertRaises(ConfigurationError, self.seed, url)
-
-    def test_name(self) -> None:
-        """Log lines name it by its scheme; closing it releases nothing."""
-        source = DemoSource()
-        source.close()
-        self.assertTrue(str(source).startswith("demo:"))

@@ -1,0 +1,44 @@
+// The event stream: for networks that do not let a WebSocket through. It is loaded when it is needed.
+
+/** The longest query in characters that is sent: a server reads 2048 bytes. */
+const MOST_QUERY = 2000;
+/** The longest line of a stream that is read. */
+const MOST_CHARACTERS = 1 << 28;
+
+/**
+ * Follows all documents of a line, until the stream ends, or a signal is given.
+ *
+ * @returns {Promise<number | undefined>} The time in ms after which the server wants the client back; undefined if it
+ *   said none.
+ */
+export async function events(line, signal) {
+  const [first, ...others] = line.feeds;
+  let query = first.have ? `&have=${first.have}` : "";
+  for (const feed of others) {
+    const more = `&follow=${feed.have ?? ""}${encodeURIComponent(feed.path)}`;
+    feed.isPolled = query.length + more.length > MOST_QUERY;
+    if (!feed.isPolled) query += more;
+  }
+  const options = { cache: "no-store", headers: { Accept: "text/event-stream" }, signal };
+  const answer = await line.fetch(`${first.urlOf(".sse")}?delta=2${query}`, options);
+  if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+    throw new Error(`status ${answer.status} in place of an event stream`);
+  }
+  // A stream cannot be changed while it runs: another one, with other documents, takes its place.
+  line.send = () => line.restart();
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  let delay;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return delay;
+    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+    rest = lines.pop();
+    if (rest.length > MOST_CHARACTERS) throw new RangeError("a line of the event stream is too long");
+    for (const each of lines) {
+      if (each.startsWith("retry:")) delay = Number(each.slice(6)) * (1 + Math.random() / 10);
+      if (each.startsWith("data:")) await line.receive(each.slice(5));
+    }
+  }
+}

@@ -1,0 +1,212 @@
+// livefeed.js: follows the JSON documents of a livefeed server. See docs/javascript.md.
+
+import { Item } from "./item.js";
+import { Line, TRANSPORTS } from "./line.js";
+import { RefusedError } from "./ask.js";
+import { onAbort } from "./slots.js";
+
+/** The time in ms by which a document may be shown longer, because lifetimes are rounded down to seconds. */
+const ROUNDED_MS = 1000;
+/** A shorter lifetime in ms shows that the operator has limited the age of the documents that are shown. */
+const UNLIMITED_MS = 295_000;
+
+/** The address below which livefeed serves this script, its feeds and all else; undefined if it comes from elsewhere. */
+const HOME = /^(https?:.*\/)-\/livefeed/.exec(import.meta.url ?? globalThis.document?.currentScript?.src)?.[1];
+
+/** The lines that documents may share, by what they have in common. */
+const lines = new Map();
+
+/** A document, or a part of one, that is followed. Its members are described in livefeed.d.ts. */
+class Feed extends Item {
+  error = null;
+  bytes = 0;
+  isClosed = false;
+  /** Whether the server has refused this document alone, and no message has come since then. */
+  isRefused = false;
+  /** The time in ms after which the next request may be sent. */
+  delay = 0;
+  /** The number of requests that failed since the last answer. */
+  failures = 0;
+  /** Whether it is polled also while a stream is open. */
+  isPolled = false;
+
+  #connection;
+  #confirmedAt = null;
+  #dueAt = null;
+  #lifetime = Infinity;
+  #mostAge = Infinity;
+  #expiry;
+  #retry;
+  /** Whether parts that do not change stay the same objects. */
+  #isShared;
+  #callbacks = new Set();
+  #told = [];
+
+  constructor(url, options) {
+    super();
+    const here = new URL(url, globalThis.document?.baseURI);
+    let home = new URL(options.base ?? HOME ?? "/", here).href;
+    if (!here.href.startsWith(home)) home = `${here.origin}/`;
+    const [name, ...part] = (here.origin + here.pathname).slice(home.length).split("/");
+    this.urlOf = (form) => [home + name + form, ...part].join("/");
+    this.path = ["", name, ...part].map((each) => decodeURIComponent(each).replaceAll("/", "~1")).join("/");
+    this.isForeign = globalThis.location && location.origin !== here.origin;
+    this.options = options;
+    this.#isShared = options.changes;
+    this.#connection = lineTo(home, this.isForeign, options);
+    this.#connection.add(this);
+    if (options.signal) onAbort(options.signal, () => this.close());
+  }
+
+  get line() {
+    return this.isRefused ? "offline" : this.#connection.state;
+  }
+
+  get transport() {
+    return this.#connection.transport;
+  }
+
+  age() {
+    this.#connection.checkClock();
+    return this.#confirmedAt === null ? null : performance.now() - this.#confirmedAt;
+  }
+
+  next() {
+    return this.#dueAt === null ? null : Math.max(0, this.#dueAt - performance.now());
+  }
+
+  subscribe(callback) {
+    this.#callbacks.add(callback);
+    return () => this.#callbacks.delete(callback);
+  }
+
+  select(pointer) {
+    this.#isShared = true;
+    const names = pointer.split("/").slice(1).map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const value = () => names.reduce((part, name) => (part && Object.hasOwn(part, name) ? part[name] : undefined), this.data);
+    return {
+      get value() {
+        return value();
+      },
+      subscribe: (callback) => {
+        let before = value();
+        return this.subscribe(() => {
+          if (value() !== before) callback((before = value()));
+        });
+      },
+    };
+  }
+
+  async read(text, before) {
+    if (!this.options.exact && !this.#isShared) return [JSON.parse(text)];
+    const { read } = await import("./values.js");
+    return read(text, before, this.options.exact);
+  }
+
+  use(transport) {
+    this.#connection.use(transport);
+  }
+
+  close() {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    clearTimeout(this.#expiry);
+    clearTimeout(this.#retry);
+    this.#callbacks.clear();
+    this.#connection.remove(this);
+  }
+
+  /**
+   * Takes a message from any transport.
+   *
+   * @param {number} at The time when the server had the age that the message says, or later.
+   * @returns {Promise<boolean>} Whether the document is up to date.
+   */
+  async deliver(message, at, size, isOwn = true) {
+    this.bytes += size;
+    if (isOwn) this.isRefused = message.type === "refused";
+    if (this.isRefused && isOwn) message = this.#refuse(message);
+    const isUpToDate = await this.take(message, isOwn);
+    if (this.isClosed) return true;
+    if (isUpToDate) this.#confirm(message, at);
+    if (isUpToDate && !this.isRefused) this.error = null;
+    this.notify();
+    return isUpToDate;
+  }
+
+  fail(error) {
+    this.error = error;
+    this.notify();
+  }
+
+  /** Says that the age is unknown. */
+  doubt() {
+    this.#confirmedAt = this.#dueAt = null;
+    this.notify();
+  }
+
+  /** Tells the page what has changed since the last call. */
+  notify() {
+    if (this.isClosed) return;
+    const { data, version, state, line, transport, verified, sequence, error } = this;
+    const isAgeKnown = this.#confirmedAt !== null;
+    const hasNewData = data !== this.#told[0] || version !== this.#told[1];
+    const now = [data, version, state, line, transport, verified, isAgeKnown, error?.message];
+    if (now.every((value, index) => value === this.#told[index])) return;
+    this.#told = now;
+    const changed = hasNewData ? this.changed : undefined;
+    const meta = { version, sequence, state, line, transport, verified, age: this.age(), changed };
+    const { onChange, onState } = this.options;
+    // An error in a page's callback is seen there, and keeps no other callback from being called.
+    const call = (callback, ...values) => callback && queueMicrotask(() => this.isClosed || callback(...values));
+    if (hasNewData) call(onChange, data, meta);
+    call(onState, meta);
+    this.#callbacks.forEach((callback) => call(callback, data, meta));
+  }
+
+  #refuse({ status, detail, state, retry }) {
+    this.error = new RefusedError(status, detail);
+    clearTimeout(this.#retry);
+    if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), retry);
+    if (status === 404) return { type: "missing", state: this.state };
+    return { type: "heartbeat", version: this.have, state: status === 410 ? "expired" : this.state };
+  }
+
+  #confirm({ age, next, lifetime }, at) {
+    if (typeof age !== "number") return;
+    this.#confirmedAt = at - age;
+    this.#dueAt = typeof next === "number" ? at + next : null;
+    // Messages of streams say no lifetime. It is that of the last answer: a time since that message, or an age.
+    if (lifetime) {
+      this.#lifetime = lifetime;
+      this.#mostAge = lifetime < UNLIMITED_MS ? age + lifetime : Infinity;
+    }
+    clearTimeout(this.#expiry);
+    const left = this.#mostAge < Infinity ? this.#mostAge - age : this.#lifetime;
+    const expire = () => {
+      this.expire();
+      this.notify();
+    };
+    if (left < Infinity) this.#expiry = setTimeout(expire, at + left + ROUNDED_MS - performance.now());
+  }
+}
+
+/** Gives the line to a server, which documents share unless they have functions of their own. */
+function lineTo(home, isForeign, { transports, fetch, WebSocket }) {
+  const ladder = transports ?? TRANSPORTS.filter((name) => !(isForeign && name === "long-poll"));
+  const key = `livefeed ${home} ${ladder}`;
+  const make = () => new Line(ladder, key, fetch ?? globalThis.fetch.bind(globalThis), WebSocket ?? globalThis.WebSocket);
+  if (fetch || WebSocket) return make();
+  if (!lines.has(key) || lines.get(key).isClosed) lines.set(key, make());
+  return lines.get(key);
+}
+
+/**
+ * Follows a document of a livefeed server.
+ *
+ * @param {string | URL} url Its address, such as "/feed", or that of a part, such as "/feed/results/3".
+ * @param {object} [options] See livefeed.d.ts.
+ */
+export function follow(url, options = {}) {
+  return new Feed(url, options);
+}

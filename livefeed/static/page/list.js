@@ -1,0 +1,94 @@
+// The list of all feeds, with the state, age and version of each, as they change.
+
+import { arrange, element, write } from "./dom.js";
+import { strings } from "./strings.js";
+import { themeSwitch } from "./theme.js";
+
+const words = strings.index;
+const PAUSE_MS = 2000;
+const LONGEST_MS = 30_000;
+const ANSWER_MS = 10_000;
+
+const body = document.getElementById("feeds");
+const trouble = document.getElementById("trouble");
+const rows = new Map();
+let etag = null;
+let feeds = [];
+let failures = 0;
+
+class Row {
+  constructor(name) {
+    this.badge = element("span", { class: "badge" });
+    this.age = element("td");
+    this.version = element("td");
+    this.interval = element("td", { class: "number" });
+    this.element = element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, element("a", { href: `${encodeURIComponent(name)}.html` }, name)),
+      element("td", {}, this.badge),
+      this.age,
+      this.version,
+      this.interval,
+    );
+  }
+
+  // now: the server's time, since the times in the list are by its clock.
+  update(feed, now) {
+    const state = failures > 0 ? "offline" : feed.version === null && feed.state === "stale" ? "waiting" : feed.state;
+    this.badge.dataset.state = state;
+    write(this.badge, strings.states[state] ?? String(state));
+    const seconds = feed.at === null || now === null ? null : Math.max(0, (now - Date.parse(feed.at)) / 1000);
+    write(this.age, feed.at === null ? "–" : seconds === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
+    write(this.version, feed.version === null ? "–" : feed.version.slice(0, 8));
+    write(this.interval, words.seconds(feed.interval_s));
+  }
+}
+
+let serverTime = null; // the server's time when it answered
+let answeredAt = 0; // the time of that by the monotonic clock
+
+function draw() {
+  if (document.hidden) return;
+  const now = serverTime === null ? null : serverTime + performance.now() - answeredAt;
+  const shown = feeds.map((feed) => {
+    let row = rows.get(feed.name);
+    if (row === undefined) rows.set(feed.name, (row = new Row(feed.name)));
+    row.update(feed, now);
+    return row.element;
+  });
+  for (const name of rows.keys()) if (!feeds.some((feed) => feed.name === name)) rows.delete(name);
+  if (feeds.length > 0) arrange(body, shown);
+  trouble.hidden = failures === 0;
+  write(trouble, failures === 0 ? "" : words.unreachable);
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("-/feeds.json", {
+      cache: "no-store",
+      headers: etag === null ? {} : { "If-None-Match": etag },
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    if (answer.status === 200) {
+      feeds = (await answer.json()).feeds;
+      etag = answer.headers.get("ETag");
+    } else if (answer.status !== 304) {
+      throw new Error(`status ${answer.status}`);
+    }
+    const date = answer.headers.get("Date");
+    serverTime = date === null ? null : Date.parse(date);
+    answeredAt = performance.now();
+    failures = 0;
+  } catch {
+    failures++;
+  }
+  draw();
+  const pause = Math.min(PAUSE_MS * 2 ** failures, LONGEST_MS);
+  setTimeout(ask, pause * (0.75 + Math.random() / 2));
+}
+
+document.getElementById("switches").append(themeSwitch());
+document.addEventListener("visibilitychange", draw);
+setInterval(draw, 1000);
+ask();

@@ -1,0 +1,82 @@
+// The state of the data, its age, and the time until the next version. Only changes of the state are announced.
+
+import { element, graphic, write } from "./dom.js";
+import { strings } from "./strings.js";
+
+const TICK_MS = 250;
+const KNOWN = new Set(["live", "stale", "held", "ended", "expired", "withdrawn"]);
+const AROUND = 2 * Math.PI * 7; // the circumference of the ring
+
+// States whose document is shown. A state that this page does not know is never shown as live.
+export const SHOWN = new Set(["live", "stale", "held", "ended"]);
+
+// Gives what the page says of a feed: the state of the data, or what is wrong with the line.
+export function condition(feed) {
+  if (feed.line === "offline") return "offline";
+  if (KNOWN.has(feed.state)) {
+    if (feed.state === "stale" && feed.text == null) return "waiting";
+    return feed.state;
+  }
+  if (feed.state === undefined || feed.state === null) return feed.line === "connecting" ? "connecting" : "waiting";
+  return String(feed.state);
+}
+
+export class StateLine {
+  constructor(feed, title) {
+    this.feed = feed;
+    this.title = title;
+    this.said = null;
+    this.longest = 0;
+    this.badge = element("span", { class: "badge", id: "state" });
+    this.age = element("span", { id: "age" });
+    this.left = element("span", { id: "next" });
+    this.arc = graphic("circle", { class: "arc", cx: "9", cy: "9", r: "7", "stroke-dasharray": String(AROUND) });
+    const ring = graphic(
+      "svg",
+      { class: "ring", viewBox: "0 0 18 18", "aria-hidden": "true" },
+      graphic("circle", { class: "track", cx: "9", cy: "9", r: "7" }),
+      this.arc,
+    );
+    this.ring = ring;
+    this.version = element("span", { id: "version", class: "quiet" });
+    this.element = element("p", { class: "state" }, this.badge, this.age, ring, this.left, this.version);
+    this.explanation = element("p", { class: "explanation" });
+    this.announcer = element("div", { role: "status", class: "hidden" });
+    this.timer = setInterval(() => this.tick(), TICK_MS);
+    document.addEventListener("visibilitychange", () => this.tick());
+  }
+
+  update() {
+    const now = condition(this.feed);
+    this.badge.dataset.state = now;
+    write(this.badge, strings.states[now] ?? now);
+    const explanation = strings.explanations[now] ?? "";
+    write(this.explanation, explanation);
+    this.explanation.hidden = explanation === "";
+    if (now !== this.said) {
+      // The first state is no news.
+      if (this.said !== null) write(this.announcer, strings.announcement(this.title(), strings.states[now] ?? now, explanation));
+      this.said = now;
+    }
+    write(this.version, this.feed.version && SHOWN.has(this.feed.state) ? strings.version(this.feed.version) : "");
+    this.tick();
+  }
+
+  tick() {
+    if (document.hidden) return;
+    const age = this.feed.age();
+    const known = this.feed.version && SHOWN.has(this.feed.state);
+    const seconds = Math.floor((age ?? 0) / 1000);
+    write(this.age, !known ? "" : age === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
+    const next = this.feed.state === "ended" || this.feed.line === "offline" ? null : this.feed.next();
+    this.ring.toggleAttribute("hidden", next === null);
+    if (next === null) {
+      write(this.left, "");
+      return;
+    }
+    const left = Math.max(0, next);
+    this.longest = Math.max(this.longest * 0.98, left, 1000);
+    this.arc.setAttribute("stroke-dashoffset", String(AROUND * (1 - left / this.longest)));
+    write(this.left, this.longest > 2500 ? strings.next(Math.ceil(left / 1000)) : "");
+  }
+}

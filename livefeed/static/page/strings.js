@@ -1,0 +1,181 @@
+// All texts of the page, for translation: another language is another file of this form.
+
+const LANGUAGE = "en";
+const whole = new Intl.NumberFormat(LANGUAGE);
+const oneDigit = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const signed = new Intl.NumberFormat(LANGUAGE, { signDisplay: "exceptZero" });
+const signedDigit = new Intl.NumberFormat(LANGUAGE, {
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+  signDisplay: "exceptZero",
+});
+const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+const counted = (count, one, many) => `${whole.format(count)} ${count === 1 ? one : many}`;
+
+export const format = {
+  whole: (value) => whole.format(value),
+  percent: (value) => `${oneDigit.format(value)}\u202f%`,
+  change: (value) => signed.format(value),
+  pointsChange: (value) => signedDigit.format(value),
+  time: (date) => clock.format(date),
+  bytes: (value) =>
+    value < 1000 ? `${value} B` : value < 1e6 ? `${oneDigit.format(value / 1e3)} KB` : `${oneDigit.format(value / 1e6)} MB`,
+  compare: new Intl.Collator(LANGUAGE, { numeric: true, sensitivity: "base" }).compare,
+};
+
+function duration(seconds) {
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h`;
+}
+
+export const strings = {
+  skip: "Skip to the document",
+  allFeeds: "All feeds",
+  themes: { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
+  json: "JSON",
+  updated: "Changed values light up.",
+
+  states: {
+    live: "Live",
+    stale: "Stale",
+    held: "Held back",
+    ended: "Final",
+    expired: "Expired",
+    withdrawn: "Withdrawn",
+    waiting: "Waiting",
+    connecting: "Connecting",
+    offline: "Offline",
+  },
+  explanations: {
+    live: "",
+    stale: "The source does not answer at present. This is the last document that it gave.",
+    held: "A newer version is being checked. This is the last one that was released.",
+    ended: "No more versions will come.",
+    expired: "The document is too old to be shown. The next one appears here as soon as there is one.",
+    withdrawn: "The publisher has withdrawn the document.",
+    waiting: "This feed has no document yet. The first one appears here as soon as there is one.",
+    connecting: "The document is being loaded.",
+    offline: "There is no connection to the server at present. This page tries again by itself.",
+  },
+  announcement: (title, state, explanation) => `${title}: ${state}. ${explanation}`.trim(),
+  ageUnknown: "age unknown",
+  fresh: "confirmed just now",
+  age: (seconds) => `confirmed ${duration(seconds)} ago`,
+  next: (seconds) => (seconds < 1 ? "next check now" : `next check in ${duration(seconds)}`),
+  version: (version) => `Version ${version.slice(0, 8)}`,
+
+  document: "Document",
+  wholeDocument: "The whole document",
+  asText: "The document cannot be shown as a tree. This is its text.",
+  noDocument: "No document",
+  entries: (count) => counted(count, "entry", "entries"),
+  rows: (count) => counted(count, "row", "rows"),
+  more: (count) => `Show ${whole.format(count)} more`,
+  moreCharacters: (count) => `… and ${counted(count, "character", "characters")} more`,
+  root: "(document)",
+  place: "#",
+  table: (name) => `Table: ${name}`,
+  expand: "Expand all",
+  fold: "Fold all",
+
+  search: "Search",
+  searchHint: "Names and values",
+  matches: (at, of, path) => (of === 0 ? "Nothing found" : `${at} of ${of}: ${path}`),
+  previousMatch: "Previous match",
+  nextMatch: "Next match",
+
+  history: "History",
+  historySlider: "Version shown",
+  historyCompare: "Compare with another version",
+  historyOther: "Version to compare with",
+  historyLive: "newest version",
+  historyAt: (ago, time) => `${duration(ago)} ago, ${time}`,
+  historyEmpty: "The slider goes back over the versions that arrived since this page was opened.",
+  historyShown: (ago, time) => `You are looking at an earlier version: ${duration(ago)} ago, ${time}.`,
+  backToLive: "Back to the newest version",
+  historyKept: (count) => `${counted(count, "version", "versions")} kept`,
+  differencesOf: (count, most) =>
+    count === 0 ? "No value differs" : `${count >= most ? `The first ${whole.format(most)}` : whole.format(count)} ${count === 1 ? "difference" : "differences"}`,
+  columns: { path: "Value", before: "Before", after: "After" },
+  added: "added",
+  removed: "removed",
+
+  connection: "Connection",
+  transport: "Transport",
+  transports: { websocket: "WebSocket", events: "Event stream", "long-poll": "Long poll", poll: "Polling" },
+  transportNone: "none yet",
+  received: "Received",
+  receivedOf: (bytes, versions) => `${format.bytes(bytes)} for ${counted(versions, "version", "versions")}`,
+  perVersion: "For each version",
+  ofDocument: (bytes, share) => `${format.bytes(bytes)}, ${format.percent(share)} of the document`,
+  size: "Size of the document",
+  documentSize: (bytes) => format.bytes(bytes),
+  verified: "Verified",
+  isVerified: "Yes: the hash of the bytes is the version",
+  notVerified: "Not possible here: the browser computes hashes over HTTPS only",
+  switchTransport: "Use this transport",
+
+  howto: "Use this feed",
+  howtoIntro: "The lines below work as they are. Pages of other sites may use them if the operator allows their origin.",
+  languages: { javascript: "JavaScript", curl: "curl", python: "Python" },
+  copy: "Copy",
+  copied: "Copied",
+
+  election: {
+    leads: (party, seats, total) => `${party} lead with ${whole.format(seats)} of ${whole.format(total)} seats`,
+    majority: (party) => `${party} win a majority`,
+    strongest: (party, seats, total) => `${party} come first with ${whole.format(seats)} of ${whole.format(total)} seats`,
+    tied: "No votes are counted yet",
+    noMajority: (missing) => `${counted(missing, "seat", "seats")} short of a majority`,
+    overMajority: (more) => (more === 0 ? "exactly a majority" : `${counted(more, "seat", "seats")} more than needed`),
+    progress: (percent) => `${percent} of the votes are counted`,
+    final: "Final result",
+    counting: "Counting",
+    declared: (count, of) => `${whole.format(count)} of ${whole.format(of)} districts are complete`,
+    turnout: (percent) => `Turnout ${percent}`,
+    seats: "Seats",
+    seatsIn: (count) => counted(count, "seat", "seats"),
+    seatsMethod: (total, majority, method) =>
+      `${whole.format(total)} seats, divided by the method of ${method}. A majority has ${whole.format(majority)}.`,
+    majorityMark: "Majority",
+    hemicycle: (parties) => `Seats from left to right: ${parties}.`,
+    votes: "Votes",
+    share: "Share",
+    change: "Change",
+    changeHint: "Change since the last election, in percentage points",
+    party: "Party",
+    districts: "Districts",
+    district: "District",
+    leader: "First",
+    second: "Second",
+    lead: "Lead",
+    countedShare: "Counted",
+    gain: "gain",
+    map: "Map",
+    mapHint: "Each hexagon is a district, in the colour of the party that leads there. Its colour is faint until all votes are counted. A dot marks a district that changes hands.",
+    mapLabel: "Map of the districts. The table of districts has the same facts.",
+    closest: "The closest race so far",
+    noVotes: "No votes are counted here yet.",
+    coalition: "Build a majority",
+    coalitionHint: "Choose parties to add up their seats.",
+    filter: "Find a district",
+    heldBy: (party) => `won by ${party} at the last election`,
+    electorate: (count) => `${whole.format(count)} may vote`,
+  },
+
+  index: {
+    title: "Feeds",
+    feed: "Feed",
+    state: "State",
+    age: "Confirmed",
+    version: "Version",
+    interval: "Interval",
+    seconds: (value) => `${value} s`,
+    forPrograms: "For programs:",
+    unreachable: "The list cannot be loaded at present. This page tries again by itself.",
+  },
+
+  plots: { title: "Watchers and deliveries", watchers: "Watchers", deliveries: "Deliveries per second", delay: "Delay in ms" },
+};

@@ -1,0 +1,34 @@
+"""The answer to clients that speak HTTP without TLS on a port with TLS. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# RFC 3986, 3.2.2 and 3.2.3: a name, an IPv4 address or an IPv6 address in brackets, and a port.
+_HOST = re.compile(
+    rb"\r\nhost:[ \t]*([a-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9a-f:.]{2,45}\](?::\d{1,5})?)[ \t]*\r\n", re.IGNORECASE
+)
+_TARGET = re.compile(rb"/?([!-~]{0,2048}) HTTP/1\.[01]\r\n")
+_TEXT: Final = b"This port speaks HTTPS: use https:// in place of http:// in the address.\n"
+_FIELDS: Final = (
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n"
+    b"\r\n" % len(_TEXT)
+)
+
+
+def answer_to_plain_http(rest: bytes) -> bytes:
+    """Gives an answer, after which the connection ends.
+
+    A request whose target and ``Host`` are there and well-formed is redirected to the same address with ``https``
+    (308, RFC 9110, 15.4.9). The name in ``Host`` is the client's own, so the redirect leads nobody elsewhere.
+    Any other request is answered with 400 and an explanation.
+
+    :param rest: the request behind its first five bytes, which OpenSSL has read: a method of three letters with the
+        first slash of the target, or one of four letters.
+    """
+    target, host = _TARGET.match(rest), _HOST.search(rest)
+    if target is None or host is None:
+        return b"HTTP/1.1 400 Bad Request\r\n" + _FIELDS + _TEXT
+    location = b"Location: https://%s/%s\r\n" % (host[1], target[1])
+    return b"HTTP/1.1 308 Permanent Redirect\r\n" + location + _FIELDS + _TEXT

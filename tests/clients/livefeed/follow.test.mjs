@@ -1,0 +1,275 @@
+// The ladder of transports, against a server over real sockets.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { WebSocket } from "ws";
+import { follow } from "../../../clients/js/src/livefeed.js";
+import { Server, versionOf } from "./server.mjs";
+
+const FIRST = '{"a":{"b":1},"c":[1]}';
+const SECOND = '{"a":{"b":2},"c":[1]}';
+
+let server;
+let feeds;
+
+beforeEach(async () => {
+  server = await Server.start(FIRST);
+  feeds = [];
+});
+
+afterEach(async () => {
+  for (const feed of feeds) feed.close();
+  await server.close();
+});
+
+function start(options = {}, url = server.url) {
+  const feed = follow(url, { WebSocket, ...options });
+  feeds.push(feed);
+  return feed;
+}
+
+/** Resolves as soon as a condition holds; it is checked when the feed, or the server, has done something. */
+async function until(feed, condition) {
+  const limit = AbortSignal.timeout(15_000);
+  while (!condition()) {
+    limit.throwIfAborted();
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, 20);
+      const unsubscribe = feed.subscribe(() => {
+        clearTimeout(timer);
+        unsubscribe();
+        resolve();
+      });
+    });
+  }
+}
+
+const refuse = (...kinds) => {
+  server.override = ({ url, headers }, out) => {
+    const kind = headers.upgrade ? "websocket" : url.includes(".sse") ? "events" : headers.prefer ? "long-poll" : "get";
+    if (!kinds.includes(kind)) return false;
+    if (kind === "websocket") out.end("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    else out.writeHead(502).end();
+    return true;
+  };
+};
+
+test("a GET comes first, then the WebSocket goes on from there", async () => {
+  const changes = [];
+  const feed = start({ onChange: (data, meta) => changes.push([data, meta]) });
+  assert.equal(feed.line, "connecting");
+  await until(feed, () => feed.line === "open");
+  assert.deepEqual(server.kinds, ["get", "websocket"]);
+  assert.equal(new URL(server.requests[1].url, server.url).search, `?have=${versionOf(FIRST)}`);
+  assert.equal(feed.transport, "websocket");
+  assert.ok(feed.age() >= 200 && feed.age() < 5000);
+  assert.ok(feed.next() <= 300);
+  server.set(SECOND);
+  server.push(server.message());
+  await until(feed, () => feed.version === versionOf(SECOND));
+  assert.deepEqual(
+    changes.map(([data, meta]) => [data, meta.version, meta.state, meta.verified]),
+    [FIRST, SECOND].map((text) => [JSON.parse(text), versionOf(text), "live", true]),
+  );
+  assert.equal(feed.bytes, FIRST.length + JSON.stringify(server.message(server.version)).length + lengthOf(server));
+});
+
+const lengthOf = ({ text, ...server }) =>
+  JSON.stringify({ type: "document", ...Server.prototype.facts.call({ ...server, text, version: versionOf(text) }), text })
+    .length;
+
+test("a server that refuses WebSockets is followed by events, which the tab remembers", async () => {
+  refuse("websocket");
+  const stored = {};
+  globalThis.sessionStorage = stored;
+  try {
+    const feed = start();
+    await until(feed, () => feed.transport === "events");
+    assert.equal(feed.line, "open");
+    server.set(SECOND);
+    server.push(server.message());
+    await until(feed, () => feed.version === versionOf(SECOND));
+    assert.deepEqual(Object.values(stored), ["events"]);
+    feed.close();
+    server.requests.length = 0;
+    const next = start();
+    await until(next, () => next.transport === "events");
+    assert.deepEqual(server.kinds, ["get", "events"]);
+  } finally {
+    delete globalThis.sessionStorage;
+  }
+});
+
+test("without streams there are long polls", async () => {
+  refuse("websocket", "events");
+  const feed = start();
+  await until(feed, () => feed.transport === "long-poll");
+  assert.equal(feed.line, "polling");
+  server.set(SECOND);
+  await until(feed, () => feed.version === versionOf(SECOND));
+});
+
+test("without those there are polls", async () => {
+  refuse("websocket", "events", "long-poll");
+  const feed = start();
+  await until(feed, () => feed.transport === "poll" && server.kinds.includes("long-poll"));
+  server.set(SECOND);
+  await until(feed, () => feed.version === versionOf(SECOND));
+  assert.equal(feed.line, "polling");
+});
+
+test("a server that goes away and comes back is found again, and the document stays", async () => {
+  const feed = start();
+  await until(feed, () => feed.line === "open");
+  await server.close();
+  await until(feed, () => feed.line === "offline");
+  assert.equal(feed.version, versionOf(FIRST));
+  assert.equal(feed.transport, null);
+  assert.ok(feed.error);
+  server.set(SECOND);
+  await server.listen(server.port);
+  await until(feed, () => feed.line === "open");
+  assert.deepEqual([feed.version, feed.transport, feed.error], [versionOf(SECOND), "websocket", null]);
+});
+
+test("a server that names a time is left alone until then, and asked by the WebSocket at once", async () => {
+  const feed = start();
+  await until(feed, () => feed.line === "open");
+  server.requests.length = 0;
+  const closed = performance.now();
+  for (const socket of server.sockets.clients) socket.close(3025, "come back in 600 ms");
+  await until(feed, () => feed.line === "connecting");
+  await until(feed, () => feed.line === "open");
+  assert.ok(performance.now() - closed >= 590);
+  assert.equal(server.kinds[0], "websocket");
+});
+
+test("a server that says not to come back is not asked in this way again", async () => {
+  const feed = start();
+  await until(feed, () => feed.line === "open");
+  server.requests.length = 0;
+  for (const socket of server.sockets.clients) socket.close(3500, "too many frames");
+  await until(feed, () => feed.transport === "events");
+  assert.ok(!server.kinds.includes("websocket"));
+});
+
+test("a Retry-After is obeyed, also with a document", async () => {
+  server.override = (request, response) => {
+    if (request.headers.upgrade || server.requests.length > 1) return false;
+    response.setHeader("Retry-After", "1");
+    return false;
+  };
+  const feed = start({ transports: ["poll"] });
+  await until(feed, () => feed.version);
+  const first = performance.now();
+  await until(feed, () => server.requests.length > 1);
+  assert.ok(performance.now() - first >= 900);
+});
+
+test("several documents share a connection, and one refusal concerns one of them", async () => {
+  const replies = { "/feed/c": { type: "refused", path: "/feed/c", status: 429, detail: "too many", retry: null } };
+  const [one, two, three] = ["", "/a", "/c"].map((part) => {
+    const feed = follow(server.url + part);
+    feeds.push(feed);
+    return feed;
+  });
+  // Node has no WebSocket of its own in all versions: these share the line of the module.
+  assert.equal(one.transport, null);
+  for (const feed of [one, two, three]) feed.use("events");
+  await until(one, () => one.transport === "events");
+  const streams = server.requests.filter(({ url }) => url.includes(".sse"));
+  assert.match(decodeURIComponent(streams.at(-1).url), /follow=[0-9a-f]{32}\/feed\/a&follow=[0-9a-f]{32}\/feed\/c$/);
+  server.push(replies["/feed/c"]);
+  await until(three, () => three.error);
+  assert.deepEqual([three.line, three.error.message, three.error.status], ["offline", "too many", 429]);
+  assert.deepEqual([one.line, two.line], ["open", "open"]);
+  server.push({ type: "heartbeat", ...server.facts(), state: "stale", version: versionOf(FIRST) });
+  await until(two, () => two.state === "stale");
+  assert.deepEqual([one.state, three.state], ["stale", "stale"]);
+});
+
+test("a selection tells only of its own changes, and keeps what is equal", async () => {
+  const feed = start();
+  const [part, list, none] = ["/a/b", "/c", "/c/x/0"].map((pointer) => feed.select(pointer));
+  await until(feed, () => feed.line === "open");
+  assert.deepEqual([part.value, list.value, none.value], [1, [1], undefined]);
+  const told = [];
+  part.subscribe((value) => told.push(value));
+  list.subscribe((value) => told.push(value));
+  const before = list.value;
+  server.set(SECOND);
+  server.push(server.message());
+  await until(feed, () => told.length > 0);
+  assert.deepEqual(told, [2]);
+  assert.equal(list.value, before);
+});
+
+test("a document that is not there, expired, or not pulled yet is said to be so", async () => {
+  const answers = [
+    [404, {}, null],
+    [410, { "Livefeed-State": "withdrawn" }, "withdrawn"],
+    [503, { "Livefeed-State": "stale" }, "stale"],
+  ];
+  for (const [status, fields, state] of answers) {
+    server.override = (request, response) => {
+      if (request.headers.upgrade) return false;
+      response.writeHead(status, fields).end();
+      return true;
+    };
+    const feed = start({ transports: ["poll"] });
+    await until(feed, () => feed.error);
+    assert.deepEqual([feed.error.status, feed.state, feed.data], [status, state, undefined]);
+    feed.close();
+  }
+});
+
+test("an older version of the same epoch is not shown again", async () => {
+  const feed = start({ transports: ["poll"] });
+  await until(feed, () => feed.version);
+  const { version } = feed;
+  server.set(SECOND);
+  server.number = 0;
+  const { length } = server.requests;
+  await until(feed, () => server.requests.length > length + 1);
+  assert.equal(feed.version, version);
+});
+
+test("a document that a proxy has changed is not shown", async () => {
+  server.override = (request, response) => {
+    if (request.headers.upgrade) return false;
+    response.writeHead(200, { "Livefeed-Version": server.version, "Livefeed-State": "live" }).end(SECOND);
+    return true;
+  };
+  const feed = start({ transports: ["poll"] });
+  await until(feed, () => feed.error);
+  assert.deepEqual([feed.data, feed.version], [undefined, null]);
+  assert.match(feed.error.message, /not the version/);
+});
+
+test("after a jump of the clock the age is unknown until the server answers", async () => {
+  const feed = start();
+  await until(feed, () => feed.line === "open");
+  const now = Date.now;
+  server.override = () => true;
+  try {
+    Date.now = () => now() + 3_600_000;
+    assert.equal(feed.age(), null);
+    assert.equal(feed.version, versionOf(FIRST));
+    server.override = () => false;
+    await until(feed, () => feed.age() !== null && feed.line === "open");
+  } finally {
+    Date.now = now;
+  }
+});
+
+test("a closed feed does nothing any more", async () => {
+  const controller = new AbortController();
+  let calls = 0;
+  const feed = start({ signal: controller.signal, onState: () => (calls += 1) });
+  await until(feed, () => feed.line === "open");
+  controller.abort();
+  const before = calls;
+  await until(feed, () => server.streams.size === 0);
+  assert.equal(calls, before);
+  feed.close();
+});

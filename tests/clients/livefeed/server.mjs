@@ -1,0 +1,123 @@
+// A server of one feed that does as a test says: over real sockets, with the messages of livefeed.
+
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { WebSocketServer } from "ws";
+
+export const versionOf = (text) => createHash("sha256").update(text).digest("hex").slice(0, 32);
+
+export class Server {
+  state = "live";
+  requests = [];
+  streams = new Set();
+  /** Answers a request, or a handshake, in place of the usual answer; gives whether it did. */
+  override = () => false;
+  received = [];
+  number = 0;
+
+  static async start(text) {
+    const server = new Server();
+    server.set(text);
+    server.sockets = new WebSocketServer({ noServer: true, handleProtocols: () => "livefeed.delta.v2" });
+    server.http = createServer((request, response) => server.answer(request, response));
+    server.http.on("upgrade", (request, socket, head) => server.upgrade(request, socket, head));
+    await server.listen(0);
+    return server;
+  }
+
+  async listen(port) {
+    this.http.listen(port, "127.0.0.1");
+    await once(this.http, "listening");
+    this.port = this.http.address().port;
+    this.url = `http://127.0.0.1:${this.port}/feed`;
+  }
+
+  async close() {
+    for (const socket of this.sockets.clients) socket.terminate();
+    this.http.close();
+    this.http.closeAllConnections();
+    await once(this.http, "close");
+  }
+
+  set(text) {
+    this.text = text;
+    this.number += 1;
+  }
+
+  get version() {
+    return versionOf(this.text);
+  }
+
+  facts(path = "/feed") {
+    return {
+      path,
+      version: this.version,
+      sequence: `1.${this.number}`,
+      state: this.state,
+      at: "2026-11-23T20:15:07.004Z",
+      age: 200,
+      next: 300,
+    };
+  }
+
+  message(have) {
+    if (have === this.version) return { type: "heartbeat", ...this.facts() };
+    return { type: "document", ...this.facts(), text: this.text };
+  }
+
+  push(message) {
+    const text = JSON.stringify(message);
+    for (const stream of this.streams) stream(text);
+  }
+
+  answer(request, response) {
+    this.requests.push(request);
+    if (this.override(request, response)) return;
+    const url = new URL(request.url, this.url);
+    if (url.pathname === "/feed.sse") {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      const send = (text) => response.write(`data:${text}\n\n`);
+      this.streams.add(send);
+      response.on("close", () => this.streams.delete(send));
+      response.write("retry: 50\n");
+      send(JSON.stringify(this.message(url.searchParams.get("have"))));
+      return;
+    }
+    const fields = {
+      ETag: `"${this.version}"`,
+      "Livefeed-Version": this.version,
+      "Livefeed-Sequence": `1.${this.number}`,
+      "Livefeed-State": this.state,
+      "Livefeed-Age": "3",
+      "Livefeed-Next": "100",
+      "Cache-Control": "public, max-age=1, stale-while-revalidate=1, stale-if-error=300",
+    };
+    const isNewest = request.headers["if-none-match"] === `"${this.version}"`;
+    response.writeHead(isNewest ? 304 : 200, fields);
+    response.end(isNewest ? undefined : this.text);
+  }
+
+  upgrade(request, socket, head) {
+    this.requests.push(request);
+    if (this.override(request, socket)) return;
+    this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const send = (text) => webSocket.send(text);
+      this.streams.add(send);
+      webSocket.on("close", () => this.streams.delete(send));
+      webSocket.on("message", (data) => {
+        const message = JSON.parse(data);
+        this.received.push(message);
+        if (message.follow === "/feed") send(JSON.stringify(this.message(message.have)));
+      });
+      send(JSON.stringify(this.message(new URL(request.url, this.url).searchParams.get("have"))));
+    });
+  }
+
+  /** The kinds of the requests until now, in order. */
+  get kinds() {
+    return this.requests.map(({ url, headers }) =>
+      headers.upgrade ? "websocket" : url.includes(".sse") ? "events" : headers.prefer ? "long-poll" : "get",
+    );
+  }
+}
