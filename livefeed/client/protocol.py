@@ -420,7 +420,7 @@ class Protocol:
 
     def _take_refusal(self, message: Message, now: float) -> list[Action]:
         why = message.detail or f"the server refuses {message.path} with status {message.status}"
-        if message.status == 404 and self._has_base:  # noqa: PLR2004
+        if message.status == 404:  # noqa: PLR2004
             self.item.state = State.MISSING
         elif message.status == 410:  # noqa: PLR2004
             self.item.forget(message.state if message.state in HIDING else State.EXPIRED)
