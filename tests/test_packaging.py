@@ -169,7 +169,7 @@ class ClientTests(SynchronousTestCase):
     """The distribution of the client alone."""
 
     def test_client_needs_nothing_else(self) -> None:
-        """Each module of the client but those for Twisted is there, and can be imported without the rest of livefeed."""
+        """Each module of the client but those for Twisted is there, and needs nothing else of livefeed."""
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             PackagingTestCase.build(CHECKOUT / "clients" / "python", scratch / "dist", "--wheel")
