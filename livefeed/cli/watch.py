@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,9 @@ from livefeed.cli.changes import changes, text_of
 from livefeed.cli.tables import duration, printable
 from livefeed.cli.until import Condition, ConditionError
 from livefeed.client.address import Address
+from livefeed.client.failures import tls_context
+from livefeed.client.http import Requests
+from livefeed.client.protocol import Failed
 from livefeed.client.update import Line, State
 from livefeed.document.exact_json import DeltaError, decode, encode
 from livefeed.exceptions import FollowError, LivefeedError
@@ -44,6 +48,10 @@ NOT_REACHED = 3
 REDRAW_S = 0.25
 """The time between two redraws, for the age and the marks of changes."""
 
+MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
+"""The largest list of feeds of a server in bytes, and the number of feeds that a message names."""
+
+_LIST = "/-/feeds.json"
 _USAGE = 2
 _SIGNALLED = 128
 _MISSING = "livefeed watch needs the package {name}: pip install '.[cli]' in a clone of livefeed"
@@ -107,12 +115,14 @@ def run(options: argparse.Namespace) -> int:
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return _USAGE
+    if address.target == "/":
+        address = _only_feed(address, options)
     is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
     try:
-        return asyncio.run(_follow(options, output))
+        return asyncio.run(_follow(address.url, options, output))
     except BrokenPipeError:
         # The reader, such as head, has seen enough. Python would complain when it flushes the output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -121,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
         output.close()
 
 
-async def _follow(options: argparse.Namespace, output: Output) -> int:
+async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
     """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
     try:
         from livefeed.client.asyncio import follow  # noqa: PLC0415 - an extra
@@ -130,7 +140,7 @@ async def _follow(options: argparse.Namespace, output: Output) -> int:
     watching = asyncio.ensure_future(
         _watch(
             follow(
-                options.url,
+                url,
                 parse=_read,
                 cacert=options.cacert,
                 verify=not options.insecure,
@@ -158,6 +168,27 @@ async def _follow(options: argparse.Namespace, output: Output) -> int:
         if not signals:
             raise
         return _SIGNALLED + signals[0]
+
+
+def _only_feed(server: Address, options: argparse.Namespace) -> Address:
+    """Gives the feed of a server that has one, for a user who names the page.
+
+    :raises FollowError: if there are several, or the server has no list of feeds.
+    """
+    listed = replace(server, target=_LIST)
+    requests = Requests(listed, tls_context(listed, options.cacert, verify=not options.insecure), MAX_LIST_BYTES)
+    answer = requests.get({})
+    requests.close()
+    if isinstance(answer, Failed):
+        raise FollowError(answer.why)
+    try:
+        paths = [str(each["path"]) for each in json.loads(answer.content)["feeds"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise FollowError(f"{server.url} has no list of feeds: name the document, such as {server.url}feed") from None
+    if len(paths) != 1:
+        found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])
+        raise FollowError(f"{server.url} has {len(paths)} feeds: {found}")
+    return Address.of(f"{server.url}{paths[0].removeprefix('/')}")
 
 
 async def _watch(feed: Any, options: argparse.Namespace, output: Output) -> int:

@@ -16,6 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.cli import watch
 from livefeed.cli.main import main
 from livefeed.client import asyncio as client_asyncio
+from livefeed.client.answers import Answer
+from livefeed.client.http import Requests
+from livefeed.client.protocol import Failed
 from livefeed.client.update import Line, Shown, State, Update
 from livefeed.exceptions import FollowError
 
@@ -159,6 +162,44 @@ class LinesTests(WatchTestCase):
             self.assertEqual(self.watch([], *wrong), 2)
         self.assertEqual(main(["watch", "nope"]), 2)
         self.assertIn("is no URL of a feed", self.errors.getvalue())
+
+
+class ServerTests(WatchTestCase):
+    """The URL of a server in place of that of a feed."""
+
+    def named(self, answer: Answer | Failed) -> str:
+        """Gives the URL that is followed, or the error."""
+        self.patch(Requests, "get", lambda requests, fields: answer)
+        self.patch(sys, "stdout", self.output)
+        self.errors.truncate(0)
+        self.asked = {}
+
+        def follow(url: str, **more: Any) -> FakeFeed:
+            self.asked = {"url": url}
+            return FakeFeed([shown("[1]")], more["parse"])
+
+        self.patch(client_asyncio, "follow", follow)
+        main(["watch", "http://h:8080/", "--once"])
+        return str(self.asked.get("url")) if self.asked else self.errors.getvalue()
+
+    def test_only_feed(self) -> None:
+        """The only feed of a server is followed; of several the user chooses."""
+        listed = [{"path": "/results"}, {"path": "/turnout"}]
+        for feeds, found in (
+            (listed[:1], "http://h:8080/results"),
+            (listed, "has 2 feeds: http://h:8080/results, http://h:8080/turnout"),
+            ([], "has 0 feeds"),
+        ):
+            self.assertIn(found, self.named(Answer(200, {}, json.dumps({"feeds": feeds}).encode())))
+
+    def test_other_servers(self) -> None:
+        """A server without a list, or that cannot be reached, is an error."""
+        for answer, why in (
+            (Answer(404, {}, b"<html>"), "has no list of feeds"),
+            (Answer(200, {}, b'{"feeds": [1]}'), "has no list of feeds"),
+            (Failed("nothing listens at h:8080"), "nothing listens at h:8080"),
+        ):
+            self.assertIn(why, self.named(answer))
 
 
 class TerminalTests(WatchTestCase):
