@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock clean help
+.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -30,6 +30,7 @@ help:
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
+	@echo "make pictures take the pictures of the page for README and docs, with Chromium"
 	@echo "make lock     resolve requirements.txt anew"
 	@echo "make clean    remove what these targets made"
 
@@ -152,6 +153,10 @@ bench-peers:
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
 check: lint test-integration test-workers test-twisted test-sources test-unit types docs
+
+# The documents are always the same ones, so a picture only changes with the page.
+pictures: $(READY)
+	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)
