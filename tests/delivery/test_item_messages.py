@@ -17,7 +17,7 @@ from livefeed.delivery.messages import MessageOutlet
 from livefeed.delivery.websocket.outlets import compressed_item_frame, message_frame
 from livefeed.document.history import AT_ONCE_BYTES, History
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
-from livefeed.feed.feed import Feed
+from livefeed.feed.feed import Feed, State
 from livefeed.testing import publish
 from tests.helpers.item_client import ItemClient
 from tests.helpers.threads import Threads, no_thread
@@ -135,6 +135,20 @@ class ItemMessagesTests(SynchronousTestCase):
         publish(self.feed, document(1))
         self.assertEqual((item.state, item.document), ("live", document(1)))
         self.assertEqual(item.kinds[-1], "document")
+
+    def test_decisions(self) -> None:
+        """A state that follows from a decision is told in a heartbeat; a withdrawn document is forgotten."""
+        publish(self.feed, document(1))
+        client = self.follow()
+        item = client.items["/feed"]
+        for decision in (State.HELD, State.ENDED):
+            self.feed.decide(decision)
+            self.assertEqual((item.state, item.document), (decision.value, document(1)))
+        self.feed.decide(State.WITHDRAWN)
+        self.assertEqual((item.state, item.document), ("withdrawn", None))
+        self.feed.decide(None)
+        self.assertEqual((item.state, item.document), ("live", document(1)))
+        self.assertEqual(item.kinds, ["document", *["heartbeat"] * 3, "document"])
 
     def test_a_part_that_vanishes(self) -> None:
         """It is missing at once, and at each change of state; then it comes whole, also if it is the same."""

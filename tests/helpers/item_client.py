@@ -70,7 +70,7 @@ class ItemClient:
             item.version = message["version"]
         elif kind == "missing":
             item.document = item.version = None
-        elif message["state"] == "expired":
+        elif message["state"] in ("expired", "withdrawn"):
             item.document = item.version = None
             self.had.pop(path, None)
         else:

@@ -76,7 +76,7 @@ def _pairs() -> Iterator[tuple[str, str, str]]:
     value = {"results": [{"party": "A", "votes": 10}, {"party": "B", "votes": 20}], "total": 30}
     yield "the document is formatted anew", json.dumps(value, separators=(",", ":")), json.dumps(value, indent=2)
     yield "elements are moved and changed", *_moved()
-    demo = DemoSource()
+    demo = DemoSource(kind="small")
     yield "a second of the demonstration", demo.document(1_790_000_000).decode(), demo.document(1_790_000_001).decode()
 
 
