@@ -19,6 +19,7 @@ READ_BYTES = 1 << 20
 
 DEFLATED = UPGRADE + "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 DELTA = "Sec-WebSocket-Protocol: livefeed.delta.v1\r\n"
+DELTA_2 = "Sec-WebSocket-Protocol: livefeed.delta.v2\r\n"
 
 POLLS = {
     "polling": "",
@@ -30,10 +31,13 @@ POLLS = {
 STREAMS = {
     "events": ("/feed.sse", ""),
     "events, delta": ("/feed.sse?delta=1", ""),
+    "events, delta v2": ("/feed.sse?delta=2", ""),
     "WebSocket": ("/feed.ws", UPGRADE),
     "WebSocket, deflated": ("/feed.ws", DEFLATED),
     "WebSocket, delta": ("/feed.ws", UPGRADE + DELTA),
     "WebSocket, delta, deflated": ("/feed.ws", DEFLATED + DELTA),
+    "WebSocket, delta v2": ("/feed.ws", UPGRADE + DELTA_2),
+    "WebSocket, delta v2, deflated": ("/feed.ws", DEFLATED + DELTA_2),
 }
 THIRDS = {"plain": UPGRADE, "deflated": DEFLATED, "delta": UPGRADE + DELTA}
 

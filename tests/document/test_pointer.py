@@ -16,6 +16,7 @@ from livefeed.document.pointer import (
     PointerError,
     escape,
     index_of,
+    pointer_of,
     tokens_of,
     unescape,
 )
@@ -91,6 +92,13 @@ class TokensTests(SynchronousTestCase):
         """An empty segment is the empty name, at any place."""
         self.assertEqual(tokens_of(""), ("",))
         self.assertEqual(tokens_of("a//"), ("a", "", ""))
+
+    def test_pointer_of_tokens(self) -> None:
+        """It leads to the same tokens, and the whole has the empty one."""
+        for tokens in ((), ("",), ("a/b", "~1", "~", "0"), ("é", "", "x")):
+            pointer = pointer_of(tokens)
+            self.assertEqual(tokens_of(pointer[1:]) if pointer else (), tokens)
+        self.assertEqual(pointer_of(("a/b", "~1")), "/a~1b/~01")
 
     def test_order_of_unescaping(self) -> None:
         """~01 is ~1 and not a slash (RFC 6901, 4)."""

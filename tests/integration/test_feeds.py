@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.helpers.item_client import ItemClient
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import (
     HOST,
@@ -161,18 +162,29 @@ def test_each_is_pushed(livefeed: Livefeed, tmp_path: Path) -> None:
     with (
         livefeed.websocket("/results.ws") as plain,
         livefeed.websocket("/results.ws", subprotocols=["livefeed.delta.v1"]) as delta,
+        livefeed.websocket("/results.ws?follow=/board/trains/0", subprotocols=["livefeed.delta.v2"]) as items,
         admitted(livefeed, "/board") as other,
         livefeed.websocket("/night.ws") as night,
         livefeed.wire() as waiting,
     ):
         assert plain.recv(timeout=WAIT_S) == RESULTS.decode()
         assert json.loads(delta.recv(timeout=WAIT_S))["data"] == json.loads(RESULTS)
+        followed = ItemClient()
+        while len(followed.items) < 2 or not followed.pulses:
+            followed.take(items.recv(timeout=WAIT_S))
+        items.send('{"follow":"/night"}')
+        while len(followed.items) < 3:
+            followed.take(items.recv(timeout=WAIT_S))
+        assert followed.items["/results"].document == RESULTS
+        assert followed.items["/board/trains/0"].document == b'"08:15"'
         assert other.recv(timeout=WAIT_S) == BOARD.decode()
         assert json.loads(night.recv(timeout=WAIT_S))["title"]
         waiting.send(f"GET /results HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n".encode())
         replace_file(tmp_path / "etc" / "results.json", b'{"count": 2.50}')
         assert plain.recv(timeout=WAIT_S) == '{"count": 2.50}'
         assert json.loads(delta.recv(timeout=WAIT_S))["data"] == {"count": 2.5}
+        while followed.items["/results"].document != b'{"count": 2.50}':
+            followed.take(items.recv(timeout=WAIT_S))
         response = waiting.response()
         assert (response.status, response.body) == (200, b'{"count": 2.50}')
         # Each tick, as a sign of life, and never another feed's document.

@@ -22,6 +22,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.exceptions import SourceError
 from livefeed.workers.locks import Activity, RunningWorker, running_workers
 from livefeed.workers.messages import Message, message_of
+from tests.helpers.item_client import ItemClient
 from tests.helpers.worker_process import RealParent, until
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class ServingTests(WorkerTestCase):
         self.assertIn(answer.headers["Repr-Digest"].encode(), {each.digest for each in newest.representations.values()})
         plain = await self.subscribe(parent)
         delta = await self.subscribe(parent, "/feed.ws", "livefeed.delta.v1")
+        items, followed = await self.subscribe(parent, "/feed.ws", "livefeed.delta.v2"), ItemClient()
+        followed.take(json.dumps(await self.received(items)))
         self.assertEqual(await self.received(plain), json.loads(document(0)))
         self.assertEqual((await self.received(delta))["type"], "snapshot")
         waiting = self.get(
@@ -106,6 +109,9 @@ class ServingTests(WorkerTestCase):
             self.assertEqual(await self.received(plain), json.loads(document(number)))
             kinds.append((await self.received(delta))["type"])
         self.assertEqual(kinds, ["patch", "patch", "patch"])
+        while followed.items["/feed"].document != document(4):
+            followed.take(json.dumps(await self.received(items)))
+        self.assertEqual(followed.items["/feed"].kinds[-3:], ["splices", "splices", "splices"])
         patched = await self.get(
             parent, "/feed", **{"A-IM": "json-patch", "If-None-Match": f'"{version_of(document(3))}"'}
         )
@@ -115,7 +121,7 @@ class ServingTests(WorkerTestCase):
         samples = parent.samples()
         for name in ("codings_made_total", "hashes_made_total", "patches_made_total"):
             self.assertEqual((name, samples[name]), (name, 0.0))
-        self.assertEqual(self.watchers(parent)["websocket"], 2)
+        self.assertEqual(self.watchers(parent)["websocket"], 3)
         self.assertEqual(parent.feed.feed.versions, 5)
         self.assertGreater(parent.feed.feed.codings_made, 0)
         self.assertGreater(parent.feed.feed.history.made, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from livefeed.delivery.websocket.handshake import DELTA, MAX_OFFERS_BYTES
+from livefeed.delivery.websocket.handshake import DELTA, DELTA_2, MAX_OFFERS_BYTES
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.feed.feed import State
 from livefeed.testing import Response, publish, request
@@ -138,6 +138,9 @@ class HandshakeTests(WebSocketTestCase):
         for offered, agreed in (
             (b"Sec-WebSocket-Protocol: other, " + name + b", chat", DELTA),
             (b"Sec-WebSocket-Protocol: other\nSec-WebSocket-Protocol: " + name, DELTA),
+            # The first known one of the client's list is the one that it prefers (11.3.4).
+            (b"Sec-WebSocket-Protocol: other, %s, %s" % (DELTA_2.encode(), name), DELTA_2),
+            (b"Sec-WebSocket-Protocol: %s, %s" % (name, DELTA_2.encode()), DELTA),
             (b"Sec-WebSocket-Protocol: " + name.upper(), None),
             (b"Sec-WebSocket-Protocol: " + name + b".x", None),
             (b"X: y", None),
