@@ -48,18 +48,20 @@ def succeed(arguments: Sequence[str], directory: Path) -> str:
 
 
 def follow(start: Start, tmp_path: Path, *command: str) -> None:
-    """Has an example follow a document and a part of it: both come, and then the changes of both, verified."""
+    """Has an example follow a document and parts of it: they come, and then their changes, verified."""
     source = tmp_path / "document.json"
     documents = [f'{{"n":{number},{FILLER}'.encode() for number in (10, 11)]
     replace_file(source, documents[0])
     server = start("--source", f"file:{source}", "--interval", "0.05", "--stale-after", "60", listen=(TCP,))
     address = f"ws://{server.authority}/feed.ws"
-    process = Process([*command, address, "/feed/n"], directory=tmp_path)
+    process = Process([*command, address, "/feed/n", "/feed/lost"], directory=tmp_path)
     try:
         for number, document in enumerate(documents):
             replace_file(source, document)
             process.wait_for(f"/feed live {version_of(document)} {len(document)} bytes")
             process.wait_for(f"/feed/n live {version_of(b'%d' % (10 + number))} 2 bytes")
+        # A refusal concerns one item: the others have gone on.
+        process.wait_for("/feed/lost.* refused")
         assert process.wait() == 0, process.text()
         assert "did not fit" not in process.text()
     finally:

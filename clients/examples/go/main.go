@@ -1,7 +1,7 @@
 // The program follows items of livefeed on one WebSocket, and prints each change. It verifies each document, and comes
 // back when the server says so. Try
 //
-//	go run . -ca certs/feed.pem wss://localhost:8443/feed.ws /feed/totals
+//	go run . -ca certs/ca.pem wss://localhost:8443/feed.ws /feed/totals
 //
 // The first item is that of the URL; further ones are named by their paths.
 package main
@@ -146,6 +146,7 @@ func (follower *follower) once(left *int) (time.Duration, bool) {
 	extend := func() { _ = connection.SetReadDeadline(time.Now().Add(silence)) }
 	pong := connection.PingHandler()
 	connection.SetPingHandler(func(data string) error { extend(); return pong(data) })
+	due := map[string]time.Time{} // when to ask again for items that were refused
 	for {
 		extend()
 		var message items.Message
@@ -167,8 +168,16 @@ func (follower *follower) once(left *int) (time.Duration, bool) {
 		if message.Type == "refused" {
 			log.Printf("%s: refused with %d: %s", message.Path, message.Status, message.Detail)
 			if message.Retry != nil {
-				// All items are asked for again with the next connection, which is simple, and good enough here.
-				return time.Duration(*message.Retry) * time.Millisecond, true
+				due[message.Path] = time.Now().Add(time.Duration(*message.Retry) * time.Millisecond)
+			}
+		}
+		// Messages come at each tick, so a timer is not needed.
+		for path, at := range due {
+			if time.Now().After(at) {
+				delete(due, path)
+				if err := connection.WriteJSON(items.Follow{Path: path}); err != nil {
+					return -1, true
+				}
 			}
 		}
 		if shown := follower.show(); *left > 0 {

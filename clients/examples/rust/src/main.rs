@@ -15,7 +15,7 @@ mod vectors;
 use items::{delay_ms, version_of, Item, Items};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::protocol::WebSocketConfig;
@@ -126,6 +126,8 @@ impl Follower {
         };
         // A message with the whole document is somewhat longer than the document: each line feed is an escape.
         socket.set_config(|config: &mut WebSocketConfig| config.max_message_size = Some(4 * MAX_BYTES));
+        // When to ask again for items that were refused.
+        let mut due: BTreeMap<String, Instant> = BTreeMap::new();
         while self.left > 0 {
             match socket.read() {
                 Ok(Message::Text(text)) => {
@@ -137,10 +139,20 @@ impl Follower {
                         }
                     }
                     if message["type"] == "refused" {
-                        eprintln!("{} is refused: {}", message["path"], message["detail"]);
-                        if let Some(ms) = message["retry"].as_u64() {
-                            // All items are asked for again with the next connection, which is good enough here.
-                            return End::After(ms);
+                        let path = message["path"].as_str().unwrap_or("");
+                        eprintln!("{path}: refused with {}: {}", message["status"], message["detail"]);
+                        if let (Some(path), Some(ms)) = (message["path"].as_str(), message["retry"].as_u64()) {
+                            due.insert(path.to_owned(), Instant::now() + Duration::from_millis(ms));
+                        }
+                    }
+                    // Messages come at each tick, so a timer is not needed.
+                    let now = Instant::now();
+                    let again: Vec<String> = due.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
+                    for path in again {
+                        due.remove(&path);
+                        let question = serde_json::json!({"follow": path, "have": null});
+                        if socket.send(Message::Text(question.to_string())).is_err() {
+                            return End::Broken;
                         }
                     }
                     self.show();
