@@ -26,6 +26,7 @@ STATIC = tuple(
 )
 OF_EXTRAS = (
     "livefeed.sources.mongo.",
+    "livefeed.cli.screen",
     *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),
 )
 """Modules that cannot be imported without an extra."""
@@ -78,8 +79,8 @@ class PackagingTestCase(SynchronousTestCase):
         cls.directory.cleanup()
 
     @staticmethod
-    def build(source: Path, output: Path) -> None:
-        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(output), str(source)]
+    def build(source: Path, output: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", str(output), str(source)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
 
@@ -162,6 +163,39 @@ class ContentTests(PackagingTestCase):
         with zipfile.ZipFile(wheel) as archive_of_wheel, tarfile.open(sdist) as archive_of_sdist:
             self.assert_clean(archive_of_wheel.namelist())
             self.assert_clean([name.partition("/")[2] for name in archive_of_sdist.getnames()])
+
+
+class ClientTests(SynchronousTestCase):
+    """The distribution of the client alone."""
+
+    def test_client_needs_nothing_else(self) -> None:
+        """Each module of the client but those for Twisted is there, and needs nothing else of livefeed."""
+        with tempfile.TemporaryDirectory() as name:
+            scratch = Path(name)
+            PackagingTestCase.build(CHECKOUT / "clients" / "python", scratch / "dist", "--wheel")
+            (wheel,) = (scratch / "dist").glob("livefeed_client-*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(scratch / "modules")
+                names = archive.namelist()
+            code = (
+                f"import sys; sys.path.insert(0, {str(scratch / 'modules')!r})\n"
+                "import pkgutil, importlib, livefeed, livefeed.client\n"
+                "found = [m.name for m in pkgutil.walk_packages(livefeed.__path__, 'livefeed.')]\n"
+                "for each in found: importlib.import_module(each)\n"
+                "print(livefeed.__file__, livefeed.__version__, len(found))\n"
+                "print(*[each for each in sys.modules if each.partition('.')[0] in ('twisted', 'autobahn', 'zope')])"
+            )
+            run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=scratch)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            place, foreign = run.stdout.split("\n")[:2]
+            self.assertTrue(place.startswith(str(scratch)), place)
+            self.assertEqual((place.split()[1], foreign), (__version__, ""))
+        of_twisted = {"livefeed/client/tls.py", "livefeed/client/twisted.py"}
+        ours = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "livefeed" / "client").glob("*.py")}
+        self.assertEqual(
+            {each for each in names if each.startswith("livefeed/client/")} - ours, {"livefeed/client/LICENSE"}
+        )
+        self.assertEqual(ours - {*names}, of_twisted)
 
 
 class InstalledTests(PackagingTestCase):

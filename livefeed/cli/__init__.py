@@ -1,12 +1,16 @@
 """The command ``livefeed``.
 
 - ``certs``: the subcommand that makes development certificates.
+- ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
+- ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``trace_text``: the text of ``livefeed ctl trace``.
+- ``until``: conditions on a document.
+- ``watch``: the subcommand that shows a document as it changes.
 """

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the addresses, and serves until the process is told to stop.
 
-    :returns: never: the process becomes ``twistd``, whose exit code is 0 after Ctrl-C, and 1 after an error.
+    :returns: never: the process becomes ``twistd``, whose exit code is 0 after SIGTERM, and 1 after an error.
     :raises ConfigurationError: if the file does not exist, or no port is free.
     """
     arguments = arguments_of(options, os.environ)

@@ -9,6 +9,8 @@
 - ``items``: the documents that a client holds, and the messages that change them.
 - ``messages``: the messages of ``livefeed.delta.v2``.
 - ``protocol``: the decisions of a client, without input and output: when it connects, polls, waits and stops.
+- ``tls``: TLS by the standard library, without input and output.
+- ``twisted``: the front end for Twisted, a service.
 - ``update``: the values that a user of the client receives.
 - ``websocket``: a WebSocket, without input and output.
 """

@@ -101,7 +101,9 @@ class Driver:
             self._timer.cancel()
             self._timer = None
         self._disconnect()
-        self._requests = None
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
 
     def age_s(self) -> float | None:
         """Gives the seconds since the server last confirmed the document; ``None`` if that is not known."""
@@ -172,7 +174,14 @@ class Driver:
             else:
                 self.perform(self.protocol.answered(result, now))
 
-        self.loop.in_thread(lambda: requests.get(fields), done)
+        def work() -> Answer | Failed:
+            result = requests.get(fields)
+            if self._is_stopped:
+                # The loop may have ended meanwhile, and then nobody takes the result.
+                requests.close()
+            return result
+
+        self.loop.in_thread(work, done)
 
     def _arrange(self) -> None:
         if self._timer is not None:

@@ -164,6 +164,8 @@ class Items:
 
     def _spread(self, message: Message, now: float) -> None:
         """Takes the heartbeat of a whole feed for the parts of it."""
+        if "/" in message.path[1:]:
+            return  # a part's own, which says nothing of the parts below it
         below = f"{message.path}/"
         for item in (self.own, *self._others.values()):
             if item.path is None or not item.path.startswith(below) or not item.is_shown:

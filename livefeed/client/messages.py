@@ -24,7 +24,7 @@ MAX_MS = 366 * 86_400_000
 
 GOING_AWAY = 1001
 _COME_BACK_CODES = range(3000, 3500)
-_STAY_AWAY_CODES = range(3500, 4000)
+_STAY_AWAY_CODES = frozenset({1002, 1007, 1008, 1009, *range(3500, 4000)})
 _SLOT_MS = 20
 
 
@@ -139,7 +139,7 @@ def text_of(value: object, length: int) -> str | None:
 
 
 def says_stay_away(code: int | None) -> bool:
-    """Tells whether a close code says that the client must not come back."""
+    """Tells whether a close code says that the client must not come back, mostly since it has broken the protocol."""
     return code in _STAY_AWAY_CODES
 
 

@@ -50,6 +50,9 @@ FIRST_BACKOFF_S, MAX_BACKOFF_S = 1.0, 60.0
 RETURN_S = 6.0
 """The wait after a server is stopped that names no time."""
 
+GONE_S = 30.0
+"""The shortest wait after a 410 that names no time; the longest is twice as long."""
+
 TRY_AGAIN_S, MAX_TRY_AGAIN_S = 60.0, 900.0
 """The times after which a client that polls tries a WebSocket again: the first, and the longest."""
 
@@ -354,9 +357,8 @@ class Protocol:
         delay_s = max(self._backoff_s(), at_least_s)
         return self._wait(delay_s, now, why, is_next_push=now + delay_s >= self._push_at)
 
-    def _wait_for_document(self, now: float, why: str, wait_s: float) -> list[Action]:
+    def _wait_for_document(self, now: float, why: str, delay_s: float) -> list[Action]:
         """Waits for a document at a server that answers, and has none."""
-        delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
         self._failures, self._line, self._problem = 0, Line.POLLING, why
         return self._wait(delay_s, now, is_next_push=now + delay_s >= self._push_at)
 
@@ -387,10 +389,12 @@ class Protocol:
             if not self._has_base:
                 return self._stop(FollowError(why, status))
             self.item.state = State.MISSING
-            return self._wait_for_document(now, why, wait_s)
+            delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
+            return self._wait_for_document(now, why, delay_s)
         if status == 410:  # noqa: PLR2004
             self.item.forget(state if state in HIDING else State.EXPIRED)
-            return self._wait_for_document(now, why, wait_s)
+            gone_s = GONE_S * (1 + self.part()) if retry_after_s is None else wait_s
+            return self._wait_for_document(now, why, gone_s)
         if status in (429, 503):
             return self._wait_after_failure(now, why, wait_s)
         return None
@@ -400,14 +404,14 @@ class Protocol:
         if item is None:
             return []
         if outcome is Outcome.LOST:
-            if message.kind == "document":
-                why = f"a document does not have its version, or more than {self.max_bytes} bytes"
-                return [Disconnect(), *self._wait_after_failure(now, why)]
-            # Messages that were on their way cannot be applied either. The server counts the client's messages.
             if self._asked_at is not None and now - self._asked_at < ANSWER_S:
+                if message.kind == "document":
+                    why = f"a document does not have its version, or has more than {self.max_bytes} bytes"
+                    return [Disconnect(), *self._wait_after_failure(now, why)]
+                # Messages that were on their way cannot be applied either. The server counts the client's messages.
                 return []
             self._asked_at = now
-            return [self._ask(have=None if message.kind == "splices" else item.version)]
+            return [self._ask(have=item.version if message.kind == "heartbeat" else None)]
         if outcome is Outcome.REFUSED:
             return self._take_refusal(message, now)
         if item is self.item and message.path == item.path:
@@ -416,13 +420,13 @@ class Protocol:
 
     def _take_refusal(self, message: Message, now: float) -> list[Action]:
         why = message.detail or f"the server refuses {message.path} with status {message.status}"
-        if message.status == 404 and self._has_base:  # noqa: PLR2004
+        if message.status == 404:  # noqa: PLR2004
             self.item.state = State.MISSING
         elif message.status == 410:  # noqa: PLR2004
             self.item.forget(message.state if message.state in HIDING else State.EXPIRED)
         if message.retry_ms is None:
             return self._stop(FollowError(why, message.status))
-        self._ask_at = now + message.retry_ms / 1000 + self.part()
+        self._ask_at = now + message.retry_ms / 1000 + self.part() / 4
         return []
 
     def _ask(self, have: str | None) -> Send:

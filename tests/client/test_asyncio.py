@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client import asyncio as client_asyncio
+from livefeed.client.address import Address
 from livefeed.client.asyncio import Feed, FollowError, follow, read_exactly
+from livefeed.client.failures import tls_context
+from livefeed.client.protocol import Failed
 from livefeed.client.update import Line, State
 from tests.helpers.client_loop import FakeLoop, FakeWire
 from tests.helpers.delta_messages import document, splices
@@ -112,3 +116,133 @@ class FeedTests(SynchronousTestCase):
         for url, pointer in (("feed", ""), ("http://h/feed", "a")):
             with self.assertRaises(FollowError):
                 follow(url, pointer=pointer)
+
+
+class FakeTransport(asyncio.Transport):
+    """The transport of a connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+
+class Receiver:
+    """Takes note of the events of a connection."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def connected(self) -> None:
+        self.events.append("connected")
+
+    def data_received(self, data: bytes) -> None:
+        self.events.append(data)
+
+    def ended(self, error: BaseException | None) -> None:
+        self.events.append(type(error))
+
+
+class LoopTests(SynchronousTestCase):
+    """The event loop, as the driver uses it, without sockets."""
+
+    def setUp(self) -> None:
+        self.receiver = Receiver()
+        self.asked: list[tuple[Any, ...]] = []
+        self.error: Exception | None = None
+        self.protocol: asyncio.Protocol | None = None
+
+    async def connection(self, url: str = "http://h:8080/feed") -> Any:
+        """Gives a connection, after its attempt."""
+        loop = asyncio.get_running_loop()
+        address = Address.of(url)
+
+        async def create_connection(factory: Any, host: str, port: int, **more: Any) -> None:
+            self.asked.append((host, port, more.get("server_hostname")))
+            if self.error is not None:
+                raise self.error
+            self.protocol = factory()
+
+        self.patch(loop, "create_connection", create_connection)
+        wire = client_asyncio._Loop(loop, address, tls_context(address)).connect(self.receiver)
+        await asyncio.sleep(0)
+        return wire
+
+    def test_bytes(self) -> None:
+        """Bytes come and go, and the end is told once."""
+
+        async def work() -> None:
+            wire = await self.connection("https://h/feed")
+            self.assertEqual(self.asked, [("h", 443, "h")])
+            wire.write(b"too early")
+            transport = FakeTransport()
+            wire.connection_made(transport)
+            wire.write(b"ping")
+            wire.data_received(b"pong")
+            wire.connection_lost(None)
+            wire.connection_lost(None)
+            self.assertEqual(transport.written, b"ping")
+            self.assertEqual(self.receiver.events, ["connected", b"pong", type(None)])
+
+        asyncio.run(work())
+
+    def test_failure(self) -> None:
+        """The error of an attempt is told."""
+
+        async def work() -> None:
+            self.error = ConnectionRefusedError(111, "x")
+            await self.connection()
+            self.assertEqual(self.receiver.events, [ConnectionRefusedError])
+
+        asyncio.run(work())
+
+    def test_dropped(self) -> None:
+        """Nothing is told about a connection that was dropped, whenever that is."""
+
+        async def work() -> None:
+            wire = await self.connection()
+            wire.drop()
+            transport = FakeTransport()
+            wire.connection_made(transport)
+            self.assertTrue(transport.is_closed)
+            wire = await self.connection()
+            transport = FakeTransport()
+            wire.connection_made(transport)
+            wire.drop()
+            wire.data_received(b"late")
+            wire.connection_lost(None)
+            self.assertTrue(transport.is_closed)
+            self.assertEqual(self.receiver.events, ["connected"])
+
+        asyncio.run(work())
+
+    def test_threads(self) -> None:
+        """Requests are made in threads of their own; a machine that has none left is a failure."""
+
+        async def work() -> None:
+            loop = client_asyncio._Loop(asyncio.get_running_loop(), Address.of("http://h/feed"), None)
+            done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            loop.in_thread(lambda: Failed(threading.current_thread().name), done.set_result)
+            self.assertEqual((await done).why, "livefeed request")
+
+            def fail(thread: threading.Thread) -> None:
+                raise RuntimeError("can't start new thread")
+
+            self.patch(threading.Thread, "start", fail)
+            done = asyncio.get_running_loop().create_future()
+            loop.in_thread(lambda: Failed("never"), done.set_result)
+            self.assertIn("no thread can be started", (await done).why)
+            called = asyncio.Event()
+            loop.call_later(0, called.set)
+            await called.wait()
+
+        asyncio.run(asyncio.wait_for(work(), 30))

@@ -10,6 +10,7 @@ from livefeed.client import driver as driver_module
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.driver import Driver
+from livefeed.client.http import Requests
 from livefeed.client.protocol import Failed, Protocol
 from livefeed.client.update import Line, State
 from tests.helpers.client_loop import FakeLoop, FakeWire
@@ -105,6 +106,30 @@ class DriverTests(SynchronousTestCase):
         self.wire.close(3500, "too many frames")
         self.assertIn("too many frames", str(self.errors[0]))
         self.assertEqual(self.loop.waiting, [])
+
+    def test_connections_are_closed(self) -> None:
+        """The connection of polls is closed at the end, whether a request is under way or not."""
+        closed: list[Requests] = []
+
+        def close(requests: Requests) -> None:
+            closed.append(requests)
+
+        self.patch(Requests, "get", lambda requests, fields: Answer(200, {}, A.encode()))
+        self.patch(Requests, "close", close)
+        for is_under_way in (False, True):
+            self.setUp()
+            self.wire.receiver.connected()
+            self.wire.receiver.ended(None)
+            work, done = self.loop.requests.pop()
+            closed.clear()
+            if is_under_way:
+                self.driver.stop()
+                work()
+            else:
+                done(work())
+                self.assertEqual(closed, [])
+                self.driver.stop()
+            self.assertEqual(len(closed), 1)
 
     def test_end_by_the_user(self) -> None:
         """Nothing happens after the end, also if a request is answered then."""

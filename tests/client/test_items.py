@@ -110,6 +110,15 @@ class ItemsTests(SynchronousTestCase):
         self.receive(heartbeat(B, "/feed", state="live"))
         self.assert_shows(None, State.EXPIRED, "/feed/a")
 
+    def test_heartbeats_of_a_part(self) -> None:
+        """The heartbeat of a part says nothing of the parts below it, which have their own."""
+        for path in ("/feed/a", "/feed/a/b"):
+            self.items.add(Item(path))
+            self.receive(document(A, path))
+        self.receive(heartbeat(A, "/feed/a", state="stale"))
+        self.assert_shows(A, State.STALE, "/feed/a")
+        self.assert_shows(A, State.LIVE, "/feed/a/b")
+
     def test_path_behind_a_proxy(self) -> None:
         """The first message about the item tells its path; a heartbeat of the whole feed does not."""
         self.receive(heartbeat(B, "/feed"))

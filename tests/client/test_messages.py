@@ -102,5 +102,6 @@ class CloseCodeTests(SynchronousTestCase):
             self.assertEqual(come_back_ms(code, reason), delay_ms, (code, reason))
 
     def test_clients_that_stay_away(self) -> None:
-        """The codes 3500 to 3999 say so."""
-        self.assertEqual([code for code in (None, 1001, 3499, 3500, 3999, 4000) if says_stay_away(code)], [3500, 3999])
+        """The codes 3500 to 3999 say so, and those of a client that breaks the protocol."""
+        codes = (None, 1001, 1006, 1008, 1011, 3499, 3500, 3999, 4000)
+        self.assertEqual([code for code in codes if says_stay_away(code)], [1008, 3500, 3999])

@@ -1,0 +1,384 @@
+"""``livefeed watch``: shows a document as it changes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from livefeed.cli.changes import changes, text_of
+from livefeed.cli.tables import duration, printable
+from livefeed.cli.until import Condition, ConditionError
+from livefeed.client.address import Address
+from livefeed.client.failures import tls_context
+from livefeed.client.http import Requests
+from livefeed.client.protocol import Failed
+from livefeed.client.update import Line, State
+from livefeed.document.exact_json import DeltaError, decode, encode
+from livefeed.exceptions import FollowError, LivefeedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import TextIO
+
+    from livefeed.cli.changes import Change
+    from livefeed.cli.screen import Screen
+    from livefeed.client.update import Update
+
+HELP = "show a document as it changes"
+DESCRIPTION = (
+    "Follows a feed, or a part of it: https://example.org/feed#/results/0. On a terminal the document is redrawn in "
+    "place, with its changes, state, age and transport; otherwise each change is one line of JSON. The exit code is 0 "
+    "after --once and --until, 1 after an error, 2 for a wrong command line, 3 if there is no document to show or the "
+    "condition does not come true, and 130 after Ctrl-C."
+)
+
+NOT_REACHED = 3
+"""The exit code if there is no document to show, or the condition does not come true."""
+
+REDRAW_S = 0.25
+"""The time between two redraws, for the age and the marks of changes."""
+
+MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
+"""The largest list of feeds of a server in bytes, and the number of feeds that a message names."""
+
+_LIST = "/-/feeds.json"
+_USAGE = 2
+_SIGNALLED = 128
+_MISSING = "livefeed watch needs the package {name}: pip install '.[cli]' in a clone of livefeed"
+_HIDDEN = (State.EXPIRED, State.WITHDRAWN, State.MISSING)
+
+
+class Followed(Protocol):
+    """A feed that is followed."""
+
+    @property
+    def age_s(self) -> float | None:
+        """The age of the document now."""
+
+    @property
+    def received_bytes(self) -> int:
+        """The size of everything that has been received."""
+
+    def __aiter__(self) -> AsyncIterator[Update[Any]]:
+        """Gives the changes."""
+
+
+class Output(Protocol):
+    """The place where changes are shown."""
+
+    def show(self, update: Update[Any], feed: Followed) -> None:
+        """Shows an update."""
+
+    def redraw(self, feed: Followed) -> None:
+        """Shows the age anew."""
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the subcommand."""
+    parser.add_argument("url", metavar="URL[#POINTER]", help="the document, or a part of it by its JSON Pointer")
+    parser.add_argument("--diff", action="store_true", help="show the changes only, one after the other")
+    parser.add_argument("--once", action="store_true", help="show the document once, and exit")
+    parser.add_argument(
+        "--until",
+        type=_condition,
+        metavar="EXPR",
+        help="exit with 0 as soon as a condition holds, such as '/counted >= 100' or '/winner' (is there)",
+    )
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="exit with 3 after this time")
+    parser.add_argument("--wait", action="store_true", help="go on trying if the server cannot be reached at first")
+    parser.add_argument("--json", action="store_true", help="print lines of JSON on a terminal, too")
+    parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket")
+    parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
+    parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Follows the feed until the end, and gives the exit code.
+
+    :raises LivefeedError: if the feed cannot be followed, or a package is missing.
+    """
+    try:
+        address = Address.of(options.url)
+    except FollowError as error:
+        print(f"livefeed: {error}", file=sys.stderr)
+        return _USAGE
+    if address.target == "/":
+        address = _only_feed(address, options)
+    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
+    output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
+    if options.insecure and address.is_secure:
+        print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
+    try:
+        return asyncio.run(_follow(address.url, options, output))
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough. Python would complain when it flushes the output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        output.close()
+
+
+async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
+    """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
+    try:
+        from livefeed.client.asyncio import follow  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise LivefeedError(_MISSING.format(name=error.name)) from None
+    watching = asyncio.ensure_future(
+        _watch(
+            follow(
+                url,
+                parse=_read,
+                cacert=options.cacert,
+                verify=not options.insecure,
+                websocket=not options.poll,
+            ),
+            options,
+            output,
+        )
+    )
+    signals: list[int] = []
+
+    def stop(number: int) -> None:
+        signals.append(number)
+        watching.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, partial(stop, number))
+    try:
+        async with asyncio.timeout(options.timeout):
+            return await watching
+    except TimeoutError:
+        return NOT_REACHED
+    except asyncio.CancelledError:
+        if not signals:
+            raise
+        return _SIGNALLED + signals[0]
+
+
+def _only_feed(server: Address, options: argparse.Namespace) -> Address:
+    """Gives the feed of a server that has one, for a user who names the page.
+
+    :raises FollowError: if there are several, or the server has no list of feeds.
+    """
+    listed = replace(server, target=_LIST)
+    requests = Requests(listed, tls_context(listed, options.cacert, verify=not options.insecure), MAX_LIST_BYTES)
+    answer = requests.get({})
+    requests.close()
+    if isinstance(answer, Failed):
+        raise FollowError(answer.why)
+    try:
+        paths = [str(each["path"]) for each in json.loads(answer.content)["feeds"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise FollowError(f"{server.url} has no list of feeds: name the document, such as {server.url}feed") from None
+    if len(paths) != 1:
+        found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])
+        raise FollowError(f"{server.url} has {len(paths)} feeds: {found}")
+    return Address.of(f"{server.url}{paths[0].removeprefix('/')}")
+
+
+async def _watch(feed: Any, options: argparse.Namespace, output: Output) -> int:
+    async with feed:
+        redrawing = asyncio.ensure_future(_redraw(feed, output))
+        was_reached = options.wait
+        try:
+            async for update in feed:
+                if not was_reached and update.line is Line.OFFLINE:
+                    raise FollowError(update.problem)
+                was_reached = was_reached or update.line in (Line.OPEN, Line.POLLING)
+                output.show(update, feed)
+                code = _code_of(update, options)
+                if code is not None:
+                    return code
+        finally:
+            redrawing.cancel()
+            with suppress(asyncio.CancelledError):
+                await redrawing
+    return 0
+
+
+async def _redraw(feed: Followed, output: Output) -> None:
+    while True:
+        await asyncio.sleep(REDRAW_S)
+        output.redraw(feed)
+
+
+def _code_of(update: Update[Any], options: argparse.Namespace) -> int | None:
+    """Gives the exit code if an update is the last one to be shown; ``None`` otherwise."""
+    if update.content is not None and options.until is not None and options.until.holds(update.data):
+        return 0
+    if update.content is not None and options.once and options.until is None:
+        return 0
+    if options.once and (update.state in _HIDDEN or update.content is not None):
+        return NOT_REACHED
+    if update.state is State.ENDED:
+        return 0 if options.until is None else NOT_REACHED
+    return None
+
+
+def _read(content: bytes) -> Any:
+    """Reads a document with exact numbers.
+
+    :raises FollowError: if it is nested too deeply, or is no JSON.
+    """
+    try:
+        return decode(content)
+    except (DeltaError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise FollowError(f"the document cannot be shown: {why}") from None
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines of JSON, one for each change.
+
+    :param stream: the output.
+    :param is_diff: whether a line has the changes in place of the document.
+    """
+
+    # required parameters
+    stream: TextIO
+    is_diff: bool
+
+    # internal state
+    _last: Update[Any] | None = None
+
+    def show(self, update: Update[Any], feed: Followed) -> None:
+        """Output API."""
+        last, self._last = self._last, update
+        members: dict[str, Any] = {
+            "state": update.state.value,
+            "line": update.line.value,
+            "version": update.version,
+            "sequence": update.sequence,
+            "at": update.at,
+            "age_s": None if update.age_s is None else round(update.age_s, 3),
+            "verified": update.verified,
+            "received_bytes": feed.received_bytes,
+        }
+        if update.problem:
+            members["problem"] = update.problem
+        if not self.is_diff or last is None or last.content is None or update.content is None:
+            members["data"] = update.data
+        else:
+            members["changes"] = [change.as_json() for change in changes(last.data, update.data)]
+        self.stream.write(encode(members).decode())
+        self.stream.write("\n")
+        self.stream.flush()
+
+    def redraw(self, feed: Followed) -> None:
+        """Output API. Lines that were written stay."""
+
+    def close(self) -> None:
+        """Output API."""
+
+
+@dataclass(slots=True)
+class Redrawn:
+    """A terminal on which the document is redrawn in place.
+
+    :param screen: the content.
+    :param is_once: whether the document is printed once, below what is there.
+    :param is_diff: whether changes are printed, one after the other.
+    """
+
+    # required parameters
+    screen: Screen
+    is_once: bool
+    is_diff: bool
+
+    # internal state
+    _live: Any = None
+    _last: Update[Any] | None = None
+
+    def show(self, update: Update[Any], feed: Followed) -> None:
+        """Output API."""
+        found = self.screen.take(update, time.monotonic())
+        last, self._last = self._last, update
+        if self.is_once:
+            if update.content is not None or update.state in _HIDDEN:
+                self.screen.console.print(self._rendered(feed, None))
+        elif self.is_diff:
+            self._print_changes(update, last, found)
+        else:
+            self.redraw(feed)
+
+    def redraw(self, feed: Followed) -> None:
+        """Output API."""
+        if self.is_once or self.is_diff:
+            return
+        if self._live is None:
+            from rich.live import Live  # noqa: PLC0415 - the module takes long to import
+
+            self._live = Live(console=self.screen.console, screen=True, auto_refresh=False)
+            self._live.start()
+        self._live.update(self._rendered(feed, self.screen.console.height), refresh=True)
+
+    def close(self) -> None:
+        """Output API."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _rendered(self, feed: Followed, height: int | None) -> Any:
+        return self.screen.render(feed.age_s, feed.received_bytes, time.monotonic(), height)
+
+    def _print_changes(self, update: Update[Any], last: Update[Any] | None, found: list[Change]) -> None:
+        from rich.text import Text  # noqa: PLC0415 - the same
+
+        console = self.screen.console
+        clock = (update.at or "")[11:19] or "--:--:--"
+        if last is None or (last.state, last.line, last.problem) != (update.state, update.line, update.problem):
+            said = f"{clock}  {update.state}  {update.line}  age {duration(update.age_s)}  {printable(update.problem)}"
+            console.print(Text(said.rstrip(), "bold"), soft_wrap=True)
+        for change in found:
+            text = Text.assemble(
+                (f"{clock}  ", "dim"),
+                (printable(change.pointer) or "(all)", "cyan"),
+                f"  {text_of(change.old)} → ",
+                (text_of(change.new), "bold"),
+            )
+            console.print(text, soft_wrap=True)
+
+
+def _screen(url: str, options: argparse.Namespace) -> Output:
+    try:
+        from rich.console import Console  # noqa: PLC0415 - an extra
+
+        from livefeed.cli.screen import Screen  # noqa: PLC0415 - the same
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("rich"):
+            raise
+        raise LivefeedError(f"{_MISSING.format(name='rich')}, or print lines of JSON (--json)") from None
+    return Redrawn(Screen(url, Console(highlight=False, emoji=False, markup=False)), options.once, options.diff)
+
+
+def _condition(text: str) -> Condition:
+    try:
+        return Condition.of(text)
+    except ConditionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 1e9:  # noqa: PLR2004 - thirty years
+        raise argparse.ArgumentTypeError("the time is a number of seconds above 0")
+    return seconds

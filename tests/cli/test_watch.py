@@ -1,0 +1,240 @@
+"""The subcommand that shows a document as it changes, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.cli import watch
+from livefeed.cli.main import main
+from livefeed.client import asyncio as client_asyncio
+from livefeed.client.answers import Answer
+from livefeed.client.http import Requests
+from livefeed.client.protocol import Failed
+from livefeed.client.update import Line, Shown, State, Update
+from livefeed.exceptions import FollowError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LIVE = Shown(b"", "ab" * 16, "7.1", State.LIVE, Line.OPEN, "2026-11-23T20:15:07.004Z", True)
+
+
+def shown(text: str | None, **more: Any) -> Shown:
+    return replace(LIVE, content=None if text is None else text.encode(), **more)
+
+
+class FakeFeed:
+    """A feed whose updates a test has prepared; then it is silent."""
+
+    def __init__(self, updates: list[Shown | BaseException], parse: Any) -> None:
+        self.updates, self.parse = updates, parse
+        self.age_s, self.received_bytes = 0.5, 1234
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[Update[Any]]:
+        for each in self.updates:
+            if isinstance(each, BaseException):
+                raise each
+            yield Update.of(each, None if each.content is None else self.parse(each.content), 0.25)
+        await asyncio.sleep(3600)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class WatchTestCase(SynchronousTestCase):
+    """The command with a feed of the test."""
+
+    def setUp(self) -> None:
+        self.output: io.StringIO = io.StringIO()
+        self.errors = io.StringIO()
+        self.asked: dict[str, Any] = {}
+        self.patch(sys, "stderr", self.errors)
+
+    def watch(self, updates: list[Shown | BaseException], *options: str) -> int:
+        """Runs the command, and gives its exit code."""
+
+        def follow(url: str, **more: Any) -> FakeFeed:
+            self.asked = {"url": url, **more}
+            return FakeFeed(updates, more["parse"])
+
+        self.patch(client_asyncio, "follow", follow)
+        self.patch(sys, "stdout", self.output)
+        try:
+            return main(["watch", "http://h/feed", *options])
+        except SystemExit as error:
+            return int(str(error.code))
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.getvalue().splitlines()]
+
+
+class LinesTests(WatchTestCase):
+    """An output that is no terminal."""
+
+    def test_once(self) -> None:
+        """One line has all facts and the document, whose numbers stay as they are written."""
+        self.assertEqual(self.watch([shown('{"a":\n1.50}')], "--once"), 0)
+        self.assertIn('"data":{"a":1.50}}', self.output.getvalue())
+        (line,) = self.lines()
+        self.assertEqual(
+            (line["state"], line["line"], line["age_s"], line["received_bytes"]), ("live", "open", 0.25, 1234)
+        )
+        self.assertNotIn("problem", line)
+
+    def test_differences(self) -> None:
+        """The first line has the document, and each other one its changes."""
+        self.assertEqual(self.watch([shown('{"a": 1}'), shown('{"a": 2}', state=State.ENDED)], "--diff"), 0)
+        first, second = self.lines()
+        self.assertEqual(first["data"], {"a": 1})
+        self.assertEqual((second["changes"], "data" in second), ([{"path": "/a", "old": 1, "new": 2}], False))
+
+    def test_condition(self) -> None:
+        """The command ends with 0 when the condition holds, and with 3 if it cannot any more."""
+        updates: list[Shown | BaseException] = [shown('{"a": 1}'), shown('{"a": 2}'), shown('{"a": 3}')]
+        self.assertEqual(self.watch(updates, "--until", "/a >= 2"), 0)
+        self.assertEqual(len(self.lines()), 2)
+        self.assertEqual(self.watch([shown('{"a": 1}', state=State.ENDED)], "--until", "/a >= 2"), 3)
+        self.assertEqual(self.watch([shown('{"a": 1}')], "--until", "/a >= 2", "--once"), 3)
+        self.assertEqual(self.watch([shown('{"a": 1}')], "--until", "/a >= 2", "--timeout", "0.01"), 3)
+
+    def test_nothing_to_show(self) -> None:
+        """--once without a document that may be shown exits with 3."""
+        for state in (State.EXPIRED, State.WITHDRAWN, State.MISSING):
+            self.assertEqual(self.watch([shown(None, state=state)], "--once"), 3)
+
+    def test_server_that_cannot_be_reached(self) -> None:
+        """At first it is an error; with --wait, or later, it is a state."""
+        offline = shown(None, state=State.WAITING, line=Line.OFFLINE, problem="nothing listens at h")
+        self.assertEqual(self.watch([offline]), 1)
+        self.assertEqual(self.errors.getvalue(), "livefeed: nothing listens at h\n")
+        self.assertEqual(self.watch([offline, shown("[1]")], "--wait", "--once"), 0)
+        self.assertEqual(self.lines()[0]["problem"], "nothing listens at h")
+        self.assertEqual(self.watch([shown("[1]"), replace(offline, content=b"[1]"), FollowError("gone")]), 1)
+
+    def test_document_that_cannot_be_read(self) -> None:
+        """A document that is nested too deeply, or is no JSON, is an error."""
+        for text in ("[" * 100_000, "<html>"):
+            self.assertEqual(self.watch([shown(text)]), 1)
+            self.assertIn("the document cannot be shown", self.errors.getvalue())
+
+    def test_reader_that_goes(self) -> None:
+        """A pipe whose reader has ended is no error."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as stream:
+            self.output = stream  # type: ignore[assignment]
+            self.assertEqual(self.watch([shown("[1]"), shown("[2]")]), 0)
+
+    def test_signals(self) -> None:
+        """Ctrl-C and SIGTERM end it, with the exit codes that shells expect."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+
+            def interrupt(*_: Any, number: int = number) -> None:
+                os.kill(os.getpid(), number)
+
+            self.patch(watch.Lines, "show", interrupt)
+            self.assertEqual(self.watch([shown("[1]")]), 128 + number)
+
+    def test_options(self) -> None:
+        """The options of the connection are passed on, and wrong ones are refused."""
+        self.watch([shown("[1]")], "--once", "--poll", "--insecure", "--cacert", "x")
+        self.assertEqual(
+            (self.asked["websocket"], self.asked["verify"], str(self.asked["cacert"])), (False, False, "x")
+        )
+        for wrong in (["--until", "x == 1"], ["--timeout", "0"], ["--timeout", "x"], ["--nope"]):
+            self.assertEqual(self.watch([], *wrong), 2)
+        self.assertEqual(main(["watch", "nope"]), 2)
+        self.assertIn("is no URL of a feed", self.errors.getvalue())
+
+
+class ServerTests(WatchTestCase):
+    """The URL of a server in place of that of a feed."""
+
+    def named(self, answer: Answer | Failed) -> str:
+        """Gives the URL that is followed, or the error."""
+        self.patch(Requests, "get", lambda requests, fields: answer)
+        self.patch(sys, "stdout", self.output)
+        self.errors.truncate(0)
+        self.asked = {}
+
+        def follow(url: str, **more: Any) -> FakeFeed:
+            self.asked = {"url": url}
+            return FakeFeed([shown("[1]")], more["parse"])
+
+        self.patch(client_asyncio, "follow", follow)
+        main(["watch", "http://h:8080/", "--once"])
+        return str(self.asked.get("url")) if self.asked else self.errors.getvalue()
+
+    def test_only_feed(self) -> None:
+        """The only feed of a server is followed; of several the user chooses."""
+        listed = [{"path": "/results"}, {"path": "/turnout"}]
+        for feeds, found in (
+            (listed[:1], "http://h:8080/results"),
+            (listed, "has 2 feeds: http://h:8080/results, http://h:8080/turnout"),
+            ([], "has 0 feeds"),
+        ):
+            self.assertIn(found, self.named(Answer(200, {}, json.dumps({"feeds": feeds}).encode())))
+
+    def test_other_servers(self) -> None:
+        """A server without a list, or that cannot be reached, is an error."""
+        for answer, why in (
+            (Answer(404, {}, b"<html>"), "has no list of feeds"),
+            (Answer(200, {}, b'{"feeds": [1]}'), "has no list of feeds"),
+            (Failed("nothing listens at h:8080"), "nothing listens at h:8080"),
+        ):
+            self.assertIn(why, self.named(answer))
+
+
+class TerminalTests(WatchTestCase):
+    """A terminal."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.output = Terminal()
+        self.patch(os, "environ", {**os.environ, "TERM": "xterm", "COLUMNS": "60", "LINES": "12"})
+        os.environ.pop("NO_COLOR", None)
+
+    def test_redrawn(self) -> None:
+        """The document is drawn on a screen of its own, and the terminal is as before at the end."""
+        self.assertEqual(self.watch([shown('{"a": 1}'), shown('{"a": 2}', state=State.ENDED)]), 0)
+        text = self.output.getvalue()
+        self.assertTrue(text.startswith("\x1b[?1049h"), text[:40])
+        self.assertIn("\x1b[?1049l", text)
+        self.assertIn("ended", text)
+
+    def test_once(self) -> None:
+        """The document is printed below what is there."""
+        self.assertEqual(self.watch([shown('{"a": 1}')], "--once"), 0)
+        self.assertNotIn("\x1b[?1049h", self.output.getvalue())
+        self.assertIn("live", self.output.getvalue())
+
+    def test_differences(self) -> None:
+        """Each change is a line with its time."""
+        self.watch([shown('{"a": 1}'), shown('{"a": 2}', state=State.ENDED)], "--diff")
+        self.assertIn("/a", self.output.getvalue())
+        self.assertIn("20:15:07", self.output.getvalue())
+
+    def test_lines_on_request(self) -> None:
+        """--json, and a terminal that can do nothing, have lines."""
+        self.watch([shown("[1]")], "--once", "--json")
+        self.assertEqual(len(self.lines()), 1)
+        os.environ["TERM"] = "dumb"
+        self.watch([shown("[1]")], "--once")
+        self.assertEqual(len(self.lines()), 2)
