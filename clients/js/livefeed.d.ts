@@ -1,6 +1,6 @@
 /** Follows the JSON documents of a livefeed server. */
 
-/** States of a document. There may be more of them later; in one that is not named here, nothing is shown. */
+/** States of a document. There may be more of them later: never show one that you do not know as live. */
 export type State = "live" | "stale" | "held" | "ended" | "expired" | "withdrawn" | (string & {});
 
 /** Whether the server is reached. `polling`: without a stream. `offline`: not, or this document is refused. */

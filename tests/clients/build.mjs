@@ -16,7 +16,7 @@ const LATER = ["events", "tabs", "values"];
 /** Members that only the modules use among themselves: they get short names. */
 const INTERNAL = [
   ...["asked", "checkClock", "deliver", "doubt", "expectTick", "expire", "failures", "feeds", "isClosed", "isForeign"],
-  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf"],
+  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf", "wanted"],
 ];
 
 const names = {};

@@ -15,11 +15,14 @@ import pytest
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.helpers.documentation import code_block
+from tests.helpers.threaded_server import ThreadedServer
 from tests.integration.bending import EVENTS, REQUESTS, WEBSOCKET, BendingRelay
 from tests.integration.browsing import call
 from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, replace_file
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -349,6 +352,29 @@ def test_a_page_of_another_origin(browser: Chrome, server: Server, other_origin:
     server.write(3)
     page.wait_for("shown.data.n === 3")
     page.close()
+
+
+def test_the_page_of_the_documentation(browser: Chrome, server: Server) -> None:
+    """Five lines on a page of another origin, word for word: it shows each version."""
+    html = code_block("javascript.md", "html")
+    assert html.count("\n") <= 5
+    page = ("<!doctype html><meta charset=utf-8><body>" + html.replace("https://example.org", server.origin)).encode()
+
+    def serve(sock: socket.socket) -> None:
+        sock.recv(65536)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n"
+        sock.sendall(head.encode() + page)
+
+    server.write(1)
+    with ThreadedServer(serve) as other:
+        browser.get(f"http://{HOST}:{other.port}/")
+        wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
+        for number in (1, 2):
+            server.write(number)
+            shown = json.dumps({"n": number, "same": ["a"]}, separators=(",", ":"))
+            wait.until(lambda _, shown=shown: browser.execute_script("return document.body.textContent") == shown)
+    browser.get("about:blank")
+    browser.get_log("browser")
 
 
 def test_a_strict_policy(browser: Chrome, server: Server) -> None:

@@ -7,7 +7,7 @@ const ANSWER_MS = 10_000;
 /** The time in seconds for which a long poll waits for the next version. */
 const WAIT_S = 25;
 /** The time in ms after which a document is asked for again that is not there, without the random part. */
-const MISSING_MS = 3000;
+const MISSING_MS = 30_000;
 
 /** An answer other than a document: the server's reason, and the time in ms after which the client may ask again. */
 export class RefusedError extends Error {
@@ -78,7 +78,7 @@ export async function ask(line, feed, signal, isWaiting) {
     if (!isEarlier(message.sequence, feed.sequence) && !(await feed.deliver(message, asked, size))) {
       feed.have = null;
       if (status !== 200) return 0;
-      error = new RefusedError(status, "the document is not the version that it names");
+      error = new RefusedError(status, "not the version that it names");
     }
     feed.fail(error);
     if (delay !== undefined) return delay;

@@ -1,5 +1,7 @@
 // The event stream: for networks that do not let a WebSocket through. It is loaded when it is needed.
 
+import { delayOfRetry } from "./slots.js";
+
 /** The longest query in characters that is sent: a server reads 2048 bytes. */
 const MOST_QUERY = 2000;
 /** The longest line of a stream that is read. */
@@ -12,7 +14,7 @@ const MOST_CHARACTERS = 1 << 28;
  *   said none.
  */
 export async function events(line, signal) {
-  const [first, ...others] = line.feeds;
+  const [first, ...others] = line.wanted;
   first.isPolled = false;
   let query = first.have ? `&have=${first.have}` : "";
   for (const feed of others) {
@@ -38,7 +40,7 @@ export async function events(line, signal) {
     rest = lines.pop();
     if (rest.length > MOST_CHARACTERS) throw new RangeError("a line of the event stream is too long");
     for (const each of lines) {
-      if (each.startsWith("retry:")) delay = Number(each.slice(6)) * (1 + Math.random() / 10);
+      if (each.startsWith("retry:")) delay = delayOfRetry(Number(each.slice(6)));
       if (each.startsWith("data:")) await line.receive(each.slice(5));
     }
   }

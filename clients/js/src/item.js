@@ -6,8 +6,6 @@
 
 import { applySplices } from "./splices.js";
 
-/** The states in which a document is shown. In every other state, also one that this client does not know, it is not. */
-const SHOWN = ["live", "stale", "held", "ended"];
 /** The states after which the client has no document any more. */
 const FORGOTTEN = ["expired", "withdrawn"];
 /** The largest document in bytes that splices may make. */
@@ -21,6 +19,13 @@ async function isVersion(bytes, version) {
   if (!globalThis.crypto?.subtle) return null;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("") === version;
+}
+
+/** Tells whether a message is about an item: true for its own, false for the heartbeat of the whole document. */
+export function isAbout(message, path) {
+  if (message.path === path) return true;
+  const isWhole = message.type === "heartbeat" && message.path.lastIndexOf("/") === 0;
+  return isWhole && path.startsWith(`${message.path}/`) ? false : undefined;
 }
 
 export class Item {
@@ -88,7 +93,7 @@ export class Item {
   async #update({ type, version, from, splices, text, bytes }) {
     try {
       if (type === "splices") {
-        if (from !== this.have) return false;
+        if (from !== this.have) throw new RangeError("another base");
         bytes = applySplices(this.#bytes, splices ?? JSON.parse(decoder.decode(bytes)), MOST_BYTES);
       }
       bytes ??= encoder.encode(text);
@@ -114,7 +119,7 @@ export class Item {
   }
 
   #show() {
-    const isShown = this.#text !== null && !this.#isMissing && SHOWN.includes(this.state);
+    const isShown = this.#text !== null && !this.#isMissing;
     this.data = isShown ? this.#data : undefined;
     this.text = isShown ? this.#text : null;
     this.version = isShown ? this.#version : null;

@@ -5,6 +5,7 @@
 // that gives no message, or falls silent, is replaced by the next one, and tried again later.
 
 import { ask } from "./ask.js";
+import { isAbout } from "./item.js";
 import { backOff, childOf, pause } from "./slots.js";
 import { websocket } from "./websocket.js";
 
@@ -129,6 +130,11 @@ export class Line {
     return (this.tick = Math.max(this.tick, Math.min(next, LONGEST_TICK_MS)));
   }
 
+  /** The documents that a stream begins with; the first one is its address, so it has to be there. */
+  get wanted() {
+    return [...this.feeds].sort((one, other) => Boolean(one.error) - Boolean(other.error));
+  }
+
   /** Adds a document to the stream that is open, unless it is on it, or has no room there. */
   enter(feed) {
     if (feed.isPolled !== undefined) return;
@@ -156,9 +162,8 @@ export class Line {
     const next = message.next ?? this.tick;
     this.#watch(next + this.expectTick(next) + LATE_MS);
     const each = async (feed) => {
-      const isOwn = feed.path === message.path;
-      const isWhole = message.type === "heartbeat" && feed.path.startsWith(`${message.path}/`);
-      if (!isOwn && !isWhole) return;
+      const isOwn = isAbout(message, feed.path);
+      if (isOwn === undefined) return;
       if (!(await feed.deliver(message, at, isOwn ? text.length : 0, isOwn))) this.follow(feed);
     };
     if (this.#isTimeForBetter()) this.restart();
@@ -190,7 +195,8 @@ export class Line {
         if (this.state === "open") this.enter(feed);
         else if (this.#stream || name.endsWith("poll")) this.#show("polling", name.endsWith("poll") ? name : "poll");
         // One stream begins with all documents that were followed in the same moment.
-        if ([...this.feeds].every(({ delay }) => delay)) this.#connect();
+        const feeds = [...this.feeds];
+        if (feeds.every(({ delay }) => delay) && !feeds.every(({ error }) => error)) this.#connect();
       } catch (error) {
         if (signal.aborted) continue;
         // While the server is away, nothing is known about streams.

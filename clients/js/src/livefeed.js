@@ -3,7 +3,7 @@
 import { Item } from "./item.js";
 import { Line, TRANSPORTS } from "./line.js";
 import { RefusedError } from "./ask.js";
-import { onAbort } from "./slots.js";
+import { delayOfRetry, onAbort } from "./slots.js";
 
 /** The time in ms by which a document may be shown longer, because lifetimes are rounded down to seconds. */
 const ROUNDED_MS = 1000;
@@ -164,12 +164,13 @@ class Feed extends Item {
     this.#callbacks.forEach((callback) => call(callback, data, meta));
   }
 
-  #refuse({ status, detail, state, retry }) {
+  #refuse({ status, detail, retry }) {
     this.error = new RefusedError(status, detail);
     clearTimeout(this.#retry);
-    if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), retry);
-    if (status === 404) return { type: "missing", state: this.state };
-    return { type: "heartbeat", version: this.have, state: status === 410 ? "expired" : this.state };
+    if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), delayOfRetry(retry));
+    // What is not there any more is not shown. What the client may not follow at present keeps its state.
+    const isGone = status === 404 || status === 410;
+    return { type: isGone ? "missing" : "heartbeat", version: this.have, state: this.state };
   }
 
   #confirm({ age, next, lifetime }, at) {

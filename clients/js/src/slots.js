@@ -14,11 +14,16 @@ function numberIn(text, pattern) {
  */
 export function delayOfClose(code, reason) {
   const said = numberIn(reason, /come back in (\d+) ms/);
-  if (code >= 3000 && code < 3500) return said ?? (code - 3000) * 20;
-  if (code === 1001) return said ?? 6000 * (1 + Math.random() / 2);
+  if (code >= 3000 && code < 3500) return delayOfRetry(said ?? (code - 3000) * 20);
+  if (code === 1001) return delayOfRetry(said ?? 6000 * (0.75 + Math.random() / 2));
   // The client has broken the protocol. Another connection would end in the same way.
   if ((code >= 3500 && code < 4000) || [1002, 1007, 1008, 1009].includes(code)) return Infinity;
   return undefined;
+}
+
+/** Gives a time in ms that the server has chosen, with a small random part. */
+export function delayOfRetry(ms) {
+  return ms + 250 * Math.random();
 }
 
 /** Gives the time of Retry-After in ms, with a random part that is different in each client; undefined for none. */

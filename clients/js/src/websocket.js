@@ -9,7 +9,7 @@ import { delayOfClose, onAbort } from "./slots.js";
  */
 export function websocket(line, signal) {
   return new Promise((resolve) => {
-    const [first] = line.feeds;
+    const [first] = line.wanted;
     first.isPolled = false;
     const query = first.have ? `?have=${first.have}` : "";
     const socket = new line.WebSocket(first.urlOf(".ws").replace("http", "ws") + query, ["livefeed.delta.v2"]);
