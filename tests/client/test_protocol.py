@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.client.actions import Action, Connect, Disconnect, Failed, Get, Send, Show, Stop
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
-from livefeed.client.protocol import (
-    ANSWER_S,
-    MAX_BACKOFF_S,
-    Action,
-    Connect,
-    Disconnect,
-    Failed,
-    Get,
-    Protocol,
-    Send,
-    Show,
-    Stop,
-)
+from livefeed.client.protocol import ANSWER_S, MAX_BACKOFF_S, Protocol
 from livefeed.client.update import Line, State
 from livefeed.document.splices import make_splices
 from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
