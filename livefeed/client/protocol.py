@@ -70,7 +70,8 @@ GRACE_S = 3.0
 UNKNOWN_SILENCE_S = 60.0
 """The same for a server that never names its next tick."""
 
-MAX_DELAY_S = 366 * 86_400.0
+MAX_DELAY_S = 3600.0
+"""The longest wait in seconds that a server can ask for. One that is wrong does not silence its clients for days."""
 
 
 class _Phase(Enum):
@@ -369,7 +370,7 @@ class Protocol:
             self.item.forget(message.state if message.state in HIDING else State.EXPIRED)
         if message.retry_ms is None:
             return self._stop(FollowError(why, message.status))
-        self._ask_at = now + message.retry_ms / 1000 + self.part() / 4
+        self._ask_at = now + min(message.retry_ms / 1000, MAX_DELAY_S) + self.part() / 4
         return []
 
     def _ask(self, have: str | None) -> Send:
