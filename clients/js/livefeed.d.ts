@@ -49,6 +49,8 @@ export interface Options<T = unknown> {
   exact?: boolean;
   /** Parts that do not change stay the same objects, and `meta.changed` names those that do. */
   changes?: boolean;
+  /** All tabs of the browser that say so share one connection. */
+  share?: boolean;
   /** The address of the server, if its paths do not begin at the root of the host: `https://example.org/live/`. */
   base?: string | URL;
   /** Ends the feed. */

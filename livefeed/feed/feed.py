@@ -84,6 +84,7 @@ class Picture:
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar interval_s: this and the five that follow are the settings of the feed.
     :ivar decision: the operator's decision; ``None`` for none.
+    :ivar decided_at_s: when it was made, by the clock; minus infinity for never.
     """
 
     state: State
@@ -100,6 +101,7 @@ class Picture:
     gone_after_s: float
     max_delta_bytes: int
     decision: State | None = None
+    decided_at_s: float = -inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Feed:
     _lapsed: bool = False  # whether the feed is stale because nothing was heard of the source: no pull has failed since
     _watch_call: IDelayedCall | None = None
     _decision: State | None = None  # that of the whole counts for a part
+    _decided_at: float = -inf
 
     def __post_init__(self) -> None:
         self.fanout = Fanout(self.name, self.clock)
@@ -249,7 +252,7 @@ class Feed:
         self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
         self._failing, self._lapsed = picture.failing, picture.has_lapsed
         self.patience_s = picture.patience_s
-        self._decision = picture.decision
+        self._take_decision(picture)
         self._enter(picture.state)
         self._change_state_if_due()
         self._notify_observers()
@@ -427,7 +430,7 @@ class Feed:
         before = self._standing
         stays_hidden = self.freshness is State.EXPIRED or self.whole.is_gone()
         self._enter(State.EXPIRED if stays_hidden else self.whole.freshness)
-        if self._standing != before:
+        if self.state is not before[1]:
             self._announce_state(before)
         elif vanishes:
             self._notify_observers()
@@ -447,6 +450,7 @@ class Feed:
         if decision is not None and decision not in DECISIONS:
             raise ValueError(f"{decision} follows from pulls, and cannot be decided")
         assert self.whole is None
+        self._decided_at = self.clock.seconds()
         if decision is self._decision:
             return
         before, earlier, self._decision = self._standing, self._decision, decision
@@ -458,6 +462,14 @@ class Feed:
             text = 'feed "{feed}" is {state} again, and not {earlier} any more'
             _log.info(text, feed=self.name, state=self.state.value, earlier=earlier.value)
         self._announce_state(before)
+
+    def _take_decision(self, picture: Picture) -> None:
+        """Takes the decision of another process, unless the one of this feed is later.
+
+        A parent that has just started knows of no decision, and its workers do: what is withdrawn stays withdrawn.
+        """
+        if picture.decided_at_s >= self._decided_at:
+            self._decision, self._decided_at = picture.decision, picture.decided_at_s
 
     @property
     def decision(self) -> State | None:
@@ -510,6 +522,7 @@ class Feed:
             gone_after_s=self.gone_after_s,
             max_delta_bytes=self.history.max_document_bytes,
             decision=self._decision,
+            decided_at_s=self._decided_at,
         )
 
     def follow(self, picture: Picture, snapshot: Snapshot | None) -> None:
@@ -532,7 +545,7 @@ class Feed:
         # A process that has not begun to pull has no patience yet.
         self.patience_s = picture.patience_s if picture.patience_s < inf else self.patience_s
         self.tick_at = max(self.tick_at, picture.tick_at_s)
-        self._decision = picture.decision
+        self._take_decision(picture)
         if snapshot is None and self.snapshot is not None:
             self._enter(self.freshness)
             self._change_freshness_if_due()

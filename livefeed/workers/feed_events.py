@@ -91,6 +91,7 @@ class PictureFacts(msgspec.Struct, frozen=True):
     max_delta_bytes: int
     versions: list[str]
     decision: State | None = None
+    decided_at_s: float | None = None
 
 
 class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -205,6 +206,7 @@ def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
         max_delta_bytes=picture.max_delta_bytes,
         versions=versions,
         decision=picture.decision,
+        decided_at_s=_finite(picture.decided_at_s),
     )
 
 
@@ -225,6 +227,7 @@ def picture_of(facts: PictureFacts) -> Picture:
         gone_after_s=inf if facts.gone_after_s is None else facts.gone_after_s,
         max_delta_bytes=facts.max_delta_bytes,
         decision=facts.decision,
+        decided_at_s=-inf if facts.decided_at_s is None else facts.decided_at_s,
     )
 
 

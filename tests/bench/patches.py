@@ -7,8 +7,10 @@ demonstration, and documents of 4 KB to 1 MB of which 2 % changed, are measured 
 compared, in Node as well if it is there.
 
 Columns: the mean size of a delta in bytes, plain and deflated, and the median and largest time in ms of the processor;
-``zstd``: the new version at level 3 with the old one as dictionary. ``node``: the largest median time in ms of applying
-the splices, and of decoding and parsing the result.
+``zstd``: the new version at level 3 with the old one as dictionary, and the median time of that. ``python``, ``go``,
+``rust``: the median of the shortest times in ms of parsing and applying the splices and comparing the hash with the
+version, where the tool chain is there. ``node``: the largest median time in ms of applying the splices, and of decoding
+and parsing the result.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import json
 import lzma
 import random
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from itertools import pairwise
@@ -25,11 +29,13 @@ from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
+import msgspec
 import zstandard
 
 from livefeed.document.codings import ZSTD_LEVEL, deflate_message
 from livefeed.document.diff import diff
 from livefeed.document.exact_json import parse
+from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices, make_splices
 from livefeed.sources.demo import DemoSource
 from tests.helpers.browser_splices import applied_in_node
@@ -42,6 +48,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 26
 ROW_BYTES = 150
 REPEATED = 7
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+EXAMPLES = CHECKOUT / "clients" / "examples"
+TARGET = CHECKOUT / "build" / "rust"
 
 
 def read(path: Path) -> list[bytes]:
@@ -87,7 +96,45 @@ def timed(function: Callable[[], bytes], times: int) -> tuple[bytes, float]:
     return result, best * 1000
 
 
-def measure(name: str, pairs: list[tuple[bytes, bytes]], times: int) -> None:
+def verified(old: bytes, delta: bytes, version: str) -> bytes:
+    """Does what a client in Python does with splices."""
+    made = apply_splices(old, msgspec.json.decode(delta), MAX_BYTES)
+    assert version_of(made) == version
+    return made
+
+
+def programs(directory: Path) -> dict[str, list[str]]:
+    """Builds the examples in Go and Rust where their tool chains are there, and gives their commands."""
+    found = {}
+    if shutil.which("go"):
+        program = str(directory / "timing")
+        subprocess.run(["go", "build", "-o", program, "./timing"], cwd=EXAMPLES / "go", check=True)
+        found["go"] = [program]
+    if shutil.which("cargo"):
+        build = ["cargo", "build", "--release", "--quiet", "--target-dir", str(TARGET)]
+        subprocess.run(build, cwd=EXAMPLES / "rust", check=True)
+        found["rust"] = [str(TARGET / "release" / "livefeed-example"), "--timing"]
+    return found
+
+
+def timed_in(command: list[str], pairs: list[tuple[bytes, bytes]], deltas: list[bytes]) -> float:
+    """Gives the median of the times of an example, in ms. It fails if a result is wrong."""
+    cases = [
+        {
+            "old": old.decode(),
+            "new": new.decode(),
+            "version": version_of(new),
+            "splices": msgspec.Raw(delta),
+            "repeat": REPEATED,
+        }
+        for (old, new), delta in zip(pairs, deltas, strict=True)
+    ]
+    done = subprocess.run(command, input=msgspec.json.encode(cases), stdout=subprocess.PIPE, check=True)
+    times: list[float] = json.loads(done.stdout)
+    return median(times)
+
+
+def measure(name: str, pairs: list[tuple[bytes, bytes]], times: int, examples: dict[str, list[str]]) -> None:
     """Prints one line of the table."""
     patches = [timed(partial(diff, parse(old), parse(new)), times) for old, new in pairs]
     splices = [timed(partial(make_splices, old, new), times) for old, new in pairs]
@@ -99,7 +146,15 @@ def measure(name: str, pairs: list[tuple[bytes, bytes]], times: int) -> None:
         sizes = mean(len(delta) for delta, _ in deltas), mean(len(deflate_message(delta)) for delta, _ in deltas)
         spent = [ms for _, ms in deltas]
         columns.append("{:9,.0f} {:8,.0f} {:6.1f} {:6.1f}".format(*sizes, median(spent), max(spent)))
-    compressed = mean(len(with_dictionary(*pair)) for pair in pairs)
+    compressed = [timed(partial(with_dictionary, *pair), times) for pair in pairs]
+    zstd = f"{mean(len(delta) for delta, _ in compressed):8,.0f} {median(ms for _, ms in compressed):6.2f}"
+    sent = [delta for delta, _ in splices]
+    applied = [
+        timed(partial(verified, old, delta, version_of(new)), REPEATED)[1]
+        for (old, new), delta in zip(pairs, sent, strict=True)
+    ]
+    languages = [median(applied), *(timed_in(command, pairs, sent) for command in examples.values())]
+    shown = " ".join(f"{ms:7.3f}" for ms in languages)
     node = shutil.which("node")
     browser = ""
     if node is not None:
@@ -107,22 +162,29 @@ def measure(name: str, pairs: list[tuple[bytes, bytes]], times: int) -> None:
         assert [answer.result for answer in answers] == [new for _, new in pairs], name
         browser = f"{max(answer.ms for answer in answers):8.2f} {max(answer.read_ms for answer in answers):6.2f}"
     size = mean(len(new) for _, new in pairs)
-    print(
-        f"{name:22} {len(pairs):4} {size:9,.0f} |{columns[0]} |{columns[1]} |{compressed:8,.0f} |{browser}", flush=True
-    )
+    print(f"{name:22} {len(pairs):4} {size:9,.0f} |{columns[0]} |{columns[1]} |{zstd} |{shown} |{browser}", flush=True)
 
 
 def main() -> None:
     """Runs the command."""
     sides = "plain deflated median    max"
-    print(f"{'document':22} {'':4} {'bytes':>9} |{'v1: ' + sides:>32} |{'v2: ' + sides:>32} |{'zstd':>8} |    node")
-    for name in sys.argv[1:]:
-        measure(Path(name).name.partition(".")[0], [*pairwise(read(Path(name)))], 1)
+    with tempfile.TemporaryDirectory() as directory:
+        examples = programs(Path(directory))
+        languages = " ".join(f"{name:>7}" for name in ("python", *examples))
+        head = f"{'document':22} {'':4} {'bytes':>9} |{'v1: ' + sides:>32} |{'v2: ' + sides:>32} |{'zstd':>8} {'ms':>6}"
+        print(f"{head} |{languages} |    node")
+        measure_all(sys.argv[1:], examples)
+
+
+def measure_all(histories: list[str], examples: dict[str, list[str]]) -> None:
+    """Prints the lines of the table."""
+    for name in histories:
+        measure(Path(name).name.partition(".")[0], [*pairwise(read(Path(name)))], 1, examples)
     demo = [DemoSource(kind="small").document(1_790_000_000 + second) for second in range(120)]
-    measure("demo", [*pairwise(demo)], 1)
+    measure("demo", [*pairwise(demo)], 1, examples)
     for size in (4_000, 64_000, 1_000_000):
         for kind in ("changed", "counted", "moved"):
-            measure(f"{size // 1000} KB, 2 % {kind}", [made(size, kind)], REPEATED)
+            measure(f"{size // 1000} KB, 2 % {kind}", [made(size, kind)], REPEATED, examples)
 
 
 if __name__ == "__main__":

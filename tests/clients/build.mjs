@@ -10,11 +10,18 @@ import { build } from "esbuild";
 
 const [, , folder] = process.argv;
 const source = fileURLToPath(new URL("../../clients/js/src/", import.meta.url));
-const NOTE = "/* livefeed.js, MIT. Readable source: clients/js/src in the repository of livefeed. */";
+const NOTE = "/* livefeed.js, MIT licence */";
 /** The modules that are loaded when they are needed. */
-const LATER = ["events", "values"];
+const LATER = ["events", "tabs", "values"];
+/** Members that only the modules use among themselves: they get short names. */
+const INTERNAL = [
+  ...["asked", "checkClock", "deliver", "doubt", "expectTick", "expire", "failures", "feeds", "isClosed", "isForeign"],
+  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf"],
+];
 
 const names = {};
+/** The short names, which are the same in all modules. */
+const shortNames = {};
 /** Modules that are loaded later are named by their content, so that those of different releases never meet. */
 const later = {
   name: "later",
@@ -35,16 +42,21 @@ async function write(entry, name, options) {
     format: "esm",
     banner: { js: NOTE },
     plugins: [later],
+    mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
+    mangleCache: shortNames,
     logOverride: { "empty-import-meta": "silent" },
     write: false,
     ...options,
   });
+  Object.assign(shortNames, built.mangleCache);
   const { contents } = built.outputFiles[0];
   writeFileSync(join(folder, name), contents);
   const hash = createHash("sha256").update(contents).digest("hex").slice(0, 16);
   return name.replace(/\.js$/, `.${hash}.js`);
 }
 
+// The first time for the short names, the last time with the names of the others.
+await write("livefeed", "livefeed.js", {});
 for (const each of LATER) names[each] = await write(each, `livefeed.${each}.js`, {});
 await write("livefeed", "livefeed.js", {});
 await write("livefeed", "livefeed.classic.js", { format: "iife", globalName: "livefeed" });

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -297,12 +299,11 @@ class FlowTests(ItemsTestCase):
         for number in range(1, 4):
             publish(self.one, rows(number, 0, 0))
             publish(self.other, rows(number, 9, 9))
-        client.say({"follow": "/b/rows/0"})
-        client.say({"follow": "/c"})
-        for number in range(MAX_ITEMS):
-            client.say({"follow": "/d", "have": str(number)})
-        client.say({"follow": "/b", "have": None})
         self.assertEqual(client.socket.transport.value(), b"")
+        told = client.say({"follow": "/b/rows/0"}) + client.say({"follow": "/c"})
+        for number in range(MAX_ITEMS):
+            told += client.say({"follow": "/d", "have": str(number)})
+        self.assertEqual(told + client.say({"follow": "/b", "have": None}), [])
         client.socket.resume()
         client.read()
         self.assertEqual(client.refused, [("/c", 404, None), ("/d", 404, None)])
@@ -467,6 +468,106 @@ class EventTests(ItemsTestCase):
         """It has no body, and follows nothing."""
         response = request(self.site, b"HEAD /a.sse?delta=2&follow=/b HTTP/1.1")
         self.assertEqual((response.status, response.body, self.watchers()), (200, b"", [0, 0]))
+
+
+PATHS = ["/a", "/b", "/a/rows/0", "/a/rows/2", "/b/rows/1", "/a/a~1b", "/b/none"]
+NUMBERS = st.lists(st.integers(0, 3), max_size=3)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.sampled_from("ab"), NUMBERS),
+        st.tuples(st.just("fail"), st.sampled_from("ab"), st.none()),
+        st.tuples(st.just("follow"), st.sampled_from(PATHS), st.booleans()),
+        st.tuples(st.just("unfollow"), st.sampled_from(PATHS), st.none()),
+        st.tuples(st.sampled_from(["pause", "resume", "read"]), st.none(), st.none()),
+    ),
+    max_size=40,
+)
+
+
+class Play:
+    """One schedule: two feeds, and a client that follows some of their items, and stops reading at times."""
+
+    def __init__(self, transport: Transport, path: str) -> None:
+        self.clock = Clock()
+        self.clock.advance(1e9)
+        self.feeds = {name: Feed(name, clock=self.clock) for name in "ab"}
+        self.numbers: dict[str, list[int]] = {}
+        self.made = make_site(*self.feeds.values())
+        for name in "ab":
+            self.publish(name, [0, 0])
+        self.client = Follower(self.made.site, path, transport=transport)
+        self.followed = {path.replace(".ws", "")}
+        self.is_paused = False
+
+    def publish(self, name: str, numbers: list[int]) -> None:
+        self.clock.advance(0.2)
+        self.numbers[name] = numbers
+        publish(self.feeds[name], rows(*numbers))
+
+    def fail(self, name: str, _: object) -> None:
+        self.feeds[name].mark_stale()
+
+    def newest(self, path: str) -> bytes | None:
+        """Gives the newest version of an item; ``None`` if there is none."""
+        _, name, *part = path.split("/")
+        numbers = self.numbers[name]
+        if not part:
+            return rows(*numbers)
+        if part == ["a~1b"]:
+            return b"1"
+        index = int(part[-1]) if part[0] == "rows" else len(numbers)
+        return row(numbers[index]) if index < len(numbers) else None
+
+    def follow(self, path: str, knows: object) -> None:
+        self.client.read()
+        item = self.client.items.get(path)
+        told = self.client.say({"follow": path, "have": item.version if item is not None and knows else None})
+        assert not (told and self.is_paused), told
+        if self.newest(path) is not None:
+            self.followed.add(path)
+
+    def unfollow(self, path: str, _: object) -> None:
+        told = self.client.say({"unfollow": path})
+        assert not (told and self.is_paused), told
+        self.client.items.pop(path, None)
+        self.followed.discard(path)
+
+    def pause(self, _: object, __: object) -> None:
+        self.client.read()
+        self.client.socket.pause()
+        self.is_paused = True
+
+    def resume(self, _: object, __: object) -> None:
+        self.is_paused = False
+        self.client.socket.resume()
+
+    def read(self, _: object, __: object) -> None:
+        self.client.read()
+
+
+class ScheduleTests(SynchronousTestCase):
+    """Random schedules of versions, failures, full transports, and items that come and go."""
+
+    @given(STEPS, st.sampled_from([Grouped, Transport]), st.sampled_from(["/a.ws", "/b.ws/rows/1"]))
+    @settings(max_examples=40, deadline=None)
+    def test_each_item_ends_at_its_newest_version(self, steps: list[Any], transport: Any, path: str) -> None:
+        """The client verifies each message, never goes back, and shows the newest version of each item that it follows.
+
+        While it does not read, nothing is written.
+        """
+        play = Play(transport(), path)
+        for name, *arguments in steps:
+            getattr(play, name)(*arguments)
+            if play.is_paused:
+                self.assertEqual(play.client.socket.transport.value(), b"")
+        play.resume(None, None)
+        shown = play.client.shown()
+        self.assertEqual(
+            {each: shown[each] for each in play.followed}, {each: play.newest(each) for each in play.followed}
+        )
+        deliveries = [delivery for published in play.made.published for delivery in published]
+        followers = sum(len(delivery.feed.subscriptions) - delivery.pulses for delivery in deliveries)
+        self.assertEqual(followers, len(play.followed))
 
 
 class WishesTests(SynchronousTestCase):

@@ -925,6 +925,34 @@ class DecisionTests(FeedTestCase):
             replica.follow(parent.picture(), None)
             self.assertEqual((replica.decision, len(hearing.sent)), (decision, count))
 
+    def test_parent_that_knows_of_no_decision(self) -> None:
+        """A replica keeps the decision of the parent before; the later decision counts, also that there is none."""
+        replica = Feed("feed", clock=self.clock, is_replica=True)
+        old, parent = self.feed(), self.feed()
+        publish(old, b"1")
+        old.decide(State.WITHDRAWN)
+        replica.follow(old.picture(), old.snapshot)
+        plain, _ = self.follow(replica)
+        for snapshot in (None, old.snapshot):
+            replica.follow(parent.picture(), snapshot)
+            self.assertEqual((replica.state, plain.documents), (State.WITHDRAWN, []))
+        assert old.snapshot is not None
+        parent.resume(replica.picture(), old.snapshot)
+        self.assertIs(parent.state, State.WITHDRAWN)
+        self.clock.advance(1)
+        parent.decide(None)
+        replica.follow(parent.picture(), old.snapshot)
+        self.assertEqual((replica.decision, plain.documents), (None, [b"1"]))
+
+    def test_end_of_a_decision_that_only_replicas_know(self) -> None:
+        """It is a decision like any other, though the parent has none to take back."""
+        replica, parent = Feed("feed", clock=self.clock, is_replica=True), self.feed()
+        replica.decide(State.HELD)
+        self.clock.advance(1)
+        parent.decide(None)
+        replica.follow(parent.picture(), None)
+        self.assertIsNone(replica.decision)
+
     def test_part_follows_its_whole(self) -> None:
         """A part has the decision of its whole. Once it was hidden and is missing, it stays hidden until it is back."""
         whole = self.feed(push="change")
@@ -935,7 +963,13 @@ class DecisionTests(FeedTestCase):
             whole.decide(decision)
             publish(part, b"1")
             self.assertEqual((part.state, part.decision), (decision or State.LIVE, decision))
+        whole.decide(State.HELD)
+        publish(part, b"1")
+        hearing = RecordingSubscriber()
+        part.subscribe(hearing, with_state=True)
+        whole.mark_stale()
         part.mark_missing()
+        self.assertEqual((part.freshness, len(hearing.sent)), (State.STALE, 2))
         whole.decide(State.WITHDRAWN)
         part.mark_missing()
         self.assertIs(part.state, State.WITHDRAWN)

@@ -62,6 +62,8 @@ class ItemClient:
         item.sequence = (sequence[0], sequence[1])
         if kind == "document":
             item.document, item.version = message["text"].encode(), message["version"]
+        elif kind == "splices" and message["version"] == item.version:
+            pass  # it was on its way when the client asked for it again
         elif kind == "splices":
             old = self.had[path] if item.version is None else item.document
             assert old is not None

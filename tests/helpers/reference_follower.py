@@ -83,7 +83,7 @@ class ReferenceFollower:
             item.is_shown = item.data is not None
             self._take_state(item, message["state"])
         elif kind == "missing":
-            item.state, item.is_shown = message["state"], False
+            item.data, item.state, item.is_shown = None, message["state"], False
         return []
 
     @staticmethod

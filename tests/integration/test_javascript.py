@@ -42,6 +42,11 @@ def test_in_node() -> None:
     run("--test", *(str(each) for each in sorted((CLIENTS / "livefeed").glob("*.test.mjs"))))
 
 
+def test_page_in_node() -> None:
+    """The modules of the page that need no browser."""
+    run("--test", *(str(each) for each in sorted((CLIENTS / "page").glob("*.test.mjs"))))
+
+
 def test_what_is_served_is_what_is_built(tmp_path: Path) -> None:
     """The files in livefeed/static were built from the present source; if not: npm --prefix tests/clients run build."""
     needs("esbuild")

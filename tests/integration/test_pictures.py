@@ -33,6 +33,13 @@ RESET: dict[str, dict[str, object]] = {
     "Emulation.setEmulatedMedia": {},
     "Emulation.setScrollbarsHidden": {"hidden": False},
 }
+PHONE = 500
+"""The width in pixels up to which tables may be wider than the screen."""
+
+CUT = """return [...document.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth)
+  .map((one) => one.getAttribute("aria-label"))"""
+"""A script that gives the names of the tables of which columns are cut off."""
+
 LEVEL = "//span[@class='key'][text()='water_level_m']/following-sibling::span"
 
 
@@ -113,7 +120,7 @@ def test_pictures(browser: Chrome, start: Start, tmp_path: Path) -> None:
 def take(browser: Chrome, picture: Picture, address: str, folder: Path, documents: Path) -> None:
     """Opens a page on its screen, shows it some versions, and takes the picture."""
     screen = {"width": picture.width, "height": picture.height, "deviceScaleFactor": 1}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**screen, "mobile": picture.width < 500})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**screen, "mobile": picture.width < PHONE})
     scheme = {"features": [{"name": "prefers-color-scheme", "value": picture.theme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
     browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
@@ -127,6 +134,8 @@ def take(browser: Chrome, picture: Picture, address: str, folder: Path, document
             wait.until(expected_conditions.text_to_be_present_in_element((By.XPATH, LEVEL), str(level)))
     over = browser.execute_script("const page = document.documentElement; return page.scrollWidth - page.clientWidth")
     assert (picture.name, over) == (picture.name, 0)
+    if picture.width > PHONE:
+        assert (picture.name, browser.execute_script(CUT)) == (picture.name, [])
     clip = {"x": 0, "y": 0, "width": picture.width, "height": picture.height, "scale": picture.scale}
     # The light of changes goes out.
     browser.execute_async_script("setTimeout(arguments[0], 1700)")

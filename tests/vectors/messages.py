@@ -284,15 +284,17 @@ def sequences() -> Iterator[Case]:
         (_missing(PART), _shown(PART, None)),
         (_heartbeat(FEED, FIRST, "stale"), _shown(PART, None)),
         (_missing(PART, "stale"), _shown(PART, None, "stale")),
-        (_heartbeat(PART, PARTY), _shown(PART, PARTY)),
+        (_document(PART, PARTY), _shown(PART, PARTY)),
+        (_heartbeat(FEED, FIRST, "stale"), _shown(PART, PARTY, "stale")),
     )
     yield _sequence(
         "a part goes and comes back changed",
         {PART: PARTY},
         (_missing(PART), _shown(PART, None)),
-        (_splices(PART, PARTY, PARTY_2, TO_PARTY_2), _shown(PART, PARTY_2)),
+        (_document(PART, PARTY_2), _shown(PART, PARTY_2)),
         (_missing(PART), _shown(PART, None)),
         (_document(PART, PARTY), _shown(PART, PARTY)),
+        (_splices(PART, PARTY, PARTY_2, TO_PARTY_2), _shown(PART, PARTY_2)),
     )
     yield _sequence(
         "a client comes back with the newest version",

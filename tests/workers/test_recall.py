@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
@@ -25,6 +26,7 @@ from livefeed.workers.feed_events import (
 )
 from livefeed.workers.messages import Message, message_of
 from livefeed.workers.recall import ANSWER_S, RECALL_S, Recall
+from tests.helpers.feeds import tell_state
 from tests.helpers.links import ParentTwin, WorkerTwin
 
 
@@ -141,6 +143,21 @@ class TakingTests(RecallTestCase):
             self.assertEqual(each.feed.snapshot, self.parent.feed.snapshot)
             assert each.feed.snapshot is not None
             self.assertEqual(each.feed.snapshot.sequence, Sequence(published.sequence.epoch + 1, 1))
+
+    def test_withdrawn_document_stays_withdrawn(self) -> None:
+        """Neither the workers nor the new parent show it for a moment, though the parent knows of no decision first."""
+        published = self.publish(b"[1]")
+        self.old.feed.decide(State.WITHDRAWN)
+        for each in self.workers:
+            each.settle()
+        told: list[State] = []
+        for each in self.workers:
+            each.feed.observe(partial(tell_state, each.feed, told))
+        self.replace_parent()
+        self.settle()
+        for feed in (self.parent.feed, *(each.feed for each in self.workers)):
+            self.assertEqual((feed.snapshot, feed.state), (published, State.WITHDRAWN))
+        self.assertEqual({*told}, {State.WITHDRAWN})
 
     def test_source_that_is_away(self) -> None:
         """The document stays, as stale, with the reason."""

@@ -32,8 +32,8 @@ export async function ask(line, feed, signal, isWaiting) {
   // asks for changes by itself, and hands over the document from its cache if there are none.
   if (feed.have && !feed.isForeign) {
     headers["If-None-Match"] = `"${feed.have}"`;
-    headers["A-IM"] = "livefeed-splices";
-    if (isWaiting) headers.Prefer = `wait=${WAIT_S}`;
+    // Caches pass these two on, so polls do not have them.
+    if (isWaiting) Object.assign(headers, { Prefer: `wait=${WAIT_S}`, "A-IM": "livefeed-splices" });
   }
   const turn = childOf(signal);
   const timeout = setTimeout(() => turn.abort(), ANSWER_MS + (isWaiting ? 1000 * WAIT_S : 0));

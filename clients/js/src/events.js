@@ -13,6 +13,7 @@ const MOST_CHARACTERS = 1 << 28;
  */
 export async function events(line, signal) {
   const [first, ...others] = line.feeds;
+  first.isPolled = false;
   let query = first.have ? `&have=${first.have}` : "";
   for (const feed of others) {
     const more = `&follow=${feed.have ?? ""}${encodeURIComponent(feed.path)}`;

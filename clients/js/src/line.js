@@ -11,7 +11,7 @@ import { websocket } from "./websocket.js";
 export const TRANSPORTS = ["websocket", "events", "long-poll", "poll"];
 
 /** The time in ms in which the first message of a stream has to come. */
-const FIRST_MS = 8000;
+const FIRST_MS = 5000;
 /** The time in ms that a message may be late. */
 const LATE_MS = 2000;
 /** The longest tick in ms that is believed. */
@@ -36,9 +36,11 @@ export class Line {
   transport = null;
   /** Sends a message of the client; null while no stream is open. */
   send = null;
+  /** Receives the text of each message, too; null if nobody wants it. */
+  relay = null;
 
   #ladder;
-  #key;
+  #isShared;
   #level = 0;
   #workingLevel = 0;
   #isPinned = false;
@@ -60,10 +62,15 @@ export class Line {
   #isBlamed = false;
   #offset = clockOffset();
 
-  /** @param {string[]} ladder The transports, the best first. */
-  constructor(ladder, key, fetch, WebSocket) {
+  /**
+   * @param {string[]} ladder The transports, the best first.
+   * @param {string} key The name of the line, which is the same in all tabs.
+   * @param {boolean} isShared Whether all tabs share one stream.
+   */
+  constructor(ladder, key, isShared, fetch, WebSocket) {
     this.#ladder = ladder;
-    this.#key = key;
+    this.key = key;
+    this.#isShared = isShared;
     this.fetch = fetch;
     this.WebSocket = WebSocket;
     try {
@@ -92,7 +99,7 @@ export class Line {
 
   remove(feed) {
     this.feeds.delete(feed);
-    if (!this.feeds.size) this.#closed.abort();
+    if ([...this.feeds].every(({ isGuest }) => isGuest)) this.#closed.abort();
     else if (![...this.feeds].some(({ path }) => path === feed.path)) this.send?.({ unfollow: feed.path });
   }
 
@@ -122,6 +129,14 @@ export class Line {
     return (this.tick = Math.max(this.tick, Math.min(next, LONGEST_TICK_MS)));
   }
 
+  /** Adds a document to the stream that is open, unless it is on it, or has no room there. */
+  enter(feed) {
+    if (feed.isPolled !== undefined) return;
+    feed.isPolled = false;
+    feed.asked = undefined;
+    this.follow(feed);
+  }
+
   /** Asks for the newest version of a document on the stream that is open. */
   follow(feed) {
     const now = performance.now();
@@ -134,6 +149,7 @@ export class Line {
   receive(text) {
     const at = performance.now();
     const message = JSON.parse(text);
+    this.relay?.(text);
     this.checkClock();
     this.#works = true;
     this.#show("open", this.#ladder[this.#level]);
@@ -154,7 +170,7 @@ export class Line {
     while (!feed.isClosed) {
       const { signal } = this.#turn;
       await pause(feed.delay, signal);
-      if (this.#isHidden || (this.state === "open" && !feed.isPolled)) await pause(Infinity, signal);
+      if (this.#isHidden || (this.state === "open" && feed.isPolled === false)) await pause(Infinity, signal);
       if (signal.aborted) continue;
       // After a stream that worked, another one is opened without a request before it.
       if (this.#works) this.#connect();
@@ -171,7 +187,7 @@ export class Line {
         this.#isTimeForBetter();
         const name = this.#ladder[this.#level];
         // A stream that is being opened has a moment before the page learns that it polls.
-        if (this.state === "open") this.follow(feed);
+        if (this.state === "open") this.enter(feed);
         else if (this.#stream || name.endsWith("poll")) this.#show("polling", name.endsWith("poll") ? name : "poll");
         // One stream begins with all documents that were followed in the same moment.
         if ([...this.feeds].every(({ delay }) => delay)) this.#connect();
@@ -194,11 +210,14 @@ export class Line {
     this.#stream = childOf(signal);
     this.#began = performance.now();
     this.#works = false;
+    for (const feed of this.feeds) feed.isPolled = undefined;
     this.#watch(FIRST_MS);
     let delay;
     try {
-      const follow = name === "events" ? (await import("./events.js")).events : websocket;
-      delay = await follow(this, this.#stream.signal);
+      const isSocket = name === "websocket";
+      const open = isSocket ? websocket : (await import("./events.js")).events;
+      const stream = this.#stream.signal;
+      delay = await (this.#isShared ? (await import("./tabs.js")).share(this, stream, open, isSocket) : open(this, stream));
     } catch {
       // Whether it has worked is known.
     }
@@ -206,12 +225,11 @@ export class Line {
     this.#stream.abort();
     this.#stream = this.send = null;
     if (performance.now() - this.#began > SHORT_MS) this.#failures = 0;
-    if (this.state === "open") this.#show("connecting", null);
     if (delay === Infinity) {
       // Another connection of this kind would end in the same way.
       this.#ladder = this.#ladder.filter((each) => each !== name);
       this.#works = false;
-    } else this.#isBlamed = !this.#works;
+    } else if (!signal.aborted) this.#isBlamed = !this.#works;
     if (signal.aborted) return;
     this.#began = -Infinity;
     this.#begin(this.#works ? delay ?? backOff(this.#failures++) : 0);
@@ -220,6 +238,7 @@ export class Line {
   /** Begins another turn, in which each document is asked for after a time in ms. */
   #begin(delay) {
     for (const feed of this.feeds) feed.delay = delay;
+    if (this.state === "open") this.#show("connecting", null);
     const turn = this.#turn;
     this.#turn = childOf(this.#closed.signal);
     turn.abort();
@@ -266,7 +285,7 @@ export class Line {
     if (transport === this.#ladder[this.#level]) {
       this.#workingLevel = this.#level;
       try {
-        sessionStorage[this.#key] = transport;
+        sessionStorage[this.key] = transport;
       } catch {
         // The page may not store anything.
       }

@@ -27,8 +27,8 @@ class Feed extends Item {
   delay = 0;
   /** The number of requests that failed since the last answer. */
   failures = 0;
-  /** Whether it is polled also while a stream is open. */
-  isPolled = false;
+  /** Whether it is polled while a stream is open, because that has no room for it; undefined if it was not added yet. */
+  isPolled;
 
   #connection;
   #confirmedAt = null;
@@ -192,13 +192,15 @@ class Feed extends Item {
 }
 
 /** Gives the line to a server, which documents share unless they have functions of their own. */
-function lineTo(home, isForeign, { transports, fetch, WebSocket }) {
+function lineTo(home, isForeign, { transports, share, fetch, WebSocket }) {
   const ladder = transports ?? TRANSPORTS.filter((name) => !(isForeign && name === "long-poll"));
-  const key = `livefeed ${home} ${ladder}`;
-  const make = () => new Line(ladder, key, fetch ?? globalThis.fetch.bind(globalThis), WebSocket ?? globalThis.WebSocket);
-  if (fetch || WebSocket) return make();
-  if (!lines.has(key) || lines.get(key).isClosed) lines.set(key, make());
-  return lines.get(key);
+  const key = `livefeed ${home} ${ladder} ${Boolean(share)}`;
+  const known = lines.get(key);
+  if (known && !known.isClosed && !fetch && !WebSocket) return known;
+  const { fetch: usual, WebSocket: UsualSocket } = globalThis;
+  const line = new Line(ladder, key, share, fetch ?? usual.bind(globalThis), WebSocket ?? UsualSocket);
+  if (!fetch && !WebSocket) lines.set(key, line);
+  return line;
 }
 
 /**

@@ -9,13 +9,13 @@ import { delayOfClose, onAbort } from "./slots.js";
  */
 export function websocket(line, signal) {
   return new Promise((resolve) => {
-    const [first, ...others] = line.feeds;
-    for (const feed of line.feeds) feed.isPolled = false;
+    const [first] = line.feeds;
+    first.isPolled = false;
     const query = first.have ? `?have=${first.have}` : "";
     const socket = new line.WebSocket(first.urlOf(".ws").replace("http", "ws") + query, ["livefeed.delta.v2"]);
     socket.onopen = () => {
       line.send = (message) => socket.send(JSON.stringify(message));
-      others.forEach((feed) => line.follow(feed));
+      for (const feed of line.feeds) line.enter(feed);
     };
     socket.onmessage = ({ data }) => line.receive(data);
     // It says nothing, and "close" follows. In Node, an error without a listener ends the program.

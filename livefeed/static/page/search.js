@@ -1,28 +1,10 @@
 // The search in a document: names and values, without regard to upper and lower case.
 
 import { element, reducedMotion, write } from "./dom.js";
-import { isBranch, isObject, preview } from "./exact.js";
+import { find } from "./finding.js";
 import { strings } from "./strings.js";
 
-const MOST = 1000;
 const PAUSE_MS = 150;
-
-// Gives the paths of all matches, at most 1000 of them.
-export function find(value, words) {
-  const wanted = words.toLowerCase();
-  const found = [];
-  look(value, []);
-  return found;
-
-  function look(inner, path) {
-    if (found.length >= MOST) return;
-    const name = path.at(-1);
-    const named = typeof name === "string" && name.toLowerCase().includes(wanted);
-    if (named || (!isBranch(inner) && preview(inner, Infinity).toLowerCase().includes(wanted))) found.push(path);
-    if (!isBranch(inner)) return;
-    for (const [key, child] of isObject(inner) ? inner : inner.entries()) look(child, [...path, key]);
-  }
-}
 
 // A field for the search. `reveal` shows the value at a path, and gives its element.
 export class Search {

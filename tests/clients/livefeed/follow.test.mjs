@@ -249,6 +249,8 @@ test("a document that a proxy has changed is not shown", async () => {
 test("after a jump of the clock the age is unknown until the server answers", async () => {
   const feed = start();
   await until(feed, () => feed.line === "open");
+  // The pause after the first request has ended: no poll is due any more.
+  await new Promise((resolve) => setTimeout(resolve, feed.delay + 50));
   const now = Date.now;
   server.override = () => true;
   try {
@@ -257,6 +259,7 @@ test("after a jump of the clock the age is unknown until the server answers", as
     assert.equal(feed.version, versionOf(FIRST));
     server.override = () => false;
     await until(feed, () => feed.age() !== null && feed.line === "open");
+    assert.equal(feed.transport, "websocket");
   } finally {
     Date.now = now;
   }

@@ -1,0 +1,138 @@
+// One connection for all tabs of a browser. It is loaded when it is needed.
+//
+// The tab that holds a lock leads: it opens the stream, and passes every message on to the other tabs, which apply those
+// of the documents that they follow. A tab that lacks a version asks the leader, who asks the server. When the leader
+// ends, the browser gives the lock to another tab. When the leader falls silent, since its page was frozen, another tab
+// takes the lock away from it.
+
+import { childOf, onAbort, pause } from "./slots.js";
+
+/** The time in ms in which the leader has to be heard at first, and later beyond two ticks, with a random part. */
+const SILENCE_MS = 2000;
+/** The time in ms for which the lock is kept after the other tabs were told to come back later. */
+const HANDOVER_MS = 200;
+/** The time in ms in which requests of other tabs are gathered before an event stream is replaced. */
+const GATHER_MS = 200;
+
+/** A document that only other tabs follow. */
+class Guest {
+  isGuest = true;
+  have = null;
+  /** As of a document that was asked for: a stream may begin. */
+  delay = 1;
+  tabs = new Set();
+
+  constructor(path) {
+    this.path = path;
+  }
+
+  async deliver({ version }, at, size, isOwn) {
+    if (isOwn) this.have = version ?? this.have;
+    return true;
+  }
+
+  doubt() {}
+  fail() {}
+  notify() {}
+}
+
+/**
+ * Follows the documents of a line by a stream that all tabs share.
+ *
+ * @param {AbortSignal} signal Ends it.
+ * @param {(line: Line, signal: AbortSignal) => Promise<number | undefined>} open Opens the stream.
+ * @param {boolean} canChange Whether documents can be added to the stream while it is open.
+ * @returns {Promise<number | undefined>} As `open` gives it.
+ */
+export function share(line, signal, open, canChange) {
+  const { locks } = globalThis.navigator ?? {};
+  if (!locks || !globalThis.BroadcastChannel) return open(line, signal);
+  return new Promise((resolve) => {
+    const own = String(Math.random());
+    const turn = childOf(signal);
+    const channel = new BroadcastChannel(line.key);
+    let isLeader = false;
+    let stream = null;
+    let silence;
+    let gathering;
+
+    const end = (delay) => {
+      clearTimeout(silence);
+      clearTimeout(gathering);
+      turn.abort();
+      channel.close();
+      line.relay = null;
+      for (const feed of line.feeds) if (feed.isGuest) line.feeds.delete(feed);
+      resolve(delay);
+    };
+
+    const expect = () => {
+      clearTimeout(silence);
+      const ms = 2 * line.tick + SILENCE_MS * (0.5 + Math.random());
+      if (!isLeader) silence = setTimeout(() => ask({ steal: true }), ms);
+    };
+
+    const announce = () => {
+      for (const feed of line.feeds) channel.postMessage({ tab: own, follow: feed.path, have: feed.have });
+    };
+
+    const lead = async () => {
+      if (turn.signal.aborted) return;
+      isLeader = true;
+      clearTimeout(silence);
+      channel.postMessage({ begins: true });
+      line.relay = (text) => channel.postMessage({ text });
+      let delay;
+      do {
+        stream = childOf(turn.signal);
+        line.send = null;
+        delay = await open(line, stream.signal).catch(() => {});
+      } while (stream.signal.aborted && !turn.signal.aborted);
+      if (!turn.signal.aborted) {
+        channel.postMessage({ ends: true, delay });
+        await pause(HANDOVER_MS, turn.signal);
+      }
+      end(delay);
+    };
+
+    const ask = (options) => locks.request(line.key, options, lead).catch(() => end());
+
+    const serve = ({ tab, follow, unfollow, have = null }) => {
+      const path = follow ?? unfollow;
+      let feed = [...line.feeds].find((each) => each.path === path);
+      if (follow) {
+        if (!feed) line.feeds.add((feed = new Guest(path)));
+        feed.tabs?.add(tab);
+        if (feed.isGuest) feed.have = have;
+        if (canChange) line.send?.({ follow, have });
+        else {
+          clearTimeout(gathering);
+          gathering = setTimeout(() => stream.abort(), GATHER_MS);
+        }
+      } else if (feed?.tabs?.delete(tab) && feed.tabs.size === 0) {
+        line.feeds.delete(feed);
+        if (canChange) line.send?.({ unfollow });
+      }
+    };
+
+    channel.onmessage = ({ data }) => {
+      if (isLeader) {
+        if (data.tab) serve(data);
+      } else if (data.text) {
+        expect();
+        line.receive(data.text);
+      } else if (data.begins) {
+        expect();
+        announce();
+      } else if (data.ends) end(data.delay);
+    };
+    line.send = (message) => channel.postMessage({ tab: own, ...message });
+    onAbort(signal, () => {
+      for (const feed of line.feeds) if (!isLeader) channel.postMessage({ tab: own, unfollow: feed.path });
+      end();
+    });
+    expect();
+    announce();
+    ask({ signal: turn.signal });
+  });
+}

@@ -1,0 +1,60 @@
+// Runs vectors.json, the contract for clients in other languages, with the client for pages, and prints OK.
+//
+// The first argument is the file. A case that fails ends the program with its name.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { Item } from "../../clients/js/src/item.js";
+import { delayOfAnswer, delayOfClose } from "../../clients/js/src/slots.js";
+
+const KNOWN = ["live", "stale", "held", "ended", "expired", "withdrawn", null];
+const vectors = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const texts = Object.fromEntries(vectors.documents.map(({ version, text }) => [version, text]));
+
+async function begin(have) {
+  const items = {};
+  for (const [path, version] of Object.entries(have)) {
+    items[path] = new Item();
+    const message = { type: "document", version, state: "live", text: texts[version] };
+    if (version !== null) assert.ok(await items[path].take(message), path);
+  }
+  return items;
+}
+
+async function step(items, { message, shown, sends }, name) {
+  const { path, type } = message;
+  const isWhole = type === "heartbeat" && !path.slice(1).includes("/");
+  const sent = [];
+  for (const [each, item] of Object.entries(items)) {
+    if (each === path) {
+      if (!(await item.take(message))) sent.push({ follow: path, have: null });
+    } else if (isWhole && each.startsWith(`${path}/`)) {
+      await item.take(message, false);
+    }
+  }
+  assert.deepEqual(sent, sends, name);
+  for (const { path, text, state, version } of shown) {
+    const item = items[path];
+    assert.equal(item.state, state, name);
+    // This client shows nothing in a state that it does not know.
+    assert.equal(item.text, KNOWN.includes(state) ? text : null, name);
+    assert.equal(item.version, KNOWN.includes(state) ? version : null, name);
+  }
+}
+
+for (const each of [...vectors.messages, ...vectors.sequences]) {
+  const items = await begin(each.have);
+  for (const one of each.steps ?? [each]) await step(items, one, each.name);
+}
+
+for (const { code, reason, status, retry_after, delay_ms } of vectors.slots) {
+  let delay;
+  if (code !== undefined) delay = delayOfClose(code, reason);
+  else if (retry_after) delay = delayOfAnswer(new Headers({ "Retry-After": retry_after }));
+  else continue;
+  const name = `${code ?? status} ${reason ?? retry_after}`;
+  if (delay_ms === null) assert.equal(delay, Infinity, name);
+  else assert.ok(delay_ms[0] <= delay && delay <= delay_ms[1], `${name}: ${delay}`);
+}
+
+console.log("OK");

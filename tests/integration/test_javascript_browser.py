@@ -1,0 +1,454 @@
+"""livefeed.js in a real browser, against real servers, proxies and failures: what a person sees.
+
+Each test follows a document, disturbs the line, and looks at every change that the page was told. No page ever
+shows a state that does not belong to its data.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.integration.bending import EVENTS, REQUESTS, WEBSOCKET, BendingRelay
+from tests.integration.browsing import call
+from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+    from tests.integration.conftest import Start
+    from tests.integration.proxies import Place
+
+pytestmark = pytest.mark.peers
+
+OPTIONS = ("--source", "file:document.json", "--interval", "0.5", "--stale-after", "2")
+NO_PAGE = "/-/nothing"
+"""A path of livefeed's origin without a page of its own."""
+
+FOLLOW = """import(%s).then(({ follow }) => {
+  window.saw = [];
+  window.shown = follow(%s, %s);
+  shown.subscribe((data, { state, line, transport }) => saw.push([data?.n ?? null, state, line, transport]));
+  return true;
+})"""
+
+
+class Server:
+    """A livefeed with a file, over plain HTTP: a page from 127.0.0.1 may still verify what it shows.
+
+    :param directory: its working directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "document.json"
+        self._stack = ExitStack()
+        self.write(1)
+        self.livefeed = Livefeed(*OPTIONS, directory=directory, certificate=None, listen=(TCP,))
+
+    def write(self, number: int) -> None:
+        """Writes a version of the document."""
+        replace_file(self._file, json.dumps({"n": number, "same": ["a"]}).encode())
+
+    @property
+    def origin(self) -> str:
+        """Its origin."""
+        return f"http://{self.livefeed.authority}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One livefeed for all tests that leave it as it is."""
+    server = Server(tmp_path_factory.mktemp("livefeed"))
+    with server.livefeed:
+        yield server
+
+
+class Page:
+    """A page that follows a document, and remembers what it was told.
+
+    :param browser: the browser.
+    :param origin: the origin of livefeed as the page sees it.
+    :param page: the address of the page; by default, one of livefeed's origin.
+    :param options: those of ``follow``.
+    :param before: what the page does before it follows.
+    """
+
+    def __init__(
+        self, browser: Chrome, origin: str, page: str | None = None, options: str = "{}", before: str = ""
+    ) -> None:
+        self._browser = browser
+        browser.get(page or origin + NO_PAGE)
+        browser.execute_script(f"sessionStorage.clear(); {before}")
+        script = json.dumps(f"{origin}/-/livefeed.js")
+        call(browser, FOLLOW % (script, json.dumps(f"{origin}/feed"), options))
+
+    def get(self, expression: str) -> Any:
+        """Gives the value of an expression of the page."""
+        return self._browser.execute_script(f"return {expression}")
+
+    def wait_for(self, condition: str) -> None:
+        """Returns as soon as a condition holds on the page."""
+        try:
+            WebDriverWait(self._browser, WAIT_S, poll_frequency=0.05).until(lambda _: self.get(condition))
+        except TimeoutException:
+            pytest.fail(f"{condition} never holds: {self.saw()}")
+
+    def saw(self) -> list[list[Any]]:
+        """Gives each change that the page was told: number, state, line and transport."""
+        saw: list[list[Any]] = self.get("saw")
+        return saw
+
+    def numbers(self) -> list[int | None]:
+        """Gives the numbers that were shown, one after the other."""
+        shown = [each[0] for each in self.saw()]
+        return [number for index, number in enumerate(shown) if index == 0 or number != shown[index - 1]]
+
+    def close(self) -> None:
+        """Ends the feed, and drops the complaints of the browser about what was broken on purpose."""
+        self._browser.execute_script("shown.close()")
+        self._browser.get_log("browser")
+
+
+OPEN = "shown.line === 'open' && shown.transport === 'websocket'"
+
+
+def test_each_version_comes_by_the_websocket(browser: Chrome, server: Server) -> None:
+    """The first version comes by GET, the others by the WebSocket; each is verified, and its age is known."""
+    server.write(1)
+    page = Page(browser, server.origin)
+    page.wait_for(OPEN)
+    server.write(2)
+    page.wait_for("shown.data.n === 2")
+    assert page.numbers() == [1, 2]
+    assert page.get("[shown.verified, shown.state, shown.error]") == [True, "live", None]
+    assert 0 <= page.get("shown.age()") < 60_000
+    assert page.get("shown.next()") is not None
+    page.close()
+
+
+def test_a_proxy_without_websockets(browser: Chrome, server: Server, place: Place) -> None:
+    """Nginx that does not forward the handshake: the page goes on by events, without a moment without data."""
+    proxy = place.nginx(server.livefeed.port, {"    proxy_set_header Upgrade $http_upgrade;\n": ""})
+    server.write(1)
+    page = Page(browser, f"http://{HOST}:{proxy.port}")
+    page.wait_for("shown.transport === 'events'")
+    server.write(2)
+    page.wait_for("shown.data.n === 2")
+    assert page.numbers() == [1, 2]
+    assert "offline" not in [line for _, _, line, _ in page.saw()]
+    page.close()
+
+
+def test_a_proxy_that_buffers_streams(browser: Chrome, server: Server) -> None:
+    """Neither WebSocket nor events deliver anything: the page polls from the beginning, and steps down by itself."""
+    with BendingRelay(server.livefeed.port, (WEBSOCKET, EVENTS)) as relay:
+        server.write(1)
+        page = Page(browser, relay.origin)
+        page.wait_for("shown.data?.n === 1")
+        server.write(2)
+        page.wait_for("shown.data.n === 2")
+        assert page.get("shown.transport") == "poll"
+        page.wait_for("shown.transport === 'long-poll'")
+        server.write(3)
+        page.wait_for("shown.data.n === 3")
+        assert page.numbers() == [1, 2, 3]
+        assert "offline" not in [line for _, _, line, _ in page.saw()]
+        page.close()
+
+
+def test_a_websocket_that_dies_silently(browser: Chrome, server: Server) -> None:
+    """The line says nothing, and stays open: after two ticks the page goes on in another way, with the next version."""
+    with BendingRelay(server.livefeed.port) as relay:
+        server.write(1)
+        page = Page(browser, relay.origin)
+        page.wait_for(OPEN)
+        relay.held = (WEBSOCKET,)
+        server.write(2)
+        page.wait_for("shown.data.n === 2")
+        page.wait_for("shown.transport === 'events'")
+        assert page.numbers() == [1, 2]
+        page.close()
+
+
+def test_a_network_that_is_cut(browser: Chrome, server: Server) -> None:
+    """While nothing gets through, the data stays and ages; then the page goes on by the WebSocket."""
+    with BendingRelay(server.livefeed.port) as relay:
+        server.write(1)
+        page = Page(browser, relay.origin)
+        page.wait_for(OPEN)
+        browser.execute_cdp_cmd("Network.enable", {})
+        lost = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", lost)
+        try:
+            relay.cut()
+            page.wait_for("shown.line === 'offline'")
+            assert page.get("[shown.data.n, shown.state, shown.transport]") == [1, "live", None]
+            server.write(2)
+        finally:
+            browser.execute_cdp_cmd("Network.emulateNetworkConditions", {**lost, "offline": False})
+            browser.execute_cdp_cmd("Network.disable", {})
+        page.wait_for(f"shown.data.n === 2 && {OPEN}")
+        assert page.numbers() == [1, 2]
+        page.close()
+
+
+def test_a_server_that_is_killed_and_restarted(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """The page says that the line is down, keeps the data, and goes on when the server is back, also in a new epoch."""
+    file = tmp_path / "document.json"
+    replace_file(file, b'{"n": 1}')
+    livefeed = start(*OPTIONS, listen=(TCP,))
+    page = Page(browser, f"http://{livefeed.authority}")
+    page.wait_for(OPEN)
+    livefeed.process.signal(signal.SIGKILL)
+    livefeed.process.wait()
+    page.wait_for("shown.line === 'offline'")
+    assert page.get("[shown.data.n, shown.state]") == [1, "live"]
+    replace_file(file, b'{"n": 2}')
+    start(*OPTIONS, listen=(TCP.replace(":0:", f":{livefeed.port}:"),))
+    page.wait_for(f"shown.data.n === 2 && {OPEN}")
+    assert page.numbers() == [1, 2]
+    page.close()
+
+
+def test_a_server_that_is_stopped(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """It tells the page when to come back; the page waits for that, without a request that fails."""
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, listen=(TCP,))
+    page = Page(browser, f"http://{livefeed.authority}")
+    page.wait_for(OPEN)
+    livefeed.process.signal(signal.SIGTERM)
+    page.wait_for("shown.line === 'connecting'")
+    livefeed.process.wait()
+    start(*OPTIONS, listen=(TCP.replace(":0:", f":{livefeed.port}:"),))
+    page.wait_for(OPEN)
+    assert page.numbers() == [1]
+    page.close()
+
+
+def test_a_source_that_fails(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """The state becomes stale with the data that stays; then the document expires, and is not shown any more."""
+    file = tmp_path / "document.json"
+    replace_file(file, b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--gone-after", "4", listen=(TCP,))
+    page = Page(browser, f"http://{livefeed.authority}")
+    page.wait_for(OPEN)
+    file.unlink()
+    page.wait_for("shown.state === 'expired'")
+    assert page.get("[shown.data ?? null, shown.text, shown.version]") == [None, None, None]
+    replace_file(file, b'{"n": 2}')
+    page.wait_for("shown.data?.n === 2 && shown.state === 'live'")
+    pairs = [(number, state) for number, state, _, _ in page.saw() if state is not None]
+    assert [pair for index, pair in enumerate(pairs) if index == 0 or pair != pairs[index - 1]] == [
+        (1, "live"),
+        (1, "stale"),
+        (None, "expired"),
+        (2, "live"),
+    ]
+    page.close()
+
+
+def test_a_server_that_hangs(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """If the operator limits the age of documents, they disappear by themselves."""
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--gone-after", "3", listen=(TCP,))
+    page = Page(browser, f"http://{livefeed.authority}")
+    page.wait_for(OPEN)
+    livefeed.process.signal(signal.SIGSTOP)
+    try:
+        page.wait_for("shown.state === 'expired'")
+        assert page.get("shown.data ?? null") is None
+    finally:
+        livefeed.process.signal(signal.SIGCONT)
+    page.wait_for("shown.data?.n === 1 && shown.state === 'live'")
+    page.close()
+
+
+def test_a_machine_that_sleeps(browser: Chrome, server: Server) -> None:
+    """Afterwards no age is known until the server has answered, and what came before the sleep does not count."""
+    with BendingRelay(server.livefeed.port) as relay:
+        server.write(1)
+        page = Page(browser, relay.origin)
+        page.wait_for(OPEN)
+        relay.held = (WEBSOCKET, EVENTS, REQUESTS)
+        # An hour passes on the wall clock, and none on the monotonic clock.
+        asleep = "((now) => { Date.now = () => now() + 3600000; return shown.age(); })(Date.now)"
+        assert page.get(asleep) is None
+        assert page.get("[shown.data.n, shown.line]") in ([1, "connecting"], [1, "open"])
+        relay.held = ()
+        relay.cut()
+        page.wait_for(f"shown.age() !== null && {OPEN}")
+        page.close()
+
+
+def test_a_page_that_is_frozen(browser: Chrome, server: Server) -> None:
+    """It was frozen while versions came: when it goes on, its age is unknown first, then it shows the newest one."""
+    server.write(1)
+    page = Page(browser, server.origin)
+    page.wait_for(OPEN)
+    told = "saw.push([shown.data.n, 'resumed', String(shown.age()), null])"
+    page.get(f"document.addEventListener('resume', () => {told})")
+    browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+    server.write(2)
+    browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+    page.wait_for(f"shown.data.n === 2 && shown.age() !== null && {OPEN}")
+    assert [1, "resumed", "null", None] in page.saw()
+    assert [each for each in page.numbers() if each is not None] == [1, 2]
+    page.close()
+
+
+def test_a_page_that_comes_back(browser: Chrome, server: Server) -> None:
+    """Back from the cache of pages, or loaded once more, it shows the newest version."""
+    server.write(1)
+    page = Page(browser, server.origin)
+    page.wait_for(OPEN)
+    browser.get("about:blank")
+    server.write(2)
+    browser.back()
+    if not page.get("Boolean(window.shown)"):
+        page = Page(browser, server.origin)
+    page.wait_for(f"shown.data?.n === 2 && shown.age() !== null && {OPEN}")
+    page.close()
+
+
+def test_a_clock_that_is_wrong(browser: Chrome, server: Server) -> None:
+    """The age is measured by the server and by the page, so a day between their clocks changes nothing."""
+    wrong = "((now) => { Date.now = () => now() + 86400000 })(Date.now)"
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": wrong})
+    try:
+        page = Page(browser, server.origin)
+        page.wait_for(OPEN)
+        assert 0 <= page.get("shown.age()") < 60_000
+        page.close()
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})
+
+
+def test_a_page_of_another_origin(browser: Chrome, server: Server, other_origin: str) -> None:
+    """It loads the script from livefeed and follows, with and without streams."""
+    server.write(1)
+    for options, transport in (
+        ("{}", "websocket"),
+        ("{transports: ['events']}", "events"),
+        ("{transports: ['poll']}", "poll"),
+    ):
+        page = Page(browser, server.origin, other_origin, options)
+        page.wait_for(f"shown.transport === '{transport}' && shown.data?.n === 1 && shown.verified")
+        page.close()
+    server.write(2)
+    page = Page(browser, server.origin, other_origin, "{transports: ['poll']}")
+    page.wait_for("shown.data?.n === 2")
+    server.write(3)
+    page.wait_for("shown.data.n === 3")
+    page.close()
+
+
+def test_a_strict_policy(browser: Chrome, server: Server) -> None:
+    """The policy of livefeed's own page allows neither eval nor workers, and no other origin: nothing is missing."""
+    server.write(1)
+    page = Page(browser, server.origin, f"{server.origin}/feed.html", "{changes: true, exact: true}")
+    page.wait_for(OPEN)
+    page.get("shown.use('events')")
+    page.wait_for("shown.transport === 'events'")
+    server.write(2)
+    page.wait_for("shown.data.n === 2")
+    assert page.get("shown.changed") == ["/n"]
+    complaints = [entry for entry in browser.get_log("browser") if "Content Security Policy" in entry["message"]]
+    assert complaints == []
+    page.close()
+
+
+def test_several_documents_share_a_connection(browser: Chrome, server: Server) -> None:
+    """A part and the whole come by one WebSocket, each in its own versions."""
+    server.write(1)
+    page = Page(browser, server.origin)
+    page.wait_for(OPEN)
+    call(
+        browser,
+        f"import('{server.origin}/-/livefeed.js').then(({{ follow }}) => {{ window.part = follow('/feed/n') }})",
+    )
+    page.wait_for("part.data === 1 && part.line === 'open'")
+    server.write(2)
+    page.wait_for("part.data === 2 && shown.data.n === 2")
+    sockets = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('.sse')).length"
+    assert page.get(sockets) == 0
+    page.get("part.close()")
+    page.close()
+
+
+COUNTING = """window.WebSocket = class extends WebSocket {
+  constructor(...values) {
+    super(...values);
+    window.leads = true;
+    this.addEventListener('close', () => { window.leads = false; });
+  }
+}"""
+
+
+def test_ten_tabs_share_a_connection(browser: Chrome, server: Server) -> None:
+    """One tab leads. After it is closed, frozen, or left for another page, another one takes over with all versions."""
+    first = browser.current_window_handle
+    server.write(1)
+    tabs: dict[str, Page] = {}
+
+    def wait_for_all(number: int) -> None:
+        for handle, page in tabs.items():
+            browser.switch_to.window(handle)
+            page.wait_for(f"shown.data?.n === {number} && {OPEN}")
+
+    def leader() -> str:
+        for handle, page in tabs.items():
+            browser.switch_to.window(handle)
+            if page.get("window.leads"):
+                return handle
+        pytest.fail("no tab leads")
+
+    with BendingRelay(server.livefeed.port) as relay:
+        try:
+            for _ in range(10):
+                browser.switch_to.new_window("tab")
+                page = Page(browser, relay.origin, options="{share: true}", before=COUNTING)
+                tabs[browser.current_window_handle] = page
+            wait_for_all(1)
+            assert relay.count(WEBSOCKET) == 1
+            server.write(2)
+            wait_for_all(2)
+            # Closed.
+            gone = leader()
+            browser.close()
+            del tabs[gone]
+            server.write(3)
+            wait_for_all(3)
+            # Frozen.
+            frozen = leader()
+            browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+            page = tabs.pop(frozen)
+            server.write(4)
+            wait_for_all(4)
+            assert leader() != frozen
+            browser.switch_to.window(frozen)
+            browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+            tabs[frozen] = page
+            wait_for_all(4)
+            # Left for another page.
+            left = leader()
+            browser.get("about:blank")
+            del tabs[left]
+            server.write(5)
+            wait_for_all(5)
+            assert relay.count(WEBSOCKET) == 1
+        finally:
+            for handle in browser.window_handles:
+                if handle != first:
+                    browser.switch_to.window(handle)
+                    browser.close()
+            browser.switch_to.window(first)
+            browser.get_log("browser")
