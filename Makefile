@@ -63,7 +63,7 @@ run: certs
 	@echo "  or      https://localhost:$(PORT)/           (the certificate is a development one: accept it)"
 	@echo "  poll    curl http://localhost:$(PLAIN_PORT)/feed"
 	@echo "          curl --cacert certs/ca.pem https://localhost:$(PORT)/feed"
-	@echo "  follow  SSL_CERT_FILE=certs/ca.pem $(BIN)/websockets wss://localhost:$(PORT)/feed.ws"
+	@echo "  follow  $(BIN)/livefeed watch http://localhost:$(PLAIN_PORT)/"
 	@echo
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tcp:$(PLAIN_PORT):interface=127.0.0.1 \
 	    --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem

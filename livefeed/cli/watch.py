@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from livefeed.cli.changes import changes, text_of
 from livefeed.cli.tables import duration, printable
 from livefeed.cli.until import Condition, ConditionError
+from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.failures import tls_context
 from livefeed.client.http import Requests
-from livefeed.client.protocol import Failed
 from livefeed.client.update import Line, State
 from livefeed.document.exact_json import DeltaError, decode, encode
 from livefeed.exceptions import FollowError, LivefeedError

@@ -1,5 +1,6 @@
 """The client: follows one feed, or one part of it. Twisted is needed by one front end alone.
 
+- ``actions``: the actions that a client wants to be performed.
 - ``address``: the URLs of a feed that are made of the one that a user gives.
 - ``answers``: the answers to polls, and their fields.
 - ``asyncio``: the front end for asyncio, an iterator.

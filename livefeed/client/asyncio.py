@@ -12,10 +12,11 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.driver import Driver
 from livefeed.client.failures import TIMEOUT_S, tls_context
-from livefeed.client.protocol import MAX_BYTES, Failed, Protocol
+from livefeed.client.protocol import MAX_BYTES, Protocol
 from livefeed.client.update import Update, read_exactly, read_floats
 from livefeed.exceptions import FollowError
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Protocol as Requirement
 
+from livefeed.client.actions import Connect, Disconnect, Failed, Get, Send, Show, Stop
 from livefeed.client.failures import reason_of
 from livefeed.client.http import Requests
-from livefeed.client.protocol import Connect, Disconnect, Failed, Get, Protocol, Send, Show, Stop
 from livefeed.client.websocket import Closed, Opened, Text, WebSocket
 from livefeed.clocks import monotonic
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from livefeed.client.actions import Action
     from livefeed.client.answers import Answer
-    from livefeed.client.protocol import Action
+    from livefeed.client.protocol import Protocol
     from livefeed.client.update import Shown
     from livefeed.client.websocket import Event
     from livefeed.exceptions import FollowError

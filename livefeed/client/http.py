@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed import __version__
+from livefeed.client.actions import Failed
 from livefeed.client.answers import Answer
 from livefeed.client.failures import TIMEOUT_S, reason_of
-from livefeed.client.protocol import Failed
 
 if TYPE_CHECKING:
     import ssl

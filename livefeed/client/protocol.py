@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from livefeed.client.actions import Connect, Disconnect, Get, Send, Show, Stop
 from livefeed.client.answers import SPLICES, is_older
 from livefeed.client.items import Item, Items, Outcome
 from livefeed.client.messages import (
@@ -31,6 +32,7 @@ from livefeed.exceptions import FollowError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livefeed.client.actions import Action, Failed
     from livefeed.client.address import Address
     from livefeed.client.answers import Answer
     from livefeed.client.messages import Message
@@ -68,66 +70,8 @@ GRACE_S = 3.0
 UNKNOWN_SILENCE_S = 60.0
 """The same for a server that never names its next tick."""
 
-MAX_DELAY_S = 366 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Open a WebSocket, and call ``opened`` or ``failed``."""
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a text message on the WebSocket."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """Close the WebSocket, or end the attempt to open it, without any further call about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Get:
-    """Ask for the document, and call ``answered`` or ``failed``."""
-
-    fields: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """Tell the user what may be shown from now on."""
-
-    shown: Shown
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Stop following, and tell the user the reason."""
-
-    error: FollowError
-
-
-Action = Connect | Send | Disconnect | Get | Show | Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A WebSocket or an answer that could not be had.
-
-    :ivar why: the reason, for people.
-    :ivar status: the status of a refused handshake; 0 if there was no answer.
-    :ivar retry_after_s: the time after which the server wants to be asked again.
-    :ivar was_reached: whether a server was there, although it gave no answer to a handshake, as some proxies do.
-    """
-
-    why: str
-    status: int = 0
-    retry_after_s: float | None = None
-    was_reached: bool = False
+MAX_DELAY_S = 3600.0
+"""The longest wait in seconds that a server can ask for. One that is wrong does not silence its clients for days."""
 
 
 class _Phase(Enum):
@@ -426,7 +370,7 @@ class Protocol:
             self.item.forget(message.state if message.state in HIDING else State.EXPIRED)
         if message.retry_ms is None:
             return self._stop(FollowError(why, message.status))
-        self._ask_at = now + message.retry_ms / 1000 + self.part() / 4
+        self._ask_at = now + min(message.retry_ms / 1000, MAX_DELAY_S) + self.part() / 4
         return []
 
     def _ask(self, have: str | None) -> Send:

@@ -19,10 +19,11 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 
+from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.driver import Driver
 from livefeed.client.failures import TIMEOUT_S, tls_context
-from livefeed.client.protocol import MAX_BYTES, Failed
+from livefeed.client.protocol import MAX_BYTES
 from livefeed.client.protocol import Protocol as Decisions
 from livefeed.client.tls import TlsChannel
 from livefeed.client.update import Update, read_floats

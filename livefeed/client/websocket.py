@@ -16,9 +16,9 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from livefeed import __version__
+from livefeed.client.actions import Failed
 from livefeed.client.answers import Answer
 from livefeed.client.messages import SUBPROTOCOL
-from livefeed.client.protocol import Failed
 from livefeed.exceptions import first_line
 
 _MESSAGE_FACTOR, _MESSAGE_BYTES = 3, 65_536

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.cli import watch
 from livefeed.cli.main import main
 from livefeed.client import asyncio as client_asyncio
+from livefeed.client.actions import Failed
 from livefeed.client.answers import Answer
 from livefeed.client.http import Requests
-from livefeed.client.protocol import Failed
 from livefeed.client.update import Line, Shown, State, Update
 from livefeed.exceptions import FollowError
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client import asyncio as client_asyncio
+from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.asyncio import Feed, FollowError, follow, read_exactly
 from livefeed.client.failures import tls_context
-from livefeed.client.protocol import Failed
 from livefeed.client.update import Line, State
 from tests.helpers.client_loop import FakeLoop, FakeWire
 from tests.helpers.delta_messages import document, splices

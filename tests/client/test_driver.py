@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client import driver as driver_module
+from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.driver import Driver
 from livefeed.client.http import Requests
-from livefeed.client.protocol import Failed, Protocol
+from livefeed.client.protocol import Protocol
 from livefeed.client.update import Line, State
 from tests.helpers.client_loop import FakeLoop, FakeWire
 from tests.helpers.delta_messages import document, splices, version_of

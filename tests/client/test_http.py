@@ -10,10 +10,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client import http as client_http
+from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.http import Requests
-from livefeed.client.protocol import Failed
 
 DOCUMENT = b'{"seats": 42}'
 

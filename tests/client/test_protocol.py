@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.client.actions import Action, Connect, Disconnect, Failed, Get, Send, Show, Stop
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
-from livefeed.client.protocol import (
-    ANSWER_S,
-    MAX_BACKOFF_S,
-    Action,
-    Connect,
-    Disconnect,
-    Failed,
-    Get,
-    Protocol,
-    Send,
-    Show,
-    Stop,
-)
+from livefeed.client.protocol import ANSWER_S, MAX_BACKOFF_S, MAX_DELAY_S, Protocol
 from livefeed.client.update import Line, State
 from livefeed.document.splices import make_splices
 from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
@@ -180,6 +169,15 @@ class PushTests(ProtocolTestCase):
             self.assertIs(self.shown and self.shown.line, Line.OFFLINE)
             delay_s = self.wait_for(Connect)
             self.assertTrue(least - 1e-6 <= delay_s <= most + 1e-6, (code, reason, delay_s))
+
+    def test_longest_wait(self) -> None:
+        """A server that names a time beyond all reason does not silence the client for days."""
+        self.begin()
+        self.now += 4
+        self.receive(heartbeat(A))
+        self.now += 4
+        self.close(3000, "come back in 999999999 ms")
+        self.assertEqual(self.wait_for(Connect), MAX_DELAY_S)
 
     def test_short_connections_are_failures(self) -> None:
         """A server that accepts and closes at once is asked less and less often, whatever its slot."""

@@ -9,6 +9,7 @@ import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client.tls import TlsChannel
+from tests.helpers.tls_peer import TlsPeer
 
 
 class TlsTests(SynchronousTestCase):
@@ -21,10 +22,7 @@ class TlsTests(SynchronousTestCase):
         cls.authority = trustme.CA()
 
     def setUp(self) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert("example.org").configure_cert(context)
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.server = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.server = TlsPeer(self.authority, "example.org")
 
     def channel(self, host: str = "example.org", *, is_trusted: bool = True) -> TlsChannel:
         context = ssl.create_default_context()
@@ -35,19 +33,12 @@ class TlsTests(SynchronousTestCase):
     def shake(self, channel: TlsChannel) -> None:
         """Moves the handshake until it ends."""
         channel.begin()
-        is_done = False
         for _ in range(10):
-            self.incoming.write(channel.to_send())
-            if not is_done:
-                try:
-                    self.server.do_handshake()
-                    is_done = True
-                except ssl.SSLWantReadError:
-                    pass
-            data = self.outgoing.read()
+            self.server.receive(channel.to_send())
+            data = self.server.to_send()
             if data:
                 channel.receive(data)
-            if channel.is_ready and is_done:
+            if channel.is_ready and self.server.is_ready:
                 return
         raise AssertionError("the handshake does not end")
 
@@ -55,10 +46,9 @@ class TlsTests(SynchronousTestCase):
         """Bytes arrive in both directions, and the end of the stream is no error."""
         channel = self.channel()
         self.shake(channel)
-        self.incoming.write(channel.send(b"ping"))
-        self.assertEqual(self.server.read(), b"ping")
-        self.server.write(b"x" * 100_000)
-        self.assertEqual(channel.receive(self.outgoing.read()), b"x" * 100_000)
+        self.assertEqual(self.server.receive(channel.send(b"ping")), b"ping")
+        self.server.send(b"x" * 100_000)
+        self.assertEqual(channel.receive(self.server.to_send()), b"x" * 100_000)
         self.assertEqual(channel.receive(b""), b"")
 
     def test_certificates_are_checked(self) -> None:

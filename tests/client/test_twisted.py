@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
+import trustme
 from twisted.internet import error as errors
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -17,6 +19,7 @@ from livefeed.client.update import Line, State
 from livefeed.exceptions import FollowError
 from tests.helpers.client_loop import FakeLoop, FakeWire
 from tests.helpers.delta_messages import document, splices
+from tests.helpers.tls_peer import TlsPeer
 
 A, B, C = '{"seats": 42}', '{"seats": 43}', '{"seats": 44}'
 
@@ -183,6 +186,38 @@ class WireTests(SynchronousTestCase):
         protocol.connectionLost(Failure(errors.ConnectionDone()))
         protocol.connectionLost(Failure(errors.ConnectionDone()))
         self.assertEqual(self.receiver.events, ["connected", b"pong", type(None)])
+
+    def over_tls(self, authority: trustme.CA, *, is_trusted: bool) -> tuple[Any, TlsPeer]:
+        """Gives a connection with TLS after the handshake, and its server."""
+        context = ssl.create_default_context()
+        if is_trusted:
+            authority.configure_trust(context)
+        self.loop.tls = context
+        wire, server, transport = self.connect(), TlsPeer(authority, "127.0.0.1"), StringTransport()
+        self.protocol().makeConnection(transport)
+        for _ in range(10):
+            server.receive(transport.value())
+            transport.clear()
+            wire.dataReceived(server.to_send())
+            if server.is_ready or transport.disconnecting:
+                break
+        return wire, server
+
+    def test_tls(self) -> None:
+        """Bytes come and go by TLS, once the server's certificate is found to be good."""
+        wire, server = self.over_tls(trustme.CA(), is_trusted=True)
+        self.assertEqual(self.receiver.events, ["connected"])
+        wire.write(b"ping")
+        self.assertEqual(server.receive(wire.transport.value()), b"ping")
+        server.send(b"pong")
+        wire.dataReceived(server.to_send())
+        self.assertEqual(self.receiver.events, ["connected", b"pong"])
+
+    def test_untrusted_certificate(self) -> None:
+        """A certificate that is not trusted ends the connection, with the reason."""
+        wire, _ = self.over_tls(trustme.CA(), is_trusted=False)
+        self.assertEqual(self.receiver.events, [ssl.SSLCertVerificationError])
+        self.assertTrue(wire.transport.disconnecting)
 
     def test_dropped(self) -> None:
         """Nothing is told about a connection that was dropped, whenever that is."""

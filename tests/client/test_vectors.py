@@ -8,11 +8,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.client.actions import Connect, Disconnect, Get, Send, Stop
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.items import Item, Items, Outcome, version_of
 from livefeed.client.messages import read_message
-from livefeed.client.protocol import Connect, Disconnect, Get, Protocol, Send, Stop
+from livefeed.client.protocol import Protocol
 from livefeed.client.update import STATES, Line, State
 from livefeed.document.exact_json import DeltaError
 from livefeed.document.splices import apply_splices

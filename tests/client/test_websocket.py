@@ -9,8 +9,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from livefeed.client.actions import Failed
 from livefeed.client.messages import SUBPROTOCOL
-from livefeed.client.protocol import Failed
 from livefeed.client.websocket import Closed, Event, Opened, Text, WebSocket
 
 

@@ -14,9 +14,9 @@ from livefeed.client.messages import SUBPROTOCOL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livefeed.client.actions import Failed
     from livefeed.client.answers import Answer
     from livefeed.client.driver import Receiver
-    from livefeed.client.protocol import Failed
 
 
 @dataclass(eq=False)
