@@ -127,9 +127,8 @@ def test_tables_search_and_history(browser: Chrome, start: Start, tmp_path: Path
     assert "/vessels/name=Auk/speed" in text_of(browser, "panels")
     browser.find_element(By.CSS_SELECTOR, ".banner button").click()
     assert browser.find_element(By.XPATH, level).text == "7"
-    for transport in ("Long poll", "Polling"):
-        browser.find_element(By.XPATH, f"//button[text()='{transport}']").click()
-        wait_for(browser, f"//dt[text()='Transport']/following-sibling::dd[text()='{transport}']")
+    browser.find_element(By.XPATH, "//button[text()='Polling']").click()
+    wait_for(browser, "//dt[text()='Transport']/following-sibling::dd[text()='Polling']")
     assert f'follow("https://{livefeed.authority}/results"' in text_of(browser, "panels")
     assert severe(browser) == []
 
