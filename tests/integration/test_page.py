@@ -241,6 +241,13 @@ def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Pa
     assert severe(browser) == []
 
 
+def test_an_address_with_http_leads_to_the_page(browser: Chrome, demo: Livefeed) -> None:
+    """A port with TLS sends a browser that speaks plain HTTP to the same address with https."""
+    browser.get(f"http://{demo.authority}/?from=http")
+    assert browser.current_url == f"https://{demo.authority}/?from=http"
+    wait_for(browser, "//article[@class='election']")
+
+
 def test_page_of_another_origin_polls_and_follows(browser: Chrome, demo: Livefeed, other_origin: str) -> None:
     """CORS lets it read the document, livefeed's own fields and a 304, after a preflight."""
     browser.get(other_origin)
