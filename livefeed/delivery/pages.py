@@ -60,6 +60,7 @@ MODULES = (
     "tiles",
     "transport",
     "tree",
+    "version",
 )
 """The modules of the page of a feed. A browser is told of all of them at once, because it would otherwise find them one
 after the other."""

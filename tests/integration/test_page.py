@@ -127,9 +127,8 @@ def test_tables_search_and_history(browser: Chrome, start: Start, tmp_path: Path
     assert "/vessels/name=Auk/speed" in text_of(browser, "panels")
     browser.find_element(By.CSS_SELECTOR, ".banner button").click()
     assert browser.find_element(By.XPATH, level).text == "7"
-    for transport in ("Long poll", "Polling"):
-        browser.find_element(By.XPATH, f"//button[text()='{transport}']").click()
-        wait_for(browser, f"//dt[text()='Transport']/following-sibling::dd[text()='{transport}']")
+    browser.find_element(By.XPATH, "//button[text()='Polling']").click()
+    wait_for(browser, "//dt[text()='Transport']/following-sibling::dd[text()='Polling']")
     assert f'follow("https://{livefeed.authority}/results"' in text_of(browser, "panels")
     assert severe(browser) == []
 
@@ -240,6 +239,13 @@ def test_the_list_leads_to_the_pages(browser: Chrome, start: Start, tmp_path: Pa
     browser.find_element(By.LINK_TEXT, "All feeds").click()
     wait.until(lambda _: states()[0] == ["night", "Live"])
     assert severe(browser) == []
+
+
+def test_an_address_with_http_leads_to_the_page(browser: Chrome, demo: Livefeed) -> None:
+    """A port with TLS sends a browser that speaks plain HTTP to the same address with https."""
+    browser.get(f"http://{demo.authority}/?from=http")
+    assert browser.current_url == f"https://{demo.authority}/?from=http"
+    wait_for(browser, "//article[@class='election']")
 
 
 def test_page_of_another_origin_polls_and_follows(browser: Chrome, demo: Livefeed, other_origin: str) -> None:

@@ -45,4 +45,4 @@ export function arrange(parent, children) {
   }
 }
 
-export const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+export const movesLess = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

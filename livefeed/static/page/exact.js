@@ -2,10 +2,11 @@
 // Objects become Maps, arrays Arrays, and numbers Numerals.
 
 const MAX_DEPTH = 512;
+const SPACE = 0x20;
 const BLANK = /[ \t\n\r]*/y;
 const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const WORDS = new Map([["true", true], ["false", false], ["null", null]]);
+const WORDS = new Map([["t", ["true", true]], ["f", ["false", false]], ["n", ["null", null]]]);
 
 export class Numeral {
   constructor(text) {
@@ -22,6 +23,7 @@ export function parse(text) {
   let at = 0;
 
   function skip() {
+    if (text.charCodeAt(at) > SPACE) return;
     BLANK.lastIndex = at;
     BLANK.test(text);
     at = BLANK.lastIndex;
@@ -36,6 +38,13 @@ export function parse(text) {
   }
 
   function string() {
+    // Most strings have no escapes.
+    const end = text.indexOf('"', at + 1);
+    const simple = text.slice(at + 1, end);
+    if (text[at] === '"' && end > 0 && !simple.includes("\\")) {
+      at = end + 1;
+      return simple;
+    }
     const taken = take(STRING);
     return taken.includes("\\") ? JSON.parse(taken) : taken.slice(1, -1);
   }
@@ -79,11 +88,10 @@ export function parse(text) {
       return array;
     }
     if (first === '"') return string();
-    for (const [word, meaning] of WORDS) {
-      if (text.startsWith(word, at)) {
-        at += word.length;
-        return meaning;
-      }
+    const word = WORDS.get(first);
+    if (word !== undefined && text.startsWith(word[0], at)) {
+      at += word[0].length;
+      return word[1];
     }
     return new Numeral(take(NUMBER));
   }

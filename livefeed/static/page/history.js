@@ -13,7 +13,7 @@ export class History {
   // show: called with a kept version, or with null to return to the newest one.
   constructor(show) {
     this.show = show;
-    this.kept = []; // {version, text, value, at, time}
+    this.kept = []; // versions, the oldest first
     this.characters = 0;
     this.at = null; // the version that is shown; null for the newest
     this.other = null; // the version to compare with; null for the newest, or for the one before it
@@ -61,10 +61,9 @@ export class History {
     this.refresh();
   }
 
-  add(version, text, value) {
-    if (this.kept.at(-1)?.version === version) return;
-    this.kept.push({ version, text, value, at: performance.now(), time: new Date() });
-    this.characters += text.length;
+  add(version) {
+    this.kept.push(version);
+    this.characters += version.text.length;
     while (this.kept.length > 2 && (this.kept.length > MOST || this.characters > MOST_CHARACTERS)) {
       // The versions that somebody looks at go last.
       const oldest = this.kept.findIndex((one) => one !== this.at && one !== this.other);

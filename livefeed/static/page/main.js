@@ -2,15 +2,16 @@
 
 import { element, write } from "./dom.js";
 import { Election, isElection } from "./election.js";
-import { isObject, parse, plain } from "./exact.js";
+import { isObject, plain } from "./exact.js";
 import { History } from "./history.js";
 import { howto } from "./howto.js";
 import { Search } from "./search.js";
-import { condition, SHOWN, StateLine } from "./state.js";
+import { condition, isShown, StateLine } from "./state.js";
 import { strings } from "./strings.js";
 import { themeSwitch } from "./theme.js";
 import { addresses, connect, Connection } from "./transport.js";
 import { Tree } from "./tree.js";
+import { Version } from "./version.js";
 
 const name = document.body.dataset.feed;
 const { feed: url, library } = addresses(name);
@@ -18,7 +19,7 @@ const byId = (id) => document.getElementById(id);
 
 class Page {
   constructor() {
-    this.newest = null; // {version, value} of the newest version
+    this.newest = null; // the newest version
     this.pinned = null; // the earlier version that is shown instead
     this.drawn = null;
     this.treeShows = null; // the version that is in the tree
@@ -72,7 +73,7 @@ class Page {
   take() {
     const { feed } = this;
     let isNew = false;
-    if (feed.text == null || !SHOWN.has(feed.state)) {
+    if (!isShown(feed)) {
       // An expired or withdrawn document is forgotten, with all that was shown before it.
       if (this.newest !== null) {
         this.newest = this.drawn = null;
@@ -80,8 +81,8 @@ class Page {
       }
     } else if (feed.version !== this.newest?.version) {
       isNew = true;
-      this.newest = { version: feed.version, value: read(feed.text), text: feed.text };
-      this.history.add(feed.version, feed.text, this.newest.value);
+      this.newest = new Version(feed.version, feed.text);
+      this.history.add(this.newest);
     }
     this.update(isNew);
     this.draw();
@@ -107,11 +108,11 @@ class Page {
       this.showNothing();
       return;
     }
-    const given = isObject(shown.value) ? shown.value.get("title") : null;
+    const value = shown.value;
+    const given = isObject(value) ? value.get("title") : null;
     this.title = typeof given === "string" && given !== "" ? given.slice(0, 200) : name;
     write(byId("title"), this.title);
     document.title = this.title;
-    const value = shown.value;
     if (value === undefined) this.showText(shown);
     else this.showValue(shown, value);
   }
@@ -164,15 +165,6 @@ class Page {
 
   reveal(path) {
     return this.tree.reveal(path);
-  }
-}
-
-// Gives the value of a document; undefined if it is too deep to be shown.
-function read(text) {
-  try {
-    return parse(text);
-  } catch {
-    return undefined;
   }
 }
 

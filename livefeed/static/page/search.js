@@ -1,6 +1,6 @@
 // The search in a document: names and values, without regard to upper and lower case.
 
-import { element, reducedMotion, write } from "./dom.js";
+import { element, movesLess, write } from "./dom.js";
 import { find } from "./finding.js";
 import { strings } from "./strings.js";
 
@@ -70,7 +70,7 @@ export class Search {
     write(this.result, strings.matches(this.at + 1, count, `/${path.join("/")}`));
     const shown = this.reveal(path);
     this.mark(shown);
-    shown?.scrollIntoView({ block: "center", behavior: reducedMotion.matches ? "auto" : "smooth" });
+    shown?.scrollIntoView({ block: "center", behavior: movesLess() ? "auto" : "smooth" });
   }
 
   mark(shown) {

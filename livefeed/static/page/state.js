@@ -8,7 +8,10 @@ const KNOWN = new Set(["live", "stale", "held", "ended", "expired", "withdrawn"]
 const AROUND = 2 * Math.PI * 7; // the circumference of the ring
 
 // States whose document is shown. A state that this page does not know is never shown as live.
-export const SHOWN = new Set(["live", "stale", "held", "ended"]);
+const SHOWN = new Set(["live", "stale", "held", "ended"]);
+
+// Whether a page may show the document that it has.
+export const isShown = (feed) => feed.text != null && SHOWN.has(feed.state);
 
 // Gives what the page says of a feed: the state of the data, or what is wrong with the line.
 export function condition(feed) {
@@ -50,7 +53,7 @@ export class StateLine {
     const now = condition(this.feed);
     this.badge.dataset.state = now;
     write(this.badge, strings.states[now] ?? now);
-    const explanation = strings.explanations[now] ?? "";
+    const explanation = strings.explanations[now] ?? strings.unknownState(now);
     write(this.explanation, explanation);
     this.explanation.hidden = explanation === "";
     if (now !== this.said) {
@@ -58,14 +61,14 @@ export class StateLine {
       if (this.said !== null) write(this.announcer, strings.announcement(this.title(), strings.states[now] ?? now, explanation));
       this.said = now;
     }
-    write(this.version, this.feed.version && SHOWN.has(this.feed.state) ? strings.version(this.feed.version) : "");
+    write(this.version, this.feed.version && isShown(this.feed) ? strings.version(this.feed.version) : "");
     this.tick();
   }
 
   tick() {
     if (document.hidden) return;
     const age = this.feed.age();
-    const known = this.feed.version && SHOWN.has(this.feed.state);
+    const known = isShown(this.feed);
     const seconds = Math.floor((age ?? 0) / 1000);
     write(this.age, !known ? "" : age === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
     const next = this.feed.state === "ended" || this.feed.line === "offline" ? null : this.feed.next();

@@ -50,7 +50,7 @@ export const strings = {
   },
   explanations: {
     live: "",
-    stale: "The source does not answer at present. This is the last document that it gave.",
+    stale: "The source gives no document at present. This is the last one that it gave.",
     held: "A newer version is being checked. This is the last one that was released.",
     ended: "No more versions will come.",
     expired: "The document is too old to be shown. The next one appears here as soon as there is one.",
@@ -59,6 +59,7 @@ export const strings = {
     connecting: "The document is being loaded.",
     offline: "There is no connection to the server at present. This page tries again by itself.",
   },
+  unknownState: (state) => `This page does not know the state “${state}”, so it shows no document.`,
   announcement: (title, state, explanation) => `${title}: ${state}. ${explanation}`.trim(),
   ageUnknown: "age unknown",
   fresh: "confirmed just now",
