@@ -23,6 +23,7 @@ from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers import event_client
+from tests.helpers.garbage import garbage
 from tests.helpers.item_client import ItemClient
 from tests.helpers.transports import Grouped, Transport
 from tests.helpers.websocket_client import Client
@@ -399,6 +400,35 @@ class EndTests(ItemsTestCase):
             self.assertEqual(each.closed, b"")
         ((_, status, retry),) = refused
         self.assertEqual((status, retry), (503, 9980))
+
+
+class FreedTests(ItemsTestCase):
+    def test_connections_are_freed(self) -> None:
+        """Reference counts free a connection with its items, on both transports."""
+        query = "follow=/b&follow=/b/rows/0"
+
+        def follow(path: str, protocol: str) -> None:
+            transport = Grouped()
+            channel = self.site.buildProtocol(None)
+            assert channel is not None
+            transport.protocol = channel
+            channel.makeConnection(transport)
+            head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{protocol}\r\n"
+            transport.protocol.dataReceived(head.encode())
+            assert b'"path":"/b/rows/0"' in transport.value(), transport.value()
+            transport.protocol.connectionLost(Failure(ConnectionDone()))
+            transport.protocol = None
+
+        handshake = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Protocol: {DELTA_2}\r\n"
+        )
+        follow(f"/a.ws?{query}", handshake)
+        follow(f"/a.sse?delta=2&{query}", "")
+        with garbage() as found:
+            follow(f"/a.ws?{query}", handshake)
+            follow(f"/a.sse?delta=2&{query}", "")
+        self.assertEqual([type(each) for each in found], [])
 
 
 class EventTests(ItemsTestCase):
