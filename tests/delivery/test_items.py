@@ -15,6 +15,7 @@ from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
 from livefeed.delivery.items import MAX_ITEMS, MAX_PATH_LENGTH, wishes_of
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
@@ -369,6 +370,23 @@ class EndTests(ItemsTestCase):
         self.assertEqual(client.shown()["/a"], rows(1, 0, 0))
         client.say({"follow": "/b"})
         self.assertEqual(client.refused[-1][:2], ("/b", 503))
+
+    def test_the_item_of_the_url_ends(self) -> None:
+        """The others go on, and further ones can be followed."""
+        client = Follower(self.site, "/a.ws?follow=/b")
+        root = self.site.resource
+        assert isinstance(root, Root)
+        root.remove(self.made.published[0])
+        client.read()
+        self.assertEqual([(path, status) for path, status, _ in client.refused], [("/a", 503)])
+        client.say({"follow": "/b/rows/0"})
+        client.say({"follow": "/a"})
+        self.assertEqual(client.refused[1:], [("/a", 404, None)])
+        publish(self.other, rows(8, 9, 9))
+        self.assertEqual(
+            {path: client.shown()[path] for path in ("/b", "/b/rows/0")}, {"/b": rows(8, 9, 9), "/b/rows/0": row(8)}
+        )
+        self.assertEqual(self.watchers(), [0, 2])
 
     def test_the_server_stops(self) -> None:
         """A connection has one slot, however many items it follows."""
