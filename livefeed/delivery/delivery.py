@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from livefeed.delivery.directory import Refusal
+from livefeed.delivery.directory import Directory
 from livefeed.delivery.events import EventStreams
 from livefeed.delivery.item_messages import ItemMessages
 from livefeed.delivery.long_polls import LongPolls
@@ -16,12 +16,11 @@ from livefeed.web.reconnect_slots import ReconnectSlots
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from livefeed.delivery.directory import Followed, Visitor
     from livefeed.feed.feed import Feed
     from livefeed.web.request import Request
 
     AnswerHandshake = Callable[[Request, "Delivery"], int]
-    FindItem = Callable[[str, Visitor], Followed | Refusal]
+    FindDirectory = Callable[[], Directory]
 
 
 EVICTED_S = 9.98
@@ -53,9 +52,9 @@ def _is_closed() -> bool:
     return True
 
 
-def find_nothing(_path: str, _visitor: Visitor) -> Refusal:
-    """Takes the place of :attr:`Delivery.find` where there are no other items."""
-    return Refusal(404, "There is no such feed.", None)
+def no_directory() -> Directory:
+    """Takes the place of :attr:`Delivery.directory` where there are no other items."""
+    return Directory()
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +68,7 @@ class Delivery:
     :ivar item_messages: the messages for clients that follow by ``livefeed.delta.v2``, on every transport.
     :ivar streams: the streams of server-sent events.
     :ivar polls: the requests that wait for the next version.
-    :ivar find: finds other items of the site, for connections that follow several.
+    :ivar directory: gives the items of the site, for connections that follow several.
     :ivar whole: the delivery of the whole document if this is that of a part.
     :ivar sockets: the open WebSockets, and the items of connections that follow several (a dict, since a set has no
         order).
@@ -83,7 +82,7 @@ class Delivery:
     item_messages: ItemMessages
     streams: EventStreams
     polls: LongPolls
-    find: FindItem = find_nothing
+    directory: FindDirectory = no_directory
     whole: Delivery | None = None
     sockets: dict[Socket, None] = field(default_factory=dict)
     pulses: int = 0
@@ -96,19 +95,19 @@ class Delivery:
         full: Callable[[], bool],
         slots: ReconnectSlots | None = None,
         *,
-        find: FindItem = find_nothing,
+        directory: FindDirectory = no_directory,
         whole: Delivery | None = None,
     ) -> Delivery:
         """Makes all ways in which a feed is followed.
 
         :param slots: the reconnect slots if subscribers were let go already, so that no more of them are accepted.
-        :param find: finds other items of the site.
+        :param directory: gives the items of the site.
         :param whole: the delivery of the whole document if this is that of a part.
         """
         messages = Messages(feed)
         polls = LongPolls(feed, slots=slots)
         streams = EventStreams(feed, messages)
-        return cls(feed, answer_handshake, full, messages, ItemMessages(feed), streams, polls, find, whole)
+        return cls(feed, answer_handshake, full, messages, ItemMessages(feed), streams, polls, directory, whole)
 
     def peers(self) -> Iterator[str]:
         """Gives for each subscriber the text under which its address is counted, by ``transport/addresses.py``."""
@@ -133,7 +132,7 @@ class Delivery:
             socket.send_away(slots.take_ms())
         self.let_go(slots)
         # The functions refer to the object that has this one.
-        self.full, self.find = _is_closed, find_nothing
+        self.full, self.directory = _is_closed, no_directory
 
     @property
     def slots(self) -> ReconnectSlots | None:

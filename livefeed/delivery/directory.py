@@ -85,8 +85,8 @@ class Followed(Protocol):
         """Tells whether the limit of subscribers is reached."""
 
     @property
-    def find(self) -> Callable[[str, Visitor], Followed | Refusal]:
-        """Finds other items of the site."""
+    def directory(self) -> Callable[[], Directory]:
+        """Gives the items of the site."""
 
 
 class Listed(Protocol):

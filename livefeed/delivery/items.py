@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 
-from livefeed.delivery.directory import Followed, Refusal, Visitor
+from livefeed.delivery.directory import Directory, Followed, Refusal, Visitor
 from livefeed.delivery.item_messages import PulseAudience, PulseOutlet
 from livefeed.delivery.messages import MessageAudience, MessageOutlet
 from livefeed.delivery.transports import group_maker
@@ -155,7 +155,7 @@ class Items:
     _pulses: dict[Followed, Subscription] = field(default_factory=dict)  # by the whole of which only parts are followed
     _order: dict[Subscription, None] = field(default_factory=dict)  # all subscriptions, the next to be resumed first
     _refusals: dict[str, bytes] = field(default_factory=dict)  # by their paths, those that are owed while paused
-    _home: Followed | None = None
+    _directory: Directory | None = None
     _is_paused: bool = False
     _is_closed: bool = False
 
@@ -165,7 +165,8 @@ class Items:
         :param have: the version of the first that the client has; ``None`` for none.
         :param wrap: makes the bytes on the wire of its messages; ``None`` if they are like those of other items.
         """
-        self._home = delivery
+        # Not that of the delivery: the connection may go on after this item has ended.
+        self._directory = delivery.directory()
         self._begin(delivery, have, wrap or self._wrap)
         for path, version in wishes:
             self.follow(path, version)
@@ -187,7 +188,7 @@ class Items:
 
         :param have: the version that the client has; ``None`` for none.
         """
-        if self._is_closed or self._home is None:
+        if self._is_closed or self._directory is None:
             return
         item = self._items.get(path)
         if item is not None:
@@ -196,7 +197,7 @@ class Items:
         if len(self._items) >= MAX_ITEMS:
             self._refuse(path, Refusal(429, _FOREIGN, None))
             return
-        found = self._home.find(path, self.visitor)
+        found = self._directory.find(path, self.visitor)
         if isinstance(found, Refusal):
             self._refuse(path, found)
         elif found.feed.path not in self._items:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import AnswerHandshake
-    from livefeed.delivery.directory import Followed, Refusal, Visitor
     from livefeed.delivery.events import EventStream
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
@@ -73,11 +72,11 @@ class PublishedFeed:
     def _deliver(self, feed: Feed) -> Delivery:
         """Makes the delivery of the whole, or of a part."""
         whole = None if feed.whole is None else self.delivery
-        return Delivery.of(feed, self.answer_handshake, self.full, self.slots, find=self._find, whole=whole)
+        return Delivery.of(feed, self.answer_handshake, self.full, self.slots, directory=self._directory, whole=whole)
 
-    def _find(self, path: str, visitor: Visitor) -> Followed | Refusal:
-        """Finds another item of the site."""
-        return self.directory.find(path, visitor)
+    def _directory(self) -> Directory:
+        """Gives the items of the site; they are known later than this feed."""
+        return self.directory
 
     def full(self) -> bool:
         """Tells whether the limit of subscribers is reached: WebSockets, streams and waiting requests together."""

@@ -15,6 +15,7 @@ from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
 from livefeed.delivery.items import MAX_ITEMS, MAX_PATH_LENGTH, wishes_of
+from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
@@ -23,6 +24,7 @@ from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers import event_client
+from tests.helpers.garbage import garbage
 from tests.helpers.item_client import ItemClient
 from tests.helpers.transports import Grouped, Transport
 from tests.helpers.websocket_client import Client
@@ -369,6 +371,23 @@ class EndTests(ItemsTestCase):
         client.say({"follow": "/b"})
         self.assertEqual(client.refused[-1][:2], ("/b", 503))
 
+    def test_the_item_of_the_url_ends(self) -> None:
+        """The others go on, and further ones can be followed."""
+        client = Follower(self.site, "/a.ws?follow=/b")
+        root = self.site.resource
+        assert isinstance(root, Root)
+        root.remove(self.made.published[0])
+        client.read()
+        self.assertEqual([(path, status) for path, status, _ in client.refused], [("/a", 503)])
+        client.say({"follow": "/b/rows/0"})
+        client.say({"follow": "/a"})
+        self.assertEqual(client.refused[1:], [("/a", 404, None)])
+        publish(self.other, rows(8, 9, 9))
+        self.assertEqual(
+            {path: client.shown()[path] for path in ("/b", "/b/rows/0")}, {"/b": rows(8, 9, 9), "/b/rows/0": row(8)}
+        )
+        self.assertEqual(self.watchers(), [0, 2])
+
     def test_the_server_stops(self) -> None:
         """A connection has one slot, however many items it follows."""
         client = Follower(self.site, "/a.ws?follow=/b&follow=/a/rows/0")
@@ -399,6 +418,35 @@ class EndTests(ItemsTestCase):
             self.assertEqual(each.closed, b"")
         ((_, status, retry),) = refused
         self.assertEqual((status, retry), (503, 9980))
+
+
+class FreedTests(ItemsTestCase):
+    def test_connections_are_freed(self) -> None:
+        """Reference counts free a connection with its items, on both transports."""
+        query = "follow=/b&follow=/b/rows/0"
+
+        def follow(path: str, protocol: str) -> None:
+            transport = Grouped()
+            channel = self.site.buildProtocol(None)
+            assert channel is not None
+            transport.protocol = channel
+            channel.makeConnection(transport)
+            head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{protocol}\r\n"
+            transport.protocol.dataReceived(head.encode())
+            assert b'"path":"/b/rows/0"' in transport.value(), transport.value()
+            transport.protocol.connectionLost(Failure(ConnectionDone()))
+            transport.protocol = None
+
+        handshake = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Protocol: {DELTA_2}\r\n"
+        )
+        follow(f"/a.ws?{query}", handshake)
+        follow(f"/a.sse?delta=2&{query}", "")
+        with garbage() as found:
+            follow(f"/a.ws?{query}", handshake)
+            follow(f"/a.sse?delta=2&{query}", "")
+        self.assertEqual([type(each) for each in found], [])
 
 
 class EventTests(ItemsTestCase):
