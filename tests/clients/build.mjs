@@ -15,8 +15,8 @@ const NOTE = "/* livefeed.js, MIT licence */";
 const LATER = ["events", "tabs", "values"];
 /** Members that only the modules use among themselves: they get short names. */
 const INTERNAL = [
-  ...["asked", "checkClock", "deliver", "doubt", "expectTick", "expire", "failures", "feeds", "isClosed", "isForeign"],
-  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf", "wanted"],
+  ...["asked", "checkClock", "deliver", "doubt", "expectTick", "failures", "feeds", "isClosed", "isForeign"],
+  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "outdate", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf", "wanted"],
 ];
 
 const names = {};

@@ -4,8 +4,8 @@ import { childOf, delayOfAnswer, lifetimeOf } from "./slots.js";
 
 /** The time in ms after which a request without an answer has failed. */
 const ANSWER_MS = 10_000;
-/** The time in seconds for which a long poll waits for the next version. */
-const WAIT_S = 25;
+/** The longest time in seconds for which a long poll waits for the next version. */
+const MOST_WAIT_S = 25;
 /** The time in ms after which a document is asked for again that is not there, without the random part. */
 const MISSING_MS = 30_000;
 
@@ -28,15 +28,17 @@ export class RefusedError extends Error {
  */
 export async function ask(line, feed, signal, isWaiting) {
   const headers = {};
+  // The answer comes before the page has to say that it knows nothing.
+  const waitS = Math.min(MOST_WAIT_S, Math.ceil(line.tick / 500) + 1);
   // A page of another origin cannot set these fields without one more request each time (docs/protocol.md). The browser
   // asks for changes by itself, and hands over the document from its cache if there are none.
   if (feed.have && !feed.isForeign) {
     headers["If-None-Match"] = `"${feed.have}"`;
     // Caches pass these two on, so polls do not have them.
-    if (isWaiting) Object.assign(headers, { Prefer: `wait=${WAIT_S}`, "A-IM": "livefeed-splices" });
+    if (isWaiting) Object.assign(headers, { Prefer: `wait=${waitS}`, "A-IM": "livefeed-splices" });
   }
   const turn = childOf(signal);
-  const timeout = setTimeout(() => turn.abort(), ANSWER_MS + (isWaiting ? 1000 * WAIT_S : 0));
+  const timeout = setTimeout(() => turn.abort(), ANSWER_MS + (isWaiting ? 1000 * waitS : 0));
   try {
     const asked = performance.now();
     const cache = feed.isForeign ? "no-cache" : "no-store";

@@ -64,10 +64,12 @@ export class Item {
     return [JSON.parse(text)];
   }
 
-  /** Forgets the document, because its time is over. */
-  expire() {
-    this.state = "expired";
-    this.#forget();
+  /** Takes a state that follows from the time alone: a live document becomes stale; each may expire. */
+  outdate(state) {
+    const isExpired = state === "expired";
+    if (!isExpired && this.state !== "live") return;
+    this.state = state;
+    if (isExpired) this.#forget();
     this.#show();
   }
 

@@ -7,6 +7,8 @@ import { delayOfRetry, onAbort } from "./slots.js";
 
 /** The time in ms by which a document may be shown longer, because lifetimes are rounded down to seconds. */
 const ROUNDED_MS = 1000;
+/** The time in ms, beyond two ticks, after which a document without a word of the server is not live any more. */
+const SILENT_MS = 3000;
 /** A shorter lifetime in ms shows that the operator has limited the age of the documents that are shown. */
 const UNLIMITED_MS = 295_000;
 
@@ -36,6 +38,7 @@ class Feed extends Item {
   #lifetime = Infinity;
   #mostAge = Infinity;
   #expiry;
+  #evidence;
   #retry;
   /** Whether parts that do not change stay the same objects. */
   #isShared;
@@ -111,6 +114,7 @@ class Feed extends Item {
     if (this.isClosed) return;
     this.isClosed = true;
     clearTimeout(this.#expiry);
+    clearTimeout(this.#evidence);
     clearTimeout(this.#retry);
     this.#callbacks.clear();
     this.#connection.remove(this);
@@ -183,12 +187,16 @@ class Feed extends Item {
       this.#mostAge = lifetime < UNLIMITED_MS ? age + lifetime : Infinity;
     }
     clearTimeout(this.#expiry);
-    const left = this.#mostAge < Infinity ? this.#mostAge - age : this.#lifetime;
-    const expire = () => {
-      this.expire();
+    clearTimeout(this.#evidence);
+    const end = (state) => () => {
+      this.outdate(state);
       this.notify();
     };
-    if (left < Infinity) this.#expiry = setTimeout(expire, at + left + ROUNDED_MS - performance.now());
+    // Whether a document is live is known for two ticks after the last word of the server.
+    const words = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS - performance.now();
+    this.#evidence = setTimeout(end("stale"), words);
+    const left = this.#mostAge < Infinity ? this.#mostAge - age : this.#lifetime;
+    if (left < Infinity) this.#expiry = setTimeout(end("expired"), at + left + ROUNDED_MS - performance.now());
   }
 }
 
