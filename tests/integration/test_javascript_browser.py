@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -366,6 +367,9 @@ def test_the_page_of_the_documentation(browser: Chrome, server: Server) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n"
         sock.sendall(head.encode() + page)
 
+    def shows(text: str, _: object) -> bool:
+        return bool(browser.execute_script("return document.body.textContent") == text)
+
     server.write(1)
     with ThreadedServer(serve) as other:
         browser.get(f"http://{HOST}:{other.port}/")
@@ -373,7 +377,7 @@ def test_the_page_of_the_documentation(browser: Chrome, server: Server) -> None:
         for number in (1, 2):
             server.write(number)
             shown = json.dumps({"n": number, "same": ["a"]}, separators=(",", ":"))
-            wait.until(lambda _, shown=shown: browser.execute_script("return document.body.textContent") == shown)
+            wait.until(partial(shows, shown))
     browser.get("about:blank")
     browser.get_log("browser")
 
