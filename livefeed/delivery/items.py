@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
@@ -222,6 +223,10 @@ class Items:
             return
         self._end(item)
         self._refuse(path, Refusal(503, "There is no place for this any more.", delay_ms))
+
+    def pushed_at(self) -> float:
+        """Gives when the last push of an item began, by the clock; minus infinity before the first."""
+        return max((item.delivery.feed.pushed_at for item in self._items.values()), default=-inf)
 
     # Following API
 

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from livefeed.delivery.items import MAX_ITEMS, MAX_PATH_LENGTH, wishes_of
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
+from livefeed.delivery.websocket.protocol import PING_INTERVAL_S
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
@@ -265,6 +266,17 @@ class WebSocketTests(ItemsTestCase):
         client.read()
         self.assertEqual((len(client.pulses["/a"]), self.made.published[0].delivery.pulses), (count, 0))
         self.assertEqual(self.watchers(), [0, 0])
+
+    def test_silence(self) -> None:
+        """Pings are spared while items are pushed, and not because of a feed that is followed no more."""
+        busy, silent = Follower(self.site), Follower(self.site)
+        silent.say({"unfollow": "/a"})
+        for _ in range(PING_INTERVAL_S + 1):
+            self.clock.advance(1)
+            publish(self.one, rows(1, 0, 0))
+        opcodes = [[opcode for opcode, _ in each.socket.receive()] for each in (busy, silent)]
+        self.assertNotIn(Opcode.PING, opcodes[0])
+        self.assertEqual(opcodes[1], [Opcode.PING])
 
     def test_a_part_vanishes(self) -> None:
         """It is missing, is asked for in vain, and is whole when it comes back."""

@@ -260,7 +260,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         """Member API. Sends a ping, or aborts the connection if the last pings were followed by no sign of life."""
         if self._paused:
             self._note_progress()
-        elif -PINGS_SPARED < self._silent <= 0 and self.feed.pushed_at > self._now() - PUSHED_S:
+        elif -PINGS_SPARED < self._silent <= 0 and self._pushed_at() > self._now() - PUSHED_S:
             self._silent -= 1
             return
         if self._silent >= PINGS_UNANSWERED:
@@ -271,6 +271,11 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
         # A client that does not read is sent no further ping.
         if self.state == self.STATE_OPEN and not self._paused:
             self.transport.write(_PING)
+
+    def _pushed_at(self) -> float:
+        """Gives when a push of something that the client follows began."""
+        following = self._subscription
+        return following.pushed_at() if isinstance(following, Items) else self.feed.pushed_at
 
     def _now(self) -> float:
         seconds: float = self.factory.reactor.seconds()
