@@ -363,9 +363,9 @@ class Following(Session):
 
     def due(self, tick: Tick) -> int:
         if not tick.there:
-            # A part that comes back is always sent. While it is away, deltas have the state alone.
+            # A part that comes back is always sent. While it is away, deltas have the state alone, first as it vanishes.
             self._was_gone = True
-            return int(self.delta and tick.turned)
+            return int(self.delta and (tick.turned or tick.changed))
         if self.delta:
             return int(self._repeats or tick.changed or tick.turned)
         return int(tick.changed or (self._repeats and tick.good))
