@@ -26,6 +26,10 @@ RUNS: Final = {
         "settings, signals, files, limits and ports of livefeed as an operator sees it, whatever carries connections",
     ),
     "transports": (frozenset({FAST, TWISTED}), "a transport in the process of the test, without a livefeed of its own"),
+    "memory": (
+        frozenset({FAST, TWISTED}),
+        "the memory that a connection costs, in a process that has nothing else: a worker holds connections alike",
+    ),
     "sources": (frozenset({FAST}), "a store that documents are pulled from: one process pulls, also with workers"),
     "peers": (
         frozenset({FAST}),

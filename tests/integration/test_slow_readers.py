@@ -174,6 +174,7 @@ class Audience:
         return queued
 
 
+@pytest.mark.memory
 @pytest.mark.parametrize(("size", "versions"), [(4 * KIB, 24), (200 * KIB, 12)], ids=["4 KB", "200 KB"])
 def test_phone_on_a_bad_line(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, versions: int

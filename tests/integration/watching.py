@@ -363,7 +363,7 @@ class Following(Session):
 
     def due(self, tick: Tick) -> int:
         if not tick.there:
-            # A part that comes back is always sent. While it is away, deltas have the state alone, first as it vanishes.
+            # A part that comes back is always sent. While it is away, deltas have the state alone, first when it goes.
             self._was_gone = True
             return int(self.delta and (tick.turned or tick.changed))
         if self.delta:
