@@ -433,7 +433,8 @@ def test_ten_tabs_share_a_connection(browser: Chrome, server: Server) -> None:
     def wait_for_all(number: int) -> None:
         for handle, page in tabs.items():
             browser.switch_to.window(handle)
-            page.wait_for(f"shown.data?.n === {number} && {OPEN}")
+            # A busy machine may take longer to open a WebSocket than a page waits: then the stream is one of events.
+            page.wait_for(f"shown.data?.n === {number} && shown.line === 'open'")
 
     def leader() -> str:
         for handle, page in tabs.items():
@@ -449,7 +450,7 @@ def test_ten_tabs_share_a_connection(browser: Chrome, server: Server) -> None:
                 page = Page(browser, relay.origin, options="{share: true}", before=COUNTING)
                 tabs[browser.current_window_handle] = page
             wait_for_all(1)
-            assert relay.count(WEBSOCKET) == 1
+            assert relay.count(WEBSOCKET) + relay.count(EVENTS) == 1
             server.write(2)
             wait_for_all(2)
             # Closed.
@@ -475,7 +476,7 @@ def test_ten_tabs_share_a_connection(browser: Chrome, server: Server) -> None:
             del tabs[left]
             server.write(5)
             wait_for_all(5)
-            assert relay.count(WEBSOCKET) == 1
+            assert relay.count(WEBSOCKET) + relay.count(EVENTS) == 1
         finally:
             for handle in browser.window_handles:
                 if handle != first:
