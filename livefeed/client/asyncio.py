@@ -17,7 +17,7 @@ from livefeed.client.address import Address
 from livefeed.client.driver import Driver
 from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES, Protocol
-from livefeed.client.update import Update, read_exactly, read_floats
+from livefeed.client.update import DocumentReader, Update, read_exactly, read_floats
 from livefeed.exceptions import FollowError
 
 if TYPE_CHECKING:
@@ -95,14 +95,13 @@ class Feed(Generic[T]):
     def __init__(self, protocol: Protocol, tls: ssl.SSLContext | None, parse: Callable[[bytes], T]) -> None:
         self._protocol = protocol
         self._tls = tls
-        self._parse = parse
+        self._reader = DocumentReader(parse)
         self._driver: Driver | None = None
         self._changed = asyncio.Event()
         self._shown: Shown | None = None
         self._seen: Shown | None = None
         self._error: FollowError | None = None
         self._is_closed = False
-        self._parsed: tuple[bytes, T] | None = None
 
     async def __aenter__(self) -> Self:
         self._driver = Driver(
@@ -137,7 +136,7 @@ class Feed(Generic[T]):
             shown = self._shown
             if shown is not None and shown is not self._seen:
                 self._seen = shown
-                return self._update(shown)
+                return Update.of(shown, self._reader.read(shown.content), self.age_s)
             if self._error is not None:
                 raise self._error
             self._changed.clear()
@@ -166,14 +165,6 @@ class Feed(Generic[T]):
     def _stop(self, error: FollowError) -> None:
         self._error = error
         self._changed.set()
-
-    def _update(self, shown: Shown) -> Update[T]:
-        data: T | None = None
-        if shown.content is not None:
-            if self._parsed is None or self._parsed[0] != shown.content:
-                self._parsed = shown.content, self._parse(shown.content)
-            data = self._parsed[1]
-        return Update.of(shown, data, self.age_s)
 
 
 @dataclass(slots=True, eq=False)

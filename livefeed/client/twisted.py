@@ -26,7 +26,7 @@ from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES
 from livefeed.client.protocol import Protocol as Decisions
 from livefeed.client.tls import TlsChannel
-from livefeed.client.update import Update, read_floats
+from livefeed.client.update import DocumentReader, Update, read_floats
 from livefeed.threads import defer_to_new_thread
 
 if TYPE_CHECKING:
@@ -80,14 +80,13 @@ class Follower(Service):
         self._loop = _Loop(reactor, self._address, self._tls)
         self._on_update = on_update
         self._on_error = on_error
-        self._parse = parse
+        self._reader = DocumentReader(parse)
         self._max_bytes = max_bytes
         self._websocket = websocket
         self._driver: Driver | None = None
         self._shown: Shown | None = None
         self._seen: Shown | None = None
         self._busy: Deferred[Any] | None = None
-        self._parsed: tuple[bytes, Any] | None = None
 
     @property
     def age_s(self) -> float | None:
@@ -127,7 +126,8 @@ class Follower(Service):
         while self._shown is not None and self._shown is not self._seen:
             self._seen = self._shown
             try:
-                result = self._on_update(self._update(self._shown))
+                data = self._reader.read(self._shown.content)
+                result = self._on_update(Update.of(self._shown, data, self.age_s))
             except Exception:
                 self._log.failure("an update of {url} was not taken", url=self._address.url)
                 continue
@@ -151,14 +151,6 @@ class Follower(Service):
     def _deliver_if_idle(self) -> None:
         if self._busy is None:
             self._deliver()
-
-    def _update(self, shown: Shown) -> Update[Any]:
-        data = None
-        if shown.content is not None:
-            if self._parsed is None or self._parsed[0] != shown.content:
-                self._parsed = shown.content, self._parse(shown.content)
-            data = self._parsed[1]
-        return Update.of(shown, data, self.age_s)
 
 
 @dataclass(slots=True, eq=False)

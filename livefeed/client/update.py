@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -114,6 +118,28 @@ class Update(Generic[T_co]):
             shown.verified,
             shown.problem,
         )
+
+
+@dataclass(slots=True, eq=False)
+class DocumentReader(Generic[T]):
+    """Parses the documents of one feed, each once, however often state and line change.
+
+    :ivar parse: reads a document.
+    """
+
+    # required parameters
+    parse: Callable[[bytes], T]
+
+    # internal state
+    _last: tuple[bytes, T] | None = field(default=None)
+
+    def read(self, content: bytes | None) -> T | None:
+        """Gives a document as ``parse`` reads it; ``None`` without one. An error of ``parse`` is the caller's."""
+        if content is None:
+            return None
+        if self._last is None or self._last[0] != content:
+            self._last = content, self.parse(content)
+        return self._last[1]
 
 
 read_floats: partial[Any] = partial(json.loads)

@@ -15,7 +15,7 @@ from livefeed.client.address import Address
 from livefeed.client.asyncio import Feed, FollowError, follow, read_exactly
 from livefeed.client.failures import tls_context
 from livefeed.client.update import Line, State
-from tests.helpers.client_loop import FakeLoop, FakeWire
+from tests.helpers.client_loop import FakeLoop, FakeWire, RecordingReceiver
 from tests.helpers.delta_messages import document, splices
 
 if TYPE_CHECKING:
@@ -136,27 +136,11 @@ class FakeTransport(asyncio.Transport):
         self.is_closed = True
 
 
-class Receiver:
-    """Takes note of the events of a connection."""
-
-    def __init__(self) -> None:
-        self.events: list[object] = []
-
-    def connected(self) -> None:
-        self.events.append("connected")
-
-    def data_received(self, data: bytes) -> None:
-        self.events.append(data)
-
-    def ended(self, error: BaseException | None) -> None:
-        self.events.append(type(error))
-
-
 class LoopTests(SynchronousTestCase):
     """The event loop, as the driver uses it, without sockets."""
 
     def setUp(self) -> None:
-        self.receiver = Receiver()
+        self.receiver = RecordingReceiver()
         self.asked: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
         self.protocol: asyncio.Protocol | None = None

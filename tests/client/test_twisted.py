@@ -17,7 +17,7 @@ from livefeed.client.address import Address
 from livefeed.client.twisted import Follower
 from livefeed.client.update import Line, State
 from livefeed.exceptions import FollowError
-from tests.helpers.client_loop import FakeLoop, FakeWire
+from tests.helpers.client_loop import FakeLoop, FakeWire, RecordingReceiver
 from tests.helpers.delta_messages import document, splices
 from tests.helpers.tls_peer import TlsPeer
 
@@ -138,28 +138,12 @@ class FollowerTests(SynchronousTestCase):
         self.assertRaises(FollowError, Follower, None, "feed", print)
 
 
-class Receiver:
-    """Takes note of the events of a connection."""
-
-    def __init__(self) -> None:
-        self.events: list[object] = []
-
-    def connected(self) -> None:
-        self.events.append("connected")
-
-    def data_received(self, data: bytes) -> None:
-        self.events.append(data)
-
-    def ended(self, error: BaseException | None) -> None:
-        self.events.append(type(error))
-
-
 class WireTests(SynchronousTestCase):
     """A connection of Twisted."""
 
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
-        self.receiver = Receiver()
+        self.receiver = RecordingReceiver()
         self.loop = client_twisted._Loop(self.reactor, Address.of("http://127.0.0.1:80/feed"), None)
 
     def connect(self) -> Any:

@@ -6,7 +6,17 @@ from decimal import Decimal
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.client.update import STATES, Line, Shown, State, Update, read_exactly, read_floats, state_of
+from livefeed.client.update import (
+    STATES,
+    DocumentReader,
+    Line,
+    Shown,
+    State,
+    Update,
+    read_exactly,
+    read_floats,
+    state_of,
+)
 
 
 class UpdateTests(SynchronousTestCase):
@@ -19,6 +29,19 @@ class UpdateTests(SynchronousTestCase):
         others: tuple[object, ...] = ("", "Live", None, 1, [], {})
         for said in others:
             self.assertIs(state_of(said), State.UNKNOWN)
+
+    def test_document_is_parsed_once(self) -> None:
+        """Another state of the same document is no reason to parse it again, and nothing is parsed without one."""
+        parsed: list[bytes] = []
+
+        def parse(content: bytes) -> int:
+            parsed.append(content)
+            return len(parsed)
+
+        reader = DocumentReader(parse)
+        contents = (b"[1]", b"[1]", None, b"[1]", b"[2]")
+        self.assertEqual([reader.read(content) for content in contents], [1, 1, None, 1, 2])
+        self.assertEqual(parsed, [b"[1]", b"[2]"])
 
     def test_age_belongs_to_a_document(self) -> None:
         """An update without a document has no age."""

@@ -19,6 +19,28 @@ if TYPE_CHECKING:
     from livefeed.client.driver import Receiver
 
 
+class RecordingReceiver:
+    """Takes note of the events of a connection.
+
+    :ivar events: ``"connected"``, the bytes that came, and the class of the error at the end.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def connected(self) -> None:
+        """Receiver API."""
+        self.events.append("connected")
+
+    def data_received(self, data: bytes) -> None:
+        """Receiver API."""
+        self.events.append(data)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Receiver API."""
+        self.events.append(type(error))
+
+
 @dataclass(eq=False)
 class FakeTimer:
     """A call that is due later."""
