@@ -3,7 +3,7 @@
 Each item is a subscription of its own: it has a version of its own, shares its messages with all other connections, and
 is owed at most its newest version. The connection has one buffer: while that is full, all of its items are paused.
 
-Rule: this file knows no transport. What it writes besides the messages of items, refusals, is bounded.
+Rule: this file knows no transport. Besides the messages of items it writes refusals, and their number is bounded.
 """
 
 from __future__ import annotations

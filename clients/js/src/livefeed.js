@@ -172,7 +172,7 @@ class Feed extends Item {
     this.error = new RefusedError(status, detail);
     clearTimeout(this.#retry);
     if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), delayOfRetry(retry));
-    // What is not there any more is not shown. What the client may not follow at present keeps its state.
+    // A part that has vanished is not shown. A document that may not be followed at present keeps its state.
     const isGone = status === 404 || status === 410;
     return { type: isGone ? "missing" : "heartbeat", version: this.have, state: this.state };
   }

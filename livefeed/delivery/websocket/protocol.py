@@ -203,7 +203,7 @@ class SubscriberProtocol(PausableSubscriber, WebSocketServerProtocol):  # type: 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """WebSocketServerProtocol API.
 
-        Those who follow by ``livefeed.delta.v1`` are answered ``{"have": VERSION}``. Other messages are ignored.
+        Clients that follow by ``livefeed.delta.v1`` are answered ``{"have": VERSION}``. Other messages are ignored.
         """
         following = self._subscription
         if isinstance(following, Items):
