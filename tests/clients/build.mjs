@@ -12,11 +12,12 @@ const [, , folder] = process.argv;
 const source = fileURLToPath(new URL("../../clients/js/src/", import.meta.url));
 const NOTE = "/* livefeed.js, MIT licence */";
 /** The modules that are loaded when they are needed. */
-const LATER = ["events", "tabs", "values"];
+const LATER = ["tabs", "later", "values"];
 /** Members that only the modules use among themselves: they get short names. */
 const INTERNAL = [
-  ...["asked", "checkClock", "deliver", "doubt", "expectTick", "failures", "feeds", "isClosed", "isForeign"],
-  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "outdate", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf", "wanted"],
+  ...["again", "asked", "checkClock", "deliver", "doubt", "enter", "expectTick", "fail", "failures", "feeds", "hear", "isClosed"],
+  ...["isForeign", "isGuest", "isPolled", "isRefused", "leave", "notify", "opened", "outdate", "receive", "relay", "request"],
+  ...["restart", "take", "tabs", "tick", "timer", "turn", "urlOf", "valueOfText", "wake", "wanted"],
 ];
 
 const names = {};

@@ -2,16 +2,10 @@
 
 import { Item } from "./item.js";
 import { Line, TRANSPORTS } from "./line.js";
-import { RefusedError } from "./ask.js";
-import { delayOfRetry, onAbort } from "./slots.js";
+import { after, onAbort } from "./slots.js";
 
-/** The time in ms by which a document may be shown longer, because lifetimes are rounded down to seconds. */
-const ROUNDED_MS = 1000;
 /** The time in ms, beyond two ticks, after which a document without a word of the server is not live any more. */
 const SILENT_MS = 3000;
-/** A shorter lifetime in ms shows that the operator has limited the age of the documents that are shown. */
-const UNLIMITED_MS = 295_000;
-
 /** The address below which livefeed serves this script, its feeds and all else; undefined if it comes from elsewhere. */
 const HOME = /^(https?:.*\/)-\/livefeed/.exec(import.meta.url ?? globalThis.document?.currentScript?.src)?.[1];
 
@@ -23,23 +17,17 @@ class Feed extends Item {
   error = null;
   bytes = 0;
   isClosed = false;
-  /** Whether the server has refused this document alone, and no message has come since then. */
-  isRefused = false;
-  /** The time in ms after which the next request may be sent. */
-  delay = 0;
   /** The number of requests that failed since the last answer. */
   failures = 0;
   /** Whether it is polled while a stream is open, because that has no room for it; undefined if it was not added yet. */
   isPolled;
 
   #connection;
+  #options;
   #confirmedAt = null;
   #dueAt = null;
-  #lifetime = Infinity;
-  #mostAge = Infinity;
-  #expiry;
-  #evidence;
-  #retry;
+  /** They end what is known of the document if the server says nothing more. */
+  #timers = [];
   /** Whether parts that do not change stay the same objects. */
   #isShared;
   #callbacks = new Set();
@@ -54,10 +42,10 @@ class Feed extends Item {
     this.urlOf = (form) => [home + name + form, ...part].join("/");
     this.path = ["", name, ...part].map((each) => decodeURIComponent(each).replaceAll("/", "~1")).join("/");
     this.isForeign = globalThis.location && location.origin !== here.origin;
-    this.options = options;
+    this.#options = options;
     this.#isShared = options.changes;
     this.#connection = lineTo(home, this.isForeign, options);
-    this.#connection.add(this);
+    this.#connection.enter(this);
     if (options.signal) onAbort(options.signal, () => this.close());
   }
 
@@ -100,10 +88,11 @@ class Feed extends Item {
     };
   }
 
-  async read(text, before) {
-    if (!this.options.exact && !this.#isShared) return [JSON.parse(text)];
+  async valueOfText(text, before) {
+    const { exact } = this.#options;
+    if (!exact && !this.#isShared) return super.valueOfText(text);
     const { read } = await import("./values.js");
-    return read(text, before, this.options.exact);
+    return read(text, before, exact);
   }
 
   use(transport) {
@@ -113,11 +102,9 @@ class Feed extends Item {
   close() {
     if (this.isClosed) return;
     this.isClosed = true;
-    clearTimeout(this.#expiry);
-    clearTimeout(this.#evidence);
-    clearTimeout(this.#retry);
+    this.#timers.forEach(clearTimeout);
     this.#callbacks.clear();
-    this.#connection.remove(this);
+    this.#connection.leave(this);
   }
 
   /**
@@ -128,12 +115,12 @@ class Feed extends Item {
    */
   async deliver(message, at, size, isOwn = true) {
     this.bytes += size;
-    if (isOwn) this.isRefused = message.type === "refused";
-    if (this.isRefused && isOwn) message = this.#refuse(message);
     const isUpToDate = await this.take(message, isOwn);
     if (this.isClosed) return true;
-    if (isUpToDate) this.#confirm(message, at);
-    if (isUpToDate && !this.isRefused) this.error = null;
+    if (isUpToDate && !this.isRefused) {
+      this.#confirm(message, at);
+      this.error = null;
+    }
     this.notify();
     return isUpToDate;
   }
@@ -152,15 +139,14 @@ class Feed extends Item {
   /** Tells the page what has changed since the last call. */
   notify() {
     if (this.isClosed) return;
-    const { data, version, state, line, transport, verified, sequence, error } = this;
-    const isAgeKnown = this.#confirmedAt !== null;
-    const hasNewData = data !== this.#told[0] || version !== this.#told[1];
-    const now = [data, version, state, line, transport, verified, isAgeKnown, error?.message];
+    const { data, version, sequence, state, line, transport, verified, error } = this;
+    const now = [version, state, line, transport, verified, this.#confirmedAt === null, error?.message];
     if (now.every((value, index) => value === this.#told[index])) return;
+    const hasNewData = version !== this.#told[0];
     this.#told = now;
     const changed = hasNewData ? this.changed : undefined;
     const meta = { version, sequence, state, line, transport, verified, age: this.age(), changed };
-    const { onChange, onState } = this.options;
+    const { onChange, onState } = this.#options;
     // An error in a page's callback is seen there, and keeps no other callback from being called.
     const call = (callback, ...values) => callback && queueMicrotask(() => this.isClosed || callback(...values));
     if (hasNewData) call(onChange, data, meta);
@@ -168,47 +154,32 @@ class Feed extends Item {
     this.#callbacks.forEach((callback) => call(callback, data, meta));
   }
 
-  #refuse({ status, detail, retry }) {
-    this.error = new RefusedError(status, detail);
-    clearTimeout(this.#retry);
-    if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), delayOfRetry(retry));
-    // A part that has vanished is not shown. A document that may not be followed at present keeps its state.
-    const isGone = status === 404 || status === 410;
-    return { type: isGone ? "missing" : "heartbeat", version: this.have, state: this.state };
-  }
-
   #confirm({ age, next, lifetime }, at) {
     if (typeof age !== "number") return;
     this.#confirmedAt = at - age;
     this.#dueAt = typeof next === "number" ? at + next : null;
-    // Messages of streams say no lifetime. It is that of the last answer: a time since that message, or an age.
-    if (lifetime) {
-      this.#lifetime = lifetime;
-      this.#mostAge = lifetime < UNLIMITED_MS ? age + lifetime : Infinity;
-    }
-    clearTimeout(this.#expiry);
-    clearTimeout(this.#evidence);
-    const end = (state) => () => {
-      this.outdate(state);
-      this.notify();
-    };
+    this.#timers.forEach(clearTimeout);
+    const end = (state, time) =>
+      after(time - performance.now(), () => {
+        this.outdate(state);
+        this.notify();
+      });
     // Whether a document is live is known for two ticks after the last word of the server.
-    const words = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS - performance.now();
-    this.#evidence = setTimeout(end("stale"), words);
-    const left = this.#mostAge < Infinity ? this.#mostAge - age : this.#lifetime;
-    if (left < Infinity) this.#expiry = setTimeout(end("expired"), at + left + ROUNDED_MS - performance.now());
+    this.#timers = [end("stale", (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS)];
+    if (typeof lifetime === "number") this.#timers.push(end("expired", at + lifetime));
   }
 }
 
 /** Gives the line to a server, which documents share unless they have functions of their own. */
-function lineTo(home, isForeign, { transports, share, fetch, WebSocket }) {
+function lineTo(home, isForeign, options) {
+  const { fetch, WebSocket, share, transports } = options;
   const ladder = transports ?? TRANSPORTS.filter((name) => !(isForeign && name === "long-poll"));
   const key = `livefeed ${home} ${ladder} ${Boolean(share)}`;
   const known = lines.get(key);
-  if (known && !known.isClosed && !fetch && !WebSocket) return known;
-  const { fetch: usual, WebSocket: UsualSocket } = globalThis;
-  const line = new Line(ladder, key, share, fetch ?? usual.bind(globalThis), WebSocket ?? UsualSocket);
-  if (!fetch && !WebSocket) lines.set(key, line);
+  const isAlone = fetch || WebSocket;
+  if (known?.feeds.size && !isAlone) return known;
+  const line = new Line(ladder, key, options);
+  if (!isAlone) lines.set(key, line);
   return line;
 }
 

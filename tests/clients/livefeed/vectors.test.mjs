@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Item, isAbout } from "../../../clients/js/src/item.js";
-import { delayOfAnswer, delayOfClose, delayOfRetry } from "../../../clients/js/src/slots.js";
+import { Item } from "../../../clients/js/src/item.js";
+import { isAbout } from "../../../clients/js/src/stream.js";
+import { delayOfClose, delayOfRetry } from "../../../clients/js/src/closes.js";
+import { delayOfAnswer } from "../../../clients/js/src/slots.js";
 import { applySplices } from "../../../clients/js/src/splices.js";
 import { versionOf } from "./server.mjs";
 
