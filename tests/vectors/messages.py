@@ -235,6 +235,29 @@ def _refusals() -> Iterator[Case]:
         )
 
 
+def lifetimes() -> Iterator[Case]:
+    """Gives messages, and the milliseconds for which the client shows the documents without another one."""
+    for lifetime in (0, 750, 599_750, 604_799_750):
+        yield _lived(f"a document for {lifetime} ms", {FEED: None}, _document(FEED, FIRST, lifetime=lifetime), lifetime)
+    yield _lived(
+        "splices",
+        {FEED: FIRST},
+        _splices(FEED, FIRST, SECOND, TO_SECOND) | {"lifetime": 20_000},
+        20_000,
+    )
+    yield _lived("a heartbeat", {FEED: FIRST}, _heartbeat(FEED, FIRST, "stale", lifetime=20_000), 20_000)
+    yield _lived("a document without a limit", {FEED: None}, _document(FEED, FIRST), None)
+    yield _lived("a heartbeat without a limit", {FEED: FIRST}, _heartbeat(FEED, FIRST, "ended", lifetime=None), None)
+    yield _lived(
+        "a heartbeat of the whole, for a part", {PART: PARTY}, _heartbeat(FEED, SECOND, lifetime=20_000), 20_000
+    )
+    yield _lived("a message about another item", {FEED: FIRST}, _heartbeat(OTHER, FIRST, lifetime=20_000), None)
+
+
+def _lived(name: str, texts: dict[str, str | None], message: Case, lifetime: int | None) -> Case:
+    return {"name": name, "have": _have(texts), "message": message, "shown_ms": lifetime}
+
+
 def _sequence(name: str, texts: dict[str, str | None], *steps: tuple[Any, ...]) -> Case:
     """Gives a sequence of messages.
 
