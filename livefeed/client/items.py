@@ -18,6 +18,9 @@ from livefeed.document.splices import apply_splices
 if TYPE_CHECKING:
     from livefeed.client.messages import Message
 
+NOT_FOUND = 404
+"""The only status of a refusal that says that there is no document. All others leave what is shown as it is."""
+
 _VERSION_LENGTH = 32
 
 
@@ -72,6 +75,7 @@ class Item:
     :ivar expires_s: the time at which the document expires without another word of the server, by the same clock;
         ``None`` for never.
     :ivar verified: whether the server named the version.
+    :ivar is_refused: whether the server has refused the item, so that the connection brings nothing of it.
     """
 
     path: str | None
@@ -83,6 +87,7 @@ class Item:
     confirmed_s: float | None = None
     expires_s: float | None = None
     verified: bool = False
+    is_refused: bool = False
 
     @property
     def is_shown(self) -> bool:
@@ -125,7 +130,7 @@ class Item:
 
         :param now: seconds by the caller's clock.
         """
-        self.state, self.at = state, word.at
+        self.state, self.at, self.is_refused = state, word.at, False
         self.confirmed_s = None if word.age_ms is None else now - word.age_ms / 1000
         self.expires_s = None if word.lifetime_ms is None else now + word.lifetime_ms / 1000
 
@@ -207,13 +212,17 @@ class Items:
                 continue
             if message.state in HIDING:
                 item.forget(message.state)
-            else:
+            elif not item.is_refused:
                 item.confirm(message.state, message, now)
 
     def _take(self, item: Item, message: Message, now: float) -> Outcome:
         if message.kind == "refused":
+            item.is_refused = True
+            if message.status == NOT_FOUND:
+                item.miss()
             return Outcome.REFUSED
         if message.kind == "missing":
+            item.is_refused = False
             item.miss()
             return Outcome.TAKEN
         if message.kind == "heartbeat":

@@ -273,6 +273,31 @@ class PushTests(ProtocolTestCase):
         self.assertEqual((str(stop.error), stop.error.status), ("no such part", 404))
         self.assert_shows(None, State.MISSING, Line.OFFLINE)
 
+    def test_refused_item_that_is_shown(self) -> None:
+        """It stays as it is, is not live after two ticks without a word, and goes when its lifetime is over."""
+        for status in (403, 429, 503, 599):
+            self.setUp()
+            self.begin()
+            self.receive(heartbeat(A, lifetime=20_000))
+            began = self.now
+            self.now += 3
+            self.receive(message("refused", status=status, detail="full", retry=300_000))
+            self.assert_shows(A)
+            self.wait()
+            self.assertLessEqual(self.now - began, 5)
+            while self.now - began < 20:
+                assert self.shown is not None
+                self.assert_shows(A, State.STALE, self.shown.line)
+                self.give_up("no answer")
+                self.wait()
+            self.assert_shows(None, State.EXPIRED, Line.OFFLINE)
+
+    def test_stopped_client(self) -> None:
+        """It hears nothing more: what it showed last is not live."""
+        self.begin()
+        self.receive(message("refused", status=403, detail="not from there", retry=None))
+        self.assert_shows(A, State.STALE, Line.OFFLINE)
+
     def test_late_events_are_ignored(self) -> None:
         """Events of a connection that is no longer there change nothing."""
         self.begin()

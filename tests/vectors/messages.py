@@ -26,6 +26,8 @@ TEXTS = {
 TO_SECOND: list[str | int] = [9, "2", 13]
 TO_PARTY_2: list[str | int] = [9, "11", 1]
 UNKNOWN = "f" * 32
+GONE = 404
+"""The status of a refusal that says that there is no document."""
 STATES = ("live", "stale", "held", "ended")
 HIDING = ("expired", "withdrawn")
 
@@ -225,13 +227,22 @@ def _wrong() -> Iterator[Case]:
 
 
 def _refusals() -> Iterator[Case]:
-    for status, retry in ((403, None), (404, None), (410, None), (410, 1000), (429, None), (503, 1000), (503, None)):
+    for status, retry in ((403, None), (404, None), (404, 1000), (429, None), (503, 1000), (503, None), (599, 1000)):
         yield _case(
             f"an item is refused with {status}, " + ("for good" if retry is None else "and may be asked for again"),
             {FEED: FIRST, PART: None},
             _refused(PART, status, retry),
             _shown(FEED, FIRST),
             _shown(PART, None, None),
+        )
+        kept = None if status == GONE else PARTY
+        yield _case(
+            f"an item that is shown is refused with {status}, "
+            + ("for good" if retry is None else "and may be asked for again"),
+            {FEED: FIRST, PART: PARTY},
+            _refused(PART, status, retry),
+            _shown(FEED, FIRST),
+            _shown(PART, kept),
         )
 
 
@@ -336,6 +347,33 @@ def sequences() -> Iterator[Case]:
         {FEED: FIRST},
         (_splices(FEED, FIRST, SECOND, [9, "9", 13]), _shown(FEED, FIRST), *_whole(FEED)),
         (_document(FEED, SECOND), _shown(FEED, SECOND)),
+    )
+    yield _sequence(
+        "a part that was refused keeps its state until a message of its own",
+        {PART: PARTY},
+        (_refused(PART, 503, 1000), _shown(PART, PARTY)),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, PARTY)),
+        (_heartbeat(PART, PARTY, "stale"), _shown(PART, PARTY, "stale")),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, PARTY, "held")),
+        (_refused(PART, 503, 1000), _shown(PART, PARTY, "held")),
+        (_splices(PART, PARTY, PARTY_2, TO_PARTY_2), _shown(PART, PARTY_2)),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, PARTY_2, "held")),
+    )
+    for state in HIDING:
+        yield _sequence(
+            f"a part that was refused is {state} with the whole",
+            {PART: PARTY},
+            (_refused(PART, 503, 1000), _shown(PART, PARTY)),
+            (_heartbeat(FEED, FIRST, state), _shown(PART, None, state)),
+            (_heartbeat(FEED, FIRST), _shown(PART, None, state)),
+            (_document(PART, PARTY), _shown(PART, PARTY)),
+        )
+    yield _sequence(
+        "a part that is not found, and comes back",
+        {PART: PARTY},
+        (_refused(PART, 404, 60_000), _shown(PART, None)),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, None)),
+        (_document(PART, PARTY, "held"), _shown(PART, PARTY, "held")),
     )
     yield _sequence(
         "several items on one connection",

@@ -23,8 +23,6 @@ class Feed extends Item {
   error = null;
   bytes = 0;
   isClosed = false;
-  /** Whether the server has refused this document alone, and no message has come since then. */
-  isRefused = false;
   /** The time in ms after which the next request may be sent. */
   delay = 0;
   /** The number of requests that failed since the last answer. */
@@ -128,12 +126,13 @@ class Feed extends Item {
    */
   async deliver(message, at, size, isOwn = true) {
     this.bytes += size;
-    if (isOwn) this.isRefused = message.type === "refused";
-    if (this.isRefused && isOwn) message = this.#refuse(message);
+    if (message.type === "refused") this.#refuse(message);
     const isUpToDate = await this.take(message, isOwn);
     if (this.isClosed) return true;
-    if (isUpToDate) this.#confirm(message, at);
-    if (isUpToDate && !this.isRefused) this.error = null;
+    if (isUpToDate && !this.isRefused) {
+      this.#confirm(message, at);
+      this.error = null;
+    }
     this.notify();
     return isUpToDate;
   }
@@ -172,9 +171,6 @@ class Feed extends Item {
     this.error = new RefusedError(status, detail);
     clearTimeout(this.#retry);
     if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), delayOfRetry(retry));
-    // A part that has vanished is not shown. A document that may not be followed at present keeps its state.
-    const isGone = status === 404 || status === 410;
-    return { type: isGone ? "missing" : "heartbeat", version: this.have, state: this.state };
   }
 
   #confirm({ age, next, lifetime }, at) {

@@ -185,7 +185,11 @@ test("several documents share a connection, and one refusal concerns one of them
   assert.deepEqual([one.line, two.line], ["open", "open"]);
   server.push({ type: "heartbeat", ...server.facts(), state: "stale", version: versionOf(FIRST) });
   await until(two, () => two.state === "stale");
-  assert.deepEqual([one.state, three.state], ["stale", "stale"]);
+  // The heartbeat says nothing about a document of which no messages come.
+  assert.deepEqual([one.state, three.state], ["stale", "live"]);
+  server.push({ type: "heartbeat", ...server.facts(), state: "withdrawn", version: versionOf(FIRST) });
+  await until(three, () => three.state === "withdrawn");
+  assert.equal(three.text, null);
 });
 
 test("a selection tells only of its own changes, and keeps what is equal", async () => {
