@@ -16,7 +16,7 @@ const LATER = ["tabs", "later", "values"];
 /** Members that only the modules use among themselves: they get short names. */
 const INTERNAL = [
   ...["again", "asked", "checkClock", "deliver", "doubt", "enter", "expectTick", "fail", "failures", "feeds", "hear", "isClosed"],
-  ...["isForeign", "isGuest", "isPolled", "isRefused", "leave", "notify", "opened", "outdate", "receive", "relay", "request"],
+  ...["isForeign", "isGuest", "isPolled", "isRefused", "leave", "notify", "opened", "options", "outdate", "receive", "relay", "demand"],
   ...["restart", "take", "tabs", "tick", "timer", "turn", "urlOf", "valueOfText", "wake", "wanted"],
 ];
 
@@ -41,7 +41,7 @@ async function write(entry, name, options) {
     charset: "utf8",
     target: "es2022",
     format: "esm",
-    banner: { js: NOTE },
+    banner: { js: LATER.includes(entry) ? "" : NOTE },
     plugins: [later],
     mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
     mangleCache: shortNames,

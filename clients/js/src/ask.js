@@ -48,16 +48,15 @@ export async function ask(line, feed, turn, isWaiting) {
     // What a cache sends once more was right some time ago.
     const cacheMs = 1000 * field("Age");
     const delay = delayOfAnswer(answer.headers);
-    const isNew = version !== feed.have;
-    let error = null;
-    let size = 0;
-    if (status >= 400) error = refusal(status, undefined, delay);
+    const failure = refusal(status, undefined, delay);
     // 503: nothing has been pulled since livefeed started. The document that the client has stays.
     const type = {
-      ...{ 200: version && (isNew ? "document" : "heartbeat"), 226: version && "splices", 304: version && "heartbeat" },
-      ...{ 404: "missing", 410: "heartbeat", 503: state && "heartbeat" },
+      ...{ 200: version && (version === feed.have ? "heartbeat" : "document"), 226: version && "splices" },
+      ...{ 304: version && "heartbeat", 404: "missing", 410: "heartbeat", 503: state && "heartbeat" },
     }[status];
-    if (!type) throw error ?? refusal(status);
+    if (!type) throw failure;
+    let error = status < 400 ? null : failure;
+    const bytes = type === "document" || type === "splices" ? new Uint8Array(await answer.arrayBuffer()) : [];
     const message = {
       type,
       version: version ?? feed.have,
@@ -66,18 +65,16 @@ export async function ask(line, feed, turn, isWaiting) {
       age: age && 1000 * age + cacheMs,
       next: cacheMs ? null : Number(next),
       lifetime: lifetime && lifetime - cacheMs,
+      from: field("Delta-Base")?.split(/["-]/)[1],
+      bytes,
     };
-    if (type === "document" || type === "splices") {
-      message.bytes = new Uint8Array(await answer.arrayBuffer());
-      message.from = field("Delta-Base")?.split(/["-]/)[1];
-      size = message.bytes.length;
-    }
     turn.signal.throwIfAborted();
     // A cache may have an older version than the one that came by another way.
-    if (!isEarlier(sequence, feed.sequence) && !(await feed.deliver(message, asked, size))) {
+    if (!isEarlier(sequence, feed.sequence) && !(await feed.deliver(message, asked, bytes.length))) {
       feed.have = null;
       if (status !== 200) return 0;
-      error = refusal(status, "not the version that it names");
+      error = failure;
+      error.message = "not the version that it names";
     }
     feed.fail(error);
     if (delay !== undefined) return delay;

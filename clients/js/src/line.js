@@ -100,7 +100,7 @@ export class Line {
    *
    * @param {boolean} [works] Whether the stream worked until its end, if that says something about the next one.
    */
-  restart(delay = 0, works = undefined) {
+  restart(delay = 0, works) {
     this.#works = works;
     this.#opening?.abort();
     this.#opening = this.opened = null;
@@ -108,9 +108,14 @@ export class Line {
     for (const feed of this.feeds) this.#schedule(feed, delay);
   }
 
-  /** Learns that time may have passed unseen: no age is known until the server answers, after a time in ms. */
-  wake(delay) {
-    for (const feed of this.feeds) feed.doubt();
+  /**
+   * Learns that time may have passed unseen: no age is known until the server answers.
+   *
+   * @param {number} delay The time in ms after which it is asked.
+   * @param {number} slept The time in ms of which timers know nothing.
+   */
+  wake(delay, slept = 0) {
+    for (const feed of this.feeds) feed.doubt(slept);
     this.restart(delay);
   }
 
@@ -152,8 +157,7 @@ export class Line {
       if (this.#works === false) this.#moveTo(this.#level + 1);
       this.#isTimeForBetter();
       if (this.state === "open") this.opened.enter(feed);
-      else if (this.#isPolling) this.#show("polling", this.#rung);
-      else if (this.#opening) this.#show("polling", "poll");
+      else if (this.#isPolling || this.#opening) this.#show("polling", this.#isPolling ? this.#rung : "poll");
       // One stream begins with all documents that were followed in the same moment.
       const feeds = [...this.feeds];
       if (feeds.every(({ state, error }) => state || error) && feeds.some(({ error }) => !error)) this.#connect();
@@ -186,8 +190,8 @@ export class Line {
       // A module that cannot be loaded is a transport that does not work.
       const Stream = await this.#load();
       opening.signal.throwIfAborted();
-      this.opened = new Stream(this);
-      delay = await this.opened.run(this.#rung, this.options.share, opening.signal);
+      this.opened = new Stream(this, opening);
+      delay = await this.opened.run(this.#rung);
     } catch {
       works = false;
     }

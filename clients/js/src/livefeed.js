@@ -26,8 +26,10 @@ class Feed extends Item {
   #options;
   #confirmedAt = null;
   #dueAt = null;
-  /** They end what is known of the document if the server says nothing more. */
-  #timers = [];
+  /** When a live document becomes stale, and when any one expires, unless the server says a word before. */
+  #staleAt = Infinity;
+  #goneAt = Infinity;
+  #timer;
   /** Whether parts that do not change stay the same objects. */
   #isShared;
   #callbacks = new Set();
@@ -102,7 +104,7 @@ class Feed extends Item {
   close() {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.#timers.forEach(clearTimeout);
+    clearTimeout(this.#timer);
     this.#callbacks.clear();
     this.#connection.leave(this);
   }
@@ -121,7 +123,7 @@ class Feed extends Item {
       this.#confirm(message, at);
       this.error = null;
     }
-    this.notify();
+    this.#look();
     return isUpToDate;
   }
 
@@ -130,9 +132,27 @@ class Feed extends Item {
     this.notify();
   }
 
-  /** Says that the age is unknown. */
-  doubt() {
+  /**
+   * Says that the age is unknown.
+   *
+   * @param {number} slept The time in ms that has passed beside the monotonic clock. Timers know nothing of it, and those
+   *   that are due in a page that goes on run after its first picture.
+   */
+  doubt(slept) {
     this.#confirmedAt = this.#dueAt = null;
+    this.#staleAt -= slept;
+    this.#goneAt -= slept;
+    this.#look();
+  }
+
+  /** Shows the state that follows from the time, and looks again when there may be another one. */
+  #look() {
+    const now = performance.now();
+    if (now >= this.#staleAt) this.outdate("stale");
+    if (now >= this.#goneAt) this.outdate("expired");
+    clearTimeout(this.#timer);
+    const ends = [this.#staleAt, this.#goneAt].filter((end) => end > now);
+    this.#timer = after(Math.min(...ends) - now, () => this.#look());
     this.notify();
   }
 
@@ -158,15 +178,9 @@ class Feed extends Item {
     if (typeof age !== "number") return;
     this.#confirmedAt = at - age;
     this.#dueAt = typeof next === "number" ? at + next : null;
-    this.#timers.forEach(clearTimeout);
-    const end = (state, time) =>
-      after(time - performance.now(), () => {
-        this.outdate(state);
-        this.notify();
-      });
     // Whether a document is live is known for two ticks after the last word of the server.
-    this.#timers = [end("stale", (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS)];
-    if (typeof lifetime === "number") this.#timers.push(end("expired", at + lifetime));
+    this.#staleAt = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS;
+    this.#goneAt = at + (lifetime ?? Infinity);
   }
 }
 

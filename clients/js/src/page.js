@@ -18,16 +18,16 @@ export function watchPage(line) {
   line.checkClock = () => {
     if (!line.feeds.size) end.abort();
     const now = clockOffset();
-    const jump = Math.abs(now - offset);
+    const jump = now - offset;
     offset = now;
-    if (jump > JUMP_MS) line.wake();
+    if (Math.abs(jump) > JUMP_MS) line.wake(0, Math.max(0, jump));
   };
   const { signal } = end;
   const on = (target, name, listener) => target?.addEventListener?.(name, listener, { signal });
   on(globalThis, "pagehide", () => line.wake(Infinity));
-  on(globalThis, "pageshow", ({ persisted }) => persisted && line.wake());
+  on(globalThis, "pageshow", ({ persisted }) => persisted && line.wake(0));
   on(globalThis, "online", () => line.restart());
-  on(globalThis.document, "resume", () => line.wake());
+  on(globalThis.document, "resume", () => line.wake(0));
   const timer = setInterval(line.checkClock, 1000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

@@ -3,7 +3,6 @@
 import { refusal } from "./ask.js";
 import { delayOfRetry } from "./closes.js";
 import { events } from "./events.js";
-import { onAbort } from "./slots.js";
 import { websocket } from "./websocket.js";
 
 /** The time in ms in which the first message of a stream has to come. */
@@ -25,34 +24,34 @@ export class Stream {
   /** Receives the text of each message, too; null if nobody wants it. */
   relay = null;
 
-  #end = new AbortController();
+  #end;
   #silence;
   /** Whether messages have come, and the last one not long ago. */
   #works = false;
 
-  constructor(line) {
+  /** @param {AbortController} end Ends it. */
+  constructor(line, end) {
     this.line = line;
+    this.#end = end;
   }
 
   /**
    * Delivers messages until the stream ends.
    *
    * @param {string} name The transport.
-   * @param {boolean} isShared Whether all tabs share the stream.
-   * @param {AbortSignal} signal Ends it.
    * @returns {Promise<number | undefined>} The time in ms after which the server wants the client back, if it said one.
    * @throws {Error} If no message came, or none any more.
    */
-  async run(name, isShared, signal) {
+  async run(name) {
     for (const feed of this.line.feeds) feed.isPolled = undefined;
-    const { signal: end } = this.#end;
-    onAbort(signal, () => this.#end.abort());
+    const { signal } = this.#end;
     this.#watch(FIRST_MS);
     let delay;
     try {
       const isSocket = name === "websocket";
       const open = isSocket ? websocket : events;
-      delay = await (isShared ? (await import("./tabs.js")).share(this, end, open, isSocket) : open(this, end));
+      if (!this.line.options.share) delay = await open(this, signal);
+      else delay = await (await import("./tabs.js")).share(this, signal, open, isSocket);
     } catch (error) {
       if (!this.#works) throw error;
     } finally {
@@ -75,7 +74,7 @@ export class Stream {
     if (feed.isPolled !== undefined) return;
     feed.isPolled = false;
     feed.asked = undefined;
-    this.request(feed);
+    this.demand(feed);
   }
 
   /** Takes a document off the stream that nobody follows any more. */
@@ -85,7 +84,7 @@ export class Stream {
   }
 
   /** Asks for the newest version of a document. */
-  request(feed) {
+  demand(feed) {
     const now = performance.now();
     if (now - feed.asked < AGAIN_MS) return;
     feed.asked = now;
@@ -106,7 +105,7 @@ export class Stream {
       const isOwn = isAbout(message, feed.path);
       if (isOwn === undefined) return;
       if (isOwn && message.type === "refused") this.#refuse(feed, message);
-      if (!(await feed.deliver(message, at, isOwn ? text.length : 0, isOwn))) this.request(feed);
+      if (!(await feed.deliver(message, at, isOwn ? text.length : 0, isOwn))) this.demand(feed);
     };
     this.line.hear();
     return Promise.all(Array.from(this.line.feeds, each));
@@ -116,7 +115,7 @@ export class Stream {
   #refuse(feed, { status, detail, retry }) {
     feed.error = refusal(status, detail);
     clearTimeout(feed.again);
-    if (retry !== null) feed.again = setTimeout(() => this.request(feed), delayOfRetry(retry));
+    if (retry !== null) feed.again = setTimeout(() => this.demand(feed), delayOfRetry(retry));
   }
 
   /** Expects the next message within a time in ms. */
