@@ -14,7 +14,7 @@ from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.web.answers import (
     answer,
     refuse,

@@ -22,7 +22,7 @@ from livefeed.document.history import NO_DELTAS
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.feed.trace import PullSteps
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from livefeed.delivery.messages import MessageOutlet
 from livefeed.delivery.websocket.outlets import compressed_item_frame, message_frame
 from livefeed.document.history import AT_ONCE_BYTES, History
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.item_client import ItemClient
 from tests.helpers.threads import Threads, no_thread

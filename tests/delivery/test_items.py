@@ -19,8 +19,9 @@ from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
 from livefeed.delivery.websocket.protocol import PING_INTERVAL_S
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
+from livefeed.feed.state import State
 from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots

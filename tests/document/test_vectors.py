@@ -14,7 +14,7 @@ from livefeed.document.gate import check_document
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from tests.helpers.reference_follower import ReferenceFollower
 from tests.vectors.layout import FILE, written
 
