@@ -38,7 +38,7 @@ from livefeed.upgrading import ParentHoldings, Takeover
 from livefeed.workers.broadcast import Broadcast
 from livefeed.workers.canary import Question
 from livefeed.workers.configuration import settings_for_workers
-from livefeed.workers.link import LinkServer
+from livefeed.workers.link_server import LinkServer
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.parent import Parent
 from livefeed.workers.processes import WorkerProcesses, usable_processors

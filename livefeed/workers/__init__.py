@@ -15,7 +15,9 @@
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
 - ``leaving``: the parent's part in the workers of earlier generations.
 - ``left_over``: tells of the workers that an ended parent has left behind.
-- ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
+- ``link``: the link as a Twisted protocol: one connection, as both ends use it.
+- ``link_client``: a worker's end of the link, which connects again and again.
+- ``link_server``: the parent's end of the link, which greets or refuses workers.
 - ``locks``: the locks by which a parent finds the workers of earlier ones.
 - ``messages``: the messages of the link as bytes. No I/O.
 - ``parent``: connects the processes of the workers, links, sockets, accounts and canaries, and the feeds.

@@ -38,7 +38,7 @@ from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import files_of, settings_of, with_memory_files
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts, SnapshotQuestion
 from livefeed.workers.feeds import LinkedFeedService
-from livefeed.workers.link import LinkClient
+from livefeed.workers.link_client import LinkClient
 from livefeed.workers.locks import Activity
 from livefeed.workers.messages import (
     PROTOCOL,
