@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from livefeed import __version__
 from livefeed.admin.reports import NO_STORE, Reading
 from livefeed.admin.samples import FAMILIES, Labels, Sample
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.feed.tally import DropReason, RefusalReason
 from livefeed.web.answers import answer
 

@@ -22,7 +22,7 @@ from livefeed.document.history import NO_DELTAS
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.feed.trace import PullSteps
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
 """The limits of the time of a pull in seconds, otherwise one interval. Work in a thread may take the latter."""
+
+LATE_S = 0.05
+"""The lateness in seconds at the end of a pull's time that shows that livefeed stood still, and has read nothing."""
 
 MISSED_TICKS = 3
 """The number of intervals without the end of a pull, in addition to the time of one pull, until the feed is stale."""
@@ -127,10 +130,11 @@ def close_source(source: Source) -> None:
 class Puller(Service):
     """The service that pulls a feed's document from its source.
 
-    A pull may take one interval, but at least 1 s and at most 10 s. The next tick waits for it, so that pulls overlap
-    only if one continues after it was cancelled. Each change between good and failing pulls is logged once. While the
-    service runs, the feed becomes stale without any other event once nothing was heard of the source for three
-    intervals and the time that a pull may take.
+    A pull may take one interval, but at least 1 s and at most 10 s. If livefeed itself stood still when this time was
+    over, the pull has once more the time by which livefeed is late, because an answer may be there that was not read.
+    The next tick waits for it, so that pulls overlap only if one continues after it was cancelled. Each change between
+    good and failing pulls is logged once. While the service runs, the feed becomes stale without any other event once
+    nothing was heard of the source for three intervals and the time that a pull may take.
 
     :param max_bytes: the size in bytes of the largest document that is served.
     :param delay_s: seconds from the start to the first pull.
@@ -338,7 +342,7 @@ class Puller(Service):
             raise SourceError(f"{self._left} pulls have neither ended nor obeyed when they were cancelled")
         self._fetching = self._begin_fetch()
         try:
-            data = await self._fetching.addTimeout(self.timeout_s, self.clock, self._too_slow)
+            data = await self._limit(self._fetching)
         finally:
             self._fetching = None
         if data is None:
@@ -371,12 +375,33 @@ class Puller(Service):
         fetching.addBoth(end)
         return outcome
 
-    def _too_slow(self, result: bytes | Failure | None, timeout_s: float) -> bytes | None:
-        """Replaces the error of a fetch that was cancelled because it took too long."""
-        if isinstance(result, Failure):
-            self._spent.add(result.value)
-            raise SourceError(f"no answer within {timeout_s:g} s")
-        return result
+    def _limit(self, fetching: Deferred[bytes | None]) -> Deferred[bytes | None]:
+        """Cancels a fetch at the end of its time, and gives the error that says so in place of the cancellation."""
+        due_at = self.clock.seconds() + self.timeout_s
+        call: IDelayedCall | None = None
+        is_over = False
+
+        def end(*, is_last: bool = False) -> None:
+            nonlocal call, is_over
+            late_s = self.clock.seconds() - due_at
+            if late_s > LATE_S and not is_last:
+                call = self.clock.callLater(min(late_s, self.timeout_s), end, is_last=True)
+                return
+            # A call that has been made refers to this function, and this function to it.
+            call = None
+            is_over = True
+            fetching.cancel()
+
+        def describe(result: bytes | Failure | None) -> bytes | Failure | None:
+            if call is not None:
+                call.cancel()
+            if is_over and isinstance(result, Failure):
+                self._spent.add(result.value)
+                raise SourceError(f"no answer within {self.timeout_s:g} s")
+            return result
+
+        call = self.clock.callLater(self.timeout_s, end)
+        return fetching.addBoth(describe)
 
     def _note_recovery(self) -> None:
         """Has the log say that the feed is live again, even if it became stale without a failed pull."""

@@ -10,7 +10,8 @@ from unittest import mock
 from livefeed.document.history import History
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.feed.fanout import BATCH, SLICE, SLICE_S, Fanout
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import (
     BrokenSubscriberError,

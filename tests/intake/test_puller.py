@@ -19,7 +19,8 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import NotDueError, SourceError
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller
 from livefeed.testing import RecordingSubscriber
 
@@ -883,6 +884,36 @@ class LogTests(PollerTestCase):
             self.clock.advance(10)
         self.assertEqual(len(events), 1)
         self.assertIn("no answer within 10 s", eventAsText(events[0]))
+
+    def test_answer_that_came_while_livefeed_stood_still(self) -> None:
+        """A pull has as much time more as livefeed was late at its end: an answer may be there that was not read."""
+        waiting = self.source.hangs()
+        self.start()
+        self.clock.advance(1.6)
+        self.assertEqual((self.source.under_way, self.feed.state), (1, State.STALE))
+        waiting[0].callback(b"[1]")
+        self.assertEqual((self.document(), self.feed.state), (b"[1]", State.LIVE))
+
+    def test_time_is_extended_once(self) -> None:
+        """A source that does not answer fails, even if livefeed stands still again and again."""
+        self.source.hangs()
+        with capturedLogs() as events:
+            self.start()
+            self.clock.advance(1.6)
+            self.assertEqual(len(events), 0)
+            self.clock.advance(5)
+        self.assertIn("no answer within 1 s", eventAsText(events[0]))
+
+    def test_extension_ends_with_the_pull(self) -> None:
+        """Nothing is left to be called when the answer comes in the time that was added, or the puller stops."""
+        for is_answered in (True, False):
+            waiting = self.source.hangs()
+            puller = self.start()
+            self.clock.advance(1.6)
+            if is_answered:
+                waiting[0].callback(b"[1]")
+            puller.stopService()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_source_that_fails_in_its_own_way_when_cancelled(self) -> None:
         """The message names the time limit for any exception of a cancelled library, and no error inside livefeed."""

@@ -131,7 +131,7 @@ class Night:
             polling.wait_for(lambda answer: answer.state == "live")
             assert self.failed_pulls() <= failed + BACK_TICKS
         assert polling.states == ["live", "stale", "live"]
-        self.livefeed.wait_for_log(f"is stale: .*(?:{why})", start=start)
+        self.livefeed.wait_for_log(f"is (?:still )?stale: .*(?:{why})", start=start)
         assert self.livefeed.resident_bytes() - before < FLOOD_BYTES
 
 

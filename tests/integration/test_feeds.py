@@ -249,7 +249,7 @@ def test_one_whose_source_is_away_from_the_start(start: Start, tmp_path: Path) -
         away = f"redis://u:hush@{HOST}:{port}/0/k"
         (tmp_path / "a.toml").write_text(f"[feeds.away]\nsource = '{away}'\n[feeds.night]\nsource = 'demo:'")
         livefeed = start("--config", "a.toml", live=False, listen=(TCP,))
-        livefeed.wait_for_log('feed "away" is stale: .* cannot connect: ')
+        livefeed.wait_for_log('feed "away" is (?:still )?stale: .* cannot connect: ')
         livefeed.wait_for_log('feed "night" is live')
         livefeed.answer_in_state("live", "/night")
         response = livefeed.http.get("/away")

@@ -33,7 +33,7 @@ NOT_DOCUMENTS = (
 )
 FAST = ("--interval", "0.1")
 LIVE = 'feed "feed" is live'
-STALE = 'feed "feed" is stale'
+STALE = 'feed "feed" is (?:still )?stale'
 REACHES_WATCHERS_S = 1.2
 
 
