@@ -296,6 +296,8 @@ class Worker(MultiService):
                 served.serving.reopen_logs()
             case "drain" | "let_go":
                 self._drain(served.drain, successor=message.read(DrainOrder).successor, ends=message.type == "drain")
+            case "figures":
+                served.serving.root.board.show(message.payload(0))
             case "readiness":
                 served.health.told = message.read(Readiness).ready
             case _:
@@ -312,6 +314,8 @@ class Worker(MultiService):
         self.log.disconnect()
         if self.served is not None:
             self.served.health.told = None
+            # They would not change any more.
+            self.served.serving.root.board.clear()
         if self._is_ending:
             return
         if not self._has_accepted:
@@ -477,6 +481,7 @@ class Worker(MultiService):
             settings,
             (
                 serving.reloaded(),
+                serving.reloaded_page(),
                 serving.reloaded_drain(drain),
                 ReloadedCertificates(certificates),
                 levels,
