@@ -325,19 +325,23 @@ def test_several_documents_share_a_connection(browser: Chrome, server: Server) -
 
 
 def test_a_module_that_cannot_be_loaded(browser: Chrome, server: Server) -> None:
-    """Without the module of streams the page polls, as behind a proxy without streams. It is loaded when it can be."""
+    """Without the modules the page polls, as behind a proxy without streams. They are loaded when they can be."""
     server.write(1)
     browser.execute_cdp_cmd("Network.enable", {})
-    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/-/livefeed.later.*"]})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/-/livefeed.later.*", "*/-/livefeed.values.*"]})
     try:
-        page = Page(browser, server.origin)
+        page = Page(browser, server.origin, options="{changes: true}")
         page.wait_for("shown.data?.n === 1 && shown.transport === 'long-poll'")
         server.write(2)
         page.wait_for("shown.data.n === 2")
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
         page.get("shown.use()")
         page.wait_for(OPEN)
-        assert page.numbers() == [1, 2]
+        page.get("window.same = shown.data.same")
+        server.write(3)
+        page.wait_for("shown.data.n === 3")
+        assert page.get("shown.data.same === window.same") is True
+        assert page.numbers() == [1, 2, 3]
         assert "offline" not in page.lines()
         page.close()
     finally:
