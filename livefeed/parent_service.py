@@ -35,15 +35,15 @@ from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
 from livefeed.upgrading import ParentHoldings, Takeover
+from livefeed.workers.bound_sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.broadcast import Broadcast
 from livefeed.workers.canary import Question
 from livefeed.workers.configuration import settings_for_workers
-from livefeed.workers.link import LinkServer
+from livefeed.workers.link_server import LinkServer
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.parent import Parent
 from livefeed.workers.processes import WorkerProcesses, usable_processors
 from livefeed.workers.recall import Recall
-from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.upgrade import Upgrade
 
 if TYPE_CHECKING:

@@ -146,6 +146,14 @@ class WebSocketTests(ItemsTestCase):
         self.assertEqual(client.items["/b"].kinds, ["heartbeat"])
         self.assertEqual(client.refused, [("/c", 404, None)])
 
+    def test_a_part_before_its_feed(self) -> None:
+        """No heartbeat for parts comes of a feed that is followed itself: it would name a version nobody has yet."""
+        for path in ("/a.ws?follow=/b/rows/0&follow=/b&follow=/b/rows/1", "/b.ws/rows/0?follow=/b"):
+            client = Follower(self.site, path)
+            self.assertEqual((client.pulses, client.items["/b"].kinds), ({}, ["document"]))
+        client = Follower(self.site, "/b.ws/rows/0?follow=/b/rows/1")
+        self.assertEqual(client.pulses, {"/b": ["live"]})
+
     def test_a_client_asks_again(self) -> None:
         """It is brought from the version that it names to the newest one, also if it is followed already."""
         client = Follower(self.site, transport=Grouped())
