@@ -4,9 +4,11 @@ import os
 import socket
 import tempfile
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -121,6 +123,12 @@ class RowsTests(SynchronousTestCase):
         self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", page)
         self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 0.0 | 2.0 |", page)
         self.assertIn("five items each / its CPU", page)
+
+    def test_the_plot_has_a_bar_for_each_figure(self) -> None:
+        """One bar of each row is livefeed's: that of the row's reference."""
+        svg = ET.fromstring(report.plot(self.found().medians(), OURS))
+        kinds = Counter(each.get("class") for each in svg.iter("{http://www.w3.org/2000/svg}rect"))
+        self.assertEqual(kinds, {"ground": 1, "ours": 3, "other": 4})
 
     def test_rows_that_were_not_measured_say_so(self) -> None:
         """The goals are there before the first run."""

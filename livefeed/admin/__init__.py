@@ -2,6 +2,7 @@
 
 - ``access``: the token, the host and the origin of a request.
 - ``commands``: the commands, which other parts register.
+- ``curves``: watchers, deliveries and delays of the last minutes, for the page.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
 - ``reports``: answers in JSON that no cache keeps.

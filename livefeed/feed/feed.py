@@ -167,7 +167,7 @@ class Feed(Transitions):
         # If the last publish raised half-way, the version is there, and no subscriber was sent it.
         if self.fanout.is_unpushed or repeats or (was_gone and not self.is_gone()):
             self.pushed_at = now_s
-            self.fanout.push()
+            self.tally.delivered += self.fanout.push()
         elif self.state is not before:
             self.fanout.push_state(to_all=self.is_gone())
 
@@ -293,7 +293,7 @@ class Feed(Transitions):
         repeats = self.push == "tick" and is_later
         if self.fanout.is_unpushed or is_shown_again or (repeats and self.freshness is State.LIVE):
             self.pushed_at = self.clock.seconds()
-            self.fanout.push()
+            self.tally.delivered += self.fanout.push()
         elif changes or repeats:
             self.fanout.push_state(to_all=changes and self.is_gone())
 

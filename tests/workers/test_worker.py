@@ -15,18 +15,22 @@ from twisted.logger import LogPublisher, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
+from livefeed.delivery.figures import NO_FIGURES
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.log_level import LogLevels
-from livefeed.workers import worker as worker_module
+from livefeed.testing import request
+from livefeed.workers import served as served_module
 from livefeed.workers.configuration import settings_for_workers
 from livefeed.workers.feed_events import FeedEvent
 from livefeed.workers.locks import Activity
 from livefeed.workers.messages import PROTOCOL, Heartbeat, Message, Welcome, message_of
-from livefeed.workers.worker import ALONE_S, HEARTBEAT_S, UNWELCOME_S, Served, Worker
+from livefeed.workers.worker import ALONE_S, HEARTBEAT_S, UNWELCOME_S, Worker
 from livefeed.workers.worker_log import WorkerLog
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+
+    from livefeed.workers.served import Served
 
 LOST = "the link to the parent is lost; connections stay, and feeds become stale without news"
 
@@ -177,7 +181,7 @@ class ServingTestCase(WorkerTestCase):
     def setUp(self) -> None:
         super().setUp()
         # The service that applies the level changes the observers for as long as the process lives.
-        self.patch(worker_module, "LogLevels", partial(LogLevels, publisher=LogPublisher()))
+        self.patch(served_module, "LogLevels", partial(LogLevels, publisher=LogPublisher()))
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.sock.close)
         self.worker.startService()
@@ -279,7 +283,7 @@ class WelcomeTests(ServingTestCase):
             with self.subTest(why):
                 self.reactor.hasStopped = False
                 self.worker._is_ending = self.worker.failed = False
-                self.patch(worker_module, "Serving", self.fail_with(error))
+                self.patch(served_module, "Serving", self.fail_with(error))
                 link = self.welcome(listen=())
                 self.assertEqual((self.worker.failed, self.reactor.hasStopped), (True, True))
                 self.assertEqual(link.kinds(), [])
@@ -305,6 +309,20 @@ class WelcomeTests(ServingTestCase):
             self.assertEqual(health.why_not_ready(), why)
         self.lose(link)
         self.assertEqual(health.why_not_ready(), by_itself)
+
+    def test_figures(self) -> None:
+        """Clients read those of all workers, as the parent sends them, and none while there is no parent."""
+        link = self.welcome(page_figures=True)
+        site = self.served().serving.site
+
+        def figures() -> bytes:
+            site.forget_answers()
+            return request(site, b"GET /-/figures.json HTTP/1.1").body
+
+        self.worker.receive(link, Message("figures", payloads=(b"[5]",)))  # type: ignore[arg-type]
+        self.assertEqual(figures(), b"[5]")
+        self.lose(link)
+        self.assertEqual(figures(), NO_FIGURES)
 
     def test_ticket_key(self) -> None:
         """The key of TLS tickets is that of the parent, from the first welcome on."""
