@@ -269,3 +269,23 @@ def test_several_documents_share_a_connection(browser: Chrome, server: Server) -
     assert page.get(sockets) == 0
     page.get("part.close()")
     page.close()
+
+
+def test_a_module_that_cannot_be_loaded(browser: Chrome, server: Server) -> None:
+    """Without the module of streams the page polls, as behind a proxy without streams. It is loaded when it can be."""
+    server.write(1)
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/-/livefeed.later.*"]})
+    try:
+        page = Page(browser, server.origin)
+        page.wait_for("shown.data?.n === 1 && shown.transport === 'long-poll'")
+        server.write(2)
+        page.wait_for("shown.data.n === 2")
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        page.get("shown.use()")
+        page.wait_for(OPEN)
+        assert page.numbers() == [1, 2]
+        assert "offline" not in page.lines()
+        page.close()
+    finally:
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})

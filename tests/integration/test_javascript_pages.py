@@ -53,10 +53,11 @@ def connections(relay: BendingRelay) -> int:
     return relay.count(WEBSOCKET) + relay.count(EVENTS)
 
 
-def test_a_machine_that_sleeps(browser: Chrome, server: Server) -> None:
+def test_a_machine_that_sleeps(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """Afterwards no age is known until the server has answered, and what came before the sleep does not count."""
-    with BendingRelay(server.livefeed.port) as relay:
-        server.write(1)
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--gone-after", "600", listen=(TCP,))
+    with BendingRelay(livefeed.port) as relay:
         page = Page(browser, relay.origin)
         page.wait_for(f"shown.data?.n === 1 && {OPEN}")
         relay.held = (WEBSOCKET, EVENTS, REQUESTS)
