@@ -75,6 +75,24 @@ test("sequences of messages do so, too", async () => {
   }
 });
 
+test("a document in a state that is unknown is shown under that name, and never as live", async () => {
+  const known = ["live", "stale", "held", "expired", "ended", "withdrawn"];
+  const unknown = vectors.messages.filter(({ message }) => message.state && !known.includes(message.state));
+  assert.ok(unknown.length > 0);
+  for (const { name, have, message } of unknown) {
+    const items = await start(have);
+    const item = items.get(message.path);
+    assert.equal(await item.take(message), true, name);
+    // Time makes it neither live nor stale.
+    item.outdate("stale");
+    assert.deepEqual([item.state, item.version], [message.state, message.version], name);
+    assert.equal(item.text, texts.get(message.version), name);
+    assert.deepEqual(item.data, JSON.parse(item.text), name);
+    item.outdate("expired");
+    assert.deepEqual([item.state, item.text], ["expired", null], name);
+  }
+});
+
 test("documents are shown for their lifetime", async () => {
   const { now } = performance;
   try {
